@@ -1,0 +1,193 @@
+"""The life of one consumer instance, and what it has fetched but not yet returned."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum
+
+from kafka_facade.core.errors import DeserializationFailed, IllegalConsumerState
+from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.core.resources import (
+    ConsumerInstance,
+    FetchedRecord,
+    PartitionPosition,
+    Record,
+    TopicPartition,
+)
+from kafka_facade.core.serde import deserialize
+
+_POLL_RECORDS = 500
+# A fetch ends this long (s) before the call's deadline, so that what it has fetched is still returned.
+_MARGIN_SECONDS = 0.5
+
+
+class State(Enum):
+    """What an instance reads from."""
+
+    IDLE = "idle"
+    SUBSCRIBED = "subscribed"
+    ASSIGNED = "assigned"
+
+
+# (state, action) -> next state; what isn't here is an IllegalConsumerState.
+TRANSITIONS: dict[tuple[State, str], State] = {
+    (State.IDLE, "subscribe"): State.SUBSCRIBED,
+    (State.SUBSCRIBED, "subscribe"): State.SUBSCRIBED,
+    (State.IDLE, "assign"): State.ASSIGNED,
+    (State.ASSIGNED, "assign"): State.ASSIGNED,
+    (State.IDLE, "unsubscribe"): State.IDLE,
+    (State.SUBSCRIBED, "unsubscribe"): State.IDLE,
+    (State.ASSIGNED, "unsubscribe"): State.IDLE,
+    (State.SUBSCRIBED, "fetch"): State.SUBSCRIBED,
+    (State.ASSIGNED, "fetch"): State.ASSIGNED,
+}
+
+
+class ConsumerSession:
+    """One instance with its consumer. All but :meth:`use` is called with the session in use."""
+
+    def __init__(self, instance: ConsumerInstance, consumer: ConsumerPort, max_bytes: int) -> None:
+        self.instance = instance
+        self.consumer = consumer
+        self.returned: dict[tuple[str, int], int] = {}
+        """The next offset after what was returned to the caller, for each partition."""
+        self._max_bytes = max_bytes
+        self._state = State.IDLE
+        self._topics: list[str] = []
+        self._ahead: deque[Record] = deque()
+        self._lock = asyncio.Lock()
+        self._last_used = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nobody has used the instance; 0 while somebody does."""
+        return 0.0 if self._lock.locked() else time.monotonic() - self._last_used
+
+    @asynccontextmanager
+    async def use(self) -> AsyncIterator[ConsumerSession]:
+        """Have the instance to oneself: a Kafka consumer serves one caller at a time."""
+        async with self._lock:
+            try:
+                yield self
+            finally:
+                self._last_used = time.monotonic()
+
+    async def subscribe(self, topics: Sequence[str], pattern: str | None) -> None:
+        """Subscribe; nothing to subscribe to is the same as to unsubscribe, as in Kafka's own client."""
+        if not topics and pattern is None:
+            await self.unsubscribe()
+            return
+        state = self._next("subscribe")
+        await self.consumer.subscribe(topics, pattern)
+        self._state, self._topics = state, list(topics)
+        self._ahead.clear()
+
+    def subscription(self) -> Sequence[str]:
+        """The subscribed topics; for a pattern those assigned so far."""
+        if self._state is State.SUBSCRIBED and not self._topics:
+            return sorted({entry.topic for entry in self.consumer.assignment()})
+        return self._topics
+
+    async def unsubscribe(self) -> None:
+        """Drop subscription and assignment."""
+        state = self._next("unsubscribe")
+        await self.consumer.unsubscribe()
+        self._state, self._topics = state, []
+        self._ahead.clear()
+
+    async def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read exactly these partitions."""
+        state = self._next("assign")
+        await self.consumer.assign(partitions)
+        self._state = state
+        self._ahead.clear()
+
+    async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
+        """Read on from these positions; what was read ahead of their partitions is dropped."""
+        assigned = {(entry.topic, entry.partition) for entry in self.consumer.assignment()}
+        for position in positions:
+            if (position.topic, position.partition) not in assigned:
+                raise IllegalConsumerState(
+                    f"Illegal state: No current assignment for partition {position.topic}-{position.partition}"
+                )
+        await self.consumer.seek(positions, timeout)
+        moved = {(position.topic, position.partition) for position in positions}
+        self._ahead = deque(entry for entry in self._ahead if (entry.topic_name, entry.partition_id) not in moved)
+        for key in moved:
+            self.returned.pop(key, None)
+
+    async def fetch(self, timeout_ms: int | None, max_bytes: int | None, remaining: float) -> list[FetchedRecord]:
+        """The next records; see :meth:`kafka_facade.core.consumers.Consumers.fetch`."""
+        self._next("fetch")
+        wait_ms = self.instance.request_timeout_ms
+        if timeout_ms is not None and timeout_ms > 0:
+            wait_ms = min(wait_ms, timeout_ms)
+        deadline = time.monotonic() + min(wait_ms / 1000, max(0.0, remaining - _MARGIN_SECONDS))
+        limit = self._max_bytes if max_bytes is None or max_bytes < 0 else min(max_bytes, self._max_bytes)
+        fetched: list[FetchedRecord] = []
+        size = 0
+        try:
+            while True:
+                self._drop_revoked()
+                while self._ahead:
+                    record = self._ahead[0]
+                    length = len(record.key or b"") + len(record.value or b"")
+                    if fetched and size + length > limit:
+                        return self._return(fetched)
+                    try:
+                        entry = FetchedRecord(
+                            record,
+                            deserialize(self.instance.format, record, "key"),
+                            deserialize(self.instance.format, record, "value"),
+                        )
+                    except DeserializationFailed:
+                        if fetched:
+                            return self._return(fetched)
+                        raise
+                    fetched.append(entry)
+                    self._ahead.popleft()
+                    size += length
+                left = deadline - time.monotonic()
+                enough = size >= limit or 0 <= self.instance.fetch_min_bytes < size
+                if enough or (left <= 0 and fetched):
+                    return self._return(fetched)
+                polled = await self.consumer.poll(_POLL_RECORDS, max(0.0, left))
+                if left <= 0 and not polled:
+                    return []
+                self._ahead.extend(polled)
+        except asyncio.CancelledError:
+            # The caller is gone: what it didn't get is for the next call.
+            self._ahead.extendleft(entry.record for entry in reversed(fetched))
+            raise
+
+    def _return(self, fetched: list[FetchedRecord]) -> list[FetchedRecord]:
+        for entry in fetched:
+            record = entry.record
+            self.returned[record.topic_name, record.partition_id] = record.offset + 1
+        if self.instance.auto_commit:
+            for topic, partition in {(entry.record.topic_name, entry.record.partition_id) for entry in fetched}:
+                self.consumer.store(topic, partition, self.returned[topic, partition])
+        return fetched
+
+    def _drop_revoked(self) -> None:
+        """Forget records of partitions that the group has given to another member, which reads them now."""
+        if self._ahead:
+            assigned = {(entry.topic, entry.partition) for entry in self.consumer.assignment()}
+            if any((entry.topic_name, entry.partition_id) not in assigned for entry in self._ahead):
+                self._ahead = deque(
+                    entry for entry in self._ahead if (entry.topic_name, entry.partition_id) in assigned
+                )
+
+    def _next(self, action: str) -> State:
+        try:
+            return TRANSITIONS[self._state, action]
+        except KeyError:
+            if action == "fetch":
+                raise IllegalConsumerState(
+                    "Illegal state: Consumer is not subscribed to any topics or assigned any partitions"
+                ) from None
+            raise IllegalConsumerState from None

@@ -1,0 +1,475 @@
+"""Every error that a caller can get, once, with its code on each face.
+
+FacadeError
+├── InvalidRequest
+│   ├── MalformedBody
+│   ├── InvalidKafkaRequest
+│   │   └── TopicAlreadyExists
+│   ├── InvalidTopicName
+│   ├── InvalidConsumerConstraint
+│   ├── UnsupportedVersion
+│   ├── PayloadTooLarge
+│   ├── UnprocessableEntity
+│   │   ├── KeySchemaMissing
+│   │   ├── ValueSchemaMissing
+│   │   ├── JsonConversionFailed
+│   │   ├── InvalidConsumerConfig
+│   │   ├── InvalidSchema
+│   │   ├── InvalidPayload
+│   │   ├── SerializationFailed
+│   │   └── InvalidBatch
+│   ├── UnsupportedMediaType
+│   └── NotAcceptable
+│       └── ConsumerFormatMismatch
+├── Unauthenticated
+│   └── KafkaAuthenticationFailed
+├── PermissionDenied
+│   ├── KafkaAuthorizationFailed
+│   └── OperationBlocked
+├── NotFound
+│   ├── ClusterNotFound
+│   ├── TopicNotFound
+│   ├── PartitionNotFound
+│   │   └── UnknownPartition
+│   ├── ConsumerInstanceNotFound
+│   ├── ConsumerGroupNotFound
+│   ├── LeaderNotAvailable
+│   └── BrokerNotRegistered
+├── MethodNotAllowed
+├── Conflict
+│   ├── ConsumerAlreadySubscribed
+│   ├── ConsumerAlreadyExists
+│   └── IllegalConsumerState
+├── SchemaLookupFailed
+├── DeserializationFailed
+├── TooManyRequests
+├── NotImplementedYet
+└── ServerError
+    ├── ZookeeperError
+    ├── KafkaError
+    │   └── RetriableKafkaError
+    │       └── KafkaTimeout
+    ├── TlsNotSupported
+    └── Unavailable
+
+Faces only translate the row of an error; what went wrong in Kafka is mapped to one of these in the ``kafka`` room.
+Sources: API reference, "Errors" and the status codes of each operation; google.rpc.Code for the gRPC status.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the faces say of an error.
+
+    ``v2`` and ``v3`` are the ``error_code`` of the REST API, ``status`` its HTTP status, ``grpc`` the name of the gRPC
+    status code, ``retriable`` whether the same request may succeed later.
+    """
+
+    v2: int
+    v3: int
+    status: int
+    grpc: str
+    retriable: bool = False
+
+
+TABLE: dict[str, type[FacadeError]] = {}
+
+
+class FacadeError(Exception):
+    """Base of all errors that reach a caller.
+
+    ``reason`` (UPPER_SNAKE, AIP-193) names the kind on gRPC (``ErrorInfo.reason``) and GraphQL (``extensions.code``);
+    ``metadata`` holds the values that the message mentions, for machines.
+    """
+
+    row: ClassVar[Row] = Row(500, 500, 500, "INTERNAL")
+    default_message: ClassVar[str] = "Internal Server Error"
+    rest_messages: ClassVar[dict[int, str]] = {}
+    """The standard text of the REST API's versions, where it isn't ``default_message``."""
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init_subclass__(cls) -> None:
+        cls.reason = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
+        TABLE[cls.reason] = cls
+
+    def __init__(self, message: str | None = None, **metadata: str) -> None:
+        self._message = message
+        self.metadata = metadata
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The message, for people."""
+        return self.default_message if self._message is None else self._message
+
+    def rest_message(self, version: int) -> str:
+        """The message that this version (2 or 3) of the REST API gives."""
+        if self._message is None and version in self.rest_messages:
+            return self.rest_messages[version]
+        return self.message
+
+
+class InvalidRequest(FacadeError):
+    """The request breaks a rule that the caller can see."""
+
+    row = Row(400, 400, 400, "INVALID_ARGUMENT")
+    default_message = "Bad Request"
+
+
+class MalformedBody(InvalidRequest):
+    """The body isn't of the form that the operation takes: broken JSON, a wrong type, a missing member."""
+
+
+class InvalidKafkaRequest(InvalidRequest):
+    """Kafka refused the request for what it asks."""
+
+    row = Row(40002, 40002, 400, "INVALID_ARGUMENT")
+
+
+class TopicAlreadyExists(InvalidKafkaRequest):
+    """A topic of that name exists."""
+
+    row = Row(40002, 40002, 400, "ALREADY_EXISTS")
+
+
+class InvalidTopicName(InvalidRequest):
+    """The topic name is illegal in Kafka."""
+
+    row = Row(40002, 40002, 400, "INVALID_ARGUMENT")
+    default_message = "The request attempted to perform an operation on an invalid topic."
+
+
+class InvalidConsumerConstraint(InvalidRequest):
+    """A consumer setting is out of its range (the code that older versions gave; 42204 is used now)."""
+
+    row = Row(40001, 40001, 422, "INVALID_ARGUMENT")
+
+
+class UnsupportedVersion(InvalidRequest):
+    """The brokers don't support the request."""
+
+    row = Row(40035, 40035, 400, "FAILED_PRECONDITION")
+    default_message = "The version of this API is not supported in the underlying Kafka cluster."
+
+
+class PayloadTooLarge(InvalidRequest):
+    """A body or a record is over its limit."""
+
+    row = Row(413, 413, 413, "INVALID_ARGUMENT")
+    default_message = "The request included a message larger than the maximum message size the server can accept."
+
+
+class UnprocessableEntity(InvalidRequest):
+    """Well-formed, but it can't be meant: an unknown field, an empty list of records."""
+
+    row = Row(422, 422, 422, "INVALID_ARGUMENT")
+    default_message = "Unprocessable Entity"
+
+
+class KeySchemaMissing(UnprocessableEntity):
+    """Keys in a format with schemas, and no key schema."""
+
+    row = Row(42201, 42201, 422, "INVALID_ARGUMENT")
+    default_message = "Request includes keys but does not include key schema"
+
+
+class ValueSchemaMissing(UnprocessableEntity):
+    """Values in a format with schemas, and no value schema."""
+
+    row = Row(42202, 42202, 422, "INVALID_ARGUMENT")
+    default_message = "Request includes values but does not include value schema"
+
+
+class JsonConversionFailed(UnprocessableEntity):
+    """JSON that doesn't fit its schema."""
+
+    row = Row(42203, 42203, 422, "INVALID_ARGUMENT")
+    default_message = "Conversion of JSON to Object failed"
+
+
+class InvalidConsumerConfig(UnprocessableEntity):
+    """A setting in the creation of a consumer instance has an invalid value."""
+
+    row = Row(42204, 42204, 422, "INVALID_ARGUMENT")
+    default_message = "Invalid consumer configuration"
+
+
+class InvalidSchema(UnprocessableEntity):
+    """The schema itself is wrong."""
+
+    row = Row(42205, 42205, 422, "INVALID_ARGUMENT")
+    default_message = "Invalid schema"
+
+
+class InvalidPayload(UnprocessableEntity):
+    """A body is missing, or a value in it is out of its domain."""
+
+    row = Row(42206, 42206, 422, "INVALID_ARGUMENT")
+    default_message = "Payload error. Request body is empty. Data is required."
+
+
+class SerializationFailed(UnprocessableEntity):
+    """A message can't be serialized."""
+
+    row = Row(42207, 42207, 422, "INVALID_ARGUMENT")
+    default_message = "Error serializing message"
+
+
+class InvalidBatch(UnprocessableEntity):
+    """A batch of records is empty, too long, or its ids are not distinct."""
+
+    row = Row(42208, 42208, 422, "INVALID_ARGUMENT")
+    default_message = "Empty batch."
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body's content type isn't one that the operation takes."""
+
+    row = Row(415, 415, 415, "INVALID_ARGUMENT")
+    default_message = "HTTP 415 Unsupported Media Type"
+
+
+class NotAcceptable(InvalidRequest):
+    """No media type that the caller accepts can be served."""
+
+    row = Row(406, 406, 406, "INVALID_ARGUMENT")
+    default_message = "HTTP 406 Not Acceptable"
+
+
+class ConsumerFormatMismatch(NotAcceptable):
+    """The format asked for isn't that of the consumer instance."""
+
+    row = Row(40601, 40601, 406, "FAILED_PRECONDITION")
+    default_message = "The requested embedded data format does not match the deserializer for this consumer instance"
+
+
+class Unauthenticated(FacadeError):
+    """The caller gave no valid credentials."""
+
+    row = Row(401, 401, 401, "UNAUTHENTICATED")
+    default_message = "Unauthorized"
+
+
+class KafkaAuthenticationFailed(Unauthenticated):
+    """Kafka didn't accept the credentials."""
+
+    row = Row(40101, 40101, 401, "UNAUTHENTICATED")
+    default_message = "Authentication failed"
+
+
+class PermissionDenied(FacadeError):
+    """The caller isn't allowed to do this."""
+
+    row = Row(403, 403, 403, "PERMISSION_DENIED")
+    default_message = "Forbidden"
+
+
+class KafkaAuthorizationFailed(PermissionDenied):
+    """Kafka's authorizer refused."""
+
+    row = Row(40301, 40301, 403, "PERMISSION_DENIED")
+    default_message = "Request is not authorized"
+
+
+class OperationBlocked(PermissionDenied):
+    """The access lists exclude the operation; REST hides it as the official proxy does (404 on GET, 405 otherwise)."""
+
+    row = Row(404, 404, 404, "PERMISSION_DENIED")
+    default_message = "The operation is not enabled on this server."
+
+
+class NotFound(FacadeError):
+    """No such resource, or no such path."""
+
+    row = Row(404, 404, 404, "NOT_FOUND")
+    default_message = "Not found"
+    rest_messages: ClassVar[dict[int, str]] = {2: "HTTP 404 Not Found", 3: "HTTP 404 Not Found"}
+
+    @property
+    def message(self) -> str:
+        """The message, with what was looked for."""
+        if self._message is None and self.metadata:
+            return f"{self.default_message}: {', '.join(f'{name} {value}' for name, value in self.metadata.items())}"
+        return super().message
+
+
+class ClusterNotFound(NotFound):
+    """The cluster id isn't that of the cluster behind the gateway."""
+
+    row = Row(404, 404, 404, "NOT_FOUND")
+    default_message = "Cluster not found"
+
+
+class TopicNotFound(NotFound):
+    """No such topic."""
+
+    row = Row(40401, 40403, 404, "NOT_FOUND")
+    default_message = "Topic not found"
+    rest_messages: ClassVar[dict[int, str]] = {
+        2: "Topic not found.",
+        3: "This server does not host this topic-partition.",
+    }
+
+
+class PartitionNotFound(NotFound):
+    """The topic has no such partition."""
+
+    row = Row(40402, 40402, 404, "NOT_FOUND")
+    default_message = "Partition not found"
+    rest_messages: ClassVar[dict[int, str]] = {2: "Partition not found.", 3: "Partition not found."}
+
+
+class UnknownPartition(PartitionNotFound):
+    """The same where metadata is asked for, which v3 calls by the general code."""
+
+    row = Row(40402, 404, 404, "NOT_FOUND")
+    rest_messages: ClassVar[dict[int, str]] = {2: "Partition not found.", 3: "HTTP 404 Not Found"}
+
+
+class ConsumerInstanceNotFound(NotFound):
+    """No such consumer instance, or it has expired."""
+
+    row = Row(40403, 40403, 404, "NOT_FOUND")
+    default_message = "Consumer instance not found"
+    rest_messages: ClassVar[dict[int, str]] = {2: "Consumer instance not found."}
+
+
+class ConsumerGroupNotFound(NotFound):
+    """No such consumer group."""
+
+    row = Row(40405, 40405, 404, "NOT_FOUND")
+    default_message = "Consumer group id not found"
+    rest_messages: ClassVar[dict[int, str]] = {2: "Consumer group id not found."}
+
+
+class LeaderNotAvailable(NotFound):
+    """The partition has no leader at the moment."""
+
+    row = Row(40404, 40404, 404, "UNAVAILABLE", retriable=True)
+    default_message = "Leader not available."
+    rest_messages: ClassVar[dict[int, str]] = {}
+
+
+class BrokerNotRegistered(NotFound):
+    """The broker id isn't registered in the cluster."""
+
+    row = Row(404102, 404102, 404, "NOT_FOUND")
+    default_message = "The given broker ID was not registered in the cluster."
+    rest_messages: ClassVar[dict[int, str]] = {}
+
+
+class MethodNotAllowed(FacadeError):
+    """The path exists, but not with this HTTP method."""
+
+    row = Row(405, 405, 405, "UNIMPLEMENTED")
+    default_message = "HTTP 405 Method Not Allowed"
+
+
+class Conflict(FacadeError):
+    """The request contradicts the present state."""
+
+    row = Row(409, 409, 409, "FAILED_PRECONDITION")
+    default_message = "HTTP 409 Conflict"
+
+
+class ConsumerAlreadySubscribed(Conflict):
+    """The instance has a subscription already."""
+
+    row = Row(40901, 40901, 409, "FAILED_PRECONDITION")
+    default_message = "The consumer has already subscribed to other topics."
+
+
+class ConsumerAlreadyExists(Conflict):
+    """The group has an instance of that name."""
+
+    row = Row(40902, 40902, 409, "ALREADY_EXISTS")
+    default_message = "Consumer with specified consumer ID already exists in the specified consumer group."
+
+
+class IllegalConsumerState(Conflict):
+    """The instance can't do this as it is now: no assignment, or a subscription of another kind."""
+
+    row = Row(40903, 40903, 409, "FAILED_PRECONDITION")
+    default_message = "Illegal state: Subscription to topics, partitions and pattern are mutually exclusive"
+
+
+class SchemaLookupFailed(FacadeError):
+    """The Schema Registry didn't give or take a schema."""
+
+    row = Row(40801, 50002, 408, "FAILED_PRECONDITION", retriable=True)
+    default_message = "Schema registration or lookup failed"
+
+
+class DeserializationFailed(FacadeError):
+    """A consumed record isn't of the instance's format; the position stays at it."""
+
+    row = Row(40801, 40801, 408, "DATA_LOSS")
+    default_message = "Error deserializing a record."
+
+
+class TooManyRequests(FacadeError):
+    """A rate limit or a Kafka quota is used up."""
+
+    row = Row(429, 429, 429, "RESOURCE_EXHAUSTED", retriable=True)
+    default_message = "Too Many Requests"
+
+
+class NotImplementedYet(FacadeError):
+    """The catalogue has the operation, the code not yet."""
+
+    row = Row(50101, 50101, 501, "UNIMPLEMENTED")
+    default_message = "The operation is not implemented yet."
+
+
+class ServerError(FacadeError):
+    """Something went wrong that the caller can't mend; details are in the server's log."""
+
+    row = Row(500, 500, 500, "INTERNAL")
+
+
+class ZookeeperError(ServerError):
+    """Kept for its code: no cluster has ZooKeeper any more."""
+
+    row = Row(50001, 50001, 500, "INTERNAL")
+    default_message = "Zookeeper error"
+
+
+class KafkaError(ServerError):
+    """Kafka failed, and trying again won't help."""
+
+    row = Row(50002, 50002, 500, "INTERNAL")
+    default_message = "Kafka error"
+
+
+class RetriableKafkaError(KafkaError):
+    """Kafka failed; the same request may succeed later."""
+
+    row = Row(50003, 50003, 500, "UNAVAILABLE", retriable=True)
+    default_message = "Retriable Kafka error"
+
+
+class KafkaTimeout(RetriableKafkaError):
+    """Kafka didn't answer within the request's deadline."""
+
+    row = Row(50003, 50003, 500, "DEADLINE_EXCEEDED", retriable=True)
+    default_message = "Timed out waiting for Kafka."
+
+
+class TlsNotSupported(ServerError):
+    """Kept for its code: only TLS endpoints were found, and the operation doesn't support them."""
+
+    row = Row(50101, 50101, 500, "INTERNAL")
+    default_message = "Only SSL endpoints were found for the broker, but SSL is not supported for the invoked API"
+
+
+class Unavailable(ServerError):
+    """The gateway is shutting down, or has no room for the request."""
+
+    row = Row(503, 503, 503, "UNAVAILABLE", retriable=True)
+    default_message = "Service Unavailable"

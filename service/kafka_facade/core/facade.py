@@ -1,0 +1,53 @@
+"""The core as the faces see it: the pipeline, and the operations by what they are about."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from kafka_facade.core.clusters import Clusters
+from kafka_facade.core.consumer_config import ConsumerDefaults
+from kafka_facade.core.consumers import Consumers
+from kafka_facade.core.identity import ClusterIdentity
+from kafka_facade.core.pipeline import Pipeline
+from kafka_facade.core.ports import AdminPort, ConsumerFactory, ProducerPort
+from kafka_facade.core.produce import Produce
+from kafka_facade.core.reading import Reading
+from kafka_facade.core.server import Server
+from kafka_facade.core.topic_configs import TopicConfigs
+from kafka_facade.core.topics import Topics
+
+
+class Facade:
+    """All operations, over one cluster."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        admin: AdminPort,
+        producer: ProducerPort,
+        consumers: ConsumerFactory,
+        consumer_defaults: ConsumerDefaults,
+    ) -> None:
+        self.identity = ClusterIdentity(admin)
+        self.pipeline = pipeline
+        self.server = Server()
+        self.clusters = Clusters(admin, self.identity)
+        self.topics = Topics(admin, self.identity)
+        self.topic_configs = TopicConfigs(admin, self.identity)
+        self.produce = Produce(producer, self.identity)
+        self.reading = Reading(consumers, self.topics, pipeline.closing)
+        self.consumers = Consumers(consumers, consumer_defaults)
+        self._expiry: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the work that goes on between calls."""
+        self._expiry = asyncio.create_task(self.consumers.expire(), name="consumer expiry")
+
+    async def close(self, timeout: float) -> None:
+        """Close what is left after the pipeline has drained; engines are closed by who made them."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._expiry
+        await self.consumers.close(timeout)

@@ -1,0 +1,59 @@
+"""Pages over an ordered list (AIP-158), by key and not by position: they stay right while items come and go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from kafka_facade.core.errors import InvalidRequest
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(slots=True)
+class Page(Generic[_Item]):
+    """``next_token`` is empty on the last page; ``total`` counts all items."""
+
+    items: list[_Item]
+    next_token: str
+    has_previous: bool
+    total: int
+
+
+def encode_token(key: Any) -> str:
+    """An opaque token that stands for an item's sort key."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+
+
+def decode_token(token: str) -> Any:
+    """The key behind a token; InvalidRequest if no token of ours."""
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest("The page token is invalid.", field="page_token") from error
+
+
+def paginate(items: Sequence[_Item], key: Callable[[_Item], Any], *, size: int = 0, token: str = "") -> Page[_Item]:
+    """The page of ``items`` (ordered by ``key``) that follows ``token``.
+
+    ``size`` 0 is the default, above the maximum is coerced, negative is InvalidRequest.
+    """
+    if size < 0:
+        raise InvalidRequest("The page size must not be negative.", field="page_size")
+    limit = min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    after = decode_token(token) if token else None
+    try:
+        rest = [item for item in items if after is None or key(item) > after]
+    except TypeError as error:
+        raise InvalidRequest("The page token is invalid.", field="page_token") from error
+    page = rest[:limit]
+    more = len(rest) > limit
+    return Page(page, encode_token(key(page[-1])) if more else "", len(rest) < len(items), len(items))

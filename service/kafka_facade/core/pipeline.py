@@ -1,0 +1,108 @@
+"""The one way in: what happens to every call before and around its operation, whichever face it came through."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kafka_facade.core.catalogue import BY_IDENTIFIER, Operation
+from kafka_facade.core.errors import KafkaTimeout, OperationBlocked, Unavailable
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`."""
+
+    operation: Operation
+    face: str
+    deadline: float
+    principal: str | None = None
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLists:
+    """``api.endpoints.allowlist`` and ``.blocklist`` (reference: "Accesslists").
+
+    An entry is an operation's identifier, or that of its group: ``api.v3.topics.*``.
+    """
+
+    allow: Collection[str] = ()
+    block: Collection[str] = ()
+
+    def permits(self, identifier: str) -> bool:
+        """Whether a call of the operation may go on."""
+        names = {identifier, identifier.rpartition(".")[0] + ".*"}
+        allowed = not self.allow or not names.isdisjoint(self.allow)
+        return allowed and names.isdisjoint(self.block)
+
+
+class Pipeline:
+    """Admits calls, keeps their deadlines, and waits for them at shutdown."""
+
+    def __init__(self, access: AccessLists, default_timeout: float) -> None:
+        self._blocked = frozenset(name for name in BY_IDENTIFIER if not access.permits(name))
+        self._default_timeout = default_timeout
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.closing = asyncio.Event()
+        """Set once the server shuts down: streams end themselves then."""
+
+    def permits(self, operation: Operation) -> bool:
+        """Whether the access lists leave the operation open."""
+        return operation.identifier not in self._blocked
+
+    def call(self, identifier: str, face: str, *, timeout: float | None = None, principal: str | None = None) -> Call:
+        """A new call; ``timeout`` is the caller's own (seconds) and can only shorten the default."""
+        limit = self._default_timeout if timeout is None else min(timeout, self._default_timeout)
+        return Call(BY_IDENTIFIER[identifier], face, time.monotonic() + limit, principal)
+
+    @asynccontextmanager
+    async def admit(self, call: Call) -> AsyncIterator[None]:
+        """Let a call in, for as long as the block lasts: for streams, which have no deadline as a whole."""
+        if self.closing.is_set():
+            raise Unavailable("The server is shutting down.")
+        if not self.permits(call.operation):
+            raise OperationBlocked(operation=call.operation.identifier)
+        call.operation.require_implemented()
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def run(
+        self, call: Call, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
+    ) -> _Response:
+        """Run one operation to its end within the call's deadline."""
+        async with self.admit(call):
+            try:
+                async with asyncio.timeout(call.remaining):
+                    return await method(call, request)
+            except TimeoutError:
+                raise KafkaTimeout from None
+
+    async def drain(self, timeout: float) -> bool:
+        """Admit nothing more and wait for calls in flight; False if some were left when the timeout (s) ran out."""
+        self.closing.set()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True

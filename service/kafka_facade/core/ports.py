@@ -1,0 +1,168 @@
+"""What the core asks of an engine. The ``kafka`` room implements these; nothing else does.
+
+Every method raises only :class:`~kafka_facade.core.errors.FacadeError`. ``timeout`` is seconds; when it runs out the
+method raises :class:`~kafka_facade.core.errors.KafkaTimeout`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.requests import ConfigAlteration, CreateTopic
+from kafka_facade.core.resources import (
+    Broker,
+    Cluster,
+    CommittedOffset,
+    Header,
+    Partition,
+    PartitionPosition,
+    Record,
+    Topic,
+    TopicConfig,
+    TopicPartition,
+)
+
+EARLIEST = -2
+"""Where a partition position stands for the first offset that can be read."""
+LATEST = -1
+"""Where a partition position stands for the next offset to be written."""
+
+
+@dataclass(slots=True)
+class TopicDescription:
+    """A topic with its partitions, from one metadata answer."""
+
+    topic: Topic
+    partitions: list[Partition]
+
+
+@dataclass(slots=True)
+class SerializedRecord:
+    """A record ready for the wire."""
+
+    key: bytes | None
+    value: bytes | None
+    partition: int | None
+    headers: list[Header]
+    timestamp: int | None
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Where a record ended up; ``timestamp`` is the broker's for topics with LogAppendTime."""
+
+    partition: int
+    offset: int
+    timestamp: int | None
+
+
+class AdminPort(Protocol):
+    """Metadata and administration of one cluster."""
+
+    async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
+        """The cluster and its live brokers, ordered by id."""
+
+    async def list_topics(self, timeout: float) -> list[TopicDescription]:
+        """All topics with their partitions, ordered by name."""
+
+    async def describe_topics(
+        self, names: Sequence[str], timeout: float, *, authorized_operations: bool = False
+    ) -> list[TopicDescription | FacadeError]:
+        """These topics, in order; a topic that can't be described is its error."""
+
+    async def create_topic(self, request: CreateTopic, timeout: float) -> None:
+        """Create a topic, or only validate it, and wait until metadata shows it."""
+
+    async def delete_topic(self, name: str, timeout: float) -> None:
+        """Delete a topic."""
+
+    async def create_partitions(self, topic: str, count: int, timeout: float) -> None:
+        """Raise the number of a topic's partitions to ``count``."""
+
+    async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
+        """The configs of these topics, in order, each ordered by name."""
+
+    async def alter_topic_configs(
+        self, topic: str, alterations: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter some configs of a topic and leave the others alone (IncrementalAlterConfigs, KIP-339)."""
+
+    async def offsets(
+        self, partitions: Sequence[TopicPartition], timeout: float
+    ) -> list[tuple[int, int] | FacadeError]:
+        """The earliest and the latest offset of each partition, in order."""
+
+
+class ProducerPort(Protocol):
+    """Produces records; one librdkafka producer behind it."""
+
+    @property
+    def delivery_timeout(self) -> float:
+        """Seconds after which the producer gives up on a record for good."""
+
+    def cached_partition_count(self, topic: str) -> int | None:
+        """The number of partitions if it is known and fresh, without asking Kafka."""
+
+    async def partition_count(self, topic: str, timeout: float, *, refresh: bool = False) -> int:
+        """The number of partitions; a topic that the broker creates by itself is created (TopicNotFound otherwise)."""
+
+    async def submit(
+        self, topic: str, records: Sequence[SerializedRecord]
+    ) -> asyncio.Future[list[Delivery | FacadeError]]:
+        """Hand records to the producer, in order, waiting while its queue is full.
+
+        The future has one delivery or error a record, in order, once all of them are decided.
+        """
+
+
+class ConsumerPort(Protocol):
+    """One Kafka consumer. Methods must not overlap; the core holds a lock around them."""
+
+    async def subscribe(self, topics: Sequence[str], pattern: str | None) -> None:
+        """Join the group for these topics or for those that match the pattern."""
+
+    async def unsubscribe(self) -> None:
+        """Leave the subscription or drop the assignment."""
+
+    async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
+        """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+
+    def assignment(self) -> list[TopicPartition]:
+        """The partitions that the consumer reads at the moment."""
+
+    def position(self, topic: str, partition: int) -> int:
+        """The next offset that :meth:`poll` will return, past markers and gaps; negative while nothing was read."""
+
+    async def poll(self, max_records: int, timeout: float) -> list[Record]:
+        """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
+
+    async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
+        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
+
+    async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
+        """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
+
+    async def commit(self, offsets: Mapping[tuple[str, int], int], timeout: float) -> None:
+        """Commit next-to-read offsets, and return once the group coordinator has them."""
+
+    def store(self, topic: str, partition: int, offset: int) -> None:
+        """Remember the next-to-read offset for the automatic commit."""
+
+    async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
+        """What the group has committed; partitions without a commit are left out."""
+
+    async def close(self, timeout: float) -> None:
+        """Leave the group and free everything; never raises."""
+
+
+class ConsumerFactory(Protocol):
+    """Makes consumers."""
+
+    def create(
+        self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
+    ) -> ConsumerPort:
+        """A new consumer; ``group`` None is one that never joins or commits."""

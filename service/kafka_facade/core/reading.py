@@ -1,0 +1,89 @@
+"""Reading a topic without a consumer group: from a start to its end, or on and on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, Unavailable
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.ports import ConsumerFactory, ConsumerPort
+from kafka_facade.core.requests import ConsumeRecords, ListPartitions
+from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
+from kafka_facade.core.topics import Topics
+
+STARTS = ("earliest", "latest", "offset", "timestamp")
+
+_BATCH = 500
+_IDLE_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+
+
+class Reading:
+    """Operations that read records as a stream."""
+
+    def __init__(self, consumers: ConsumerFactory, topics: Topics, closing: asyncio.Event) -> None:
+        self._consumers = consumers
+        self._topics = topics
+        self._closing = closing
+
+    @implements("api.facade.records.consume")
+    async def consume(self, call: Call, request: ConsumeRecords) -> AsyncIterator[list[Record]]:
+        """Batches of at most 500 records, in order within a partition. The call's deadline bounds the start only.
+
+        Nothing is read ahead of the caller but what the consumer's own bounded queue holds. TopicNotFound,
+        PartitionNotFound, InvalidRequest for a start that doesn't exist.
+        """
+        if request.start not in STARTS:
+            raise InvalidRequest(f"The start must be one of {', '.join(STARTS)}.", field="start")
+        consumer = self._consumers.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
+        try:
+            starts, ends = await self._range(call, request, consumer)
+            remaining = {key: end for key, end in ends.items() if starts[key] < end}
+            await consumer.assign([PartitionPosition(*key, offset) for key, offset in starts.items()])
+            while request.follow or remaining:
+                if self._closing.is_set():
+                    raise Unavailable("The server is shutting down.")
+                records = await consumer.poll(_BATCH, _IDLE_SECONDS)
+                if not request.follow:
+                    records = [
+                        record for record in records if record.offset < ends[record.topic_name, record.partition_id]
+                    ]
+                if records:
+                    yield records
+                if not request.follow:
+                    for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
+                        del remaining[key]
+        finally:
+            await consumer.close(_CLOSE_SECONDS)
+
+    async def _range(
+        self, call: Call, request: ConsumeRecords, consumer: ConsumerPort
+    ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
+        """Where to start and what the end is now, for each partition."""
+        partitions = await self._topics.list_partitions(call, ListPartitions(request.cluster_id, request.topic_name))
+        known = {partition.partition_id: partition for partition in partitions}
+        missing = [wanted for wanted in request.partitions if wanted not in known]
+        if missing:
+            raise PartitionNotFound(topic_name=request.topic_name, partition_id=str(missing[0]))
+        chosen = [known[wanted] for wanted in dict.fromkeys(request.partitions or known)]
+        starts: dict[tuple[str, int], int] = {}
+        ends: dict[tuple[str, int], int] = {}
+        for found in await self._topics.get_offsets_many(call, chosen):
+            if isinstance(found, FacadeError):
+                raise found
+            key = (found.topic_name, found.partition_id)
+            ends[key] = found.latest_offset
+            match request.start:
+                case "earliest":
+                    starts[key] = found.earliest_offset
+                case "offset":
+                    starts[key] = min(max(request.offset, found.earliest_offset), found.latest_offset)
+                case _:
+                    starts[key] = found.latest_offset
+        if request.start == "timestamp":
+            wanted = [TopicPartition(*key) for key in starts]
+            found_offsets = await consumer.offsets_at(wanted, request.timestamp, call.remaining)
+            starts |= {key: offset for key, offset in zip(starts, found_offsets, strict=True) if offset >= 0}
+        return starts, ends

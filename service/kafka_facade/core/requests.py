@@ -1,0 +1,269 @@
+"""What callers ask of the core: one type an operation, decoded by a face.
+
+``timeout`` and ``*_ms`` are milliseconds unless a name says otherwise; None means that the caller left it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kafka_facade.core.resources import AlterOperation, Format, Header, PartitionPosition, TopicPartition
+
+
+@dataclass(slots=True)
+class GetCluster:
+    cluster_id: str
+
+
+@dataclass(slots=True)
+class ListBrokers:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class GetBroker:
+    cluster_id: str
+    broker_id: int
+
+
+@dataclass(slots=True)
+class ListTopics:
+    """``cluster_id`` None is the v2 API's way of not naming the cluster, here and below."""
+
+    cluster_id: str | None
+    include_authorized_operations: bool = False
+
+
+@dataclass(slots=True)
+class GetTopic:
+    cluster_id: str | None
+    topic_name: str
+    include_authorized_operations: bool = False
+
+
+@dataclass(slots=True)
+class ConfigEntry:
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class CreateTopic:
+    """``replicas_assignments`` maps each partition to its brokers and excludes counts (reference: Topic, Create)."""
+
+    cluster_id: str
+    topic_name: str
+    partitions_count: int | None = None
+    replication_factor: int | None = None
+    replicas_assignments: dict[int, list[int]] = field(default_factory=dict)
+    configs: list[ConfigEntry] = field(default_factory=list)
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class DeleteTopic:
+    cluster_id: str
+    topic_name: str
+
+
+@dataclass(slots=True)
+class UpdatePartitionCount:
+    cluster_id: str
+    topic_name: str
+    partitions_count: int
+
+
+@dataclass(slots=True)
+class ListPartitions:
+    cluster_id: str | None
+    topic_name: str
+
+
+@dataclass(slots=True)
+class GetPartition:
+    cluster_id: str | None
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
+class GetReplica:
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    broker_id: int
+
+
+@dataclass(slots=True)
+class ListBrokerReplicas:
+    cluster_id: str
+    broker_id: int
+
+
+@dataclass(slots=True)
+class ListTopicConfigs:
+    """``topic_name`` None lists the configs of all topics."""
+
+    cluster_id: str | None
+    topic_name: str | None
+
+
+@dataclass(slots=True)
+class GetTopicConfig:
+    cluster_id: str
+    topic_name: str
+    name: str
+
+
+@dataclass(slots=True)
+class UpdateTopicConfig:
+    cluster_id: str
+    topic_name: str
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class ResetTopicConfig:
+    cluster_id: str
+    topic_name: str
+    name: str
+
+
+@dataclass(slots=True)
+class ConfigAlteration:
+    name: str
+    value: str | None = None
+    operation: AlterOperation = AlterOperation.SET
+
+
+@dataclass(slots=True)
+class AlterTopicConfigs:
+    cluster_id: str
+    topic_name: str
+    data: list[ConfigAlteration]
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class RecordData:
+    """A key or value to embed.
+
+    ``data`` is bytes or base64 text for BINARY, text for STRING, any JSON value (None, bool, int, float, str, list,
+    dict) for JSON; None is a null of any format.
+    """
+
+    format: Format
+    data: object
+
+
+@dataclass(slots=True)
+class RecordToProduce:
+    """One record; ``timestamp`` None lets the producer set it, ``partition_id`` None lets the partitioner choose."""
+
+    key: RecordData | None = None
+    value: RecordData | None = None
+    partition_id: int | None = None
+    headers: list[Header] = field(default_factory=list)
+    timestamp: int | None = None
+
+
+@dataclass(slots=True)
+class ProduceRecords:
+    """``all_or_nothing`` (the v2 API) lets the first bad record fail the request before any is sent."""
+
+    cluster_id: str | None
+    topic_name: str
+    records: list[RecordToProduce]
+    all_or_nothing: bool = False
+
+
+@dataclass(slots=True)
+class ConsumeRecords:
+    """Read a topic from a start, then follow it.
+
+    ``start`` is ``earliest``, ``latest``, ``offset`` (``offset``; a partition that doesn't reach it starts at its end)
+    or ``timestamp`` (``timestamp``; past the end is the end). ``partitions`` empty means all. ``follow`` False ends
+    the stream at the offsets that were the end when it began.
+    """
+
+    cluster_id: str | None
+    topic_name: str
+    partitions: list[int] = field(default_factory=list)
+    start: str = "latest"
+    offset: int = 0
+    timestamp: int = 0
+    follow: bool = True
+
+
+@dataclass(slots=True)
+class CreateConsumer:
+    """``name`` None generates one; texts are as the caller gave them and are checked by the core (42204)."""
+
+    group: str
+    name: str | None = None
+    format: str | None = None
+    auto_offset_reset: str | None = None
+    auto_commit_enable: str | None = None
+    fetch_min_bytes: str | None = None
+    request_timeout_ms: str | None = None
+
+
+@dataclass(slots=True)
+class ConsumerRef:
+    group: str
+    instance: str
+
+
+@dataclass(slots=True)
+class SubscribeConsumer:
+    group: str
+    instance: str
+    topics: list[str] = field(default_factory=list)
+    topic_pattern: str | None = None
+
+
+@dataclass(slots=True)
+class AssignConsumer:
+    group: str
+    instance: str
+    partitions: list[TopicPartition]
+
+
+@dataclass(slots=True)
+class FetchRecords:
+    """``format`` is what the caller accepts, None where it takes any; timeout and max_bytes only lower the defaults."""
+
+    group: str
+    instance: str
+    format: Format | None = None
+    timeout_ms: int | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class CommitOffsets:
+    """``offsets`` None commits what was fetched; offset n commits n + 1, the next to read."""
+
+    group: str
+    instance: str
+    offsets: list[PartitionPosition] | None = None
+
+
+@dataclass(slots=True)
+class ConsumerPartitions:
+    group: str
+    instance: str
+    partitions: list[TopicPartition]
+
+
+@dataclass(slots=True)
+class SeekConsumer:
+    group: str
+    instance: str
+    offsets: list[PartitionPosition]
+
+
+@dataclass(slots=True)
+class GetServerInfo:
+    pass

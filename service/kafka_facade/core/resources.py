@@ -1,0 +1,217 @@
+"""The resources of the API: slotted, typed values, never changed once made.
+
+Field names are those of the REST API; faces add only their links (see :mod:`kafka_facade.core.links`). They are not
+frozen because a Strawberry type can inherit a plain slotted dataclass and no frozen one.
+Offsets are record counts from 0, sizes are bytes, timestamps are milliseconds since 1970-01-01T00:00:00Z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Format(str, Enum):
+    """How a key or a value is embedded (reference: "Content Types" and the ``type`` of v3 records)."""
+
+    BINARY = "BINARY"
+    JSON = "JSON"
+    STRING = "STRING"
+    AVRO = "AVRO"
+    JSONSCHEMA = "JSONSCHEMA"
+    PROTOBUF = "PROTOBUF"
+
+
+class AlterOperation(str, Enum):
+    """What an entry of a ``configs:alter`` does (KIP-339)."""
+
+    SET = "SET"
+    DELETE = "DELETE"
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A Kafka cluster. ``controller_id`` is the broker that metadata names as controller, None while there is none."""
+
+    cluster_id: str
+    controller_id: int | None
+
+
+@dataclass(slots=True)
+class Broker:
+    """A broker; ``rack`` is None where none is set."""
+
+    cluster_id: str
+    broker_id: int
+    host: str
+    port: int
+    rack: str | None
+
+
+@dataclass(slots=True)
+class Topic:
+    """A topic. ``authorized_operations`` (ACL operation names) is filled only when it is asked for (KIP-430)."""
+
+    cluster_id: str
+    topic_name: str
+    is_internal: bool
+    replication_factor: int
+    partitions_count: int
+    authorized_operations: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Replica:
+    """One replica of a partition."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    broker_id: int
+    is_leader: bool
+    is_in_sync: bool
+
+
+@dataclass(slots=True)
+class Partition:
+    """A partition; ``leader_id`` is None while it has no leader. ``replicas`` are in order of preference."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    leader_id: int | None
+    replicas: list[Replica]
+
+
+@dataclass(slots=True)
+class PartitionOffsets:
+    """The first offset that can be read, and the next offset to be written."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    earliest_offset: int
+    latest_offset: int
+
+
+@dataclass(slots=True)
+class ConfigSynonym:
+    """A place that gives a config its value, in order of precedence (KIP-226)."""
+
+    name: str
+    value: str | None
+    source: str
+
+
+@dataclass(slots=True)
+class TopicConfig:
+    """A config of a topic; ``value`` is None where it is sensitive; ``source`` is Kafka's ConfigSource name."""
+
+    cluster_id: str
+    topic_name: str
+    name: str
+    value: str | None
+    is_read_only: bool
+    is_sensitive: bool
+    source: str
+    synonyms: list[ConfigSynonym]
+    is_default: bool
+
+
+@dataclass(slots=True)
+class Header:
+    """A record header; a name may repeat (KIP-82)."""
+
+    name: str
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class Record:
+    """A record as Kafka holds it. ``timestamp`` is None where the record has none."""
+
+    topic_name: str
+    partition_id: int
+    offset: int
+    timestamp: int | None
+    headers: list[Header]
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class FetchedRecord:
+    """A record read through a consumer instance, with key and value decoded from the instance's format."""
+
+    record: Record
+    key: object
+    value: object
+
+
+@dataclass(slots=True)
+class DataReport:
+    """What became of a key or value: its format and its size in bytes once serialized, -1 for null."""
+
+    type: Format
+    size: int
+
+
+@dataclass(slots=True)
+class RecordReport:
+    """The delivery report of one record that Kafka has acknowledged."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    offset: int
+    timestamp: int | None
+    key: DataReport | None
+    value: DataReport | None
+
+
+@dataclass(slots=True)
+class TopicPartition:
+    """A partition by name."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(slots=True)
+class PartitionPosition:
+    """An offset in a partition: a position to seek to, or the last record to commit."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True)
+class CommittedOffset:
+    """The next offset that the group will read, as committed."""
+
+    topic: str
+    partition: int
+    offset: int
+    metadata: str
+
+
+@dataclass(slots=True)
+class ConsumerInstance:
+    """A consumer instance of a group, living in this gateway. Times are milliseconds."""
+
+    group: str
+    instance_id: str
+    format: Format
+    auto_offset_reset: str
+    auto_commit: bool
+    fetch_min_bytes: int
+    request_timeout_ms: int
+
+
+@dataclass(slots=True)
+class ServerInfo:
+    """The gateway itself."""
+
+    name: str
+    version: str

@@ -1,0 +1,71 @@
+"""Embedded formats: JSON-compatible data to the bytes of a record, and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+import msgspec
+
+from kafka_facade.core.errors import DeserializationFailed, InvalidRequest, NotImplementedYet
+from kafka_facade.core.requests import RecordData
+from kafka_facade.core.resources import Format, Record
+
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
+
+
+def serialize(data: RecordData | None) -> bytes | None:
+    """The bytes of a key or value; None for null. InvalidRequest where the data isn't of its format."""
+    if data is None or data.data is None:
+        return None
+    value = data.data
+    match data.format:
+        case Format.JSON:
+            return _encode_json(value)
+        case Format.BINARY:
+            if isinstance(value, bytes):
+                return value
+            return _from_base64(value)
+        case Format.STRING:
+            if not isinstance(value, str):
+                raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a string.")
+            return value.encode()
+        case _:
+            raise NotImplementedYet(f"The format {data.format.value} is not implemented yet.", format=data.format.value)
+
+
+def _from_base64(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a base64 string.")
+    try:
+        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a valid base64 string.") from None
+
+
+def deserialize(format: Format, record: Record, which: str) -> object:
+    """The key or value (``which``) of a record as data of the format: bytes for BINARY, a JSON value for JSON.
+
+    DeserializationFailed names the partition and offset where the bytes aren't of the format.
+    """
+    payload: bytes | None = getattr(record, which)
+    if payload is None:
+        return None
+    match format:
+        case Format.BINARY:
+            return payload
+        case Format.JSON:
+            try:
+                return _decode_json(payload)
+            except msgspec.DecodeError as error:
+                raise DeserializationFailed(
+                    f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "
+                    f"offset {record.offset}: {error}. If needed, please seek past the record to continue consumption.",
+                    topic=record.topic_name,
+                    partition=str(record.partition_id),
+                    offset=str(record.offset),
+                ) from None
+        case _:
+            raise NotImplementedYet(f"The format {format.value} is not implemented yet.", format=format.value)

@@ -1,0 +1,172 @@
+"""Topics, partitions and replicas (reference: "Topic (v3)", "Partition (v3)", "Replica (v3)", v2 "Topics")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.errors import FacadeError, InvalidPayload, InvalidTopicName, NotFound, UnknownPartition
+from kafka_facade.core.identity import ClusterIdentity
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.ports import AdminPort, TopicDescription
+from kafka_facade.core.requests import (
+    CreateTopic,
+    DeleteTopic,
+    GetPartition,
+    GetReplica,
+    GetTopic,
+    ListBrokerReplicas,
+    ListPartitions,
+    ListTopics,
+    UpdatePartitionCount,
+)
+from kafka_facade.core.resources import Partition, PartitionOffsets, Replica, Topic, TopicPartition
+
+_LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
+
+
+def is_legal_topic_name(name: str) -> bool:
+    """Whether Kafka takes the name (org.apache.kafka.common.internals.Topic)."""
+    return bool(_LEGAL_NAME.match(name)) and name not in (".", "..")
+
+
+class Topics:
+    """Operations on topics, partitions and replicas."""
+
+    def __init__(self, admin: AdminPort, identity: ClusterIdentity) -> None:
+        self._admin = admin
+        self._identity = identity
+
+    @implements("api.v3.topics.list", "api.v2.topics.list")
+    async def list_topics(self, call: Call, request: ListTopics) -> list[Topic]:
+        """All topics, ordered by name."""
+        await self._identity.check(request.cluster_id, call)
+        topics = [description.topic for description in await self._admin.list_topics(call.remaining)]
+        if not request.include_authorized_operations:
+            return topics
+        names = [topic.topic_name for topic in topics]
+        found = await self._admin.describe_topics(names, call.remaining, authorized_operations=True)
+        # A topic deleted since the listing is no longer there to be listed.
+        return [description.topic for description in found if not isinstance(description, FacadeError)]
+
+    @implements("api.v3.topics.get", "api.v2.topics.get")
+    async def get_topic(self, call: Call, request: GetTopic) -> Topic:
+        """One topic; TopicNotFound, InvalidTopicName."""
+        description = await self._describe(
+            call, request.cluster_id, request.topic_name, authorized_operations=request.include_authorized_operations
+        )
+        return description.topic
+
+    async def describe_many(
+        self, call: Call, cluster_id: str | None, names: Sequence[str]
+    ) -> Sequence[TopicDescription | FacadeError]:
+        """Many topics with their partitions in one request to Kafka; a topic that can't be described is its error."""
+        await self._identity.check(cluster_id, call)
+        return await self._admin.describe_topics(names, call.remaining)
+
+    @implements("api.v3.topics.create")
+    async def create_topic(self, call: Call, request: CreateTopic) -> Topic:
+        """Create a topic, or only validate it; TopicAlreadyExists, InvalidPayload, InvalidKafkaRequest."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        if not is_legal_topic_name(request.topic_name):
+            raise InvalidPayload("Payload error. Invalid topic name.", topic_name=request.topic_name)
+        await self._admin.create_topic(request, call.remaining)
+        if request.validate_only:
+            assignments = request.replicas_assignments
+            return Topic(
+                cluster_id,
+                request.topic_name,
+                is_internal=False,
+                replication_factor=request.replication_factor or max(map(len, assignments.values()), default=1),
+                partitions_count=request.partitions_count or len(assignments) or 1,
+            )
+        return await self.get_topic(call, GetTopic(cluster_id, request.topic_name))
+
+    @implements("api.v3.topics.delete")
+    async def delete_topic(self, call: Call, request: DeleteTopic) -> None:
+        """Delete a topic; TopicNotFound."""
+        await self._identity.check(request.cluster_id, call)
+        await self._admin.delete_topic(request.topic_name, call.remaining)
+
+    @implements("api.v3.topics.partitions")
+    async def update_partition_count(self, call: Call, request: UpdatePartitionCount) -> Topic:
+        """Raise the number of partitions; InvalidKafkaRequest where that isn't an increase."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        await self._admin.create_partitions(request.topic_name, request.partitions_count, call.remaining)
+        return await self.get_topic(call, GetTopic(cluster_id, request.topic_name))
+
+    @implements("api.v3.partitions.list", "api.v2.partitions.list")
+    async def list_partitions(self, call: Call, request: ListPartitions) -> Sequence[Partition]:
+        """The partitions of a topic, ordered by id; TopicNotFound."""
+        return (await self._describe(call, request.cluster_id, request.topic_name)).partitions
+
+    @implements("api.v3.partitions.get", "api.v2.partitions.get")
+    async def get_partition(self, call: Call, request: GetPartition) -> Partition:
+        """One partition; TopicNotFound, UnknownPartition."""
+        for partition in await self.list_partitions(call, ListPartitions(request.cluster_id, request.topic_name)):
+            if partition.partition_id == request.partition_id:
+                return partition
+        raise UnknownPartition(topic_name=request.topic_name, partition_id=str(request.partition_id))
+
+    @implements("api.v3.partitions.list.offsets", "api.v2.partitions.get-offsets")
+    async def get_offsets(self, call: Call, request: GetPartition) -> PartitionOffsets:
+        """The earliest and the latest offset of a partition; TopicNotFound, UnknownPartition."""
+        partition = await self.get_partition(call, request)
+        [found] = await self.get_offsets_many(call, [partition])
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+    async def get_offsets_many(
+        self, call: Call, partitions: Sequence[Partition]
+    ) -> Sequence[PartitionOffsets | FacadeError]:
+        """The offsets of many partitions in one go; a partition whose offsets can't be had is its error."""
+        wanted = [TopicPartition(partition.topic_name, partition.partition_id) for partition in partitions]
+        found = await self._admin.offsets(wanted, call.remaining)
+        return [
+            answer
+            if isinstance(answer, FacadeError)
+            else PartitionOffsets(partition.cluster_id, partition.topic_name, partition.partition_id, *answer)
+            for partition, answer in zip(partitions, found, strict=True)
+        ]
+
+    @implements("api.v3.replicas.list")
+    async def list_replicas(self, call: Call, request: GetPartition) -> Sequence[Replica]:
+        """The replicas of a partition, in order of preference."""
+        return (await self.get_partition(call, request)).replicas
+
+    @implements("api.v3.replicas.get")
+    async def get_replica(self, call: Call, request: GetReplica) -> Replica:
+        """One replica; NotFound where the broker has none of the partition."""
+        where = GetPartition(request.cluster_id, request.topic_name, request.partition_id)
+        for replica in await self.list_replicas(call, where):
+            if replica.broker_id == request.broker_id:
+                return replica
+        raise NotFound(broker_id=str(request.broker_id))
+
+    @implements("api.v3.replicas.search-by-broker")
+    async def list_broker_replicas(self, call: Call, request: ListBrokerReplicas) -> Sequence[Replica]:
+        """The replicas that a broker holds, ordered by topic and partition; NotFound for an unknown broker."""
+        await self._identity.check(request.cluster_id, call)
+        _, brokers = await self._admin.describe_cluster(call.remaining)
+        if all(broker.broker_id != request.broker_id for broker in brokers):
+            raise NotFound(f"Broker {request.broker_id} cannot be found.", broker_id=str(request.broker_id))
+        return [
+            replica
+            for description in await self._admin.list_topics(call.remaining)
+            for partition in description.partitions
+            for replica in partition.replicas
+            if replica.broker_id == request.broker_id
+        ]
+
+    async def _describe(
+        self, call: Call, cluster_id: str | None, name: str, *, authorized_operations: bool = False
+    ) -> TopicDescription:
+        await self._identity.check(cluster_id, call)
+        if not is_legal_topic_name(name):
+            raise InvalidTopicName(topic_name=name)
+        [found] = await self._admin.describe_topics([name], call.remaining, authorized_operations=authorized_operations)
+        if isinstance(found, FacadeError):
+            raise found
+        return found
