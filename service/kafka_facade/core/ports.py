@@ -77,6 +77,9 @@ class AdminPort(Protocol):
     async def create_topic(self, request: CreateTopic, timeout: float) -> None:
         """Create a topic, or only validate it, and wait until metadata shows it."""
 
+    async def topic_defaults(self, timeout: float) -> tuple[int, int]:
+        """The number of partitions and the replication factor of a topic created without saying them."""
+
     async def delete_topic(self, name: str, timeout: float) -> None:
         """Delete a topic."""
 

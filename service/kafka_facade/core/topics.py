@@ -73,14 +73,7 @@ class Topics:
             raise InvalidPayload("Payload error. Invalid topic name.", topic_name=request.topic_name)
         await self._admin.create_topic(request, call.remaining)
         if request.validate_only:
-            assignments = request.replicas_assignments
-            return Topic(
-                cluster_id,
-                request.topic_name,
-                is_internal=False,
-                replication_factor=request.replication_factor or max(map(len, assignments.values()), default=1),
-                partitions_count=request.partitions_count or len(assignments) or 1,
-            )
+            return await self._validated(call, cluster_id, request)
         return await self.get_topic(call, GetTopic(cluster_id, request.topic_name))
 
     @implements("api.v3.topics.delete")
@@ -159,6 +152,18 @@ class Topics:
             for replica in partition.replicas
             if replica.broker_id == request.broker_id
         ]
+
+    async def _validated(self, call: Call, cluster_id: str, request: CreateTopic) -> Topic:
+        """The topic that Kafka would have created."""
+        partitions, factor = request.partitions_count, request.replication_factor
+        if request.replicas_assignments:
+            partitions = len(request.replicas_assignments)
+            factor = len(request.replicas_assignments[0])
+        elif partitions is None or factor is None:
+            default_partitions, default_factor = await self._admin.topic_defaults(call.remaining)
+            partitions = default_partitions if partitions is None else partitions
+            factor = default_factor if factor is None else factor
+        return Topic(cluster_id, request.topic_name, False, factor, partitions)
 
     async def _describe(
         self, call: Call, cluster_id: str | None, name: str, *, authorized_operations: bool = False

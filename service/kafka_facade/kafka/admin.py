@@ -1,0 +1,334 @@
+"""Metadata and administration through librdkafka's admin client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import TopicCollection
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTimeout, LeaderNotAvailable, TopicNotFound
+from kafka_facade.core.ports import TopicDescription
+from kafka_facade.core.requests import ConfigAlteration, CreateTopic
+from kafka_facade.core.resources import (
+    AlterOperation,
+    Broker,
+    Cluster,
+    ConfigSynonym,
+    Partition,
+    Replica,
+    Topic,
+    TopicConfig,
+    TopicPartition,
+)
+from kafka_facade.kafka.blocking import Blocking, settled, settled_topics
+from kafka_facade.kafka.errors import from_exception
+
+# org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
+_INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
+
+_ALTER = {AlterOperation.SET: AlterConfigOpType.SET, AlterOperation.DELETE: AlterConfigOpType.DELETE}
+_SETTLE_SECONDS = (0.005, 0.01, 0.02, 0.05)
+
+
+class Admin:
+    """The admin port over one cluster."""
+
+    def __init__(self, config: Mapping[str, Any], blocking: Blocking) -> None:
+        self._client = AdminClient(dict(config))
+        self._blocking = blocking
+        self._known_cluster_id: str | None = None
+        # Brokers read it at their start only.
+        self._creates_topics: bool | None = None
+
+    async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
+        """The cluster and its live brokers, ordered by id."""
+        found = await settled(self._client.describe_cluster(request_timeout=_positive(timeout)), timeout)
+        controller = found.controller
+        cluster = Cluster(found.cluster_id, controller.id if controller is not None and controller.id >= 0 else None)
+        brokers = [Broker(found.cluster_id, node.id, node.host, node.port, node.rack) for node in found.nodes]
+        return cluster, sorted(brokers, key=lambda broker: broker.broker_id)
+
+    async def list_topics(self, timeout: float) -> list[TopicDescription]:
+        """All topics with their partitions, ordered by name, from one metadata request."""
+        cluster_id = await self._cluster_id(timeout)
+        found = await self._blocking.run(timeout, self._client.list_topics, timeout=_positive(timeout))
+        described = []
+        for name, topic in sorted(found.topics.items()):
+            if topic.error is not None:
+                continue
+            partitions = [
+                _partition(cluster_id, name, entry.id, entry.leader, entry.replicas, entry.isrs)
+                for entry in topic.partitions.values()
+            ]
+            described.append(_description(cluster_id, name, name in _INTERNAL_TOPICS, partitions))
+        return described
+
+    async def describe_topics(
+        self, names: Sequence[str], timeout: float, *, authorized_operations: bool = False
+    ) -> list[TopicDescription | FacadeError]:
+        """These topics, in order; a topic that can't be described is its error."""
+        if not names:
+            return []
+        unique = list(dict.fromkeys(names))
+        cluster_id = await self._cluster_id(timeout)
+        futures = self._client.describe_topics(
+            TopicCollection(unique),
+            include_authorized_operations=authorized_operations,
+            request_timeout=_positive(timeout),
+        )
+        answers = await settled_topics(futures, timeout)
+        return [_described(cluster_id, name, answers[name]) for name in names]
+
+    async def create_topic(self, request: CreateTopic, timeout: float) -> None:
+        """Create a topic, or only validate it, and wait until metadata shows it."""
+        topic = NewTopic(
+            request.topic_name,
+            num_partitions=-1 if request.partitions_count is None else request.partitions_count,
+            replication_factor=-1 if request.replication_factor is None else request.replication_factor,
+            config={entry.name: entry.value for entry in request.configs if entry.value is not None},
+        )
+        if request.replicas_assignments:
+            topic = _assigned_topic(request, topic)
+        elif request.partitions_count is not None and request.partitions_count < 1:
+            raise InvalidKafkaRequest("Number of partitions was set to an invalid non-positive value.")
+        deadline = time.monotonic() + timeout
+        try:
+            futures = self._client.create_topics(
+                [topic],
+                operation_timeout=_positive(timeout),
+                request_timeout=_positive(timeout),
+                validate_only=request.validate_only,
+            )
+        except Exception as error:
+            raise from_exception(error) from error
+        await settled(futures[request.topic_name], timeout, topic_name=request.topic_name)
+        if not request.validate_only:
+            await self._until_described(request.topic_name, deadline, present=True)
+
+    async def delete_topic(self, name: str, timeout: float) -> None:
+        """Delete a topic and wait until metadata no longer shows it."""
+        deadline = time.monotonic() + timeout
+        futures = self._client.delete_topics(
+            [name], operation_timeout=_positive(timeout), request_timeout=_positive(timeout)
+        )
+        await settled(futures[name], timeout, topic_name=name)
+        await self._until_described(name, deadline, present=False)
+
+    async def topic_defaults(self, timeout: float) -> tuple[int, int]:
+        """The number of partitions and the replication factor of a topic created without saying them."""
+        configs = await self._broker_configs(timeout)
+        return int(configs["num.partitions"].value or 1), int(configs["default.replication.factor"].value or 1)
+
+    async def creates_topics(self, timeout: float) -> bool:
+        """Whether brokers create a topic that is produced to (``auto.create.topics.enable``)."""
+        if self._creates_topics is None:
+            configs = await self._broker_configs(timeout)
+            self._creates_topics = str(configs["auto.create.topics.enable"].value) == "true"
+        return self._creates_topics
+
+    async def _broker_configs(self, timeout: float) -> Mapping[str, ConfigEntry]:
+        cluster, brokers = await self.describe_cluster(timeout)
+        if not brokers:
+            raise KafkaTimeout
+        broker = cluster.controller_id if cluster.controller_id is not None else brokers[0].broker_id
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        futures = self._client.describe_configs([resource], request_timeout=_positive(timeout))
+        configs: Mapping[str, ConfigEntry] = await settled(futures[resource], timeout)
+        return configs
+
+    async def create_partitions(self, topic: str, count: int, timeout: float) -> None:
+        """Raise the number of a topic's partitions to ``count`` and wait until metadata shows them."""
+        deadline = time.monotonic() + timeout
+        try:
+            futures = self._client.create_partitions(
+                [NewPartitions(topic, count)], operation_timeout=_positive(timeout), request_timeout=_positive(timeout)
+            )
+        except Exception as error:
+            raise from_exception(error) from error
+        await settled(futures[topic], timeout, topic_name=topic)
+        await self._until_described(topic, deadline, present=True, partitions=count)
+
+    async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
+        """The configs of these topics, in order, each ordered by name, from one request."""
+        if not names:
+            return []
+        cluster_id = await self._cluster_id(timeout)
+        resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in names}
+        futures = self._client.describe_configs(list(resources.values()), request_timeout=_positive(timeout))
+        by_name = await settled_topics({name: futures[resource] for name, resource in resources.items()}, timeout)
+        return [_configs(cluster_id, name, by_name[name]) for name in names]
+
+    async def alter_topic_configs(
+        self, topic: str, alterations: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter some configs of a topic and leave the others alone (KIP-339)."""
+        resource = ConfigResource(
+            ResourceType.TOPIC,
+            topic,
+            incremental_configs=[
+                ConfigEntry(change.name, change.value, incremental_operation=_ALTER[change.operation])
+                for change in alterations
+            ],
+        )
+        futures = self._client.incremental_alter_configs(
+            [resource], validate_only=validate_only, request_timeout=_positive(timeout)
+        )
+        await settled(futures[resource], timeout, topic_name=topic)
+
+    async def offsets(
+        self, partitions: Sequence[TopicPartition], timeout: float
+    ) -> list[tuple[int, int] | FacadeError]:
+        """The earliest and the latest offset of each partition, in order."""
+        if not partitions:
+            return []
+        earliest, latest = await asyncio.gather(
+            self._list_offsets(partitions, OffsetSpec.earliest(), timeout),
+            self._list_offsets(partitions, OffsetSpec.latest(), timeout),
+        )
+        found: list[tuple[int, int] | FacadeError] = []
+        for first, last in zip(earliest, latest, strict=True):
+            if isinstance(first, FacadeError):
+                found.append(first)
+            elif isinstance(last, FacadeError):
+                found.append(last)
+            else:
+                found.append((first, last))
+        return found
+
+    async def _list_offsets(
+        self, partitions: Sequence[TopicPartition], spec: OffsetSpec, timeout: float
+    ) -> list[int | FacadeError]:
+        keys = {(entry.topic, entry.partition): ClientPartition(entry.topic, entry.partition) for entry in partitions}
+        futures = self._client.list_offsets(dict.fromkeys(keys.values(), spec), request_timeout=_positive(timeout))
+        by_key = {(partition.topic, partition.partition): future for partition, future in futures.items()}
+        answers = await asyncio.gather(
+            *(settled(by_key[entry.topic, entry.partition], timeout, topic_name=entry.topic) for entry in partitions),
+            return_exceptions=True,
+        )
+        return [from_exception(a) if isinstance(a, BaseException) else a.offset for a in answers]
+
+    async def _cluster_id(self, timeout: float) -> str:
+        if self._known_cluster_id is None:
+            cluster, _ = await self.describe_cluster(timeout)
+            self._known_cluster_id = cluster.cluster_id
+        return self._known_cluster_id
+
+    async def _until_described(self, name: str, deadline: float, *, present: bool, partitions: int = 1) -> None:
+        """Changes reach the brokers' metadata a moment after the controller has answered."""
+        attempt = 0
+        while (left := deadline - time.monotonic()) > 0:
+            [found] = await self.describe_topics([name], left)
+            if isinstance(found, FacadeError):
+                if isinstance(found, TopicNotFound):
+                    if not present:
+                        return
+                elif not isinstance(found, LeaderNotAvailable):
+                    raise found
+            elif present and len(found.partitions) >= partitions and _led(found):
+                return
+            await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
+            attempt += 1
+        raise KafkaTimeout
+
+
+def _led(description: TopicDescription) -> bool:
+    return all(partition.leader_id is not None for partition in description.partitions)
+
+
+def _positive(timeout: float) -> float:
+    # 0 would mean no limit to the client.
+    return max(0.001, timeout)
+
+
+def _assigned_topic(request: CreateTopic, topic: NewTopic) -> NewTopic:
+    assignments = request.replicas_assignments
+    if request.partitions_count is not None or request.replication_factor is not None:
+        raise InvalidKafkaRequest("partitions_count and replication_factor cannot be used with replicas_assignments.")
+    if sorted(assignments) != list(range(len(assignments))):
+        raise InvalidKafkaRequest("replicas_assignments must name the partitions 0 to n without a gap.")
+    return NewTopic(
+        request.topic_name,
+        num_partitions=len(assignments),
+        replica_assignment=[assignments[partition] for partition in range(len(assignments))],
+        config=topic.config,
+    )
+
+
+def _partition(
+    cluster_id: str, topic: str, partition: int, leader: int, replicas: Sequence[int], in_sync: Sequence[int]
+) -> Partition:
+    return Partition(
+        cluster_id,
+        topic,
+        partition,
+        leader if leader >= 0 else None,
+        [Replica(cluster_id, topic, partition, broker, broker == leader, broker in in_sync) for broker in replicas],
+    )
+
+
+def _description(
+    cluster_id: str, name: str, internal: bool, partitions: list[Partition], operations: list[str] | None = None
+) -> TopicDescription:
+    partitions.sort(key=lambda partition: partition.partition_id)
+    replication_factor = len(partitions[0].replicas) if partitions else 0
+    topic = Topic(cluster_id, name, internal, replication_factor, len(partitions), operations or [])
+    return TopicDescription(topic, partitions)
+
+
+def _described(cluster_id: str, name: str, answer: Any) -> TopicDescription | FacadeError:
+    if isinstance(answer, BaseException):
+        return from_exception(answer)
+    partitions = [
+        _partition(
+            cluster_id,
+            name,
+            entry.id,
+            -1 if entry.leader is None else entry.leader.id,
+            [node.id for node in entry.replicas],
+            [node.id for node in entry.isr],
+        )
+        for entry in answer.partitions
+    ]
+    operations = [operation.name for operation in answer.authorized_operations or ()]
+    return _description(cluster_id, name, answer.is_internal, partitions, operations)
+
+
+def _configs(cluster_id: str, topic: str, answer: Any) -> list[TopicConfig] | FacadeError:
+    if isinstance(answer, BaseException):
+        return from_exception(answer)
+    return [
+        TopicConfig(
+            cluster_id=cluster_id,
+            topic_name=topic,
+            name=name,
+            value=None if entry.is_sensitive else entry.value,
+            is_read_only=bool(entry.is_read_only),
+            is_sensitive=bool(entry.is_sensitive),
+            source=_source(entry.source),
+            synonyms=[
+                ConfigSynonym(synonym.name, None if entry.is_sensitive else synonym.value, _source(synonym.source))
+                for synonym in entry.synonyms.values()
+            ],
+            is_default=_source(entry.source) == ConfigSource.DEFAULT_CONFIG.name,
+        )
+        for name, entry in sorted(answer.items())
+    ]
+
+
+def _source(source: Any) -> str:
+    return ConfigSource(source).name

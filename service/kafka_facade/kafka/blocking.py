@@ -1,0 +1,58 @@
+"""Client calls that block, away from the event loop, and the client's futures on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from kafka_facade.core.errors import KafkaTimeout
+from kafka_facade.kafka.errors import from_exception
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+# The client keeps its own time; this much more (s) is left for its answer to arrive before we stop waiting for it.
+_GRACE_SECONDS = 1.0
+
+
+class Blocking:
+    """A bounded pool of threads for calls that block."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def run(self, within: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a call in a thread; KafkaTimeout after ``within`` seconds, whatever becomes of the thread."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(within + _GRACE_SECONDS):
+                return await loop.run_in_executor(self._pool, lambda: call(*args, **kwargs))
+        except TimeoutError:
+            raise KafkaTimeout from None
+        except Exception as error:
+            raise from_exception(error) from error
+
+    def close(self) -> None:
+        """Take no more calls; threads that are stuck don't hold up the process."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def settled(future: Future[_T], timeout: float, **about: str) -> _T:
+    """The result of one of the client's futures, or its error as the core's (``about``: see ``facade_error``)."""
+    try:
+        async with asyncio.timeout(timeout + _GRACE_SECONDS):
+            return await asyncio.wrap_future(future)
+    except TimeoutError:
+        raise KafkaTimeout from None
+    except Exception as error:
+        raise from_exception(error, **about) from error
+
+
+async def settled_topics(futures: Mapping[str, Future[Any]], timeout: float) -> dict[str, Any]:
+    """All results by topic; an error stands in its place as the core's error."""
+    answers = await asyncio.gather(
+        *(settled(future, timeout, topic_name=name) for name, future in futures.items()), return_exceptions=True
+    )
+    return dict(zip(futures, answers, strict=True))

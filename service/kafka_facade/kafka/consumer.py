@@ -1,0 +1,203 @@
+"""Consuming through librdkafka. Polling never blocks: the client fetches in threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from confluent_kafka import OFFSET_INVALID, Message
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import TopicPartition as ClientPartition
+
+from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, TopicNotFound
+from kafka_facade.core.resources import CommittedOffset, Header, PartitionPosition, Record, TopicPartition
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.errors import facade_error, from_exception
+
+_Headers = Sequence[tuple[str, str | bytes | None]]
+
+# A poll that finds nothing looks again after this long (s), ever less often.
+_FIRST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.025
+_SEEK_RETRY_SECONDS = 0.02
+
+
+class Consumer:
+    """The consumer port over one librdkafka consumer."""
+
+    def __init__(self, config: Mapping[str, Any], blocking: Blocking, *, grouped: bool) -> None:
+        try:
+            self._client = ClientConsumer(dict(config))
+        except Exception as error:
+            raise from_exception(error) from error
+        self._blocking = blocking
+        self._grouped = grouped
+        self._failure: FacadeError | None = None
+        self._positions: dict[tuple[str, int], int] = {}
+        self._closed = False
+
+    async def subscribe(self, topics: Sequence[str], pattern: str | None) -> None:
+        """Join the group for these topics or for those whose whole name matches the pattern.
+
+        The client joins and starts to fetch by itself: nothing waits for the first poll.
+        """
+        self._call(self._client.subscribe, [f"^({pattern})$"] if pattern is not None else list(topics))
+
+    async def unsubscribe(self) -> None:
+        """Leave the subscription or drop the assignment."""
+        self._call(self._client.unsubscribe)
+        self._call(self._client.unassign)
+
+    async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
+        """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+        self._call(
+            self._client.assign,
+            [
+                ClientPartition(
+                    entry.topic,
+                    entry.partition,
+                    entry.offset if isinstance(entry, PartitionPosition) else OFFSET_INVALID,
+                )
+                for entry in positions
+            ],
+        )
+        for entry in positions:
+            if isinstance(entry, PartitionPosition):
+                self._positions[entry.topic, entry.partition] = entry.offset
+
+    def assignment(self) -> list[TopicPartition]:
+        """The partitions that the consumer reads at the moment, ordered."""
+        found = [TopicPartition(entry.topic, entry.partition) for entry in self._call(self._client.assignment)]
+        return sorted(found, key=lambda entry: (entry.topic, entry.partition))
+
+    def position(self, topic: str, partition: int) -> int:
+        """The next offset that :meth:`poll` will return, past markers and gaps; negative while nothing was read."""
+        return self._positions.get((topic, partition), -1)
+
+    async def poll(self, max_records: int, timeout: float) -> list[Record]:
+        """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
+        deadline = time.monotonic() + timeout
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            messages = self._call(self._client.consume, max_records, 0)
+            records = [record for record in map(self._record, messages) if record is not None]
+            if records or (messages and not self._grouped and self._failure is None):
+                return records
+            left = deadline - time.monotonic()
+            if self._failure is None:
+                if left <= 0:
+                    return []
+                await asyncio.sleep(min(pause, left))
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
+        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
+        deadline = time.monotonic() + timeout
+        for entry in positions:
+            target = ClientPartition(entry.topic, entry.partition, entry.offset)
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise KafkaTimeout
+                try:
+                    await self._blocking.run(left, self._client.seek, target)
+                    break
+                except IllegalConsumerState:
+                    # A partition that was just assigned isn't being fetched yet.
+                    await asyncio.sleep(_SEEK_RETRY_SECONDS)
+
+    async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
+        """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
+        wanted = [ClientPartition(entry.topic, entry.partition, timestamp) for entry in partitions]
+        found = await self._blocking.run(timeout, self._client.offsets_for_times, wanted, timeout=max(0.001, timeout))
+        for entry in found:
+            if entry.error is not None:
+                raise facade_error(entry.error)
+        return [entry.offset for entry in found]
+
+    async def commit(self, offsets: Mapping[tuple[str, int], int], timeout: float) -> None:
+        """Commit next-to-read offsets, and return once the group coordinator has them."""
+        wanted = [ClientPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        found = await self._blocking.run(timeout, self._client.commit, offsets=wanted, asynchronous=False)
+        for entry in found or ():
+            if entry.error is not None:
+                raise facade_error(entry.error)
+
+    def store(self, topic: str, partition: int, offset: int) -> None:
+        """Remember the next-to-read offset for the automatic commit."""
+        try:
+            self._client.store_offsets(offsets=[ClientPartition(topic, partition, offset)])
+        except Exception as error:
+            # The group took the partition away meanwhile: its new owner commits.
+            if not isinstance(from_exception(error), IllegalConsumerState):
+                raise from_exception(error) from error
+
+    async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
+        """What the group has committed; partitions without a commit are left out."""
+        wanted = [ClientPartition(entry.topic, entry.partition) for entry in partitions]
+        found = await self._blocking.run(timeout, self._client.committed, wanted, timeout=max(0.001, timeout))
+        for entry in found:
+            if entry.error is not None:
+                raise facade_error(entry.error)
+        return [
+            CommittedOffset(entry.topic, entry.partition, entry.offset, entry.metadata or "")
+            for entry in found
+            if entry.offset >= 0
+        ]
+
+    async def close(self, timeout: float) -> None:
+        """Leave the group and free everything; never raises."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._blocking.run(timeout, self._client.close)
+        except FacadeError:
+            # Nothing is lost by a member that the group has to time out.
+            return
+
+    def _record(self, message: Message) -> Record | None:
+        """The record, or None for an event, which moves a position or becomes the failure of the next poll."""
+        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+        error = message.error()
+        if error is not None:
+            if error.code() == ClientError._PARTITION_EOF:
+                self._positions[topic, partition] = offset
+            else:
+                self._failure = self._serious(error)
+            return None
+        self._positions[topic, partition] = offset + 1
+        kind, timestamp = message.timestamp()
+        return Record(
+            topic_name=topic,
+            partition_id=partition,
+            offset=offset,
+            timestamp=timestamp if kind else None,
+            headers=[Header(name, _bytes(value)) for name, value in cast(_Headers, message.headers() or ())],
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
+        )
+
+    def _serious(self, error: ClientError) -> FacadeError | None:
+        """The failure to report, or None for what passes by itself: the client retries without end."""
+        failure = facade_error(error)
+        if isinstance(failure, TopicNotFound):
+            # A member of a group waits for the topic to appear; a reader of one topic has lost it.
+            return None if self._grouped else failure
+        return None if failure.row.retriable else failure
+
+    def _call(self, call: Any, *args: Any) -> Any:
+        try:
+            return call(*args)
+        except Exception as error:
+            raise from_exception(error) from error
+
+
+def _bytes(value: Any) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value

@@ -1,0 +1,103 @@
+"""All that talks to one Kafka cluster, made and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.kafka.admin import Admin
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.client_config import translate
+from kafka_facade.kafka.consumer import Consumer
+from kafka_facade.kafka.producer import Producer
+
+logger = logging.getLogger("kafka_facade.kafka")
+
+_CONTROL_THREADS = 16
+_CLOSE_THREADS = 16
+
+# Java's defaults where librdkafka's differ and callers could tell: which partition a key goes to, how large a record
+# may be, which formats of a group's members get along.
+_PRODUCER_DEFAULTS: dict[str, Any] = {
+    "partitioner": "murmur2_random",
+    # For the metadata requests of a producer the client leaves this off, unlike for its records.
+    "allow.auto.create.topics": True,
+    "message.max.bytes": 1_048_576,
+    "linger.ms": 0,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 131_072,
+}
+# By default librdkafka pauses for a second once its queue is full, and each consumer may hold 64 MB.
+_CONSUMER_DEFAULTS: dict[str, Any] = {
+    "partition.assignment.strategy": "range,roundrobin",
+    "queued.min.messages": 20_000,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.queue.backoff.ms": 10,
+    "fetch.wait.max.ms": 100,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaOptions:
+    """What the settings say of the cluster. Properties have the Java client's names."""
+
+    bootstrap_servers: str
+    producer: Mapping[str, str] = field(default_factory=dict)
+    consumer: Mapping[str, str] = field(default_factory=dict)
+    admin: Mapping[str, str] = field(default_factory=dict)
+    delivery_timeout_ms: int = 29_000
+    instance_timeout_ms: int = 300_000
+
+
+class Engine:
+    """The ports of one cluster. Made on the event loop that uses it."""
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
+        self._control = Blocking("kafka-control", _CONTROL_THREADS)
+        # Leaving a group can wait for a broker; that must not hold up control calls.
+        self._closing = Blocking("kafka-close", _CLOSE_THREADS)
+        self.admin = Admin(self._config({}, options.admin), self._control)
+        delivery = {"message.timeout.ms": options.delivery_timeout_ms}
+        self.producer = Producer(
+            self._config(_PRODUCER_DEFAULTS, options.producer) | delivery,
+            self._control,
+            options.delivery_timeout_ms / 1000,
+            self.admin.creates_topics,
+        )
+
+    def create(
+        self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
+    ) -> ConsumerPort:
+        """A new consumer; ``group`` None is one that never joins or commits."""
+        config = self._config(_CONSUMER_DEFAULTS, self._options.consumer) | translate(overrides)
+        config |= {
+            "group.id": group if group is not None else "kafka-facade-reader",
+            "auto.offset.reset": "error" if auto_offset_reset == "none" else auto_offset_reset,
+            "enable.auto.commit": auto_commit and group is not None,
+            # What is committed is what the caller got, not what the client has fetched.
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": group is None,
+            # A caller may be as slow as its instance lives; only then has it left.
+            "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
+        }
+        return Consumer(config, self._closing if group is None else self._control, grouped=group is not None)
+
+    async def close(self, timeout: float) -> None:
+        """Flush the producer and let go of everything, within ``timeout`` (s)."""
+        started = time.monotonic()
+        lost = await self.producer.close(timeout)
+        if lost:
+            logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
+        self._control.close()
+        self._closing.close()
+        await asyncio.sleep(0)
+
+    def _config(self, defaults: Mapping[str, Any], properties: Mapping[str, str]) -> dict[str, Any]:
+        base = {"bootstrap.servers": self._options.bootstrap_servers, "client.id": "kafka-facade", "log_level": 4}
+        return base | dict(defaults) | translate(properties) | {"logger": logger}

@@ -1,0 +1,189 @@
+"""Producing through librdkafka, with delivery reports served on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import Message
+from confluent_kafka import Producer as ClientProducer
+
+from kafka_facade.core.errors import FacadeError, LeaderNotAvailable, TopicNotFound, Unavailable
+from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.errors import facade_error, from_exception
+
+# How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
+# the loop from a poll thread for each record costs several times as much.
+_POLL_SECONDS = 0.0005
+# While nothing is in flight, the client's log lines and errors still want to be served now and then.
+_IDLE_POLL_SECONDS = 1.0
+_FULL_QUEUE_SECONDS = 0.002
+_METADATA_SECONDS = 30.0
+# An unknown partition makes us ask again, but not more often than this (s) for a topic.
+_REFRESH_SECONDS = 1.0
+_CREATION_SECONDS = 0.05
+_PARTITIONER_DECIDES = -1
+_NOW = 0
+
+
+class _Batch:
+    """Collects the reports of records that were submitted together."""
+
+    __slots__ = ("future", "left", "outcomes")
+
+    def __init__(self, size: int, future: asyncio.Future[list[Delivery | FacadeError]]) -> None:
+        self.outcomes: list[Any] = [None] * size
+        self.left = size
+        self.future = future
+
+    def decide(self, index: int, outcome: Delivery | FacadeError) -> None:
+        self.outcomes[index] = outcome
+        self.left -= 1
+        if not self.left and not self.future.done():
+            self.future.set_result(self.outcomes)
+
+
+class Producer:
+    """The producer port over one cluster and one set of settings. Made and used on one event loop."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        blocking: Blocking,
+        delivery_timeout: float,
+        creates_topics: Callable[[float], Awaitable[bool]],
+    ) -> None:
+        self._client = ClientProducer(dict(config))
+        self._creates_topics = creates_topics
+        self._blocking = blocking
+        self._delivery_timeout = delivery_timeout
+        self._loop = asyncio.get_running_loop()
+        self._in_flight = 0
+        self._timer: asyncio.TimerHandle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+        self._fast = False
+        self._closed = False
+        self._partitions: dict[str, tuple[int, float]] = {}
+
+    @property
+    def delivery_timeout(self) -> float:
+        """Seconds after which the producer gives up on a record for good."""
+        return self._delivery_timeout
+
+    def cached_partition_count(self, topic: str) -> int | None:
+        """The number of partitions if it is known and fresh, without asking Kafka."""
+        known = self._partitions.get(topic)
+        if known is None or time.monotonic() - known[1] > _METADATA_SECONDS:
+            return None
+        return known[0]
+
+    async def partition_count(self, topic: str, timeout: float, *, refresh: bool = False) -> int:
+        """The number of partitions; a topic that the broker creates by itself is created (TopicNotFound otherwise)."""
+        known = self._partitions.get(topic)
+        if known is not None and time.monotonic() - known[1] < (_REFRESH_SECONDS if refresh else _METADATA_SECONDS):
+            return known[0]
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.001, deadline - time.monotonic())
+            found = await self._blocking.run(left, self._client.list_topics, topic, timeout=left)
+            described = found.topics[topic]
+            if described.error is None and described.partitions:
+                self._forget_stale()
+                self._partitions[topic] = (len(described.partitions), time.monotonic())
+                return len(described.partitions)
+            self._partitions.pop(topic, None)
+            error = LeaderNotAvailable() if described.error is None else facade_error(described.error, topic_name=topic)
+            await self._while_created(error, deadline)
+
+    async def submit(
+        self, topic: str, records: Sequence[SerializedRecord]
+    ) -> asyncio.Future[list[Delivery | FacadeError]]:
+        """Hand records to the producer, in order, waiting while its queue is full."""
+        if self._closed:
+            raise Unavailable("The server is shutting down.")
+        batch = _Batch(len(records), self._loop.create_future())
+        produce = self._client.produce
+        for index, record in enumerate(records):
+            while True:
+                try:
+                    produce(
+                        topic,
+                        record.value,
+                        record.key,
+                        _PARTITIONER_DECIDES if record.partition is None else record.partition,
+                        partial(self._report, batch, index),
+                        timestamp=_NOW if record.timestamp is None else record.timestamp,
+                        headers=[(header.name, header.value) for header in record.headers] or None,
+                    )
+                except BufferError:
+                    self._wake()
+                    await asyncio.sleep(_FULL_QUEUE_SECONDS)
+                    continue
+                except Exception as error:
+                    batch.decide(index, from_exception(error))
+                else:
+                    self._in_flight += 1
+                break
+        self._wake()
+        return batch.future
+
+    async def close(self, timeout: float) -> int:
+        """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
+        self._closed = True
+        deadline = time.monotonic() + timeout
+        while self._in_flight and time.monotonic() < deadline:
+            self._wake()
+            await asyncio.sleep(_FULL_QUEUE_SECONDS)
+        left = self._in_flight
+        self._client.purge()
+        self._client.poll(0)
+        self._timer.cancel()
+        return left
+
+    async def _while_created(self, error: FacadeError, deadline: float) -> None:
+        """Wait a moment if the topic may be being created; the error otherwise.
+
+        A broker says of such a topic that it has no leader, and before that, that it is unknown.
+        """
+        left = deadline - time.monotonic()
+        if isinstance(error, TopicNotFound):
+            if not await self._creates_topics(max(0.0, left)):
+                raise error
+        elif not isinstance(error, LeaderNotAvailable):
+            raise error
+        if left < _CREATION_SECONDS:
+            raise error
+        await asyncio.sleep(_CREATION_SECONDS)
+
+    def _wake(self) -> None:
+        if not self._fast:
+            self._fast = True
+            self._timer.cancel()
+            self._timer = self._loop.call_later(_POLL_SECONDS, self._serve)
+
+    def _serve(self) -> None:
+        self._client.poll(0)
+        self._fast = self._in_flight > 0
+        self._timer = self._loop.call_later(_POLL_SECONDS if self._fast else _IDLE_POLL_SECONDS, self._serve)
+
+    def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
+        self._in_flight -= 1
+        if error is not None:
+            topic = message.topic() or ""
+            outcome: Delivery | FacadeError = facade_error(error, topic_name=topic)
+            if isinstance(outcome, TopicNotFound):
+                self._partitions.pop(topic, None)
+        else:
+            kind, timestamp = message.timestamp()
+            outcome = Delivery(message.partition() or 0, message.offset() or 0, timestamp if kind else None)
+        batch.decide(index, outcome)
+
+    def _forget_stale(self) -> None:
+        """Bound the cache by forgetting what would have to be asked again anyway."""
+        if len(self._partitions) > 10_000:
+            now = time.monotonic()
+            self._partitions = {k: v for k, v in self._partitions.items() if now - v[1] <= _METADATA_SECONDS}
