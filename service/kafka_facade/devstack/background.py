@@ -1,0 +1,111 @@
+"""A stack in a thread with an event loop of its own, for callers that are synchronous or have many loops: tests."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.devstack.ports import PortPlan
+from kafka_facade.devstack.stack import Stack
+
+T = TypeVar("T")
+
+_DEADLINE_SECONDS = 300
+
+
+class BackgroundStack:
+    """Runs `stack` in a daemon thread. The coroutines here may be awaited on any loop."""
+
+    def __init__(self, brokers: int = 1) -> None:
+        self.stack = Stack(brokers, ports=PortPlan.free())
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"stack of {brokers}", daemon=True)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of every broker, comma-separated."""
+        return self.stack.bootstrap_servers
+
+    @property
+    def schema_registry(self) -> str:
+        """URL of the Schema Registry endpoint."""
+        return self.stack.schema_registry
+
+    @property
+    def cluster_id(self) -> str:
+        """Kafka's cluster id."""
+        return self.stack.cluster_id
+
+    @property
+    def super_user(self) -> dict[str, str]:
+        """Client settings of the super user."""
+        return self.stack.super_user
+
+    def start(self) -> None:
+        """Blocks until the stack answers. Raises DevStackError."""
+        self._thread.start()
+        self.run(self.stack.start())
+
+    def stop(self) -> None:
+        """Blocks until all has ended."""
+        self.run(self.stack.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine on the stack's loop and blocks for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_DEADLINE_SECONDS)
+
+    async def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine on the stack's loop and awaits its result on the caller's."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def start_gateway(self, settings: Mapping[str, str]) -> Gateway:
+        """A started gateway on free ports, to be given back to `stop_gateway`. Raises DevStackError."""
+        return await self.call(self._start_gateway(settings))
+
+    async def _start_gateway(self, settings: Mapping[str, str]) -> Gateway:
+        ports = PortPlan.free()
+        gateway = self.stack.new_gateway(ports.rest, ports.grpc, settings)
+        try:
+            await gateway.start()
+        except BaseException:
+            await gateway.stop()
+            raise
+        return gateway
+
+    async def stop_gateway(self, gateway: Gateway) -> None:
+        """SIGTERM, then SIGKILL if it takes too long."""
+        await self.call(gateway.stop())
+
+    async def kill_broker(self, index: int) -> None:
+        """As `Stack.kill_broker`."""
+        await self.call(self.stack.kill_broker(index))
+
+    async def stop_broker(self, index: int) -> None:
+        """As `Stack.stop_broker`."""
+        await self.call(self.stack.stop_broker(index))
+
+    async def start_broker(self, index: int) -> None:
+        """As `Stack.start_broker`."""
+        await self.call(self.stack.start_broker(index))
+
+    async def pause_broker(self, index: int) -> None:
+        """As `Stack.pause_broker`."""
+        await self._soon(self.stack.pause_broker, index)
+
+    async def resume_broker(self, index: int) -> None:
+        """As `Stack.resume_broker`."""
+        await self._soon(self.stack.resume_broker, index)
+
+    async def heal(self) -> None:
+        """Resumes and restarts whatever brokers tests have paused, stopped or killed."""
+        await self.call(self.stack.heal())
+
+    def _soon(self, function: Callable[[int], None], index: int) -> Awaitable[None]:
+        async def invoke() -> None:
+            function(index)
+
+        return self.call(invoke())

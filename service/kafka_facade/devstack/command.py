@@ -1,0 +1,161 @@
+"""`kafka-facade dev`: starts the stack, shows where all of it is, and stops it on Ctrl-C or SIGTERM."""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from kafka_facade.devstack import artifacts
+from kafka_facade.devstack.data import write_json
+from kafka_facade.devstack.errors import DevStackError
+from kafka_facade.devstack.overview import overview
+from kafka_facade.devstack.ports import PortPlan
+from kafka_facade.devstack.stack import Stack
+
+_LISTENER_KEYS = ("listeners", "grpc.listeners", "bootstrap.servers", "schema.registry.url")
+
+_console = Console(highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def dev(
+    brokers: Annotated[int, typer.Option(help="Kafka nodes: 1, or 3 with a rack each.")] = 1,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Keep the data in this folder and use it again; temporary if not given.")
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write the endpoints here as JSON once all of it answers; removed at the end.")
+    ] = None,
+    port_base: Annotated[
+        int | None,
+        typer.Option(help="Move all ports: N REST and GraphQL, N+1 gRPC, N+2 Schema Registry, N+10.. Kafka."),
+    ] = None,
+    properties: Annotated[
+        list[str] | None, typer.Option("-p", "--property", metavar="KEY=VALUE", help="A setting of the gateway.")
+    ] = None,
+    gateway: Annotated[bool, typer.Option(help="Start the gateway too, not only Kafka and the registry.")] = True,
+) -> None:
+    """Run a real Kafka, a Schema Registry and the gateway on this machine."""
+    if brokers not in (1, 3):
+        raise typer.BadParameter(f"{brokers}: expected 1 or 3", param_hint="--brokers")
+    settings = _parse(properties or [])
+    try:
+        ports = PortPlan() if port_base is None else PortPlan.from_base(port_base)
+    except DevStackError as error:
+        raise typer.BadParameter(str(error), param_hint="--port-base") from error
+    try:
+        with _fetch_progress() as progress:
+            stack = Stack(
+                brokers,
+                ports=ports,
+                data_dir=data_dir,
+                gateway=settings if gateway else None,
+                say=lambda step: _console.print(f"[dim]{step} ...[/]"),
+                progress=progress,
+            )
+            asyncio.run(_run(stack, ready_file))
+    except DevStackError as error:
+        _errors.print(f"[red]error:[/] {error}", markup=True)
+        raise typer.Exit(1) from error
+
+
+def _parse(properties: list[str]) -> dict[str, str]:
+    settings = {}
+    for item in properties:
+        key, separator, value = item.partition("=")
+        if not separator or not key.strip():
+            raise typer.BadParameter(f"{item}: expected KEY=VALUE", param_hint="-p")
+        if key.strip() in _LISTENER_KEYS:
+            raise typer.BadParameter(f"{key.strip()} is the stack's own to set; --port-base moves it", param_hint="-p")
+        settings[key.strip()] = value
+    return settings
+
+
+async def _run(stack: Stack, ready_file: Path | None) -> None:
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            stack.kill()
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+    ready = None if ready_file is None else _prepare(ready_file)
+    stopped = asyncio.create_task(stopping.wait())
+    start = asyncio.create_task(stack.start())
+    await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if not start.done():
+        _console.print("[dim]stopping ...[/]")
+        start.cancel()
+        await asyncio.wait((start,))
+        return
+    try:
+        await start
+    finally:
+        stopped.cancel()
+    await _serve(stack, ready, stopping)
+
+
+async def _serve(stack: Stack, ready: Path | None, stopping: asyncio.Event) -> None:
+    stopped = asyncio.create_task(stopping.wait())
+    failure = asyncio.create_task(stack.failure())
+    try:
+        _console.print(overview(stack))
+        if ready is not None:
+            stack.watchdog.guard(str(ready))
+            write_json(ready, stack.endpoints())
+        await asyncio.wait((stopped, failure), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.is_set():
+            raise await failure
+        _console.print("[dim]stopping ...[/]")
+    finally:
+        stopped.cancel()
+        failed = failure.done()
+        failure.cancel()
+        if ready is not None:
+            _remove(ready)
+        await stack.stop(keep_logs=failed and not stopping.is_set())
+
+
+def _prepare(ready_file: Path) -> Path:
+    path = ready_file.absolute()
+    try:
+        path.unlink(missing_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise DevStackError(f"can't write --ready-file {path} ({error.strerror}): name another") from error
+    return path
+
+
+def _remove(ready: Path) -> None:
+    ready.unlink(missing_ok=True)
+
+
+@contextmanager
+def _fetch_progress() -> Iterator[artifacts.Progress]:
+    wanted = artifacts.missing(artifacts.load_lock(), artifacts.cache_dir())
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Progress(*columns, console=_console)
+    total = sum(artifact.size for artifact in wanted)
+    task = bar.add_task("[dim]fetching Kafka (once)[/]", total=total)
+
+    def advance(count: int) -> None:
+        bar.start()
+        bar.advance(task, count)
+        if bar.finished:
+            bar.stop()
+
+    try:
+        yield advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -1,0 +1,46 @@
+"""The gateway as a child of the stack: `kafka-facade serve` with the stack's endpoints."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from kafka_facade.devstack import probe
+from kafka_facade.devstack.ports import HOST
+from kafka_facade.devstack.process import Child, Watchdog
+
+_READY_SECONDS = 60
+_GRACE_SECONDS = 15
+
+
+class Gateway:
+    """A running gateway. `properties` are settings as `serve -p` takes them; its listeners come from the ports."""
+
+    def __init__(
+        self, rest_port: int, grpc_port: int, properties: Mapping[str, str], log: Path, watchdog: Watchdog
+    ) -> None:
+        self._rest_port = rest_port
+        self._grpc_port = grpc_port
+        self.rest = f"http://{HOST}:{rest_port}"
+        self.graphql = f"{self.rest}/graphql"
+        self.grpc = f"{HOST}:{grpc_port}"
+        settings = {"listeners": self.rest, "grpc.listeners": self.grpc, **properties}
+        options = [part for key, value in settings.items() for part in ("-p", f"{key}={value}")]
+        self.child = Child("the gateway", [sys.executable, "-m", "kafka_facade", "serve", *options], log, watchdog)
+
+    async def start(self) -> None:
+        """Starts it and waits until all three faces answer. Raises DevStackError if it ends or takes too long."""
+        await self.child.start()
+        await self.child.until(self.answers, _READY_SECONDS)
+
+    async def answers(self) -> bool:
+        """Whether REST lists clusters, GraphQL answers a query and gRPC reports SERVING."""
+        return (
+            await probe.accepts(self._rest_port)
+            and await probe.get(self._rest_port, "/v3/clusters") is not None
+            and await probe.post(self._rest_port, "/graphql", {"query": "{ __typename }"}) is not None
+            and await probe.grpc_serving(self._grpc_port)
+        )
+
+    async def stop(self) -> None:
+        """Ends it as an operator would: SIGTERM first."""
+        await self.child.stop(_GRACE_SECONDS)

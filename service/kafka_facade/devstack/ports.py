@@ -1,0 +1,82 @@
+"""The ports of a stack: a plan that gives each listener one, and the check that all are free. Loopback only."""
+
+import errno
+import random
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from kafka_facade.devstack.errors import DevStackError
+
+HOST = "127.0.0.1"
+_SPAN = 43
+_LOWEST = 20_000
+_EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_TRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """First port of each kind; a kind that each broker has takes one port a broker, counting up."""
+
+    rest: int = 8082
+    grpc: int = 50051
+    registry: int = 8081
+    kafka: int = 9092
+    internal: int = 19092
+    controller: int = 29092
+
+    @classmethod
+    def from_base(cls, base: int) -> Self:
+        """`base` for REST, then +1 gRPC, +2 registry, +10.. Kafka, +20.. controllers, +30.. between brokers."""
+        if not 1024 <= base <= 65_535 - _SPAN:
+            raise DevStackError(f"--port-base {base}: expected a number from 1024 to {65_535 - _SPAN}")
+        brokers = {"kafka": base + 10, "controller": base + 20, "internal": base + 30}
+        return cls(rest=base, grpc=base + 1, registry=base + 2, **brokers)
+
+    @classmethod
+    def free(cls) -> Self:
+        """A plan whose ports are free now, below the range from which the system draws outgoing ports."""
+        highest = _first_ephemeral() - _SPAN
+        for _ in range(_TRIES):
+            base = random.randrange(_LOWEST, highest)
+            if all(is_free(port) for port in range(base, base + _SPAN)):
+                return cls.from_base(base)
+        raise DevStackError(f"no {_SPAN} free ports in a row from {_LOWEST} to {highest}")
+
+    def of_kafka(self, brokers: int) -> dict[int, str]:
+        """Port -> what listens there, for that many brokers."""
+        kinds = {self.kafka: "Kafka", self.internal: "Kafka between brokers", self.controller: "Kafka's controller"}
+        return {first + index: name for first, name in kinds.items() for index in range(brokers)}
+
+
+def is_free(port: int) -> bool:
+    """Whether a listener could bind the loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
+
+
+def check_free(ports: dict[int, str]) -> None:
+    """Raises DevStackError that names every taken port and what wanted it."""
+    taken = [f"{port} ({name})" for port, name in sorted(ports.items()) if not is_free(port)]
+    if taken:
+        noun, verb = ("port", "is") if len(taken) == 1 else ("ports", "are")
+        raise DevStackError(
+            f"{noun} {', '.join(taken)} on {HOST} {verb} taken: stop the program that listens there, "
+            "or move the whole stack with --port-base N"
+        )
+
+
+def _first_ephemeral() -> int:
+    try:
+        return int(_EPHEMERAL_RANGE.read_text(encoding="ascii").split()[0])
+    except OSError:
+        return 32_768

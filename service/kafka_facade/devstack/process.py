@@ -1,0 +1,173 @@
+"""Child processes of the stack: each leads a process group of its own, logs to a file, and never outlives the stack."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from kafka_facade.devstack.errors import DevStackError
+
+_POLL_SECONDS = 0.05
+_TAIL_BYTES = 64 * 1024
+_OWN_ERROR = "kafka-facade: "
+_CAUSES = {
+    b"No space left on device": "no space left on the disk",
+    b"Address already in use": "its port was taken meanwhile",
+    b"OutOfMemoryError": "out of memory",
+}
+
+
+class Watchdog:
+    """A helper process that ends the registered groups should this process die, by SIGKILL too."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Starts the helper in a session of its own, where a terminal's signals don't reach it."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-S",
+            str(Path(__file__).with_name("watchdog.py")),
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def guard(self, item: int | str) -> None:
+        """Has a process group ended, or an absolute path removed, should this process die."""
+        self._tell(f"+{item}")
+
+    def forget(self, item: int | str) -> None:
+        """Takes back a `guard`."""
+        self._tell(f"-{item}")
+
+    def _tell(self, command: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(f"{command}\n".encode())
+
+    async def stop(self) -> None:
+        """Lets the helper clean up what is still registered, and waits for its end."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+            await self._process.wait()
+            self._process = None
+
+
+class Child:
+    """One running program of the stack. `name` is what messages call it; `log` takes its standard output and error.
+
+    `folder` is its working folder, this process's own if None.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str | Path], log: Path, watchdog: Watchdog, folder: Path | None = None
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._command = command
+        self._watchdog = watchdog
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self.died: asyncio.Future[DevStackError] = asyncio.get_running_loop().create_future()
+        self._follower: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also its group's id."""
+        if self._process is None:
+            raise DevStackError(f"{self.name} is not running")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Starts the program, adding `environment` to this process's own."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as sink:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                cwd=self._folder,
+                env={**os.environ, **(environment or {})},
+            )
+        self._watchdog.guard(self._process.pid)
+        self._follower = asyncio.create_task(self._follow(self._process), name=f"follow {self.name}")
+
+    async def until(self, ready: Callable[[], Awaitable[bool]], deadline_seconds: float) -> None:
+        """Waits until `ready()` is true. Raises DevStackError if the program ends first or the deadline passes."""
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                while not await ready():
+                    if self.died.done():
+                        raise self.died.result()
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise DevStackError(
+                f"{self.name} did not answer within {deadline_seconds:.0f} s: its log is {self.log}"
+            ) from None
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to the whole group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """SIGTERM, and SIGKILL once `grace_seconds` have passed; at once if zero. Returns when it has ended."""
+        self._stopping = True
+        if self._process is None or self._follower is None:
+            return
+        if self.running and grace_seconds > 0:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGTERM)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._follower), grace_seconds)
+        if self.running:
+            self.send(signal.SIGKILL)
+        await self._follower
+
+    async def run(self, deadline_seconds: float) -> int | None:
+        """Starts a program that ends by itself and returns its exit code, None if the deadline passed first."""
+        self._stopping = True
+        await self.start()
+        assert self._process is not None
+        try:
+            return await asyncio.wait_for(self._process.wait(), deadline_seconds)
+        except TimeoutError:
+            return None
+        finally:
+            await self.stop(0)
+
+    async def _follow(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self._watchdog.forget(process.pid)
+        if not self._stopping and not self.died.done():
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            self.died.set_result(
+                DevStackError(f"{self.name} ended unexpectedly ({how}{_cause(self.log)}): its log is {self.log}")
+            )
+
+
+def _cause(log: Path) -> str:
+    with suppress(OSError), log.open("rb") as source:
+        source.seek(max(0, source.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        tail = source.read()
+        for mark, text in _CAUSES.items():
+            if mark in tail:
+                return f", {text}"
+        last = tail.decode(errors="replace").strip().rpartition("\n")[2]
+        if last.startswith(_OWN_ERROR):
+            return f", {last.removeprefix(_OWN_ERROR)}"
+    return ""

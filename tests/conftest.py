@@ -1,0 +1,121 @@
+"""Real parts for the tests: one Kafka broker with a Schema Registry a session, three brokers and gateways on demand."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.errors import DevStackError
+from kafka_facade.devstack.gateway import Gateway
+
+TopicFactory = Callable[..., Awaitable[str]]
+GatewayFactory = Callable[..., Awaitable[Gateway]]
+
+_ADMIN_SECONDS = 20
+_LOG_TAIL = 4000
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[BackgroundStack]:
+    """One broker and the registry, shared by the whole session: leave no ACL and no cluster-wide setting behind."""
+    yield from _running(1)
+
+
+@pytest.fixture(scope="session")
+def _three_brokers() -> Iterator[BackgroundStack]:
+    yield from _running(3)
+
+
+def _running(brokers: int) -> Iterator[BackgroundStack]:
+    background = BackgroundStack(brokers)
+    try:
+        background.start()
+    except DevStackError as error:
+        pytest.exit(f"the development stack does not start: {error}", returncode=1)
+    try:
+        yield background
+    finally:
+        background.stop()
+
+
+@pytest.fixture
+async def three_brokers(_three_brokers: BackgroundStack) -> AsyncIterator[BackgroundStack]:
+    """Three brokers in three racks. A test may pause, stop or kill them: they are brought back after it."""
+    yield _three_brokers
+    await _three_brokers.heal()
+
+
+@pytest.fixture(scope="session")
+async def gateway(stack: BackgroundStack) -> AsyncIterator[Gateway]:
+    """The real gateway with default settings on the session's stack: `rest`, `graphql` and `grpc` say where."""
+    started = await _start_gateway(stack, {})
+    yield started
+    await stack.stop_gateway(started)
+
+
+@pytest.fixture
+async def gateway_factory(stack: BackgroundStack) -> AsyncIterator[GatewayFactory]:
+    """`await gateway_factory({"key": "value"}, on=three_brokers)`: a gateway with settings of the test's own."""
+    started: list[tuple[BackgroundStack, Gateway]] = []
+
+    async def start(settings: dict[str, str] | None = None, on: BackgroundStack = stack) -> Gateway:
+        gateway = await _start_gateway(on, settings or {})
+        started.append((on, gateway))
+        return gateway
+
+    yield start
+    for background, gateway in started:
+        await background.stop_gateway(gateway)
+
+
+async def _start_gateway(background: BackgroundStack, settings: dict[str, str]) -> Gateway:
+    try:
+        return await background.start_gateway(settings)
+    except DevStackError as error:
+        logs = sorted(background.stack.logs.glob("gateway-*.log"), key=lambda path: path.stat().st_mtime)
+        pytest.fail(f"{error}\n{_tail(logs[-1]) if logs else ''}", pytrace=False)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
+
+
+@pytest.fixture
+def topic(stack: BackgroundStack) -> TopicFactory:
+    """`await topic(partitions=3, config={...}, on=three_brokers, replicas=3)`: a new topic's unique name."""
+
+    async def create(
+        prefix: str = "test",
+        partitions: int = 1,
+        replicas: int = 1,
+        config: dict[str, str] | None = None,
+        on: BackgroundStack = stack,
+    ) -> str:
+        name = f"{prefix}-{uuid.uuid4().hex[:12]}"
+        new = NewTopic(name, partitions, replicas, config=config or {})
+        await asyncio.to_thread(_create_topic, on.bootstrap_servers, new)
+        return name
+
+    return create
+
+
+def _create_topic(bootstrap_servers: str, new: NewTopic) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.create_topics([new], operation_timeout=_ADMIN_SECONDS)[new.topic].result(_ADMIN_SECONDS)
+    # The controller has it; a broker that hasn't heard of it yet would say that there is no such topic.
+    deadline = time.monotonic() + _ADMIN_SECONDS
+    while not _has_leaders(admin, new.topic):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{new.topic} has no leaders after {_ADMIN_SECONDS} s")
+        time.sleep(0.05)
+
+
+def _has_leaders(admin: AdminClient, topic: str) -> bool:
+    partitions = admin.list_topics(topic, timeout=_ADMIN_SECONDS).topics[topic].partitions.values()
+    return bool(partitions) and all(partition.leader >= 0 for partition in partitions)
