@@ -42,6 +42,8 @@ from kafka_facade.kafka.errors import from_exception
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
 _ALTER = {AlterOperation.SET: AlterConfigOpType.SET, AlterOperation.DELETE: AlterConfigOpType.DELETE}
+# Kafka may show a config in another form than it was given in; then this is waited in vain (s).
+_VISIBLE_SECONDS = 1.0
 _SETTLE_SECONDS = (0.005, 0.01, 0.02, 0.05)
 
 
@@ -177,6 +179,7 @@ class Admin:
         self, topic: str, alterations: Sequence[ConfigAlteration], validate_only: bool, timeout: float
     ) -> None:
         """Alter some configs of a topic and leave the others alone (KIP-339)."""
+        deadline = time.monotonic() + timeout
         resource = ConfigResource(
             ResourceType.TOPIC,
             topic,
@@ -189,6 +192,8 @@ class Admin:
             [resource], validate_only=validate_only, request_timeout=_positive(timeout)
         )
         await settled(futures[resource], timeout, topic_name=topic)
+        if not validate_only:
+            await self._until_configured(topic, alterations, deadline)
 
     async def offsets(
         self, partitions: Sequence[TopicPartition], timeout: float
@@ -209,6 +214,20 @@ class Admin:
             else:
                 found.append((first, last))
         return found
+
+    async def _until_configured(self, topic: str, alterations: Sequence[ConfigAlteration], deadline: float) -> None:
+        """Wait until a caller that reads its configs back would see them; the change itself is done already."""
+        until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
+        attempt = 0
+        while (left := until - time.monotonic()) > 0:
+            [found] = await self.topic_configs([topic], left)
+            if isinstance(found, FacadeError):
+                return
+            configs = {config.name: config for config in found}
+            if all(_shows(configs.get(change.name), change) for change in alterations):
+                return
+            await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
+            attempt += 1
 
     async def _list_offsets(
         self, partitions: Sequence[TopicPartition], spec: OffsetSpec, timeout: float
@@ -248,6 +267,15 @@ class Admin:
 
 def _led(description: TopicDescription) -> bool:
     return all(partition.leader_id is not None for partition in description.partitions)
+
+
+def _shows(config: TopicConfig | None, change: ConfigAlteration) -> bool:
+    if config is None:
+        return True
+    altered = config.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.name
+    if change.operation is AlterOperation.DELETE:
+        return not altered
+    return altered and (config.is_sensitive or config.value == change.value)
 
 
 def _positive(timeout: float) -> float:

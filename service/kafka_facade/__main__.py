@@ -1,0 +1,5 @@
+"""``python -m kafka_facade``."""
+
+from kafka_facade.cli import main
+
+main()

@@ -1,0 +1,114 @@
+"""The ``kafka-facade`` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kafka_facade.core import facade as _core  # noqa: F401  # imports the core methods that implement operations
+from kafka_facade.core.catalogue import GRPC_PACKAGE, OPERATIONS, Operation
+
+app = typer.Typer(
+    help="One gateway in front of Apache Kafka: REST, gRPC and GraphQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class OutputFormat(str, Enum):
+    """How ``operations`` prints."""
+
+    JSON = "json"
+    TABLE = "table"
+    MARKDOWN = "markdown"
+
+
+@app.command()
+def serve(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A properties file with the names of kafka-rest.properties.")
+    ] = None,
+    properties: Annotated[
+        list[str] | None, typer.Option("-p", "--property", metavar="KEY=VALUE", help="A setting; overrides the rest.")
+    ] = None,
+) -> None:
+    """Run the gateway. Settings come from -p, then KAFKA_REST_* environment variables, then the file."""
+    from kafka_facade.runtime.serve import ListenError, serve
+    from kafka_facade.runtime.settings import SettingsError, load
+
+    try:
+        settings, warnings = load(config, properties or [])
+        raise SystemExit(serve(settings, warnings))
+    except (SettingsError, ListenError) as error:
+        typer.echo(f"kafka-facade: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def operations(
+    format: Annotated[OutputFormat, typer.Option("--format", help="How to print them.")] = OutputFormat.TABLE,
+) -> None:
+    """Print the operation catalogue: every operation and its place on each face."""
+    rows = [_describe(operation) for operation in OPERATIONS]
+    match format:
+        case OutputFormat.JSON:
+            json.dump(rows, sys.stdout, indent=2)
+            typer.echo()
+        case OutputFormat.MARKDOWN:
+            typer.echo("| operation | edition | REST | gRPC | GraphQL | implemented |\n|---|---|---|---|---|---|")
+            for operation in OPERATIONS:
+                typer.echo(f"| {' | '.join(_cells(operation))} |")
+        case OutputFormat.TABLE:
+            cells = [_cells(operation) for operation in OPERATIONS]
+            widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+            for row in cells:
+                typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _describe(operation: Operation) -> dict[str, object]:
+    return {
+        "identifier": operation.identifier,
+        "edition": operation.edition,
+        "rest": {"method": operation.method, "path": operation.path},
+        "grpc": {"service": f"{GRPC_PACKAGE}.{operation.grpc_service}", "method": operation.grpc_method},
+        "graphql": {"type": operation.graphql_type, "field": operation.graphql_field},
+        "implemented": operation.implemented,
+    }
+
+
+def _cells(operation: Operation) -> list[str]:
+    return [
+        operation.identifier,
+        operation.edition,
+        f"{operation.method} {operation.path}",
+        f"{operation.grpc_service}/{operation.grpc_method}",
+        f"{operation.graphql_type} {operation.graphql_field}",
+        "yes" if operation.implemented else "no",
+    ]
+
+
+try:
+    from kafka_facade.devstack.command import dev
+except ModuleNotFoundError as missing:
+    _missing = missing.name
+
+    @app.command(name="dev")
+    def dev_without_extra() -> None:
+        """Start real Kafka and the gateway on this machine (needs the extra "devstack")."""
+        advice = "install the extra: pip install 'kafka-facade[devstack]'"
+        typer.echo(f"kafka-facade: {_missing} is missing; {advice}", err=True)
+        raise SystemExit(1) from None
+
+else:
+    app.command()(dev)
+
+
+def main() -> None:
+    """The entry point."""
+    app()

@@ -1,0 +1,209 @@
+"""One worker: the core, its engine and the three faces on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from kafka_facade_graphql.app import create_app as create_graphql_app
+from kafka_facade_graphql.options import GraphQLOptions
+
+from kafka_facade.core.consumer_config import ConsumerDefaults
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import AccessLists, Pipeline
+from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.rest.app import create_app as create_rest_app
+from kafka_facade.rest.options import RestOptions
+from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.server import GrpcServer
+from kafka_facade.runtime.settings import Settings
+
+logger = logging.getLogger("kafka_facade.runtime")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Librdkafka's verdict on a record comes this long (ms) before the request that waits for it gives up.
+_DELIVERY_MARGIN_MS = 1000
+# What is left of the time to shut down (s) for closing consumers and flushing the producer.
+_CLOSE_SHARE = 0.3
+
+
+class Gateway:
+    """The ASGI application of a worker; its lifespan owns all that the worker runs.
+
+    It is picklable until it starts, so that a supervisor can hand it to a new process.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._rest: App | None = None
+        self._graphql: App | None = None
+        self._facade: Facade | None = None
+        self._engine: Engine | None = None
+        self._grpc: GrpcServer | None = None
+        self._grpc_stop: asyncio.Task[None] | None = None
+        self._deadline: float | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Dispatch to a face by path; GraphQL has its own, REST all others."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        path: str = scope["path"]
+        graphql = self.settings.graphql_path
+        if self._graphql is not None and (path == graphql or path.startswith(graphql + "/")):
+            await self._graphql(scope, receive, send)
+        elif self._rest is not None and scope["type"] == "http":
+            await self._rest(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._startup()
+        except Exception as error:
+            logger.debug("start-up failed", exc_info=True)
+            await self._shutdown()
+            await send({"type": "lifespan.startup.failed", "message": f"The gateway can't start: {error}"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _startup(self) -> None:
+        settings = self.settings
+        self._engine = Engine(
+            KafkaOptions(
+                settings.bootstrap_servers,
+                settings.producer_properties,
+                settings.consumer_properties,
+                settings.admin_properties,
+                delivery_timeout_ms=max(1, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS),
+                instance_timeout_ms=settings.consumer_instance_timeout_ms,
+            )
+        )
+        pipeline = Pipeline(
+            AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
+            settings.api_request_timeout_ms / 1000,
+        )
+        facade = Facade(pipeline, self._engine.admin, self._engine.producer, self._engine, _consumer_defaults(settings))
+        self._facade = facade
+        await facade.start()
+        self._rest = create_rest_app(facade, _rest_options(settings))
+        if settings.graphql_enable:
+            self._graphql = create_graphql_app(facade, _graphql_options(settings))
+        if settings.grpc_listeners:
+            self._grpc = GrpcServer(facade, _rpc_options(settings))
+            for address in settings.grpc_listeners:
+                self._grpc.listen(str(address))
+            await self._grpc.start()
+        self._watch_signals()
+
+    def _watch_signals(self) -> None:
+        """Learn of SIGTERM and SIGINT before the HTTP server, whose handlers go on to be called."""
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous = signal.getsignal(number)
+
+            def handle(received: int, frame: Any, previous: Any = previous) -> None:
+                loop.call_soon_threadsafe(self._begin_shutdown)
+                if callable(previous):
+                    previous(received, frame)
+
+            signal.signal(number, handle)
+
+    def _begin_shutdown(self) -> None:
+        """End streams, take no more gRPC calls, and see to it that the process ends in time whatever happens."""
+        if self._deadline is not None:
+            return
+        timeout = self.settings.shutdown_timeout_ms / 1000
+        self._deadline = time.monotonic() + timeout
+        last_resort = threading.Timer(timeout, _exit_hard)
+        last_resort.daemon = True
+        last_resort.start()
+        if self._facade is not None:
+            self._facade.pipeline.closing.set()
+        if self._grpc is not None:
+            self._grpc_stop = asyncio.create_task(self._grpc.stop(self._drain_seconds()), name="gRPC shutdown")
+
+    def _drain_seconds(self) -> float:
+        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        return max(0.0, left - self.settings.shutdown_timeout_ms / 1000 * _CLOSE_SHARE)
+
+    async def _shutdown(self) -> None:
+        self._begin_shutdown()
+        if self._grpc_stop is not None:
+            await self._grpc_stop
+        if self._facade is not None:
+            if not await self._facade.pipeline.drain(self._drain_seconds()):
+                logger.warning("some requests were still running when the time to shut down had passed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._close_seconds()):
+                    await self._facade.close(self._close_seconds())
+        if self._engine is not None:
+            await self._engine.close(self._close_seconds())
+
+    def _close_seconds(self) -> float:
+        return max(0.1, (self._deadline or time.monotonic()) - time.monotonic() - 0.5)
+
+
+def _exit_hard() -> None:
+    logger.error("the process didn't end within shutdown.timeout.ms and is stopped")
+    logging.shutdown()
+    os._exit(1)
+
+
+def _consumer_defaults(settings: Settings) -> ConsumerDefaults:
+    properties = settings.consumer_properties
+    return ConsumerDefaults(
+        request_timeout_ms=settings.consumer_request_timeout_ms,
+        request_max_bytes=settings.consumer_request_max_bytes,
+        instance_timeout_ms=settings.consumer_instance_timeout_ms,
+        fetch_min_bytes=settings.fetch_min_bytes,
+        auto_offset_reset=properties.get("auto.offset.reset", "latest"),
+        auto_commit=properties.get("enable.auto.commit", "true").lower() == "true",
+        max_instances=settings.consumer_instances_max,
+    )
+
+
+def _rest_options(settings: Settings) -> RestOptions:
+    return RestOptions(
+        v2_enabled=settings.api_v2_enable,
+        v3_enabled=settings.api_v3_enable,
+        max_body_bytes=settings.max_request_body_size,
+        resource_name_authority=settings.confluent_resource_name_authority,
+        compression=settings.compression_enable,
+        stream_max_seconds=settings.streaming_connection_max_duration_ms / 1000,
+        host_name=settings.host_name,
+    )
+
+
+def _graphql_options(settings: Settings) -> GraphQLOptions:
+    return GraphQLOptions(
+        path=settings.graphql_path,
+        graphiql=settings.graphql_graphiql_enable,
+        introspection=settings.graphql_introspection_enable,
+        max_depth=settings.graphql_max_depth,
+        max_aliases=settings.graphql_max_aliases,
+        max_tokens=settings.graphql_max_tokens,
+        max_body_bytes=settings.max_request_body_size,
+    )
+
+
+def _rpc_options(settings: Settings) -> RpcOptions:
+    return RpcOptions(max_message_bytes=settings.max_request_body_size, reuse_port=settings.workers > 1)

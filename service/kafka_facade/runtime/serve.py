@@ -1,0 +1,109 @@
+"""Run the gateway: one process, or several under a supervisor."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import logging
+import math
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from kafka_facade.kafka.client_config import rejected
+from kafka_facade.rest.http_protocol import JsonErrorHttpProtocol
+from kafka_facade.runtime.gateway import Gateway
+from kafka_facade.runtime.settings import Address, Settings, SettingsError
+
+logger = logging.getLogger("kafka_facade.runtime")
+
+_BACKLOG = 2048
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class ListenError(Exception):
+    """An address can't be listened on; the message says which, why, and the mend."""
+
+
+class _Server(uvicorn.Server):
+    """A server that ends with exit status 0 when it is asked to end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def serve(settings: Settings, warnings: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. SettingsError, ListenError before anything is started."""
+    logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr, force=True)
+    settings, more = _without_rejected(settings)
+    for warning in warnings + more:
+        logger.warning("%s", warning)
+    sockets = [_bind(address, "listeners") for address in settings.listeners]
+    for address in settings.grpc_listeners:
+        # gRPC binds in each worker, sharing the port where there are several: a taken one would go unnoticed.
+        _bind(address, "grpc.listeners").close()
+    config = uvicorn.Config(
+        Gateway(settings),
+        loop="uvloop",
+        http=JsonErrorHttpProtocol,
+        interface="asgi3",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        workers=settings.workers,
+        backlog=_BACKLOG,
+        timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
+        timeout_graceful_shutdown=max(1, math.floor(settings.shutdown_timeout_ms / 1000 * 0.6)),
+    )
+    for address in settings.listeners:
+        logger.info("REST%s on http://%s", " and GraphQL" if settings.graphql_enable else "", address)
+    for address in settings.grpc_listeners:
+        logger.info("gRPC on %s", address)
+    if settings.workers > 1:
+        Multiprocess(config, sockets).run()
+        return 0
+    server = _Server(config)
+    server.run(sockets)
+    return 0 if server.started else 1
+
+
+def _bind(address: Address, key: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = "the port is taken" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+        raise ListenError(f"can't listen on {address}: {reason}; set {key} to another address") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def _without_rejected(settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings without what the Kafka clients don't know, and a warning for each."""
+    warnings = []
+    changes: dict[str, Any] = {}
+    for role in ("producer", "consumer", "admin"):
+        name = f"{role}_properties"
+        properties: dict[str, str] = getattr(settings, name)
+        kept = dict(properties)
+        for problem in rejected("consumer" if role == "consumer" else "producer", properties):
+            if problem.known:
+                raise SettingsError(
+                    f"{role}.{problem.name} is {problem.value!r}; the Kafka client says: {problem.reason}"
+                )
+            del kept[problem.name]
+            warnings.append(f"the Kafka client setting {role}.{problem.name} isn't known and has no effect")
+        changes[name] = kept
+    return dataclasses.replace(settings, **changes), warnings

@@ -1,0 +1,289 @@
+"""The settings of the gateway. The fields are their documentation.
+
+A setting has the name that it has in a ``kafka-rest.properties`` file. It is read from, in order of precedence, ``-p
+key=value``, ``KAFKA_REST_*`` environment variables as the official container image has them, and the file. What
+begins with ``client.``, ``producer.``, ``consumer.`` or ``admin.`` and isn't listed here goes to the Kafka clients.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import javaproperties
+
+ENVIRONMENT_PREFIX = "KAFKA_REST_"
+_CLIENT_PREFIXES = ("client.", "producer.", "consumer.", "admin.")
+# Variables of the container image that are no settings of the proxy.
+_NO_SETTINGS = ("log4j.", "opts", "jmx.", "heap.")
+
+
+class SettingsError(Exception):
+    """A setting has a bad value; the message has its key, the value and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _setting(key: str, default: Any, parse: Callable[[str], Any]) -> Any:
+    metadata = {"key": key, "parse": parse}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _integer(lowest: int, highest: int = 2**31 - 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = lowest - 1
+        if not lowest <= value <= highest:
+            raise ValueError(f"a whole number from {lowest} to {highest}")
+        return value
+
+    return parse
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text.lower() == "true"
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _one_of(*values: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"one of {', '.join(values)}")
+        return text
+
+    return parse
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or text == "/" or text.endswith("/"):
+        raise ValueError("a path such as /graphql")
+    return text
+
+
+def _bootstrap(text: str) -> str:
+    servers = _words(text)
+    if not servers or any(not 0 < _port_of(server) < 65536 for server in servers):
+        raise ValueError("host:port, or several of them with commas between")
+    return ",".join(servers)
+
+
+def _port_of(server: str) -> int:
+    port = server.rpartition(":")[2]
+    return int(port) if port.isdigit() else 0
+
+
+def _http_listeners(text: str) -> list[Address]:
+    return [_listener(entry, "http") for entry in _words(text)]
+
+
+def _grpc_listeners(text: str) -> list[Address]:
+    return [_listener(entry if "://" in entry else f"grpc://{entry}", "grpc") for entry in _words(text)]
+
+
+def _listener(entry: str, scheme: str) -> Address:
+    expected = f"{scheme}://host:port, or several of them with commas between"
+    try:
+        parts = urlsplit(entry)
+        port = parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    if parts.scheme != scheme or port is None or parts.path not in ("", "/"):
+        raise ValueError(expected)
+    return Address(parts.hostname or "0.0.0.0", port)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, checked. Times are milliseconds, sizes bytes."""
+
+    bootstrap_servers: str = _setting("bootstrap.servers", "localhost:9092", _bootstrap)
+    """Kafka brokers to begin with: ``host:port``, or several with commas between."""
+
+    listeners: list[Address] = _setting("listeners", [Address("0.0.0.0", 8082)], _http_listeners)
+    """Where REST and GraphQL are served, e.g. ``http://0.0.0.0:8082``."""
+
+    grpc_listeners: list[Address] = _setting("grpc.listeners", [Address("0.0.0.0", 50051)], _grpc_listeners)
+    """Where gRPC is served, e.g. ``0.0.0.0:50051``; empty turns it off."""
+
+    workers: int = _setting("workers", 1, _integer(1, 256))
+    """How many processes serve, sharing the ports. A consumer instance lives in one of them."""
+
+    schema_registry_url: list[str] = _setting("schema.registry.url", [], _words)
+    """The Schema Registry for the formats with schemas, none of which is served yet."""
+
+    host_name: str = _setting("host.name", "", str)
+    """The host in the ``base_uri`` of a consumer instance; by default that of the request."""
+
+    api_request_timeout_ms: int = _setting("api.request.timeout.ms", 30_000, _integer(100))
+    """How long any one request may wait for Kafka; the time in which a record is delivered or has failed for good."""
+
+    shutdown_timeout_ms: int = _setting("shutdown.timeout.ms", 30_000, _integer(1000))
+    """How long after SIGTERM or SIGINT the process may take to finish what it has begun."""
+
+    api_v2_enable: bool = _setting("api.v2.enable", True, _boolean)
+    """Whether REST has the v2 API."""
+
+    api_v3_enable: bool = _setting("api.v3.enable", True, _boolean)
+    """Whether REST has the v3 API."""
+
+    api_endpoints_allowlist: list[str] = _setting("api.endpoints.allowlist", [], _words)
+    """The only operations that are served, by identifier; empty is all. ``kafka-facade operations`` lists them."""
+
+    api_endpoints_blocklist: list[str] = _setting("api.endpoints.blocklist", [], _words)
+    """Operations that are not served, by identifier."""
+
+    max_request_body_size: int = _setting("max.request.body.size", 64 * 1024 * 1024, _integer(1024))
+    """The largest body, or record of a streamed body, or gRPC message, that is taken."""
+
+    streaming_connection_max_duration_ms: int = _setting(
+        "streaming.connection.max.duration.ms", 86_400_000, _integer(1000)
+    )
+    """How long one streamed produce request may stay open."""
+
+    idle_timeout_ms: int = _setting("idle.timeout.ms", 30_000, _integer(1000))
+    """How long an idle HTTP connection is kept."""
+
+    compression_enable: bool = _setting("compression.enable", True, _boolean)
+    """Whether responses are compressed for callers that accept it."""
+
+    confluent_resource_name_authority: str = _setting("confluent.resource.name.authority", "", str)
+    """The authority in the ``resource_name`` of v3 resources: ``crn://<authority>/kafka=...``."""
+
+    consumer_request_timeout_ms: int = _setting("consumer.request.timeout.ms", 1000, _integer(0))
+    """How long a read of a consumer instance waits for records, unless the instance says otherwise."""
+
+    consumer_request_max_bytes: int = _setting("consumer.request.max.bytes", 64 * 1024 * 1024, _integer(0))
+    """The most keys and values that one read returns."""
+
+    consumer_instance_timeout_ms: int = _setting("consumer.instance.timeout.ms", 300_000, _integer(1000))
+    """How long a consumer instance lives without being used."""
+
+    consumer_instances_max: int = _setting("consumer.instances.max", 1000, _integer(1))
+    """How many consumer instances a worker holds at the most."""
+
+    fetch_min_bytes: int = _setting("fetch.min.bytes", -1, _integer(-1, 10_000_000))
+    """How many bytes a read of a consumer instance waits for; -1 waits for its time to pass."""
+
+    graphql_enable: bool = _setting("graphql.enable", True, _boolean)
+    """Whether GraphQL is served."""
+
+    graphql_path: str = _setting("graphql.path", "/graphql", _path)
+    """Where GraphQL is served."""
+
+    graphql_graphiql_enable: bool = _setting("graphql.graphiql.enable", True, _boolean)
+    """Whether a browser gets GraphiQL there."""
+
+    graphql_introspection_enable: bool = _setting("graphql.introspection.enable", True, _boolean)
+    """Whether the schema may be asked for."""
+
+    graphql_max_depth: int = _setting("graphql.max.depth", 15, _integer(1))
+    """How deep a query may nest."""
+
+    graphql_max_aliases: int = _setting("graphql.max.aliases", 30, _integer(0))
+    """How many aliases a query may have."""
+
+    graphql_max_tokens: int = _setting("graphql.max.tokens", 2000, _integer(1))
+    """How many tokens a query may have."""
+
+    log_level: str = _setting("log.level", "info", _one_of("debug", "info", "warning", "error"))
+    """What is logged, to standard error."""
+
+    producer_properties: dict[str, str] = field(default_factory=dict)
+    """Settings of the Kafka producer: ``producer.*`` and ``client.*`` without the prefix."""
+
+    consumer_properties: dict[str, str] = field(default_factory=dict)
+    """Settings of Kafka consumers: ``consumer.*`` and ``client.*`` without the prefix."""
+
+    admin_properties: dict[str, str] = field(default_factory=dict)
+    """Settings of the Kafka admin client: ``admin.*`` and ``client.*`` without the prefix."""
+
+    @classmethod
+    def keys(cls) -> dict[str, dataclasses.Field[Any]]:
+        """The fields that have a key of their own, by key."""
+        return {entry.metadata["key"]: entry for entry in dataclasses.fields(cls) if entry.metadata}
+
+
+def load(
+    file: Path | None, overrides: Iterable[str], environment: Mapping[str, str] = os.environ
+) -> tuple[Settings, list[str]]:
+    """The settings, and a warning for each key that has no effect. SettingsError for the first bad value."""
+    properties = _from_file(file) | _from_environment(environment) | _from_options(overrides)
+    known = Settings.keys()
+    values: dict[str, Any] = {}
+    clients: dict[str, dict[str, str]] = {prefix: {} for prefix in _CLIENT_PREFIXES}
+    warnings = []
+    for key, text in properties.items():
+        if key in known:
+            values[known[key].name] = _parse(key, text.strip(), known[key].metadata["parse"])
+        elif key.startswith(_CLIENT_PREFIXES):
+            prefix, _, name = key.partition(".")
+            clients[prefix + "."][name] = text.strip()
+        else:
+            warnings.append(f"the setting {key} isn't known here and has no effect")
+    for role in ("producer", "consumer", "admin"):
+        values[f"{role}_properties"] = clients["client."] | clients[f"{role}."]
+    return Settings(**values), warnings
+
+
+def _parse(key: str, text: str, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{key} is {text!r}; expected {error}") from None
+
+
+def _from_file(file: Path | None) -> dict[str, str]:
+    if file is None:
+        return {}
+    try:
+        with file.open("rb") as stream:
+            return dict(javaproperties.load(stream))
+    except OSError as error:
+        raise SettingsError(f"{file} can't be read: {error.strerror}") from None
+    except (ValueError, javaproperties.InvalidUEscapeError) as error:
+        raise SettingsError(f"{file} isn't a properties file: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name, value in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            # The container image's rule: ___ is a dash, __ an underscore, _ a dot.
+            key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+            key = key.replace("___", "-").replace("__", "\0").replace("_", ".").replace("\0", "_")
+            if not key.startswith(_NO_SETTINGS):
+                found[key] = value
+    return found
+
+
+def _from_options(overrides: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key.strip():
+            raise SettingsError(f"-p {override!r}; expected key=value")
+        found[key.strip()] = value
+    return found

@@ -1,0 +1,70 @@
+"""Embedded formats."""
+
+import base64
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import DeserializationFailed, InvalidRequest, NotImplementedYet
+from kafka_facade.core.requests import RecordData
+from kafka_facade.core.resources import Format, Record
+from kafka_facade.core.serde import deserialize, serialize
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+)
+
+
+def _record(value: bytes | None) -> Record:
+    return Record("t", 1, 7, None, [], None, value)
+
+
+@given(JSON)
+def test_json_comes_back_as_it_was(value: object) -> None:
+    payload = serialize(RecordData(Format.JSON, value))
+    if value is None:
+        assert payload is None
+    else:
+        assert deserialize(Format.JSON, _record(payload), "value") == value
+
+
+@given(st.binary())
+def test_base64_with_and_without_padding(payload: bytes) -> None:
+    text = base64.b64encode(payload).decode()
+    assert serialize(RecordData(Format.BINARY, text)) == payload
+    assert serialize(RecordData(Format.BINARY, text.rstrip("="))) == payload
+    assert serialize(RecordData(Format.BINARY, payload)) == payload
+
+
+@pytest.mark.parametrize(
+    ("format", "data", "message"),
+    [
+        (Format.BINARY, "!!", 'Bad Request: data="!!" is not a valid base64 string.'),
+        (Format.BINARY, "not base64!", 'Bad Request: data="not base64!" is not a valid base64 string.'),
+        (Format.BINARY, 5, "Bad Request: data=5 is not a base64 string."),
+        (Format.STRING, 5, "Bad Request: data=5 is not a string."),
+    ],
+)
+def test_data_of_another_format(format: Format, data: object, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        serialize(RecordData(format, data))
+    assert caught.value.message == message
+
+
+def test_numbers_keep_their_digits() -> None:
+    big = 12345678901234567890123456789
+    payload = serialize(RecordData(Format.JSON, msgspec.json.decode(str(big))))
+    assert payload == str(big).encode()
+
+
+def test_a_record_of_another_format_is_named() -> None:
+    with pytest.raises(DeserializationFailed, match="VALUE for partition t-1 at offset 7"):
+        deserialize(Format.JSON, _record(b"hello"), "value")
+
+
+def test_formats_with_schemas_are_not_served_yet() -> None:
+    with pytest.raises(NotImplementedYet):
+        serialize(RecordData(Format.AVRO, {"a": 1}))

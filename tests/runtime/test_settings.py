@@ -1,0 +1,91 @@
+"""Where settings come from, and what is said of bad ones."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kafka_facade.runtime.settings import Address, Settings, SettingsError, load
+
+
+def test_every_setting_is_documented() -> None:
+    source = Path(load.__code__.co_filename).read_text()
+    for key, field in Settings.keys().items():
+        pattern = rf'    {field.name}: .*?\)\n    """'
+        assert re.search(pattern, source, re.DOTALL), f"{key} has no docstring under it"
+
+
+def test_precedence(tmp_path: Path) -> None:
+    file = tmp_path / "kafka-rest.properties"
+    file.write_text(
+        "# a comment\nbootstrap.servers=file:1\nlisteners = http://0.0.0.0:1\nworkers: 2\n"
+        "confluent.resource.name.authority=caf\\u00e9\n"
+    )
+    environment = {
+        "KAFKA_REST_BOOTSTRAP_SERVERS": "PLAINTEXT://env:2",
+        "KAFKA_REST_LISTENERS": "http://127.0.0.1:2",
+        "KAFKA_REST_LOG4J_ROOT_LOGLEVEL": "INFO",
+        "PATH": "/bin",
+    }
+    settings, warnings = load(file, ["bootstrap.servers=option:3"], environment)
+    assert settings.bootstrap_servers == "option:3"
+    assert settings.listeners == [Address("127.0.0.1", 2)]
+    assert settings.workers == 2
+    assert settings.confluent_resource_name_authority == "café"
+    assert warnings == []
+
+
+def test_client_settings_go_to_the_clients() -> None:
+    options = [
+        "client.security.protocol=SSL",
+        "producer.linger.ms=3",
+        "consumer.request.timeout.ms=9",
+        "admin.retries=1",
+    ]
+    settings, _ = load(None, options, {})
+    assert settings.producer_properties == {"security.protocol": "SSL", "linger.ms": "3"}
+    assert settings.consumer_properties == {"security.protocol": "SSL"}
+    assert settings.admin_properties == {"security.protocol": "SSL", "retries": "1"}
+    assert settings.consumer_request_timeout_ms == 9
+
+
+def test_an_unknown_key_is_a_warning_with_its_name() -> None:
+    _, warnings = load(None, ["simpleconsumer.pool.size.max=3"], {"KAFKA_REST_BOGUS_KEY": "1"})
+    assert len(warnings) == 2
+    assert any("simpleconsumer.pool.size.max" in warning for warning in warnings)
+    assert any("bogus.key" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("workers=none", "a whole number from 1 to 256"),
+        ("workers=0", "a whole number from 1 to 256"),
+        ("listeners=0.0.0.0:80", "http://host:port"),
+        ("listeners=https://0.0.0.0:80", "http://host:port"),
+        ("listeners=http://h:99999", "http://host:port"),
+        ("grpc.listeners=0.0.0.0", "grpc://host:port"),
+        ("bootstrap.servers=", "host:port"),
+        ("bootstrap.servers=kafka", "host:port"),
+        ("api.v2.enable=maybe", "true or false"),
+        ("graphql.path=graphql", "a path such as /graphql"),
+        ("log.level=loud", "one of debug"),
+    ],
+)
+def test_a_bad_value_stops_with_key_value_and_what_was_expected(option: str, expected: str) -> None:
+    key, _, value = option.partition("=")
+    with pytest.raises(SettingsError) as caught:
+        load(None, [option], {})
+    assert key in str(caught.value)
+    assert repr(value) in str(caught.value)
+    assert expected in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        load(tmp_path / "none.properties", [], {})
+
+
+def test_an_option_without_a_value() -> None:
+    with pytest.raises(SettingsError, match="key=value"):
+        load(None, ["workers"], {})
