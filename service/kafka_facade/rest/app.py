@@ -1,0 +1,195 @@
+"""The REST face as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+from kafka_facade.core.catalogue import OPERATIONS
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotImplementedYet,
+    OperationBlocked,
+    UnsupportedMediaType,
+)
+from kafka_facade.core.facade import Facade
+from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
+    v2_consumers,
+    v2_metadata,
+    v2_produce,
+    v3_clusters,
+    v3_configs,
+    v3_produce,
+    v3_topics,
+)
+from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress
+from kafka_facade.rest.errors import (
+    TIMEOUT_RESPONSE,
+    BodyTimeout,
+    ClientDisconnected,
+    as_facade_error,
+    error_response,
+)
+from kafka_facade.rest.exchange import Exchange, Receive, Response, Scope, Send
+from kafka_facade.rest.handlers import HANDLERS
+from kafka_facade.rest.negotiation import JSON
+from kafka_facade.rest.options import RestOptions
+from kafka_facade.rest.routing import Match, Router
+
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# The order in which the official proxy names methods.
+_METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
+_VARY: Final = (b"vary", b"Accept-Encoding")
+_VARYING: Final = ("GET", "POST")
+_COMPRESS_IN_THREAD: Final = 256 * 1024
+
+
+def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
+    """The application, for HTTP requests alone."""
+    versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
+    enabled = [operation for operation in OPERATIONS if versions.get(operation.identifier[:7])]
+    return RestApp(facade, options, Router(enabled))
+
+
+class RestApp:
+    """Takes a request through routing, negotiation and its handler, and sends what comes of it."""
+
+    def __init__(self, facade: Facade, options: RestOptions, router: Router) -> None:
+        self._facade = facade
+        self._options = options
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        method: str = scope["method"]
+        version = 3
+        media_type = JSON
+        try:
+            matches = self._router.find(_raw_path(scope))
+            version = matches[0].endpoint.version
+            if method == "OPTIONS":
+                response: Response | None = self._options_response(matches)
+            else:
+                exchange = self._exchange(matches, scope, receive, send, headers)
+                media_type = exchange.media_type
+                response = await self._answer(exchange)
+        except ClientDisconnected:
+            return
+        except BodyTimeout:
+            status, body = TIMEOUT_RESPONSE
+            response = Response(status, body, [(b"connection", b"close")], content_type=media_type)
+        except Exception as failure:
+            response = self._error_response(as_facade_error(failure), version, scope, media_type)
+        if response is not None:
+            await self._send(response, scope, headers, send, media_type)
+
+    def _exchange(
+        self, matches: tuple[Match, ...], scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]
+    ) -> Exchange:
+        """The first match that has the method, negotiated; MethodNotAllowed, UnsupportedMediaType, NotAcceptable."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        match = next((match for match in matches if method in match.endpoint.contracts), None)
+        if match is None:
+            raise MethodNotAllowed
+        contract = match.endpoint.contracts[method]
+        content_type = headers.get(b"content-type")
+        accept = headers.get(b"accept")
+        operation, media_type = contract.select(
+            None if content_type is None else content_type.decode("latin-1"),
+            None if accept is None else accept.decode("latin-1"),
+        )
+        return Exchange(
+            self._facade,
+            self._options,
+            scope,
+            receive,
+            send,
+            headers,
+            operation,
+            match.parameters,
+            match.prefix,
+            match.endpoint.template,
+            match.endpoint.version,
+            media_type,
+        )
+
+    async def _answer(self, exchange: Exchange) -> Response | None:
+        operation = exchange.operation
+        if not self._facade.pipeline.permits(operation):
+            raise OperationBlocked(operation=operation.identifier)
+        operation.require_implemented()
+        handler = HANDLERS.get(operation.identifier)
+        if handler is None:
+            raise NotImplementedYet(f"{operation.identifier} is not implemented yet.", operation=operation.identifier)
+        return await handler(exchange)
+
+    def _error_response(self, error: FacadeError, version: int, scope: Scope, media_type: str) -> Response:
+        method: str = scope["method"]
+        status, body = error_response(error, version, method)
+        response = Response(status, body, content_type=media_type)
+        if isinstance(error, (UnsupportedMediaType, NotAcceptable)) and error.row.v3 == status:
+            response.content_type = JSON
+        if status == 405:
+            response.content_type = JSON
+            allowed = self._allowed(self._router.find(_raw_path(scope)))
+            response.headers.append((b"allow", ",".join(allowed).encode()))
+        return response
+
+    def _options_response(self, matches: tuple[Match, ...]) -> Response:
+        allowed = self._allowed(matches)
+        headers = [(b"allow", ",".join(allowed).encode())]
+        return Response(200, ", ".join(allowed).encode(), headers, "text/plain")
+
+    def _allowed(self, matches: tuple[Match, ...]) -> list[str]:
+        permits = self._facade.pipeline.permits
+        methods = {
+            method
+            for match in matches
+            for method, operations in match.endpoint.operations.items()
+            if any(map(permits, operations))
+        }
+        methods |= {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
+        return [method for method in _METHOD_ORDER if method in methods]
+
+    async def _send(
+        self, response: Response, scope: Scope, request_headers: dict[bytes, bytes], send: Send, media_type: str
+    ) -> None:
+        method: str = scope["method"]
+        body = response.body
+        headers: list[tuple[bytes, bytes]] = []
+        if method in _VARYING:
+            headers.append(_VARY)
+        headers += response.headers
+        if response.status != 204:
+            headers.append((b"content-type", (response.content_type or media_type).encode()))
+            if method == "HEAD":
+                body = b""
+            elif (
+                self._options.compression
+                and len(body) >= MIN_COMPRESSED_BYTES
+                and method in _VARYING
+                and accepts_gzip(request_headers.get(b"accept-encoding"))
+            ):
+                body = await asyncio.to_thread(compress, body) if len(body) > _COMPRESS_IN_THREAD else compress(body)
+                headers.append((b"content-encoding", b"gzip"))
+            headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _raw_path(scope: Scope) -> str:
+    """The path as it came, still percent-encoded."""
+    raw: Any = scope.get("raw_path")
+    if raw is None:
+        return quote(scope["path"])
+    try:
+        return bytes(raw).decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidRequest("Bad URI: the path isn't percent-encoded.") from None

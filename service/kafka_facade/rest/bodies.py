@@ -1,0 +1,248 @@
+"""The JSON bodies of requests, typed, and what is said of those that don't fit.
+
+Types follow the API reference; a member that it doesn't name is an error (422). Texts that are numbers or booleans are
+taken as such only where the reference calls a setting a string.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec import field as member
+
+from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, UnprocessableEntity
+from kafka_facade.core.requests import ConfigEntry
+from kafka_facade.core.resources import AlterOperation, Format
+
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_OUT_OF_RANGE = "out of range"
+_TRUNCATED = "Input data was truncated"
+
+_Body = TypeVar("_Body")
+
+
+# What JSON decodes to has no cycles: the garbage collector needn't look at it.
+class _Strict(Struct, forbid_unknown_fields=True, gc=False):
+    pass
+
+
+class V2Record(_Strict):
+    """A record of a v2 produce request."""
+
+    key: Any = None
+    value: Any = None
+    partition: Int32 | None = None
+
+
+class V2Produce(_Strict):
+    """A v2 produce request; the schema members matter to formats with schemas only."""
+
+    records: list[V2Record] | None = None
+    key_schema: str | None = None
+    key_schema_id: Int32 | None = None
+    value_schema: str | None = None
+    value_schema_id: Int32 | None = None
+
+
+Setting = str | int | float | bool | None
+
+
+class V2CreateConsumer(_Strict):
+    """The settings of a consumer instance; ``id`` is an older name of ``name``."""
+
+    id: str | None = None
+    name: str | None = None
+    format: str | None = None
+    auto_offset_reset: Setting = member(default=None, name="auto.offset.reset")
+    auto_commit_enable: Setting = member(default=None, name="auto.commit.enable")
+    fetch_min_bytes: Setting = member(default=None, name="fetch.min.bytes")
+    request_timeout_ms: Setting = member(default=None, name="consumer.request.timeout.ms")
+
+
+class V2Subscription(_Strict):
+    """What to subscribe to."""
+
+    topics: list[str] | None = None
+    topic_pattern: str | None = None
+
+
+class V2Partition(_Strict):
+    """A partition by name."""
+
+    topic: str
+    partition: Int32
+
+
+class V2Partitions(_Strict):
+    """Partitions to assign, to seek in, or to ask for."""
+
+    partitions: list[V2Partition]
+
+
+class V2Offset(_Strict):
+    """An offset in a partition; ``metadata`` may be there, as answers have it, and isn't kept."""
+
+    topic: str
+    partition: Int32
+    offset: Int64
+    metadata: str | None = None
+
+
+class V2Offsets(_Strict):
+    """Offsets to commit or to seek to."""
+
+    offsets: list[V2Offset]
+
+
+class V3CreateTopic(_Strict):
+    """A topic to create."""
+
+    topic_name: str
+    partitions_count: Int32 | None = None
+    replication_factor: Int32 | None = None
+    replicas_assignments: dict[Int32, list[Int32]] | None = None
+    configs: list[ConfigEntry] | None = None
+    validate_only: bool | None = None
+
+
+class V3PartitionCount(_Strict):
+    """The number of partitions to have."""
+
+    partitions_count: Int32
+
+
+class V3ConfigValue(_Strict):
+    """The value of a config."""
+
+    value: str | None = None
+
+
+class V3Alteration(_Strict):
+    """One change of a config."""
+
+    name: str
+    value: str | None = None
+    operation: AlterOperation | None = None
+
+
+class V3Alterations(_Strict):
+    """Changes of configs."""
+
+    data: list[V3Alteration]
+    validate_only: bool | None = None
+
+
+class V3Header(_Strict):
+    """A record header; ``value`` is base64."""
+
+    name: str
+    value: bytes | None = None
+
+
+class V3Data(_Strict):
+    """A key or value of a record."""
+
+    type: Format | None = None
+    subject: str | None = None
+    subject_name_strategy: str | None = None
+    schema_id: Int32 | None = None
+    schema_version: Int32 | str | None = None
+    schema: str | None = None
+    data: Any = msgspec.UNSET
+
+
+class V3Record(_Strict):
+    """One record of a v3 produce stream; ``timestamp`` is text (RFC 3339) or a number of seconds."""
+
+    partition_id: Int32 | None = None
+    headers: list[V3Header] | None = None
+    key: V3Data | None = None
+    value: V3Data | None = None
+    timestamp: str | int | float | None = None
+
+
+def _verbatim(literal: str) -> msgspec.Raw:
+    return msgspec.Raw(literal.encode())
+
+
+class BodyDecoder(Generic[_Body]):
+    """Decodes bodies of one type; its errors are what the caller is told."""
+
+    def __init__(self, type_: type[_Body]) -> None:
+        self._decoder = msgspec.json.Decoder(type_)
+        # JSON bounds no number, floats do: where one doesn't fit, data keeps its numbers as they were written.
+        self._exact = msgspec.json.Decoder(type_, float_hook=_verbatim)
+
+    def decode(self, body: bytes) -> _Body:
+        """The body; MalformedBody, UnprocessableEntity for a member that doesn't exist."""
+        try:
+            try:
+                return self._decoder.decode(body)
+            except msgspec.ValidationError as error:
+                if _OUT_OF_RANGE not in str(error):
+                    raise
+                return self._exact.decode(body)
+        except msgspec.ValidationError as error:
+            raise _explained(str(error)) from None
+        except msgspec.DecodeError as error:
+            if is_json(body):
+                raise MalformedBody("An escape sequence in a string is half of a surrogate pair.") from None
+            text = "Unexpected end of input: the JSON is incomplete" if str(error) == _TRUNCATED else str(error)
+            raise MalformedBody(f"{text}.") from None
+        except UnicodeDecodeError:
+            raise MalformedBody("The body isn't UTF-8.") from None
+
+    def required(self, body: bytes) -> _Body:
+        """The body of a v3 request, which must be there; InvalidPayload where it isn't."""
+        if is_blank(body):
+            raise InvalidPayload
+        return self.decode(body)
+
+    def optional(self, body: bytes) -> _Body | None:
+        """The body, or None where it is empty or null."""
+        return None if is_blank(body) else self.decode(body)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_plain = msgspec.json.Decoder(float_hook=float)
+_any_json = json.JSONDecoder(parse_float=len, parse_int=len, parse_constant=_refuse)
+
+
+def is_json(document: bytes) -> bool:
+    """Whether a document is JSON at all, be it of any size, range or depth."""
+    try:
+        _any_json.decode(document.decode())
+    except ValueError:
+        return False
+    except RecursionError:
+        pass
+    return True
+
+
+def is_blank(body: bytes) -> bool:
+    """Whether a body is empty, or null, which says the same."""
+    return len(body) < 64 and body.strip() in (b"", b"null")
+
+
+def _explained(message: str) -> FacadeError:
+    if unknown := _UNKNOWN.match(message):
+        return UnprocessableEntity(f"Unrecognized field: {unknown[1]}", field=unknown[1])
+    if missing := _MISSING.match(message):
+        return MalformedBody(f"Missing required field: {missing[1]}", field=missing[1])
+    return MalformedBody(message.replace("`", "'"))
+
+
+def plain_data(data: object) -> object:
+    """Data without verbatim numbers, for formats that aren't JSON."""
+    return _plain.decode(msgspec.json.encode(data))

@@ -1,0 +1,133 @@
+"""Resources as JSON: fields in the order of the API, links from the link table."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from kafka_facade.core import resources
+from kafka_facade.core.links import KINDS, Kind
+
+encode: Final = msgspec.json.Encoder().encode
+
+_LINKS = "*"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_GZIP_LEVEL = 6
+MIN_COMPRESSED_BYTES: Final = 32
+"""Shorter bodies are never compressed."""
+
+# The members after ``metadata``, in order; where the links stand among them.
+_LAYOUTS: dict[type[Any], tuple[str, ...]] = {
+    resources.Cluster: ("cluster_id", _LINKS),
+    resources.Broker: ("cluster_id", "broker_id", "host", "port", "rack", _LINKS),
+    resources.Topic: (
+        "cluster_id",
+        "topic_name",
+        "is_internal",
+        "replication_factor",
+        "partitions_count",
+        _LINKS,
+        "authorized_operations",
+    ),
+    resources.Partition: ("cluster_id", "topic_name", "partition_id", _LINKS),
+    resources.PartitionOffsets: (
+        "cluster_id",
+        "topic_name",
+        "partition_id",
+        "earliest_offset",
+        "latest_offset",
+    ),
+    resources.Replica: (
+        "cluster_id",
+        "topic_name",
+        "partition_id",
+        "broker_id",
+        "is_leader",
+        "is_in_sync",
+        _LINKS,
+    ),
+    resources.TopicConfig: (
+        "cluster_id",
+        "name",
+        "value",
+        "is_read_only",
+        "is_sensitive",
+        "source",
+        "synonyms",
+        "topic_name",
+        "is_default",
+    ),
+}
+
+
+def resource_document(resource: object, base: str, authority: str) -> dict[str, Any]:
+    """A resource with its kind, metadata and links; ``base`` is what stands before its path."""
+    kind = KINDS[type(resource)]
+    document: dict[str, Any] = {
+        "kind": kind.name,
+        "metadata": {
+            "self": base + kind.self_path(resource),
+            "resource_name": kind.resource_name(resource, authority),
+        },
+    }
+    for name in _LAYOUTS[type(resource)]:
+        if name is _LINKS:
+            for relation, path in kind.related_paths(resource).items():
+                document[relation] = {"related": base + path}
+        else:
+            document[name] = getattr(resource, name)
+    return document
+
+
+def list_document(kind: Kind, found: Iterable[object], self_url: str, base: str, authority: str) -> dict[str, Any]:
+    """A list of resources of one kind."""
+    return {
+        "kind": f"{kind.name}List",
+        "metadata": {"self": self_url, "next": None},
+        "data": [resource_document(resource, base, authority) for resource in found],
+    }
+
+
+@lru_cache(maxsize=4096)
+def timestamp_text(milliseconds: int | None) -> str | None:
+    """A record's timestamp as RFC 3339 in UTC, with milliseconds where there are any."""
+    if milliseconds is None:
+        return None
+    try:
+        moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
+    text = moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def timestamp_milliseconds(moment: datetime) -> int:
+    """The time since 1970, cut to milliseconds."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def compress(body: bytes) -> bytes:
+    """The body in gzip."""
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0)
+
+
+def accepts_gzip(accept_encoding: bytes | None) -> bool:
+    """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
+    if not accept_encoding:
+        return False
+    wanted = False
+    for part in accept_encoding.decode("latin-1").lower().split(","):
+        coding, _, parameters = part.partition(";")
+        coding = coding.strip()
+        if coding in ("gzip", "x-gzip", "*"):
+            name, _, value = parameters.replace(" ", "").partition("=")
+            refused = name == "q" and value.rstrip("0").rstrip(".") in ("", "0")
+            if coding != "*":
+                return not refused
+            wanted = not refused
+    return wanted

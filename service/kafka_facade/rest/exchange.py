@@ -1,0 +1,159 @@
+"""One HTTP request and its answer, over ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs, quote
+
+from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
+from kafka_facade.rest.errors import BodyTimeout, ClientDisconnected
+from kafka_facade.rest.options import RestOptions
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+FACE: Final = "rest"
+
+_Request = TypeVar("_Request")
+_Result = TypeVar("_Result")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer that is complete. ``content_type`` None is the type that was negotiated."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    content_type: str | None = None
+
+
+NO_CONTENT: Final = Response(204)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request on its way to a handler. ``parameters`` are those of the path, decoded."""
+
+    facade: Facade
+    options: RestOptions
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: Mapping[bytes, bytes]
+    operation: Operation
+    parameters: Mapping[str, str]
+    prefix: str
+    template: str
+    version: int
+    media_type: str
+
+    def call(self) -> Call:
+        """A new call of the operation, with a deadline of its own."""
+        return self.facade.pipeline.call(self.operation.identifier, FACE)
+
+    async def run(self, method: Callable[[Call, _Request], Awaitable[_Result]], request: _Request) -> _Result:
+        """Run a core method through the pipeline."""
+        return await self.facade.pipeline.run(self.call(), method, request)
+
+    async def body(self) -> bytes:
+        """The whole body; PayloadTooLarge, BodyTimeout, ClientDisconnected."""
+        limit = self.options.max_body_bytes
+        length = self.headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limit:
+            raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
+        try:
+            async with asyncio.timeout(self.options.body_seconds):
+                chunk, more = await self._chunk()
+                if not more and len(chunk) <= limit:
+                    return chunk
+                body = bytearray(chunk)
+                while more and len(body) <= limit:
+                    chunk, more = await self._chunk()
+                    body += chunk
+        except TimeoutError:
+            raise BodyTimeout from None
+        if len(body) > limit:
+            raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
+        return bytes(body)
+
+    async def _chunk(self) -> tuple[bytes, bool]:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def disconnected(self) -> None:
+        """Return once the caller is gone; only after the body was read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    def integer(self, name: str) -> int:
+        """A path parameter as a number; InvalidRequest in v3, NotFound in v2 where it isn't one."""
+        return self._integer(name, self.parameters[name], -(2**31), 2**31 - 1)
+
+    def query(self, name: str) -> str | None:
+        """The first value of a query parameter."""
+        query = self.scope.get("query_string", b"")
+        if not query:
+            return None
+        values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000).get(name)
+        return values[0] if values else None
+
+    def query_integer(self, name: str) -> int | None:
+        """A query parameter as a number, judged as in :meth:`integer`."""
+        value = self.query(name)
+        return None if value is None else self._integer(name, value, -(2**63), 2**63 - 1)
+
+    def _integer(self, name: str, value: str, lowest: int, highest: int) -> int:
+        if _INTEGER.match(value) and lowest <= int(value) <= highest:
+            return int(value)
+        if self.version == 2:
+            raise NotFound
+        raise InvalidRequest(f"The parameter {name} must be a whole number.", field=name)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port as the caller named them, e.g. ``http://localhost:8082``."""
+        return f"{self.scope.get('scheme', 'http')}://{self._authority()}"
+
+    @property
+    def instance_origin(self) -> str:
+        """The same for this very server, which alone has its consumer instances."""
+        options = self.options
+        if options.advertised_url:
+            return options.advertised_url.rstrip("/")
+        if options.host_name:
+            server = self.scope.get("server") or (None, None)
+            host = f"[{options.host_name}]" if ":" in options.host_name else options.host_name
+            port = options.port or server[1]
+            return f"{self.scope.get('scheme', 'http')}://{host}" + (f":{port}" if port else "")
+        return self.origin
+
+    @property
+    def base(self) -> str:
+        """What stands before the paths of v3 resources, e.g. ``http://localhost:8082/v3``."""
+        return f"{self.origin}{self.prefix}/v3"
+
+    @property
+    def url(self) -> str:
+        """The URL of what was asked for, without the query."""
+        values = {name: quote(value, safe="") for name, value in self.parameters.items()}
+        return f"{self.origin}{self.prefix}{self.template.format_map(values)}"
+
+    def _authority(self) -> str:
+        host = self.headers.get(b"host")
+        if host:
+            return host.decode("latin-1")
+        name, port = self.scope.get("server") or ("localhost", None)
+        return f"{name}:{port}" if port else str(name)

@@ -1,0 +1,166 @@
+"""Content negotiation (RFC 9110, 12.5.1): the request bodies that an operation takes, and the type of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.errors import NotAcceptable, UnsupportedMediaType
+
+JSON: Final = "application/json"
+V2_JSON: Final = "application/vnd.kafka.v2+json"
+KAFKA_JSON: Final = "application/vnd.kafka+json"
+OCTET_STREAM: Final = "application/octet-stream"
+
+# The embedded formats: as media types spell them, and as operation identifiers do.
+EMBEDDED: Final = {
+    "binary": "binary",
+    "json": "json",
+    "avro": "avro",
+    "jsonschema": "json-schema",
+    "protobuf": "protobuf",
+}
+
+_UNICODE = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+
+
+def embedded_type(format: str) -> str:
+    """The v2 media type of an embedded format, e.g. ``application/vnd.kafka.avro.v2+json``."""
+    return f"application/vnd.kafka.{format}.v2+json"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A media type or range, lower-case; ``quality`` is the ``q`` of a range."""
+
+    type: str
+    charset: str | None = None
+    quality: float = 1.0
+
+
+def parse_media_type(text: str) -> MediaType | None:
+    """A media type with its parameters; None if the text isn't one."""
+    name, *parameters = text.split(";")
+    name = name.strip().lower()
+    main, slash, sub = name.partition("/")
+    if not (main and slash and sub) or "/" in sub or " " in name or (main == "*" and sub != "*"):
+        return None
+    charset = None
+    quality = 1.0
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        key = key.strip().lower()
+        value = value.strip().strip('"')
+        if key == "charset":
+            charset = value.lower()
+        elif key == "q":
+            try:
+                quality = float(value)
+            except ValueError:
+                return None
+            if not 0 <= quality <= 1:
+                return None
+    return MediaType(name, charset, quality)
+
+
+def parse_accept(text: str) -> list[MediaType]:
+    """The ranges of an Accept header; what is no range is left out."""
+    ranges = (parse_media_type(part) for part in text.split(","))
+    return [range_ for range_ in ranges if range_ is not None]
+
+
+def _quality(offer: str, ranges: Iterable[MediaType]) -> float:
+    """The quality that the most specific matching range gives an offer; 0 where none matches."""
+    wildcard = offer.partition("/")[0] + "/*"
+    best, quality = 0, 0.0
+    for range_ in ranges:
+        rank = 3 if range_.type == offer else 2 if range_.type == wildcard else 1 if range_.type == "*/*" else 0
+        if rank > best:
+            best, quality = rank, range_.quality
+        elif rank == best and rank:
+            quality = max(quality, range_.quality)
+    return quality
+
+
+@lru_cache(maxsize=512)
+def choose(accept: str | None, offers: tuple[str, ...]) -> str | None:
+    """The offer that the caller likes best, the earlier one where that is a draw; None if it accepts none."""
+    if accept is None or not accept.strip():
+        return offers[0]
+    ranges = parse_accept(accept)
+    chosen, highest = None, 0.0
+    for offer in offers:
+        quality = _quality(offer, ranges)
+        if quality > highest:
+            chosen, highest = offer, quality
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a path and method take and give. The types may choose between operations that share them.
+
+    ``bodies`` maps the media types of request bodies, ``answers`` those of answers in order of preference; a None in
+    the place of the operation leaves the choice to the other of the two. ``bodies`` None doesn't look at the body.
+    """
+
+    operation: Operation
+    answers: Mapping[str, Operation | None]
+    bodies: Mapping[str, Operation | None] | None
+    offers: tuple[str, ...]
+
+    def select(self, content_type: str | None, accept: str | None) -> tuple[Operation, str]:
+        """The operation, and the media type of its answer; UnsupportedMediaType, NotAcceptable."""
+        operation = self.operation
+        if self.bodies is not None and content_type is not None:
+            operation = self._by_body(content_type) or operation
+        answer = choose(accept, self.offers)
+        if answer is None:
+            raise NotAcceptable
+        return self.answers[answer] or operation, answer
+
+    def _by_body(self, content_type: str) -> Operation | None:
+        bodies = self.bodies or {}
+        if content_type in bodies:
+            return bodies[content_type]
+        parsed = _parse_content_type(content_type)
+        if parsed is None or parsed.type not in bodies or (parsed.charset or "utf-8") not in _UNICODE:
+            raise UnsupportedMediaType
+        return bodies[parsed.type]
+
+
+_parse_content_type = lru_cache(maxsize=512)(parse_media_type)
+
+
+def _contract(
+    operation: Operation, answers: Mapping[str, Operation | None], bodies: Mapping[str, Operation | None] | None
+) -> Contract:
+    return Contract(operation, answers, bodies, tuple(answers))
+
+
+_V2_ANSWERS: Mapping[str, Operation | None] = dict.fromkeys((V2_JSON, KAFKA_JSON, JSON))
+_V2_BODIES: Mapping[str, Operation | None] = dict.fromkeys((V2_JSON, KAFKA_JSON, *map(embedded_type, EMBEDDED)))
+
+
+def contract_for(operations: Sequence[Operation]) -> Contract:
+    """The contract of the operations that share a path and a method."""
+    first = operations[0]
+    takes_body = first.method in ("POST", "PUT", "PATCH")
+    if first.identifier.startswith("api.v3."):
+        return _contract(first, {JSON: None}, {JSON: None} if takes_body else None)
+    if len(operations) == 1:
+        return _contract(first, _V2_ANSWERS, _V2_BODIES if takes_body else None)
+    embedded = {
+        embedded_type(format): operation
+        for format, name in EMBEDDED.items()
+        for operation in operations
+        if operation.identifier.endswith((f".{name}", f"-{name}"))
+    }
+    binary = embedded[embedded_type("binary")]
+    if first.method == "GET":
+        return _contract(binary, {**embedded, V2_JSON: binary, KAFKA_JSON: binary, JSON: binary}, None)
+    bodies = {**embedded, V2_JSON: binary, KAFKA_JSON: binary, JSON: binary, OCTET_STREAM: binary}
+    return _contract(binary, _V2_ANSWERS, bodies)

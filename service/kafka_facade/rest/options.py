@@ -1,0 +1,43 @@
+"""What the REST face can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RestOptions:
+    """Settings of the REST face."""
+
+    v2_enabled: bool = True
+    """Whether the v2 API answers."""
+
+    v3_enabled: bool = True
+    """Whether the v3 API answers."""
+
+    max_body_bytes: int = 64 * 1024 * 1024
+    """The longest body, or record of a streamed body, in bytes; what is longer is error 413."""
+
+    body_seconds: float = 60.0
+    """How long a body that isn't streamed may take to arrive; what takes longer is error 408."""
+
+    resource_name_authority: str = ""
+    """The authority in Confluent resource names: ``crn://authority/kafka=...``."""
+
+    compression: bool = True
+    """Whether answers are compressed with gzip where the caller accepts it."""
+
+    stream_max_seconds: float = 86_400.0
+    """How long a stream of records may stay open."""
+
+    stream_max_in_flight: int = 10_000
+    """How many records of one stream may wait for their answers before no more are read."""
+
+    host_name: str = ""
+    """The host in the ``base_uri`` of a consumer instance; empty: that of the request."""
+
+    port: int = 0
+    """The port in ``base_uri`` where ``host_name`` is set; 0: the one that the request came in on."""
+
+    advertised_url: str = ""
+    """The whole base of ``base_uri``, e.g. ``https://proxy-1.example.org:8082``; it goes before ``host_name``."""

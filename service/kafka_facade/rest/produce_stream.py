@@ -1,0 +1,214 @@
+"""The stream of a v3 produce request: records come in and answers go out at the same time.
+
+One task reads: bytes, documents, records, to the producer, into a queue. Another writes: from the queue, waiting for
+each batch's reports, to the caller. The queue bounds the records between the two, so a caller that doesn't read its
+answers isn't read from either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from kafka_facade.core.errors import FacadeError, InvalidPayload
+from kafka_facade.rest.errors import as_facade_error
+from kafka_facade.rest.exchange import Exchange
+from kafka_facade.rest.json_stream import JsonSplitter
+from kafka_facade.rest.record_batch import Batch
+from kafka_facade.rest.record_decoding import encode_answers
+
+logger = logging.getLogger("kafka_facade.rest")
+
+MAX_BATCH: Final = 500
+"""Records that go to the producer, and are answered, together."""
+_MAX_WRITE: Final = 256 * 1024
+# After the end of its time a stream has this long (s), beyond the time of a call, to deliver its last answers.
+_GRACE_SECONDS: Final = 5.0
+
+
+class _Queue:
+    """Batches on their way from the reader to the writer, bounded by their number of records."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._batches: deque[Batch] = deque()
+        self._records = 0
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    async def reserve(self, records: int) -> None:
+        """Wait until there is room; one batch always has room in an empty queue."""
+        while self._records and self._records + records > self._limit:
+            self._changed.clear()
+            await self._changed.wait()
+        self._records += records
+
+    def put(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        self._changed.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._changed.set()
+
+    async def first(self) -> Batch | None:
+        """The next batch, left in the queue; None once the queue is closed and empty."""
+        while not self._batches:
+            if self._closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        return self._batches[0]
+
+    def following(self) -> Batch | None:
+        """The next batch if it is there and decided."""
+        return self._batches[0] if self._batches and self._batches[0].decided else None
+
+    def remove_first(self) -> None:
+        """The first batch has been answered: its room is free."""
+        self._records -= self._batches.popleft().size
+        self._changed.set()
+
+
+class RecordStream:
+    """One request with many records."""
+
+    def __init__(self, exchange: Exchange, splitter: JsonSplitter, *, complete: bool = False) -> None:
+        self._exchange = exchange
+        self._splitter = splitter
+        self._complete = complete
+        self._queue = _Queue(exchange.options.stream_max_in_flight)
+        self._failure: FacadeError | None = None
+        self._started = False
+        self._stopping = False
+        self._gone = False
+        self._reader: asyncio.Task[None] | None = None
+        self._receiving = False
+
+    async def run(self, documents: list[bytes]) -> None:
+        """Go on until the body ends, is malformed, the caller is gone or the server closes; then answer the rest.
+
+        ``documents`` are those that were read already. Raises only what is the answer to the whole request.
+        """
+        loop = asyncio.get_running_loop()
+        call = self._exchange.call()
+        async with self._exchange.facade.pipeline.admit(call):
+            rest = call.remaining + _GRACE_SECONDS
+            try:
+                async with asyncio.timeout(None) as limit:
+
+                    def stop() -> None:
+                        self._stop()
+                        limit.reschedule(loop.time() + rest)
+
+                    timer = loop.call_later(self._exchange.options.stream_max_seconds, stop)
+                    closing = asyncio.create_task(self._at_closing(stop), name="stream at closing")
+                    self._reader = asyncio.create_task(self._read(documents), name="stream reader")
+                    try:
+                        await self._write()
+                    finally:
+                        timer.cancel()
+                        closing.cancel()
+                        self._reader.cancel()
+                        await asyncio.gather(self._reader, closing, return_exceptions=True)
+            except TimeoutError:
+                logger.warning("a stream of records was cut: its caller didn't read the last answers")
+
+    async def _at_closing(self, stop: Callable[[], None]) -> None:
+        await self._exchange.facade.pipeline.closing.wait()
+        stop()
+
+    def _stop(self) -> None:
+        """Read no more. What was read is still produced and answered."""
+        self._stopping = True
+        if self._receiving and self._reader is not None:
+            self._reader.cancel()
+
+    async def _read(self, documents: list[bytes]) -> None:
+        try:
+            healthy = await self._enqueue(documents)
+            more = not self._complete
+            while healthy and more and self._splitter.error is None and not self._stopping:
+                self._receiving = True
+                try:
+                    message = await self._exchange.receive()
+                finally:
+                    self._receiving = False
+                if message["type"] == "http.disconnect":
+                    self._gone = True
+                    return
+                more = message.get("more_body", False)
+                healthy = await self._enqueue(self._splitter.feed(message.get("body", b"")))
+            if healthy and not more:
+                healthy = await self._enqueue(self._splitter.finish())
+            if healthy:
+                self._failure = self._splitter.error
+        except asyncio.CancelledError:
+            # Stopped while it waited for more, or the stream is over: nothing that was read gets lost.
+            if not self._stopping:
+                raise
+        except Exception as error:
+            self._failure = as_facade_error(error)
+        finally:
+            self._queue.close()
+
+    async def _enqueue(self, documents: list[bytes]) -> bool:
+        """Produce records; False once one wasn't JSON, whose error is the last answer."""
+        exchange = self._exchange
+        for start in range(0, len(documents), MAX_BATCH):
+            part = documents[start : start + MAX_BATCH]
+            await self._queue.reserve(len(part))
+            batch = Batch.decode(part, exchange.call())
+            await batch.enqueue(
+                exchange.facade.produce, exchange.parameters["cluster_id"], exchange.parameters["topic_name"]
+            )
+            self._queue.put(batch)
+            if batch.broken:
+                return False
+            # A long body that is there already must not keep others from the event loop.
+            await asyncio.sleep(0)
+        return True
+
+    async def _write(self) -> None:
+        failure: FacadeError | None
+        try:
+            await self._write_answers()
+            failure = self._failure
+            if failure is None and not self._started and b"content-type" not in self._exchange.headers:
+                raise InvalidPayload
+        except Exception as error:
+            failure = as_facade_error(error)
+            if not self._started:
+                raise failure from None
+        if failure is not None:
+            await self._send(encode_answers([failure]))
+        await self._send(b"", more=False)
+
+    async def _write_answers(self) -> None:
+        while (batch := await self._queue.first()) is not None:
+            body = encode_answers(await batch.answers())
+            self._queue.remove_first()
+            while len(body) < _MAX_WRITE and (following := self._queue.following()) is not None:
+                body += encode_answers(await following.answers())
+                self._queue.remove_first()
+            await self._send(body)
+
+    async def _send(self, body: bytes, *, more: bool = True) -> None:
+        if self._gone:
+            return
+        with contextlib.suppress(OSError):
+            if not self._started:
+                self._started = True
+                await self._exchange.send(
+                    {
+                        "type": "http.response.start",
+                        "status": 200,
+                        "headers": [(b"vary", b"Accept-Encoding"), (b"content-type", b"application/json")],
+                    }
+                )
+            if body or not more:
+                await self._exchange.send({"type": "http.response.body", "body": body, "more_body": more})

@@ -1,0 +1,91 @@
+"""Some records of a stream that go to Kafka together, and their answers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from kafka_facade.core.errors import ClusterNotFound, FacadeError, KafkaTimeout, Unavailable
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.produce import PendingReports, Produce
+from kafka_facade.core.requests import ProduceRecords, RecordToProduce
+from kafka_facade.rest.bodies import is_json
+from kafka_facade.rest.errors import as_facade_error
+from kafka_facade.rest.record_decoding import Answer, decode_record
+
+# Errors that all records of a stream would have: they are the answer to the request.
+WHOLE_REQUEST = (ClusterNotFound, Unavailable)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records in order; one that couldn't be decoded is its error.
+
+    ``size`` is the number of documents; ``broken`` says that one wasn't JSON, which ends the records.
+    """
+
+    entries: list[RecordToProduce | FacadeError]
+    call: Call
+    size: int
+    broken: bool = False
+    pending: PendingReports | FacadeError | None = None
+
+    @classmethod
+    def decode(cls, documents: list[bytes], call: Call) -> Batch:
+        """A batch of the documents' records."""
+        batch = cls([], call, len(documents))
+        for document in documents:
+            try:
+                batch.entries.append(decode_record(document))
+            except FacadeError as error:
+                batch.entries.append(error)
+                if not is_json(document):
+                    batch.broken = True
+                    break
+        return batch
+
+    @property
+    def records(self) -> list[RecordToProduce]:
+        """The records that can be produced."""
+        return [entry for entry in self.entries if not isinstance(entry, FacadeError)]
+
+    @property
+    def decided(self) -> bool:
+        """Whether the answers are there without waiting."""
+        pending = self.pending
+        return not isinstance(pending, PendingReports) or pending.deliveries is None or pending.deliveries.done()
+
+    async def enqueue(self, produce: Produce, cluster_id: str, topic: str) -> None:
+        """Hand the records to the producer within the call's time; what goes wrong is in the answers."""
+        records = self.records
+        if not records:
+            return
+        try:
+            async with asyncio.timeout(self.call.remaining):
+                self.pending = await produce.enqueue(self.call, ProduceRecords(cluster_id, topic, records))
+        except TimeoutError:
+            self.pending = KafkaTimeout()
+        except Exception as error:
+            self.pending = as_facade_error(error)
+
+    async def answers(self) -> list[Answer]:
+        """One answer a record, in order, within the call's time. Raises what is the answer to the whole request."""
+        outcomes: list[Answer] | FacadeError
+        if isinstance(self.pending, PendingReports):
+            try:
+                async with asyncio.timeout(self.call.remaining):
+                    outcomes = await self.pending.reports()
+            except TimeoutError:
+                outcomes = KafkaTimeout()
+            except Exception as error:
+                outcomes = as_facade_error(error)
+        else:
+            outcomes = self.pending or []
+        if isinstance(outcomes, WHOLE_REQUEST):
+            raise outcomes
+        if isinstance(outcomes, FacadeError):
+            return [entry if isinstance(entry, FacadeError) else outcomes for entry in self.entries]
+        if len(outcomes) == len(self.entries):
+            return outcomes
+        decided = iter(outcomes)
+        return [entry if isinstance(entry, FacadeError) else next(decided) for entry in self.entries]

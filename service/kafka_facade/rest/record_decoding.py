@@ -1,0 +1,109 @@
+"""v3 records: from the documents of a stream to what the core takes, and from its reports to documents."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kafka_facade.core.errors import FacadeError, InvalidRequest, MalformedBody, NotImplementedYet, UnprocessableEntity
+from kafka_facade.core.requests import RecordData, RecordToProduce
+from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
+from kafka_facade.rest.bodies import BodyDecoder, V3Data, V3Record, plain_data
+from kafka_facade.rest.encoding import timestamp_milliseconds, timestamp_text
+from kafka_facade.rest.errors import ErrorBody, error_body
+
+_WITHOUT_SCHEMA: Final = frozenset({Format.BINARY, Format.JSON, Format.STRING})
+_SCHEMA_MEMBERS: Final = ("subject", "subject_name_strategy", "schema_id", "schema_version", "schema")
+_NONE: Final = (None,) * len(_SCHEMA_MEMBERS)
+_MAX_INT64: Final = 2**63 - 1
+
+_decode = BodyDecoder(V3Record).decode
+_encode_lines = msgspec.json.Encoder().encode_lines
+_Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Report(Struct, gc=False):
+    """The document that answers a record that Kafka has acknowledged."""
+
+    error_code: int
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    offset: int
+    timestamp: str | None
+    key: DataReport | UnsetType = UNSET
+    value: DataReport | UnsetType = UNSET
+
+
+Answer = RecordReport | FacadeError
+
+
+def decode_record(document: bytes) -> RecordToProduce:
+    """The record in a document of a stream; InvalidRequest or NotImplementedYet, which concern this record alone."""
+    try:
+        record = _decode(document)
+    except UnprocessableEntity as error:
+        # An unknown member is 422 elsewhere, and 400 in a stream.
+        raise MalformedBody(error.message, **error.metadata) from None
+    except RecursionError:
+        raise MalformedBody("JSON is nested too deeply.") from None
+    return RecordToProduce(
+        None if record.key is None else _data(record.key, "key"),
+        None if record.value is None else _data(record.value, "value"),
+        record.partition_id,
+        [Header(header.name, header.value) for header in record.headers] if record.headers else [],
+        None if record.timestamp is None else _timestamp(record.timestamp),
+    )
+
+
+def _data(given: V3Data, which: str) -> RecordData:
+    data = given.data
+    if data is UNSET:
+        raise InvalidRequest(f"Null data: {which} has no member data.", field=f"{which}.data")
+    format = given.type
+    if format is None:
+        raise NotImplementedYet("Records with schemas are not implemented yet: give a type.", field=f"{which}.type")
+    if format in _WITHOUT_SCHEMA:
+        members = (given.subject, given.subject_name_strategy, given.schema_id, given.schema_version, given.schema)
+        if members != _NONE:
+            name = next(name for name, member in zip(_SCHEMA_MEMBERS, members, strict=True) if member is not None)
+            raise InvalidRequest(f"{name} cannot be used with type={format.value}.", field=f"{which}.{name}")
+        if format is not Format.JSON and not isinstance(data, str):
+            data = plain_data(data)
+    return RecordData(format, data)
+
+
+def _timestamp(given: str | int | float) -> int:
+    """Milliseconds since 1970 of a text (RFC 3339) or of a number of seconds."""
+    if isinstance(given, str):
+        try:
+            return timestamp_milliseconds(msgspec.convert(given, _Moment))
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(f"The timestamp {given!r} is invalid: {error}.", field="timestamp") from None
+    if math.isfinite(given) and abs(given) * 1000 <= _MAX_INT64:
+        return int(given * 1000)
+    raise InvalidRequest("The timestamp is out of range.", field="timestamp")
+
+
+def encode_answers(answers: list[Answer]) -> bytes:
+    """One document an answer, each with a line feed after it."""
+    return _encode_lines([_document(answer) for answer in answers])
+
+
+def _document(answer: Answer) -> Report | ErrorBody:
+    if isinstance(answer, FacadeError):
+        return error_body(answer, 3)
+    return Report(
+        200,
+        answer.cluster_id,
+        answer.topic_name,
+        answer.partition_id,
+        answer.offset,
+        timestamp_text(answer.timestamp),
+        UNSET if answer.key is None else answer.key,
+        UNSET if answer.value is None else answer.value,
+    )

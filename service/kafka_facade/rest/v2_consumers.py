@@ -1,0 +1,225 @@
+"""v2: consumer instances."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from kafka_facade.core.errors import UnprocessableEntity
+from kafka_facade.core.requests import (
+    AssignConsumer,
+    CommitOffsets,
+    ConsumerPartitions,
+    ConsumerRef,
+    CreateConsumer,
+    FetchRecords,
+    SeekConsumer,
+    SubscribeConsumer,
+)
+from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition, TopicPartition
+from kafka_facade.rest.bodies import (
+    BodyDecoder,
+    Setting,
+    V2CreateConsumer,
+    V2Offsets,
+    V2Partitions,
+    V2Subscription,
+)
+from kafka_facade.rest.encoding import encode
+from kafka_facade.rest.errors import ClientDisconnected
+from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
+from kafka_facade.rest.handlers import route
+
+_create = BodyDecoder(V2CreateConsumer)
+_subscription = BodyDecoder(V2Subscription)
+_partitions = BodyDecoder(V2Partitions)
+_offsets = BodyDecoder(V2Offsets)
+
+
+class _Record(Struct, gc=False):
+    topic: str
+    key: object
+    value: object
+    partition: int
+    offset: int
+
+
+def _reference(exchange: Exchange) -> ConsumerRef:
+    return ConsumerRef(exchange.parameters["group"], exchange.parameters["instance"])
+
+
+def _text(value: Setting) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+@route("api.v2.consumers.create")
+async def create(exchange: Exchange) -> Response:
+    """Create an instance; without a body one with the default settings."""
+    body = _create.optional(await exchange.body()) or V2CreateConsumer()
+    request = CreateConsumer(
+        exchange.parameters["group"],
+        body.id if body.name is None else body.name,
+        body.format,
+        _text(body.auto_offset_reset),
+        _text(body.auto_commit_enable),
+        _text(body.fetch_min_bytes),
+        _text(body.request_timeout_ms),
+    )
+    instance = await exchange.run(exchange.facade.consumers.create, request)
+    path = f"/consumers/{quote(instance.group, safe='')}/instances/{quote(instance.instance_id, safe='')}"
+    document = {"instance_id": instance.instance_id, "base_uri": exchange.instance_origin + path}
+    return Response(body=encode(document))
+
+
+@route("api.v2.consumers.delete")
+async def delete(exchange: Exchange) -> Response:
+    """Close an instance."""
+    await exchange.run(exchange.facade.consumers.delete, _reference(exchange))
+    return NO_CONTENT
+
+
+@route("api.v2.consumers.subscribe")
+async def subscribe(exchange: Exchange) -> Response:
+    """Subscribe to topics or to a pattern."""
+    body = _subscription.optional(await exchange.body())
+    if body is None:
+        raise UnprocessableEntity("The request body must not be empty.")
+    where = _reference(exchange)
+    request = SubscribeConsumer(where.group, where.instance, body.topics or [], body.topic_pattern)
+    await exchange.run(exchange.facade.consumers.subscribe, request)
+    return NO_CONTENT
+
+
+@route("api.v2.consumers.get-subscription")
+async def get_subscription(exchange: Exchange) -> Response:
+    """``{"topics": [names]}``."""
+    topics = await exchange.run(exchange.facade.consumers.get_subscription, _reference(exchange))
+    return Response(body=encode({"topics": topics}))
+
+
+@route("api.v2.consumers.unsubscribe")
+async def unsubscribe(exchange: Exchange) -> Response:
+    """Drop the subscription."""
+    await exchange.run(exchange.facade.consumers.unsubscribe, _reference(exchange))
+    return NO_CONTENT
+
+
+@route("api.v2.consumers.assign")
+async def assign(exchange: Exchange) -> Response:
+    """Assign partitions by hand."""
+    where = _reference(exchange)
+    request = AssignConsumer(where.group, where.instance, await _partitions_of(exchange))
+    await exchange.run(exchange.facade.consumers.assign, request)
+    return NO_CONTENT
+
+
+@route("api.v2.consumers.get-assignments")
+async def get_assignments(exchange: Exchange) -> Response:
+    """``{"partitions": [{"topic", "partition"}]}``."""
+    partitions = await exchange.run(exchange.facade.consumers.get_assignments, _reference(exchange))
+    return Response(body=encode({"partitions": partitions}))
+
+
+@route("api.v2.consumers.consume-binary")
+async def consume_binary(exchange: Exchange) -> Response:
+    """Records with keys and values in base64."""
+    return await _consume(exchange, Format.BINARY)
+
+
+@route("api.v2.consumers.consume-json")
+async def consume_json(exchange: Exchange) -> Response:
+    """Records with keys and values as JSON."""
+    return await _consume(exchange, Format.JSON)
+
+
+async def _consume(exchange: Exchange, format: Format) -> Response:
+    where = _reference(exchange)
+    timeout, max_bytes = exchange.query_integer("timeout"), exchange.query_integer("max_bytes")
+    request = FetchRecords(where.group, where.instance, format, timeout, max_bytes)
+    await exchange.body()
+    fetch = asyncio.create_task(exchange.run(exchange.facade.consumers.fetch, request))
+    gone = asyncio.create_task(exchange.disconnected())
+    try:
+        await asyncio.wait({fetch, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not fetch.done():
+            raise ClientDisconnected
+        return Response(body=encode([_record(fetched) for fetched in fetch.result()]))
+    finally:
+        # What was fetched for a caller that is gone stays for the next one.
+        fetch.cancel()
+        gone.cancel()
+        await asyncio.gather(fetch, gone, return_exceptions=True)
+
+
+def _record(fetched: FetchedRecord) -> _Record:
+    record = fetched.record
+    return _Record(record.topic_name, fetched.key, fetched.value, record.partition_id, record.offset)
+
+
+@route("api.v2.consumers.commit-offsets")
+async def commit(exchange: Exchange) -> Response:
+    """Commit offsets, or without a body all that was fetched."""
+    body = _offsets.optional(await exchange.body())
+    where = _reference(exchange)
+    request = CommitOffsets(where.group, where.instance, None if body is None else _positions(body))
+    await exchange.run(exchange.facade.consumers.commit, request)
+    return Response(body=b"[]")
+
+
+@route("api.v2.consumers.get-committed-offsets")
+async def get_committed(exchange: Exchange) -> Response:
+    """What is committed for the partitions that the body names."""
+    body = _partitions.optional(await exchange.body())
+    where = _reference(exchange)
+    request = ConsumerPartitions(where.group, where.instance, [] if body is None else _topic_partitions(body))
+    offsets = await exchange.run(exchange.facade.consumers.get_committed, request)
+    return Response(body=encode({"offsets": offsets}))
+
+
+@route("api.v2.consumers.seek-to-offset")
+async def seek(exchange: Exchange) -> Response:
+    """Read on from offsets."""
+    body = _offsets.optional(await exchange.body())
+    if body is None:
+        raise UnprocessableEntity("The request body must not be empty.")
+    where = _reference(exchange)
+    request = SeekConsumer(where.group, where.instance, _positions(body))
+    await exchange.run(exchange.facade.consumers.seek, request)
+    return NO_CONTENT
+
+
+@route("api.v2.consumers.seek-to-beginning")
+async def seek_to_beginning(exchange: Exchange) -> Response:
+    """Read on from the beginning of partitions."""
+    where = _reference(exchange)
+    request = ConsumerPartitions(where.group, where.instance, await _partitions_of(exchange))
+    await exchange.run(exchange.facade.consumers.seek_to_beginning, request)
+    return NO_CONTENT
+
+
+@route("api.v2.consumers.seek-to-end")
+async def seek_to_end(exchange: Exchange) -> Response:
+    """Read on from the end of partitions."""
+    where = _reference(exchange)
+    request = ConsumerPartitions(where.group, where.instance, await _partitions_of(exchange))
+    await exchange.run(exchange.facade.consumers.seek_to_end, request)
+    return NO_CONTENT
+
+
+async def _partitions_of(exchange: Exchange) -> list[TopicPartition]:
+    body = _partitions.optional(await exchange.body())
+    if body is None:
+        raise UnprocessableEntity("The request body must not be empty.")
+    return _topic_partitions(body)
+
+
+def _topic_partitions(body: V2Partitions) -> list[TopicPartition]:
+    return [TopicPartition(entry.topic, entry.partition) for entry in body.partitions]
+
+
+def _positions(body: V2Offsets) -> list[PartitionPosition]:
+    return [PartitionPosition(entry.topic, entry.partition, entry.offset) for entry in body.offsets]

@@ -1,0 +1,98 @@
+"""v2: the gateway, brokers, topics and partitions as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.requests import (
+    GetPartition,
+    GetServerInfo,
+    ListBrokers,
+    ListPartitions,
+    ListTopicConfigs,
+    ListTopics,
+)
+from kafka_facade.core.resources import Partition, TopicConfig
+from kafka_facade.rest.encoding import encode
+from kafka_facade.rest.exchange import Exchange, Response
+from kafka_facade.rest.handlers import route
+
+# How v2 says that a partition has no leader.
+_NO_LEADER = -1
+
+
+def _partition_document(partition: Partition) -> dict[str, Any]:
+    return {
+        "partition": partition.partition_id,
+        "leader": _NO_LEADER if partition.leader_id is None else partition.leader_id,
+        "replicas": [
+            {"broker": replica.broker_id, "leader": replica.is_leader, "in_sync": replica.is_in_sync}
+            for replica in partition.replicas
+        ],
+    }
+
+
+@route("api.v2.root.get", "api.v2.root.post")
+async def get_root(exchange: Exchange) -> Response:
+    """An empty object."""
+    await exchange.run(exchange.facade.server.get_info, GetServerInfo())
+    return Response(body=b"{}")
+
+
+@route("api.v2.brokers.list")
+async def list_brokers(exchange: Exchange) -> Response:
+    """``{"brokers": [ids]}``."""
+    brokers = await exchange.run(exchange.facade.clusters.list_brokers, ListBrokers(None))
+    return Response(body=encode({"brokers": [broker.broker_id for broker in brokers]}))
+
+
+@route("api.v2.topics.list")
+async def list_topics(exchange: Exchange) -> Response:
+    """The names of all topics."""
+    topics = await exchange.run(exchange.facade.topics.list_topics, ListTopics(None))
+    return Response(body=encode([topic.topic_name for topic in topics]))
+
+
+@route("api.v2.topics.get")
+async def get_topic(exchange: Exchange) -> Response:
+    """Name, configs and partitions of a topic."""
+    facade = exchange.facade
+
+    async def describe(call: Call, name: str) -> tuple[Sequence[Partition], Sequence[TopicConfig]]:
+        partitions = await facade.topics.list_partitions(call, ListPartitions(None, name))
+        return partitions, await facade.topic_configs.list_configs(call, ListTopicConfigs(None, name))
+
+    name = exchange.parameters["topic"]
+    partitions, configs = await exchange.run(describe, name)
+    document = {
+        "name": name,
+        "configs": {config.name: config.value for config in configs},
+        "partitions": [_partition_document(partition) for partition in partitions],
+    }
+    return Response(body=encode(document))
+
+
+@route("api.v2.partitions.list")
+async def list_partitions(exchange: Exchange) -> Response:
+    """The partitions of a topic."""
+    request = ListPartitions(None, exchange.parameters["topic"])
+    partitions = await exchange.run(exchange.facade.topics.list_partitions, request)
+    return Response(body=encode([_partition_document(partition) for partition in partitions]))
+
+
+@route("api.v2.partitions.get")
+async def get_partition(exchange: Exchange) -> Response:
+    """One partition."""
+    request = GetPartition(None, exchange.parameters["topic"], exchange.integer("partition"))
+    partition = await exchange.run(exchange.facade.topics.get_partition, request)
+    return Response(body=encode(_partition_document(partition)))
+
+
+@route("api.v2.partitions.get-offsets")
+async def get_offsets(exchange: Exchange) -> Response:
+    """The first and the next offset of a partition."""
+    request = GetPartition(None, exchange.parameters["topic"], exchange.integer("partition"))
+    offsets = await exchange.run(exchange.facade.topics.get_offsets, request)
+    return Response(body=encode({"beginning_offset": offsets.earliest_offset, "end_offset": offsets.latest_offset}))

@@ -1,0 +1,61 @@
+"""v3: producing records, one request at a time or as a stream (reference: "Records (v3)")."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kafka_facade.core.errors import FacadeError, InvalidPayload
+from kafka_facade.rest.errors import ClientDisconnected
+from kafka_facade.rest.exchange import Exchange, Response
+from kafka_facade.rest.handlers import route
+from kafka_facade.rest.json_stream import JsonSplitter
+from kafka_facade.rest.produce_stream import MAX_BATCH, RecordStream
+from kafka_facade.rest.record_batch import Batch
+from kafka_facade.rest.record_decoding import Answer, encode_answers
+
+_NOTHING: Final = Response(200)
+
+
+@route("api.v3.produce.produce-to-topic")
+async def produce_records(exchange: Exchange) -> Response | None:
+    """Answer each record of the body with a document, in order, while the body still comes in."""
+    message = await exchange.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnected
+    splitter = JsonSplitter(exchange.options.max_body_bytes)
+    data = message.get("body", b"")
+    documents = splitter.feed(data)
+    if message.get("more_body", False):
+        await RecordStream(exchange, splitter).run(documents)
+        return None
+    documents += splitter.finish()
+    if len(documents) > MAX_BATCH:
+        await RecordStream(exchange, splitter, complete=True).run(documents)
+        return None
+    if not documents and splitter.error is None:
+        return empty_response(exchange)
+    return await _produce_at_once(exchange, documents, splitter.error)
+
+
+def empty_response(exchange: Exchange) -> Response:
+    """The answer to a body without records: none, or InvalidPayload if not even a type was given."""
+    if b"content-type" not in exchange.headers:
+        raise InvalidPayload
+    return _NOTHING
+
+
+async def _produce_at_once(exchange: Exchange, documents: list[bytes], failure: FacadeError | None) -> Response:
+    """The way of a body that is there already, with few records: no task, no queue."""
+    call = exchange.call()
+    answers: list[Answer] = []
+    if documents:
+        async with exchange.facade.pipeline.admit(call):
+            batch = Batch.decode(documents, call)
+            await batch.enqueue(
+                exchange.facade.produce, exchange.parameters["cluster_id"], exchange.parameters["topic_name"]
+            )
+            answers = await batch.answers()
+            failure = None if batch.broken else failure
+    if failure is not None:
+        answers.append(failure)
+    return Response(body=encode_answers(answers))

@@ -1,0 +1,122 @@
+"""v3: topics, partitions and replicas."""
+
+from __future__ import annotations
+
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.links import PARTITION, REPLICA, TOPIC
+from kafka_facade.core.requests import (
+    CreateTopic,
+    DeleteTopic,
+    GetPartition,
+    GetReplica,
+    GetTopic,
+    ListPartitions,
+    ListTopics,
+    UpdatePartitionCount,
+)
+from kafka_facade.rest.bodies import BodyDecoder, V3CreateTopic, V3PartitionCount
+from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
+from kafka_facade.rest.handlers import route
+from kafka_facade.rest.v3_responses import created_response, list_response, resource_response
+
+_OFFSET_TYPE = "earliest_and_latest"
+
+_create = BodyDecoder(V3CreateTopic)
+_partition_count = BodyDecoder(V3PartitionCount)
+
+
+def _wants_authorized_operations(exchange: Exchange) -> bool:
+    return (exchange.query("include_authorized_operations") or "").lower() == "true"
+
+
+def _partition(exchange: Exchange) -> GetPartition:
+    parameters = exchange.parameters
+    return GetPartition(parameters["cluster_id"], parameters["topic_name"], exchange.integer("partition_id"))
+
+
+@route("api.v3.topics.list")
+async def list_topics(exchange: Exchange) -> Response:
+    """The topics of a cluster."""
+    request = ListTopics(exchange.parameters["cluster_id"], _wants_authorized_operations(exchange))
+    return list_response(exchange, TOPIC, await exchange.run(exchange.facade.topics.list_topics, request))
+
+
+@route("api.v3.topics.get")
+async def get_topic(exchange: Exchange) -> Response:
+    """A topic by its name."""
+    parameters = exchange.parameters
+    request = GetTopic(parameters["cluster_id"], parameters["topic_name"], _wants_authorized_operations(exchange))
+    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_topic, request))
+
+
+@route("api.v3.topics.create")
+async def create_topic(exchange: Exchange) -> Response:
+    """Create a topic (201), or validate that it could be created (200)."""
+    body = _create.required(await exchange.body())
+    request = CreateTopic(
+        exchange.parameters["cluster_id"],
+        body.topic_name,
+        body.partitions_count,
+        body.replication_factor,
+        body.replicas_assignments or {},
+        body.configs or [],
+        bool(body.validate_only),
+    )
+    topic = await exchange.run(exchange.facade.topics.create_topic, request)
+    return created_response(exchange, topic, created=not request.validate_only)
+
+
+@route("api.v3.topics.delete")
+async def delete_topic(exchange: Exchange) -> Response:
+    """Delete a topic."""
+    request = DeleteTopic(exchange.parameters["cluster_id"], exchange.parameters["topic_name"])
+    await exchange.run(exchange.facade.topics.delete_topic, request)
+    return NO_CONTENT
+
+
+@route("api.v3.topics.partitions")
+async def update_partition_count(exchange: Exchange) -> Response:
+    """Give a topic more partitions."""
+    body = _partition_count.required(await exchange.body())
+    parameters = exchange.parameters
+    request = UpdatePartitionCount(parameters["cluster_id"], parameters["topic_name"], body.partitions_count)
+    return resource_response(exchange, await exchange.run(exchange.facade.topics.update_partition_count, request))
+
+
+@route("api.v3.partitions.list")
+async def list_partitions(exchange: Exchange) -> Response:
+    """The partitions of a topic."""
+    request = ListPartitions(exchange.parameters["cluster_id"], exchange.parameters["topic_name"])
+    return list_response(exchange, PARTITION, await exchange.run(exchange.facade.topics.list_partitions, request))
+
+
+@route("api.v3.partitions.get")
+async def get_partition(exchange: Exchange) -> Response:
+    """A partition by its number."""
+    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_partition, _partition(exchange)))
+
+
+@route("api.v3.partitions.list.offsets")
+async def get_offsets(exchange: Exchange) -> Response:
+    """The earliest and the latest offset of a partition."""
+    offset_type = exchange.query("offset_type")
+    if offset_type is not None and offset_type.lower() != _OFFSET_TYPE:
+        raise InvalidRequest(f"offset_type:{offset_type} is invalid", field="offset_type")
+    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_offsets, _partition(exchange)))
+
+
+@route("api.v3.replicas.list")
+async def list_replicas(exchange: Exchange) -> Response:
+    """The replicas of a partition."""
+    replicas = await exchange.run(exchange.facade.topics.list_replicas, _partition(exchange))
+    return list_response(exchange, REPLICA, replicas)
+
+
+@route("api.v3.replicas.get")
+async def get_replica(exchange: Exchange) -> Response:
+    """The replica of a partition on a broker."""
+    where = _partition(exchange)
+    request = GetReplica(
+        exchange.parameters["cluster_id"], where.topic_name, where.partition_id, exchange.integer("broker_id")
+    )
+    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_replica, request))

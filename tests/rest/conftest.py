@@ -1,0 +1,104 @@
+"""HTTP clients for the REST face."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+
+_SECONDS = 20
+
+
+class RecordStream:
+    """A chunked produce request over a bare socket: the test says when which bytes go out."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._text = b""
+        self.ended = False
+
+    async def send_head(self, url: str) -> None:
+        parts = urlsplit(url)
+        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        self.writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+        await self.writer.drain()
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+        await self.writer.drain()
+
+    async def end(self) -> None:
+        self.writer.write(b"0\r\n\r\n")
+        await self.writer.drain()
+
+    async def status(self) -> int:
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), _SECONDS)
+        return int(head.split()[1])
+
+    async def answer(self) -> dict[str, Any] | None:
+        """The next document of the answer; None once it has ended."""
+        while b"\n" not in self._text:
+            size = int(await asyncio.wait_for(self.reader.readuntil(b"\r\n"), _SECONDS), 16)
+            chunk = await asyncio.wait_for(self.reader.readexactly(size + 2), _SECONDS)
+            if size == 0:
+                self.ended = True
+                return None
+            self._text += chunk[:-2]
+        line, _, self._text = self._text.partition(b"\n")
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+    async def answers(self) -> list[dict[str, Any]]:
+        """All that is left of the answer."""
+        found = []
+        while (document := await self.answer()) is not None:
+            found.append(document)
+        return found
+
+
+StreamOpener = Callable[[str], Awaitable[RecordStream]]
+
+
+@pytest.fixture
+async def open_stream() -> AsyncIterator[StreamOpener]:
+    """``await open_stream(url)``: a produce request whose head has been sent."""
+    streams: list[RecordStream] = []
+
+    async def open(url: str) -> RecordStream:
+        parts = urlsplit(url)
+        connection = socket.socket()
+        # Small buffers, so that a test sees soon that the other side doesn't read.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port))
+        stream = RecordStream(*await asyncio.open_connection(sock=connection))
+        streams.append(stream)
+        await stream.send_head(url)
+        return stream
+
+    yield open
+    for stream in streams:
+        stream.writer.transport.abort()
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """A client whose URLs are relative to the gateway; it sends no headers of its own but ``Host``."""
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
+        client.headers.clear()
+        yield client
+
+
+@pytest.fixture
+def cluster(stack: BackgroundStack) -> str:
+    """The path of the cluster in v3."""
+    return f"/v3/clusters/{stack.cluster_id}"

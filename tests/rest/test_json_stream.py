@@ -1,0 +1,129 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import MalformedBody, PayloadTooLarge
+from kafka_facade.rest.json_stream import MAX_DEPTH, JsonSplitter
+
+LIMIT = 1_000_000
+
+_scalars = st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+_values = st.recursive(
+    _scalars | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+_containers = st.lists(_values, max_size=4) | st.dictionaries(st.text(max_size=8), _values, max_size=4)
+_spaces = st.text(alphabet=" \t\r\n", max_size=3)
+
+
+def _pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({cut % (len(data) + 1) for cut in cuts})
+    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+def _split(data: bytes, cuts: list[int]) -> tuple[list[bytes], JsonSplitter]:
+    splitter = JsonSplitter(LIMIT)
+    documents = [document for piece in _pieces(data, cuts) for document in splitter.feed(piece)]
+    return documents + splitter.finish(), splitter
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_documents_come_out_as_they_went_in(data: st.DataObject) -> None:
+    values = data.draw(st.lists(_containers, max_size=6))
+    escaped, indent = data.draw(st.booleans()), data.draw(st.sampled_from([None, 1]))
+    texts = [json.dumps(value, ensure_ascii=escaped, indent=indent).encode() for value in values]
+    body = b"".join(data.draw(_spaces).encode() + text for text in texts) + data.draw(_spaces).encode()
+    cuts = data.draw(st.lists(st.integers(0, 10_000), max_size=12))
+    documents, splitter = _split(body, cuts)
+    assert documents == texts
+    assert splitter.error is None
+    assert splitter.clean
+
+
+@given(st.lists(_scalars | st.text(max_size=20), max_size=6), st.lists(st.integers(0, 1000), max_size=12))
+def test_white_space_parts_values_that_have_no_brackets(values: list[object], cuts: list[int]) -> None:
+    texts = [json.dumps(value).encode() for value in values]
+    documents, splitter = _split(b"\n".join(texts), cuts)
+    assert documents == texts
+    assert splitter.error is None
+
+
+@settings(max_examples=300)
+@given(
+    _containers, st.integers(0, 10_000), st.binary(min_size=1, max_size=3), st.lists(st.integers(0, 1000), max_size=6)
+)
+def test_what_is_accepted_as_json_does_not_depend_on_the_cuts(
+    value: object, place: int, noise: bytes, cuts: list[int]
+) -> None:
+    text = json.dumps(value).encode()
+    place %= len(text) + 1
+    body = text[:place] + noise + text[place:]
+
+    def outcome(cuts: list[int]) -> list[object]:
+        documents, splitter = _split(body, cuts)
+        found: list[object] = []
+        for document in documents:
+            try:
+                found.append(json.loads(document.decode(), parse_constant=_refuse))
+            except ValueError:
+                return [*found, "malformed"]
+        return [*found, "malformed"] if splitter.error is not None else found
+
+    assert outcome(cuts) == outcome([])
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"{bad",
+        b'{"a" 1',
+        b'{"a":trx',
+        b'{"a":01',
+        b'{"a":1.e',
+        b'{"a":1,,',
+        b'{"a":"\\q',
+        b'{"a":"\\u12g',
+        b'{"a":"\x01',
+        b"[1 2",
+        b"]",
+        b"nul1",
+        b"\x1f\x8b",
+        b"[" * (MAX_DEPTH + 1),
+    ],
+)
+def test_what_cannot_become_json_is_refused_before_its_end(beginning: bytes) -> None:
+    splitter = JsonSplitter(LIMIT)
+    assert splitter.feed(b'{"a":1}' + beginning) == [b'{"a":1}']
+    assert isinstance(splitter.error, MalformedBody)
+    assert splitter.feed(b'{"b":2}') == []
+
+
+@pytest.mark.parametrize("beginning", [b"{", b'{"a', b'{"a":-', b'{"a":1e', b'{"a":"\\u00', b"[tru", b'["x",'])
+def test_what_could_still_become_json_is_refused_at_the_end(beginning: bytes) -> None:
+    splitter = JsonSplitter(LIMIT)
+    assert splitter.feed(beginning) == []
+    assert splitter.error is None
+    assert not splitter.clean
+    assert splitter.finish() == []
+    assert isinstance(splitter.error, MalformedBody)
+
+
+def test_a_document_over_the_limit_ends_the_stream_after_those_before_it() -> None:
+    splitter = JsonSplitter(20)
+    assert splitter.feed(b'{"a":1}{"a":"' + b"x" * 20 + b'"}{"b":2}') == [b'{"a":1}']
+    assert isinstance(splitter.error, PayloadTooLarge)
+
+
+def test_a_document_over_the_limit_is_refused_before_it_has_ended() -> None:
+    splitter = JsonSplitter(20)
+    splitter.feed(b'{"a":"')
+    splitter.feed(b"x" * 30)
+    assert isinstance(splitter.error, PayloadTooLarge)
