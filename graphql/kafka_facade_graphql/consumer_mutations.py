@@ -1,0 +1,332 @@
+"""Mutations of consumer instances. Fetching is one of them: it moves the instance on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from kafka_facade.core import requests
+from kafka_facade.core import resources as core
+from kafka_facade_graphql.content import FetchedRecord, Format
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.instances import Consumer, TopicPartitionInput, partitions_of
+from kafka_facade_graphql.scalars import BigInt
+
+# The operation that reads each format.
+FETCHES = {
+    core.Format.BINARY: "api.v2.consumers.consume-binary",
+    core.Format.JSON: "api.v2.consumers.consume-json",
+    core.Format.AVRO: "api.v2.consumers.consume-avro",
+    core.Format.JSONSCHEMA: "api.v2.consumers.consume-json-schema",
+    core.Format.PROTOBUF: "api.v2.consumers.consume-protobuf",
+}
+
+
+@strawberry.input(description="The consumer instance to create.")
+class CreateConsumerInput:
+    """Input of createConsumer."""
+
+    group: str = strawberry.field(description="The consumer group.")
+    name: str | None = strawberry.field(default=None, description="The instance's name; made up if left out.")
+    format: Format | None = strawberry.field(  # type: ignore[valid-type]
+        default=None, description="The format to fetch records in; BINARY if left out."
+    )
+    auto_offset_reset: str | None = strawberry.field(
+        default=None, description="Where a partition without a committed offset starts: earliest or latest."
+    )
+    auto_commit: bool | None = strawberry.field(
+        default=None, description="Whether to commit by and by what was fetched."
+    )
+    fetch_min_bytes: int | None = strawberry.field(
+        default=None, description="How much to gather before a fetch answers, in bytes; -1 for no minimum."
+    )
+    request_timeout_ms: int | None = strawberry.field(
+        default=None, description="How long a fetch waits, in milliseconds."
+    )
+
+
+@strawberry.input(description="Names a consumer instance.")
+class ConsumerInput:
+    """A consumer instance by name."""
+
+    group: str = strawberry.field(description="The consumer group.")
+    instance: str = strawberry.field(description="The instance's name.")
+
+
+@strawberry.input(description="The instance to delete.")
+class DeleteConsumerInput(ConsumerInput):
+    """Input of deleteConsumer."""
+
+
+@strawberry.input(description="What to subscribe to: topics or a pattern.")
+class SubscribeConsumerInput(ConsumerInput):
+    """Input of subscribeConsumer."""
+
+    topics: list[str] = strawberry.field(default_factory=list, description="The topics' names.")
+    topic_pattern: str | None = strawberry.field(default=None, description="A regular expression for topic names.")
+
+
+@strawberry.input(description="The instance that drops its subscription or its assignment.")
+class UnsubscribeConsumerInput(ConsumerInput):
+    """Input of unsubscribeConsumer."""
+
+
+@strawberry.input(description="The partitions to read, without a subscription.")
+class AssignConsumerPartitionsInput(ConsumerInput):
+    """Input of assignConsumerPartitions."""
+
+    partitions: list[TopicPartitionInput] = strawberry.field(description="The partitions.")
+
+
+@strawberry.input(description="How to fetch the next records.")
+class FetchConsumerRecordsInput(ConsumerInput):
+    """Input of fetchConsumerRecords."""
+
+    format: Format | None = strawberry.field(  # type: ignore[valid-type]
+        default=None, description="The format that is expected; the instance's own if left out."
+    )
+    timeout_ms: int | None = strawberry.field(
+        default=None, description="How long to wait, in milliseconds; it only lowers the instance's own limit."
+    )
+    max_bytes: int | None = strawberry.field(
+        default=None, description="How many bytes to return at most; it only lowers the server's own limit."
+    )
+
+
+@strawberry.input(description="An offset in a partition.")
+class PartitionOffsetInput(TopicPartitionInput):
+    """A position."""
+
+    offset: BigInt = strawberry.field(description="The offset.")
+
+
+@strawberry.input(description="What to commit.")
+class CommitConsumerOffsetsInput(ConsumerInput):
+    """Input of commitConsumerOffsets."""
+
+    offsets: list[PartitionOffsetInput] | None = strawberry.field(
+        default=None, description="The last record read in each partition; all that was fetched if left out."
+    )
+
+
+@strawberry.input(description="The offsets to read on from.")
+class SeekConsumerToOffsetsInput(ConsumerInput):
+    """Input of seekConsumerToOffsets."""
+
+    offsets: list[PartitionOffsetInput] = strawberry.field(description="The next offset to read in each partition.")
+
+
+@strawberry.input(description="The partitions to read from their first or last offset.")
+class SeekConsumerInput(ConsumerInput):
+    """Input of seekConsumerToBeginning and seekConsumerToEnd."""
+
+    partitions: list[TopicPartitionInput] = strawberry.field(description="The partitions.")
+
+
+@strawberry.input(description="The partitions to read from their beginning.")
+class SeekConsumerToBeginningInput(SeekConsumerInput):
+    """Input of seekConsumerToBeginning."""
+
+
+@strawberry.input(description="The partitions to read from their end.")
+class SeekConsumerToEndInput(SeekConsumerInput):
+    """Input of seekConsumerToEnd."""
+
+
+@strawberry.type(description="The instance that was created.")
+class CreateConsumerPayload:
+    """Answer of createConsumer."""
+
+    created: strawberry.Private[core.ConsumerInstance]
+
+    @field(description="The instance.", graphql_type=Consumer)
+    def consumer(self) -> core.ConsumerInstance:
+        return self.created
+
+
+@strawberry.type(description="The instance that was deleted.")
+class DeleteConsumerPayload:
+    """Answer of deleteConsumer."""
+
+    group: str = strawberry.field(description="The consumer group.")
+    instance_id: str = strawberry.field(description="The instance's name.")
+
+
+@strawberry.type(description="What a mutation of a consumer instance answers.")
+class ConsumerPayload:
+    """An instance after it was changed."""
+
+    reference: strawberry.Private[requests.ConsumerRef]
+
+    @field(description="The instance.", graphql_type=Consumer | None)
+    async def consumer(self, info: Info) -> core.ConsumerInstance:
+        return await info.context.consumer(self.reference)
+
+
+@strawberry.type(description="The instance with its subscription.")
+class SubscribeConsumerPayload(ConsumerPayload):
+    """Answer of subscribeConsumer."""
+
+
+@strawberry.type(description="The instance without its subscription or assignment.")
+class UnsubscribeConsumerPayload(ConsumerPayload):
+    """Answer of unsubscribeConsumer."""
+
+
+@strawberry.type(description="The instance with its assignment.")
+class AssignConsumerPartitionsPayload(ConsumerPayload):
+    """Answer of assignConsumerPartitions."""
+
+
+@strawberry.type(description="The instance whose offsets were committed.")
+class CommitConsumerOffsetsPayload(ConsumerPayload):
+    """Answer of commitConsumerOffsets."""
+
+
+@strawberry.type(description="The instance at its new offsets.")
+class SeekConsumerToOffsetsPayload(ConsumerPayload):
+    """Answer of seekConsumerToOffsets."""
+
+
+@strawberry.type(description="The instance at the beginning of the partitions.")
+class SeekConsumerToBeginningPayload(ConsumerPayload):
+    """Answer of seekConsumerToBeginning."""
+
+
+@strawberry.type(description="The instance at the end of the partitions.")
+class SeekConsumerToEndPayload(ConsumerPayload):
+    """Answer of seekConsumerToEnd."""
+
+
+@strawberry.type(description="The records that were fetched.")
+class FetchConsumerRecordsPayload(ConsumerPayload):
+    """Answer of fetchConsumerRecords."""
+
+    fetched: strawberry.Private[list[core.FetchedRecord]]
+
+    @field(description="The next records; empty where none came in time.", graphql_type=list[FetchedRecord])
+    def records(self) -> list[core.FetchedRecord]:
+        return self.fetched
+
+
+def _input(text: str) -> object:
+    return strawberry.argument(description=text)
+
+
+@strawberry.type
+class ConsumerMutations:
+    """The mutations of consumer instances; a part of the mutation root."""
+
+    @field(description="Create a consumer instance.")
+    async def create_consumer(
+        self, info: Info, input: Annotated[CreateConsumerInput, _input("The instance to create.")]
+    ) -> CreateConsumerPayload | None:
+        context = info.context
+        request = requests.CreateConsumer(
+            input.group,
+            input.name,
+            None if input.format is None else input.format.value.lower(),
+            input.auto_offset_reset,
+            None if input.auto_commit is None else str(input.auto_commit).lower(),
+            None if input.fetch_min_bytes is None else str(input.fetch_min_bytes),
+            None if input.request_timeout_ms is None else str(input.request_timeout_ms),
+        )
+        return CreateConsumerPayload(
+            created=await context.change("api.v2.consumers.create", context.facade.consumers.create, request)
+        )
+
+    @field(description="Leave the group and forget the instance.")
+    async def delete_consumer(
+        self, info: Info, input: Annotated[DeleteConsumerInput, _input("The instance to delete.")]
+    ) -> DeleteConsumerPayload | None:
+        context = info.context
+        reference = requests.ConsumerRef(input.group, input.instance)
+        await context.change("api.v2.consumers.delete", context.facade.consumers.delete, reference)
+        return DeleteConsumerPayload(group=input.group, instance_id=input.instance)
+
+    @field(description="Join the group for topics, or for those that match a pattern.")
+    async def subscribe_consumer(
+        self, info: Info, input: Annotated[SubscribeConsumerInput, _input("What to subscribe to.")]
+    ) -> SubscribeConsumerPayload | None:
+        context = info.context
+        request = requests.SubscribeConsumer(input.group, input.instance, input.topics, input.topic_pattern)
+        await context.change("api.v2.consumers.subscribe", context.facade.consumers.subscribe, request)
+        return SubscribeConsumerPayload(reference=_reference(input))
+
+    @field(description="Drop the subscription or the assignment.")
+    async def unsubscribe_consumer(
+        self, info: Info, input: Annotated[UnsubscribeConsumerInput, _input("The instance.")]
+    ) -> UnsubscribeConsumerPayload | None:
+        context = info.context
+        await context.change("api.v2.consumers.unsubscribe", context.facade.consumers.unsubscribe, _reference(input))
+        return UnsubscribeConsumerPayload(reference=_reference(input))
+
+    @field(description="Read exactly these partitions.")
+    async def assign_consumer_partitions(
+        self, info: Info, input: Annotated[AssignConsumerPartitionsInput, _input("The partitions to read.")]
+    ) -> AssignConsumerPartitionsPayload | None:
+        context = info.context
+        request = requests.AssignConsumer(input.group, input.instance, partitions_of(input.partitions))
+        await context.change("api.v2.consumers.assign", context.facade.consumers.assign, request)
+        return AssignConsumerPartitionsPayload(reference=_reference(input))
+
+    @field(description="Fetch the next records.")
+    async def fetch_consumer_records(
+        self, info: Info, input: Annotated[FetchConsumerRecordsInput, _input("How to fetch.")]
+    ) -> FetchConsumerRecordsPayload | None:
+        context = info.context
+        format = input.format
+        if format is None:
+            format = (await context.consumer(_reference(input))).format
+        identifier = FETCHES.get(format, FETCHES[core.Format.BINARY])
+        request = requests.FetchRecords(input.group, input.instance, format, input.timeout_ms, input.max_bytes)
+        fetched = await context.change(identifier, context.facade.consumers.fetch, request)
+        return FetchConsumerRecordsPayload(reference=_reference(input), fetched=fetched)
+
+    @field(description="Commit offsets, and return once Kafka has them.")
+    async def commit_consumer_offsets(
+        self, info: Info, input: Annotated[CommitConsumerOffsetsInput, _input("What to commit.")]
+    ) -> CommitConsumerOffsetsPayload | None:
+        context = info.context
+        offsets = None if input.offsets is None else _positions(input.offsets)
+        request = requests.CommitOffsets(input.group, input.instance, offsets)
+        await context.change("api.v2.consumers.commit-offsets", context.facade.consumers.commit, request)
+        return CommitConsumerOffsetsPayload(reference=_reference(input))
+
+    @field(description="Read on from offsets of one's own.")
+    async def seek_consumer_to_offsets(
+        self, info: Info, input: Annotated[SeekConsumerToOffsetsInput, _input("The offsets.")]
+    ) -> SeekConsumerToOffsetsPayload | None:
+        context = info.context
+        request = requests.SeekConsumer(input.group, input.instance, _positions(input.offsets))
+        await context.change("api.v2.consumers.seek-to-offset", context.facade.consumers.seek, request)
+        return SeekConsumerToOffsetsPayload(reference=_reference(input))
+
+    @field(description="Read on from the first offset of partitions.")
+    async def seek_consumer_to_beginning(
+        self, info: Info, input: Annotated[SeekConsumerToBeginningInput, _input("The partitions.")]
+    ) -> SeekConsumerToBeginningPayload | None:
+        context = info.context
+        request = requests.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
+        seek = context.facade.consumers.seek_to_beginning
+        await context.change("api.v2.consumers.seek-to-beginning", seek, request)
+        return SeekConsumerToBeginningPayload(reference=_reference(input))
+
+    @field(description="Read on from the end of partitions.")
+    async def seek_consumer_to_end(
+        self, info: Info, input: Annotated[SeekConsumerToEndInput, _input("The partitions.")]
+    ) -> SeekConsumerToEndPayload | None:
+        context = info.context
+        request = requests.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
+        await context.change("api.v2.consumers.seek-to-end", context.facade.consumers.seek_to_end, request)
+        return SeekConsumerToEndPayload(reference=_reference(input))
+
+
+def _reference(given: ConsumerInput) -> requests.ConsumerRef:
+    return requests.ConsumerRef(given.group, given.instance)
+
+
+def _positions(given: list[PartitionOffsetInput]) -> list[core.PartitionPosition]:
+    return [core.PartitionPosition(entry.topic_name, entry.partition_id, entry.offset) for entry in given]

@@ -1,0 +1,67 @@
+"""What the resolvers of one GraphQL operation share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import strawberry
+
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.requests import ConsumerRef
+from kafka_facade.core.resources import ConsumerInstance
+from kafka_facade_graphql.loaders import FACE, Loaders
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+class Context:
+    """The facade, and what the operation has loaded through it so far."""
+
+    def __init__(self, facade: Facade, max_objects: int) -> None:
+        self.facade = facade
+        self.max_objects = max_objects
+        self.loaders = Loaders(facade)
+        self._objects = 0
+
+    def count_object(self) -> None:
+        """Count an object of the answer; InvalidRequest once there are too many."""
+        self._objects += 1
+        if self._objects > self.max_objects:
+            raise InvalidRequest(f"The answer would hold more than {self.max_objects} objects: ask for less at a time.")
+
+    def start_event(self) -> None:
+        """Begin the next event of a subscription: an answer of its own."""
+        self._objects = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Load everything anew from here on."""
+        self.loaders = Loaders(self.facade)
+
+    async def run(
+        self, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
+    ) -> _Response:
+        """Run an operation for one field alone."""
+        pipeline = self.facade.pipeline
+        return await pipeline.run(pipeline.call(identifier, FACE), method, request)
+
+    async def change(
+        self, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
+    ) -> _Response:
+        """Run an operation that changes something; what was loaded before it is loaded anew."""
+        try:
+            return await self.run(identifier, method, request)
+        finally:
+            self.forget()
+
+    async def consumer(self, reference: ConsumerRef) -> ConsumerInstance:
+        """The settings of a consumer instance; ConsumerInstanceNotFound."""
+        # The catalogue has no operation that reads an instance as a whole: it is as open as its subscription.
+        return await self.run("api.v2.consumers.get-subscription", self.facade.consumers.get, reference)
+
+
+Info = strawberry.Info[Context, None]

@@ -1,0 +1,32 @@
+"""Strawberry's field decorators, with types that survive strict checking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import strawberry
+
+_Resolver = TypeVar("_Resolver", bound=Callable[..., Any])
+
+
+def field(
+    *, description: str, graphql_type: object = None, name: str | None = None
+) -> Callable[[_Resolver], _Resolver]:
+    """A field that the decorated method resolves.
+
+    ``graphql_type`` (a type, or text for one that comes later) is the field's type where the method returns a core
+    resource; ``name`` is its name where it isn't the method's.
+    """
+    decorate: Callable[[_Resolver], _Resolver] = strawberry.field(
+        description=description, graphql_type=graphql_type, name=name
+    )
+    return decorate
+
+
+def subscription(*, description: str, graphql_type: object) -> Callable[[_Resolver], _Resolver]:
+    """The same for a field of the subscription root; the method is an async generator."""
+    decorate: Callable[[_Resolver], _Resolver] = strawberry.subscription(
+        description=description, graphql_type=graphql_type
+    )
+    return decorate

@@ -1,0 +1,310 @@
+"""The graph: clusters, brokers, topics, partitions, replicas and configs, and the links between them.
+
+Resolvers are called with the core resource as ``self``; the links are those of :mod:`kafka_facade.core.links`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import strawberry
+from strawberry.relay import Node, PageInfo
+
+from kafka_facade.core import paging
+from kafka_facade.core import resources as core
+from kafka_facade.core.errors import InvalidRequest, NotFound
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.node import local_id
+from kafka_facade_graphql.resource import resource
+from kafka_facade_graphql.scalars import BigInt
+
+First = Annotated[
+    int | None,
+    strawberry.argument(
+        description=f"How many at most; {paging.DEFAULT_PAGE_SIZE} if left out, never above {paging.MAX_PAGE_SIZE}."
+    ),
+]
+After = Annotated[str | None, strawberry.argument(description="The cursor that the page starts after.")]
+TopicName = Annotated[str, strawberry.argument(description="The topic's name.")]
+PartitionId = Annotated[int, strawberry.argument(description="The partition's number, from 0.")]
+BrokerId = Annotated[int, strawberry.argument(description="The broker's id.")]
+ConfigName = Annotated[str, strawberry.argument(description="The config's name.")]
+
+
+@resource(description="A Kafka cluster.", fields={"cluster_id": "The id that the cluster has in Kafka."})
+class Cluster(core.Cluster, Node):
+    """A cluster and what is in it."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id)
+
+    @field(
+        graphql_type="Broker | None",
+        description="The broker that metadata names as controller; null while there is none.",
+    )
+    async def controller(self, info: Info) -> core.Broker | None:
+        return await info.context.loaders.broker(self.cluster_id, self.controller_id)
+
+    @field(graphql_type="list[Broker] | None", description="The live brokers, ordered by id.")
+    async def brokers(self, info: Info) -> list[core.Broker]:
+        return await info.context.loaders.brokers("api.v3.brokers.list", self.cluster_id)
+
+    @field(graphql_type="Broker | None", description="A live broker.")
+    async def broker(self, info: Info, broker_id: BrokerId) -> core.Broker:
+        found = await info.context.loaders.broker(self.cluster_id, broker_id)
+        if found is None:
+            raise NotFound(broker_id=str(broker_id))
+        return found
+
+    @field(graphql_type="TopicConnection | None", description="The topics, ordered by name.")
+    async def topics(self, info: Info, first: First = None, after: After = None) -> TopicConnection:
+        if first is not None and first < 1:
+            raise InvalidRequest("first must be at least 1.", field="first")
+        topics = await info.context.loaders.topics("api.v3.topics.list", self.cluster_id)
+        return TopicConnection(
+            page=paging.paginate(topics, _topic_key, size=first or 0, token=after or ""), cluster_id=self.cluster_id
+        )
+
+    @field(graphql_type="Topic | None", description="A topic.")
+    async def topic(self, info: Info, topic_name: TopicName) -> core.Topic:
+        return await info.context.loaders.topic(self.cluster_id, topic_name)
+
+
+@resource(
+    description="A broker of a cluster.",
+    fields={
+        "broker_id": "The broker's id, unique in its cluster.",
+        "host": "The host that it advertises.",
+        "port": "The port that it advertises.",
+        "rack": "The rack that it is in; null where none is set.",
+    },
+)
+class Broker(core.Broker, Node):
+    """A broker."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.broker_id)
+
+    @field(graphql_type="Cluster | None", description="The cluster that it belongs to.")
+    async def cluster(self, info: Info) -> core.Cluster:
+        return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
+
+    @field(graphql_type="list[Replica] | None", description="The replicas that it holds, by topic and partition.")
+    async def partition_replicas(self, info: Info) -> list[core.Replica]:
+        return await info.context.loaders.broker_replicas(self)
+
+
+@resource(
+    description="A topic.",
+    fields={
+        "topic_name": "The topic's name, unique in its cluster.",
+        "is_internal": "Whether Kafka keeps it for itself.",
+        "replication_factor": "How many replicas each partition has.",
+        "partitions_count": "How many partitions it has.",
+    },
+)
+class Topic(core.Topic, Node):
+    """A topic."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.topic_name)
+
+    @field(graphql_type="Cluster | None", description="The cluster that it belongs to.")
+    async def cluster(self, info: Info) -> core.Cluster:
+        return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
+
+    @field(name="authorizedOperations", description="What Kafka lets the gateway's user do with it (KIP-430).")
+    async def load_authorized_operations(self, info: Info) -> list[str] | None:
+        return await info.context.loaders.authorized_operations(self)
+
+    @field(graphql_type="list[Partition] | None", description="Its partitions, ordered by number.")
+    async def partitions(self, info: Info) -> list[core.Partition]:
+        loaders = info.context.loaders
+        return (await loaders.described("api.v3.partitions.list", self.cluster_id, self.topic_name)).partitions
+
+    @field(graphql_type="Partition | None", description="One of its partitions.")
+    async def partition(self, info: Info, partition_id: PartitionId) -> core.Partition:
+        loaders = info.context.loaders
+        return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, partition_id)
+
+    @field(graphql_type="list[TopicConfig] | None", description="Its configs, ordered by name.")
+    async def configs(self, info: Info) -> Sequence[core.TopicConfig]:
+        return await info.context.loaders.configs("api.v3.topic-configs.list", self.cluster_id, self.topic_name)
+
+    @field(graphql_type="TopicConfig | None", description="One of its configs.")
+    async def config(self, info: Info, name: ConfigName) -> core.TopicConfig:
+        return await info.context.loaders.config(self.cluster_id, self.topic_name, name)
+
+
+@resource(description="A partition of a topic.", fields={"partition_id": "Its number in the topic, from 0."})
+class Partition(core.Partition, Node):
+    """A partition."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.topic_name, root.partition_id)
+
+    @field(graphql_type="Topic | None", description="The topic that it is part of.")
+    async def topic(self, info: Info) -> core.Topic:
+        loaders = info.context.loaders
+        return (await loaders.described("api.v3.topics.get", self.cluster_id, self.topic_name)).topic
+
+    @field(graphql_type="Replica | None", description="The replica that leads; null while there is none.")
+    async def leader(self, info: Info) -> core.Replica | None:
+        await info.context.loaders.admit("api.v3.replicas.get")
+        return next((replica for replica in self.replicas if replica.is_leader), None)
+
+    @field(name="replicas", graphql_type="list[Replica] | None", description="Its replicas, in order of preference.")
+    async def all_replicas(self, info: Info) -> list[core.Replica]:
+        await info.context.loaders.admit("api.v3.replicas.list")
+        return self.replicas
+
+    @field(graphql_type="Replica | None", description="The replica that a broker has of it.")
+    async def replica(self, info: Info, broker_id: BrokerId) -> core.Replica:
+        await info.context.loaders.admit("api.v3.replicas.get")
+        for replica in self.replicas:
+            if replica.broker_id == broker_id:
+                return replica
+        raise NotFound(broker_id=str(broker_id))
+
+    @field(graphql_type="PartitionOffsets | None", description="Its first and its next offset.")
+    async def offsets(self, info: Info) -> core.PartitionOffsets:
+        return await info.context.loaders.offsets(self)
+
+
+@resource(description="The offsets of a partition.")
+class PartitionOffsets(core.PartitionOffsets):
+    """The range of a partition."""
+
+    earliest_offset: BigInt = strawberry.field(description="The first offset that can be read.")
+    latest_offset: BigInt = strawberry.field(description="The next offset to be written.")
+
+
+@resource(
+    description="A replica of a partition.",
+    fields={
+        "broker_id": "The id of the broker that holds it.",
+        "is_leader": "Whether it leads the partition.",
+        "is_in_sync": "Whether it has caught up with the leader.",
+    },
+)
+class Replica(core.Replica, Node):
+    """A replica."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.topic_name, root.partition_id, root.broker_id)
+
+    @field(graphql_type="Partition | None", description="The partition that it is a copy of.")
+    async def partition(self, info: Info) -> core.Partition:
+        loaders = info.context.loaders
+        return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
+
+    @field(graphql_type="Broker | None", description="The broker that holds it; null while it isn't alive.")
+    async def broker(self, info: Info) -> core.Broker | None:
+        return await info.context.loaders.broker(self.cluster_id, self.broker_id)
+
+
+@resource(
+    description="A place that gives a config its value (KIP-226).",
+    fields={
+        "name": "The config's name there.",
+        "value": "The value there; null where it is sensitive.",
+        "source": "The place: Kafka's ConfigSource.",
+    },
+)
+class ConfigSynonym(core.ConfigSynonym):
+    """A synonym of a config."""
+
+
+@resource(
+    description="A config of a topic.",
+    fields={
+        "name": "The config's name.",
+        "value": "Its value; null where it is sensitive.",
+        "is_read_only": "Whether it can't be changed.",
+        "is_sensitive": "Whether its value is kept secret.",
+        "source": "Where the value comes from: Kafka's ConfigSource.",
+        "is_default": "Whether the value is a default.",
+    },
+)
+class TopicConfig(core.TopicConfig, Node):
+    """A config of a topic."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.topic_name, root.name)
+
+    @field(graphql_type="Topic | None", description="The topic that it belongs to.")
+    async def topic(self, info: Info) -> core.Topic:
+        loaders = info.context.loaders
+        return (await loaders.described("api.v3.topics.get", self.cluster_id, self.topic_name)).topic
+
+    @field(
+        name="synonyms",
+        graphql_type=list[ConfigSynonym],
+        description="All places with a value, the one in force first.",
+    )
+    def all_synonyms(self) -> list[core.ConfigSynonym]:
+        return self.synonyms
+
+
+@strawberry.type(description="A topic in a page of topics.")
+class TopicEdge:
+    """An edge of a TopicConnection."""
+
+    topic: strawberry.Private[core.Topic]
+
+    @field(description="The topic.", graphql_type="Topic")
+    def node(self) -> core.Topic:
+        return self.topic
+
+    @field(description="The cursor that a page after this topic starts from.")
+    def cursor(self) -> str:
+        return paging.encode_token(_topic_key(self.topic))
+
+
+@strawberry.type(description="A page of topics (Relay connection).")
+class TopicConnection:
+    """Topics, page by page."""
+
+    page: strawberry.Private[paging.Page[core.Topic]]
+    cluster_id: strawberry.Private[str]
+
+    @field(description="The topics of this page, each with its cursor.")
+    def edges(self) -> list[TopicEdge]:
+        return [TopicEdge(topic=topic) for topic in self.page.items]
+
+    @field(description="The topics of this page.", graphql_type="list[Topic]")
+    def nodes(self) -> list[core.Topic]:
+        return self.page.items
+
+    @field(description="Whether there are more pages.")
+    def page_info(self) -> PageInfo:
+        cursors = [paging.encode_token(_topic_key(topic)) for topic in self.page.items]
+        return PageInfo(
+            has_next_page=bool(self.page.next_token),
+            has_previous_page=self.page.has_previous,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
+        )
+
+    @field(description="How many topics there are on all pages.")
+    def total_count(self) -> int:
+        return self.page.total
+
+    @field(
+        graphql_type="list[TopicConfig] | None",
+        description="The configs of all topics of the cluster, whatever the page.",
+    )
+    async def configs(self, info: Info) -> Sequence[core.TopicConfig]:
+        return await info.context.loaders.all_configs(self.cluster_id)
+
+
+def _topic_key(topic: core.Topic) -> str:
+    return topic.topic_name

@@ -1,0 +1,124 @@
+"""Consumer instances of the v2 API, as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import strawberry
+from strawberry.relay import Node
+
+from kafka_facade.core import resources as core
+from kafka_facade.core.requests import ConsumerPartitions, ConsumerRef
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.graph import Partition
+from kafka_facade_graphql.node import local_id
+from kafka_facade_graphql.resource import resource
+from kafka_facade_graphql.scalars import BigInt
+
+
+@strawberry.input(description="A partition by name.")
+class TopicPartitionInput:
+    """Names a partition."""
+
+    topic_name: str = strawberry.field(description="The topic's name.")
+    partition_id: int = strawberry.field(description="The partition's number, from 0.")
+
+
+def partitions_of(given: Sequence[TopicPartitionInput]) -> list[core.TopicPartition]:
+    """The partitions that a caller names, as the core has them."""
+    return [core.TopicPartition(entry.topic_name, entry.partition_id) for entry in given]
+
+
+async def _load_partition(info: Info, topic: str, partition_id: int) -> core.Partition:
+    return await info.context.loaders.partition("api.v3.partitions.get", None, topic, partition_id)
+
+
+@resource(description="A partition that a consumer instance reads.")
+class TopicPartition(core.TopicPartition):
+    """An assigned partition."""
+
+    @field(description="The topic's name.")
+    def topic_name(self) -> str:
+        return self.topic
+
+    @field(description="The partition's number.")
+    def partition_id(self) -> int:
+        return self.partition
+
+    @field(name="partition", graphql_type=Partition | None, description="The partition.")
+    async def resolved(self, info: Info) -> core.Partition:
+        return await _load_partition(info, self.topic, self.partition)
+
+
+@resource(
+    description="What a group has committed for a partition.",
+    fields={"metadata": "The text committed with it."},
+)
+class CommittedOffset(core.CommittedOffset):
+    """A committed offset."""
+
+    offset: BigInt = strawberry.field(description="The next offset that the group will read.")
+
+    @field(description="The topic's name.")
+    def topic_name(self) -> str:
+        return self.topic
+
+    @field(description="The partition's number.")
+    def partition_id(self) -> int:
+        return self.partition
+
+    @field(name="partition", graphql_type=Partition | None, description="The partition.")
+    async def resolved(self, info: Info) -> core.Partition:
+        return await _load_partition(info, self.topic, self.partition)
+
+
+@resource(
+    description="A consumer instance: a member of a consumer group that lives in this gateway.",
+    fields={
+        "group": "The consumer group.",
+        "instance_id": "The instance's name, unique in its group.",
+        "format": "The format that records are fetched in.",
+        "auto_offset_reset": "Where a partition without a committed offset starts: earliest or latest.",
+        "auto_commit": "Whether what was fetched is committed by and by.",
+        "fetch_min_bytes": "How much to gather before a fetch answers, in bytes; -1 for no minimum.",
+        "request_timeout_ms": "How long a fetch waits, in milliseconds.",
+    },
+)
+class Consumer(core.ConsumerInstance, Node):
+    """A consumer instance."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.group, root.instance_id)
+
+    @field(description="The topics subscribed to, or those that the pattern matches so far.")
+    async def subscription(self, info: Info) -> list[str] | None:
+        context = info.context
+        reference = ConsumerRef(self.group, self.instance_id)
+        run = context.run("api.v2.consumers.get-subscription", context.facade.consumers.get_subscription, reference)
+        return list(await run)
+
+    @field(graphql_type=list[TopicPartition] | None, description="The partitions that it reads now.")
+    async def assignments(self, info: Info) -> Sequence[core.TopicPartition]:
+        context = info.context
+        reference = ConsumerRef(self.group, self.instance_id)
+        return await context.run(
+            "api.v2.consumers.get-assignments", context.facade.consumers.get_assignments, reference
+        )
+
+    @field(
+        graphql_type=list[CommittedOffset] | None,
+        description="What the group has committed for these partitions; those without a commit are left out.",
+    )
+    async def committed_offsets(
+        self,
+        info: Info,
+        partitions: Annotated[list[TopicPartitionInput], strawberry.argument(description="The partitions to look up.")],
+    ) -> list[core.CommittedOffset]:
+        context = info.context
+        request = ConsumerPartitions(self.group, self.instance_id, partitions_of(partitions))
+        return await context.run(
+            "api.v2.consumers.get-committed-offsets", context.facade.consumers.get_committed, request
+        )

@@ -1,0 +1,222 @@
+"""DataLoaders: what one GraphQL operation reads, each thing once and in as few requests to Kafka as there are kinds.
+
+Fields ask under the identifier of their own operation, so that access lists hold for a field however it is reached;
+loads are batched and kept for each identifier, for the life of the GraphQL operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import astuple
+from functools import partial
+from typing import Any, TypeVar
+
+from strawberry.dataloader import DataLoader
+
+from kafka_facade.core.errors import FacadeError, NotFound, TopicNotFound, UnknownPartition
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.ports import TopicDescription
+from kafka_facade.core.requests import GetCluster, GetTopic, ListBrokers, ListTopicConfigs, ListTopics
+from kafka_facade.core.resources import Broker, Cluster, Partition, PartitionOffsets, Replica, Topic, TopicConfig
+
+FACE = "graphql"
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+# A cluster's id (None where the caller named none) and the name or id of something in it.
+_Key = tuple[str | None, Any]
+
+
+class Loaders:
+    """The loaders of one GraphQL operation."""
+
+    def __init__(self, facade: Facade) -> None:
+        self._facade = facade
+        self._loaders: dict[tuple[str, str], DataLoader[Any, Any]] = {}
+
+    async def admit(self, identifier: str) -> None:
+        """Pass the pipeline for a field whose value is at hand already; once an operation."""
+        await self._once("admit", identifier, _nothing, ())
+
+    async def clusters(self, identifier: str) -> list[Cluster]:
+        """All clusters."""
+        return await self._once("clusters", identifier, self._facade.clusters.list_clusters, None)
+
+    async def cluster(self, identifier: str, cluster_id: str) -> Cluster:
+        """A cluster; NotFound."""
+        return await self._once("cluster", identifier, self._facade.clusters.get_cluster, GetCluster(cluster_id))
+
+    async def brokers(self, identifier: str, cluster_id: str | None) -> list[Broker]:
+        """The live brokers of a cluster."""
+        return await self._once("brokers", identifier, self._facade.clusters.list_brokers, ListBrokers(cluster_id))
+
+    async def broker(self, cluster_id: str | None, broker_id: int | None) -> Broker | None:
+        """A broker that something refers to; None where it isn't alive."""
+        for broker in await self.brokers("api.v3.brokers.get", cluster_id):
+            if broker.broker_id == broker_id:
+                return broker
+        return None
+
+    async def topics(self, identifier: str, cluster_id: str | None) -> list[Topic]:
+        """All topics of a cluster."""
+        return await self._once("topics", identifier, self._facade.topics.list_topics, ListTopics(cluster_id))
+
+    async def topic(self, cluster_id: str | None, name: str) -> Topic:
+        """A topic by name; TopicNotFound, InvalidTopicName."""
+        return await self._once("topic", "api.v3.topics.get", self._facade.topics.get_topic, GetTopic(cluster_id, name))
+
+    async def described(self, identifier: str, cluster_id: str | None, topic: str) -> TopicDescription:
+        """A topic with its partitions; TopicNotFound."""
+        return await self._many("described", identifier, self._facade.topics.describe_many, (cluster_id, topic))
+
+    async def partition(self, identifier: str, cluster_id: str | None, topic: str, partition_id: int) -> Partition:
+        """A partition; TopicNotFound, UnknownPartition."""
+        for partition in (await self.described(identifier, cluster_id, topic)).partitions:
+            if partition.partition_id == partition_id:
+                return partition
+        raise UnknownPartition(topic_name=topic, partition_id=str(partition_id))
+
+    async def configs(self, identifier: str, cluster_id: str | None, topic: str) -> Sequence[TopicConfig]:
+        """The configs of a topic; TopicNotFound."""
+        return await self._many("configs", identifier, self._facade.topic_configs.list_many, (cluster_id, topic))
+
+    async def all_configs(self, cluster_id: str | None) -> Sequence[TopicConfig]:
+        """The configs of all topics."""
+        list_configs = self._facade.topic_configs.list_configs
+        request = ListTopicConfigs(cluster_id, None)
+        return await self._once("all configs", "api.v3.topic-configs.list", list_configs, request)
+
+    async def config(self, cluster_id: str | None, topic: str, name: str) -> TopicConfig:
+        """One config of a topic; TopicNotFound, NotFound."""
+        for config in await self.configs("api.v3.topic-configs.get", cluster_id, topic):
+            if config.name == name:
+                return config
+        raise NotFound(name=name)
+
+    async def authorized_operations(self, topic: Topic) -> list[str]:
+        """What the caller may do with a topic (KIP-430)."""
+        key = (topic.cluster_id, topic.topic_name)
+        return await self._many("authorized", "api.v3.topics.get", self._read_authorized_operations, key)
+
+    async def offsets(self, partition: Partition) -> PartitionOffsets:
+        """The earliest and the latest offset of a partition."""
+        key = (partition.cluster_id, partition)
+        return await self._many("offsets", "api.v3.partitions.list.offsets", self._read_offsets, key)
+
+    async def broker_replicas(self, broker: Broker) -> list[Replica]:
+        """The replicas that a broker holds, ordered by topic and partition."""
+        key = (broker.cluster_id, broker.broker_id)
+        return await self._many("replicas", "api.v3.replicas.search-by-broker", self._read_broker_replicas, key)
+
+    async def _once(
+        self, kind: str, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
+    ) -> _Response:
+        """What the operation answers to this request, asked once."""
+        load = partial(self._run_each, identifier, method)
+        answer: _Response = await self._loader(kind, identifier, load).load(request)
+        return answer
+
+    async def _run_each(
+        self, identifier: str, method: Callable[[Call, Any], Awaitable[Any]], requests: list[Any]
+    ) -> list[Any]:
+        pipeline = self._facade.pipeline
+        runs = (pipeline.run(pipeline.call(identifier, FACE), method, request) for request in requests)
+        return await asyncio.gather(*runs, return_exceptions=True)
+
+    async def _many(
+        self,
+        kind: str,
+        identifier: str,
+        method: Callable[[Call, str | None, Sequence[Any]], Awaitable[Sequence[_Response | FacadeError]]],
+        key: _Key,
+    ) -> _Response:
+        """The answer for one key, asked together with the others of its cluster that are wanted at the same time."""
+        load = partial(self._run_batch, identifier, method)
+        answer: _Response = await self._loader(kind, identifier, load).load(key)
+        return answer
+
+    def _loader(
+        self, kind: str, identifier: str, load: Callable[[list[Any]], Awaitable[list[Any]]]
+    ) -> DataLoader[Any, Any]:
+        """The loader of what is loaded under an identifier; ``load`` is that of the first who asks."""
+        loader = self._loaders.get((kind, identifier))
+        if loader is None:
+            loader = self._loaders[kind, identifier] = DataLoader(load, cache_key_fn=_identity)
+        return loader
+
+    async def _run_batch(
+        self,
+        identifier: str,
+        method: Callable[[Call, str | None, Sequence[Any]], Awaitable[Sequence[Any]]],
+        keys: list[_Key],
+    ) -> list[Any]:
+        pipeline = self._facade.pipeline
+        answers: list[Any] = [None] * len(keys)
+        for cluster_id in dict.fromkeys(cluster_id for cluster_id, _ in keys):
+            places = [place for place, (of, _) in enumerate(keys) if of == cluster_id]
+            wanted = [keys[place][1] for place in places]
+            try:
+                call = pipeline.call(identifier, FACE)
+                found: Sequence[Any] = await pipeline.run(call, partial(_in_cluster, method, cluster_id), wanted)
+            except FacadeError as error:
+                found = [error] * len(places)
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _read_offsets(
+        self, call: Call, _cluster_id: str | None, partitions: Sequence[Partition]
+    ) -> Sequence[PartitionOffsets | FacadeError]:
+        return await self._facade.topics.get_offsets_many(call, partitions)
+
+    async def _read_authorized_operations(
+        self, call: Call, cluster_id: str | None, names: Sequence[str]
+    ) -> Sequence[list[str] | FacadeError]:
+        if len(names) == 1:
+            request = GetTopic(cluster_id, names[0], include_authorized_operations=True)
+            return [(await self._facade.topics.get_topic(call, request)).authorized_operations]
+        listing = ListTopics(cluster_id, include_authorized_operations=True)
+        found = {topic.topic_name: topic for topic in await self._facade.topics.list_topics(call, listing)}
+        return [
+            found[name].authorized_operations if name in found else TopicNotFound(topic_name=name) for name in names
+        ]
+
+    async def _read_broker_replicas(
+        self, call: Call, cluster_id: str | None, broker_ids: Sequence[int]
+    ) -> Sequence[list[Replica]]:
+        names = [topic.topic_name for topic in await self._facade.topics.list_topics(call, ListTopics(cluster_id))]
+        held: dict[int, list[Replica]] = {broker_id: [] for broker_id in broker_ids}
+        for description in await self._facade.topics.describe_many(call, cluster_id, names):
+            if isinstance(description, FacadeError):
+                # A topic deleted since the listing is no longer there to be listed.
+                continue
+            for partition in description.partitions:
+                for replica in partition.replicas:
+                    if replica.broker_id in held:
+                        held[replica.broker_id].append(replica)
+        return [held[broker_id] for broker_id in broker_ids]
+
+
+async def _in_cluster(
+    method: Callable[[Call, str | None, Sequence[Any]], Awaitable[Sequence[Any]]],
+    cluster_id: str | None,
+    call: Call,
+    names: Sequence[Any],
+) -> Sequence[Any]:
+    return await method(call, cluster_id, names)
+
+
+async def _nothing(_call: Call, _request: tuple[()]) -> None:
+    return None
+
+
+def _identity(key: Any) -> Any:
+    """What makes two keys the same: requests are values, and a partition is known by its place."""
+    if isinstance(key, tuple):
+        return tuple(_identity(part) for part in key)
+    if isinstance(key, Partition):
+        return (key.topic_name, key.partition_id)
+    return astuple(key) if hasattr(key, "__dataclass_fields__") else key

@@ -1,0 +1,24 @@
+"""Relay node ids: the type's name and the names that lead to the resource (Relay, "Global Object Identification")."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+from strawberry.relay import GlobalID
+from strawberry.relay.types import GlobalIDValueError
+
+from kafka_facade.core.errors import InvalidRequest
+
+
+def local_id(*parts: str | int) -> str:
+    """What identifies a resource among those of its type."""
+    return "/".join(quote(str(part), safe="") for part in parts)
+
+
+def parse_id(text: str) -> tuple[str, list[str]]:
+    """The type's name and the parts of a node id; InvalidRequest where it is none of ours."""
+    try:
+        found = GlobalID.from_id(text)
+    except (GlobalIDValueError, UnicodeDecodeError):
+        raise InvalidRequest("The id isn't one that this API has given.", field="id") from None
+    return found.type_name, [unquote(part) for part in found.node_id.split("/")]

@@ -1,0 +1,27 @@
+"""What can be set about the GraphQL face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLOptions:
+    """Settings of the GraphQL face; the runtime gives them their configuration keys."""
+
+    path: str = "/graphql"
+    """Where it is served; the GraphiQL assets are below it."""
+    max_depth: int = 15
+    """The deepest nesting of fields that a document may have."""
+    max_aliases: int = 30
+    """How many aliases a document may use: each can cost a request to Kafka."""
+    max_tokens: int = 2000
+    """How many lexical tokens a document may have."""
+    max_objects: int = 20_000
+    """How many objects an answer may hold: nested lists multiply."""
+    max_body_bytes: int = 10 * 1024 * 1024
+    """The largest HTTP body, in bytes; websocket messages are bounded by the server."""
+    introspection: bool = True
+    """Whether callers can read the schema."""
+    graphiql: bool = True
+    """Whether a browser gets the GraphiQL page."""

@@ -1,0 +1,121 @@
+"""The mutation that produces records: one result a record, so that a bad one doesn't hide the others."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from kafka_facade.core import requests
+from kafka_facade.core import resources as core
+from kafka_facade.core.errors import FacadeError
+from kafka_facade_graphql.content import Format, RecordReport
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.scalars import JSON, Base64, to_millis
+
+
+@strawberry.input(description="A key or a value.")
+class RecordDataInput:
+    """Data of a format."""
+
+    format: Format = strawberry.field(description="How it is embedded.")  # type: ignore[valid-type]
+    data: JSON | None = strawberry.field(
+        default=None,
+        description="BINARY: base64 text; STRING: text; JSON: any value. Null is a null of any format.",
+    )
+
+
+@strawberry.input(description="A header of a record.")
+class HeaderInput:
+    """A header to produce."""
+
+    name: str = strawberry.field(description="The header's name; names may repeat.")
+    value: Base64 | None = strawberry.field(default=None, description="The header's value.")
+
+
+@strawberry.input(description="A record to produce.")
+class RecordInput:
+    """A record."""
+
+    key: RecordDataInput | None = strawberry.field(default=None, description="The key; none if left out.")
+    value: RecordDataInput | None = strawberry.field(default=None, description="The value; none if left out.")
+    partition_id: int | None = strawberry.field(default=None, description="The partition; chosen by key if left out.")
+    headers: list[HeaderInput] = strawberry.field(default_factory=list, description="The headers, in order.")
+    timestamp: datetime | None = strawberry.field(default=None, description="The record's time; now if left out.")
+
+
+@strawberry.input(description="Records to produce.")
+class ProduceRecordsInput:
+    """Input of produceRecords."""
+
+    cluster_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The cluster's id in Kafka; the one behind the gateway if left out."
+    )
+    topic_name: str = strawberry.field(description="The topic's name.")
+    records: list[RecordInput] = strawberry.field(description="The records, in order.")
+
+
+@strawberry.type(description="Why one record was not produced.")
+class UserError:
+    """An error of a part of a mutation."""
+
+    code: str = strawberry.field(description="The kind of the error, as in extensions.code of other errors.")
+    error_code: int = strawberry.field(description="The error code of the v3 REST API.")
+    message: str = strawberry.field(description="What went wrong, for people.")
+    retriable: bool = strawberry.field(description="Whether the same record may be taken later.")
+
+
+@strawberry.type(description="What became of one record: a report or an error.")
+class ProduceRecordResult:
+    """The result of a record."""
+
+    outcome: strawberry.Private[core.RecordReport | FacadeError]
+
+    @field(description="Where it is; null where it was not produced.", graphql_type=RecordReport | None)
+    def report(self) -> core.RecordReport | None:
+        return None if isinstance(self.outcome, FacadeError) else self.outcome
+
+    @field(description="Why it was not produced; null where it was.")
+    def error(self) -> UserError | None:
+        if not isinstance(self.outcome, FacadeError):
+            return None
+        row = self.outcome.row
+        return UserError(
+            code=self.outcome.reason, error_code=row.v3, message=self.outcome.message, retriable=row.retriable
+        )
+
+
+@strawberry.type(description="What became of the records.")
+class ProduceRecordsPayload:
+    """Answer of produceRecords."""
+
+    results: list[ProduceRecordResult] = strawberry.field(description="One result a record, in the order of the input.")
+
+
+@strawberry.type
+class ProduceMutations:
+    """The mutations that produce; a part of the mutation root."""
+
+    @field(description="Produce records and wait until Kafka has decided on each.")
+    async def produce_records(
+        self, info: Info, input: Annotated[ProduceRecordsInput, strawberry.argument(description="The records.")]
+    ) -> ProduceRecordsPayload | None:
+        context = info.context
+        request = requests.ProduceRecords(
+            input.cluster_id, input.topic_name, [_record(entry) for entry in input.records]
+        )
+        outcomes = await context.change("api.v3.produce.produce-to-topic", context.facade.produce.produce, request)
+        return ProduceRecordsPayload(results=[ProduceRecordResult(outcome=outcome) for outcome in outcomes])
+
+
+def _record(given: RecordInput) -> requests.RecordToProduce:
+    headers = [core.Header(header.name, header.value) for header in given.headers]
+    return requests.RecordToProduce(
+        _data(given.key), _data(given.value), given.partition_id, headers, to_millis(given.timestamp)
+    )
+
+
+def _data(given: RecordDataInput | None) -> requests.RecordData | None:
+    return None if given is None else requests.RecordData(given.format, given.data)

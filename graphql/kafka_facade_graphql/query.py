@@ -1,0 +1,109 @@
+"""The query root."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import strawberry
+from strawberry.relay import Node
+
+from kafka_facade.core import requests
+from kafka_facade.core import resources as core
+from kafka_facade.core.errors import InvalidRequest, NotFound
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.graph import Cluster
+from kafka_facade_graphql.instances import Consumer
+from kafka_facade_graphql.node import parse_id
+from kafka_facade_graphql.resource import resource
+
+
+@resource(description="The gateway itself.", fields={"name": "Its name.", "version": "Its version."})
+class Server(core.ServerInfo):
+    """The gateway."""
+
+
+@strawberry.type(description="What can be read.")
+class Query:
+    """The query root."""
+
+    @field(graphql_type=Server | None, description="The gateway itself.")
+    async def server(self, info: Info) -> core.ServerInfo:
+        context = info.context
+        return await context.run("api.v2.root.get", context.facade.server.get_info, requests.GetServerInfo())
+
+    @field(graphql_type=list[Cluster] | None, description="All clusters: the one behind the gateway.")
+    async def clusters(self, info: Info) -> list[core.Cluster]:
+        return await info.context.loaders.clusters("api.v3.clusters.list")
+
+    @field(graphql_type=Cluster | None, description="A cluster.")
+    async def cluster(
+        self, info: Info, cluster_id: Annotated[strawberry.ID, strawberry.argument(description="Its id in Kafka.")]
+    ) -> core.Cluster:
+        return await info.context.loaders.cluster("api.v3.clusters.get", cluster_id)
+
+    @field(graphql_type=Consumer | None, description="A consumer instance.")
+    async def consumer(
+        self,
+        info: Info,
+        group: Annotated[str, strawberry.argument(description="The consumer group.")],
+        instance: Annotated[str, strawberry.argument(description="The instance's name.")],
+    ) -> core.ConsumerInstance:
+        return await info.context.consumer(requests.ConsumerRef(group, instance))
+
+    @field(graphql_type=Node | None, description="Any resource by its node id (Relay).")
+    async def node(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="What its id field gave.")]
+    ) -> Any:
+        type_name, parts = parse_id(id)
+        try:
+            read, *kinds = _NODES[type_name]
+            arguments = [kind(part) for kind, part in zip(kinds, parts, strict=True)]
+        except (KeyError, ValueError):
+            raise InvalidRequest("The id isn't one that this API has given.", field="id") from None
+        return await read(info, *arguments)
+
+
+async def _cluster(info: Info, cluster_id: str) -> core.Cluster:
+    return await info.context.loaders.cluster("api.v3.clusters.get", cluster_id)
+
+
+async def _broker(info: Info, cluster_id: str, broker_id: int) -> core.Broker:
+    found = await info.context.loaders.broker(cluster_id, broker_id)
+    if found is None:
+        raise NotFound(broker_id=str(broker_id))
+    return found
+
+
+async def _topic(info: Info, cluster_id: str, topic_name: str) -> core.Topic:
+    return await info.context.loaders.topic(cluster_id, topic_name)
+
+
+async def _partition(info: Info, cluster_id: str, topic_name: str, partition_id: int) -> core.Partition:
+    return await info.context.loaders.partition("api.v3.partitions.get", cluster_id, topic_name, partition_id)
+
+
+async def _replica(info: Info, cluster_id: str, topic_name: str, partition_id: int, broker_id: int) -> core.Replica:
+    request = requests.GetReplica(cluster_id, topic_name, partition_id, broker_id)
+    return await info.context.run("api.v3.replicas.get", info.context.facade.topics.get_replica, request)
+
+
+async def _config(info: Info, cluster_id: str, topic_name: str, name: str) -> core.TopicConfig:
+    return await info.context.loaders.config(cluster_id, topic_name, name)
+
+
+async def _consumer(info: Info, group: str, instance: str) -> core.ConsumerInstance:
+    return await info.context.consumer(requests.ConsumerRef(group, instance))
+
+
+# A node's type: how to read it, and what the parts of its id are.
+_NODES: dict[str, tuple[Callable[..., Awaitable[Any]], *tuple[type[Any], ...]]] = {
+    "Cluster": (_cluster, str),
+    "Broker": (_broker, str, int),
+    "Topic": (_topic, str, str),
+    "Partition": (_partition, str, str, int),
+    "Replica": (_replica, str, str, int, int),
+    "TopicConfig": (_config, str, str, str),
+    "Consumer": (_consumer, str, str),
+}

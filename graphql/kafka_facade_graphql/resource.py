@@ -1,0 +1,50 @@
+"""Turns a core resource into a GraphQL type: the fields that are shown, each with its description."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import strawberry
+
+_Type = TypeVar("_Type", bound=type[Any])
+
+
+def resource(*, description: str, fields: Mapping[str, str] | None = None) -> Callable[[_Type], _Type]:
+    """A class decorator for a type that inherits a core resource.
+
+    ``fields`` maps the inherited fields that are shown to their descriptions; the other inherited ones stay hidden:
+    references to other resources, which a link replaces. Core values stand for the type when it is resolved, and count
+    as objects of the answer.
+    """
+    shown = fields or {}
+
+    def decorate(cls: _Type) -> _Type:
+        core_type = cls.__bases__[0]
+        own = set(vars(cls).get("__annotations__", ())) | set(vars(cls))
+
+        def is_type_of(_cls: type[Any], value: object, info: Any) -> bool:
+            found = isinstance(value, core_type)
+            if found:
+                info.context.count_object()
+            return found
+
+        cls.is_type_of = classmethod(is_type_of)
+        defined = strawberry.type(cls, description=description)
+        definition: Any = defined.__strawberry_definition__
+        unknown = shown.keys() - {field.python_name for field in definition.fields}
+        if unknown:
+            raise LookupError(f"{core_type.__name__} has no {', '.join(sorted(unknown))}")
+        kept = []
+        for field in definition.fields:
+            if field.python_name in shown:
+                field.description = shown[field.python_name]
+                field.type_annotation.namespace = vars(sys.modules[core_type.__module__])
+            elif field.python_name not in own and field.base_resolver is None:
+                continue
+            kept.append(field)
+        definition.fields = kept
+        return defined
+
+    return decorate

@@ -1,0 +1,70 @@
+"""The subscription root: records as they come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, cast
+
+import strawberry
+
+from kafka_facade.core import resources as core
+from kafka_facade.core.requests import ConsumeRecords
+from kafka_facade_graphql.content import Record
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import subscription
+from kafka_facade_graphql.loaders import FACE
+from kafka_facade_graphql.scalars import BigInt, to_millis
+
+
+@strawberry.enum(description="Where to start reading a partition.")
+class Start(Enum):
+    """The starts of the core, by their names in upper case."""
+
+    EARLIEST = strawberry.enum_value("earliest", description="At the first offset that can be read.")
+    LATEST = strawberry.enum_value("latest", description="At the end: only what is written from now on.")
+    OFFSET = strawberry.enum_value("offset", description="At the offset given; the end where it isn't reached yet.")
+    TIMESTAMP = strawberry.enum_value(
+        "timestamp", description="At the first record not older than the timestamp given."
+    )
+
+
+@strawberry.type(description="What can be followed.")
+class Subscription:
+    """The subscription root."""
+
+    @subscription(
+        graphql_type=AsyncGenerator[Record, None],
+        description="The records of a topic, in order within a partition, and those to come as they are written.",
+    )
+    async def records(
+        self,
+        info: Info,
+        topic_name: Annotated[str, strawberry.argument(description="The topic's name.")],
+        cluster_id: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="The cluster's id in Kafka; the one behind the gateway if left out."),
+        ] = None,
+        partitions: Annotated[
+            list[int] | None, strawberry.argument(description="The partitions to read; all if left out.")
+        ] = None,
+        start: Annotated[Start, strawberry.argument(name="from", description="Where to start.")] = Start.LATEST,
+        offset: Annotated[BigInt | None, strawberry.argument(description="The offset, for OFFSET.")] = None,
+        timestamp: Annotated[datetime | None, strawberry.argument(description="The time, for TIMESTAMP.")] = None,
+        follow: Annotated[
+            bool, strawberry.argument(description="Whether to go on; false ends at what is the end now.")
+        ] = True,
+    ) -> AsyncGenerator[core.Record, None]:
+        facade = info.context.facade
+        request = ConsumeRecords(
+            cluster_id, topic_name, partitions or [], start.name.lower(), offset or 0, to_millis(timestamp) or 0, follow
+        )
+        call = facade.pipeline.call("api.facade.records.consume", FACE)
+        batches = cast("AsyncGenerator[list[core.Record], None]", facade.reading.consume(call, request))
+        async with facade.pipeline.admit(call), aclosing(batches):
+            async for batch in batches:
+                for record in batch:
+                    info.context.start_event()
+                    yield record

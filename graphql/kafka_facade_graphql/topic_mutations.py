@@ -1,0 +1,255 @@
+"""Mutations of topics and their configs: an input object and a payload each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from kafka_facade.core import requests
+from kafka_facade.core import resources as core
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.graph import Cluster, Topic, TopicConfig
+
+AlterOperation = strawberry.enum(core.AlterOperation, description="What an alteration does to a config (KIP-339).")
+
+
+@strawberry.input(description="The brokers that get the replicas of a partition.")
+class ReplicasAssignmentInput:
+    """Where a partition's replicas go."""
+
+    partition_id: int = strawberry.field(description="The partition's number, from 0.")
+    broker_ids: list[int] = strawberry.field(description="The brokers, the preferred leader first.")
+
+
+@strawberry.input(description="A config to create a topic with.")
+class ConfigInput:
+    """A config and its value."""
+
+    name: str = strawberry.field(description="The config's name.")
+    value: str | None = strawberry.field(default=None, description="Its value.")
+
+
+@strawberry.input(description="The topic to create.")
+class CreateTopicInput:
+    """Input of createTopic."""
+
+    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
+    topic_name: str = strawberry.field(description="The topic's name.")
+    partitions_count: int | None = strawberry.field(default=None, description="How many partitions; Kafka's default.")
+    replication_factor: int | None = strawberry.field(
+        default=None, description="How many replicas each partition gets; Kafka's default."
+    )
+    replicas_assignments: list[ReplicasAssignmentInput] = strawberry.field(
+        default_factory=list, description="Where the replicas go, in place of the two counts."
+    )
+    configs: list[ConfigInput] = strawberry.field(default_factory=list, description="Configs other than the defaults.")
+    validate_only: bool = strawberry.field(default=False, description="Only check that it could be created.")
+
+
+@strawberry.input(description="The topic to delete.")
+class DeleteTopicInput:
+    """Input of deleteTopic."""
+
+    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
+    topic_name: str = strawberry.field(description="The topic's name.")
+
+
+@strawberry.input(description="The number of partitions that a topic shall have.")
+class UpdatePartitionCountInput:
+    """Input of updatePartitionCount."""
+
+    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
+    topic_name: str = strawberry.field(description="The topic's name.")
+    partitions_count: int = strawberry.field(description="How many partitions; more than there are.")
+
+
+@strawberry.input(description="A config to set.")
+class UpdateTopicConfigInput:
+    """Input of updateTopicConfig."""
+
+    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
+    topic_name: str = strawberry.field(description="The topic's name.")
+    name: str = strawberry.field(description="The config's name.")
+    value: str | None = strawberry.field(default=None, description="Its new value.")
+
+
+@strawberry.input(description="A config to put back to its default.")
+class ResetTopicConfigInput:
+    """Input of resetTopicConfig."""
+
+    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
+    topic_name: str = strawberry.field(description="The topic's name.")
+    name: str = strawberry.field(description="The config's name.")
+
+
+@strawberry.input(description="One alteration of a config.")
+class ConfigAlterationInput:
+    """A config to set or to reset."""
+
+    name: str = strawberry.field(description="The config's name.")
+    value: str | None = strawberry.field(default=None, description="Its new value, for SET.")
+    operation: AlterOperation = strawberry.field(  # type: ignore[valid-type]
+        default=core.AlterOperation.SET, description="Whether to set it, or to put it back to its default."
+    )
+
+
+@strawberry.input(description="Alterations of a topic's configs: all of them happen, or none.")
+class AlterTopicConfigsInput:
+    """Input of alterTopicConfigs."""
+
+    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
+    topic_name: str = strawberry.field(description="The topic's name.")
+    data: list[ConfigAlterationInput] = strawberry.field(description="The alterations.")
+    validate_only: bool = strawberry.field(default=False, description="Only check that they could be made.")
+
+
+@strawberry.type(description="What a mutation of a topic answers.")
+class TopicPayload:
+    """A topic after it was written."""
+
+    written: strawberry.Private[core.Topic]
+
+    @field(description="The topic as it is now.", graphql_type=Topic)
+    def topic(self) -> core.Topic:
+        return self.written
+
+
+@strawberry.type(description="The topic that was created, or would have been.")
+class CreateTopicPayload(TopicPayload):
+    """Answer of createTopic."""
+
+
+@strawberry.type(description="The topic with its new partitions.")
+class UpdatePartitionCountPayload(TopicPayload):
+    """Answer of updatePartitionCount."""
+
+
+@strawberry.type(description="What is left of a deleted topic.")
+class DeleteTopicPayload:
+    """Answer of deleteTopic."""
+
+    cluster_id: strawberry.Private[str]
+    topic_name: str = strawberry.field(description="The name of the topic that was deleted.")
+
+    @field(description="The cluster that it was in.", graphql_type=Cluster | None)
+    async def cluster(self, info: Info) -> core.Cluster:
+        return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
+
+
+@strawberry.type(description="What a mutation of a topic's configs answers.")
+class ConfigsPayload:
+    """A topic after its configs were written."""
+
+    cluster_id: strawberry.Private[str]
+    topic_name: strawberry.Private[str]
+
+    @field(description="The topic.", graphql_type=Topic | None)
+    async def topic(self, info: Info) -> core.Topic:
+        return await info.context.loaders.topic(self.cluster_id, self.topic_name)
+
+
+@strawberry.type(description="What a mutation of one config answers.")
+class ConfigPayload(ConfigsPayload):
+    """A config after it was written."""
+
+    name: strawberry.Private[str]
+
+    @field(
+        description="The config as the brokers tell it; a change may take a moment to show.",
+        graphql_type=TopicConfig | None,
+    )
+    async def config(self, info: Info) -> core.TopicConfig:
+        return await info.context.loaders.config(self.cluster_id, self.topic_name, self.name)
+
+
+@strawberry.type(description="The config that was set.")
+class UpdateTopicConfigPayload(ConfigPayload):
+    """Answer of updateTopicConfig."""
+
+
+@strawberry.type(description="The config that was put back.")
+class ResetTopicConfigPayload(ConfigPayload):
+    """Answer of resetTopicConfig."""
+
+
+@strawberry.type(description="The topic whose configs were altered, or would have been.")
+class AlterTopicConfigsPayload(ConfigsPayload):
+    """Answer of alterTopicConfigs."""
+
+
+def _input(text: str) -> object:
+    return strawberry.argument(description=text)
+
+
+@strawberry.type
+class TopicMutations:
+    """The mutations of topics; a part of the mutation root."""
+
+    @field(description="Create a topic.")
+    async def create_topic(
+        self, info: Info, input: Annotated[CreateTopicInput, _input("The topic to create.")]
+    ) -> CreateTopicPayload | None:
+        context = info.context
+        request = requests.CreateTopic(
+            input.cluster_id,
+            input.topic_name,
+            input.partitions_count,
+            input.replication_factor,
+            {entry.partition_id: entry.broker_ids for entry in input.replicas_assignments},
+            [requests.ConfigEntry(entry.name, entry.value) for entry in input.configs],
+            input.validate_only,
+        )
+        return CreateTopicPayload(
+            written=await context.change("api.v3.topics.create", context.facade.topics.create_topic, request)
+        )
+
+    @field(description="Delete a topic and all its records.")
+    async def delete_topic(
+        self, info: Info, input: Annotated[DeleteTopicInput, _input("The topic to delete.")]
+    ) -> DeleteTopicPayload | None:
+        context = info.context
+        request = requests.DeleteTopic(input.cluster_id, input.topic_name)
+        await context.change("api.v3.topics.delete", context.facade.topics.delete_topic, request)
+        return DeleteTopicPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)
+
+    @field(description="Raise the number of a topic's partitions.")
+    async def update_partition_count(
+        self, info: Info, input: Annotated[UpdatePartitionCountInput, _input("The topic and the new number.")]
+    ) -> UpdatePartitionCountPayload | None:
+        context = info.context
+        request = requests.UpdatePartitionCount(input.cluster_id, input.topic_name, input.partitions_count)
+        return UpdatePartitionCountPayload(
+            written=await context.change(
+                "api.v3.topics.partitions", context.facade.topics.update_partition_count, request
+            )
+        )
+
+    @field(description="Set one config of a topic.")
+    async def update_topic_config(
+        self, info: Info, input: Annotated[UpdateTopicConfigInput, _input("The config to set.")]
+    ) -> UpdateTopicConfigPayload | None:
+        context = info.context
+        request = requests.UpdateTopicConfig(input.cluster_id, input.topic_name, input.name, input.value)
+        await context.change("api.v3.topic-configs.update", context.facade.topic_configs.update_config, request)
+        return UpdateTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
+
+    @field(description="Put one config of a topic back to its default.")
+    async def reset_topic_config(
+        self, info: Info, input: Annotated[ResetTopicConfigInput, _input("The config to put back.")]
+    ) -> ResetTopicConfigPayload | None:
+        context = info.context
+        request = requests.ResetTopicConfig(input.cluster_id, input.topic_name, input.name)
+        await context.change("api.v3.topic-configs.delete", context.facade.topic_configs.reset_config, request)
+        return ResetTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
+
+    @field(description="Set or put back several configs of a topic at once.")
+    async def alter_topic_configs(
+        self, info: Info, input: Annotated[AlterTopicConfigsInput, _input("The alterations.")]
+    ) -> AlterTopicConfigsPayload | None:
+        context = info.context
+        changes = [requests.ConfigAlteration(entry.name, entry.value, entry.operation) for entry in input.data]
+        request = requests.AlterTopicConfigs(input.cluster_id, input.topic_name, changes, input.validate_only)
+        await context.change("api.v3.topic-configs.alter", context.facade.topic_configs.alter_configs, request)
+        return AlterTopicConfigsPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)

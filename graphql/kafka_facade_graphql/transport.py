@@ -1,0 +1,212 @@
+"""GraphQL over HTTP (the GraphQL-over-HTTP draft), server-sent events, and graphql-transport-ws."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import MissingQueryError
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.types.execution import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from kafka_facade.core.errors import (
+    FacadeError,
+    MalformedBody,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    PayloadTooLarge,
+)
+from kafka_facade.core.facade import Facade
+from kafka_facade_graphql import ide
+from kafka_facade_graphql.context import Context
+from kafka_facade_graphql.errors import extensions_of, translate
+from kafka_facade_graphql.options import GraphQLOptions
+from kafka_facade_graphql.schema import create_schema
+
+RESPONSE_TYPE = "application/graphql-response+json"
+_SUBSCRIPTIONS_PER_CONNECTION = 100
+
+
+class _WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    async def handle_message(self, message: Any) -> None:
+        """Close the connection with 4400 where a message isn't of the protocol's form."""
+        try:
+            await super().handle_message(message)
+        except (TypeError, AttributeError):
+            await self.handle_invalid_message("Failed to parse message")
+
+
+class GraphQLEndpoint(GraphQL[Context, None]):
+    """The ASGI application of the endpoint itself, for the scopes http and websocket."""
+
+    graphql_transport_ws_handler_class = _WebSocketHandler
+
+    def __init__(self, facade: Facade, options: GraphQLOptions) -> None:
+        super().__init__(
+            create_schema(options),
+            graphql_ide="graphiql" if options.graphiql else None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            max_subscriptions_per_connection=_SUBSCRIPTIONS_PER_CONNECTION,
+        )
+        self._facade = facade
+        self._options = options
+        self._page = ide.page(options.path) if options.graphiql else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, a stream or a websocket."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        request = Request(scope, _bounded(receive, self._options.max_body_bytes))
+        response: Response
+        try:
+            response = await self.run(request)
+        except HTTPException as error:
+            kind = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code, MalformedBody)
+            response = _error_response(kind(error.reason), _media_type(request))
+        except FacadeError as error:
+            response = _error_response(error, _media_type(request))
+        await response(scope, receive, send)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        """What resolvers get."""
+        return Context(self._facade, self._options.max_objects)
+
+    async def get_sub_response(self, request: Request | WebSocket) -> Response:
+        """A response that remembers which media type was negotiated."""
+        response = await super().get_sub_response(request)
+        response.media_type = _media_type(request)
+        return response
+
+    async def render_graphql_ide(self, request: Request) -> Response:
+        """The GraphiQL page."""
+        return HTMLResponse(self._page, headers={"cache-control": "no-cache", "vary": "accept"})
+
+    def should_render_graphql_ide(self, request: Any) -> bool:
+        """Whether a browser asks for the page."""
+        return (
+            self.graphql_ide is not None
+            and request.method == "GET"
+            and "query" not in request.query_params
+            and "text/html" in request.headers.get("accept", "")
+        )
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """The parameters of the request; HTTPException where they aren't of their types."""
+        data = await super().parse_http_body(request)
+        if isinstance(data, GraphQLRequestData) and not isinstance(data.operation_name, str | None):
+            raise HTTPException(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
+        return data
+
+    def parse_json(self, data: str | bytes) -> Any:
+        """The object that a body or a parameter holds."""
+        found = super().parse_json(data)
+        if not isinstance(found, dict | list | None):
+            raise HTTPException(400, "The request must hold a JSON object.")
+        return {} if found is None else found
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Any JSON text; json.JSONDecodeError for all that is none."""
+        try:
+            return msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise json.JSONDecodeError(str(error), "", 0) from error
+
+    def encode_json(self, data: object) -> str:
+        """JSON text."""
+        return msgspec.json.encode(data).decode()
+
+    async def execute_single(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: Response,
+        context: Context,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        """Run an operation that answers once: a subscription doesn't."""
+        allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
+        try:
+            return await self.schema.execute(
+                request_data.query,
+                root_value=root_value,
+                variable_values=request_data.variables,
+                context_value=context,
+                operation_name=request_data.operation_name,
+                allowed_operation_types=allowed,
+                operation_extensions=request_data.extensions,
+            )
+        except MissingQueryError as error:
+            raise MalformedBody("The request has no query.") from error
+        except CannotGetOperationTypeError as error:
+            raise MalformedBody(error.as_http_error_reason()) from error
+        except InvalidOperationTypeError as error:
+            if error.operation_type is OperationType.SUBSCRIPTION:
+                raise NotAcceptable(
+                    "A subscription is served over a websocket (graphql-transport-ws) or as text/event-stream."
+                ) from error
+            raise MethodNotAllowed(error.as_http_error_reason(request_adapter.method)) from error
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """The response; one to a request that was not executed has no ``data``."""
+        if result.errors:
+            result.errors = [translate(error) for error in result.errors]
+        response = await super().process_result(request, result)
+        if result.data is None and all(error.path is None for error in result.errors or ()):
+            response.pop("data", None)
+        return response
+
+    def create_response(
+        self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
+    ) -> Response:
+        """A response of the negotiated type; with the newer one, its status says whether the operation was executed."""
+        media_type = sub_response.media_type or "application/json"
+        executed = isinstance(response_data, list) or "data" in response_data
+        status = 200 if executed or media_type != RESPONSE_TYPE else 400
+        return _json_response(response_data, status, media_type)
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """Receive the body up to a number of bytes."""
+    taken = 0
+
+    async def bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise PayloadTooLarge
+        return message
+
+    return bounded
+
+
+def _media_type(request: Request | WebSocket) -> str:
+    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
+    return RESPONSE_TYPE if RESPONSE_TYPE in accepted else "application/json"
+
+
+def _error_response(error: FacadeError, media_type: str) -> Response:
+    shown = GraphQLError(error.message, extensions=extensions_of(error)).formatted
+    response = _json_response({"errors": [shown]}, error.row.status, media_type)
+    if isinstance(error, MethodNotAllowed):
+        response.headers["allow"] = "GET, POST"
+    return response
+
+
+def _json_response(data: object, status: int, media_type: str) -> Response:
+    return Response(msgspec.json.encode(data), status, media_type=f"{media_type}; charset=utf-8")

@@ -1,0 +1,81 @@
+"""A GraphQL client for the running gateway, and the face in this process over a counted engine."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from kafka_facade.core.consumer_config import ConsumerDefaults
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import AccessLists, Pipeline
+from kafka_facade.core.ports import AdminPort
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade_graphql.app import create_app
+from kafka_facade_graphql.options import GraphQLOptions
+
+Execute = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client for the gateway's endpoint."""
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as found:
+        yield found
+
+
+@pytest.fixture
+def execute(client: httpx.AsyncClient) -> Execute:
+    """`await execute(document, **variables)`: the response's JSON."""
+
+    async def run(document: str, **variables: Any) -> dict[str, Any]:
+        response = await client.post("/graphql", json={"query": document, "variables": variables})
+        found: dict[str, Any] = response.json()
+        return found
+
+    return run
+
+
+class CountedAdmin:
+    """The real admin port, with a count of the calls of each method."""
+
+    def __init__(self, admin: AdminPort) -> None:
+        self._admin = admin
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._admin, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self.calls[name] += 1
+            return method(*arguments, **named)
+
+        return counted
+
+
+class Local:
+    """The face in this process, over real Kafka."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.admin = CountedAdmin(engine.admin)
+
+    def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
+        """An HTTP client for a face of its own."""
+        pipeline = Pipeline(AccessLists(block=block), 30)
+        facade = Facade(pipeline, self.admin, self._engine.producer, self._engine, ConsumerDefaults())
+        app = create_app(facade, options or GraphQLOptions())
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)
+
+
+@pytest.fixture
+async def local(stack: BackgroundStack) -> AsyncIterator[Local]:
+    """The face in this process, over the session's Kafka."""
+    engine = Engine(
+        KafkaOptions(stack.bootstrap_servers, {}, {}, {}, delivery_timeout_ms=20_000, instance_timeout_ms=60_000)
+    )
+    yield Local(engine)
+    await engine.close(10)

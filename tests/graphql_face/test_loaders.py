@@ -1,0 +1,92 @@
+"""No nesting costs more than one call of the engine a kind, counted on the real one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+TopicFactory = Callable[..., Awaitable[str]]
+
+NESTED = """{ clusters {
+  controller { host }
+  brokers { brokerId partitionReplicas { broker { host } partition { partitionId } } }
+  topics { nodes {
+    authorizedOperations
+    cluster { controller { brokerId } }
+    partitions {
+      offsets { latestOffset }
+      leader { broker { host cluster { clusterId } } partition { topic { topicName } } }
+      replicas { broker { rack } }
+      replica(brokerId: 1) { broker { brokerId } }
+      topic { partitions { partitionId } config(name: "cleanup.policy") { value } }
+    }
+    partition(partitionId: 0) { offsets { earliestOffset } }
+    configs { name topic { topicName } }
+    config(name: "retention.ms") { value }
+  } }
+} }"""
+
+
+async def _ask(client: httpx.AsyncClient, document: str) -> Any:
+    answer = (await client.post("/graphql", json={"query": document})).json()
+    assert "errors" not in answer, answer["errors"]
+    return answer["data"]
+
+
+async def _counts(local: Any, document: str) -> dict[str, int]:
+    async with local.client() as client:
+        await _ask(client, "{ clusters { topics { totalCount } } }")
+        local.admin.calls.clear()
+        await _ask(client, document)
+    return dict(local.admin.calls)
+
+
+async def test_the_cost_is_the_same_for_a_topic_and_for_fifty(local: Any, topic: TopicFactory) -> None:
+    await topic("loaded")
+    before = await _counts(local, NESTED)
+    await asyncio.gather(*(topic("loaded", partitions=2) for _ in range(50)))
+    after = await _counts(local, NESTED)
+    assert after == before
+
+
+async def test_the_usual_nesting_takes_five_calls(local: Any, topic: TopicFactory) -> None:
+    await asyncio.gather(*(topic("loaded", partitions=2) for _ in range(50)))
+    calls = await _counts(
+        local, "{ clusters { topics { nodes { partitions { leader { broker { host } } } configs { name value } } } } }"
+    )
+    assert calls == {"describe_cluster": 2, "list_topics": 1, "describe_topics": 1, "topic_configs": 1}
+
+
+@pytest.mark.parametrize(
+    ("blocked", "selection"),
+    [
+        ("api.v3.partitions.list", "partitions { partitionId }"),
+        ("api.v3.partitions.get", "partition(partitionId: 0) { partitionId }"),
+        ("api.v3.topic-configs.list", "configs { name }"),
+        ("api.v3.topic-configs.get", 'config(name: "retention.ms") { name }'),
+    ],
+)
+async def test_access_lists_hold_for_each_field(local: Any, topic: TopicFactory, blocked: str, selection: str) -> None:
+    name = await topic()
+    document = f'{{ clusters {{ topic(topicName: "{name}") {{ topicName {selection} }} }} }}'
+    async with local.client(block=(blocked,)) as client:
+        answer = (await client.post("/graphql", json={"query": document})).json()
+    assert answer["data"]["clusters"][0]["topic"]["topicName"] == name
+    [error] = answer["errors"]
+    assert error["extensions"]["code"] == "OPERATION_BLOCKED"
+    assert error["extensions"]["metadata"] == {"operation": blocked}
+
+
+async def test_access_lists_hold_for_what_is_at_hand_already(local: Any, topic: TopicFactory) -> None:
+    name = await topic()
+    held = "partitions { replicas { brokerId } leader { id } }"
+    document = f'{{ clusters {{ topic(topicName: "{name}") {{ {held} }} }} }}'
+    async with local.client(block=("api.v3.replicas.*",)) as client:
+        answer = (await client.post("/graphql", json={"query": document})).json()
+    assert answer["data"]["clusters"][0]["topic"]["partitions"] == [{"replicas": None, "leader": None}]
+    assert {error["extensions"]["metadata"]["operation"] for error in answer["errors"]} == {
+        "api.v3.replicas.list",
+        "api.v3.replicas.get",
+    }

@@ -1,0 +1,67 @@
+"""Scalars: what goes in comes out, and what is none is the caller's error."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from graphql import GraphQLError, IntValueNode, StringValueNode
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade_graphql.content import Content
+from kafka_facade_graphql.scalars import SCALARS, Base64, BigInt, from_millis, to_millis
+
+big_int: Any = SCALARS[BigInt]
+base64: Any = SCALARS[Base64]
+int64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(int64)
+def test_big_int_takes_numbers_texts_and_literals(value: int) -> None:
+    assert big_int.parse_value(value) == value
+    assert big_int.parse_value(str(value)) == value
+    assert big_int.parse_literal(IntValueNode(value=str(value))) == value
+    assert big_int.parse_literal(StringValueNode(value=str(value))) == value
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, True, 1.5, "1.5", "", "--1", "\u0661", "9" * 5000, None, [1]])
+def test_big_int_refuses_what_is_none(value: Any) -> None:
+    with pytest.raises(GraphQLError):
+        big_int.parse_value(value)
+
+
+@given(st.binary())
+def test_base64_keeps_bytes(value: bytes) -> None:
+    assert base64.parse_value(base64.serialize(value)) == value
+
+
+@pytest.mark.parametrize("value", ["*", "a", "YQ", 5, None, "\u00e4"])
+def test_base64_refuses_what_is_none(value: Any) -> None:
+    with pytest.raises(GraphQLError):
+        base64.parse_value(value)
+
+
+@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
+def test_timestamps_keep_their_milliseconds(millis: int) -> None:
+    assert to_millis(from_millis(millis)) == millis
+
+
+def test_timestamps_without_a_calendar_date_are_none() -> None:
+    assert from_millis(2**62) is None
+    assert from_millis(None) is None
+    assert to_millis(datetime(1970, 1, 2)) == to_millis(datetime(1970, 1, 2, tzinfo=UTC)) == 86_400_000
+
+
+@given(st.binary())
+def test_content_never_fails(data: bytes) -> None:
+    content = Content(data=data)
+    assert content.base64() == data
+    assert content.size() == len(data)
+    text = content.text()
+    assert text is None or text.encode() == data
+    content.json()
+
+
+@pytest.mark.parametrize("data", [b"NaN", b"\xff", b"{", b"[" * 100_000, b"-Infinity"])
+def test_what_is_no_json_is_null(data: bytes) -> None:
+    assert Content(data=data).json() is None

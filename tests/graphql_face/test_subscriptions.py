@@ -1,0 +1,257 @@
+"""Following a topic live, over graphql-transport-ws and server-sent events."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from confluent_kafka import Producer
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+
+TopicFactory = Callable[..., Awaitable[str]]
+
+RECORDS = """subscription ($topic: String!, $from: Start!, $partitions: [Int!], $offset: BigInt, $timestamp: DateTime,
+  $follow: Boolean! = true) {
+  records(
+    topicName: $topic, from: $from, partitions: $partitions, offset: $offset, timestamp: $timestamp, follow: $follow
+  ) {
+    partitionId offset timestamp key { text } value { text json base64 } headers { name value { text } }
+  }
+}"""
+
+
+class Socket:
+    """A graphql-transport-ws client."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, **message: Any) -> None:
+        await self._connection.send(json.dumps(message))
+
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(20):
+            found: dict[str, Any] = json.loads(await self._connection.recv())
+        return found
+
+    async def drain(self) -> None:
+        """Receive until the connection closes."""
+        while True:
+            await self.receive()
+
+    async def subscribe(self, id: str, document: str, **variables: Any) -> None:
+        await self.send(id=id, type="subscribe", payload={"query": document, "variables": variables})
+
+    async def record(self) -> Any:
+        message = await self.receive()
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        return message["payload"]["data"]["records"]
+
+
+@asynccontextmanager
+async def _socket(gateway: Gateway) -> AsyncIterator[Socket]:
+    async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
+        socket = Socket(connection)
+        await socket.send(type="connection_init")
+        assert await socket.receive() == {"type": "connection_ack"}
+        yield socket
+
+
+def _produce(stack: BackgroundStack, topic: str, *values: bytes | None, partition: int = 0, timestamp: int = 0) -> None:
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for value in values:
+        producer.produce(topic, value, partition=partition, timestamp=timestamp)
+    assert producer.flush(20) == 0
+
+
+async def test_records_are_followed_live(gateway: Gateway, stack: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic()
+    await asyncio.to_thread(_produce, stack, name, b'{"n":1}', b"text", b"\xff", None)
+    async with _socket(gateway) as socket:
+        await socket.subscribe("1", RECORDS, topic=name, **{"from": "EARLIEST"})
+        values = [(await socket.record())["value"] for _ in range(4)]
+        assert values == [
+            {"text": '{"n":1}', "json": {"n": 1}, "base64": "eyJuIjoxfQ=="},
+            {"text": "text", "json": None, "base64": "dGV4dA=="},
+            {"text": None, "json": None, "base64": "/w=="},
+            None,
+        ]
+        await asyncio.to_thread(_produce, stack, name, b"later")
+        later = await socket.record()
+        assert (later["offset"], later["value"]["text"]) == (4, "later")
+
+
+async def test_where_to_start(gateway: Gateway, stack: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic(partitions=2)
+    for second in range(3):
+        await asyncio.to_thread(
+            _produce, stack, name, b"v%d" % second, partition=1, timestamp=1_790_000_000_000 + second
+        )
+    starts: list[tuple[dict[str, Any], list[str]]] = [
+        ({"from": "EARLIEST"}, ["v0", "v1", "v2"]),
+        ({"from": "OFFSET", "offset": 1}, ["v1", "v2"]),
+        ({"from": "TIMESTAMP", "timestamp": "2026-09-21T14:13:20.002Z"}, ["v2"]),
+        ({"from": "LATEST"}, []),
+        ({"from": "EARLIEST", "partitions": [0]}, []),
+    ]
+    async with _socket(gateway) as socket:
+        for start, expected in starts:
+            await socket.subscribe("1", RECORDS, topic=name, follow=False, **start)
+            found = []
+            while (message := await socket.receive())["type"] == "next":
+                found.append(message["payload"]["data"]["records"]["value"]["text"])
+            assert message == {"id": "1", "type": "complete"}
+            assert found == expected, start
+
+
+async def test_several_subscriptions_share_a_connection(
+    gateway: Gateway, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    one, two = await topic(), await topic()
+    async with _socket(gateway) as socket:
+        await socket.subscribe("1", RECORDS, topic=one, **{"from": "EARLIEST"})
+        await socket.subscribe("2", RECORDS, topic=two, **{"from": "EARLIEST"})
+        await socket.subscribe("3", "{ server { name } }")
+        assert (await socket.receive())["payload"] == {"data": {"server": {"name": "kafka-facade"}}}
+        assert await socket.receive() == {"id": "3", "type": "complete"}
+        await asyncio.to_thread(_produce, stack, two, b"b")
+        assert (await socket.receive())["id"] == "2"
+        await asyncio.to_thread(_produce, stack, one, b"a")
+        assert (await socket.receive())["id"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"topic": "no-such-topic", "from": "LATEST"}, "TOPIC_NOT_FOUND"),
+        ({"topic": "_schemas", "from": "LATEST", "partitions": [99]}, "PARTITION_NOT_FOUND"),
+    ],
+)
+async def test_a_subscription_that_fails_says_why_and_ends(
+    gateway: Gateway, variables: dict[str, Any], code: str
+) -> None:
+    async with _socket(gateway) as socket:
+        await socket.subscribe("1", RECORDS, **variables)
+        message = await socket.receive()
+        assert message["payload"]["data"] is None
+        assert message["payload"]["errors"][0]["extensions"]["code"] == code
+        assert await socket.receive() == {"id": "1", "type": "complete"}
+        await socket.subscribe("2", "subscription { nope }")
+        refused = await socket.receive()
+        assert refused["type"] == "error"
+        assert refused["payload"][0]["extensions"]["code"] == "MALFORMED_BODY"
+
+
+def _client_threads(gateway: Gateway) -> int:
+    """How many threads the gateway's Kafka clients have: each consumer has some of its own."""
+    names = []
+    for path in Path(f"/proc/{gateway.child.pid}/task").glob("*/comm"):
+        # A thread may end while they are counted.
+        with suppress(OSError):
+            names.append(path.read_text())
+    return sum(name.startswith("rdk:") for name in names)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are told by name in /proc")
+async def test_unsubscribing_and_leaving_close_the_kafka_consumer(
+    gateway: Gateway, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await asyncio.to_thread(_produce, stack, name, b"x")
+    idle = _client_threads(gateway)
+
+    async def closed() -> bool:
+        for _ in range(50):
+            if _client_threads(gateway) <= idle:
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    async with _socket(gateway) as socket:
+        for number in range(5):
+            await socket.subscribe(str(number), RECORDS, topic=name, **{"from": "EARLIEST"})
+            await socket.record()
+        assert _client_threads(gateway) >= idle + 5
+        for number in range(5):
+            await socket.send(id=str(number), type="complete")
+        assert await closed()
+        for number in range(5):
+            await socket.subscribe(str(number), RECORDS, topic=name, **{"from": "EARLIEST"})
+            await socket.record()
+    assert await closed()
+
+
+async def test_server_sent_events(client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic()
+    await asyncio.to_thread(_produce, stack, name, b"one", b"two")
+    body = {"query": RECORDS, "variables": {"topic": name, "from": "EARLIEST", "follow": False}}
+    async with client.stream("POST", "/graphql", json=body, headers={"accept": "text/event-stream"}) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = [line async for line in response.aiter_lines() if line.startswith("event:")]
+    assert events == ["event: next", "event: next", "event: complete"]
+
+
+@pytest.mark.parametrize("message", ["{", "5", "[]", '{"type": 5}', '{"type": "subscribe", "id": [], "payload": 5}'])
+async def test_a_message_of_another_form_closes_the_connection(gateway: Gateway, message: str) -> None:
+    async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
+        await connection.send('{"type": "connection_init"}')
+        await connection.recv()
+        await connection.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(connection.recv(), 10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
+
+
+async def test_the_legacy_protocol_is_off(gateway: Gateway) -> None:
+    async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-ws"]) as connection:  # type: ignore[list-item]
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(connection.recv(), 10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4406
+
+
+async def test_a_reader_that_is_slow_holds_the_reading_back(
+    gateway_factory: Callable[..., Awaitable[Gateway]], stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    gateway = await gateway_factory()
+    name = await topic()
+    payload = b"x" * 50_000
+    await asyncio.to_thread(_produce, stack, name, *[payload] * 2500)
+    async with _socket(gateway) as socket:
+        await socket.subscribe("1", RECORDS, topic=name, **{"from": "EARLIEST"})
+        await socket.record()
+        process = psutil.Process(gateway.child.pid)
+        sizes = []
+        for _ in range(6):
+            await asyncio.sleep(0.5)
+            sizes.append(process.memory_info().rss)
+        assert max(sizes[2:]) - sizes[2] < 32 * 1024 * 1024
+
+
+async def test_the_end_of_the_server_ends_a_subscription(
+    gateway_factory: Callable[..., Awaitable[Gateway]], topic: TopicFactory
+) -> None:
+    gateway = await gateway_factory()
+    name = await topic()
+    async with _socket(gateway) as socket:
+        await socket.subscribe("1", RECORDS, topic=name, **{"from": "EARLIEST"})
+        await asyncio.sleep(1)
+        os.kill(gateway.child.pid, signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.drain()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+    assert await asyncio.to_thread(psutil.Process(gateway.child.pid).wait, 15) in (0, None)
