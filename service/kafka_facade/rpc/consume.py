@@ -1,0 +1,54 @@
+"""Consume: the records of a topic as a stream, read only as fast as the peer takes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import cast
+
+from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.requests import ConsumeRecords
+from kafka_facade.core.resources import Record
+from kafka_facade.rpc.convert import to_milliseconds
+from kafka_facade.rpc.dispatch import FACE, Context
+from kafka_facade.rpc.errors import reporting
+from kafka_facade.rpc.gen.v1 import record_pb2
+from kafka_facade.rpc.records import write_records
+
+_MAX_RECORDS = 500
+
+
+def consume(facade: Facade, operation: Operation) -> Callable[[record_pb2.ConsumeRequest, Context], Awaitable[None]]:
+    """The handler of RecordService.Consume."""
+
+    async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
+        async with reporting(context):
+            # The caller's deadline is that of the whole stream, which gRPC keeps; this one bounds the start.
+            call = facade.pipeline.call(operation.identifier, FACE, timeout=context.time_remaining())
+            async with facade.pipeline.admit(call):
+                if message.max_records < 0:
+                    raise InvalidRequest("max_records must not be negative.", field="max_records")
+                size = message.max_records or _MAX_RECORDS
+                found = cast(AsyncGenerator[list[Record]], facade.reading.consume(call, _read_request(message)))
+                async with aclosing(found) as batches:
+                    async for records in batches:
+                        for start in range(0, len(records), size):
+                            await context.write(write_records(records[start : start + size]))
+
+    return serve
+
+
+def _read_request(message: record_pb2.ConsumeRequest) -> ConsumeRecords:
+    if not message.topic_name:
+        raise InvalidRequest("topic_name is required.", field="topic_name")
+    return ConsumeRecords(
+        message.cluster_id or None,
+        message.topic_name,
+        partitions=list(message.partitions),
+        start=message.WhichOneof("start") or "latest",
+        offset=message.offset,
+        timestamp=to_milliseconds(message.timestamp),
+        follow=message.follow,
+    )

@@ -1,0 +1,62 @@
+"""Fetching through consumer instances: records in the instance's format."""
+
+from __future__ import annotations
+
+from kafka_facade.core.errors import NotImplementedYet
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.requests import ConsumerRef, FetchRecords
+from kafka_facade.core.resources import FetchedRecord, Format
+from kafka_facade.rpc.convert import reader, to_timestamp
+from kafka_facade.rpc.dispatch import Context, new_call
+from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
+
+_read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
+_IDENTIFIERS = {
+    Format.BINARY: "api.v2.consumers.consume-binary",
+    Format.JSON: "api.v2.consumers.consume-json",
+    Format.AVRO: "api.v2.consumers.consume-avro",
+    Format.JSONSCHEMA: "api.v2.consumers.consume-json-schema",
+    Format.PROTOBUF: "api.v2.consumers.consume-protobuf",
+}
+
+
+async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRequest, context: Context) -> str:
+    """The operation for the format that is asked for, or that the instance has."""
+    request = _read_request(message)
+    format = request.format
+    if format is None:
+        call = new_call(facade, _IDENTIFIERS[Format.BINARY], context)
+        format = (await facade.consumers.get(call, ConsumerRef(request.group, request.instance))).format
+    if format not in _IDENTIFIERS:
+        raise NotImplementedYet(f"The format {format.value} is not implemented yet.", format=format.value)
+    return _IDENTIFIERS[format]
+
+
+async def fetch(
+    facade: Facade, call: Call, message: consumer_instance_pb2.FetchRecordsRequest
+) -> consumer_instance_pb2.FetchRecordsResponse:
+    """ConsumerInstanceService.FetchRecords."""
+    found = await facade.consumers.fetch(call, _read_request(message))
+    as_json = call.operation.identifier != _IDENTIFIERS[Format.BINARY]
+    return consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry, as_json) for entry in found])
+
+
+def _write(fetched: FetchedRecord, as_json: bool) -> consumer_instance_pb2.FetchedRecord:
+    record = fetched.record
+    return consumer_instance_pb2.FetchedRecord(
+        topic_name=record.topic_name,
+        partition_id=record.partition_id,
+        offset=record.offset,
+        timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
+        headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
+        key=_write_data(record.key, as_json),
+        value=_write_data(record.value, as_json),
+    )
+
+
+def _write_data(payload: bytes | None, as_json: bool) -> record_pb2.RecordData | None:
+    if payload is None:
+        return None
+    # The core has checked that it is JSON; its own text keeps all digits of its numbers.
+    return record_pb2.RecordData(json=payload.decode()) if as_json else record_pb2.RecordData(binary=payload)

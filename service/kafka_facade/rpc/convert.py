@@ -1,0 +1,169 @@
+"""Messages to core requests and core resources to messages, field by field, by name.
+
+Converters are compiled once for a pair of types. A field that the message lacks keeps the default of the core's type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kafka_facade.core.errors import InvalidRequest
+
+_Value = Callable[[Any], Any]
+_Target = TypeVar("_Target")
+_LEFT_OUT = object()
+_TIMESTAMP = "google.protobuf.Timestamp"
+
+
+def to_timestamp(milliseconds: int) -> Timestamp:
+    """A Timestamp of milliseconds since 1970-01-01T00:00:00Z."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def to_milliseconds(timestamp: Timestamp) -> int:
+    """Milliseconds since 1970-01-01T00:00:00Z; what is finer is cut off."""
+    return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000
+
+
+@cache
+def enum_names(descriptor: EnumDescriptor) -> Mapping[int, str]:
+    """The names of an enum's values as the core has them: without the prefix, and without the unspecified one."""
+    # buf: every value begins with the enum's name, and the zero value ends with UNSPECIFIED.
+    prefix = descriptor.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return {value.number: value.name.removeprefix(prefix) for value in descriptor.values if value.number}
+
+
+@cache
+def _enum_numbers(descriptor: EnumDescriptor) -> Mapping[str, int]:
+    return {name: number for number, name in enum_names(descriptor).items()}
+
+
+def reader(target: type[_Target], message_type: type[Message]) -> Callable[[Message], _Target]:
+    """A converter from a message to the core's dataclass; InvalidRequest where a required text is empty."""
+    hints = get_type_hints(target)
+    # Any: the stubs know two classes of descriptors, of which the program has one.
+    descriptor: Any = message_type.DESCRIPTOR
+    parts = [
+        (field.name, _field_reader(descriptor.fields_by_name[field.name], hints[field.name]))
+        for field in dataclasses.fields(target)  # type: ignore[arg-type]
+        if field.name in descriptor.fields_by_name
+    ]
+
+    def read(message: Message) -> _Target:
+        values = {}
+        for name, get in parts:
+            value = get(message)
+            if value is not _LEFT_OUT:
+                values[name] = value
+        return target(**values)
+
+    return read
+
+
+def _field_reader(field: FieldDescriptor, hint: Any) -> Callable[[Message], Any]:
+    name = field.name
+    kind, optional = _without_none(hint)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        entry: Any = field.message_type
+        [inner] = entry.fields_by_name["value"].message_type.fields
+        return lambda message: {key: list(getattr(value, inner.name)) for key, value in getattr(message, name).items()}
+    if field.is_repeated:
+        [item] = get_args(kind)
+        each = _value_reader(field, item)
+        if optional:
+            return lambda message: [each(value) for value in getattr(message, name)] or None
+        return lambda message: [each(value) for value in getattr(message, name)]
+    convert = _value_reader(field, kind)
+    if field.has_presence:
+        absent = None if optional else _LEFT_OUT
+        return lambda message: convert(getattr(message, name)) if message.HasField(name) else absent
+    if field.enum_type is not None:
+        absent = None if optional else _LEFT_OUT
+        return lambda message: convert(getattr(message, name)) if getattr(message, name) else absent
+    if kind is str and optional:
+        return lambda message: getattr(message, name) or None
+    if kind is str and field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
+
+        def required(message: Message) -> str:
+            value: str = getattr(message, name)
+            if not value:
+                raise InvalidRequest(f"{name} is required.", field=name)
+            return value
+
+        return required
+    return lambda message: convert(getattr(message, name))
+
+
+def _value_reader(field: FieldDescriptor, kind: Any) -> _Value:
+    if field.enum_type is not None:
+        names = enum_names(field.enum_type)
+        if issubclass(kind, Enum):
+            members = kind.__members__
+            return lambda number: _known(members.get(names.get(number, "")), field)
+        return lambda number: _known(names.get(number), field).lower()
+    if field.message_type is None:
+        if kind is str and field.type != FieldDescriptor.TYPE_STRING:
+            return lambda value: str(value).lower()
+        return lambda value: value
+    if field.message_type.full_name == _TIMESTAMP:
+        return to_milliseconds
+    return reader(kind, GetMessageClass(field.message_type))
+
+
+def _known(value: Any, field: FieldDescriptor) -> Any:
+    if value is None:
+        raise InvalidRequest(f"{field.name} has a value that this version doesn't know.", field=field.name)
+    return value
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) in (Union, types.UnionType):
+        [kind] = [argument for argument in get_args(hint) if argument is not type(None)]
+        return kind, True
+    return hint, False
+
+
+def writer(message_type: type[Message]) -> Callable[[object], Message]:
+    """A converter from any resource that has the message's fields as attributes; None is left out."""
+    descriptor: Any = message_type.DESCRIPTOR
+    parts = [(field.name, _field_writer(field)) for field in descriptor.fields]
+
+    def write(resource: object) -> Message:
+        values = {}
+        for name, convert in parts:
+            value = getattr(resource, name)
+            if value is not None:
+                values[name] = convert(value)
+        return message_type(**values)
+
+    return write
+
+
+def _field_writer(field: FieldDescriptor) -> _Value:
+    convert = _value_writer(field)
+    if field.is_repeated:
+        return lambda values: [convert(value) for value in values]
+    return convert
+
+
+def _value_writer(field: FieldDescriptor) -> _Value:
+    if field.enum_type is not None:
+        numbers = _enum_numbers(field.enum_type)
+        return lambda value: numbers.get(value.value if isinstance(value, Enum) else value, 0)
+    if field.message_type is None:
+        return lambda value: value
+    if field.message_type.full_name == _TIMESTAMP:
+        return to_timestamp
+    return writer(GetMessageClass(field.message_type))

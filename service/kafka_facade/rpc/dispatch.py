@@ -1,0 +1,168 @@
+"""How a gRPC method becomes a call of the core: by the catalogue's row, the same way for all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
+from kafka_facade.core.errors import NotImplementedYet
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.paging import paginate
+from kafka_facade.core.pipeline import Call
+from kafka_facade.rpc.convert import reader, writer
+from kafka_facade.rpc.errors import reporting
+
+FACE = "grpc"
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Serve = Callable[[Any, Context], Awaitable[Message]]
+CoreMethod = Callable[[Call, Any], Awaitable[Any]]
+
+
+def operation_of(service: str, method: str) -> Operation:
+    """The row that stands for a gRPC method: of several the v3 one, or else one that is implemented.
+
+    ``service`` is the name without a package.
+    """
+    found = [
+        operation
+        for operation in OPERATIONS + EXTENSIONS
+        if (operation.grpc_service, operation.grpc_method) == (service, method)
+    ]
+    if not found:
+        raise LookupError(f"the catalogue has no {service}/{method}")
+    return min(found, key=lambda operation: (not operation.path.startswith("/v3/"), not operation.implemented))
+
+
+def new_call(facade: Facade, identifier: str, context: Context) -> Call:
+    """A call with the caller's deadline."""
+    return facade.pipeline.call(identifier, FACE, timeout=context.time_remaining())
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The message types of a method."""
+
+    request: type[Message]
+    response: type[Message]
+
+
+class Binding:
+    """What serves one method."""
+
+    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+        """The handler of the method."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Single(Binding):
+    """A core method that takes ``request`` and gives one resource, or nothing."""
+
+    method: Callable[[Facade], CoreMethod]
+    request: type[Any]
+
+    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+        read = reader(self.request, types.request)
+        encode = _nothing if types.response is Empty else writer(types.response)
+        method = self.method(facade)
+
+        async def run(call: Call, message: Message) -> Message:
+            return encode(await method(call, read(message)))
+
+        return _unary(facade, operation, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Binding):
+    """A core method that gives many resources; a page of them is answered, or all where the method has no pages.
+
+    ``key`` is the sort key, as a JSON value; None pages by position, for lists with an order of their own.
+    """
+
+    method: Callable[[Facade], CoreMethod]
+    request: type[Any] | None
+    key: Callable[[Any], Any] | None = None
+
+    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+        read = reader(self.request, types.request) if self.request is not None else _nothing
+        items = types.response.DESCRIPTOR.fields_by_number[1]
+        encode = _item_encoder(types.response)
+        method = self.method(facade)
+        paged = "page_token" in types.request.DESCRIPTOR.fields_by_name
+
+        async def run(call: Call, message: Any) -> Message:
+            found = await method(call, read(message))
+            if not paged:
+                return types.response(**{items.name: [encode(item) for item in found]})
+            page = _page(found, self.key, message)
+            answer = {
+                items.name: [encode(item) for item in page.items],
+                "next_page_token": page.next_token,
+                "total_size": page.total,
+            }
+            return types.response(**answer)
+
+        return _unary(facade, operation, run)
+
+
+@dataclass(frozen=True, slots=True)
+class Custom(Binding):
+    """A method with conversions of its own; ``identify`` chooses another row of the method's than the first."""
+
+    run: Callable[[Facade, Call, Any], Awaitable[Message]]
+    identify: Callable[[Facade, Any, Context], Awaitable[str]] | None = None
+
+    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+        async def run(call: Call, message: Any) -> Message:
+            return await self.run(facade, call, message)
+
+        return _unary(facade, operation, run, self.identify)
+
+
+def unimplemented(facade: Facade, operation: Operation) -> Serve:
+    """The handler of a method that the core has nothing for yet."""
+
+    async def run(call: Call, message: Message) -> Message:
+        raise NotImplementedYet(operation=operation.identifier)
+
+    return _unary(facade, operation, run)
+
+
+def _unary(
+    facade: Facade,
+    operation: Operation,
+    run: Callable[[Call, Any], Awaitable[Message]],
+    identify: Callable[[Facade, Any, Context], Awaitable[str]] | None = None,
+) -> Serve:
+    async def serve(message: Any, context: Context) -> Message:
+        async with reporting(context):
+            identifier = await identify(facade, message, context) if identify else operation.identifier
+            return await facade.pipeline.run(new_call(facade, identifier, context), run, message)
+        raise AssertionError("a failed call has been aborted")
+
+    return serve
+
+
+def _page(found: Sequence[Any], key: Callable[[Any], Any] | None, message: Any) -> Any:
+    if key is not None:
+        return paginate(found, key, size=message.page_size, token=message.page_token)
+    page = paginate(list(enumerate(found)), lambda entry: entry[0], size=message.page_size, token=message.page_token)
+    page.items = [item for _, item in page.items]
+    return page
+
+
+def _item_encoder(response: type[Message]) -> Callable[[Any], Any]:
+    items: Any = response.DESCRIPTOR.fields_by_number[1]
+    return writer(GetMessageClass(items.message_type)) if items.message_type is not None else lambda item: item
+
+
+def _nothing(_: Any) -> Any:
+    return Empty()

@@ -1,0 +1,67 @@
+"""Errors as gRPC says them: a status with details (AIP-193, google/rpc/error_details.proto)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from kafka_facade.core.errors import FacadeError, ServerError
+
+DOMAIN = "kafka-facade"
+
+logger = logging.getLogger("kafka_facade.rpc")
+
+_RETRY_DELAY = Duration(nanos=500_000_000)
+_DETAILS_KEY = "grpc-status-details-bin"
+_CODES = {code.name: code for code in grpc.StatusCode}
+
+
+def to_status(error: FacadeError) -> Status:
+    """The status: exactly one ErrorInfo, a BadRequest where a field is to blame, a RetryInfo where trying again helps.
+
+    ``ErrorInfo.reason`` is the error's reason; its metadata has the REST API's ``error_code`` besides the error's own.
+    """
+    row = error.row
+    status = Status(code=code_pb2.Code.Value(row.grpc), message=error.message)
+    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.metadata, "error_code": str(row.v3)})
+    status.details.add().Pack(info)
+    field = error.metadata.get("field")
+    if field is not None:
+        violation = BadRequest.FieldViolation(field=field, description=error.message)
+        status.details.add().Pack(BadRequest(field_violations=[violation]))
+    if row.retriable:
+        status.details.add().Pack(RetryInfo(retry_delay=_RETRY_DELAY))
+    return status
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: FacadeError) -> NoReturn:
+    """End the call with the error."""
+    status = to_status(error)
+    await context.abort(
+        _CODES[error.row.grpc], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
+    )
+
+
+@asynccontextmanager
+async def reporting(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """End the call with what goes wrong in the block; of what nobody foresaw, only the log has more than the fact."""
+    try:
+        yield
+    except FacadeError as error:
+        failure: FacadeError = error
+    except grpc.aio.AbortError:
+        raise
+    except Exception:
+        logger.exception("a call failed unexpectedly")
+        failure = ServerError()
+    else:
+        return
+    await abort(context, failure)

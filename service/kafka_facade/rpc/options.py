@@ -1,0 +1,17 @@
+"""What the gRPC server can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RpcOptions:
+    """Settings of the gRPC face; sizes are bytes."""
+
+    max_message_bytes: int = 16 * 1024 * 1024
+    """The largest message that is taken; a larger one is refused with RESOURCE_EXHAUSTED."""
+    reuse_port: bool = False
+    """Whether several processes may listen on the same port."""
+    stream_window_bytes: int = 16 * 1024 * 1024
+    """How much a ProduceStream may have under way, read and not yet answered, before reading waits."""

@@ -1,0 +1,160 @@
+"""Records: from messages to the core, and what became of them back to messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from kafka_facade.core.errors import FacadeError, InvalidRequest
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.requests import ProduceRecords, RecordData, RecordToProduce
+from kafka_facade.core.resources import Format, Header, Record, RecordReport
+from kafka_facade.rpc.convert import enum_names, to_milliseconds, to_timestamp, writer
+from kafka_facade.rpc.errors import to_status
+from kafka_facade.rpc.gen.v1 import record_pb2
+
+_FORMATS = {number: Format[name] for number, name in enum_names(record_pb2.Format.DESCRIPTOR).items()}
+_FORMAT_OF_DATA = {"binary": Format.BINARY, "text": Format.STRING, "json": Format.JSON}
+_SCHEMA_FORMATS = (Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF)
+_write_report = writer(record_pb2.RecordReport)
+
+
+def read_record(message: record_pb2.RecordToProduce, partition_id: int | None) -> RecordToProduce:
+    """A record; ``partition_id`` is for one that names none. InvalidRequest where data and format don't fit."""
+    headers = message.headers
+    return RecordToProduce(
+        _read_data(message.key) if message.HasField("key") else None,
+        _read_data(message.value) if message.HasField("value") else None,
+        message.partition_id if message.HasField("partition_id") else partition_id,
+        [_read_header(header) for header in headers] if headers else [],
+        to_milliseconds(message.timestamp) if message.HasField("timestamp") else None,
+    )
+
+
+def _read_header(header: record_pb2.Header) -> Header:
+    return Header(header.name, header.value if header.HasField("value") else None)
+
+
+def _read_data(data: record_pb2.RecordData) -> RecordData:
+    asked = data.format
+    if not asked and data.HasField("binary"):
+        return RecordData(Format.BINARY, data.binary)
+    which = data.WhichOneof("data")
+    format = _format(which, asked)
+    if which is None:
+        return RecordData(format, None)
+    if which == "json":
+        return RecordData(format, _read_json(data.json))
+    return RecordData(format, data.binary if which == "binary" else data.text)
+
+
+def _format(which: str | None, asked: int) -> Format:
+    natural = _FORMAT_OF_DATA[which] if which is not None else Format.BINARY
+    if not asked:
+        return natural
+    format = _FORMATS.get(asked)
+    fits = which is None or format is natural or (which == "json" and format in _SCHEMA_FORMATS)
+    if format is None or not fits:
+        raise InvalidRequest("The format doesn't fit the data.", field="format")
+    return format
+
+
+def _read_json(text: str) -> object:
+    # Not decoded into Python's numbers, which would lose digits.
+    try:
+        compact = msgspec.json.format(text.encode(), indent=-1)
+        msgspec.json.decode(compact)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"The JSON text is malformed: {error}", field="json") from None
+    return None if compact == b"null" else msgspec.Raw(compact)
+
+
+class Batch:
+    """Records on their way: those that could be read, and the errors of the others in their places."""
+
+    __slots__ = ("_errors", "records")
+
+    def __init__(self, messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None) -> None:
+        self.records: list[RecordToProduce] = []
+        self._errors: dict[int, FacadeError] = {}
+        for position, message in enumerate(messages):
+            try:
+                self.records.append(read_record(message, partition_id))
+            except InvalidRequest as error:
+                self._errors[position] = error
+
+    @property
+    def first_error(self) -> FacadeError | None:
+        """The error of the first record that couldn't be read."""
+        return next(iter(self._errors.values()), None)
+
+    def merge(self, reports: Sequence[RecordReport | FacadeError]) -> Sequence[RecordReport | FacadeError]:
+        """The outcome of every record, in order, from the reports of those that could be read."""
+        if not self._errors:
+            return reports
+        rest = iter(reports)
+        total = len(reports) + len(self._errors)
+        return [self._errors[position] if position in self._errors else next(rest) for position in range(total)]
+
+
+async def produce(
+    facade: Facade, call: Call, message: record_pb2.ProduceRecordsRequest
+) -> record_pb2.ProduceRecordsResponse:
+    """RecordService.ProduceRecords."""
+    if not message.topic_name:
+        raise InvalidRequest("topic_name is required.", field="topic_name")
+    batch = Batch(message.records, message.partition_id if message.HasField("partition_id") else None)
+    if message.all_or_nothing and batch.first_error is not None:
+        raise batch.first_error
+    request = ProduceRecords(message.cluster_id or None, message.topic_name, batch.records, message.all_or_nothing)
+    outcomes = batch.merge(await facade.produce.produce(call, request))
+    response = record_pb2.ProduceRecordsResponse()
+    for outcome in outcomes:
+        if isinstance(outcome, FacadeError):
+            response.results.add(error=to_status(outcome))
+        else:
+            response.results.add(report=_write_report(outcome))
+    return response
+
+
+def stream_results(
+    response: record_pb2.ProduceStreamResponse, outcomes: Sequence[RecordReport | FacadeError]
+) -> record_pb2.ProduceStreamResponse:
+    """Fill in one result a record."""
+    results = response.results
+    # One message that is changed and copied costs half of a new one each time.
+    result = record_pb2.ProduceStreamResult()
+    timestamp: int | None = None
+    for outcome in outcomes:
+        if isinstance(outcome, FacadeError):
+            results.add(error=to_status(outcome))
+            continue
+        if outcome.timestamp != timestamp:
+            timestamp = outcome.timestamp
+            if timestamp is None:
+                result.ClearField("timestamp")
+            else:
+                result.timestamp.CopyFrom(to_timestamp(timestamp))
+        result.partition_id = outcome.partition_id
+        result.offset = outcome.offset
+        results.append(result)
+    return response
+
+
+def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:
+    """Records as Kafka holds them."""
+    response = record_pb2.ConsumeResponse()
+    add = response.records.add
+    for record in records:
+        add(
+            topic_name=record.topic_name,
+            partition_id=record.partition_id,
+            offset=record.offset,
+            timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
+            headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
+            key=record.key,
+            value=record.value,
+        )
+    return response

@@ -1,0 +1,96 @@
+"""The services of the protos, and the handlers that serve their methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.facade import Facade
+from kafka_facade.rpc.consume import consume
+from kafka_facade.rpc.dispatch import Types, operation_of, unimplemented
+from kafka_facade.rpc.gen.v1 import (
+    acl_pb2,
+    balancer_pb2,
+    broker_config_pb2,
+    broker_pb2,
+    broker_replica_exclusion_pb2,
+    broker_task_pb2,
+    cell_pb2,
+    cluster_config_pb2,
+    cluster_link_pb2,
+    cluster_pb2,
+    consumer_group_pb2,
+    consumer_instance_pb2,
+    mirror_topic_pb2,
+    partition_pb2,
+    partition_reassignment_pb2,
+    record_pb2,
+    replica_pb2,
+    replica_status_pb2,
+    server_pb2,
+    topic_config_pb2,
+    topic_pb2,
+)
+from kafka_facade.rpc.methods import METHODS
+from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.produce_stream import produce_stream
+
+_FILES = (
+    acl_pb2,
+    balancer_pb2,
+    broker_config_pb2,
+    broker_pb2,
+    broker_replica_exclusion_pb2,
+    broker_task_pb2,
+    cell_pb2,
+    cluster_config_pb2,
+    cluster_link_pb2,
+    cluster_pb2,
+    consumer_group_pb2,
+    consumer_instance_pb2,
+    mirror_topic_pb2,
+    partition_pb2,
+    partition_reassignment_pb2,
+    record_pb2,
+    replica_pb2,
+    replica_status_pb2,
+    server_pb2,
+    topic_config_pb2,
+    topic_pb2,
+)
+
+SERVICES: tuple[ServiceDescriptor, ...] = tuple(
+    service for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()
+)
+
+
+def handlers(facade: Facade, options: RpcOptions) -> list[grpc.GenericRpcHandler]:
+    """The handlers of all services."""
+    return [
+        grpc.method_handlers_generic_handler(
+            service.full_name, {method.name: _handler(facade, options, method) for method in service.methods}
+        )
+        for service in SERVICES
+    ]
+
+
+def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+    service = method.containing_service.name
+    operation = operation_of(service, method.name)
+    types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
+    decode, encode = types.request.FromString, types.response.SerializeToString
+    if method.client_streaming:
+        serve_stream = produce_stream(facade, operation, options.stream_window_bytes)
+        return grpc.stream_stream_rpc_method_handler(serve_stream, decode, encode)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(consume(facade, operation), decode, encode)
+    return grpc.unary_unary_rpc_method_handler(_unary(facade, operation, service, method, types), decode, encode)
+
+
+def _unary(facade: Facade, operation: Operation, service: str, method: MethodDescriptor, types: Types) -> Any:
+    binding = METHODS.get(f"{service}/{method.name}")
+    return unimplemented(facade, operation) if binding is None else binding.serve(facade, operation, types)

@@ -1,0 +1,164 @@
+"""Conversion by field name."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core import requests, resources
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.resources import AlterOperation, ConfigSynonym, Format, TopicConfig
+from kafka_facade.rpc.convert import reader, to_milliseconds, to_timestamp, writer
+from kafka_facade.rpc.gen.v1 import (
+    broker_pb2,
+    cluster_pb2,
+    config_pb2,
+    consumer_instance_pb2,
+    partition_pb2,
+    record_pb2,
+    replica_pb2,
+    server_pb2,
+    topic_config_pb2,
+    topic_pb2,
+)
+from kafka_facade.rpc.services import SERVICES
+
+MESSAGES: list[tuple[type[Any], Any]] = [
+    (resources.Cluster, cluster_pb2.Cluster),
+    (resources.Broker, broker_pb2.Broker),
+    (resources.Topic, topic_pb2.Topic),
+    (resources.Replica, replica_pb2.Replica),
+    (resources.Partition, partition_pb2.Partition),
+    (resources.PartitionOffsets, partition_pb2.PartitionOffsets),
+    (resources.ConfigSynonym, config_pb2.ConfigSynonym),
+    (resources.TopicConfig, topic_config_pb2.TopicConfig),
+    (resources.Header, record_pb2.Header),
+    (resources.Record, record_pb2.Record),
+    (resources.DataReport, record_pb2.DataReport),
+    (resources.RecordReport, record_pb2.RecordReport),
+    (resources.TopicPartition, consumer_instance_pb2.TopicPartition),
+    (resources.PartitionPosition, consumer_instance_pb2.PartitionPosition),
+    (resources.CommittedOffset, consumer_instance_pb2.CommittedOffset),
+    (resources.ConsumerInstance, consumer_instance_pb2.ConsumerInstance),
+    (resources.ServerInfo, server_pb2.ServerInfo),
+    (requests.ConfigEntry, config_pb2.ConfigEntry),
+    (requests.ConfigAlteration, config_pb2.ConfigAlteration),
+    (requests.CreateTopic, topic_pb2.CreateTopicRequest),
+    (requests.AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest),
+    (requests.UpdateTopicConfig, topic_config_pb2.UpdateTopicConfigRequest),
+    (requests.CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest),
+    (requests.SubscribeConsumer, consumer_instance_pb2.SubscribeRequest),
+    (requests.FetchRecords, consumer_instance_pb2.FetchRecordsRequest),
+    (requests.CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest),
+]
+
+
+@pytest.mark.parametrize(("core", "message"), MESSAGES, ids=[core.__name__ for core, _ in MESSAGES])
+def test_messages_have_the_fields_of_the_core(core: type[Any], message: Any) -> None:
+    assert set(message.DESCRIPTOR.fields_by_name) == {field.name for field in dataclasses.fields(core)}
+
+
+def test_methods_that_list_have_pages() -> None:
+    lists = [method for service in SERVICES for method in service.methods if method.name.startswith("List")]
+    assert lists
+    for method in lists:
+        assert {"page_size", "page_token"} <= set(method.input_type.fields_by_name), method.full_name
+        answer = method.output_type
+        assert answer.fields_by_number[1].is_repeated, method.full_name
+        assert answer.fields_by_name["next_page_token"].number == 2, method.full_name
+
+
+@given(st.integers(min_value=-(10**13), max_value=10**14))
+def test_timestamps_keep_milliseconds(milliseconds: int) -> None:
+    assert to_milliseconds(to_timestamp(milliseconds)) == milliseconds
+    assert 0 <= to_timestamp(milliseconds).nanos < 1_000_000_000
+
+
+def test_what_is_finer_than_a_millisecond_is_cut_off() -> None:
+    assert to_milliseconds(Timestamp(seconds=1, nanos=999_999)) == 1000
+
+
+def test_a_request_is_read_by_field_name() -> None:
+    message = topic_pb2.CreateTopicRequest(
+        cluster_id="c",
+        topic_name="t",
+        replicas_assignments={1: topic_pb2.BrokerIds(broker_ids=[3, 1])},
+        configs=[config_pb2.ConfigEntry(name="a", value=""), config_pb2.ConfigEntry(name="b")],
+    )
+    assert reader(requests.CreateTopic, topic_pb2.CreateTopicRequest)(message) == requests.CreateTopic(
+        "c",
+        "t",
+        replicas_assignments={1: [3, 1]},
+        configs=[requests.ConfigEntry("a", ""), requests.ConfigEntry("b", None)],
+    )
+
+
+def test_what_is_left_out_is_none_or_the_default_of_the_core() -> None:
+    listed = reader(requests.ListTopics, topic_pb2.ListTopicsRequest)(topic_pb2.ListTopicsRequest())
+    assert listed == requests.ListTopics(None)
+    read = reader(requests.AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest)
+    altered = read(
+        topic_config_pb2.AlterTopicConfigsRequest(
+            cluster_id="c",
+            topic_name="t",
+            data=[
+                config_pb2.ConfigAlteration(name="a", value="1"),
+                config_pb2.ConfigAlteration(name="b", operation=config_pb2.ALTER_OPERATION_DELETE),
+            ],
+        )
+    )
+    assert [change.operation for change in altered.data] == [AlterOperation.SET, AlterOperation.DELETE]
+    commit = reader(requests.CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest)
+    assert commit(consumer_instance_pb2.CommitOffsetsRequest(group="g", instance="i")).offsets is None
+
+
+def test_settings_of_a_consumer_are_given_to_the_core_as_text() -> None:
+    message = consumer_instance_pb2.CreateConsumerInstanceRequest(
+        group="g", format=record_pb2.FORMAT_JSON, auto_commit_enable=False, fetch_min_bytes=-1
+    )
+    read = reader(requests.CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest)
+    assert read(message) == requests.CreateConsumer(
+        "g", format="json", auto_commit_enable="false", fetch_min_bytes="-1"
+    )
+
+
+def test_a_required_text_must_not_be_empty() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        reader(requests.GetTopic, topic_pb2.GetTopicRequest)(topic_pb2.GetTopicRequest(cluster_id="c"))
+    assert caught.value.metadata == {"field": "topic_name"}
+
+
+def test_an_unknown_enum_value_is_refused_by_name() -> None:
+    message = config_pb2.ConfigAlteration(name="a")
+    message.operation = 99  # type: ignore[assignment]
+    with pytest.raises(InvalidRequest) as caught:
+        reader(requests.ConfigAlteration, config_pb2.ConfigAlteration)(message)
+    assert caught.value.metadata == {"field": "operation"}
+
+
+def test_a_resource_is_written_by_field_name() -> None:
+    config = TopicConfig(
+        "c", "t", "n", None, False, True, "DEFAULT_CONFIG", [ConfigSynonym("n", "v", "A_NEW_SOURCE")], True
+    )
+    assert writer(topic_config_pb2.TopicConfig)(config) == topic_config_pb2.TopicConfig(
+        cluster_id="c",
+        topic_name="t",
+        name="n",
+        is_sensitive=True,
+        source=config_pb2.CONFIG_SOURCE_DEFAULT_CONFIG,
+        synonyms=[config_pb2.ConfigSynonym(name="n", value="v")],
+        is_default=True,
+    )
+
+
+def test_a_report_keeps_format_and_size() -> None:
+    report = resources.RecordReport("c", "t", 0, 0, 1500, resources.DataReport(Format.JSON, -1), None)
+    assert writer(record_pb2.RecordReport)(report) == record_pb2.RecordReport(
+        cluster_id="c",
+        topic_name="t",
+        timestamp=Timestamp(seconds=1, nanos=500_000_000),
+        key=record_pb2.DataReport(type=record_pb2.FORMAT_JSON, size=-1),
+    )
