@@ -11,7 +11,9 @@ from strawberry.extensions import (
     AddValidationRules,
     DisableIntrospection,
     MaxTokensLimiter,
+    ParserCache,
     SchemaExtension,
+    ValidationCache,
 )
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.base import StrawberryObjectDefinition
@@ -30,6 +32,8 @@ from kafka_facade_graphql.query import Query
 from kafka_facade_graphql.scalars import SCALARS
 from kafka_facade_graphql.subscription import Subscription
 from kafka_facade_graphql.topic_mutations import TopicMutations
+
+_CACHED_DOCUMENTS = 256
 
 
 @strawberry.type(description="What can be written.")
@@ -80,6 +84,9 @@ def create_schema(options: GraphQLOptions) -> Schema:
     document_limits = limits(options.max_depth, options.max_aliases)
     extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [
         TranslateErrors,
+        # Validation costs more than all the rest of a short operation; clients send the same documents again and again.
+        lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
+        lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
         _FreshContext,
         _OneOperation,
         lambda: MaxTokensLimiter(max_token_count=options.max_tokens),

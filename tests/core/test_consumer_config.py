@@ -39,7 +39,7 @@ def test_what_the_caller_says() -> None:
 )
 def test_a_bad_value_is_named(setting: str, value: str) -> None:
     with pytest.raises(InvalidConsumerConfig, match=value):
-        resolve(CreateConsumer("g", **{setting: value}), ConsumerDefaults())  # type: ignore[arg-type]
+        resolve(CreateConsumer("g", **{setting: value}), ConsumerDefaults())
 
 
 def test_formats_with_schemas_are_not_served_yet() -> None:

@@ -58,7 +58,8 @@ class Pipeline:
         self._idle = asyncio.Event()
         self._idle.set()
         self.closing = asyncio.Event()
-        """Set once the server shuts down: streams end themselves then."""
+        """Set once the server is to shut down: streams end themselves then, while short calls are still admitted."""
+        self._draining = False
 
     def permits(self, operation: Operation) -> bool:
         """Whether the access lists leave the operation open."""
@@ -72,7 +73,7 @@ class Pipeline:
     @asynccontextmanager
     async def admit(self, call: Call) -> AsyncIterator[None]:
         """Let a call in, for as long as the block lasts: for streams, which have no deadline as a whole."""
-        if self.closing.is_set():
+        if self._draining:
             raise Unavailable("The server is shutting down.")
         if not self.permits(call.operation):
             raise OperationBlocked(operation=call.operation.identifier)
@@ -100,6 +101,7 @@ class Pipeline:
     async def drain(self, timeout: float) -> bool:
         """Admit nothing more and wait for calls in flight; False if some were left when the timeout (s) ran out."""
         self.closing.set()
+        self._draining = True
         try:
             async with asyncio.timeout(timeout):
                 await self._idle.wait()

@@ -51,8 +51,7 @@ class Produce:
         count = self._producer.cached_partition_count(topic)
         if count is None:
             count = await self._producer.partition_count(topic, call.remaining)
-        highest = max((record.partition_id or 0 for record in request.records), default=0)
-        if highest >= count:
+        if any(record.partition_id is not None and record.partition_id >= count for record in request.records):
             count = await self._producer.partition_count(topic, call.remaining, refresh=True)
         prepared = [_prepare(record, count, request.all_or_nothing) for record in request.records]
         wire = [entry.record for entry in prepared if entry.record is not None]
@@ -79,8 +78,7 @@ class PendingReports:
 
     async def reports(self) -> list[RecordReport | FacadeError]:
         """One report or error a record, in order, once Kafka has decided on all of them."""
-        # Shielded: a caller that gives up must not cancel what other parts of a stream wait for.
-        decided = iter(await asyncio.shield(self.deliveries) if self.deliveries is not None else ())
+        decided = iter(await self.deliveries if self.deliveries is not None else ())
         return [self._report(entry, next(decided) if entry.error is None else entry.error) for entry in self.prepared]
 
     def _report(self, entry: _Prepared, outcome: Delivery | FacadeError) -> RecordReport | FacadeError:

@@ -29,12 +29,13 @@ class TopicConfigs:
 
     @implements("api.v3.topic-configs.list")
     async def list_configs(self, call: Call, request: ListTopicConfigs) -> Sequence[TopicConfig]:
-        """The configs of one topic, or of all, ordered by topic and name; TopicNotFound."""
+        """The configs of one topic, or of all but internal ones, ordered by topic and name; TopicNotFound."""
         await self._identity.check(request.cluster_id, call)
         if request.topic_name is not None:
             return await self._of(call, request.topic_name)
         topics = await self._admin.list_topics(call.remaining)
-        found = await self._admin.topic_configs([entry.topic.topic_name for entry in topics], call.remaining)
+        names = [entry.topic.topic_name for entry in topics if not entry.topic.is_internal]
+        found = await self._admin.topic_configs(names, call.remaining)
         # A topic deleted since the listing is no longer there to be listed.
         return [config for configs in found if not isinstance(configs, FacadeError) for config in configs]
 

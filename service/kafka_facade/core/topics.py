@@ -40,9 +40,9 @@ class Topics:
 
     @implements("api.v3.topics.list", "api.v2.topics.list")
     async def list_topics(self, call: Call, request: ListTopics) -> list[Topic]:
-        """All topics, ordered by name."""
+        """All topics but Kafka's internal ones, ordered by name."""
         await self._identity.check(request.cluster_id, call)
-        topics = [description.topic for description in await self._admin.list_topics(call.remaining)]
+        topics = [entry.topic for entry in await self._admin.list_topics(call.remaining) if not entry.topic.is_internal]
         if not request.include_authorized_operations:
             return topics
         names = [topic.topic_name for topic in topics]

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kafka_facade.devstack.ports import HOST
 

@@ -88,6 +88,11 @@ class Child:
         """Whether the process exists and has not ended."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code once the process has ended, negative for a signal; None before."""
+        return None if self._process is None else self._process.returncode
+
     async def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Starts the program, adding `environment` to this process's own."""
         self.log.parent.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,13 @@ _CONSUMER_DEFAULTS: dict[str, Any] = {
 }
 
 
+def _producer_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
+    """Retries neither reorder nor repeat records, unless settings rule that out, as in the Java client (KIP-679)."""
+    acks = properties.get("acks", "all") in ("all", "-1")
+    retries = properties.get("retries", "1") != "0"
+    return _PRODUCER_DEFAULTS | {"enable.idempotence": acks and retries}
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
     """What the settings say of the cluster. Properties have the Java client's names."""
@@ -65,10 +72,10 @@ class Engine:
         self.admin = Admin(self._config({}, options.admin), self._control)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
-            self._config(_PRODUCER_DEFAULTS, options.producer) | delivery,
+            self._config(_producer_defaults(options.producer), options.producer) | delivery,
             self._control,
             options.delivery_timeout_ms / 1000,
-            self.admin.creates_topics,
+            self.admin,
         )
 
     def create(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,12 @@ from confluent_kafka import Producer as ClientProducer
 
 from kafka_facade.core.errors import FacadeError, LeaderNotAvailable, TopicNotFound, Unavailable
 from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.core.resources import TopicPartition
+from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.errors import facade_error, from_exception
+
+logger = logging.getLogger("kafka_facade.kafka")
 
 # How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
 # the loop from a poll thread for each record costs several times as much.
@@ -27,6 +32,7 @@ _METADATA_SECONDS = 30.0
 # An unknown partition makes us ask again, but not more often than this (s) for a topic.
 _REFRESH_SECONDS = 1.0
 _CREATION_SECONDS = 0.05
+_READY_SECONDS = 5.0
 _PARTITIONER_DECIDES = -1
 _NOW = 0
 
@@ -56,10 +62,11 @@ class Producer:
         config: Mapping[str, Any],
         blocking: Blocking,
         delivery_timeout: float,
-        creates_topics: Callable[[float], Awaitable[bool]],
+        admin: Admin,
     ) -> None:
-        self._client = ClientProducer(dict(config))
-        self._creates_topics = creates_topics
+        self._config = dict(config)
+        self._client = ClientProducer(self._config)
+        self._admin = admin
         self._blocking = blocking
         self._delivery_timeout = delivery_timeout
         self._loop = asyncio.get_running_loop()
@@ -67,6 +74,7 @@ class Producer:
         self._timer: asyncio.TimerHandle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
         self._closed = False
+        self._renewal: asyncio.Handle | None = None
         self._partitions: dict[str, tuple[int, float]] = {}
 
     @property
@@ -92,9 +100,14 @@ class Producer:
             found = await self._blocking.run(left, self._client.list_topics, topic, timeout=left)
             described = found.topics[topic]
             if described.error is None and described.partitions:
+                count = len(described.partitions)
+                if known is None or known[0] != count:
+                    await self._until_ready(
+                        topic, [entry.id for entry in described.partitions.values() if entry.leader >= 0]
+                    )
                 self._forget_stale()
-                self._partitions[topic] = (len(described.partitions), time.monotonic())
-                return len(described.partitions)
+                self._partitions[topic] = (count, time.monotonic())
+                return count
             self._partitions.pop(topic, None)
             error = LeaderNotAvailable() if described.error is None else facade_error(described.error, topic_name=topic)
             await self._while_created(error, deadline)
@@ -106,11 +119,10 @@ class Producer:
         if self._closed:
             raise Unavailable("The server is shutting down.")
         batch = _Batch(len(records), self._loop.create_future())
-        produce = self._client.produce
         for index, record in enumerate(records):
             while True:
                 try:
-                    produce(
+                    self._client.produce(
                         topic,
                         record.value,
                         record.key,
@@ -144,6 +156,21 @@ class Producer:
         self._timer.cancel()
         return left
 
+    async def _until_ready(self, topic: str, partitions: Sequence[int]) -> None:
+        """Wait until the leaders of a topic that is new to us really serve it, or a moment has passed.
+
+        Metadata names a leader before that broker has the partition. A first batch that is refused then, and a second
+        one that is taken, would swap places; to an idempotent producer the first would even look like a duplicate,
+        since a partition without state takes any sequence number (KIP-360).
+        """
+        until = time.monotonic() + _READY_SECONDS
+        wanted = [TopicPartition(topic, partition) for partition in partitions]
+        while (left := until - time.monotonic()) > 0:
+            answers = await self._admin.offsets(wanted, left)
+            if not any(isinstance(answer, FacadeError) for answer in answers):
+                return
+            await asyncio.sleep(_CREATION_SECONDS)
+
     async def _while_created(self, error: FacadeError, deadline: float) -> None:
         """Wait a moment if the topic may be being created; the error otherwise.
 
@@ -151,7 +178,7 @@ class Producer:
         """
         left = deadline - time.monotonic()
         if isinstance(error, TopicNotFound):
-            if not await self._creates_topics(max(0.0, left)):
+            if not await self._admin.creates_topics(max(0.0, left)):
                 raise error
         elif not isinstance(error, LeaderNotAvailable):
             raise error
@@ -173,6 +200,8 @@ class Producer:
     def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
         self._in_flight -= 1
         if error is not None:
+            if error.fatal() and self._renewal is None:
+                self._renewal = self._loop.call_soon(self._renew)
             topic = message.topic() or ""
             outcome: Delivery | FacadeError = facade_error(error, topic_name=topic)
             if isinstance(outcome, TopicNotFound):
@@ -181,6 +210,14 @@ class Producer:
             kind, timestamp = message.timestamp()
             outcome = Delivery(message.partition() or 0, message.offset() or 0, timestamp if kind else None)
         batch.decide(index, outcome)
+
+    def _renew(self) -> None:
+        """A fatal error (a broken sequence of an idempotent producer) is for good: go on with a new client."""
+        logger.error("the Kafka producer met a fatal error and is replaced")
+        self._client.purge()
+        self._client.poll(0)
+        self._client = ClientProducer(self._config)
+        self._renewal = None
 
     def _forget_stale(self) -> None:
         """Bound the cache by forgetting what would have to be asked again anyway."""

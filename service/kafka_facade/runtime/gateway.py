@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -11,9 +12,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-
-from kafka_facade_graphql.app import create_app as create_graphql_app
-from kafka_facade_graphql.options import GraphQLOptions
 
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
@@ -24,6 +22,8 @@ from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.server import GrpcServer
 from kafka_facade.runtime.settings import Settings
+from kafka_facade_graphql.app import create_app as create_graphql_app
+from kafka_facade_graphql.options import GraphQLOptions
 
 logger = logging.getLogger("kafka_facade.runtime")
 
@@ -34,6 +34,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Librdkafka's verdict on a record comes this long (ms) before the request that waits for it gives up.
 _DELIVERY_MARGIN_MS = 1000
+_GC_THRESHOLDS = (50_000, 20, 100)
 # What is left of the time to shut down (s) for closing consumers and flushing the producer.
 _CLOSE_SHARE = 0.3
 
@@ -111,6 +112,10 @@ class Gateway:
                 self._grpc.listen(str(address))
             await self._grpc.start()
         self._watch_signals()
+        # What is here now stays: the collector needn't look at it again, and what is in flight seldom.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
 
     def _watch_signals(self) -> None:
         """Learn of SIGTERM and SIGINT before the HTTP server, whose handlers go on to be called."""

@@ -58,6 +58,7 @@ def serve(settings: Settings, warnings: list[str]) -> int:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         workers=settings.workers,
         backlog=_BACKLOG,
         timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),

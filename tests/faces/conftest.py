@@ -1,0 +1,94 @@
+"""One client for each face, and a plain Kafka client to see what really happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from faces.clients import FaceClient
+from faces.graphql_client import GraphQLClient
+from faces.grpc_client import GrpcClient
+from faces.rest_client import RestClient
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+
+FACES: dict[str, Callable[[Gateway], FaceClient]] = {
+    "rest": lambda gateway: RestClient(gateway.rest),
+    "grpc": lambda gateway: GrpcClient(gateway.grpc),
+    "graphql": lambda gateway: GraphQLClient(gateway.graphql),
+}
+
+
+@pytest.fixture(params=FACES)
+def face_name(request: pytest.FixtureRequest) -> str:
+    """Each face in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def face(face_name: str, gateway: Gateway) -> AsyncIterator[FaceClient]:
+    """A client of the face in turn, to the session's gateway."""
+    client = FACES[face_name](gateway)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def cluster(stack: BackgroundStack) -> str:
+    """The id of the cluster behind the gateway."""
+    return stack.cluster_id
+
+
+class Kafka:
+    """What is in Kafka, seen by a client that doesn't go through the gateway."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "faces-check"})
+
+    async def records(self, topic: str, partition: int = 0) -> list[dict[str, Any]]:
+        """All records of a partition: key, value, headers."""
+        return await asyncio.to_thread(self._records, TopicPartition(topic, partition, 0))
+
+    async def topics(self) -> dict[str, int]:
+        """The topics with their number of partitions."""
+        found = (await asyncio.to_thread(self._consumer.list_topics, timeout=10)).topics
+        return {name: len(topic.partitions) for name, topic in found.items()}
+
+    def _records(self, partition: TopicPartition) -> list[dict[str, Any]]:
+        _, end = self._consumer.get_watermark_offsets(partition, timeout=10)
+        self._consumer.assign([partition])
+        found: list[dict[str, Any]] = []
+        while len(found) < end:
+            messages = self._consumer.consume(min(100, end - len(found)), timeout=10)
+            assert messages, f"only {len(found)} of {end} records came"
+            found += [{"key": m.key(), "value": m.value(), "headers": m.headers() or []} for m in messages]
+        self._consumer.unassign()
+        return found
+
+    async def committed(self, bootstrap_servers: str, group: str, topic: str, partition: int = 0) -> int:
+        """The group's committed offset; negative where it has none."""
+
+        def ask() -> int:
+            consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group})
+            try:
+                [found] = consumer.committed([TopicPartition(topic, partition)], timeout=10)
+                return found.offset
+            finally:
+                consumer.close()
+
+        return await asyncio.to_thread(ask)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(stack: BackgroundStack) -> Iterator[Kafka]:
+    """A plain Kafka client."""
+    client = Kafka(stack.bootstrap_servers)
+    yield client
+    client.close()

@@ -1,0 +1,200 @@
+"""The operations through GraphQL."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+
+from faces.clients import Data, FaceError, Produced
+from kafka_facade.core.errors import FacadeError
+
+_TOPIC = "{ topicName partitionsCount replicationFactor isInternal }"
+
+
+class GraphQLClient:
+    """The GraphQL face."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.AsyncClient(timeout=60)
+        self._url = url
+
+    def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
+        return (kind.reason, kind.row.v3)
+
+    async def _run(self, document: str, **variables: Any) -> Any:
+        answer = await self._http.post(self._url, json={"query": document, "variables": variables})
+        said = answer.json()
+        if said.get("errors"):
+            [error] = said["errors"]
+            extensions = error.get("extensions") or {}
+            raise FaceError((extensions.get("code"), extensions.get("errorCode")), error["message"])
+        return said["data"]
+
+    async def _cluster(self, cluster: str, selection: str) -> Any:
+        return (await self._run(f"query($c: ID!) {{ cluster(clusterId: $c) {{ {selection} }} }}", c=cluster))["cluster"]
+
+    async def _topic(self, cluster: str, topic: str, selection: str, arguments: str = "", **variables: Any) -> Any:
+        document = f"query($c: ID!, $t: String!{arguments}) {{ cluster(clusterId: $c) {{ topic(topicName: $t) "
+        return (await self._run(document + selection + "}}", c=cluster, t=topic, **variables))["cluster"]["topic"]
+
+    async def _mutate(self, field: str, selection: str, **values: Any) -> Any:
+        kind = field[0].upper() + field[1:] + "Input"
+        document = f"mutation($i: {kind}!) {{ {field}(input: $i) {{ {selection} }} }}"
+        return (await self._run(document, i=values))[field]
+
+    async def clusters(self) -> list[str]:
+        return [found["clusterId"] for found in (await self._run("{ clusters { clusterId } }"))["clusters"]]
+
+    async def cluster(self, cluster: str) -> str:
+        return str((await self._cluster(cluster, "clusterId"))["clusterId"])
+
+    async def brokers(self, cluster: str) -> list[tuple[int, str, int]]:
+        found = await self._cluster(cluster, "brokers { brokerId host port }")
+        return [(entry["brokerId"], entry["host"], entry["port"]) for entry in found["brokers"]]
+
+    async def broker(self, cluster: str, broker: int) -> tuple[int, str, int]:
+        document = "query($c: ID!, $b: Int!) { cluster(clusterId: $c) { broker(brokerId: $b) { brokerId host port } } }"
+        found = (await self._run(document, c=cluster, b=broker))["cluster"]["broker"]
+        return (found["brokerId"], found["host"], found["port"])
+
+    async def topics(self, cluster: str) -> list[str]:
+        return [
+            found["topicName"]
+            for found in (await self._cluster(cluster, "topics(first: 1000) { nodes { topicName } }"))["topics"][
+                "nodes"
+            ]
+        ]
+
+    def _plain(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "topic_name": found["topicName"],
+            "partitions_count": found["partitionsCount"],
+            "replication_factor": found["replicationFactor"],
+            "is_internal": found["isInternal"],
+        }
+
+    async def topic(self, cluster: str, topic: str) -> dict[str, Any]:
+        return self._plain(await self._topic(cluster, topic, _TOPIC))
+
+    async def create_topic(self, cluster: str, topic: str, **settings: Any) -> dict[str, Any]:
+        names = {"partitions_count": "partitionsCount", "replication_factor": "replicationFactor"}
+        values = {names.get(name, name): value for name, value in settings.items()}
+        found = await self._mutate("createTopic", f"topic {_TOPIC}", clusterId=cluster, topicName=topic, **values)
+        return self._plain(found["topic"])
+
+    async def delete_topic(self, cluster: str, topic: str) -> None:
+        await self._mutate("deleteTopic", "topicName", clusterId=cluster, topicName=topic)
+
+    async def update_partitions(self, cluster: str, topic: str, count: int) -> dict[str, Any]:
+        found = await self._mutate(
+            "updatePartitionCount", f"topic {_TOPIC}", clusterId=cluster, topicName=topic, partitionsCount=count
+        )
+        return self._plain(found["topic"])
+
+    async def partitions(self, cluster: str, topic: str) -> list[tuple[int, int]]:
+        found = await self._topic(cluster, topic, "{ partitions { partitionId leader { brokerId } } }")
+        return [(entry["partitionId"], entry["leader"]["brokerId"]) for entry in found["partitions"]]
+
+    async def partition(self, cluster: str, topic: str, partition: int) -> tuple[int, int]:
+        selection = "{ partition(partitionId: $p) { partitionId leader { brokerId } } }"
+        found = (await self._topic(cluster, topic, selection, ", $p: Int!", p=partition))["partition"]
+        return (found["partitionId"], found["leader"]["brokerId"])
+
+    async def configs(self, cluster: str, topic: str) -> dict[str, str]:
+        found = await self._topic(cluster, topic, "{ configs { name value } }")
+        return {entry["name"]: entry["value"] for entry in found["configs"]}
+
+    async def config(self, cluster: str, topic: str, name: str) -> tuple[str, bool]:
+        found = await self._topic(cluster, topic, "{ config(name: $n) { value isDefault } }", ", $n: String!", n=name)
+        return (found["config"]["value"], found["config"]["isDefault"])
+
+    async def update_config(self, cluster: str, topic: str, name: str, value: str) -> None:
+        values = {"clusterId": cluster, "topicName": topic, "name": name, "value": value}
+        await self._mutate("updateTopicConfig", "__typename", **values)
+
+    async def reset_config(self, cluster: str, topic: str, name: str) -> None:
+        await self._mutate("resetTopicConfig", "__typename", clusterId=cluster, topicName=topic, name=name)
+
+    async def alter_configs(self, cluster: str, topic: str, changes: list[dict[str, str]]) -> None:
+        await self._mutate("alterTopicConfigs", "__typename", clusterId=cluster, topicName=topic, data=changes)
+
+    def _data(self, data: Data | None) -> dict[str, Any] | None:
+        if data is None:
+            return None
+        raw = data.data
+        return {"format": data.format, "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw}
+
+    async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
+        entry = {
+            "key": self._data(record.key),
+            "value": self._data(record.value),
+            "partitionId": record.partition,
+            "headers": [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers],
+        }
+        selection = "results { report { partitionId offset } error { code errorCode message } }"
+        found = await self._mutate("produceRecords", selection, clusterId=cluster, topicName=topic, records=[entry])
+        [result] = found["results"]
+        if result["error"]:
+            raise FaceError((result["error"]["code"], result["error"]["errorCode"]), result["error"]["message"])
+        return (result["report"]["partitionId"], int(result["report"]["offset"]))
+
+    async def create_consumer(self, group: str, name: str, **settings: str) -> str:
+        values: dict[str, Any] = {"group": group, "name": name}
+        if "format" in settings:
+            values["format"] = settings["format"]
+        if "auto_offset_reset" in settings:
+            values["autoOffsetReset"] = settings["auto_offset_reset"]
+        if "auto_commit" in settings:
+            values["autoCommit"] = settings["auto_commit"] == "true"
+        if "request_timeout_ms" in settings:
+            values["requestTimeoutMs"] = int(settings["request_timeout_ms"])
+        found = await self._mutate("createConsumer", "consumer { instanceId }", **values)
+        return str(found["consumer"]["instanceId"])
+
+    async def subscribe(self, group: str, name: str, topics: list[str]) -> None:
+        await self._mutate("subscribeConsumer", "__typename", group=group, instance=name, topics=topics)
+
+    async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
+        values = {"group": group, "instance": name, "format": format, "timeoutMs": timeout_ms}
+        found = await self._mutate("fetchConsumerRecords", "records { record { offset } key value }", **values)
+        return [
+            (int(entry["record"]["offset"]), *(self._decoded(format, entry[part]) for part in ("key", "value")))
+            for entry in found["records"]
+        ]
+
+    def _decoded(self, format: str, data: Any) -> Any:
+        return base64.b64decode(data) if format == "BINARY" and data is not None else data
+
+    def _positions(self, offsets: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
+        return [
+            {"topicName": topic, "partitionId": partition, "offset": offset} for topic, partition, offset in offsets
+        ]
+
+    async def commit(self, group: str, name: str, offsets: list[tuple[str, int, int]] | None = None) -> None:
+        values = None if offsets is None else self._positions(offsets)
+        await self._mutate("commitConsumerOffsets", "__typename", group=group, instance=name, offsets=values)
+
+    async def seek(self, group: str, name: str, offsets: list[tuple[str, int, int]]) -> None:
+        values = {"group": group, "instance": name, "offsets": self._positions(offsets)}
+        await self._mutate("seekConsumerToOffsets", "__typename", **values)
+
+    async def _seek_all(self, field: str, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        named = [{"topicName": topic, "partitionId": partition} for topic, partition in partitions]
+        await self._mutate(field, "__typename", group=group, instance=name, partitions=named)
+
+    async def seek_to_beginning(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        await self._seek_all("seekConsumerToBeginning", group, name, partitions)
+
+    async def seek_to_end(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        await self._seek_all("seekConsumerToEnd", group, name, partitions)
+
+    async def delete_consumer(self, group: str, name: str) -> None:
+        await self._mutate("deleteConsumer", "instanceId", group=group, instance=name)
+
+    async def not_served_yet(self, cluster: str) -> None:
+        await self._cluster(cluster, "links")
+
+    async def close(self) -> None:
+        await self._http.aclose()

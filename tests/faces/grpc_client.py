@@ -1,0 +1,247 @@
+"""The operations through gRPC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from faces.clients import Data, FaceError, Produced
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.rpc.gen.v1 import broker_pb2 as brokers
+from kafka_facade.rpc.gen.v1 import cluster_link_pb2 as links
+from kafka_facade.rpc.gen.v1 import cluster_pb2 as clusters
+from kafka_facade.rpc.gen.v1 import config_pb2 as config
+from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as consumers
+from kafka_facade.rpc.gen.v1 import partition_pb2 as partitions
+from kafka_facade.rpc.gen.v1 import record_pb2 as records
+from kafka_facade.rpc.gen.v1 import topic_config_pb2 as topic_configs
+from kafka_facade.rpc.gen.v1 import topic_pb2
+from kafka_facade.rpc.gen.v1 import topic_pb2 as topics
+from kafka_facade.rpc.gen.v1.broker_pb2_grpc import BrokerServiceStub
+from kafka_facade.rpc.gen.v1.cluster_link_pb2_grpc import ClusterLinkServiceStub
+from kafka_facade.rpc.gen.v1.cluster_pb2_grpc import ClusterServiceStub
+from kafka_facade.rpc.gen.v1.consumer_instance_pb2_grpc import ConsumerInstanceServiceStub
+from kafka_facade.rpc.gen.v1.partition_pb2_grpc import PartitionServiceStub
+from kafka_facade.rpc.gen.v1.record_pb2_grpc import RecordServiceStub
+from kafka_facade.rpc.gen.v1.topic_config_pb2_grpc import TopicConfigServiceStub
+from kafka_facade.rpc.gen.v1.topic_pb2_grpc import TopicServiceStub
+
+_T = TypeVar("_T")
+
+
+def _error(status: Status) -> FaceError:
+    info = ErrorInfo()
+    [detail] = [detail for detail in status.details if detail.Is(ErrorInfo.DESCRIPTOR)]
+    detail.Unpack(info)
+    return FaceError((status.code, info.reason, int(info.metadata["error_code"])), status.message)
+
+
+async def _call(call: Awaitable[_T]) -> _T:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as failure:
+        details = dict(failure.trailing_metadata() or ())["grpc-status-details-bin"]
+        assert isinstance(details, bytes)
+        raise _error(Status.FromString(details)) from failure
+
+
+class GrpcClient:
+    """The gRPC face."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address)
+        self._clusters = ClusterServiceStub(self._channel)
+        self._brokers = BrokerServiceStub(self._channel)
+        self._topics = TopicServiceStub(self._channel)
+        self._partitions = PartitionServiceStub(self._channel)
+        self._configs = TopicConfigServiceStub(self._channel)
+        self._records = RecordServiceStub(self._channel)
+        self._consumers = ConsumerInstanceServiceStub(self._channel)
+        self._links = ClusterLinkServiceStub(self._channel)
+
+    def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
+        return (getattr(grpc.StatusCode, kind.row.grpc).value[0], kind.reason, kind.row.v3)
+
+    async def clusters(self) -> list[str]:
+        answer = await _call(self._clusters.ListClusters(clusters.ListClustersRequest()))
+        return [cluster.cluster_id for cluster in answer.clusters]
+
+    async def cluster(self, cluster: str) -> str:
+        return (await _call(self._clusters.GetCluster(clusters.GetClusterRequest(cluster_id=cluster)))).cluster_id
+
+    async def brokers(self, cluster: str) -> list[tuple[int, str, int]]:
+        answer = await _call(self._brokers.ListBrokers(brokers.ListBrokersRequest(cluster_id=cluster)))
+        return [(broker.broker_id, broker.host, broker.port) for broker in answer.brokers]
+
+    async def broker(self, cluster: str, broker: int) -> tuple[int, str, int]:
+        request = brokers.GetBrokerRequest(cluster_id=cluster, broker_id=broker)
+        found = await _call(self._brokers.GetBroker(request))
+        return (found.broker_id, found.host, found.port)
+
+    async def topics(self, cluster: str) -> list[str]:
+        names: list[str] = []
+        token = ""
+        while True:
+            request = topics.ListTopicsRequest(cluster_id=cluster, page_token=token)
+            answer = await _call(self._topics.ListTopics(request))
+            names += [topic.topic_name for topic in answer.topics]
+            token = answer.next_page_token
+            if not token:
+                return names
+
+    def _topic(self, found: topic_pb2.Topic) -> dict[str, Any]:
+        return {
+            "topic_name": found.topic_name,
+            "partitions_count": found.partitions_count,
+            "replication_factor": found.replication_factor,
+            "is_internal": found.is_internal,
+        }
+
+    async def topic(self, cluster: str, topic: str) -> dict[str, Any]:
+        request = topics.GetTopicRequest(cluster_id=cluster, topic_name=topic)
+        return self._topic(await _call(self._topics.GetTopic(request)))
+
+    async def create_topic(self, cluster: str, topic: str, **settings: Any) -> dict[str, Any]:
+        entries = [config.ConfigEntry(**entry) for entry in settings.pop("configs", [])]
+        request = topics.CreateTopicRequest(cluster_id=cluster, topic_name=topic, configs=entries, **settings)
+        return self._topic(await _call(self._topics.CreateTopic(request)))
+
+    async def delete_topic(self, cluster: str, topic: str) -> None:
+        await _call(self._topics.DeleteTopic(topics.DeleteTopicRequest(cluster_id=cluster, topic_name=topic)))
+
+    async def update_partitions(self, cluster: str, topic: str, count: int) -> dict[str, Any]:
+        request = topics.UpdatePartitionCountRequest(cluster_id=cluster, topic_name=topic, partitions_count=count)
+        return self._topic(await _call(self._topics.UpdatePartitionCount(request)))
+
+    async def partitions(self, cluster: str, topic: str) -> list[tuple[int, int]]:
+        request = partitions.ListPartitionsRequest(cluster_id=cluster, topic_name=topic)
+        answer = await _call(self._partitions.ListPartitions(request))
+        return [(found.partition_id, found.leader_id) for found in answer.partitions]
+
+    async def partition(self, cluster: str, topic: str, partition: int) -> tuple[int, int]:
+        request = partitions.GetPartitionRequest(cluster_id=cluster, topic_name=topic, partition_id=partition)
+        found = await _call(self._partitions.GetPartition(request))
+        return (found.partition_id, found.leader_id)
+
+    async def configs(self, cluster: str, topic: str) -> dict[str, str]:
+        request = topic_configs.ListTopicConfigsRequest(cluster_id=cluster, topic_name=topic)
+        answer = await _call(self._configs.ListTopicConfigs(request))
+        return {found.name: found.value for found in answer.topic_configs}
+
+    async def config(self, cluster: str, topic: str, name: str) -> tuple[str, bool]:
+        request = topic_configs.GetTopicConfigRequest(cluster_id=cluster, topic_name=topic, name=name)
+        found = await _call(self._configs.GetTopicConfig(request))
+        return (found.value, found.is_default)
+
+    async def update_config(self, cluster: str, topic: str, name: str, value: str) -> None:
+        request = topic_configs.UpdateTopicConfigRequest(cluster_id=cluster, topic_name=topic, name=name, value=value)
+        await _call(self._configs.UpdateTopicConfig(request))
+
+    async def reset_config(self, cluster: str, topic: str, name: str) -> None:
+        request = topic_configs.ResetTopicConfigRequest(cluster_id=cluster, topic_name=topic, name=name)
+        await _call(self._configs.ResetTopicConfig(request))
+
+    async def alter_configs(self, cluster: str, topic: str, changes: list[dict[str, str]]) -> None:
+        data = [
+            config.ConfigAlteration(
+                name=change["name"],
+                value=change.get("value"),
+                operation=config.AlterOperation.Value(f"ALTER_OPERATION_{change.get('operation', 'SET')}"),
+            )
+            for change in changes
+        ]
+        request = topic_configs.AlterTopicConfigsRequest(cluster_id=cluster, topic_name=topic, data=data)
+        await _call(self._configs.AlterTopicConfigs(request))
+
+    def _data(self, data: Data | None) -> records.RecordData | None:
+        if data is None:
+            return None
+        match data.format:
+            case format if data.data is None:
+                return records.RecordData(format=records.Format.Value(f"FORMAT_{format}"))
+            case "BINARY" if isinstance(data.data, bytes):
+                return records.RecordData(binary=data.data)
+            case "STRING" if isinstance(data.data, str):
+                return records.RecordData(text=data.data)
+        # JSON, or data that isn't of its format.
+        return records.RecordData(json=json.dumps(data.data), format=records.Format.Value(f"FORMAT_{data.format}"))
+
+    async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
+        headers = [records.Header(name=name, value=value) for name, value in record.headers]
+        entry = records.RecordToProduce(
+            key=self._data(record.key), value=self._data(record.value), partition_id=record.partition, headers=headers
+        )
+        request = records.ProduceRecordsRequest(cluster_id=cluster, topic_name=topic, records=[entry])
+        [result] = (await _call(self._records.ProduceRecords(request))).results
+        if result.HasField("error"):
+            raise _error(result.error)
+        return (result.report.partition_id, result.report.offset)
+
+    async def create_consumer(self, group: str, name: str, **settings: str) -> str:
+        request = consumers.CreateConsumerInstanceRequest(group=group, name=name)
+        if "format" in settings:
+            request.format = records.Format.Value(f"FORMAT_{settings['format']}")
+        if "auto_offset_reset" in settings:
+            request.auto_offset_reset = settings["auto_offset_reset"]
+        if "auto_commit" in settings:
+            request.auto_commit_enable = settings["auto_commit"] == "true"
+        if "request_timeout_ms" in settings:
+            request.request_timeout_ms = int(settings["request_timeout_ms"])
+        return (await _call(self._consumers.CreateConsumerInstance(request))).instance_id
+
+    async def subscribe(self, group: str, name: str, topics: list[str]) -> None:
+        await _call(self._consumers.Subscribe(consumers.SubscribeRequest(group=group, instance=name, topics=topics)))
+
+    async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
+        request = consumers.FetchRecordsRequest(
+            group=group, instance=name, format=records.Format.Value(f"FORMAT_{format}"), timeout_ms=timeout_ms
+        )
+        answer = await _call(self._consumers.FetchRecords(request))
+        return [(found.offset, self._decoded(found.key), self._decoded(found.value)) for found in answer.records]
+
+    def _decoded(self, data: records.RecordData) -> Any:
+        match data.WhichOneof("data"):
+            case "binary":
+                return data.binary
+            case "json":
+                return json.loads(data.json)
+            case "text":
+                return data.text
+        return None
+
+    def _positions(self, offsets: list[tuple[str, int, int]]) -> list[consumers.PartitionPosition]:
+        return [consumers.PartitionPosition(topic=t, partition=p, offset=o) for t, p, o in offsets]
+
+    async def commit(self, group: str, name: str, offsets: list[tuple[str, int, int]] | None = None) -> None:
+        request = consumers.CommitOffsetsRequest(group=group, instance=name, offsets=self._positions(offsets or []))
+        await _call(self._consumers.CommitOffsets(request))
+
+    async def seek(self, group: str, name: str, offsets: list[tuple[str, int, int]]) -> None:
+        request = consumers.SeekToOffsetsRequest(group=group, instance=name, offsets=self._positions(offsets))
+        await _call(self._consumers.SeekToOffsets(request))
+
+    def _named(self, partitions: list[tuple[str, int]]) -> list[consumers.TopicPartition]:
+        return [consumers.TopicPartition(topic=topic, partition=partition) for topic, partition in partitions]
+
+    async def seek_to_beginning(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        request = consumers.SeekToBeginningRequest(group=group, instance=name, partitions=self._named(partitions))
+        await _call(self._consumers.SeekToBeginning(request))
+
+    async def seek_to_end(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        request = consumers.SeekToEndRequest(group=group, instance=name, partitions=self._named(partitions))
+        await _call(self._consumers.SeekToEnd(request))
+
+    async def delete_consumer(self, group: str, name: str) -> None:
+        request = consumers.DeleteConsumerInstanceRequest(group=group, instance=name)
+        await _call(self._consumers.DeleteConsumerInstance(request))
+
+    async def not_served_yet(self, cluster: str) -> None:
+        await _call(self._links.ListLinks(links.ListLinksRequest(cluster_id=cluster)))
+
+    async def close(self) -> None:
+        await self._channel.close()

@@ -1,0 +1,171 @@
+"""The operations through REST."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import httpx
+
+from faces.clients import FaceError, Produced
+from kafka_facade.core.errors import FacadeError
+
+
+class RestClient:
+    """The REST face: v3, and v2 where only that has the operation."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=60)
+
+    def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
+        return (kind.row.status, kind.row.v2 if v2 else kind.row.v3)
+
+    async def _call(self, method: str, path: str, body: Any = None, v2: str | None = None, **params: Any) -> Any:
+        headers = {}
+        if v2 is not None:
+            headers = {"accept": v2, "content-type": "application/vnd.kafka.v2+json"}
+        content = None if body is None else json.dumps(body)
+        if body is not None and v2 is None:
+            headers["content-type"] = "application/json"
+        answer = await self._http.request(method, path, content=content, headers=headers, params=params)
+        if answer.status_code >= 400:
+            said = answer.json()
+            raise FaceError((answer.status_code, said["error_code"]), said["message"])
+        return answer.json() if answer.content else None
+
+    async def clusters(self) -> list[str]:
+        return [entry["cluster_id"] for entry in (await self._call("GET", "/v3/clusters"))["data"]]
+
+    async def cluster(self, cluster: str) -> str:
+        return str((await self._call("GET", f"/v3/clusters/{cluster}"))["cluster_id"])
+
+    async def brokers(self, cluster: str) -> list[tuple[int, str, int]]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/brokers")
+        return [(entry["broker_id"], entry["host"], entry["port"]) for entry in found["data"]]
+
+    async def broker(self, cluster: str, broker: int) -> tuple[int, str, int]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/brokers/{broker}")
+        return (found["broker_id"], found["host"], found["port"])
+
+    async def topics(self, cluster: str) -> list[str]:
+        return [entry["topic_name"] for entry in (await self._call("GET", f"/v3/clusters/{cluster}/topics"))["data"]]
+
+    def _topic(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {name: found[name] for name in ("topic_name", "partitions_count", "replication_factor", "is_internal")}
+
+    async def topic(self, cluster: str, topic: str) -> dict[str, Any]:
+        return self._topic(await self._call("GET", f"/v3/clusters/{cluster}/topics/{topic}"))
+
+    async def create_topic(self, cluster: str, topic: str, **settings: Any) -> dict[str, Any]:
+        body = {"topic_name": topic, **settings}
+        return self._topic(await self._call("POST", f"/v3/clusters/{cluster}/topics", body))
+
+    async def delete_topic(self, cluster: str, topic: str) -> None:
+        await self._call("DELETE", f"/v3/clusters/{cluster}/topics/{topic}")
+
+    async def update_partitions(self, cluster: str, topic: str, count: int) -> dict[str, Any]:
+        path = f"/v3/clusters/{cluster}/topics/{topic}"
+        return self._topic(await self._call("PATCH", path, {"partitions_count": count}))
+
+    async def partitions(self, cluster: str, topic: str) -> list[tuple[int, int]]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/topics/{topic}/partitions")
+        return [self._partition(entry) for entry in found["data"]]
+
+    def _partition(self, found: dict[str, Any]) -> tuple[int, int]:
+        return (found["partition_id"], int(found["leader"]["related"].rsplit("/", 1)[1]))
+
+    async def partition(self, cluster: str, topic: str, partition: int) -> tuple[int, int]:
+        return self._partition(await self._call("GET", f"/v3/clusters/{cluster}/topics/{topic}/partitions/{partition}"))
+
+    async def configs(self, cluster: str, topic: str) -> dict[str, str]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/topics/{topic}/configs")
+        return {entry["name"]: entry["value"] for entry in found["data"]}
+
+    async def config(self, cluster: str, topic: str, name: str) -> tuple[str, bool]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/topics/{topic}/configs/{name}")
+        return (found["value"], found["is_default"])
+
+    async def update_config(self, cluster: str, topic: str, name: str, value: str) -> None:
+        await self._call("PUT", f"/v3/clusters/{cluster}/topics/{topic}/configs/{name}", {"value": value})
+
+    async def reset_config(self, cluster: str, topic: str, name: str) -> None:
+        await self._call("DELETE", f"/v3/clusters/{cluster}/topics/{topic}/configs/{name}")
+
+    async def alter_configs(self, cluster: str, topic: str, changes: list[dict[str, str]]) -> None:
+        await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/configs:alter", {"data": changes})
+
+    async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
+        body: dict[str, Any] = {}
+        for name, data in (("key", record.key), ("value", record.value)):
+            if data is not None:
+                raw = data.data
+                body[name] = {
+                    "type": data.format,
+                    "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
+                }
+        if record.partition is not None:
+            body["partition_id"] = record.partition
+        body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]
+        found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records", body)
+        if found["error_code"] != 200:
+            # An error of a record stands in the document of an HTTP 200, with its code alone.
+            raise FaceError((None, found["error_code"]), found["message"])
+        return (found["partition_id"], found["offset"])
+
+    async def create_consumer(self, group: str, name: str, **settings: str) -> str:
+        keys = {
+            "format": "format",
+            "auto_offset_reset": "auto.offset.reset",
+            "auto_commit": "auto.commit.enable",
+            "request_timeout_ms": "consumer.request.timeout.ms",
+        }
+        body = {"name": name, **{keys[key]: value for key, value in settings.items()}}
+        body["format"] = body.get("format", "BINARY").lower()
+        return str((await self._call("POST", f"/consumers/{group}", body, v2="*/*"))["instance_id"])
+
+    def _instance(self, group: str, name: str) -> str:
+        return f"/consumers/{group}/instances/{name}"
+
+    async def subscribe(self, group: str, name: str, topics: list[str]) -> None:
+        await self._call("POST", self._instance(group, name) + "/subscription", {"topics": topics}, v2="*/*")
+
+    async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
+        accept = f"application/vnd.kafka.{format.lower()}.v2+json"
+        found = await self._call("GET", self._instance(group, name) + "/records", v2=accept, timeout=timeout_ms)
+        return [
+            (entry["offset"], *(self._decoded(format, entry[part]) for part in ("key", "value"))) for entry in found
+        ]
+
+    def _decoded(self, format: str, data: Any) -> Any:
+        return base64.b64decode(data) if format == "BINARY" and data is not None else data
+
+    async def commit(self, group: str, name: str, offsets: list[tuple[str, int, int]] | None = None) -> None:
+        body = None if offsets is None else {"offsets": self._positions(offsets)}
+        await self._call("POST", self._instance(group, name) + "/offsets", body, v2="*/*")
+
+    def _positions(self, offsets: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
+        return [dict(zip(("topic", "partition", "offset"), entry, strict=True)) for entry in offsets]
+
+    async def seek(self, group: str, name: str, offsets: list[tuple[str, int, int]]) -> None:
+        body = {"offsets": self._positions(offsets)}
+        await self._call("POST", self._instance(group, name) + "/positions", body, v2="*/*")
+
+    async def _seek_all(self, where: str, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        body = {"partitions": [{"topic": topic, "partition": partition} for topic, partition in partitions]}
+        await self._call("POST", f"{self._instance(group, name)}/positions/{where}", body, v2="*/*")
+
+    async def seek_to_beginning(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        await self._seek_all("beginning", group, name, partitions)
+
+    async def seek_to_end(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        await self._seek_all("end", group, name, partitions)
+
+    async def delete_consumer(self, group: str, name: str) -> None:
+        await self._call("DELETE", self._instance(group, name), v2="*/*")
+
+    async def not_served_yet(self, cluster: str) -> None:
+        await self._call("GET", f"/v3/clusters/{cluster}/links")
+
+    async def close(self) -> None:
+        await self._http.aclose()

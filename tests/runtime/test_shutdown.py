@@ -1,0 +1,123 @@
+"""What a gateway that ends owes its callers: nothing acknowledged is lost, and what was begun is finished."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import httpx
+import psutil
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+
+GatewayFactory = Callable[..., Awaitable[Gateway]]
+TopicFactory = Callable[..., Awaitable[str]]
+
+CALLERS = 8
+ENOUGH = 300
+
+
+def _values(stack: BackgroundStack, topic: str) -> set[int]:
+    """All values of a one-partition topic, read with a plain Kafka client."""
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": f"check-{topic}"})
+    try:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=20)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found: set[int] = set()
+        seen = 0
+        while seen < end:
+            messages = consumer.consume(min(1000, end - seen), timeout=20)
+            assert messages, f"only {seen} of {end} records came"
+            for message in messages:
+                assert message.error() is None
+                found.add(int(message.value() or b""))
+            seen += len(messages)
+        return found
+    finally:
+        consumer.close()
+
+
+class Load:
+    """Callers that produce one number after the other and remember which were acknowledged."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.acknowledged: list[int] = []
+        self.broken: list[str] = []
+        self.refused = 0
+        self.enough = asyncio.Event()
+        self._next = 0
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._caller() for _ in range(CALLERS)))
+
+    async def _caller(self) -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            while True:
+                number, self._next = self._next, self._next + 1
+                try:
+                    answer = await client.post(self.url, json={"value": {"type": "JSON", "data": number}})
+                except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError) as error:
+                    # Refusing a connection, or closing an idle one, is how a server stops to accept.
+                    self.broken.append(repr(error))
+                    return
+                if answer.status_code != 200 or answer.json()["error_code"] != 200:
+                    self.refused += 1
+                    return
+                self.acknowledged.append(number)
+                if len(self.acknowledged) >= ENOUGH:
+                    self.enough.set()
+
+
+async def _load(stack: BackgroundStack, gateway: Gateway, topic: str) -> tuple[Load, "asyncio.Task[None]"]:
+    load = Load(f"{gateway.rest}/v3/clusters/{stack.cluster_id}/topics/{topic}/records")
+    task = asyncio.create_task(load.run())
+    await asyncio.wait_for(load.enough.wait(), 30)
+    return load, task
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_what_was_acknowledged_survives_a_kill(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory, workers: str
+) -> None:
+    name = await topic()
+    gateway = await gateway_factory({"workers": workers})
+    load, task = await _load(stack, gateway, name)
+    for pid in _tree(gateway.child.pid):
+        os.kill(pid, signal.SIGKILL)
+    await asyncio.wait_for(task, 30)
+    stored = await asyncio.to_thread(_values, stack, name)
+    assert len(load.acknowledged) >= ENOUGH
+    assert set(load.acknowledged) <= stored
+
+
+async def test_sigterm_finishes_what_was_begun_and_exits_with_0(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic()
+    gateway = await gateway_factory({"shutdown.timeout.ms": "10000"})
+    load, task = await _load(stack, gateway, name)
+    os.kill(gateway.child.pid, signal.SIGTERM)
+    await asyncio.wait_for(task, 30)
+    assert await _exit_code(gateway) == 0
+    stored = await asyncio.to_thread(_values, stack, name)
+    assert set(load.acknowledged) <= stored
+    # A record that is in Kafka but was never acknowledged would be a request that wasn't finished.
+    assert stored == set(load.acknowledged)
+    assert load.refused == 0
+
+
+async def _exit_code(gateway: Gateway) -> int:
+    for _ in range(300):
+        if gateway.child.exit_code is not None:
+            return gateway.child.exit_code
+        await asyncio.sleep(0.05)
+    raise AssertionError("the gateway didn't end")
+
+
+def _tree(pid: int) -> list[int]:
+    process = psutil.Process(pid)
+    return [child.pid for child in process.children(recursive=True)] + [pid]
