@@ -71,6 +71,14 @@ def operations(
                 typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+@app.command()
+def settings() -> None:
+    """Print the settings of the gateway as a Markdown table: key, default, meaning."""
+    from kafka_facade.runtime.settings_reference import markdown
+
+    typer.echo(markdown(), nl=False)
+
+
 def _describe(operation: Operation) -> dict[str, object]:
     return {
         "identifier": operation.identifier,

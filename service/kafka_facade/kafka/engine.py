@@ -32,6 +32,8 @@ _PRODUCER_DEFAULTS: dict[str, Any] = {
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
 }
+# Most requests go to the broker that metadata calls the controller; when it dies, only newer metadata names another.
+_ADMIN_DEFAULTS: dict[str, Any] = {"topic.metadata.refresh.interval.ms": 2000}
 # By default librdkafka pauses for a second once its queue is full, and each consumer may hold 64 MB.
 _CONSUMER_DEFAULTS: dict[str, Any] = {
     "partition.assignment.strategy": "range,roundrobin",
@@ -69,7 +71,7 @@ class Engine:
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         # Leaving a group can wait for a broker; that must not hold up control calls.
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
-        self.admin = Admin(self._config({}, options.admin), self._control)
+        self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin), self._control)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
             self._config(_producer_defaults(options.producer), options.producer) | delivery,

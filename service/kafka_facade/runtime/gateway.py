@@ -206,6 +206,7 @@ def _graphql_options(settings: Settings) -> GraphQLOptions:
         max_depth=settings.graphql_max_depth,
         max_aliases=settings.graphql_max_aliases,
         max_tokens=settings.graphql_max_tokens,
+        max_objects=settings.graphql_max_objects,
         max_body_bytes=settings.max_request_body_size,
     )
 

@@ -208,6 +208,9 @@ class Settings:
     graphql_max_tokens: int = _setting("graphql.max.tokens", 2000, _integer(1))
     """How many tokens a query may have."""
 
+    graphql_max_objects: int = _setting("graphql.max.objects", 20_000, _integer(1))
+    """How many objects an answer may hold: nested lists multiply."""
+
     log_level: str = _setting("log.level", "info", _one_of("debug", "info", "warning", "error"))
     """What is logged, to standard error."""
 

@@ -1,0 +1,46 @@
+"""The settings as a table for people, from the settings class and the docstrings under its fields."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+from collections.abc import Iterator
+
+from kafka_facade.runtime import settings
+from kafka_facade.runtime.settings import Settings
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """Each setting's key, its default as one would write it, and what it does."""
+    documented = _docstrings()
+    defaults = Settings()
+    for key, field in Settings.keys().items():
+        yield key, _written(getattr(defaults, field.name)), documented[field.name]
+
+
+def markdown() -> str:
+    """The table in Markdown."""
+    lines = ["| setting | default | what it does |", "|---|---|---|"]
+    lines += [f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in rows()]
+    return "\n".join(lines) + "\n"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _docstrings() -> dict[str, str]:
+    """The string literal that follows each field of the class."""
+    tree = ast.parse(inspect.getsource(settings))
+    [body] = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == Settings.__name__]
+    found = {}
+    for field, after in itertools.pairwise(body):
+        match field, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.replace("``", "`").split())
+    return found
