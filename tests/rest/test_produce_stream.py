@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -209,20 +208,3 @@ async def test_a_stream_ends_when_its_time_is_over(
     assert await stream.status() == 200
     assert len(await asyncio.wait_for(stream.answers(), 10)) == 1
     assert stream.ended
-
-
-async def test_a_server_that_ends_answers_the_stream_first(
-    gateway_factory: Callable[..., Awaitable[Gateway]], cluster: str, topic: Topic, open_stream: OpenStream
-) -> None:
-    gateway = await gateway_factory({"shutdown.timeout.ms": "10000"})
-    stream = await open_stream(f"{gateway.rest}{cluster}/topics/{await topic()}/records")
-    await stream.send(_record(0) + _record(1))
-    assert await stream.status() == 200
-    assert (await stream.answer())["offset"] == 0
-    gateway.child.send(signal.SIGTERM)
-    assert [document["offset"] for document in await stream.answers()] == [1]
-    for _ in range(200):
-        if gateway.child.exit_code is not None:
-            break
-        await asyncio.sleep(0.05)
-    assert gateway.child.exit_code == 0
