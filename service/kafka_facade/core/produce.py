@@ -47,61 +47,76 @@ class Produce:
         topic = request.topic_name
         if not is_legal_topic_name(topic):
             refusal = InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic)
-            return PendingReports(cluster_id, topic, [_Prepared(None, None, None, refusal) for _ in request.records])
+            return PendingReports(
+                cluster_id, topic, request.records, [], dict.fromkeys(range(len(request.records)), refusal)
+            )
         count = self._producer.cached_partition_count(topic)
         if count is None:
             count = await self._producer.partition_count(topic, call.remaining)
         if any(record.partition_id is not None and record.partition_id >= count for record in request.records):
             count = await self._producer.partition_count(topic, call.remaining, refresh=True)
-        prepared = [_prepare(record, count, request.all_or_nothing) for record in request.records]
-        wire = [entry.record for entry in prepared if entry.record is not None]
+        wire: list[SerializedRecord] = []
+        errors: dict[int, FacadeError] = {}
+        for index, record in enumerate(request.records):
+            try:
+                wire.append(_serialized(record, count))
+            except FacadeError as error:
+                if request.all_or_nothing:
+                    raise
+                errors[index] = error
         deliveries = await self._producer.submit(topic, wire) if wire else None
-        return PendingReports(cluster_id, topic, prepared, deliveries)
-
-
-@dataclass(slots=True)
-class _Prepared:
-    record: SerializedRecord | None
-    key: DataReport | None
-    value: DataReport | None
-    error: FacadeError | None
+        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries)
 
 
 @dataclass(slots=True)
 class PendingReports:
-    """Records on their way to Kafka."""
+    """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order."""
 
     cluster_id: str
     topic: str
-    prepared: list[_Prepared]
+    records: list[RecordToProduce]
+    wire: list[SerializedRecord]
+    errors: dict[int, FacadeError]
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
 
+    async def outcomes(self) -> list[Delivery | FacadeError]:
+        """What became of each record, in order, once Kafka has decided on all of them."""
+        decided = await self.deliveries if self.deliveries is not None else []
+        if not self.errors:
+            return decided
+        rest = iter(decided)
+        return [self.errors[i] if i in self.errors else next(rest) for i in range(len(self.records))]
+
     async def reports(self) -> list[RecordReport | FacadeError]:
-        """One report or error a record, in order, once Kafka has decided on all of them."""
-        decided = iter(await self.deliveries if self.deliveries is not None else ())
-        return [self._report(entry, next(decided) if entry.error is None else entry.error) for entry in self.prepared]
+        """The same, with what was stored of each record."""
+        outcomes = await self.outcomes()
+        wire = iter(self.wire)
+        reports: list[RecordReport | FacadeError] = []
+        for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
+            if index in self.errors:
+                reports.append(self.errors[index])
+                continue
+            stored = next(wire)
+            if isinstance(outcome, FacadeError):
+                reports.append(outcome)
+                continue
+            key, value = _report_data(record.key, stored.key), _report_data(record.value, stored.value)
+            reports.append(
+                RecordReport(
+                    self.cluster_id, self.topic, outcome.partition, outcome.offset, outcome.timestamp, key, value
+                )
+            )
+        return reports
 
-    def _report(self, entry: _Prepared, outcome: Delivery | FacadeError) -> RecordReport | FacadeError:
-        if isinstance(outcome, FacadeError):
-            return outcome
-        return RecordReport(
-            self.cluster_id, self.topic, outcome.partition, outcome.offset, outcome.timestamp, entry.key, entry.value
-        )
 
-
-def _prepare(record: RecordToProduce, partitions: int, all_or_nothing: bool) -> _Prepared:
-    try:
-        key = serialize(record.key)
-        value = serialize(record.value)
-        partition = record.partition_id
-        if partition is not None and not 0 <= partition < partitions:
-            raise PartitionNotFound(partition_id=str(partition))
-    except FacadeError as error:
-        if all_or_nothing:
-            raise
-        return _Prepared(None, None, None, error)
-    wire = SerializedRecord(key, value, partition, record.headers, record.timestamp)
-    return _Prepared(wire, _report_data(record.key, key), _report_data(record.value, value), None)
+def _serialized(record: RecordToProduce, partitions: int) -> SerializedRecord:
+    """The record for the wire; InvalidRequest where data isn't of its format, PartitionNotFound."""
+    key = serialize(record.key)
+    value = serialize(record.value)
+    partition = record.partition_id
+    if partition is not None and not 0 <= partition < partitions:
+        raise PartitionNotFound(partition_id=str(partition))
+    return SerializedRecord(key, value, partition, record.headers, record.timestamp)
 
 
 def _report_data(data: RecordData | None, payload: bytes | None) -> DataReport | None:

@@ -15,9 +15,9 @@ import grpc
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import FacadeError, InvalidRequest, Unavailable
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.ports import Delivery
 from kafka_facade.core.produce import PendingReports
 from kafka_facade.core.requests import ProduceRecords
-from kafka_facade.core.resources import RecordReport
 from kafka_facade.rpc.dispatch import FACE, Context
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
@@ -158,10 +158,10 @@ class _Stream:
         self._frames.put_nowait(_Frame(records.correlation_id, cost, batch, pending))
 
     async def _answer(self, frame: _Frame) -> record_pb2.ProduceStreamResponse:
-        reports: list[RecordReport | FacadeError]
+        outcomes: list[Delivery | FacadeError]
         if isinstance(frame.pending, FacadeError):
-            reports = [frame.pending for _ in frame.batch.records]
+            outcomes = [frame.pending for _ in frame.batch.records]
         else:
-            reports = await frame.pending.reports()
+            outcomes = await frame.pending.outcomes()
         response = record_pb2.ProduceStreamResponse(correlation_id=frame.correlation_id)
-        return stream_results(response, frame.batch.merge(reports))
+        return stream_results(response, frame.batch.merge(outcomes))

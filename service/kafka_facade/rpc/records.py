@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
+from kafka_facade.core.ports import Delivery
 from kafka_facade.core.requests import ProduceRecords, RecordData, RecordToProduce
 from kafka_facade.core.resources import Format, Header, Record, RecordReport
 from kafka_facade.rpc.convert import enum_names, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.errors import to_status
 from kafka_facade.rpc.gen.v1 import record_pb2
+
+_Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 
 _FORMATS = {number: Format[name] for number, name in enum_names(record_pb2.Format.DESCRIPTOR).items()}
 _FORMAT_OF_DATA = {"binary": Format.BINARY, "text": Format.STRING, "json": Format.JSON}
@@ -90,12 +94,12 @@ class Batch:
         """The error of the first record that couldn't be read."""
         return next(iter(self._errors.values()), None)
 
-    def merge(self, reports: Sequence[RecordReport | FacadeError]) -> Sequence[RecordReport | FacadeError]:
-        """The outcome of every record, in order, from the reports of those that could be read."""
+    def merge(self, outcomes: Sequence[_Outcome | FacadeError]) -> Sequence[_Outcome | FacadeError]:
+        """The outcome of every record, in order, from those of the records that could be read."""
         if not self._errors:
-            return reports
-        rest = iter(reports)
-        total = len(reports) + len(self._errors)
+            return outcomes
+        rest = iter(outcomes)
+        total = len(outcomes) + len(self._errors)
         return [self._errors[position] if position in self._errors else next(rest) for position in range(total)]
 
 
@@ -120,7 +124,7 @@ async def produce(
 
 
 def stream_results(
-    response: record_pb2.ProduceStreamResponse, outcomes: Sequence[RecordReport | FacadeError]
+    response: record_pb2.ProduceStreamResponse, outcomes: Sequence[Delivery | FacadeError]
 ) -> record_pb2.ProduceStreamResponse:
     """Fill in one result a record."""
     results = response.results
@@ -137,7 +141,7 @@ def stream_results(
                 result.ClearField("timestamp")
             else:
                 result.timestamp.CopyFrom(to_timestamp(timestamp))
-        result.partition_id = outcome.partition_id
+        result.partition_id = outcome.partition
         result.offset = outcome.offset
         results.append(result)
     return response
