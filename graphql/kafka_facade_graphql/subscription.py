@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, cast
+from typing import Annotated
 
 import strawberry
 
@@ -62,7 +62,7 @@ class Subscription:
             cluster_id, topic_name, partitions or [], start.name.lower(), offset or 0, to_millis(timestamp) or 0, follow
         )
         call = facade.pipeline.call("api.facade.records.consume", FACE)
-        batches = cast("AsyncGenerator[list[core.Record], None]", facade.reading.consume(call, request))
+        batches = facade.reading.consume(call, request)
         async with facade.pipeline.admit(call), aclosing(batches):
             async for batch in batches:
                 for record in batch:

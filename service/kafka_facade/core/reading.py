@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, Unavailable
@@ -29,7 +29,7 @@ class Reading:
         self._closing = closing
 
     @implements("api.facade.records.consume")
-    async def consume(self, call: Call, request: ConsumeRecords) -> AsyncIterator[list[Record]]:
+    async def consume(self, call: Call, request: ConsumeRecords) -> AsyncGenerator[list[Record], None]:
         """Batches of at most 500 records, in order within a partition. The call's deadline bounds the start only.
 
         Nothing is read ahead of the caller but what the consumer's own bounded queue holds. TopicNotFound,

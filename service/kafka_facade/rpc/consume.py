@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import cast
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.requests import ConsumeRecords
-from kafka_facade.core.resources import Record
 from kafka_facade.rpc.convert import to_milliseconds
 from kafka_facade.rpc.dispatch import FACE, Context
 from kafka_facade.rpc.errors import reporting
@@ -31,8 +29,7 @@ def consume(facade: Facade, operation: Operation) -> Callable[[record_pb2.Consum
                 if message.max_records < 0:
                     raise InvalidRequest("max_records must not be negative.", field="max_records")
                 size = message.max_records or _MAX_RECORDS
-                found = cast(AsyncGenerator[list[Record]], facade.reading.consume(call, _read_request(message)))
-                async with aclosing(found) as batches:
+                async with aclosing(facade.reading.consume(call, _read_request(message))) as batches:
                     async for records in batches:
                         for start in range(0, len(records), size):
                             await context.write(write_records(records[start : start + size]))
