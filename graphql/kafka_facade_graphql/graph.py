@@ -95,7 +95,7 @@ class Broker(core.Broker, Node):
 
     @field(graphql_type="list[Replica] | None", description="The replicas that it holds, by topic and partition.")
     async def partition_replicas(self, info: Info) -> list[core.Replica]:
-        return await info.context.loaders.broker_replicas(self)
+        return list(await info.context.loaders.broker_replicas(self))
 
 
 @resource(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from strawberry.dataloader import DataLoader
 
-from kafka_facade.core.errors import FacadeError, NotFound, TopicNotFound, UnknownPartition
+from kafka_facade.core.errors import FacadeError, NotFound, UnknownPartition
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import TopicDescription
@@ -106,10 +106,11 @@ class Loaders:
         key = (partition.cluster_id, partition)
         return await self._many("offsets", "api.v3.partitions.list.offsets", self._read_offsets, key)
 
-    async def broker_replicas(self, broker: Broker) -> list[Replica]:
+    async def broker_replicas(self, broker: Broker) -> Sequence[Replica]:
         """The replicas that a broker holds, ordered by topic and partition."""
         key = (broker.cluster_id, broker.broker_id)
-        return await self._many("replicas", "api.v3.replicas.search-by-broker", self._read_broker_replicas, key)
+        method = self._facade.topics.list_broker_replicas_many
+        return await self._many("replicas", "api.v3.replicas.search-by-broker", method, key)
 
     async def _once(
         self, kind: str, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
@@ -175,29 +176,8 @@ class Loaders:
     async def _read_authorized_operations(
         self, call: Call, cluster_id: str | None, names: Sequence[str]
     ) -> Sequence[list[str] | FacadeError]:
-        if len(names) == 1:
-            request = GetTopic(cluster_id, names[0], include_authorized_operations=True)
-            return [(await self._facade.topics.get_topic(call, request)).authorized_operations]
-        listing = ListTopics(cluster_id, include_authorized_operations=True)
-        found = {topic.topic_name: topic for topic in await self._facade.topics.list_topics(call, listing)}
-        return [
-            found[name].authorized_operations if name in found else TopicNotFound(topic_name=name) for name in names
-        ]
-
-    async def _read_broker_replicas(
-        self, call: Call, cluster_id: str | None, broker_ids: Sequence[int]
-    ) -> Sequence[list[Replica]]:
-        names = [topic.topic_name for topic in await self._facade.topics.list_topics(call, ListTopics(cluster_id))]
-        held: dict[int, list[Replica]] = {broker_id: [] for broker_id in broker_ids}
-        for description in await self._facade.topics.describe_many(call, cluster_id, names):
-            if isinstance(description, FacadeError):
-                # A topic deleted since the listing is no longer there to be listed.
-                continue
-            for partition in description.partitions:
-                for replica in partition.replicas:
-                    if replica.broker_id in held:
-                        held[replica.broker_id].append(replica)
-        return [held[broker_id] for broker_id in broker_ids]
+        found = await self._facade.topics.describe_many(call, cluster_id, names, authorized_operations=True)
+        return [entry if isinstance(entry, FacadeError) else entry.topic.authorized_operations for entry in found]
 
 
 async def _in_cluster(

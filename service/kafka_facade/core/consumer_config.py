@@ -30,6 +30,9 @@ class ConsumerDefaults:
 
 def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInstance:
     """The instance that the request describes; InvalidConsumerConfig names the setting and the value."""
+    for name, value in (("group", request.group), ("name", request.name)):
+        if value is not None and not _is_identifier(value):
+            raise _invalid(name, repr(value), "a text without control characters")
     format_name = (request.format or "binary").lower()
     if format_name not in _FORMATS:
         raise _invalid("format", request.format, f"one of {', '.join(_FORMATS)}")
@@ -52,6 +55,11 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
             "consumer.request.timeout.ms", request.request_timeout_ms, defaults.request_timeout_ms, 0, 2**31 - 1
         ),
     )
+
+
+def _is_identifier(text: str) -> bool:
+    # The Kafka client ends a text at a NUL, and the process on an empty group.
+    return bool(text) and text.isprintable()
 
 
 def _boolean(name: str, value: str | None, default: bool) -> bool:

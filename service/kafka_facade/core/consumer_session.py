@@ -19,8 +19,11 @@ from kafka_facade.core.resources import (
     TopicPartition,
 )
 from kafka_facade.core.serde import deserialize
+from kafka_facade.core.topic_pattern import TopicPattern
 
 _POLL_RECORDS = 500
+# New topics that match a pattern are found after this long (s) at the latest, by the next fetch.
+_PATTERN_SECONDS = 5.0
 # A fetch ends this long (s) before the call's deadline, so that what it has fetched is still returned.
 _MARGIN_SECONDS = 0.5
 
@@ -58,6 +61,8 @@ class ConsumerSession:
         self._max_bytes = max_bytes
         self._state = State.IDLE
         self._topics: list[str] = []
+        self._pattern: TopicPattern | None = None
+        self._matched_at = 0.0
         self._ahead: deque[Record] = deque()
         self._lock = asyncio.Lock()
         self._last_used = time.monotonic()
@@ -76,27 +81,45 @@ class ConsumerSession:
             finally:
                 self._last_used = time.monotonic()
 
-    async def subscribe(self, topics: Sequence[str], pattern: str | None) -> None:
-        """Subscribe; nothing to subscribe to is the same as to unsubscribe, as in Kafka's own client."""
+    async def subscribe(self, topics: Sequence[str], pattern: TopicPattern | None) -> None:
+        """Subscribe to topics, those that match the pattern if there is one.
+
+        Nothing to subscribe to is the same as to unsubscribe, as in Kafka's own client.
+        """
         if not topics and pattern is None:
             await self.unsubscribe()
             return
         state = self._next("subscribe")
-        await self.consumer.subscribe(topics, pattern)
+        if topics:
+            await self.consumer.subscribe(topics)
+        else:
+            await self.consumer.unsubscribe()
         self._state, self._topics = state, list(topics)
+        self._pattern, self._matched_at = pattern, time.monotonic()
         self._ahead.clear()
 
+    @property
+    def stale_pattern(self) -> TopicPattern | None:
+        """The pattern, if it is time to look which topics match it now."""
+        if self._pattern is None or time.monotonic() - self._matched_at < _PATTERN_SECONDS:
+            return None
+        return self._pattern
+
+    async def match_again(self, topics: Sequence[str]) -> None:
+        """The topics that match the pattern now: another subscription only if they are others."""
+        self._matched_at = time.monotonic()
+        if list(topics) != self._topics:
+            await self.subscribe(topics, self._pattern)
+
     def subscription(self) -> Sequence[str]:
-        """The subscribed topics; for a pattern those assigned so far."""
-        if self._state is State.SUBSCRIBED and not self._topics:
-            return sorted({entry.topic for entry in self.consumer.assignment()})
+        """The subscribed topics."""
         return self._topics
 
     async def unsubscribe(self) -> None:
         """Drop subscription and assignment."""
         state = self._next("unsubscribe")
         await self.consumer.unsubscribe()
-        self._state, self._topics = state, []
+        self._state, self._topics, self._pattern = state, [], None
         self._ahead.clear()
 
     async def assign(self, partitions: Sequence[TopicPartition]) -> None:
@@ -159,8 +182,8 @@ class ConsumerSession:
                 if left <= 0 and not polled:
                     return []
                 self._ahead.extend(polled)
-        except asyncio.CancelledError:
-            # The caller is gone: what it didn't get is for the next call.
+        except BaseException:
+            # The caller is gone, or gets an error: the records are for the next call.
             self._ahead.extendleft(entry.record for entry in reversed(fetched))
             raise
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.consumer_config import ConsumerDefaults, resolve
@@ -15,11 +14,12 @@ from kafka_facade.core.errors import (
     ConsumerInstanceNotFound,
     IllegalConsumerState,
     InvalidRequest,
+    InvalidTopicName,
     PartitionNotFound,
     TooManyRequests,
 )
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import EARLIEST, LATEST, ConsumerFactory
+from kafka_facade.core.ports import EARLIEST, LATEST, AdminPort, ConsumerFactory
 from kafka_facade.core.requests import (
     AssignConsumer,
     CommitOffsets,
@@ -37,7 +37,10 @@ from kafka_facade.core.resources import (
     PartitionPosition,
     TopicPartition,
 )
+from kafka_facade.core.topic_pattern import TopicPattern
+from kafka_facade.core.topics import is_legal_topic_name
 
+_MAX_OFFSET = 2**63 - 2
 _CLOSE_SECONDS = 10.0
 _EXPIRY_CHECK_SECONDS = 1.0
 
@@ -45,8 +48,9 @@ _EXPIRY_CHECK_SECONDS = 1.0
 class Consumers:
     """Operations on consumer instances, and the owner of them all."""
 
-    def __init__(self, factory: ConsumerFactory, defaults: ConsumerDefaults) -> None:
+    def __init__(self, factory: ConsumerFactory, admin: AdminPort, defaults: ConsumerDefaults) -> None:
         self._factory = factory
+        self._admin = admin
         self._defaults = defaults
         self._sessions: dict[tuple[str, str], ConsumerSession] = {}
 
@@ -85,17 +89,14 @@ class Consumers:
         """Join the group for topics or a pattern; IllegalConsumerState where partitions are assigned by hand."""
         if request.topics and request.topic_pattern is not None:
             raise IllegalConsumerState
-        if request.topic_pattern is not None:
-            try:
-                re.compile(request.topic_pattern)
-            except re.error as error:
-                raise InvalidRequest(f"The topic pattern is invalid: {error}", field="topic_pattern") from None
+        pattern = None if request.topic_pattern is None else TopicPattern(request.topic_pattern)
         async with self._session(request.group, request.instance).use() as session:
-            await session.subscribe(request.topics, request.topic_pattern)
+            topics = request.topics if pattern is None else await self._matching(pattern, call)
+            await session.subscribe(topics, pattern)
 
     @implements("api.v2.consumers.get-subscription")
     async def get_subscription(self, call: Call, request: ConsumerRef) -> Sequence[str]:
-        """The topics subscribed to by name, or those that the pattern matches so far."""
+        """The topics subscribed to by name, or those that matched the pattern when it was last looked at."""
         async with self._session(request.group, request.instance).use() as session:
             return session.subscription()
 
@@ -109,6 +110,7 @@ class Consumers:
     async def assign(self, call: Call, request: AssignConsumer) -> None:
         """Read exactly these partitions; IllegalConsumerState where there is a subscription."""
         async with self._session(request.group, request.instance).use() as session:
+            _check_partitions(request.partitions)
             await session.assign(request.partitions)
 
     @implements("api.v2.consumers.get-assignments")
@@ -128,19 +130,21 @@ class Consumers:
         if request.format is not None and request.format is not session.instance.format:
             raise ConsumerFormatMismatch
         async with session.use():
+            if session.stale_pattern is not None:
+                await session.match_again(await self._matching(session.stale_pattern, call))
             return await session.fetch(request.timeout_ms, request.max_bytes, call.remaining)
 
     @implements("api.v2.consumers.commit-offsets")
     async def commit(self, call: Call, request: CommitOffsets) -> None:
         """Commit offsets, or all that was fetched, and return once the group coordinator has them."""
         async with self._session(request.group, request.instance).use() as session:
+            if request.offsets is not None:
+                _check_positions(request.offsets)
             offsets = (
                 session.returned
                 if request.offsets is None
                 else {(entry.topic, entry.partition): entry.offset + 1 for entry in request.offsets}
             )
-            if any(offset < 0 for offset in offsets.values()):
-                raise InvalidRequest("An offset must not be negative.", field="offsets")
             if offsets:
                 await session.consumer.commit(dict(offsets), call.remaining)
 
@@ -150,13 +154,13 @@ class Consumers:
         async with self._session(request.group, request.instance).use() as session:
             if not request.partitions:
                 raise PartitionNotFound
+            _check_partitions(request.partitions)
             return await session.consumer.committed(request.partitions, call.remaining)
 
     @implements("api.v2.consumers.seek-to-offset")
     async def seek(self, call: Call, request: SeekConsumer) -> None:
         """Read on from these offsets; IllegalConsumerState for a partition that isn't assigned."""
-        if any(position.offset < 0 for position in request.offsets):
-            raise InvalidRequest("An offset must not be negative.", field="offsets")
+        _check_positions(request.offsets)
         async with self._session(request.group, request.instance).use() as session:
             await session.seek(request.offsets, call.remaining)
 
@@ -175,10 +179,9 @@ class Consumers:
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
             limit = self._defaults.instance_timeout_ms / 1000
-            for key, session in list(self._sessions.items()):
-                if session.idle_seconds > limit:
-                    del self._sessions[key]
-                    await session.consumer.close(_CLOSE_SECONDS)
+            expired = [key for key, session in self._sessions.items() if session.idle_seconds > limit]
+            sessions = [self._sessions.pop(key) for key in expired]
+            await asyncio.gather(*(session.consumer.close(_CLOSE_SECONDS) for session in sessions))
 
     async def close(self, timeout: float) -> None:
         """Close all instances, at the same time, within ``timeout`` (s)."""
@@ -186,7 +189,13 @@ class Consumers:
         self._sessions.clear()
         await asyncio.gather(*(session.consumer.close(timeout) for session in sessions))
 
+    async def _matching(self, pattern: TopicPattern, call: Call) -> list[str]:
+        """The topics that match now; internal ones never do, as with the official proxy."""
+        topics = [entry.topic for entry in await self._admin.list_topics(call.remaining)]
+        return pattern.matching(topic.topic_name for topic in topics if not topic.is_internal)
+
     async def _seek_to(self, where: int, call: Call, request: ConsumerPartitions) -> None:
+        _check_partitions(request.partitions)
         positions = [PartitionPosition(entry.topic, entry.partition, where) for entry in request.partitions]
         async with self._session(request.group, request.instance).use() as session:
             await session.seek(positions, call.remaining)
@@ -196,3 +205,18 @@ class Consumers:
             return self._sessions[group, instance]
         except KeyError:
             raise ConsumerInstanceNotFound(group=group, instance=instance) from None
+
+
+def _check_partitions(partitions: Iterable[TopicPartition | PartitionPosition]) -> None:
+    for entry in partitions:
+        if not is_legal_topic_name(entry.topic):
+            raise InvalidTopicName(topic=entry.topic)
+        if not 0 <= entry.partition < 2**31:
+            raise InvalidRequest("A partition must not be negative.", field="partition")
+
+
+def _check_positions(positions: Sequence[PartitionPosition]) -> None:
+    _check_partitions(positions)
+    for entry in positions:
+        if not 0 <= entry.offset <= _MAX_OFFSET:
+            raise InvalidRequest(f"An offset must be from 0 to {_MAX_OFFSET}.", field="offset")

@@ -125,8 +125,8 @@ class ProducerPort(Protocol):
 class ConsumerPort(Protocol):
     """One Kafka consumer. Methods must not overlap; the core holds a lock around them."""
 
-    async def subscribe(self, topics: Sequence[str], pattern: str | None) -> None:
-        """Join the group for these topics or for those that match the pattern."""
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Join the group for these topics."""
 
     async def unsubscribe(self) -> None:
         """Leave the subscription or drop the assignment."""

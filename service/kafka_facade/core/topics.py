@@ -59,11 +59,11 @@ class Topics:
         return description.topic
 
     async def describe_many(
-        self, call: Call, cluster_id: str | None, names: Sequence[str]
+        self, call: Call, cluster_id: str | None, names: Sequence[str], *, authorized_operations: bool = False
     ) -> Sequence[TopicDescription | FacadeError]:
         """Many topics with their partitions in one request to Kafka; a topic that can't be described is its error."""
         await self._identity.check(cluster_id, call)
-        return await self._admin.describe_topics(names, call.remaining)
+        return await self._admin.describe_topics(names, call.remaining, authorized_operations=authorized_operations)
 
     @implements("api.v3.topics.create")
     async def create_topic(self, call: Call, request: CreateTopic) -> Topic:
@@ -141,16 +141,28 @@ class Topics:
     @implements("api.v3.replicas.search-by-broker")
     async def list_broker_replicas(self, call: Call, request: ListBrokerReplicas) -> Sequence[Replica]:
         """The replicas that a broker holds, ordered by topic and partition; NotFound for an unknown broker."""
-        await self._identity.check(request.cluster_id, call)
+        [found] = await self.list_broker_replicas_many(call, request.cluster_id, [request.broker_id])
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+    async def list_broker_replicas_many(
+        self, call: Call, cluster_id: str | None, broker_ids: Sequence[int]
+    ) -> Sequence[Sequence[Replica] | FacadeError]:
+        """The replicas that each broker holds, from one metadata answer, internal topics among them."""
+        await self._identity.check(cluster_id, call)
         _, brokers = await self._admin.describe_cluster(call.remaining)
-        if all(broker.broker_id != request.broker_id for broker in brokers):
-            raise NotFound(f"Broker {request.broker_id} cannot be found.", broker_id=str(request.broker_id))
+        held: dict[int, list[Replica]] = {broker.broker_id: [] for broker in brokers}
+        for description in await self._admin.list_topics(call.remaining):
+            for partition in description.partitions:
+                for replica in partition.replicas:
+                    if replica.broker_id in held:
+                        held[replica.broker_id].append(replica)
         return [
-            replica
-            for description in await self._admin.list_topics(call.remaining)
-            for partition in description.partitions
-            for replica in partition.replicas
-            if replica.broker_id == request.broker_id
+            held[broker_id]
+            if broker_id in held
+            else NotFound(f"Broker {broker_id} cannot be found.", broker_id=str(broker_id))
+            for broker_id in broker_ids
         ]
 
     async def _validated(self, call: Call, cluster_id: str, request: CreateTopic) -> Topic:

@@ -136,6 +136,10 @@ class Admin:
         configs = await self._broker_configs(timeout)
         return int(configs["num.partitions"].value or 1), int(configs["default.replication.factor"].value or 1)
 
+    async def refresh(self, topic: str, timeout: float) -> None:
+        """Ask for the metadata of a topic anew: the client remembers for a while that there was none."""
+        await self._blocking.run(timeout, self._client.list_topics, topic, timeout=_positive(timeout))
+
     async def creates_topics(self, timeout: float) -> bool:
         """Whether brokers create a topic that is produced to (``auto.create.topics.enable``)."""
         if self._creates_topics is None:

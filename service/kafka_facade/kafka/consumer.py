@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
 
-from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, TopicNotFound
+from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, PartitionNotFound, TopicNotFound
 from kafka_facade.core.resources import CommittedOffset, Header, PartitionPosition, Record, TopicPartition
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.errors import facade_error, from_exception
@@ -22,34 +23,49 @@ _Headers = Sequence[tuple[str, str | bytes | None]]
 # A poll that finds nothing looks again after this long (s), ever less often.
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.025
+# How often (s) events are served between polls: until the group has assigned partitions, and after.
+_JOIN_SECONDS = 0.02
+_SERVE_SECONDS = 0.5
 _SEEK_RETRY_SECONDS = 0.02
+_SEEK_PATIENCE_SECONDS = 1.0
 
 
 class Consumer:
     """The consumer port over one librdkafka consumer."""
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking, *, grouped: bool) -> None:
+    def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking, *, grouped: bool) -> None:
         try:
             self._client = ClientConsumer(dict(config))
         except Exception as error:
             raise from_exception(error) from error
         self._blocking = blocking
+        # Leaving a group can wait for a broker; that must not hold up other calls.
+        self._closing = closing
         self._grouped = grouped
+        # Read while events were served: one record each time at the most.
+        self._pending: deque[Record] = deque()
+        self._server: asyncio.Task[None] | None = None
         self._failure: FacadeError | None = None
         self._positions: dict[tuple[str, int], int] = {}
         self._closed = False
 
-    async def subscribe(self, topics: Sequence[str], pattern: str | None) -> None:
-        """Join the group for these topics or for those whose whole name matches the pattern.
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Join the group for these topics, at once and not at the first poll: what comes after this is read.
 
-        The client joins and starts to fetch by itself: nothing waits for the first poll.
+        From then on the client's events are served between polls too, so that a member whose caller is idle neither
+        misses the start nor holds up a rebalance.
         """
-        self._call(self._client.subscribe, [f"^({pattern})$"] if pattern is not None else list(topics))
+        self._call(self._client.subscribe, list(topics))
+        self._pending.clear()
+        if self._server is None:
+            self._server = asyncio.create_task(self._serve(), name="consumer events")
 
     async def unsubscribe(self) -> None:
         """Leave the subscription or drop the assignment."""
+        await self._stop_serving()
         self._call(self._client.unsubscribe)
         self._call(self._client.unassign)
+        self._pending.clear()
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
@@ -64,6 +80,7 @@ class Consumer:
                 for entry in positions
             ],
         )
+        self._pending.clear()
         for entry in positions:
             if isinstance(entry, PartitionPosition):
                 self._positions[entry.topic, entry.partition] = entry.offset
@@ -82,6 +99,10 @@ class Consumer:
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
         while True:
+            if self._pending:
+                records = list(self._pending)
+                self._pending.clear()
+                return records
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -98,7 +119,10 @@ class Consumer:
 
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
         """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
+        deadline = started + timeout
+        moved = {(entry.topic, entry.partition) for entry in positions}
+        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
         for entry in positions:
             target = ClientPartition(entry.topic, entry.partition, entry.offset)
             while True:
@@ -109,8 +133,22 @@ class Consumer:
                     await self._blocking.run(left, self._client.seek, target)
                     break
                 except IllegalConsumerState:
-                    # A partition that was just assigned isn't being fetched yet.
+                    # A partition that was just assigned isn't being fetched yet; one that has found no offset to
+                    # start at never will be, until it is given one.
+                    if time.monotonic() - started > _SEEK_PATIENCE_SECONDS:
+                        self._assign_again(target)
+                        break
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
+
+    def _assign_again(self, target: ClientPartition) -> None:
+        """The same partitions, each where it stands, but one of them at a new offset."""
+        standing = self._call(self._client.position, self._call(self._client.assignment))
+        for entry in standing:
+            if (entry.topic, entry.partition) == (target.topic, target.partition):
+                entry.offset = target.offset
+        self._call(self._client.assign, standing)
+        # That there was no offset to start at is over.
+        self._failure = None
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
@@ -124,10 +162,16 @@ class Consumer:
     async def commit(self, offsets: Mapping[tuple[str, int], int], timeout: float) -> None:
         """Commit next-to-read offsets, and return once the group coordinator has them."""
         wanted = [ClientPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        found = await self._blocking.run(timeout, self._client.commit, offsets=wanted, asynchronous=False)
+        try:
+            found = await self._blocking.run(timeout, self._client.commit, offsets=wanted, asynchronous=False)
+        except TopicNotFound:
+            # Kafka has one code for both; whoever commits has named a partition.
+            raise PartitionNotFound from None
         for entry in found or ():
             if entry.error is not None:
-                raise facade_error(entry.error)
+                failure = facade_error(entry.error)
+                where = {"topic": entry.topic, "partition": str(entry.partition)}
+                raise PartitionNotFound(**where) if isinstance(failure, TopicNotFound) else failure
 
     def store(self, topic: str, partition: int, offset: int) -> None:
         """Remember the next-to-read offset for the automatic commit."""
@@ -156,11 +200,30 @@ class Consumer:
         if self._closed:
             return
         self._closed = True
+        await self._stop_serving()
         try:
-            await self._blocking.run(timeout, self._client.close)
+            await self._closing.run(timeout, self._client.close)
         except FacadeError:
             # Nothing is lost by a member that the group has to time out.
             return
+
+    async def _serve(self) -> None:
+        """Serve events until the subscription ends; a record that comes with them waits for the next poll."""
+        while True:
+            try:
+                messages = [] if self._failure is not None else self._call(self._client.consume, 1, 0)
+                self._pending.extend(record for record in map(self._record, messages) if record is not None)
+                assigned = self._call(self._client.assignment)
+            except FacadeError as failure:
+                self._failure = failure
+                return
+            await asyncio.sleep(_SERVE_SECONDS if assigned else _JOIN_SECONDS)
+
+    async def _stop_serving(self) -> None:
+        if self._server is not None:
+            self._server.cancel()
+            await asyncio.gather(self._server, return_exceptions=True)
+            self._server = None
 
     def _record(self, message: Message) -> Record | None:
         """The record, or None for an event, which moves a position or becomes the failure of the next poll."""

@@ -25,8 +25,6 @@ _CLOSE_THREADS = 16
 # may be, which formats of a group's members get along.
 _PRODUCER_DEFAULTS: dict[str, Any] = {
     "partitioner": "murmur2_random",
-    # For the metadata requests of a producer the client leaves this off, unlike for its records.
-    "allow.auto.create.topics": True,
     "message.max.bytes": 1_048_576,
     "linger.ms": 0,
     "queue.buffering.max.messages": 200_000,
@@ -69,7 +67,6 @@ class Engine:
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
-        # Leaving a group can wait for a broker; that must not hold up control calls.
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin), self._control)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
@@ -95,7 +92,7 @@ class Engine:
             # A caller may be as slow as its instance lives; only then has it left.
             "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
         }
-        return Consumer(config, self._closing if group is None else self._control, grouped=group is not None)
+        return Consumer(config, self._control, self._closing, grouped=group is not None)
 
     async def close(self, timeout: float) -> None:
         """Flush the producer and let go of everything, within ``timeout`` (s)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,18 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message
 from confluent_kafka import Producer as ClientProducer
 
-from kafka_facade.core.errors import FacadeError, LeaderNotAvailable, TopicNotFound, Unavailable
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidKafkaRequest,
+    LeaderNotAvailable,
+    PartitionNotFound,
+    RetriableKafkaError,
+    TopicAlreadyExists,
+    TopicNotFound,
+    Unavailable,
+)
 from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.core.requests import CreateTopic
 from kafka_facade.core.resources import TopicPartition
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
@@ -35,16 +46,20 @@ _CREATION_SECONDS = 0.05
 _READY_SECONDS = 5.0
 _PARTITIONER_DECIDES = -1
 _NOW = 0
+_NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
 
 
 class _Batch:
     """Collects the reports of records that were submitted together."""
 
-    __slots__ = ("future", "left", "outcomes")
+    __slots__ = ("future", "left", "outcomes", "records")
 
-    def __init__(self, size: int, future: asyncio.Future[list[Delivery | FacadeError]]) -> None:
-        self.outcomes: list[Any] = [None] * size
-        self.left = size
+    def __init__(
+        self, records: Sequence[SerializedRecord], future: asyncio.Future[list[Delivery | FacadeError]]
+    ) -> None:
+        self.outcomes: list[Any] = [None] * len(records)
+        self.left = len(records)
+        self.records = records
         self.future = future
 
     def decide(self, index: int, outcome: Delivery | FacadeError) -> None:
@@ -110,7 +125,7 @@ class Producer:
                 return count
             self._partitions.pop(topic, None)
             error = LeaderNotAvailable() if described.error is None else facade_error(described.error, topic_name=topic)
-            await self._while_created(error, deadline)
+            await self._while_created(topic, error, deadline)
 
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord]
@@ -118,9 +133,12 @@ class Producer:
         """Hand records to the producer, in order, waiting while its queue is full."""
         if self._closed:
             raise Unavailable("The server is shutting down.")
-        batch = _Batch(len(records), self._loop.create_future())
+        batch = _Batch(records, self._loop.create_future())
         for index, record in enumerate(records):
             while True:
+                if record.timestamp == _NOW:
+                    batch.decide(index, InvalidKafkaRequest(_NO_EPOCH, field="timestamp"))
+                    break
                 try:
                     self._client.produce(
                         topic,
@@ -170,19 +188,20 @@ class Producer:
             if not any(isinstance(answer, FacadeError) for answer in answers):
                 return
             await asyncio.sleep(_CREATION_SECONDS)
+            await self._admin.refresh(topic, left)
 
-    async def _while_created(self, error: FacadeError, deadline: float) -> None:
-        """Wait a moment if the topic may be being created; the error otherwise.
-
-        A broker says of such a topic that it has no leader, and before that, that it is unknown.
-        """
+    async def _while_created(self, topic: str, error: FacadeError, deadline: float) -> None:
+        """Create the topic as its brokers would, or wait a moment while it is being created; the error otherwise."""
         left = deadline - time.monotonic()
-        if isinstance(error, TopicNotFound):
-            if not await self._admin.creates_topics(max(0.0, left)):
-                raise error
-        elif not isinstance(error, LeaderNotAvailable):
-            raise error
         if left < _CREATION_SECONDS:
+            raise error
+        if isinstance(error, TopicNotFound):
+            if not await self._admin.creates_topics(left):
+                raise error
+            # Not by a metadata request of the producer's: it would go on to create what others have deleted.
+            with contextlib.suppress(TopicAlreadyExists):
+                await self._admin.create_topic(CreateTopic("", topic), left)
+        elif not isinstance(error, LeaderNotAvailable):
             raise error
         await asyncio.sleep(_CREATION_SECONDS)
 
@@ -204,8 +223,11 @@ class Producer:
                 self._renewal = self._loop.call_soon(self._renew)
             topic = message.topic() or ""
             outcome: Delivery | FacadeError = facade_error(error, topic_name=topic)
-            if isinstance(outcome, TopicNotFound):
+            if isinstance(outcome, (TopicNotFound, PartitionNotFound)):
                 self._partitions.pop(topic, None)
+                if isinstance(outcome, PartitionNotFound) and batch.records[index].partition is None:
+                    # The partitioner chose from partitions that are gone: a topic of that name was made anew.
+                    outcome = RetriableKafkaError("The partitions of the topic have changed.", topic_name=topic)
         else:
             kind, timestamp = message.timestamp()
             outcome = Delivery(message.partition() or 0, message.offset() or 0, timestamp if kind else None)

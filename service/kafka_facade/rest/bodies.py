@@ -1,7 +1,7 @@
 """The JSON bodies of requests, typed, and what is said of those that don't fit.
 
-Types follow the API reference; a member that it doesn't name is an error (422). Texts that are numbers or booleans are
-taken as such only where the reference calls a setting a string.
+Types follow the API reference; a member that it doesn't name is an error (422). As in the official proxy, a text that
+is a number or a boolean is taken as such, and a setting may be a text, a number or a boolean.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from msgspec import Meta, Struct
 from msgspec import field as member
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, UnprocessableEntity
-from kafka_facade.core.requests import ConfigEntry
 from kafka_facade.core.resources import AlterOperation, Format
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
@@ -53,6 +52,13 @@ class V2Produce(_Strict):
 
 
 Setting = str | int | float | bool | None
+
+
+def setting_text(value: Setting) -> str | None:
+    """A setting as text: callers write numbers and booleans too."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
 
 
 class V2CreateConsumer(_Strict):
@@ -102,6 +108,13 @@ class V2Offsets(_Strict):
     offsets: list[V2Offset]
 
 
+class V3Config(_Strict):
+    """A config of a topic to create."""
+
+    name: str
+    value: Setting = None
+
+
 class V3CreateTopic(_Strict):
     """A topic to create."""
 
@@ -109,7 +122,7 @@ class V3CreateTopic(_Strict):
     partitions_count: Int32 | None = None
     replication_factor: Int32 | None = None
     replicas_assignments: dict[Int32, list[Int32]] | None = None
-    configs: list[ConfigEntry] | None = None
+    configs: list[V3Config] | None = None
     validate_only: bool | None = None
 
 
@@ -122,14 +135,14 @@ class V3PartitionCount(_Strict):
 class V3ConfigValue(_Strict):
     """The value of a config."""
 
-    value: str | None = None
+    value: Setting = None
 
 
 class V3Alteration(_Strict):
     """One change of a config."""
 
     name: str
-    value: str | None = None
+    value: Setting = None
     operation: AlterOperation | None = None
 
 
@@ -177,9 +190,9 @@ class BodyDecoder(Generic[_Body]):
     """Decodes bodies of one type; its errors are what the caller is told."""
 
     def __init__(self, type_: type[_Body]) -> None:
-        self._decoder = msgspec.json.Decoder(type_)
+        self._decoder = msgspec.json.Decoder(type_, strict=False)
         # JSON bounds no number, floats do: where one doesn't fit, data keeps its numbers as they were written.
-        self._exact = msgspec.json.Decoder(type_, float_hook=_verbatim)
+        self._exact = msgspec.json.Decoder(type_, strict=False, float_hook=_verbatim)
 
     def decode(self, body: bytes) -> _Body:
         """The body; MalformedBody, UnprocessableEntity for a member that doesn't exist."""

@@ -21,11 +21,11 @@ from kafka_facade.core.requests import (
 from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition, TopicPartition
 from kafka_facade.rest.bodies import (
     BodyDecoder,
-    Setting,
     V2CreateConsumer,
     V2Offsets,
     V2Partitions,
     V2Subscription,
+    setting_text,
 )
 from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.errors import ClientDisconnected
@@ -50,12 +50,6 @@ def _reference(exchange: Exchange) -> ConsumerRef:
     return ConsumerRef(exchange.parameters["group"], exchange.parameters["instance"])
 
 
-def _text(value: Setting) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return None if value is None else str(value)
-
-
 @route("api.v2.consumers.create")
 async def create(exchange: Exchange) -> Response:
     """Create an instance; without a body one with the default settings."""
@@ -64,10 +58,10 @@ async def create(exchange: Exchange) -> Response:
         exchange.parameters["group"],
         body.id if body.name is None else body.name,
         body.format,
-        _text(body.auto_offset_reset),
-        _text(body.auto_commit_enable),
-        _text(body.fetch_min_bytes),
-        _text(body.request_timeout_ms),
+        setting_text(body.auto_offset_reset),
+        setting_text(body.auto_commit_enable),
+        setting_text(body.fetch_min_bytes),
+        setting_text(body.request_timeout_ms),
     )
     instance = await exchange.run(exchange.facade.consumers.create, request)
     path = f"/consumers/{quote(instance.group, safe='')}/instances/{quote(instance.instance_id, safe='')}"

@@ -12,7 +12,7 @@ from kafka_facade.core.requests import (
     UpdateTopicConfig,
 )
 from kafka_facade.core.resources import AlterOperation
-from kafka_facade.rest.bodies import BodyDecoder, V3Alterations, V3ConfigValue
+from kafka_facade.rest.bodies import BodyDecoder, V3Alterations, V3ConfigValue, setting_text
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import list_response, resource_response
@@ -40,7 +40,7 @@ async def get_config(exchange: Exchange) -> Response:
 async def update_config(exchange: Exchange) -> Response:
     """Set a config."""
     body = _value.required(await exchange.body())
-    request = UpdateTopicConfig(**exchange.parameters, value=body.value)
+    request = UpdateTopicConfig(**exchange.parameters, value=setting_text(body.value))
     await exchange.run(exchange.facade.topic_configs.update_config, request)
     return NO_CONTENT
 
@@ -56,7 +56,10 @@ async def reset_config(exchange: Exchange) -> Response:
 async def alter_configs(exchange: Exchange) -> Response:
     """Set and reset several configs at once."""
     body = _alterations.required(await exchange.body())
-    changes = [ConfigAlteration(entry.name, entry.value, entry.operation or AlterOperation.SET) for entry in body.data]
+    changes = [
+        ConfigAlteration(entry.name, setting_text(entry.value), entry.operation or AlterOperation.SET)
+        for entry in body.data
+    ]
     request = AlterTopicConfigs(**exchange.parameters, data=changes, validate_only=bool(body.validate_only))
     await exchange.run(exchange.facade.topic_configs.alter_configs, request)
     return NO_CONTENT

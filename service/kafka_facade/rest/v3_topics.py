@@ -5,6 +5,7 @@ from __future__ import annotations
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.links import PARTITION, REPLICA, TOPIC
 from kafka_facade.core.requests import (
+    ConfigEntry,
     CreateTopic,
     DeleteTopic,
     GetPartition,
@@ -14,7 +15,7 @@ from kafka_facade.core.requests import (
     ListTopics,
     UpdatePartitionCount,
 )
-from kafka_facade.rest.bodies import BodyDecoder, V3CreateTopic, V3PartitionCount
+from kafka_facade.rest.bodies import BodyDecoder, V3CreateTopic, V3PartitionCount, setting_text
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import created_response, list_response, resource_response
@@ -59,7 +60,7 @@ async def create_topic(exchange: Exchange) -> Response:
         body.partitions_count,
         body.replication_factor,
         body.replicas_assignments or {},
-        body.configs or [],
+        [ConfigEntry(entry.name, setting_text(entry.value)) for entry in body.configs or ()],
         bool(body.validate_only),
     )
     topic = await exchange.run(exchange.facade.topics.create_topic, request)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.core.errors import FacadeError, InvalidRequest, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidRequest, KafkaTimeout, Unavailable
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery
 from kafka_facade.core.produce import PendingReports
 from kafka_facade.core.requests import ProduceRecords
@@ -35,6 +37,7 @@ class _Frame:
     cost: int
     batch: Batch
     pending: PendingReports | FacadeError
+    call: Call
 
 
 @dataclass(slots=True)
@@ -87,6 +90,8 @@ class _Stream:
         self._identifier = identifier
         self._context = context
         self._window = _Window(window_bytes)
+        self._receiving = False
+        self._stopping = False
         # The window bounds what is in here.
         self._frames: asyncio.Queue[_Frame | _End] = asyncio.Queue()
 
@@ -110,7 +115,10 @@ class _Stream:
 
     async def _stop_at_shutdown(self, reader: asyncio.Task[None]) -> None:
         await self._facade.pipeline.closing.wait()
-        reader.cancel()
+        self._stopping = True
+        # Elsewhere than at the next frame it goes on: what was read is produced and answered.
+        if self._receiving:
+            reader.cancel()
 
     async def _read(self) -> None:
         error: FacadeError | None = None
@@ -129,7 +137,7 @@ class _Stream:
 
     async def _read_frames(self) -> None:
         setup: record_pb2.ProduceStreamSetup | None = None
-        while (message := await self._context.read()) is not grpc.aio.EOF:
+        while (message := await self._next_frame()) is not grpc.aio.EOF:
             match message.WhichOneof("frame"):
                 case "records" if setup is not None:
                     await self._take(setup, message.records, message.ByteSize())
@@ -142,6 +150,15 @@ class _Stream:
                 case _:
                     raise InvalidRequest("The first frame of the stream must be its setup.", field="setup")
 
+    async def _next_frame(self) -> Any:
+        if self._stopping:
+            raise Unavailable("The server is shutting down.")
+        self._receiving = True
+        try:
+            return await self._context.read()
+        finally:
+            self._receiving = False
+
     async def _take(
         self, setup: record_pb2.ProduceStreamSetup, records: record_pb2.ProduceStreamRecords, size: int
     ) -> None:
@@ -152,16 +169,23 @@ class _Stream:
         call = self._facade.pipeline.call(self._identifier, FACE)
         pending: PendingReports | FacadeError
         try:
-            pending = await self._facade.produce.enqueue(call, request)
+            async with asyncio.timeout(call.remaining):
+                pending = await self._facade.produce.enqueue(call, request)
         except FacadeError as error:
             pending = error
-        self._frames.put_nowait(_Frame(records.correlation_id, cost, batch, pending))
+        except TimeoutError:
+            pending = KafkaTimeout()
+        self._frames.put_nowait(_Frame(records.correlation_id, cost, batch, pending, call))
 
     async def _answer(self, frame: _Frame) -> record_pb2.ProduceStreamResponse:
         outcomes: list[Delivery | FacadeError]
         if isinstance(frame.pending, FacadeError):
             outcomes = [frame.pending for _ in frame.batch.records]
         else:
-            outcomes = await frame.pending.outcomes()
+            try:
+                async with asyncio.timeout(frame.call.remaining):
+                    outcomes = await frame.pending.outcomes()
+            except TimeoutError:
+                outcomes = [KafkaTimeout() for _ in frame.batch.records]
         response = record_pb2.ProduceStreamResponse(correlation_id=frame.correlation_id)
         return stream_results(response, frame.batch.merge(outcomes))

@@ -1,0 +1,30 @@
+"""Patterns of topic names (reference: v2 subscription, ``topic_pattern``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import re2
+
+from kafka_facade.core.errors import InvalidRequest
+
+
+class TopicPattern:
+    """A regular expression that the whole name of a topic must match.
+
+    RE2 is used because its time is linear: a pattern of a caller's can't keep the server busy. It has no look-around
+    and no back-references. InvalidRequest for a pattern that it doesn't take.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            self._compiled = re2.compile(pattern, options)
+        except re2.error as error:
+            reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+            raise InvalidRequest(f"The topic pattern is invalid: {reason}", field="topic_pattern") from None
+
+    def matching(self, names: Iterable[str]) -> list[str]:
+        """The names that match, in order."""
+        return [name for name in names if self._compiled.fullmatch(name) is not None]
