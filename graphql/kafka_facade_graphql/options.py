@@ -19,7 +19,7 @@ class GraphQLOptions:
     """How many lexical tokens a document may have."""
     max_objects: int = 20_000
     """How many objects an answer may hold: nested lists multiply."""
-    max_body_bytes: int = 10 * 1024 * 1024
+    max_body_bytes: int = 64 * 1024 * 1024
     """The largest HTTP body, in bytes; websocket messages are bounded by the server."""
     introspection: bool = True
     """Whether callers can read the schema."""

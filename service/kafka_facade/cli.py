@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 
 
+_COLUMNS = ("operation", "edition", "REST", "gRPC", "GraphQL", "implemented")
+
+
 class OutputFormat(str, Enum):
     """How ``operations`` prints."""
 
@@ -61,11 +64,11 @@ def operations(
             json.dump(rows, sys.stdout, indent=2)
             typer.echo()
         case OutputFormat.MARKDOWN:
-            typer.echo("| operation | edition | REST | gRPC | GraphQL | implemented |\n|---|---|---|---|---|---|")
+            typer.echo(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|")
             for operation in OPERATIONS:
                 typer.echo(f"| {' | '.join(_cells(operation))} |")
         case OutputFormat.TABLE:
-            cells = [_cells(operation) for operation in OPERATIONS]
+            cells = [list(_COLUMNS), *(_cells(operation) for operation in OPERATIONS)]
             widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
             for row in cells:
                 typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -106,7 +109,7 @@ try:
 except ModuleNotFoundError as missing:
     _missing = missing.name
 
-    @app.command(name="dev")
+    @app.command(name="dev", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     def dev_without_extra() -> None:
         """Start real Kafka and the gateway on this machine (needs the extra "devstack")."""
         advice = "install the extra: pip install 'kafka-facade[devstack]'"

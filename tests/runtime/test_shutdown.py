@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import grpc
 import httpx
 import psutil
 import pytest
@@ -12,6 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 TopicFactory = Callable[..., Awaitable[str]]
@@ -121,3 +124,77 @@ async def _exit_code(gateway: Gateway) -> int:
 def _tree(pid: int) -> list[int]:
     process = psutil.Process(pid)
     return [child.pid for child in process.children(recursive=True)] + [pid]
+
+
+async def test_a_rest_stream_gets_the_answers_that_were_on_their_way(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic()
+    gateway = await gateway_factory({"shutdown.timeout.ms": "20000"})
+    host, _, port = gateway.rest.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    path = f"/v3/clusters/{stack.cluster_id}/topics/{name}/records"
+    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+    record = b'{"value":{"type":"JSON","data":1}}'
+    chunk = b"%x\r\n%b\r\n" % (len(record), record)
+    writer.write(head.encode() + b"transfer-encoding: chunked\r\n\r\n" + chunk)
+    assert b'"offset":0' in await asyncio.wait_for(reader.readuntil(b'"offset":0'), 15)
+    await stack.pause_broker(0)
+    try:
+        writer.write(chunk * 3)
+        await writer.drain()
+        await asyncio.sleep(0.5)
+        os.kill(gateway.child.pid, signal.SIGTERM)
+        await asyncio.sleep(1)
+    finally:
+        await stack.resume_broker(0)
+    rest = await asyncio.wait_for(reader.read(), 20)
+    assert [f'"offset":{n},'.encode() in rest for n in (1, 2, 3)] == [True] * 3
+    assert rest.endswith(b"0\r\n\r\n")
+    writer.close()
+    assert await _exit_code(gateway) == 0
+
+
+async def test_a_produce_stream_gets_the_answers_that_were_on_their_way(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic()
+    gateway = await gateway_factory({"shutdown.timeout.ms": "20000"})
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        stream = record_pb2_grpc.RecordServiceStub(channel).ProduceStream()
+        setup = record_pb2.ProduceStreamSetup(topic_name=name)
+        await stream.write(record_pb2.ProduceStreamRequest(setup=setup))
+        records = [record_pb2.RecordToProduce(value=record_pb2.RecordData(text="x"))]
+        frame = record_pb2.ProduceStreamRequest(records=record_pb2.ProduceStreamRecords(records=records * 10))
+        await stream.write(frame)
+        answer: Any = await asyncio.wait_for(stream.read(), 15)
+        assert answer.results[9].offset == 9
+        await stack.pause_broker(0)
+        try:
+            await stream.write(frame)
+            await asyncio.sleep(0.5)
+            os.kill(gateway.child.pid, signal.SIGTERM)
+            await asyncio.sleep(1)
+        finally:
+            await stack.resume_broker(0)
+        answer = await asyncio.wait_for(stream.read(), 20)
+        assert [result.offset for result in answer.results] == list(range(10, 20))
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await asyncio.wait_for(stream.read(), 20)
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert await _exit_code(gateway) == 0
+
+
+async def test_two_workers_end_in_order(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic()
+    gateway = await gateway_factory({"workers": "2", "shutdown.timeout.ms": "10000"})
+    workers = psutil.Process(gateway.child.pid).children(recursive=True)
+    load, task = await _load(stack, gateway, name)
+    os.kill(gateway.child.pid, signal.SIGTERM)
+    await asyncio.wait_for(task, 30)
+    assert await _exit_code(gateway) == 0
+    _, left = await asyncio.to_thread(psutil.wait_procs, workers, 5)
+    assert left == []
+    assert set(load.acknowledged) == await asyncio.to_thread(_values, stack, name)

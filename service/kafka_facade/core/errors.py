@@ -6,7 +6,6 @@ FacadeError
 │   ├── InvalidKafkaRequest
 │   │   └── TopicAlreadyExists
 │   ├── InvalidTopicName
-│   ├── InvalidConsumerConstraint
 │   ├── UnsupportedVersion
 │   ├── PayloadTooLarge
 │   ├── UnprocessableEntity
@@ -143,12 +142,6 @@ class InvalidTopicName(InvalidRequest):
 
     row = Row(40002, 40002, 400, "INVALID_ARGUMENT")
     default_message = "The request attempted to perform an operation on an invalid topic."
-
-
-class InvalidConsumerConstraint(InvalidRequest):
-    """A consumer setting is out of its range (the code that older versions gave; 42204 is used now)."""
-
-    row = Row(40001, 40001, 422, "INVALID_ARGUMENT")
 
 
 class UnsupportedVersion(InvalidRequest):

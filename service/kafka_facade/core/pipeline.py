@@ -16,6 +16,14 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
+def _names(identifier: str) -> set[str]:
+    return {identifier, identifier.rpartition(".")[0] + ".*"}
+
+
+IDENTIFIERS = frozenset(name for identifier in BY_IDENTIFIER for name in _names(identifier))
+"""What an access list may hold: operations, and their groups such as ``api.v3.topics.*``."""
+
+
 @dataclass(slots=True)
 class Call:
     """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`."""
@@ -23,7 +31,6 @@ class Call:
     operation: Operation
     face: str
     deadline: float
-    principal: str | None = None
 
     @property
     def remaining(self) -> float:
@@ -43,7 +50,7 @@ class AccessLists:
 
     def permits(self, identifier: str) -> bool:
         """Whether a call of the operation may go on."""
-        names = {identifier, identifier.rpartition(".")[0] + ".*"}
+        names = _names(identifier)
         allowed = not self.allow or not names.isdisjoint(self.allow)
         return allowed and names.isdisjoint(self.block)
 
@@ -65,10 +72,10 @@ class Pipeline:
         """Whether the access lists leave the operation open."""
         return operation.identifier not in self._blocked
 
-    def call(self, identifier: str, face: str, *, timeout: float | None = None, principal: str | None = None) -> Call:
+    def call(self, identifier: str, face: str, *, timeout: float | None = None) -> Call:
         """A new call; ``timeout`` is the caller's own (seconds) and can only shorten the default."""
         limit = self._default_timeout if timeout is None else min(timeout, self._default_timeout)
-        return Call(BY_IDENTIFIER[identifier], face, time.monotonic() + limit, principal)
+        return Call(BY_IDENTIFIER[identifier], face, time.monotonic() + limit)
 
     @asynccontextmanager
     async def admit(self, call: Call) -> AsyncIterator[None]:

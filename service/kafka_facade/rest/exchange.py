@@ -136,7 +136,7 @@ class Exchange:
         if options.host_name:
             server = self.scope.get("server") or (None, None)
             host = f"[{options.host_name}]" if ":" in options.host_name else options.host_name
-            port = options.port or server[1]
+            port = server[1]
             return f"{self.scope.get('scheme', 'http')}://{host}" + (f":{port}" if port else "")
         return self.origin
 

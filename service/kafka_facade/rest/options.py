@@ -36,8 +36,5 @@ class RestOptions:
     host_name: str = ""
     """The host in the ``base_uri`` of a consumer instance; empty: that of the request."""
 
-    port: int = 0
-    """The port in ``base_uri`` where ``host_name`` is set; 0: the one that the request came in on."""
-
     advertised_url: str = ""
     """The whole base of ``base_uri``, e.g. ``https://proxy-1.example.org:8082``; it goes before ``host_name``."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class RpcOptions:
     """Settings of the gRPC face; sizes are bytes."""
 
-    max_message_bytes: int = 16 * 1024 * 1024
+    max_message_bytes: int = 64 * 1024 * 1024
     """The largest message that is taken; a larger one is refused with RESOURCE_EXHAUSTED."""
     reuse_port: bool = False
     """Whether several processes may listen on the same port."""

@@ -21,6 +21,7 @@ from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.server import GrpcServer
+from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.settings import Settings
 from kafka_facade_graphql.app import create_app as create_graphql_app
 from kafka_facade_graphql.options import GraphQLOptions
@@ -86,6 +87,7 @@ class Gateway:
 
     async def _startup(self) -> None:
         settings = self.settings
+        configure_logging(settings.log_level)
         self._engine = Engine(
             KafkaOptions(
                 settings.bootstrap_servers,
@@ -194,6 +196,7 @@ def _rest_options(settings: Settings) -> RestOptions:
         resource_name_authority=settings.confluent_resource_name_authority,
         compression=settings.compression_enable,
         stream_max_seconds=settings.streaming_connection_max_duration_ms / 1000,
+        advertised_url=next(iter(settings.advertised_listeners), ""),
         host_name=settings.host_name,
     )
 

@@ -8,22 +8,22 @@ import logging
 import math
 import signal
 import socket
-import sys
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from kafka_facade.core.pipeline import IDENTIFIERS
 from kafka_facade.kafka.client_config import rejected
 from kafka_facade.rest.http_protocol import JsonErrorHttpProtocol
 from kafka_facade.runtime.gateway import Gateway
+from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.settings import Address, Settings, SettingsError
 
 logger = logging.getLogger("kafka_facade.runtime")
 
 _BACKLOG = 2048
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class ListenError(Exception):
@@ -41,7 +41,8 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings, warnings: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. SettingsError, ListenError before anything is started."""
-    logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT, stream=sys.stderr, force=True)
+    configure_logging(settings.log_level)
+    _check(settings)
     settings, more = _without_rejected(settings)
     for warning in warnings + more:
         logger.warning("%s", warning)
@@ -74,6 +75,20 @@ def serve(settings: Settings, warnings: list[str]) -> int:
     server = _Server(config)
     server.run(sockets)
     return 0 if server.started else 1
+
+
+def _check(settings: Settings) -> None:
+    """What no single setting shows to be wrong."""
+    if not settings.listeners and not settings.grpc_listeners:
+        raise SettingsError("listeners and grpc.listeners are both empty; expected at least one of them")
+    for key, names in (
+        ("api.endpoints.allowlist", settings.api_endpoints_allowlist),
+        ("api.endpoints.blocklist", settings.api_endpoints_blocklist),
+    ):
+        for name in names:
+            # A name that nothing has would leave open what somebody meant to close.
+            if name not in IDENTIFIERS:
+                raise SettingsError(f"{key} has {name!r}; expected identifiers as kafka-facade operations prints them")
 
 
 def _bind(address: Address, key: str) -> socket.socket:

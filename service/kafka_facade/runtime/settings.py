@@ -38,11 +38,9 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def _setting(key: str, default: Any, parse: Callable[[str], Any]) -> Any:
-    metadata = {"key": key, "parse": parse}
-    if isinstance(default, (list, dict)):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+def _setting(key: str, default: str, parse: Callable[[str], Any]) -> Any:
+    """A field with a key; its default is written as a caller would write it."""
+    return field(default_factory=lambda: parse(default), metadata={"key": key, "parse": parse, "default": default})
 
 
 def _integer(lowest: int, highest: int = 2**31 - 1) -> Callable[[str], int]:
@@ -122,93 +120,96 @@ class Settings:
     bootstrap_servers: str = _setting("bootstrap.servers", "localhost:9092", _bootstrap)
     """Kafka brokers to begin with: ``host:port``, or several with commas between."""
 
-    listeners: list[Address] = _setting("listeners", [Address("0.0.0.0", 8082)], _http_listeners)
+    listeners: list[Address] = _setting("listeners", "http://0.0.0.0:8082", _http_listeners)
     """Where REST and GraphQL are served, e.g. ``http://0.0.0.0:8082``."""
 
-    grpc_listeners: list[Address] = _setting("grpc.listeners", [Address("0.0.0.0", 50051)], _grpc_listeners)
+    grpc_listeners: list[Address] = _setting("grpc.listeners", "grpc://0.0.0.0:50051", _grpc_listeners)
     """Where gRPC is served, e.g. ``0.0.0.0:50051``; empty turns it off."""
 
-    workers: int = _setting("workers", 1, _integer(1, 256))
+    workers: int = _setting("workers", "1", _integer(1, 256))
     """How many processes serve, sharing the ports. A consumer instance lives in one of them."""
 
-    schema_registry_url: list[str] = _setting("schema.registry.url", [], _words)
+    schema_registry_url: list[str] = _setting("schema.registry.url", "", _words)
     """The Schema Registry for the formats with schemas, none of which is served yet."""
+
+    advertised_listeners: list[str] = _setting("advertised.listeners", "", _words)
+    """The URL in the ``base_uri`` of consumer instances, e.g. ``https://proxy-1.example.org``; the first one counts."""
 
     host_name: str = _setting("host.name", "", str)
     """The host in the ``base_uri`` of a consumer instance; by default that of the request."""
 
-    api_request_timeout_ms: int = _setting("api.request.timeout.ms", 30_000, _integer(100))
+    api_request_timeout_ms: int = _setting("api.request.timeout.ms", "30000", _integer(100))
     """How long any one request may wait for Kafka; the time in which a record is delivered or has failed for good."""
 
-    shutdown_timeout_ms: int = _setting("shutdown.timeout.ms", 30_000, _integer(1000))
+    shutdown_timeout_ms: int = _setting("shutdown.timeout.ms", "30000", _integer(1000))
     """How long after SIGTERM or SIGINT the process may take to finish what it has begun."""
 
-    api_v2_enable: bool = _setting("api.v2.enable", True, _boolean)
+    api_v2_enable: bool = _setting("api.v2.enable", "true", _boolean)
     """Whether REST has the v2 API."""
 
-    api_v3_enable: bool = _setting("api.v3.enable", True, _boolean)
+    api_v3_enable: bool = _setting("api.v3.enable", "true", _boolean)
     """Whether REST has the v3 API."""
 
-    api_endpoints_allowlist: list[str] = _setting("api.endpoints.allowlist", [], _words)
+    api_endpoints_allowlist: list[str] = _setting("api.endpoints.allowlist", "", _words)
     """The only operations that are served, by identifier; empty is all. ``kafka-facade operations`` lists them."""
 
-    api_endpoints_blocklist: list[str] = _setting("api.endpoints.blocklist", [], _words)
+    api_endpoints_blocklist: list[str] = _setting("api.endpoints.blocklist", "", _words)
     """Operations that are not served, by identifier."""
 
-    max_request_body_size: int = _setting("max.request.body.size", 64 * 1024 * 1024, _integer(1024))
+    max_request_body_size: int = _setting("max.request.body.size", "67108864", _integer(1024))
     """The largest body, or record of a streamed body, or gRPC message, that is taken."""
 
     streaming_connection_max_duration_ms: int = _setting(
-        "streaming.connection.max.duration.ms", 86_400_000, _integer(1000)
+        "streaming.connection.max.duration.ms", "86400000", _integer(1000)
     )
     """How long one streamed produce request may stay open."""
 
-    idle_timeout_ms: int = _setting("idle.timeout.ms", 30_000, _integer(1000))
+    idle_timeout_ms: int = _setting("idle.timeout.ms", "30000", _integer(1000))
     """How long an idle HTTP connection is kept."""
 
-    compression_enable: bool = _setting("compression.enable", True, _boolean)
+    compression_enable: bool = _setting("compression.enable", "true", _boolean)
     """Whether responses are compressed for callers that accept it."""
 
     confluent_resource_name_authority: str = _setting("confluent.resource.name.authority", "", str)
     """The authority in the ``resource_name`` of v3 resources: ``crn://<authority>/kafka=...``."""
 
-    consumer_request_timeout_ms: int = _setting("consumer.request.timeout.ms", 1000, _integer(0))
+    consumer_request_timeout_ms: int = _setting("consumer.request.timeout.ms", "1000", _integer(0))
     """How long a read of a consumer instance waits for records, unless the instance says otherwise."""
 
-    consumer_request_max_bytes: int = _setting("consumer.request.max.bytes", 64 * 1024 * 1024, _integer(0))
+    consumer_request_max_bytes: int = _setting("consumer.request.max.bytes", "67108864", _integer(0))
     """The most keys and values that one read returns."""
 
-    consumer_instance_timeout_ms: int = _setting("consumer.instance.timeout.ms", 300_000, _integer(1000))
+    consumer_instance_timeout_ms: int = _setting("consumer.instance.timeout.ms", "300000", _integer(1000))
     """How long a consumer instance lives without being used."""
 
-    consumer_instances_max: int = _setting("consumer.instances.max", 1000, _integer(1))
+    consumer_instances_max: int = _setting("consumer.instances.max", "1000", _integer(1))
     """How many consumer instances a worker holds at the most."""
 
-    fetch_min_bytes: int = _setting("fetch.min.bytes", -1, _integer(-1, 10_000_000))
+    fetch_min_bytes: int = _setting("fetch.min.bytes", "-1", _integer(-1, 10_000_000))
     """How many bytes a read of a consumer instance waits for; -1 waits for its time to pass."""
 
-    graphql_enable: bool = _setting("graphql.enable", True, _boolean)
+    graphql_enable: bool = _setting("graphql.enable", "true", _boolean)
     """Whether GraphQL is served."""
 
     graphql_path: str = _setting("graphql.path", "/graphql", _path)
     """Where GraphQL is served."""
 
-    graphql_graphiql_enable: bool = _setting("graphql.graphiql.enable", True, _boolean)
+    graphql_graphiql_enable: bool = _setting("graphql.graphiql.enable", "true", _boolean)
     """Whether a browser gets GraphiQL there."""
 
-    graphql_introspection_enable: bool = _setting("graphql.introspection.enable", True, _boolean)
+    graphql_introspection_enable: bool = _setting("graphql.introspection.enable", "true", _boolean)
     """Whether the schema may be asked for."""
 
-    graphql_max_depth: int = _setting("graphql.max.depth", 15, _integer(1))
+    graphql_max_depth: int = _setting("graphql.max.depth", "15", _integer(1))
     """How deep a query may nest."""
 
-    graphql_max_aliases: int = _setting("graphql.max.aliases", 30, _integer(0))
+    graphql_max_aliases: int = _setting("graphql.max.aliases", "30", _integer(0))
     """How many aliases a query may have."""
 
-    graphql_max_tokens: int = _setting("graphql.max.tokens", 2000, _integer(1))
+    graphql_max_tokens: int = _setting("graphql.max.tokens", "2000", _integer(1))
     """How many tokens a query may have."""
 
-    graphql_max_objects: int = _setting("graphql.max.objects", 20_000, _integer(1))
+    graphql_max_objects: int = _setting("graphql.max.objects", "20000", _integer(1))
     """How many objects an answer may hold: nested lists multiply."""
 
     log_level: str = _setting("log.level", "info", _one_of("debug", "info", "warning", "error"))

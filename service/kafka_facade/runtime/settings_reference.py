@@ -14,9 +14,8 @@ from kafka_facade.runtime.settings import Settings
 def rows() -> Iterator[tuple[str, str, str]]:
     """Each setting's key, its default as one would write it, and what it does."""
     documented = _docstrings()
-    defaults = Settings()
     for key, field in Settings.keys().items():
-        yield key, _written(getattr(defaults, field.name)), documented[field.name]
+        yield key, field.metadata["default"], documented[field.name]
 
 
 def markdown() -> str:
@@ -24,14 +23,6 @@ def markdown() -> str:
     lines = ["| setting | default | what it does |", "|---|---|---|"]
     lines += [f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in rows()]
     return "\n".join(lines) + "\n"
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return str(value)
 
 
 def _docstrings() -> dict[str, str]:
