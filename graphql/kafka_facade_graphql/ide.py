@@ -24,9 +24,14 @@ _PAGE = """<!doctype html>
 <style>body {{ margin: 0 }} #graphiql {{ height: 100dvh }}</style>
 {head}
 </head>
-<body><div id="graphiql"></div></body>
+<body><div id="graphiql"><p style="font: 1rem system-ui; margin: 2rem">{waiting}</p></div></body>
 </html>
 """
+
+
+_FROM_CDN = (
+    "GraphiQL comes from a CDN. If this stays, there is no way to it: scripts/graphiql makes the page work offline."
+)
 
 
 def is_built() -> bool:
@@ -42,7 +47,9 @@ def assets() -> Path:
 def page(path: str) -> str:
     """The page's HTML, for GraphQL served at ``path``."""
     base = escape(path.rstrip("/") + "/static", quote=True)
-    return _PAGE.format(head=_bundled(base) if is_built() else _from_cdn(base))
+    if is_built():
+        return _PAGE.format(head=_bundled(base), waiting="GraphiQL needs JavaScript.")
+    return _PAGE.format(head=_from_cdn(base), waiting=_FROM_CDN)
 
 
 def _bundled(base: str) -> str:
