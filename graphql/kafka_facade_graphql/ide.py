@@ -29,9 +29,7 @@ _PAGE = """<!doctype html>
 """
 
 
-_FROM_CDN = (
-    "GraphiQL comes from a CDN. If this stays, there is no way to it: scripts/graphiql makes the page work offline."
-)
+_FROM_CDN = "GraphiQL comes from a CDN. If this stays, it is out of reach: scripts/graphiql makes the page work offline"
 
 
 def is_built() -> bool:

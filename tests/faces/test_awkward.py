@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from faces.clients import Data, FaceClient, FaceError, Produced
+from faces.conftest import Kafka
+from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.rpc.gen.v1 import topic_config_pb2, topic_config_pb2_grpc
 
 V2 = {"content-type": "application/vnd.kafka.v2+json"}
 JSON = {"accept": "application/vnd.kafka.json.v2+json"}
@@ -135,3 +141,116 @@ async def test_scalars_are_taken_for_what_they_are(gateway: Gateway, cluster: st
         path = f"/v3/clusters/{cluster}/topics/{name}/configs/retention.ms"
         assert (await client.put(path, json={"value": 2000})).status_code == 204
         assert (await client.get(path)).json()["value"] == "2000"
+
+
+async def test_a_rebalance_neither_doubles_records_nor_moves_a_commit_back(
+    face: FaceClient, cluster: str, kafka: Kafka, stack: BackgroundStack
+) -> None:
+    name, group = _name(), _name("group")
+    await face.create_topic(cluster, name, partitions_count=2, replication_factor=1)
+    for number in range(20):
+        await face.produce(cluster, name, Produced(Data("JSON", number), partition=number % 2))
+    settings = {"format": "JSON", "auto_offset_reset": "earliest", "auto_commit": "false", "request_timeout_ms": "2000"}
+    await face.create_consumer(group, "a", **settings)
+    await face.subscribe(group, "a", [name])
+    assert len(await face.fetch(group, "a", "JSON", 2000)) == 20
+    await face.create_consumer(group, "b", **settings)
+    await face.subscribe(group, "b", [name])
+    # B gets one of the partitions from where the group stands: nothing is committed, so from its start.
+    taken: list[tuple[int, Any, Any]] = []
+    for _ in range(10):
+        taken += await face.fetch(group, "b", "JSON", 1000)
+        again = await face.fetch(group, "a", "JSON", 500)
+        if len(taken) == 10:
+            break
+    assert len({value for _, _, value in taken}) == len(taken) == 10
+    assert not {value for _, _, value in again} & {value for _, _, value in taken}
+    partition = taken[0][2] % 2
+    await face.commit(group, "b")
+    assert await kafka.committed(stack.bootstrap_servers, group, name, partition) == 10
+    await face.seek_to_beginning(group, "a", [(name, 1 - partition)])
+    await face.commit(group, "a")
+    assert await kafka.committed(stack.bootstrap_servers, group, name, partition) == 10
+    for member in ("a", "b"):
+        await face.delete_consumer(group, member)
+
+
+async def test_records_from_before_the_first_read_are_there(face: FaceClient, cluster: str) -> None:
+    name, group = _name(), _name("group")
+    await face.create_topic(cluster, name, partitions_count=1, replication_factor=1)
+    await face.produce(cluster, name, Produced(Data("JSON", "before")))
+    await face.create_consumer(group, "c", format="JSON", auto_offset_reset="latest", request_timeout_ms="2000")
+    await face.subscribe(group, "c", [name])
+    await asyncio.sleep(4)
+    for number in range(3):
+        await face.produce(cluster, name, Produced(Data("JSON", number)))
+    await asyncio.sleep(1)
+    assert [value for _, _, value in await face.fetch(group, "c", "JSON", 2000)] == [0, 1, 2]
+    await face.delete_consumer(group, "c")
+
+
+async def test_a_partition_that_was_just_added_takes_records(face: FaceClient, cluster: str) -> None:
+    name = _name()
+    await face.create_topic(cluster, name, partitions_count=1, replication_factor=1)
+    await face.produce(cluster, name, Produced(Data("JSON", 1)))
+    await face.update_partitions(cluster, name, 3)
+    assert await face.produce(cluster, name, Produced(Data("JSON", 1), partition=2)) == (2, 0)
+
+
+async def test_configs_of_all_topics(gateway: Gateway, cluster: str, face: FaceClient) -> None:
+    await face.create_topic(cluster, _name())
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        rest = (await client.get(f"/v3/clusters/{cluster}/topics/-/configs")).json()["data"]
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        stub = topic_config_pb2_grpc.TopicConfigServiceStub(channel)
+        listed = await stub.ListAllTopicConfigs(topic_config_pb2.ListAllTopicConfigsRequest(cluster_id=cluster))
+    assert listed.total_size == len(rest) > 30
+
+
+async def test_what_is_no_message_is_refused(gateway: Gateway) -> None:
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        call: Any = channel.unary_unary("/kafka_facade.v1.TopicService/GetTopic")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(b"\xff\xff\xff")
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_read_that_waits_ends_with_the_server(
+    gateway_factory: Callable[..., Awaitable[Gateway]], cluster: str, topic: Callable[..., Awaitable[str]]
+) -> None:
+    gateway = await gateway_factory({"shutdown.timeout.ms": "20000"})
+    name, group = await topic(), _name("group")
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30, headers=V2) as client:
+        settings = {"name": "c", "format": "json", "consumer.request.timeout.ms": "60000"}
+        await client.post(f"/consumers/{group}", json=settings, headers=V2)
+        await client.post(f"/consumers/{group}/instances/c/subscription", json={"topics": [name]}, headers=V2)
+        read = asyncio.create_task(client.get(f"/consumers/{group}/instances/c/records", headers=JSON))
+        await asyncio.sleep(1)
+        started = time.monotonic()
+        gateway.child.send(signal.SIGTERM)
+        answer = await read
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert time.monotonic() - started < 5
+
+
+async def test_without_kafka_the_gateway_still_ends_in_order(
+    three_brokers: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]]
+) -> None:
+    gateway = await gateway_factory({"shutdown.timeout.ms": "6000"}, on=three_brokers)
+    group = _name("group")
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30, headers=V2) as client:
+        await client.post(f"/consumers/{group}", json={"name": "c"}, headers=V2)
+        await client.post(f"/consumers/{group}/instances/c/subscription", json={"topics": ["none"]}, headers=V2)
+        await asyncio.sleep(2)
+        for broker in range(3):
+            await three_brokers.pause_broker(broker)
+        waiting = asyncio.create_task(client.get(f"/v3/clusters/{three_brokers.cluster_id}/topics"))
+        await asyncio.sleep(0.5)
+        gateway.child.send(signal.SIGTERM)
+        answer = await waiting
+    assert (answer.status_code, answer.json()["error_code"]) in ((503, 503), (500, 50003))
+    for _ in range(200):
+        if gateway.child.exit_code is not None:
+            break
+        await asyncio.sleep(0.05)
+    assert gateway.child.exit_code == 0

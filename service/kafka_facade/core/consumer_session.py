@@ -22,6 +22,8 @@ from kafka_facade.core.serde import deserialize
 from kafka_facade.core.topic_pattern import TopicPattern
 
 _POLL_RECORDS = 500
+# A read looks this often (s) whether the server is to end.
+_SLICE_SECONDS = 0.5
 # New topics that match a pattern are found after this long (s) at the latest, by the next fetch.
 _PATTERN_SECONDS = 5.0
 # A fetch ends this long (s) before the call's deadline, so that what it has fetched is still returned.
@@ -53,12 +55,15 @@ TRANSITIONS: dict[tuple[State, str], State] = {
 class ConsumerSession:
     """One instance with its consumer. All but :meth:`use` is called with the session in use."""
 
-    def __init__(self, instance: ConsumerInstance, consumer: ConsumerPort, max_bytes: int) -> None:
+    def __init__(
+        self, instance: ConsumerInstance, consumer: ConsumerPort, max_bytes: int, closing: asyncio.Event
+    ) -> None:
         self.instance = instance
         self.consumer = consumer
         self.returned: dict[tuple[str, int], int] = {}
         """The next offset after what was returned to the caller, for each partition."""
         self._max_bytes = max_bytes
+        self._closing = closing
         self._state = State.IDLE
         self._topics: list[str] = []
         self._pattern: TopicPattern | None = None
@@ -96,7 +101,7 @@ class ConsumerSession:
             await self.consumer.unsubscribe()
         self._state, self._topics = state, list(topics)
         self._pattern, self._matched_at = pattern, time.monotonic()
-        self._ahead.clear()
+        self._forget()
 
     @property
     def stale_pattern(self) -> TopicPattern | None:
@@ -120,14 +125,14 @@ class ConsumerSession:
         state = self._next("unsubscribe")
         await self.consumer.unsubscribe()
         self._state, self._topics, self._pattern = state, [], None
-        self._ahead.clear()
+        self._forget()
 
     async def assign(self, partitions: Sequence[TopicPartition]) -> None:
         """Read exactly these partitions."""
         state = self._next("assign")
         await self.consumer.assign(partitions)
         self._state = state
-        self._ahead.clear()
+        self._forget()
 
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
         """Read on from these positions; what was read ahead of their partitions is dropped."""
@@ -155,7 +160,7 @@ class ConsumerSession:
         size = 0
         try:
             while True:
-                self._drop_revoked()
+                fetched = self._drop_revoked(fetched)
                 while self._ahead:
                     record = self._ahead[0]
                     length = len(record.key or b"") + len(record.value or b"")
@@ -174,11 +179,12 @@ class ConsumerSession:
                     fetched.append(entry)
                     self._ahead.popleft()
                     size += length
-                left = deadline - time.monotonic()
+                left = 0.0 if self._closing.is_set() else deadline - time.monotonic()
                 enough = size >= limit or 0 <= self.instance.fetch_min_bytes < size
                 if enough or (left <= 0 and fetched):
                     return self._return(fetched)
-                polled = await self.consumer.poll(_POLL_RECORDS, max(0.0, left))
+                polled = await self.consumer.poll(_POLL_RECORDS, max(0.0, min(left, _SLICE_SECONDS)))
+                fetched = self._drop_revoked(fetched)
                 if left <= 0 and not polled:
                     return []
                 self._ahead.extend(polled)
@@ -196,14 +202,23 @@ class ConsumerSession:
                 self.consumer.store(topic, partition, self.returned[topic, partition])
         return fetched
 
-    def _drop_revoked(self) -> None:
-        """Forget records of partitions that the group has given to another member, which reads them now."""
-        if self._ahead:
-            assigned = {(entry.topic, entry.partition) for entry in self.consumer.assignment()}
-            if any((entry.topic_name, entry.partition_id) not in assigned for entry in self._ahead):
-                self._ahead = deque(
-                    entry for entry in self._ahead if (entry.topic_name, entry.partition_id) in assigned
-                )
+    def look_for_revocations(self) -> None:
+        """Forget what was returned of partitions that are another member's now: it is not ours to commit."""
+        self._drop_revoked([])
+
+    def _forget(self) -> None:
+        self._ahead.clear()
+        self.returned.clear()
+
+    def _drop_revoked(self, fetched: list[FetchedRecord]) -> list[FetchedRecord]:
+        """Forget what was read of partitions that the group has taken away; what is left of ``fetched``."""
+        revoked = self.consumer.take_revoked()
+        if not revoked:
+            return fetched
+        for key in revoked:
+            self.returned.pop(key, None)
+        self._ahead = deque(entry for entry in self._ahead if (entry.topic_name, entry.partition_id) not in revoked)
+        return [e for e in fetched if (e.record.topic_name, e.record.partition_id) not in revoked]
 
     def _next(self, action: str) -> State:
         try:

@@ -48,8 +48,11 @@ _EXPIRY_CHECK_SECONDS = 1.0
 class Consumers:
     """Operations on consumer instances, and the owner of them all."""
 
-    def __init__(self, factory: ConsumerFactory, admin: AdminPort, defaults: ConsumerDefaults) -> None:
+    def __init__(
+        self, factory: ConsumerFactory, admin: AdminPort, defaults: ConsumerDefaults, closing: asyncio.Event
+    ) -> None:
         self._factory = factory
+        self._closing = closing
         self._admin = admin
         self._defaults = defaults
         self._sessions: dict[tuple[str, str], ConsumerSession] = {}
@@ -69,7 +72,7 @@ class Consumers:
             auto_commit=instance.auto_commit,
             overrides={},
         )
-        self._sessions[key] = ConsumerSession(instance, consumer, self._defaults.request_max_bytes)
+        self._sessions[key] = ConsumerSession(instance, consumer, self._defaults.request_max_bytes, self._closing)
         return instance
 
     async def get(self, call: Call, request: ConsumerRef) -> ConsumerInstance:
@@ -138,6 +141,7 @@ class Consumers:
     async def commit(self, call: Call, request: CommitOffsets) -> None:
         """Commit offsets, or all that was fetched, and return once the group coordinator has them."""
         async with self._session(request.group, request.instance).use() as session:
+            session.look_for_revocations()
             if request.offsets is not None:
                 _check_positions(request.offsets)
             offsets = (

@@ -37,7 +37,7 @@ class Facade:
         self.topic_configs = TopicConfigs(admin, self.identity)
         self.produce = Produce(producer, self.identity)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
-        self.consumers = Consumers(consumers, admin, consumer_defaults)
+        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
         self._expiry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -74,8 +74,8 @@ class AdminPort(Protocol):
     ) -> list[TopicDescription | FacadeError]:
         """These topics, in order; a topic that can't be described is its error."""
 
-    async def create_topic(self, request: CreateTopic, timeout: float) -> None:
-        """Create a topic, or only validate it, and wait until metadata shows it."""
+    async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
+        """Create a topic, wait until metadata shows it, and describe it; None where it is only validated."""
 
     async def topic_defaults(self, timeout: float) -> tuple[int, int]:
         """The number of partitions and the replication factor of a topic created without saying them."""
@@ -83,8 +83,8 @@ class AdminPort(Protocol):
     async def delete_topic(self, name: str, timeout: float) -> None:
         """Delete a topic."""
 
-    async def create_partitions(self, topic: str, count: int, timeout: float) -> None:
-        """Raise the number of a topic's partitions to ``count``."""
+    async def create_partitions(self, topic: str, count: int, timeout: float) -> TopicDescription:
+        """Raise the number of a topic's partitions to ``count``, wait until metadata shows it, and describe it."""
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name."""
@@ -133,6 +133,12 @@ class ConsumerPort(Protocol):
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+
+    def take_revoked(self) -> set[tuple[str, int]]:
+        """The partitions that the group has taken away since this was last asked, some of them given back since.
+
+        Records of theirs that were polled before are another member's now, or will be polled again.
+        """
 
     def assignment(self) -> list[TopicPartition]:
         """The partitions that the consumer reads at the moment."""

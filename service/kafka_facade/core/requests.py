@@ -105,7 +105,7 @@ class ListTopicConfigs:
     """``topic_name`` None lists the configs of all topics."""
 
     cluster_id: str | None
-    topic_name: str | None
+    topic_name: str | None = None
 
 
 @dataclass(slots=True)

@@ -71,10 +71,8 @@ class Topics:
         cluster_id = await self._identity.check(request.cluster_id, call)
         if not is_legal_topic_name(request.topic_name):
             raise InvalidPayload("Payload error. Invalid topic name.", topic_name=request.topic_name)
-        await self._admin.create_topic(request, call.remaining)
-        if request.validate_only:
-            return await self._validated(call, cluster_id, request)
-        return await self.get_topic(call, GetTopic(cluster_id, request.topic_name))
+        created = await self._admin.create_topic(request, call.remaining)
+        return created.topic if created is not None else await self._validated(call, cluster_id, request)
 
     @implements("api.v3.topics.delete")
     async def delete_topic(self, call: Call, request: DeleteTopic) -> None:
@@ -85,9 +83,9 @@ class Topics:
     @implements("api.v3.topics.partitions")
     async def update_partition_count(self, call: Call, request: UpdatePartitionCount) -> Topic:
         """Raise the number of partitions; InvalidKafkaRequest where that isn't an increase."""
-        cluster_id = await self._identity.check(request.cluster_id, call)
-        await self._admin.create_partitions(request.topic_name, request.partitions_count, call.remaining)
-        return await self.get_topic(call, GetTopic(cluster_id, request.topic_name))
+        await self._identity.check(request.cluster_id, call)
+        described = await self._admin.create_partitions(request.topic_name, request.partitions_count, call.remaining)
+        return described.topic
 
     @implements("api.v3.partitions.list", "api.v2.partitions.list")
     async def list_partitions(self, call: Call, request: ListPartitions) -> Sequence[Partition]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import TopicCollection
@@ -53,6 +53,8 @@ class Admin:
     def __init__(self, config: Mapping[str, Any], blocking: Blocking) -> None:
         self._client = AdminClient(dict(config))
         self._blocking = blocking
+        self.on_change: Callable[[str], None] | None = None
+        """Told of each topic whose partitions were changed through here."""
         self._known_cluster_id: str | None = None
         # Brokers read it at their start only.
         self._creates_topics: bool | None = None
@@ -96,8 +98,8 @@ class Admin:
         answers = await settled_topics(futures, timeout)
         return [_described(cluster_id, name, answers[name]) for name in names]
 
-    async def create_topic(self, request: CreateTopic, timeout: float) -> None:
-        """Create a topic, or only validate it, and wait until metadata shows it."""
+    async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
+        """Create a topic, wait until metadata shows it, and describe it; None where it is only validated."""
         topic = NewTopic(
             request.topic_name,
             num_partitions=-1 if request.partitions_count is None else request.partitions_count,
@@ -119,8 +121,7 @@ class Admin:
         except Exception as error:
             raise from_exception(error) from error
         await settled(futures[request.topic_name], timeout, topic_name=request.topic_name)
-        if not request.validate_only:
-            await self._until_described(request.topic_name, deadline, present=True)
+        return None if request.validate_only else await self._until_described(request.topic_name, deadline)
 
     async def delete_topic(self, name: str, timeout: float) -> None:
         """Delete a topic and wait until metadata no longer shows it."""
@@ -129,7 +130,8 @@ class Admin:
             [name], operation_timeout=_positive(timeout), request_timeout=_positive(timeout)
         )
         await settled(futures[name], timeout, topic_name=name)
-        await self._until_described(name, deadline, present=False)
+        self._changed(name)
+        await self._until_gone(name, deadline)
 
     async def topic_defaults(self, timeout: float) -> tuple[int, int]:
         """The number of partitions and the replication factor of a topic created without saying them."""
@@ -157,8 +159,8 @@ class Admin:
         configs: Mapping[str, ConfigEntry] = await settled(futures[resource], timeout)
         return configs
 
-    async def create_partitions(self, topic: str, count: int, timeout: float) -> None:
-        """Raise the number of a topic's partitions to ``count`` and wait until metadata shows them."""
+    async def create_partitions(self, topic: str, count: int, timeout: float) -> TopicDescription:
+        """Raise the number of a topic's partitions to ``count``, wait until metadata shows it, and describe it."""
         deadline = time.monotonic() + timeout
         try:
             futures = self._client.create_partitions(
@@ -167,7 +169,9 @@ class Admin:
         except Exception as error:
             raise from_exception(error) from error
         await settled(futures[topic], timeout, topic_name=topic)
-        await self._until_described(topic, deadline, present=True, partitions=count)
+        described = await self._until_described(topic, deadline, partitions=count)
+        self._changed(topic)
+        return described
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name, from one request."""
@@ -251,22 +255,34 @@ class Admin:
             self._known_cluster_id = cluster.cluster_id
         return self._known_cluster_id
 
-    async def _until_described(self, name: str, deadline: float, *, present: bool, partitions: int = 1) -> None:
+    def _changed(self, topic: str) -> None:
+        if self.on_change is not None:
+            self.on_change(topic)
+
+    async def _until_described(self, name: str, deadline: float, *, partitions: int = 1) -> TopicDescription:
         """Changes reach the brokers' metadata a moment after the controller has answered."""
+        async for found in self._descriptions(name, deadline):
+            if not isinstance(found, FacadeError):
+                if len(found.partitions) >= partitions and _led(found):
+                    return found
+            elif not isinstance(found, (TopicNotFound, LeaderNotAvailable)):
+                raise found
+        raise KafkaTimeout
+
+    async def _until_gone(self, name: str, deadline: float) -> None:
+        async for found in self._descriptions(name, deadline):
+            if isinstance(found, TopicNotFound):
+                return
+        raise KafkaTimeout
+
+    async def _descriptions(self, name: str, deadline: float) -> AsyncIterator[TopicDescription | FacadeError]:
+        """What metadata says of a topic, again and again until the deadline."""
         attempt = 0
         while (left := deadline - time.monotonic()) > 0:
             [found] = await self.describe_topics([name], left)
-            if isinstance(found, FacadeError):
-                if isinstance(found, TopicNotFound):
-                    if not present:
-                        return
-                elif not isinstance(found, LeaderNotAvailable):
-                    raise found
-            elif present and len(found.partitions) >= partitions and _led(found):
-                return
+            yield found
             await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
             attempt += 1
-        raise KafkaTimeout
 
 
 def _led(description: TopicDescription) -> bool:

@@ -45,6 +45,8 @@ class Consumer:
         # Read while events were served: one record each time at the most.
         self._pending: deque[Record] = deque()
         self._server: asyncio.Task[None] | None = None
+        self._revoked: set[tuple[str, int]] = set()
+        self._just_revoked: set[tuple[str, int]] = set()
         self._failure: FacadeError | None = None
         self._positions: dict[tuple[str, int], int] = {}
         self._closed = False
@@ -55,7 +57,7 @@ class Consumer:
         From then on the client's events are served between polls too, so that a member whose caller is idle neither
         misses the start nor holds up a rebalance.
         """
-        self._call(self._client.subscribe, list(topics))
+        self._call(self._client.subscribe, list(topics), on_revoke=self._on_revoke, on_lost=self._on_revoke)
         self._pending.clear()
         if self._server is None:
             self._server = asyncio.create_task(self._serve(), name="consumer events")
@@ -106,8 +108,7 @@ class Consumer:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
-            messages = self._call(self._client.consume, max_records, 0)
-            records = [record for record in map(self._record, messages) if record is not None]
+            messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and self._failure is None):
                 return records
             left = deadline - time.monotonic()
@@ -211,13 +212,34 @@ class Consumer:
         """Serve events until the subscription ends; a record that comes with them waits for the next poll."""
         while True:
             try:
-                messages = [] if self._failure is not None else self._call(self._client.consume, 1, 0)
-                self._pending.extend(record for record in map(self._record, messages) if record is not None)
+                if self._failure is None:
+                    self._pending.extend(self._consume(1)[1])
                 assigned = self._call(self._client.assignment)
             except FacadeError as failure:
                 self._failure = failure
                 return
             await asyncio.sleep(_SERVE_SECONDS if assigned else _JOIN_SECONDS)
+
+    def _consume(self, max_records: int) -> tuple[int, list[Record]]:
+        """How many messages were there, and the records among them that are still ours."""
+        self._just_revoked.clear()
+        messages = self._call(self._client.consume, max_records, 0)
+        records = [record for record in map(self._record, messages) if record is not None]
+        if self._just_revoked:
+            # A partition that comes back does so in a later call, and is read again from what was committed.
+            records = [r for r in records if (r.topic_name, r.partition_id) not in self._just_revoked]
+        return len(messages), records
+
+    def _on_revoke(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
+        gone = {(entry.topic, entry.partition) for entry in partitions}
+        self._just_revoked |= gone
+        self._revoked |= gone
+        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
+
+    def take_revoked(self) -> set[tuple[str, int]]:
+        """The partitions that the group has taken away since this was last asked, some of them given back since."""
+        revoked, self._revoked = self._revoked, set()
+        return revoked
 
     async def _stop_serving(self) -> None:
         if self._server is not None:
@@ -255,9 +277,9 @@ class Consumer:
             return None if self._grouped else failure
         return None if failure.row.retriable else failure
 
-    def _call(self, call: Any, *args: Any) -> Any:
+    def _call(self, call: Any, *args: Any, **named: Any) -> Any:
         try:
-            return call(*args)
+            return call(*args, **named)
         except Exception as error:
             raise from_exception(error) from error
 

@@ -77,6 +77,8 @@ class Engine:
             self.admin,
         )
 
+        self.admin.on_change = self.producer.forget
+
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:

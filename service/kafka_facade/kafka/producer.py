@@ -41,7 +41,7 @@ _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
 _METADATA_SECONDS = 30.0
 # An unknown partition makes us ask again, but not more often than this (s) for a topic.
-_REFRESH_SECONDS = 1.0
+_REFRESH_SECONDS = 0.1
 _CREATION_SECONDS = 0.05
 _READY_SECONDS = 5.0
 _PARTITIONER_DECIDES = -1
@@ -240,6 +240,10 @@ class Producer:
         self._client.poll(0)
         self._client = ClientProducer(self._config)
         self._renewal = None
+
+    def forget(self, topic: str) -> None:
+        """Ask anew how many partitions a topic has."""
+        self._partitions.pop(topic, None)
 
     def _forget_stale(self) -> None:
         """Bound the cache by forgetting what would have to be asked again anyway."""

@@ -15,6 +15,7 @@ from kafka_facade.core.errors import (
     NotAcceptable,
     NotImplementedYet,
     OperationBlocked,
+    Unavailable,
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
@@ -35,7 +36,7 @@ from kafka_facade.rest.errors import (
     as_facade_error,
     error_response,
 )
-from kafka_facade.rest.exchange import Exchange, Receive, Response, Scope, Send
+from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Receive, Response, Scope, Send
 from kafka_facade.rest.handlers import HANDLERS
 from kafka_facade.rest.negotiation import JSON
 from kafka_facade.rest.options import RestOptions
@@ -82,6 +83,11 @@ class RestApp:
                 response = await self._answer(exchange)
         except ClientDisconnected:
             return
+        except asyncio.CancelledError:
+            # The time to finish is over: the caller still gets an answer, if none has begun.
+            if not self._facade.pipeline.closing.is_set() or scope.get(RESPONSE_STARTED):
+                raise
+            response = self._error_response(Unavailable("The server is shutting down."), version, scope, media_type)
         except BodyTimeout:
             status, body = TIMEOUT_RESPONSE
             response = Response(status, body, [(b"connection", b"close")], content_type=media_type)

@@ -22,6 +22,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 FACE: Final = "rest"
+RESPONSE_STARTED: Final = "kafka_facade.response_started"
+"""Where the scope tells that a streamed response has begun."""
 
 _Request = TypeVar("_Request")
 _Result = TypeVar("_Result")
@@ -107,7 +109,10 @@ class Exchange:
         query = self.scope.get("query_string", b"")
         if not query:
             return None
-        values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000).get(name)
+        try:
+            values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000).get(name)
+        except ValueError:
+            raise InvalidRequest("The query has too many parameters.") from None
         return values[0] if values else None
 
     def query_integer(self, name: str) -> int | None:

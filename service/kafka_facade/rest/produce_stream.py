@@ -16,7 +16,7 @@ from typing import Final
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload
 from kafka_facade.rest.errors import as_facade_error
-from kafka_facade.rest.exchange import Exchange
+from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange
 from kafka_facade.rest.json_stream import JsonSplitter
 from kafka_facade.rest.record_batch import Batch
 from kafka_facade.rest.record_decoding import encode_answers
@@ -203,6 +203,7 @@ class RecordStream:
         with contextlib.suppress(OSError):
             if not self._started:
                 self._started = True
+                self._exchange.scope[RESPONSE_STARTED] = True
                 await self._exchange.send(
                     {
                         "type": "http.response.start",

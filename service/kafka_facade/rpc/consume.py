@@ -10,7 +10,7 @@ from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.requests import ConsumeRecords
 from kafka_facade.rpc.convert import to_milliseconds
-from kafka_facade.rpc.dispatch import FACE, Context
+from kafka_facade.rpc.dispatch import FACE, Context, require_message
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.records import write_records
@@ -24,6 +24,7 @@ def consume(facade: Facade, operation: Operation) -> Callable[[record_pb2.Consum
     async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
         async with reporting(context):
             # The caller's deadline is that of the whole stream, which gRPC keeps; this one bounds the start.
+            require_message(message)
             call = facade.pipeline.call(operation.identifier, FACE, timeout=context.time_remaining())
             async with facade.pipeline.admit(call):
                 if message.max_records < 0:

@@ -32,8 +32,15 @@ def to_timestamp(milliseconds: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 
 
+# google.protobuf.Timestamp: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+_FIRST_SECOND = -62_135_596_800
+_LAST_SECOND = 253_402_300_799
+
+
 def to_milliseconds(timestamp: Timestamp) -> int:
-    """Milliseconds since 1970-01-01T00:00:00Z; what is finer is cut off."""
+    """Milliseconds since 1970-01-01T00:00:00Z; what is finer is cut off. InvalidRequest outside of years 1 to 9999."""
+    if not _FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND:
+        raise InvalidRequest("The timestamp is out of range.", field="timestamp")
     return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000
 
 

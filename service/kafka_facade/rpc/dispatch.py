@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
-from kafka_facade.core.errors import NotImplementedYet
+from kafka_facade.core.errors import MalformedBody, NotImplementedYet
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import paginate
 from kafka_facade.core.pipeline import Call
@@ -127,6 +127,24 @@ class Custom(Binding):
         return _unary(facade, operation, run, self.identify)
 
 
+def decoder(request: type[Message]) -> Callable[[bytes], Message | None]:
+    """Decodes requests; None where the bytes are no such message, which :func:`require_message` answers."""
+
+    def decode(data: bytes) -> Message | None:
+        try:
+            return request.FromString(data)
+        except DecodeError:
+            return None
+
+    return decode
+
+
+def require_message(message: Message | None) -> None:
+    """MalformedBody where the request couldn't be decoded."""
+    if message is None:
+        raise MalformedBody("The request isn't a message of the method's type.")
+
+
 def unimplemented(facade: Facade, operation: Operation) -> Serve:
     """The handler of a method that the core has nothing for yet."""
 
@@ -144,6 +162,7 @@ def _unary(
 ) -> Serve:
     async def serve(message: Any, context: Context) -> Message:
         async with reporting(context):
+            require_message(message)
             identifier = await identify(facade, message, context) if identify else operation.identifier
             return await facade.pipeline.run(new_call(facade, identifier, context), run, message)
         raise AssertionError("a failed call has been aborted")

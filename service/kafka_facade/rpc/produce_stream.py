@@ -20,7 +20,7 @@ from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery
 from kafka_facade.core.produce import PendingReports
 from kafka_facade.core.requests import ProduceRecords
-from kafka_facade.rpc.dispatch import FACE, Context
+from kafka_facade.rpc.dispatch import FACE, Context, require_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.records import Batch, stream_results
@@ -155,7 +155,9 @@ class _Stream:
             raise Unavailable("The server is shutting down.")
         self._receiving = True
         try:
-            return await self._context.read()
+            message = await self._context.read()
+            require_message(message)
+            return message
         finally:
             self._receiving = False
 

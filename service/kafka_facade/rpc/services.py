@@ -11,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.facade import Facade
 from kafka_facade.rpc.consume import consume
-from kafka_facade.rpc.dispatch import Types, operation_of, unimplemented
+from kafka_facade.rpc.dispatch import Types, decoder, operation_of, unimplemented
 from kafka_facade.rpc.gen.v1 import (
     acl_pb2,
     balancer_pb2,
@@ -82,7 +82,7 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
     service = method.containing_service.name
     operation = operation_of(service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
-    decode, encode = types.request.FromString, types.response.SerializeToString
+    decode, encode = decoder(types.request), types.response.SerializeToString
     if method.client_streaming:
         serve_stream = produce_stream(facade, operation, options.stream_window_bytes)
         return grpc.stream_stream_rpc_method_handler(serve_stream, decode, encode)

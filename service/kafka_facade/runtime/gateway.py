@@ -35,6 +35,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Librdkafka's verdict on a record comes this long (ms) before the request that waits for it gives up.
 _DELIVERY_MARGIN_MS = 1000
+_LINGER_SECONDS = 1.0
+_PARENT_CHECK_SECONDS = 1.0
 _GC_THRESHOLDS = (50_000, 20, 100)
 # What is left of the time to shut down (s) for closing consumers and flushing the producer.
 _CLOSE_SHARE = 0.3
@@ -55,6 +57,7 @@ class Gateway:
         self._grpc: GrpcServer | None = None
         self._grpc_stop: asyncio.Task[None] | None = None
         self._deadline: float | None = None
+        self._orphan_watch: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch to a face by path; GraphQL has its own, REST all others."""
@@ -94,7 +97,9 @@ class Gateway:
                 settings.producer_properties,
                 settings.consumer_properties,
                 settings.admin_properties,
-                delivery_timeout_ms=max(1, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS),
+                delivery_timeout_ms=max(
+                    settings.api_request_timeout_ms // 2, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS
+                ),
                 instance_timeout_ms=settings.consumer_instance_timeout_ms,
             )
         )
@@ -114,6 +119,8 @@ class Gateway:
                 self._grpc.listen(str(address))
             await self._grpc.start()
         self._watch_signals()
+        if settings.workers > 1:
+            self._orphan_watch = asyncio.create_task(_end_with(os.getppid()), name="supervisor watch")
         # What is here now stays: the collector needn't look at it again, and what is in flight seldom.
         gc.collect()
         gc.freeze()
@@ -154,6 +161,9 @@ class Gateway:
 
     async def _shutdown(self) -> None:
         self._begin_shutdown()
+        if self._orphan_watch is not None:
+            self._orphan_watch.cancel()
+            await asyncio.gather(self._orphan_watch, return_exceptions=True)
         if self._grpc_stop is not None:
             await self._grpc_stop
         if self._facade is not None:
@@ -164,9 +174,25 @@ class Gateway:
                     await self._facade.close(self._close_seconds())
         if self._engine is not None:
             await self._engine.close(self._close_seconds())
+        # Threads that a client call is stuck in, with Kafka away, would hold up the end of the process.
+        _exit_soon()
 
     def _close_seconds(self) -> float:
         return max(0.1, (self._deadline or time.monotonic()) - time.monotonic() - 0.5)
+
+
+async def _end_with(supervisor: int) -> None:
+    """End this worker in order once its supervisor is gone: nobody else would."""
+    while os.getppid() == supervisor:  # noqa: ASYNC110  nothing tells of a parent's end
+        await asyncio.sleep(_PARENT_CHECK_SECONDS)
+    logger.error("the supervisor is gone; this worker ends")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exit_soon() -> None:
+    watchdog = threading.Timer(_LINGER_SECONDS, os._exit, (0,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _exit_hard() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from kafka_facade.core.catalogue import OPERATIONS
 from kafka_facade.core.pipeline import IDENTIFIERS
 from kafka_facade.kafka.client_config import rejected
 from kafka_facade.rest.http_protocol import JsonErrorHttpProtocol
@@ -24,6 +25,7 @@ from kafka_facade.runtime.settings import Address, Settings, SettingsError
 logger = logging.getLogger("kafka_facade.runtime")
 
 _BACKLOG = 2048
+_REST_PATHS = frozenset(operation.path.split("/")[1] for operation in OPERATIONS) | {"kafka"}
 
 
 class ListenError(Exception):
@@ -81,6 +83,8 @@ def _check(settings: Settings) -> None:
     """What no single setting shows to be wrong."""
     if not settings.listeners and not settings.grpc_listeners:
         raise SettingsError("listeners and grpc.listeners are both empty; expected at least one of them")
+    if settings.graphql_enable and settings.graphql_path.split("/")[1] in _REST_PATHS:
+        raise SettingsError(f"graphql.path is {settings.graphql_path!r}; expected a path that isn't REST's")
     for key, names in (
         ("api.endpoints.allowlist", settings.api_endpoints_allowlist),
         ("api.endpoints.blocklist", settings.api_endpoints_blocklist),
