@@ -230,15 +230,17 @@ async def test_a_reader_that_is_slow_holds_the_reading_back(
     name = await topic()
     payload = b"x" * 50_000
     await asyncio.to_thread(_produce, stack, name, *[payload] * 2500)
+    process = psutil.Process(gateway.child.pid)
+    before = process.memory_info().rss
     async with _socket(gateway) as socket:
         await socket.subscribe("1", RECORDS, topic=name, **{"from": "EARLIEST"})
         await socket.record()
-        process = psutil.Process(gateway.child.pid)
         sizes = []
         for _ in range(6):
             await asyncio.sleep(0.5)
             sizes.append(process.memory_info().rss)
-        assert max(sizes[2:]) - sizes[2] < 32 * 1024 * 1024
+        # 125 MB are in the topic: what is held is the consumer's bounded queue, one batch, and the socket's buffers.
+        assert max(sizes) - before < 90 * 1024 * 1024
 
 
 async def test_the_end_of_the_server_ends_a_subscription(

@@ -160,7 +160,8 @@ async def test_topic_configs(client: httpx.AsyncClient, cluster: str, topic: Any
     for method, path, body, status, code in (
         ("PUT", f"{where}/cleanup.policy", {}, 400, 40002),
         ("PUT", f"{where}/cleanup.policy", {"value": "nonsense"}, 400, 40002),
-        ("PUT", f"{where}/cleanup.policy", {"value": 5}, 400, 400),
+        ("PUT", f"{where}/cleanup.policy", {"value": 5}, 400, 40002),
+        ("PUT", f"{where}/cleanup.policy", {"value": [5]}, 400, 400),
         ("POST", f"{where}:alter", {}, 400, 400),
         ("POST", f"{where}:alter", {"data": [{"name": "retention.ms", "operation": "BOGUS"}]}, 400, 400),
         ("POST", f"{where}:alter", {"data": [{"name": "nope", "value": "1"}]}, 404, 404),
