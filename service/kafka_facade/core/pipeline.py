@@ -72,6 +72,12 @@ class Pipeline:
         """Whether the access lists leave the operation open."""
         return operation.identifier not in self._blocked
 
+    def check(self, operation: Operation) -> None:
+        """OperationBlocked or NotImplementedYet for an operation that can't be called."""
+        if not self.permits(operation):
+            raise OperationBlocked(operation=operation.identifier)
+        operation.require_implemented()
+
     def call(self, identifier: str, face: str, *, timeout: float | None = None) -> Call:
         """A new call; ``timeout`` is the caller's own (seconds) and can only shorten the default."""
         limit = self._default_timeout if timeout is None else min(timeout, self._default_timeout)
@@ -82,9 +88,7 @@ class Pipeline:
         """Let a call in, for as long as the block lasts: for streams, which have no deadline as a whole."""
         if self._draining:
             raise Unavailable("The server is shutting down.")
-        if not self.permits(call.operation):
-            raise OperationBlocked(operation=call.operation.identifier)
-        call.operation.require_implemented()
+        self.check(call.operation)
         self._in_flight += 1
         self._idle.clear()
         try:

@@ -13,8 +13,6 @@ from kafka_facade.core.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotAcceptable,
-    NotImplementedYet,
-    OperationBlocked,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -128,13 +126,9 @@ class RestApp:
 
     async def _answer(self, exchange: Exchange) -> Response | None:
         operation = exchange.operation
-        if not self._facade.pipeline.permits(operation):
-            raise OperationBlocked(operation=operation.identifier)
-        operation.require_implemented()
-        handler = HANDLERS.get(operation.identifier)
-        if handler is None:
-            raise NotImplementedYet(f"{operation.identifier} is not implemented yet.", operation=operation.identifier)
-        return await handler(exchange)
+        # Before the body is read: what can't be called need not be sent.
+        self._facade.pipeline.check(operation)
+        return await HANDLERS[operation.identifier](exchange)
 
     def _error_response(self, error: FacadeError, version: int, scope: Scope, media_type: str) -> Response:
         method: str = scope["method"]
