@@ -254,3 +254,39 @@ async def test_without_kafka_the_gateway_still_ends_in_order(
             break
         await asyncio.sleep(0.05)
     assert gateway.child.exit_code == 0
+
+
+async def test_what_was_returned_is_committed_when_a_member_leaves(
+    face: FaceClient, cluster: str, kafka: Kafka, stack: BackgroundStack
+) -> None:
+    name, group = _name(), _name("group")
+    await face.create_topic(cluster, name, partitions_count=1, replication_factor=1)
+    for number in range(3):
+        await face.produce(cluster, name, Produced(Data("JSON", number)))
+    await face.create_consumer(group, "c", format="JSON", auto_offset_reset="earliest", request_timeout_ms="2000")
+    await face.subscribe(group, "c", [name])
+    assert len(await face.fetch(group, "c", "JSON", 2000)) == 3
+    await face.delete_consumer(group, "c")
+    assert await kafka.committed(stack.bootstrap_servers, group, name) == 3
+
+
+async def test_members_that_come_and_go_at_once_never_hold_up_the_server(gateway: Gateway, cluster: str) -> None:
+    name, group = _name(), _name("group")
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30, headers=V2) as client:
+        await client.post(
+            f"/v3/clusters/{cluster}/topics", json={"topic_name": name}, headers={"content-type": "application/json"}
+        )
+
+        async def visit(member: int) -> None:
+            for visit in range(8):
+                path = f"/consumers/{group}-{member % 3}/instances/c{member}"
+                await client.post(f"/consumers/{group}-{member % 3}", json={"name": f"c{member}"}, headers=V2)
+                await client.post(f"{path}/subscription", json={"topics": [name]}, headers=V2)
+                await asyncio.sleep(0.05 * (visit % 4))
+                assert (await client.delete(path)).status_code == 204
+
+        visits = asyncio.gather(*(visit(member) for member in range(6)))
+        while not visits.done():
+            assert (await asyncio.wait_for(client.get("/"), 5)).status_code == 200
+            await asyncio.sleep(0.1)
+        await visits

@@ -26,6 +26,10 @@ _LONGEST_PAUSE_SECONDS = 0.025
 # How often (s) events are served between polls: until the group has assigned partitions, and after.
 _JOIN_SECONDS = 0.02
 _SERVE_SECONDS = 0.5
+# How long (s) a member that leaves serves events: until none could come any more, but not longer than the first.
+_LEAVE_SECONDS = 3.0
+_QUIET_SECONDS = 0.1
+_LEAVE_MESSAGES = 100
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
 
@@ -201,7 +205,8 @@ class Consumer:
         if self._closed:
             return
         self._closed = True
-        await self._stop_serving()
+        if self._grouped:
+            await self._leave(min(timeout / 2, _LEAVE_SECONDS))
         try:
             await self._closing.run(timeout, self._client.close)
         except FacadeError:
@@ -240,6 +245,26 @@ class Consumer:
         """The partitions that the group has taken away since this was last asked, some of them given back since."""
         revoked, self._revoked = self._revoked, set()
         return revoked
+
+    async def _leave(self, timeout: float) -> None:
+        """Give back the assignment while events are still served.
+
+        A rebalance that the client's own close meets halfway can block it for ever, with the interpreter's lock held.
+        """
+        await self._stop_serving()
+        deadline = time.monotonic() + timeout
+        quiet = time.monotonic() + _QUIET_SECONDS
+        try:
+            self._call(self._client.unsubscribe)
+            while (now := time.monotonic()) < deadline:
+                self._call(self._client.consume, _LEAVE_MESSAGES, 0)
+                if self._call(self._client.assignment):
+                    quiet = now + _QUIET_SECONDS
+                elif now >= quiet:
+                    return
+                await asyncio.sleep(_JOIN_SECONDS)
+        except FacadeError:
+            return
 
     async def _stop_serving(self) -> None:
         if self._server is not None:
