@@ -103,10 +103,6 @@ class AdminPort(Protocol):
 class ProducerPort(Protocol):
     """Produces records; one librdkafka producer behind it."""
 
-    @property
-    def delivery_timeout(self) -> float:
-        """Seconds after which the producer gives up on a record for good."""
-
     def cached_partition_count(self, topic: str) -> int | None:
         """The number of partitions if it is known and fresh, without asking Kafka."""
 

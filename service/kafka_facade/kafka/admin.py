@@ -35,7 +35,7 @@ from kafka_facade.core.resources import (
     TopicConfig,
     TopicPartition,
 )
-from kafka_facade.kafka.blocking import Blocking, settled, settled_topics
+from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
 from kafka_facade.kafka.errors import from_exception
 
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
@@ -61,7 +61,7 @@ class Admin:
 
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
         """The cluster and its live brokers, ordered by id."""
-        found = await settled(self._client.describe_cluster(request_timeout=_positive(timeout)), timeout)
+        found = await settled(self._client.describe_cluster(request_timeout=positive(timeout)), timeout)
         controller = found.controller
         cluster = Cluster(found.cluster_id, controller.id if controller is not None and controller.id >= 0 else None)
         brokers = [Broker(found.cluster_id, node.id, node.host, node.port, node.rack) for node in found.nodes]
@@ -70,7 +70,7 @@ class Admin:
     async def list_topics(self, timeout: float) -> list[TopicDescription]:
         """All topics with their partitions, ordered by name, from one metadata request."""
         cluster_id = await self._cluster_id(timeout)
-        found = await self._blocking.run(timeout, self._client.list_topics, timeout=_positive(timeout))
+        found = await self._blocking.run(timeout, self._client.list_topics, timeout=positive(timeout))
         described = []
         for name, topic in sorted(found.topics.items()):
             if topic.error is not None:
@@ -93,7 +93,7 @@ class Admin:
         futures = self._client.describe_topics(
             TopicCollection(unique),
             include_authorized_operations=authorized_operations,
-            request_timeout=_positive(timeout),
+            request_timeout=positive(timeout),
         )
         answers = await settled_topics(futures, timeout)
         return [_described(cluster_id, name, answers[name]) for name in names]
@@ -114,8 +114,8 @@ class Admin:
         try:
             futures = self._client.create_topics(
                 [topic],
-                operation_timeout=_positive(timeout),
-                request_timeout=_positive(timeout),
+                operation_timeout=positive(timeout),
+                request_timeout=positive(timeout),
                 validate_only=request.validate_only,
             )
         except Exception as error:
@@ -127,7 +127,7 @@ class Admin:
         """Delete a topic and wait until metadata no longer shows it."""
         deadline = time.monotonic() + timeout
         futures = self._client.delete_topics(
-            [name], operation_timeout=_positive(timeout), request_timeout=_positive(timeout)
+            [name], operation_timeout=positive(timeout), request_timeout=positive(timeout)
         )
         await settled(futures[name], timeout, topic_name=name)
         self._changed(name)
@@ -140,7 +140,7 @@ class Admin:
 
     async def refresh(self, topic: str, timeout: float) -> None:
         """Ask for the metadata of a topic anew: the client remembers for a while that there was none."""
-        await self._blocking.run(timeout, self._client.list_topics, topic, timeout=_positive(timeout))
+        await self._blocking.run(timeout, self._client.list_topics, topic, timeout=positive(timeout))
 
     async def creates_topics(self, timeout: float) -> bool:
         """Whether brokers create a topic that is produced to (``auto.create.topics.enable``)."""
@@ -155,7 +155,7 @@ class Admin:
             raise KafkaTimeout
         broker = cluster.controller_id if cluster.controller_id is not None else brokers[0].broker_id
         resource = ConfigResource(ResourceType.BROKER, str(broker))
-        futures = self._client.describe_configs([resource], request_timeout=_positive(timeout))
+        futures = self._client.describe_configs([resource], request_timeout=positive(timeout))
         configs: Mapping[str, ConfigEntry] = await settled(futures[resource], timeout)
         return configs
 
@@ -164,7 +164,7 @@ class Admin:
         deadline = time.monotonic() + timeout
         try:
             futures = self._client.create_partitions(
-                [NewPartitions(topic, count)], operation_timeout=_positive(timeout), request_timeout=_positive(timeout)
+                [NewPartitions(topic, count)], operation_timeout=positive(timeout), request_timeout=positive(timeout)
             )
         except Exception as error:
             raise from_exception(error) from error
@@ -179,7 +179,7 @@ class Admin:
             return []
         cluster_id = await self._cluster_id(timeout)
         resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in names}
-        futures = self._client.describe_configs(list(resources.values()), request_timeout=_positive(timeout))
+        futures = self._client.describe_configs(list(resources.values()), request_timeout=positive(timeout))
         by_name = await settled_topics({name: futures[resource] for name, resource in resources.items()}, timeout)
         return [_configs(cluster_id, name, by_name[name]) for name in names]
 
@@ -197,7 +197,7 @@ class Admin:
             ],
         )
         futures = self._client.incremental_alter_configs(
-            [resource], validate_only=validate_only, request_timeout=_positive(timeout)
+            [resource], validate_only=validate_only, request_timeout=positive(timeout)
         )
         await settled(futures[resource], timeout, topic_name=topic)
         if not validate_only:
@@ -241,7 +241,7 @@ class Admin:
         self, partitions: Sequence[TopicPartition], spec: OffsetSpec, timeout: float
     ) -> list[int | FacadeError]:
         keys = {(entry.topic, entry.partition): ClientPartition(entry.topic, entry.partition) for entry in partitions}
-        futures = self._client.list_offsets(dict.fromkeys(keys.values(), spec), request_timeout=_positive(timeout))
+        futures = self._client.list_offsets(dict.fromkeys(keys.values(), spec), request_timeout=positive(timeout))
         by_key = {(partition.topic, partition.partition): future for partition, future in futures.items()}
         answers = await asyncio.gather(
             *(settled(by_key[entry.topic, entry.partition], timeout, topic_name=entry.topic) for entry in partitions),
@@ -296,11 +296,6 @@ def _shows(config: TopicConfig | None, change: ConfigAlteration) -> bool:
     if change.operation is AlterOperation.DELETE:
         return not altered
     return altered and (config.is_sensitive or config.value == change.value)
-
-
-def _positive(timeout: float) -> float:
-    # 0 would mean no limit to the client.
-    return max(0.001, timeout)
 
 
 def _assigned_topic(request: CreateTopic, topic: NewTopic) -> NewTopic:

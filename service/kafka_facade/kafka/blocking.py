@@ -56,3 +56,8 @@ async def settled_topics(futures: Mapping[str, Future[Any]], timeout: float) -> 
         *(settled(future, timeout, topic_name=name) for name, future in futures.items()), return_exceptions=True
     )
     return dict(zip(futures, answers, strict=True))
+
+
+def positive(timeout: float) -> float:
+    """A timeout (s) that the client takes as one: to it, 0 means no limit."""
+    return max(0.001, timeout)

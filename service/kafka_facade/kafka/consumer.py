@@ -15,7 +15,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, PartitionNotFound, TopicNotFound
 from kafka_facade.core.resources import CommittedOffset, Header, PartitionPosition, Record, TopicPartition
-from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error, from_exception
 
 _Headers = Sequence[tuple[str, str | bytes | None]]
@@ -158,7 +158,7 @@ class Consumer:
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
         wanted = [ClientPartition(entry.topic, entry.partition, timestamp) for entry in partitions]
-        found = await self._blocking.run(timeout, self._client.offsets_for_times, wanted, timeout=max(0.001, timeout))
+        found = await self._blocking.run(timeout, self._client.offsets_for_times, wanted, timeout=positive(timeout))
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
@@ -190,7 +190,7 @@ class Consumer:
     async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
         """What the group has committed; partitions without a commit are left out."""
         wanted = [ClientPartition(entry.topic, entry.partition) for entry in partitions]
-        found = await self._blocking.run(timeout, self._client.committed, wanted, timeout=max(0.001, timeout))
+        found = await self._blocking.run(timeout, self._client.committed, wanted, timeout=positive(timeout))
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)

@@ -73,7 +73,6 @@ class Engine:
         self.producer = Producer(
             self._config(_producer_defaults(options.producer), options.producer) | delivery,
             self._control,
-            options.delivery_timeout_ms / 1000,
             self.admin,
         )
 

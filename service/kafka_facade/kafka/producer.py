@@ -28,7 +28,7 @@ from kafka_facade.core.ports import Delivery, SerializedRecord
 from kafka_facade.core.requests import CreateTopic
 from kafka_facade.core.resources import TopicPartition
 from kafka_facade.kafka.admin import Admin
-from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error, from_exception
 
 logger = logging.getLogger("kafka_facade.kafka")
@@ -76,14 +76,12 @@ class Producer:
         self,
         config: Mapping[str, Any],
         blocking: Blocking,
-        delivery_timeout: float,
         admin: Admin,
     ) -> None:
         self._config = dict(config)
         self._client = ClientProducer(self._config)
         self._admin = admin
         self._blocking = blocking
-        self._delivery_timeout = delivery_timeout
         self._loop = asyncio.get_running_loop()
         self._in_flight = 0
         self._timer: asyncio.TimerHandle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
@@ -91,11 +89,6 @@ class Producer:
         self._closed = False
         self._renewal: asyncio.Handle | None = None
         self._partitions: dict[str, tuple[int, float]] = {}
-
-    @property
-    def delivery_timeout(self) -> float:
-        """Seconds after which the producer gives up on a record for good."""
-        return self._delivery_timeout
 
     def cached_partition_count(self, topic: str) -> int | None:
         """The number of partitions if it is known and fresh, without asking Kafka."""
@@ -111,7 +104,7 @@ class Producer:
             return known[0]
         deadline = time.monotonic() + timeout
         while True:
-            left = max(0.001, deadline - time.monotonic())
+            left = positive(deadline - time.monotonic())
             found = await self._blocking.run(left, self._client.list_topics, topic, timeout=left)
             described = found.topics[topic]
             if described.error is None and described.partitions:

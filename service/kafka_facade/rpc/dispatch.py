@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -54,16 +54,15 @@ class Types:
     response: type[Message]
 
 
-class Binding:
+class Binding(Protocol):
     """What serves one method."""
 
     def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
         """The handler of the method."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
-class Single(Binding):
+class Single:
     """A core method that takes ``request`` and gives one resource, or nothing."""
 
     method: Callable[[Facade], CoreMethod]
@@ -81,7 +80,7 @@ class Single(Binding):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Binding):
+class Listing:
     """A core method that gives many resources; a page of them is answered, or all where the method has no pages.
 
     ``key`` is the sort key, as a JSON value; None pages by position, for lists with an order of their own.
@@ -114,7 +113,7 @@ class Listing(Binding):
 
 
 @dataclass(frozen=True, slots=True)
-class Custom(Binding):
+class Custom:
     """A method with conversions of its own; ``identify`` chooses another row of the method's than the first."""
 
     run: Callable[[Facade, Call, Any], Awaitable[Message]]
