@@ -6,7 +6,7 @@ Resolvers are called with the core resource as ``self``; the links are those of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry.relay import Node, PageInfo
@@ -19,6 +19,9 @@ from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import BigInt
+
+if TYPE_CHECKING:
+    from kafka_facade_graphql.broker_configs import BrokerConfig, ClusterConfig
 
 First = Annotated[
     int | None,
@@ -72,6 +75,20 @@ class Cluster(core.Cluster, Node):
     async def topic(self, info: Info, topic_name: TopicName) -> core.Topic:
         return await info.context.loaders.topic(self.cluster_id, topic_name)
 
+    @field(
+        graphql_type=list[Annotated["ClusterConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")]] | None,
+        description="The dynamic configs that are set for all brokers, ordered by name.",
+    )
+    async def broker_configs(self, info: Info) -> Sequence[core.ClusterConfig]:
+        return await info.context.loaders.cluster_configs("api.v3.cluster-configs.list", self.cluster_id)
+
+    @field(
+        graphql_type=Annotated["ClusterConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")] | None,
+        description="A dynamic config that is set for all brokers.",
+    )
+    async def broker_config(self, info: Info, name: ConfigName) -> core.ClusterConfig:
+        return await info.context.loaders.cluster_config(self.cluster_id, name)
+
 
 @resource(
     description="A broker of a cluster.",
@@ -96,6 +113,21 @@ class Broker(core.Broker, Node):
     @field(graphql_type="list[Replica] | None", description="The replicas that it holds, by topic and partition.")
     async def partition_replicas(self, info: Info) -> list[core.Replica]:
         return list(await info.context.loaders.broker_replicas(self))
+
+    @field(
+        graphql_type=list[Annotated["BrokerConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")]] | None,
+        description="Its configs, ordered by name.",
+    )
+    async def configs(self, info: Info) -> Sequence[core.BrokerConfig]:
+        loaders = info.context.loaders
+        return await loaders.broker_configs("api.v3.broker-configs.list", self.cluster_id, self.broker_id)
+
+    @field(
+        graphql_type=Annotated["BrokerConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")] | None,
+        description="One of its configs.",
+    )
+    async def config(self, info: Info, name: ConfigName) -> core.BrokerConfig:
+        return await info.context.loaders.broker_config(self.cluster_id, self.broker_id, name)
 
 
 @resource(
@@ -222,17 +254,17 @@ class ConfigSynonym(core.ConfigSynonym):
     """A synonym of a config."""
 
 
-@resource(
-    description="A config of a topic.",
-    fields={
-        "name": "The config's name.",
-        "value": "Its value; null where it is sensitive.",
-        "is_read_only": "Whether it can't be changed.",
-        "is_sensitive": "Whether its value is kept secret.",
-        "source": "Where the value comes from: Kafka's ConfigSource.",
-        "is_default": "Whether the value is a default.",
-    },
-)
+CONFIG_FIELDS = {
+    "name": "The config's name.",
+    "value": "Its value; null where it is sensitive.",
+    "is_read_only": "Whether it can't be changed.",
+    "is_sensitive": "Whether its value is kept secret.",
+    "source": "Where the value comes from: Kafka's ConfigSource.",
+    "is_default": "Whether the value is a default.",
+}
+
+
+@resource(description="A config of a topic.", fields=CONFIG_FIELDS)
 class TopicConfig(core.TopicConfig, Node):
     """A config of a topic."""
 

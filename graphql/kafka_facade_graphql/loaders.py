@@ -14,12 +14,30 @@ from typing import Any, TypeVar
 
 from strawberry.dataloader import DataLoader
 
-from kafka_facade.core.errors import FacadeError, NotFound, UnknownPartition
+from kafka_facade.core.config_changes import find
+from kafka_facade.core.errors import FacadeError, UnknownPartition
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import TopicDescription
-from kafka_facade.core.requests import GetCluster, GetTopic, ListBrokers, ListTopicConfigs, ListTopics
-from kafka_facade.core.resources import Broker, Cluster, Partition, PartitionOffsets, Replica, Topic, TopicConfig
+from kafka_facade.core.requests import (
+    GetCluster,
+    GetTopic,
+    ListBrokers,
+    ListClusterConfigs,
+    ListTopicConfigs,
+    ListTopics,
+)
+from kafka_facade.core.resources import (
+    Broker,
+    BrokerConfig,
+    Cluster,
+    ClusterConfig,
+    Partition,
+    PartitionOffsets,
+    Replica,
+    Topic,
+    TopicConfig,
+)
 
 FACE = "graphql"
 
@@ -91,10 +109,25 @@ class Loaders:
 
     async def config(self, cluster_id: str | None, topic: str, name: str) -> TopicConfig:
         """One config of a topic; TopicNotFound, NotFound."""
-        for config in await self.configs("api.v3.topic-configs.get", cluster_id, topic):
-            if config.name == name:
-                return config
-        raise NotFound(name=name)
+        return find(await self.configs("api.v3.topic-configs.get", cluster_id, topic), name)
+
+    async def broker_configs(self, identifier: str, cluster_id: str | None, broker_id: int) -> Sequence[BrokerConfig]:
+        """The configs of a broker; RetriableKafkaError where it isn't there."""
+        key = (cluster_id, broker_id)
+        return await self._many("broker configs", identifier, self._facade.broker_configs.list_many, key)
+
+    async def broker_config(self, cluster_id: str | None, broker_id: int, name: str) -> BrokerConfig:
+        """One config of a broker; NotFound."""
+        return find(await self.broker_configs("api.v3.broker-configs.get", cluster_id, broker_id), name)
+
+    async def cluster_configs(self, identifier: str, cluster_id: str) -> Sequence[ClusterConfig]:
+        """The dynamic configs that are set for all brokers."""
+        list_configs = self._facade.cluster_configs.list_configs
+        return await self._once("cluster configs", identifier, list_configs, ListClusterConfigs(cluster_id))
+
+    async def cluster_config(self, cluster_id: str, name: str) -> ClusterConfig:
+        """One dynamic config of all brokers; NotFound where it isn't set."""
+        return find(await self.cluster_configs("api.v3.cluster-configs.get", cluster_id), name)
 
     async def authorized_operations(self, topic: Topic) -> list[str]:
         """What the caller may do with a topic (KIP-430)."""

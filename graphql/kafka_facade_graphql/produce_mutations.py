@@ -57,14 +57,19 @@ class ProduceRecordsInput:
     records: list[RecordInput] = strawberry.field(description="The records, in order.")
 
 
-@strawberry.type(description="Why one record was not produced.")
+@strawberry.type(description="Why a part of a mutation was not carried out.")
 class UserError:
     """An error of a part of a mutation."""
 
     code: str = strawberry.field(description="The kind of the error, as in extensions.code of other errors.")
     error_code: int = strawberry.field(description="The error code of the v3 REST API.")
     message: str = strawberry.field(description="What went wrong, for people.")
-    retriable: bool = strawberry.field(description="Whether the same record may be taken later.")
+    retriable: bool = strawberry.field(description="Whether the same may succeed later.")
+
+    @classmethod
+    def of(cls, error: FacadeError) -> UserError:
+        """What is told of an error."""
+        return cls(code=error.reason, error_code=error.row.v3, message=error.message, retriable=error.row.retriable)
 
 
 @strawberry.type(description="What became of one record: a report or an error.")
@@ -79,12 +84,7 @@ class ProduceRecordResult:
 
     @field(description="Why it was not produced; null where it was.")
     def error(self) -> UserError | None:
-        if not isinstance(self.outcome, FacadeError):
-            return None
-        row = self.outcome.row
-        return UserError(
-            code=self.outcome.reason, error_code=row.v3, message=self.outcome.message, retriable=row.retriable
-        )
+        return UserError.of(self.outcome) if isinstance(self.outcome, FacadeError) else None
 
 
 @strawberry.type(description="What became of the records.")

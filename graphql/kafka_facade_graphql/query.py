@@ -93,6 +93,14 @@ async def _config(info: Info, cluster_id: str, topic_name: str, name: str) -> co
     return await info.context.loaders.config(cluster_id, topic_name, name)
 
 
+async def _broker_config(info: Info, cluster_id: str, broker_id: int, name: str) -> core.BrokerConfig:
+    return await info.context.loaders.broker_config(cluster_id, broker_id, name)
+
+
+async def _cluster_config(info: Info, cluster_id: str, name: str) -> core.ClusterConfig:
+    return await info.context.loaders.cluster_config(cluster_id, name)
+
+
 async def _consumer(info: Info, group: str, instance: str) -> core.ConsumerInstance:
     return await info.context.consumer(requests.ConsumerRef(group, instance))
 
@@ -105,5 +113,7 @@ _NODES: dict[str, tuple[Callable[..., Awaitable[Any]], *tuple[type[Any], ...]]] 
     "Partition": (_partition, str, str, int),
     "Replica": (_replica, str, str, int, int),
     "TopicConfig": (_config, str, str, str),
+    "BrokerConfig": (_broker_config, str, int, str),
+    "ClusterConfig": (_cluster_config, str, str),
     "Consumer": (_consumer, str, str),
 }

@@ -10,7 +10,7 @@ import pytest
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import AccessLists, Pipeline
-from kafka_facade.core.ports import AdminPort
+from kafka_facade.core.ports import AdminPort, ConfigPort
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.kafka.engine import Engine, KafkaOptions
@@ -39,15 +39,15 @@ def execute(client: httpx.AsyncClient) -> Execute:
     return run
 
 
-class CountedAdmin:
-    """The real admin port, with a count of the calls of each method."""
+class Counted:
+    """A real port, with a count of the calls of each method."""
 
-    def __init__(self, admin: AdminPort) -> None:
-        self._admin = admin
-        self.calls: Counter[str] = Counter()
+    def __init__(self, port: AdminPort | ConfigPort, calls: Counter[str]) -> None:
+        self._port = port
+        self.calls = calls
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._admin, name)
+        method = getattr(self._port, name)
 
         def counted(*arguments: Any, **named: Any) -> Any:
             self.calls[name] += 1
@@ -61,12 +61,13 @@ class Local:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.admin = CountedAdmin(engine.admin)
+        self.admin = Counted(engine.admin, Counter())
+        self._configs = Counted(engine.configs, self.admin.calls)
 
     def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
         """An HTTP client for a face of its own."""
         pipeline = Pipeline(AccessLists(block=block), 30)
-        facade = Facade(pipeline, self.admin, self._engine.producer, self._engine, ConsumerDefaults())
+        facade = Facade(pipeline, self.admin, self._engine.producer, self._engine, ConsumerDefaults(), self._configs)
         app = create_app(facade, options or GraphQLOptions())
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)
 

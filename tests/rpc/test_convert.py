@@ -13,7 +13,9 @@ from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.resources import AlterOperation, ConfigSynonym, Format, TopicConfig
 from kafka_facade.rpc.convert import reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import (
+    broker_config_pb2,
     broker_pb2,
+    cluster_config_pb2,
     cluster_pb2,
     config_pb2,
     consumer_instance_pb2,
@@ -35,6 +37,8 @@ MESSAGES: list[tuple[type[Any], Any]] = [
     (resources.PartitionOffsets, partition_pb2.PartitionOffsets),
     (resources.ConfigSynonym, config_pb2.ConfigSynonym),
     (resources.TopicConfig, topic_config_pb2.TopicConfig),
+    (resources.BrokerConfig, broker_config_pb2.BrokerConfig),
+    (resources.ClusterConfig, cluster_config_pb2.ClusterConfig),
     (resources.Header, record_pb2.Header),
     (resources.Record, record_pb2.Record),
     (resources.DataReport, record_pb2.DataReport),
@@ -49,6 +53,11 @@ MESSAGES: list[tuple[type[Any], Any]] = [
     (requests.CreateTopic, topic_pb2.CreateTopicRequest),
     (requests.AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest),
     (requests.UpdateTopicConfig, topic_config_pb2.UpdateTopicConfigRequest),
+    (requests.AlterMultipleTopicConfigs, topic_config_pb2.AlterMultipleTopicConfigsRequest),
+    (requests.AlterBrokerConfigs, broker_config_pb2.AlterBrokerConfigsRequest),
+    (requests.UpdateBrokerConfig, broker_config_pb2.UpdateBrokerConfigRequest),
+    (requests.AlterClusterConfigs, cluster_config_pb2.AlterClusterConfigsRequest),
+    (requests.UpdateClusterConfig, cluster_config_pb2.UpdateClusterConfigRequest),
     (requests.CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest),
     (requests.SubscribeConsumer, consumer_instance_pb2.SubscribeRequest),
     (requests.FetchRecords, consumer_instance_pb2.FetchRecordsRequest),
@@ -141,7 +150,15 @@ def test_an_unknown_enum_value_is_refused_by_name() -> None:
 
 def test_a_resource_is_written_by_field_name() -> None:
     config = TopicConfig(
-        "c", "t", "n", None, False, True, "DEFAULT_CONFIG", [ConfigSynonym("n", "v", "A_NEW_SOURCE")], True
+        cluster_id="c",
+        topic_name="t",
+        name="n",
+        value=None,
+        is_read_only=False,
+        is_sensitive=True,
+        source="DEFAULT_CONFIG",
+        synonyms=[ConfigSynonym("n", "v", "A_NEW_SOURCE")],
+        is_default=True,
     )
     assert writer(topic_config_pb2.TopicConfig)(config) == topic_config_pb2.TopicConfig(
         cluster_id="c",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from kafka_facade.core.broker_configs import BrokerConfigs
+from kafka_facade.core.cluster_configs import ClusterConfigs
 from kafka_facade.core.clusters import Clusters
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import AdminPort, ConsumerFactory, ProducerPort
+from kafka_facade.core.ports import AdminPort, ConfigPort, ConsumerFactory, ProducerPort
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
 from kafka_facade.core.server import Server
@@ -28,13 +30,16 @@ class Facade:
         producer: ProducerPort,
         consumers: ConsumerFactory,
         consumer_defaults: ConsumerDefaults,
+        configs: ConfigPort,
     ) -> None:
         self.identity = ClusterIdentity(admin)
         self.pipeline = pipeline
         self.server = Server()
         self.clusters = Clusters(admin, self.identity)
         self.topics = Topics(admin, self.identity)
-        self.topic_configs = TopicConfigs(admin, self.identity)
+        self.topic_configs = TopicConfigs(configs, admin, self.identity)
+        self.broker_configs = BrokerConfigs(configs, self.identity)
+        self.cluster_configs = ClusterConfigs(configs, admin, self.identity)
         self.produce = Produce(producer, self.identity)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
         self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)

@@ -136,7 +136,32 @@ TOPIC_CONFIG = Kind(
     "kafka={cluster_id}/topic={topic_name}/config={name}",
     _TOPIC + "/configs",
 )
+BROKER_CONFIG = Kind(
+    "KafkaBrokerConfig",
+    resources.BrokerConfig,
+    _BROKER + "/configs/{name}",
+    "kafka={cluster_id}/broker={broker_id}/config={name}",
+    _BROKER + "/configs",
+)
+CLUSTER_CONFIG = Kind(
+    "KafkaClusterConfig",
+    resources.ClusterConfig,
+    _CLUSTER + "/broker-configs/{name}",
+    "kafka={cluster_id}/broker-config={name}",
+    _CLUSTER + "/broker-configs",
+)
 
 KINDS: dict[type[Any], Kind] = {
-    kind.type: kind for kind in (CLUSTER, BROKER, TOPIC, PARTITION, PARTITION_OFFSETS, REPLICA, TOPIC_CONFIG)
+    kind.type: kind
+    for kind in (
+        CLUSTER,
+        BROKER,
+        TOPIC,
+        PARTITION,
+        PARTITION_OFFSETS,
+        REPLICA,
+        TOPIC_CONFIG,
+        BROKER_CONFIG,
+        CLUSTER_CONFIG,
+    )
 }

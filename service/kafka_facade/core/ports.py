@@ -15,7 +15,9 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.requests import ConfigAlteration, CreateTopic
 from kafka_facade.core.resources import (
     Broker,
+    BrokerConfig,
     Cluster,
+    ClusterConfig,
     CommittedOffset,
     Header,
     Partition,
@@ -85,14 +87,6 @@ class AdminPort(Protocol):
 
     async def create_partitions(self, topic: str, count: int, timeout: float) -> TopicDescription:
         """Raise the number of a topic's partitions to ``count``, wait until metadata shows it, and describe it."""
-
-    async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
-        """The configs of these topics, in order, each ordered by name."""
-
-    async def alter_topic_configs(
-        self, topic: str, alterations: Sequence[ConfigAlteration], validate_only: bool, timeout: float
-    ) -> None:
-        """Alter some configs of a topic and leave the others alone (IncrementalAlterConfigs, KIP-339)."""
 
     async def offsets(
         self, partitions: Sequence[TopicPartition], timeout: float
@@ -171,3 +165,36 @@ class ConsumerFactory(Protocol):
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
+
+
+class ConfigPort(Protocol):
+    """Configs of topics and brokers. Altering some leaves the others alone (IncrementalAlterConfigs, KIP-339)."""
+
+    async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
+        """The configs of these topics, in order, each ordered by name."""
+
+    async def broker_configs(
+        self, broker_ids: Sequence[int] | None, timeout: float
+    ) -> list[list[BrokerConfig] | FacadeError]:
+        """The configs of these brokers, in order, or of all live ones, each ordered by name.
+
+        A broker that isn't there is a RetriableKafkaError: Kafka doesn't tell one that is down from an unknown one.
+        """
+
+    async def cluster_configs(self, timeout: float) -> list[ClusterConfig]:
+        """The dynamic configs that are set for all brokers, ordered by name."""
+
+    async def alter_topic_configs(
+        self, changes: Mapping[str, Sequence[ConfigAlteration]], validate_only: bool, timeout: float
+    ) -> dict[str, FacadeError]:
+        """Alter configs of topics, of each topic all or none; the topics that failed, with their errors."""
+
+    async def alter_broker_configs(
+        self, broker_id: int, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter configs of one broker, all or none."""
+
+    async def alter_cluster_configs(
+        self, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter the dynamic configs that all brokers share, all or none."""

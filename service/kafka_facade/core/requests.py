@@ -267,3 +267,90 @@ class SeekConsumer:
 @dataclass(slots=True)
 class GetServerInfo:
     pass
+
+
+@dataclass(slots=True)
+class TopicConfigAlterations:
+    topic_name: str
+    configs: list[ConfigAlteration]
+
+
+@dataclass(slots=True)
+class AlterMultipleTopicConfigs:
+    """Of entries for the same topic the last one counts."""
+
+    cluster_id: str
+    data: list[TopicConfigAlterations]
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class ListBrokerConfigs:
+    cluster_id: str
+    broker_id: int
+
+
+@dataclass(slots=True)
+class ListAllBrokerConfigs:
+    cluster_id: str
+
+
+@dataclass(slots=True)
+class GetBrokerConfig:
+    cluster_id: str
+    broker_id: int
+    name: str
+
+
+@dataclass(slots=True)
+class UpdateBrokerConfig:
+    cluster_id: str
+    broker_id: int
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class ResetBrokerConfig:
+    cluster_id: str
+    broker_id: int
+    name: str
+
+
+@dataclass(slots=True)
+class AlterBrokerConfigs:
+    cluster_id: str
+    broker_id: int
+    data: list[ConfigAlteration]
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class ListClusterConfigs:
+    cluster_id: str
+
+
+@dataclass(slots=True)
+class GetClusterConfig:
+    cluster_id: str
+    name: str
+
+
+@dataclass(slots=True)
+class UpdateClusterConfig:
+    cluster_id: str
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class ResetClusterConfig:
+    cluster_id: str
+    name: str
+
+
+@dataclass(slots=True)
+class AlterClusterConfigs:
+    cluster_id: str
+    data: list[ConfigAlteration]
+    validate_only: bool = False

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from kafka_facade.core.errors import FacadeError
+
 
 class Format(str, Enum):
     """How a key or a value is embedded (reference: "Content Types" and the ``type`` of v3 records)."""
@@ -103,12 +105,11 @@ class ConfigSynonym:
     source: str
 
 
-@dataclass(slots=True)
-class TopicConfig:
-    """A config of a topic; ``value`` is None where it is sensitive; ``source`` is Kafka's ConfigSource name."""
+@dataclass(slots=True, kw_only=True)
+class Config:
+    """A config; ``value`` is None where it is sensitive; ``source`` is Kafka's ConfigSource name."""
 
     cluster_id: str
-    topic_name: str
     name: str
     value: str | None
     is_read_only: bool
@@ -116,6 +117,27 @@ class TopicConfig:
     source: str
     synonyms: list[ConfigSynonym]
     is_default: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class TopicConfig(Config):
+    """A config of a topic."""
+
+    topic_name: str
+
+
+@dataclass(slots=True, kw_only=True)
+class BrokerConfig(Config):
+    """A config of one broker."""
+
+    broker_id: int
+
+
+@dataclass(slots=True, kw_only=True)
+class ClusterConfig(Config):
+    """A dynamic config that all brokers of a cluster share."""
+
+    config_type: str = "BROKER"
 
 
 @dataclass(slots=True)
@@ -215,3 +237,11 @@ class ServerInfo:
 
     name: str
     version: str
+
+
+@dataclass(slots=True)
+class TopicConfigFailure:
+    """A topic whose configs were not altered, where those of others were."""
+
+    topic_name: str
+    error: FacadeError

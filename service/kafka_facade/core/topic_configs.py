@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kafka_facade.core.catalogue import implements
-from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, NotFound
+from kafka_facade.core.config_changes import check_values, config_not_found, find
+from kafka_facade.core.errors import FacadeError, NotFound
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import AdminPort
+from kafka_facade.core.ports import AdminPort, ConfigPort
 from kafka_facade.core.requests import (
+    AlterMultipleTopicConfigs,
     AlterTopicConfigs,
     ConfigAlteration,
     GetTopicConfig,
@@ -17,13 +19,14 @@ from kafka_facade.core.requests import (
     ResetTopicConfig,
     UpdateTopicConfig,
 )
-from kafka_facade.core.resources import AlterOperation, TopicConfig
+from kafka_facade.core.resources import AlterOperation, TopicConfig, TopicConfigFailure
 
 
 class TopicConfigs:
     """Operations on the configs of topics."""
 
-    def __init__(self, admin: AdminPort, identity: ClusterIdentity) -> None:
+    def __init__(self, configs: ConfigPort, admin: AdminPort, identity: ClusterIdentity) -> None:
+        self._configs = configs
         self._admin = admin
         self._identity = identity
 
@@ -35,61 +38,84 @@ class TopicConfigs:
             return await self._of(call, request.topic_name)
         topics = await self._admin.list_topics(call.remaining)
         names = [entry.topic.topic_name for entry in topics if not entry.topic.is_internal]
-        found = await self._admin.topic_configs(names, call.remaining)
+        found = await self._configs.topic_configs(names, call.remaining)
         # A topic deleted since the listing is no longer there to be listed.
         return [config for configs in found if not isinstance(configs, FacadeError) for config in configs]
 
     async def list_many(
         self, call: Call, cluster_id: str | None, names: Sequence[str]
     ) -> Sequence[Sequence[TopicConfig] | FacadeError]:
-        """The configs of many topics in one request to Kafka; a topic whose configs can't be had is its error."""
+        """The configs of many topics at once; a topic whose configs can't be had is its error."""
         await self._identity.check(cluster_id, call)
-        return await self._admin.topic_configs(names, call.remaining)
+        return await self._configs.topic_configs(names, call.remaining)
 
     @implements("api.v3.topic-configs.get")
     async def get_config(self, call: Call, request: GetTopicConfig) -> TopicConfig:
         """One config; TopicNotFound, NotFound for a name that topics don't have."""
         await self._identity.check(request.cluster_id, call)
-        for config in await self._of(call, request.topic_name):
-            if config.name == request.name:
-                return config
-        raise NotFound(name=request.name)
+        return find(await self._of(call, request.topic_name), request.name)
 
     @implements("api.v3.topic-configs.update")
     async def update_config(self, call: Call, request: UpdateTopicConfig) -> None:
         """Set one config; TopicNotFound, NotFound, InvalidKafkaRequest for a value that Kafka refuses."""
-        change = ConfigAlteration(request.name, request.value)
-        await self.alter_configs(call, AlterTopicConfigs(request.cluster_id, request.topic_name, [change]))
+        await self._change(call, request.cluster_id, request.topic_name, ConfigAlteration(request.name, request.value))
 
     @implements("api.v3.topic-configs.delete")
     async def reset_config(self, call: Call, request: ResetTopicConfig) -> None:
         """Put one config back to its default; TopicNotFound, NotFound."""
-        cluster_id = await self._identity.check(request.cluster_id, call)
-        if all(config.name != request.name for config in await self._of(call, request.topic_name)):
-            raise NotFound(
-                f"Config {request.name} cannot be found for TOPIC {request.topic_name} in cluster {cluster_id}.",
-                name=request.name,
-            )
         change = ConfigAlteration(request.name, operation=AlterOperation.DELETE)
-        await self._admin.alter_topic_configs(request.topic_name, [change], False, call.remaining)
+        await self._change(call, request.cluster_id, request.topic_name, change)
 
     @implements("api.v3.topic-configs.alter")
     async def alter_configs(self, call: Call, request: AlterTopicConfigs) -> None:
         """Set or reset several configs at once, or only validate that; all of them or none."""
         await self._identity.check(request.cluster_id, call)
-        known = {config.name for config in await self._of(call, request.topic_name)}
-        for change in request.data:
-            if change.name not in known:
-                raise NotFound(name=change.name)
-            if change.operation is AlterOperation.SET and change.value is None:
-                raise InvalidKafkaRequest(f"Null value not supported for : {change.name}", name=change.name)
-        if request.data:
-            await self._admin.alter_topic_configs(
-                request.topic_name, request.data, request.validate_only, call.remaining
-            )
+        changes = {request.topic_name: request.data}
+        await self._check(call, changes)
+        for failure in await self._alter(call, changes, request.validate_only):
+            raise failure.error
+
+    @implements("api.v3.topic-configs.alter-multi")
+    async def alter_multiple(self, call: Call, request: AlterMultipleTopicConfigs) -> Sequence[TopicConfigFailure]:
+        """Set or reset configs of several topics, of each topic all or none; the topics that Kafka refused.
+
+        TopicNotFound, NotFound, InvalidKafkaRequest before anything is changed.
+        """
+        await self._identity.check(request.cluster_id, call)
+        changes = {entry.topic_name: entry.configs for entry in request.data}
+        await self._check(call, changes)
+        return await self._alter(call, changes, request.validate_only)
+
+    async def _change(self, call: Call, cluster_id: str, topic: str, change: ConfigAlteration) -> None:
+        cluster_id = await self._identity.check(cluster_id, call)
+        if all(config.name != change.name for config in await self._of(call, topic)):
+            raise config_not_found(change.name, f"TOPIC {topic}", cluster_id)
+        check_values([change])
+        for failure in await self._alter(call, {topic: [change]}, False):
+            raise failure.error
+
+    async def _check(self, call: Call, changes: dict[str, list[ConfigAlteration]]) -> None:
+        found = await self._configs.topic_configs(list(changes), call.remaining)
+        for configs, wanted in zip(found, changes.values(), strict=True):
+            if isinstance(configs, FacadeError):
+                raise configs
+            known = {config.name for config in configs}
+            for change in wanted:
+                if change.name not in known:
+                    raise NotFound(name=change.name)
+            check_values(wanted)
+
+    async def _alter(
+        self, call: Call, changes: dict[str, list[ConfigAlteration]], validate_only: bool
+    ) -> Sequence[TopicConfigFailure]:
+        changes = {topic: wanted for topic, wanted in changes.items() if wanted}
+        if not changes:
+            return []
+        failed = await self._configs.alter_topic_configs(changes, validate_only, call.remaining)
+        return [TopicConfigFailure(topic, error) for topic, error in failed.items()]
 
     async def _of(self, call: Call, topic: str) -> Sequence[TopicConfig]:
-        [found] = await self._admin.topic_configs([topic], call.remaining)
+        [found] = await self._configs.topic_configs([topic], call.remaining)
         if isinstance(found, FacadeError):
             raise found
         return found

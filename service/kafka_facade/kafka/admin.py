@@ -11,10 +11,8 @@ from confluent_kafka import TopicCollection
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (
     AdminClient,
-    AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
-    ConfigSource,
     NewPartitions,
     NewTopic,
     OffsetSpec,
@@ -23,27 +21,14 @@ from confluent_kafka.admin import (
 
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTimeout, LeaderNotAvailable, TopicNotFound
 from kafka_facade.core.ports import TopicDescription
-from kafka_facade.core.requests import ConfigAlteration, CreateTopic
-from kafka_facade.core.resources import (
-    AlterOperation,
-    Broker,
-    Cluster,
-    ConfigSynonym,
-    Partition,
-    Replica,
-    Topic,
-    TopicConfig,
-    TopicPartition,
-)
+from kafka_facade.core.requests import CreateTopic
+from kafka_facade.core.resources import Broker, Cluster, Partition, Replica, Topic, TopicPartition
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
 from kafka_facade.kafka.errors import from_exception
 
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
-_ALTER = {AlterOperation.SET: AlterConfigOpType.SET, AlterOperation.DELETE: AlterConfigOpType.DELETE}
-# Kafka may show a config in another form than it was given in; then this is waited in vain (s).
-_VISIBLE_SECONDS = 1.0
 _SETTLE_SECONDS = (0.005, 0.01, 0.02, 0.05)
 
 
@@ -69,7 +54,7 @@ class Admin:
 
     async def list_topics(self, timeout: float) -> list[TopicDescription]:
         """All topics with their partitions, ordered by name, from one metadata request."""
-        cluster_id = await self._cluster_id(timeout)
+        cluster_id = await self.cluster_id(timeout)
         found = await self._blocking.run(timeout, self._client.list_topics, timeout=positive(timeout))
         described = []
         for name, topic in sorted(found.topics.items()):
@@ -89,7 +74,7 @@ class Admin:
         if not names:
             return []
         unique = list(dict.fromkeys(names))
-        cluster_id = await self._cluster_id(timeout)
+        cluster_id = await self.cluster_id(timeout)
         futures = self._client.describe_topics(
             TopicCollection(unique),
             include_authorized_operations=authorized_operations,
@@ -173,36 +158,6 @@ class Admin:
         self._changed(topic)
         return described
 
-    async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
-        """The configs of these topics, in order, each ordered by name, from one request."""
-        if not names:
-            return []
-        cluster_id = await self._cluster_id(timeout)
-        resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in names}
-        futures = self._client.describe_configs(list(resources.values()), request_timeout=positive(timeout))
-        by_name = await settled_topics({name: futures[resource] for name, resource in resources.items()}, timeout)
-        return [_configs(cluster_id, name, by_name[name]) for name in names]
-
-    async def alter_topic_configs(
-        self, topic: str, alterations: Sequence[ConfigAlteration], validate_only: bool, timeout: float
-    ) -> None:
-        """Alter some configs of a topic and leave the others alone (KIP-339)."""
-        deadline = time.monotonic() + timeout
-        resource = ConfigResource(
-            ResourceType.TOPIC,
-            topic,
-            incremental_configs=[
-                ConfigEntry(change.name, change.value, incremental_operation=_ALTER[change.operation])
-                for change in alterations
-            ],
-        )
-        futures = self._client.incremental_alter_configs(
-            [resource], validate_only=validate_only, request_timeout=positive(timeout)
-        )
-        await settled(futures[resource], timeout, topic_name=topic)
-        if not validate_only:
-            await self._until_configured(topic, alterations, deadline)
-
     async def offsets(
         self, partitions: Sequence[TopicPartition], timeout: float
     ) -> list[tuple[int, int] | FacadeError]:
@@ -223,20 +178,6 @@ class Admin:
                 found.append((first, last))
         return found
 
-    async def _until_configured(self, topic: str, alterations: Sequence[ConfigAlteration], deadline: float) -> None:
-        """Wait until a caller that reads its configs back would see them; the change itself is done already."""
-        until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
-        attempt = 0
-        while (left := until - time.monotonic()) > 0:
-            [found] = await self.topic_configs([topic], left)
-            if isinstance(found, FacadeError):
-                return
-            configs = {config.name: config for config in found}
-            if all(_shows(configs.get(change.name), change) for change in alterations):
-                return
-            await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
-            attempt += 1
-
     async def _list_offsets(
         self, partitions: Sequence[TopicPartition], spec: OffsetSpec, timeout: float
     ) -> list[int | FacadeError]:
@@ -249,7 +190,8 @@ class Admin:
         )
         return [from_exception(a) if isinstance(a, BaseException) else a.offset for a in answers]
 
-    async def _cluster_id(self, timeout: float) -> str:
+    async def cluster_id(self, timeout: float) -> str:
+        """The id of the cluster, which never changes."""
         if self._known_cluster_id is None:
             cluster, _ = await self.describe_cluster(timeout)
             self._known_cluster_id = cluster.cluster_id
@@ -287,15 +229,6 @@ class Admin:
 
 def _led(description: TopicDescription) -> bool:
     return all(partition.leader_id is not None for partition in description.partitions)
-
-
-def _shows(config: TopicConfig | None, change: ConfigAlteration) -> bool:
-    if config is None:
-        return True
-    altered = config.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.name
-    if change.operation is AlterOperation.DELETE:
-        return not altered
-    return altered and (config.is_sensitive or config.value == change.value)
 
 
 def _assigned_topic(request: CreateTopic, topic: NewTopic) -> NewTopic:
@@ -349,29 +282,3 @@ def _described(cluster_id: str, name: str, answer: Any) -> TopicDescription | Fa
     ]
     operations = [operation.name for operation in answer.authorized_operations or ()]
     return _description(cluster_id, name, answer.is_internal, partitions, operations)
-
-
-def _configs(cluster_id: str, topic: str, answer: Any) -> list[TopicConfig] | FacadeError:
-    if isinstance(answer, BaseException):
-        return from_exception(answer)
-    return [
-        TopicConfig(
-            cluster_id=cluster_id,
-            topic_name=topic,
-            name=name,
-            value=None if entry.is_sensitive else entry.value,
-            is_read_only=bool(entry.is_read_only),
-            is_sensitive=bool(entry.is_sensitive),
-            source=_source(entry.source),
-            synonyms=[
-                ConfigSynonym(synonym.name, None if entry.is_sensitive else synonym.value, _source(synonym.source))
-                for synonym in entry.synonyms.values()
-            ],
-            is_default=_source(entry.source) == ConfigSource.DEFAULT_CONFIG.name,
-        )
-        for name, entry in sorted(answer.items())
-    ]
-
-
-def _source(source: Any) -> str:
-    return ConfigSource(source).name

@@ -153,6 +153,20 @@ class V3Alterations(_Strict):
     validate_only: bool | None = None
 
 
+class V3TopicAlterations(_Strict):
+    """Changes of the configs of a topic."""
+
+    topic_name: str
+    configs: list[V3Alteration]
+
+
+class V3MultipleAlterations(_Strict):
+    """Changes of the configs of several topics."""
+
+    data: list[V3TopicAlterations]
+    validate_only: bool | None = None
+
+
 class V3Header(_Strict):
     """A record header; ``value`` is base64."""
 

@@ -21,6 +21,8 @@ _GZIP_LEVEL = 6
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""
 
+_CONFIG = ("cluster_id", "name", "value", "is_read_only", "is_sensitive", "source", "synonyms")
+
 # The members after ``metadata``, in order; where the links stand among them.
 _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
     resources.Cluster: ("cluster_id", _LINKS),
@@ -51,17 +53,9 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "is_in_sync",
         _LINKS,
     ),
-    resources.TopicConfig: (
-        "cluster_id",
-        "name",
-        "value",
-        "is_read_only",
-        "is_sensitive",
-        "source",
-        "synonyms",
-        "topic_name",
-        "is_default",
-    ),
+    resources.TopicConfig: (*_CONFIG, "topic_name", "is_default"),
+    resources.BrokerConfig: (*_CONFIG, "broker_id", "is_default"),
+    resources.ClusterConfig: (*_CONFIG, "config_type", "is_default"),
 }
 
 

@@ -1,24 +1,49 @@
-"""v3: configs of topics."""
+"""v3: configs of topics, of brokers, and of all brokers together."""
 
 from __future__ import annotations
 
-from kafka_facade.core.links import TOPIC_CONFIG
+from collections.abc import Iterable
+
+from kafka_facade.core.links import BROKER_CONFIG, CLUSTER_CONFIG, TOPIC_CONFIG
 from kafka_facade.core.requests import (
+    AlterBrokerConfigs,
+    AlterClusterConfigs,
+    AlterMultipleTopicConfigs,
     AlterTopicConfigs,
     ConfigAlteration,
+    GetBrokerConfig,
+    GetClusterConfig,
     GetTopicConfig,
+    ListAllBrokerConfigs,
+    ListBrokerConfigs,
+    ListClusterConfigs,
     ListTopicConfigs,
+    ResetBrokerConfig,
+    ResetClusterConfig,
     ResetTopicConfig,
+    TopicConfigAlterations,
+    UpdateBrokerConfig,
+    UpdateClusterConfig,
     UpdateTopicConfig,
 )
 from kafka_facade.core.resources import AlterOperation
-from kafka_facade.rest.bodies import BodyDecoder, V3Alterations, V3ConfigValue, setting_text
+from kafka_facade.rest.bodies import (
+    BodyDecoder,
+    V3Alteration,
+    V3Alterations,
+    V3ConfigValue,
+    V3MultipleAlterations,
+    setting_text,
+)
+from kafka_facade.rest.encoding import encode
+from kafka_facade.rest.errors import error_body
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import list_response, resource_response
 
 _value = BodyDecoder(V3ConfigValue)
 _alterations = BodyDecoder(V3Alterations)
+_multiple = BodyDecoder(V3MultipleAlterations)
 
 
 @route("api.v3.topic-configs.list")
@@ -56,10 +81,126 @@ async def reset_config(exchange: Exchange) -> Response:
 async def alter_configs(exchange: Exchange) -> Response:
     """Set and reset several configs at once."""
     body = _alterations.required(await exchange.body())
-    changes = [
-        ConfigAlteration(entry.name, setting_text(entry.value), entry.operation or AlterOperation.SET)
-        for entry in body.data
-    ]
-    request = AlterTopicConfigs(**exchange.parameters, data=changes, validate_only=bool(body.validate_only))
+    request = AlterTopicConfigs(**exchange.parameters, data=_changes(body.data), validate_only=bool(body.validate_only))
     await exchange.run(exchange.facade.topic_configs.alter_configs, request)
     return NO_CONTENT
+
+
+@route("api.v3.topic-configs.alter-multi")
+async def alter_multiple(exchange: Exchange) -> Response:
+    """Set and reset configs of several topics: 204, or 207 with the topics that Kafka refused."""
+    body = _multiple.required(await exchange.body())
+    changes = [TopicConfigAlterations(entry.topic_name, _changes(entry.configs)) for entry in body.data]
+    request = AlterMultipleTopicConfigs(**exchange.parameters, data=changes, validate_only=bool(body.validate_only))
+    failures = await exchange.run(exchange.facade.topic_configs.alter_multiple, request)
+    if not failures:
+        return NO_CONTENT
+    entries = []
+    for failure in failures:
+        error = error_body(failure.error, exchange.version)
+        entries.append({"topic_name": failure.topic_name, "error_code": error.error_code, "message": error.message})
+    return Response(207, encode({"failures": entries}))
+
+
+@route("api.v3.broker-configs.list")
+async def list_broker_configs(exchange: Exchange) -> Response:
+    """The configs of a broker."""
+    request = ListBrokerConfigs(exchange.parameters["cluster_id"], exchange.integer("broker_id"))
+    configs = await exchange.run(exchange.facade.broker_configs.list_configs, request)
+    return list_response(exchange, BROKER_CONFIG, configs)
+
+
+@route("api.v3.brokers-configs.list")
+async def list_all_broker_configs(exchange: Exchange) -> Response:
+    """The configs of all brokers."""
+    request = ListAllBrokerConfigs(**exchange.parameters)
+    configs = await exchange.run(exchange.facade.broker_configs.list_all, request)
+    return list_response(exchange, BROKER_CONFIG, configs)
+
+
+@route("api.v3.broker-configs.get")
+async def get_broker_config(exchange: Exchange) -> Response:
+    """A config of a broker by its name."""
+    request = GetBrokerConfig(*_of_broker(exchange), exchange.parameters["name"])
+    return resource_response(exchange, await exchange.run(exchange.facade.broker_configs.get_config, request))
+
+
+@route("api.v3.broker-configs.update")
+async def update_broker_config(exchange: Exchange) -> Response:
+    """Set a config of a broker."""
+    where = _of_broker(exchange)
+    body = _value.required(await exchange.body())
+    request = UpdateBrokerConfig(*where, exchange.parameters["name"], setting_text(body.value))
+    await exchange.run(exchange.facade.broker_configs.update_config, request)
+    return NO_CONTENT
+
+
+@route("api.v3.broker-configs.delete")
+async def reset_broker_config(exchange: Exchange) -> Response:
+    """Take back a broker's own setting of a config."""
+    request = ResetBrokerConfig(*_of_broker(exchange), exchange.parameters["name"])
+    await exchange.run(exchange.facade.broker_configs.reset_config, request)
+    return NO_CONTENT
+
+
+@route("api.v3.broker-configs.alter")
+async def alter_broker_configs(exchange: Exchange) -> Response:
+    """Set and reset several configs of a broker at once."""
+    where = _of_broker(exchange)
+    body = _alterations.required(await exchange.body())
+    request = AlterBrokerConfigs(*where, _changes(body.data), bool(body.validate_only))
+    await exchange.run(exchange.facade.broker_configs.alter_configs, request)
+    return NO_CONTENT
+
+
+@route("api.v3.cluster-configs.list")
+async def list_cluster_configs(exchange: Exchange) -> Response:
+    """The dynamic configs that are set for all brokers."""
+    request = ListClusterConfigs(**exchange.parameters)
+    configs = await exchange.run(exchange.facade.cluster_configs.list_configs, request)
+    return list_response(exchange, CLUSTER_CONFIG, configs)
+
+
+@route("api.v3.cluster-configs.get")
+async def get_cluster_config(exchange: Exchange) -> Response:
+    """A dynamic config of all brokers by its name."""
+    request = GetClusterConfig(**exchange.parameters)
+    return resource_response(exchange, await exchange.run(exchange.facade.cluster_configs.get_config, request))
+
+
+@route("api.v3.cluster-configs.update")
+async def update_cluster_config(exchange: Exchange) -> Response:
+    """Set a config for all brokers."""
+    body = _value.required(await exchange.body())
+    request = UpdateClusterConfig(**exchange.parameters, value=setting_text(body.value))
+    await exchange.run(exchange.facade.cluster_configs.update_config, request)
+    return NO_CONTENT
+
+
+@route("api.v3.cluster-configs.delete")
+async def reset_cluster_config(exchange: Exchange) -> Response:
+    """Delete a dynamic config of all brokers."""
+    await exchange.run(exchange.facade.cluster_configs.reset_config, ResetClusterConfig(**exchange.parameters))
+    return NO_CONTENT
+
+
+@route("api.v3.cluster-configs.alter")
+async def alter_cluster_configs(exchange: Exchange) -> Response:
+    """Set and delete several dynamic configs of all brokers at once."""
+    body = _alterations.required(await exchange.body())
+    request = AlterClusterConfigs(
+        **exchange.parameters, data=_changes(body.data), validate_only=bool(body.validate_only)
+    )
+    await exchange.run(exchange.facade.cluster_configs.alter_configs, request)
+    return NO_CONTENT
+
+
+def _of_broker(exchange: Exchange) -> tuple[str, int]:
+    return exchange.parameters["cluster_id"], exchange.integer("broker_id")
+
+
+def _changes(entries: Iterable[V3Alteration]) -> list[ConfigAlteration]:
+    return [
+        ConfigAlteration(entry.name, setting_text(entry.value), entry.operation or AlterOperation.SET)
+        for entry in entries
+    ]

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from kafka_facade.core import requests
-from kafka_facade.rpc import consumer_instances, records
+from kafka_facade.rpc import configs, consumer_instances, records
 from kafka_facade.rpc.dispatch import Binding, Custom, Listing, Single
 
 _by_partition = attrgetter("partition_id")
@@ -15,6 +15,10 @@ _by_partition = attrgetter("partition_id")
 def _by_topic_and(name: str) -> Any:
     # A list, because that is what a page token gives back.
     return lambda item: [item.topic_name, getattr(item, name)]
+
+
+def _by_broker_and_name(item: Any) -> Any:
+    return [item.broker_id, item.name]
 
 
 METHODS: dict[str, Binding] = {
@@ -52,6 +56,36 @@ METHODS: dict[str, Binding] = {
     "TopicConfigService/UpdateTopicConfig": Single(lambda f: f.topic_configs.update_config, requests.UpdateTopicConfig),
     "TopicConfigService/ResetTopicConfig": Single(lambda f: f.topic_configs.reset_config, requests.ResetTopicConfig),
     "TopicConfigService/AlterTopicConfigs": Single(lambda f: f.topic_configs.alter_configs, requests.AlterTopicConfigs),
+    "TopicConfigService/AlterMultipleTopicConfigs": Custom(configs.alter_multiple),
+    "BrokerConfigService/ListBrokerConfigs": Listing(
+        lambda f: f.broker_configs.list_configs, requests.ListBrokerConfigs, attrgetter("name")
+    ),
+    "BrokerConfigService/ListAllBrokerConfigs": Listing(
+        lambda f: f.broker_configs.list_all, requests.ListAllBrokerConfigs, _by_broker_and_name
+    ),
+    "BrokerConfigService/GetBrokerConfig": Single(lambda f: f.broker_configs.get_config, requests.GetBrokerConfig),
+    "BrokerConfigService/UpdateBrokerConfig": Single(
+        lambda f: f.broker_configs.update_config, requests.UpdateBrokerConfig
+    ),
+    "BrokerConfigService/ResetBrokerConfig": Single(
+        lambda f: f.broker_configs.reset_config, requests.ResetBrokerConfig
+    ),
+    "BrokerConfigService/AlterBrokerConfigs": Single(
+        lambda f: f.broker_configs.alter_configs, requests.AlterBrokerConfigs
+    ),
+    "ClusterConfigService/ListClusterConfigs": Listing(
+        lambda f: f.cluster_configs.list_configs, requests.ListClusterConfigs, attrgetter("name")
+    ),
+    "ClusterConfigService/GetClusterConfig": Single(lambda f: f.cluster_configs.get_config, requests.GetClusterConfig),
+    "ClusterConfigService/UpdateClusterConfig": Single(
+        lambda f: f.cluster_configs.update_config, requests.UpdateClusterConfig
+    ),
+    "ClusterConfigService/ResetClusterConfig": Single(
+        lambda f: f.cluster_configs.reset_config, requests.ResetClusterConfig
+    ),
+    "ClusterConfigService/AlterClusterConfigs": Single(
+        lambda f: f.cluster_configs.alter_configs, requests.AlterClusterConfigs
+    ),
     "RecordService/ProduceRecords": Custom(records.produce),
     "ConsumerInstanceService/CreateConsumerInstance": Single(lambda f: f.consumers.create, requests.CreateConsumer),
     "ConsumerInstanceService/DeleteConsumerInstance": Single(lambda f: f.consumers.delete, requests.ConsumerRef),

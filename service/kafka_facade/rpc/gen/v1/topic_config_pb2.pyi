@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from kafka_facade.rpc.gen.v1 import config_pb2 as _config_pb2
 import builtins as _builtins
 import sys
@@ -294,7 +295,7 @@ class AlterMultipleTopicConfigsRequest(_message.Message):
     """Whether to check the request without carrying it out."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicConfigAlterations]:
-        """The changes, by topic."""
+        """The changes, by topic; of entries for the same topic the last one counts."""
 
     def __init__(
         self,
@@ -310,6 +311,58 @@ class AlterMultipleTopicConfigsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AlterMultipleTopicConfigsRequest: _TypeAlias = AlterMultipleTopicConfigsRequest  # noqa: Y015
+
+@_typing.final
+class AlterMultipleTopicConfigsResponse(_message.Message):
+    """AlterMultipleTopicConfigsResponse is the answer of AlterMultipleTopicConfigs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicConfigFailure]:
+        """The topics that Kafka refused to alter; those of all others are altered."""
+
+    def __init__(
+        self,
+        *,
+        failures: _abc.Iterable[Global___TopicConfigFailure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlterMultipleTopicConfigsResponse: _TypeAlias = AlterMultipleTopicConfigsResponse  # noqa: Y015
+
+@_typing.final
+class TopicConfigFailure(_message.Message):
+    """TopicConfigFailure is a topic whose configs were not altered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    topic_name: _builtins.str
+    """The name of the topic."""
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why."""
+
+    def __init__(
+        self,
+        *,
+        topic_name: _builtins.str = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "topic_name", b"topic_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopicConfigFailure: _TypeAlias = TopicConfigFailure  # noqa: Y015
 
 @_typing.final
 class TopicConfigAlterations(_message.Message):

@@ -69,7 +69,7 @@ class TopicConfigServiceStub:
         self.AlterMultipleTopicConfigs = channel.unary_unary(
                 '/kafka_facade.v1.TopicConfigService/AlterMultipleTopicConfigs',
                 request_serializer=kafka__facade_dot_v1_dot_topic__config__pb2.AlterMultipleTopicConfigsRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                response_deserializer=kafka__facade_dot_v1_dot_topic__config__pb2.AlterMultipleTopicConfigsResponse.FromString,
                 _registered_method=True)
         self.ListTopicDefaultConfigs = channel.unary_unary(
                 '/kafka_facade.v1.TopicConfigService/ListTopicDefaultConfigs',
@@ -125,7 +125,7 @@ class TopicConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AlterMultipleTopicConfigs(self, request, context):
-        """AlterMultipleTopicConfigs sets or resets configs of several topics.
+        """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +174,7 @@ def add_TopicConfigServiceServicer_to_server(servicer, server):
             'AlterMultipleTopicConfigs': grpc.unary_unary_rpc_method_handler(
                     servicer.AlterMultipleTopicConfigs,
                     request_deserializer=kafka__facade_dot_v1_dot_topic__config__pb2.AlterMultipleTopicConfigsRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+                    response_serializer=kafka__facade_dot_v1_dot_topic__config__pb2.AlterMultipleTopicConfigsResponse.SerializeToString,
             ),
             'ListTopicDefaultConfigs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTopicDefaultConfigs,
@@ -371,7 +371,7 @@ class TopicConfigService:
             target,
             '/kafka_facade.v1.TopicConfigService/AlterMultipleTopicConfigs',
             kafka__facade_dot_v1_dot_topic__config__pb2.AlterMultipleTopicConfigsRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            kafka__facade_dot_v1_dot_topic__config__pb2.AlterMultipleTopicConfigsResponse.FromString,
             options,
             channel_credentials,
             insecure,

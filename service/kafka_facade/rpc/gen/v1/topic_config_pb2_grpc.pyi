@@ -46,8 +46,8 @@ class TopicConfigServiceStub:
     """ResetTopicConfig puts one config of a topic back to its default."""
     AlterTopicConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.AlterTopicConfigsRequest, _empty_pb2.Empty]
     """AlterTopicConfigs sets or resets several configs of a topic: all of them or none."""
-    AlterMultipleTopicConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.AlterMultipleTopicConfigsRequest, _empty_pb2.Empty]
-    """AlterMultipleTopicConfigs sets or resets configs of several topics."""
+    AlterMultipleTopicConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.AlterMultipleTopicConfigsRequest, _topic_config_pb2.AlterMultipleTopicConfigsResponse]
+    """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none."""
     ListTopicDefaultConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]
     """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now."""
 
@@ -68,8 +68,8 @@ class TopicConfigServiceAsyncStub(TopicConfigServiceStub):
     """ResetTopicConfig puts one config of a topic back to its default."""
     AlterTopicConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.AlterTopicConfigsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """AlterTopicConfigs sets or resets several configs of a topic: all of them or none."""
-    AlterMultipleTopicConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.AlterMultipleTopicConfigsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """AlterMultipleTopicConfigs sets or resets configs of several topics."""
+    AlterMultipleTopicConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.AlterMultipleTopicConfigsRequest, _topic_config_pb2.AlterMultipleTopicConfigsResponse]  # type: ignore[assignment]
+    """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none."""
     ListTopicDefaultConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]  # type: ignore[assignment]
     """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now."""
 
@@ -129,8 +129,8 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _topic_config_pb2.AlterMultipleTopicConfigsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """AlterMultipleTopicConfigs sets or resets configs of several topics."""
+    ) -> _typing.Union[_topic_config_pb2.AlterMultipleTopicConfigsResponse, _abc.Awaitable[_topic_config_pb2.AlterMultipleTopicConfigsResponse]]:
+        """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none."""
 
     @_abc_1.abstractmethod
     def ListTopicDefaultConfigs(

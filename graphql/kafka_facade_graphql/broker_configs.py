@@ -1,0 +1,63 @@
+"""Configs of single brokers, and those that all brokers share, in the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from strawberry.relay import Node
+
+from kafka_facade.core import resources as core
+from kafka_facade.core.errors import NotFound
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.graph import CONFIG_FIELDS, Broker, Cluster, ConfigSynonym
+from kafka_facade_graphql.node import local_id
+from kafka_facade_graphql.resource import resource
+
+
+@resource(description="A config of a broker.", fields=CONFIG_FIELDS)
+class BrokerConfig(core.BrokerConfig, Node):
+    """A config of a broker."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.broker_id, root.name)
+
+    @field(graphql_type=Broker | None, description="The broker that it belongs to.")
+    async def broker(self, info: Info) -> core.Broker:
+        found = await info.context.loaders.broker(self.cluster_id, self.broker_id)
+        if found is None:
+            raise NotFound(broker_id=str(self.broker_id))
+        return found
+
+    @field(
+        name="synonyms",
+        graphql_type=list[ConfigSynonym],
+        description="All places with a value, the one in force first.",
+    )
+    def all_synonyms(self) -> list[core.ConfigSynonym]:
+        return self.synonyms
+
+
+@resource(
+    description="A dynamic config that all brokers of a cluster share.",
+    fields={**CONFIG_FIELDS, "config_type": "The kind of config, which is BROKER."},
+)
+class ClusterConfig(core.ClusterConfig, Node):
+    """A config of all brokers."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.name)
+
+    @field(graphql_type=Cluster | None, description="The cluster that it belongs to.")
+    async def cluster(self, info: Info) -> core.Cluster:
+        return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
+
+    @field(
+        name="synonyms",
+        graphql_type=list[ConfigSynonym],
+        description="All places with a value, the one in force first.",
+    )
+    def all_synonyms(self) -> list[core.ConfigSynonym]:
+        return self.synonyms

@@ -1,0 +1,263 @@
+"""Configs of topics, of brokers, and of all brokers together (KIP-226, KIP-339).
+
+librdkafka can't ask for the configs that brokers share, and of a config's synonyms its Python client keeps one a name,
+where a broker's have the same name at each place; so these requests go through kafka-python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from kafka.protocol.admin import DescribeConfigsRequest, IncrementalAlterConfigsRequest
+
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, RetriableKafkaError
+from kafka_facade.core.requests import ConfigAlteration
+from kafka_facade.core.resources import (
+    AlterOperation,
+    BrokerConfig,
+    ClusterConfig,
+    Config,
+    ConfigSynonym,
+    TopicConfig,
+)
+from kafka_facade.kafka.admin import Admin
+from kafka_facade.kafka.errors import from_code
+from kafka_facade.kafka.protocol import ProtocolClient
+
+# org.apache.kafka.common.config.ConfigResource.Type
+_TOPIC: Final = 2
+_BROKER: Final = 4
+# The resource that stands for all brokers.
+_ALL_BROKERS: Final = ""
+# org.apache.kafka.clients.admin.AlterConfigOp.OpType
+_OPERATIONS: Final = {AlterOperation.SET: 0, AlterOperation.DELETE: 1}
+# org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource
+_SOURCES: Final = {
+    1: "DYNAMIC_TOPIC_CONFIG",
+    2: "DYNAMIC_BROKER_CONFIG",
+    3: "DYNAMIC_DEFAULT_BROKER_CONFIG",
+    4: "STATIC_BROKER_CONFIG",
+    5: "DEFAULT_CONFIG",
+    6: "DYNAMIC_BROKER_LOGGER_CONFIG",
+    7: "DYNAMIC_CLIENT_METRICS_CONFIG",
+    8: "GROUP_CONFIG",
+}
+_DEFAULT: Final = 5
+_TOPICS_AT_ONCE: Final = 500
+_BROKERS_AT_ONCE: Final = 32
+# Kafka may show a config in another form than it was given in; then this is waited in vain (s).
+_VISIBLE_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
+
+
+class Configs:
+    """The config port over one cluster."""
+
+    def __init__(self, admin: Admin, protocol: ProtocolClient) -> None:
+        self._admin = admin
+        self._protocol = protocol
+
+    async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
+        """The configs of these topics, in order, each ordered by name, from a request for each 500 topics."""
+        if not names:
+            return []
+        deadline = time.monotonic() + timeout
+        cluster_id = await self._admin.cluster_id(timeout)
+        unique = list(dict.fromkeys(names))
+        found: dict[str, Any] = {}
+        for start in range(0, len(unique), _TOPICS_AT_ONCE):
+            part = unique[start : start + _TOPICS_AT_ONCE]
+            for name, result in (await self._describe(_TOPIC, part, _left(deadline))).items():
+                found[name] = _error(result, topic_name=name) or [
+                    TopicConfig(cluster_id=cluster_id, topic_name=name, **fields) for fields in _fields(result)
+                ]
+        return [found[name] for name in names]
+
+    async def broker_configs(
+        self, broker_ids: Sequence[int] | None, timeout: float
+    ) -> list[list[BrokerConfig] | FacadeError]:
+        """The configs of these brokers, in order, or of all live ones, each broker asked itself, all at once."""
+        deadline = time.monotonic() + timeout
+        cluster, live = await self._admin.describe_cluster(timeout)
+        alive = [broker.broker_id for broker in live]
+        slots = asyncio.Semaphore(_BROKERS_AT_ONCE)
+
+        async def ask(broker_id: int) -> list[BrokerConfig] | FacadeError:
+            if broker_id not in alive:
+                return RetriableKafkaError(f"Broker {broker_id} is not available.", broker_id=str(broker_id))
+            name = str(broker_id)
+            try:
+                async with slots:
+                    result = (await self._describe(_BROKER, [name], _left(deadline), broker_id))[name]
+            except FacadeError as error:
+                return error
+            return _error(result, broker_id=name) or [
+                BrokerConfig(cluster_id=cluster.cluster_id, broker_id=broker_id, **fields) for fields in _fields(result)
+            ]
+
+        wanted = alive if broker_ids is None else broker_ids
+        asked = {broker_id: asyncio.ensure_future(ask(broker_id)) for broker_id in dict.fromkeys(wanted)}
+        try:
+            await asyncio.gather(*asked.values())
+        finally:
+            for task in asked.values():
+                task.cancel()
+        return [asked[broker_id].result() for broker_id in wanted]
+
+    async def cluster_configs(self, timeout: float) -> list[ClusterConfig]:
+        """The dynamic configs that are set for all brokers, ordered by name."""
+        deadline = time.monotonic() + timeout
+        cluster_id = await self._admin.cluster_id(timeout)
+        result = (await self._describe(_BROKER, [_ALL_BROKERS], _left(deadline)))[_ALL_BROKERS]
+        if (error := _error(result)) is not None:
+            raise error
+        return [ClusterConfig(cluster_id=cluster_id, **fields) for fields in _fields(result)]
+
+    async def alter_topic_configs(
+        self, changes: Mapping[str, Sequence[ConfigAlteration]], validate_only: bool, timeout: float
+    ) -> dict[str, FacadeError]:
+        """Alter configs of topics in one request; the topics that failed, with their errors."""
+        deadline = time.monotonic() + timeout
+        answered = await self._alter(_TOPIC, changes, validate_only, timeout)
+        failed = {
+            name: error for name, result in answered.items() if (error := _error(result, topic_name=name)) is not None
+        }
+        altered = [name for name in changes if name not in failed]
+        if altered and not validate_only:
+
+            async def shown(left: float) -> bool:
+                found = await self.topic_configs(altered, left)
+                return all(
+                    isinstance(configs, FacadeError) or _shows(configs, changes[name], "DYNAMIC_TOPIC_CONFIG")
+                    for name, configs in zip(altered, found, strict=True)
+                )
+
+            await _until(shown, deadline)
+        return failed
+
+    async def alter_broker_configs(
+        self, broker_id: int, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter configs of one broker, which only the broker itself takes."""
+        deadline = time.monotonic() + timeout
+        name = str(broker_id)
+        answered = await self._alter(_BROKER, {name: changes}, validate_only, timeout, broker_id)
+        if (error := _error(answered[name], broker_id=name)) is not None:
+            raise error
+
+        async def shown(left: float) -> bool:
+            [configs] = await self.broker_configs([broker_id], left)
+            return isinstance(configs, FacadeError) or _shows(configs, changes, "DYNAMIC_BROKER_CONFIG")
+
+        if not validate_only:
+            await _until(shown, deadline)
+
+    async def alter_cluster_configs(
+        self, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter the dynamic configs that all brokers share."""
+        deadline = time.monotonic() + timeout
+        answered = await self._alter(_BROKER, {_ALL_BROKERS: changes}, validate_only, timeout)
+        if (error := _error(answered[_ALL_BROKERS])) is not None:
+            raise error
+
+        async def shown(left: float) -> bool:
+            return _shows(await self.cluster_configs(left), changes, "DYNAMIC_DEFAULT_BROKER_CONFIG")
+
+        if not validate_only:
+            await _until(shown, deadline)
+
+    async def _describe(
+        self, kind: int, names: Iterable[str], timeout: float, node: int | None = None
+    ) -> dict[str, Any]:
+        """What Kafka answers of each resource, by name."""
+        request = DescribeConfigsRequest(
+            resources=[(kind, name, None) for name in names], include_synonyms=True, min_version=1
+        )
+        answer = await self._protocol.send(request, timeout, node=node)
+        return {result.resource_name: result for result in answer.results}
+
+    async def _alter(
+        self,
+        kind: int,
+        changes: Mapping[str, Sequence[ConfigAlteration]],
+        validate_only: bool,
+        timeout: float,
+        node: int | None = None,
+    ) -> dict[str, Any]:
+        """What Kafka answers of each resource, by name."""
+        resources = [
+            (kind, name, [(change.name, _OPERATIONS[change.operation], _value(change)) for change in of_one])
+            for name, of_one in changes.items()
+        ]
+        request = IncrementalAlterConfigsRequest(resources=resources, validate_only=validate_only)
+        answer = await self._protocol.send(request, timeout, node=node)
+        return {response.resource_name: response for response in answer.responses}
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise KafkaTimeout
+    return left
+
+
+def _value(change: ConfigAlteration) -> str | None:
+    return change.value if change.operation is AlterOperation.SET else None
+
+
+def _error(result: Any, **about: str) -> FacadeError | None:
+    return from_code(result.error_code, result.error_message, **about) if result.error_code else None
+
+
+def _fields(result: Any) -> list[dict[str, Any]]:
+    """What all kinds of configs have, of each config, ordered by name."""
+    return [
+        {
+            "name": entry.name,
+            "value": None if entry.is_sensitive else entry.value,
+            "is_read_only": entry.read_only,
+            "is_sensitive": entry.is_sensitive,
+            "source": _SOURCES.get(entry.config_source, "UNKNOWN"),
+            "synonyms": [
+                ConfigSynonym(
+                    synonym.name,
+                    None if entry.is_sensitive else synonym.value,
+                    _SOURCES.get(synonym.source, "UNKNOWN"),
+                )
+                for synonym in entry.synonyms
+            ],
+            "is_default": entry.config_source == _DEFAULT,
+        }
+        for entry in sorted(result.configs, key=lambda entry: str(entry.name))
+    ]
+
+
+def _shows(configs: Sequence[Config], changes: Iterable[ConfigAlteration], dynamic: str) -> bool:
+    """Whether the configs are as the changes left them; ``dynamic`` is the source of configs that were altered."""
+    altered = {config.name: config for config in configs if config.source == dynamic}
+    for change in changes:
+        config = altered.get(change.name)
+        if change.operation is AlterOperation.DELETE:
+            if config is not None:
+                return False
+        elif config is None or not (config.is_sensitive or config.value == change.value):
+            return False
+    return True
+
+
+async def _until(shown: Callable[[float], Awaitable[bool]], deadline: float) -> None:
+    """Wait until a caller that reads its configs back would see them; the change itself is done already."""
+    until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
+    attempt = 0
+    while (left := until - time.monotonic()) > 0:
+        try:
+            if await shown(left):
+                return
+        except FacadeError:
+            return
+        await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
+        attempt += 1

@@ -1,0 +1,23 @@
+"""Configs: the method whose answer holds errors."""
+
+from __future__ import annotations
+
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.requests import AlterMultipleTopicConfigs
+from kafka_facade.rpc.convert import reader
+from kafka_facade.rpc.errors import to_status
+from kafka_facade.rpc.gen.v1 import topic_config_pb2
+
+_read = reader(AlterMultipleTopicConfigs, topic_config_pb2.AlterMultipleTopicConfigsRequest)
+
+
+async def alter_multiple(
+    facade: Facade, call: Call, message: topic_config_pb2.AlterMultipleTopicConfigsRequest
+) -> topic_config_pb2.AlterMultipleTopicConfigsResponse:
+    """TopicConfigService.AlterMultipleTopicConfigs."""
+    failures = await facade.topic_configs.alter_multiple(call, _read(message))
+    response = topic_config_pb2.AlterMultipleTopicConfigsResponse()
+    for failure in failures:
+        response.failures.add(topic_name=failure.topic_name, error=to_status(failure.error))
+    return response
