@@ -112,7 +112,7 @@ class Loaders:
         return find(await self.configs("api.v3.topic-configs.get", cluster_id, topic), name)
 
     async def broker_configs(self, identifier: str, cluster_id: str | None, broker_id: int) -> Sequence[BrokerConfig]:
-        """The configs of a broker; RetriableKafkaError where it isn't there."""
+        """The configs of a broker; NotFound, RetriableKafkaError while it is down."""
         key = (cluster_id, broker_id)
         return await self._many("broker configs", identifier, self._facade.broker_configs.list_many, key)
 

@@ -10,6 +10,7 @@ import httpx
 from faces.clients import Data, FaceError, Produced
 from kafka_facade.core.errors import FacadeError
 
+_CONFIG = "{ name value source isDefault isReadOnly isSensitive synonyms { value source } }"
 _TOPIC = "{ topicName partitionsCount replicationFactor isInternal }"
 
 
@@ -192,6 +193,79 @@ class GraphQLClient:
 
     async def delete_consumer(self, group: str, name: str) -> None:
         await self._mutate("deleteConsumer", "instanceId", group=group, instance=name)
+
+    async def alter_many_configs(
+        self, cluster: str, changes: dict[str, list[dict[str, str]]], validate_only: bool = False
+    ) -> list[tuple[str, tuple[Any, ...], str]]:
+        found = await self._mutate(
+            "alterMultipleTopicConfigs",
+            "failures { topicName error { code errorCode message retriable } }",
+            clusterId=cluster,
+            data=[{"topicName": topic, "configs": configs} for topic, configs in changes.items()],
+            validateOnly=validate_only,
+        )
+        errors = [(entry["topicName"], entry["error"]) for entry in found["failures"]]
+        return [(topic, (error["code"], error["errorCode"]), error["message"]) for topic, error in errors]
+
+    def _config(self, found: dict[str, Any]) -> dict[str, Any]:
+        names = {"isDefault": "is_default", "isReadOnly": "is_read_only", "isSensitive": "is_sensitive"}
+        synonyms = [(entry["value"], entry["source"]) for entry in found["synonyms"]]
+        return {names.get(name, name): value for name, value in found.items()} | {"synonyms": synonyms}
+
+    async def _broker(self, cluster: str, broker: int, selection: str, arguments: str = "", **variables: Any) -> Any:
+        document = f"query($c: ID!, $b: Int!{arguments}) {{ cluster(clusterId: $c) {{ broker(brokerId: $b) {{ "
+        return (await self._run(document + selection + "}}}", c=cluster, b=broker, **variables))["cluster"]["broker"]
+
+    async def broker_configs(self, cluster: str, broker: int) -> dict[str, str | None]:
+        found = await self._broker(cluster, broker, "configs { name value }")
+        return {entry["name"]: entry["value"] for entry in found["configs"]}
+
+    async def all_broker_configs(self, cluster: str) -> list[tuple[int, str]]:
+        found = await self._cluster(cluster, "brokers { brokerId configs { name } }")
+        return [(broker["brokerId"], entry["name"]) for broker in found["brokers"] for entry in broker["configs"]]
+
+    async def broker_config(self, cluster: str, broker: int, name: str) -> dict[str, Any]:
+        found = await self._broker(cluster, broker, f"config(name: $n) {_CONFIG}", ", $n: String!", n=name)
+        return self._config(found["config"])
+
+    async def update_broker_config(self, cluster: str, broker: int, name: str, value: str) -> None:
+        selection = "broker { brokerId } config { name value }"
+        values = {"clusterId": cluster, "brokerId": broker, "name": name, "value": value}
+        found = await self._mutate("updateBrokerConfig", selection, **values)
+        assert found == {"broker": {"brokerId": broker}, "config": {"name": name, "value": value}}
+
+    async def reset_broker_config(self, cluster: str, broker: int, name: str) -> None:
+        values = {"clusterId": cluster, "brokerId": broker, "name": name}
+        found = await self._mutate("resetBrokerConfig", "config { name }", **values)
+        assert found == {"config": {"name": name}}
+
+    async def alter_broker_configs(
+        self, cluster: str, broker: int, changes: list[dict[str, str]], validate_only: bool = False
+    ) -> None:
+        values = {"clusterId": cluster, "brokerId": broker, "data": changes, "validateOnly": validate_only}
+        await self._mutate("alterBrokerConfigs", "broker { host }", **values)
+
+    async def cluster_configs(self, cluster: str) -> dict[str, str | None]:
+        found = await self._cluster(cluster, "brokerConfigs { name value configType cluster { clusterId } }")
+        return {entry["name"]: entry["value"] for entry in found["brokerConfigs"]}
+
+    async def cluster_config(self, cluster: str, name: str) -> dict[str, Any]:
+        document = f"query($c: ID!, $n: String!) {{ cluster(clusterId: $c) {{ brokerConfig(name: $n) {_CONFIG} }} }}"
+        return self._config((await self._run(document, c=cluster, n=name))["cluster"]["brokerConfig"])
+
+    async def update_cluster_config(self, cluster: str, name: str, value: str) -> None:
+        selection = "cluster { clusterId } config { name value }"
+        found = await self._mutate("updateClusterConfig", selection, clusterId=cluster, name=name, value=value)
+        assert found == {"cluster": {"clusterId": cluster}, "config": {"name": name, "value": value}}
+
+    async def reset_cluster_config(self, cluster: str, name: str) -> None:
+        await self._mutate("resetClusterConfig", "cluster { clusterId }", clusterId=cluster, name=name)
+
+    async def alter_cluster_configs(
+        self, cluster: str, changes: list[dict[str, str]], validate_only: bool = False
+    ) -> None:
+        values = {"clusterId": cluster, "data": changes, "validateOnly": validate_only}
+        await self._mutate("alterClusterConfigs", "cluster { clusterId }", **values)
 
     async def not_served_yet(self, cluster: str) -> None:
         await self._cluster(cluster, "links")

@@ -12,7 +12,9 @@ from google.rpc.status_pb2 import Status
 
 from faces.clients import Data, FaceError, Produced
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.rpc.gen.v1 import broker_config_pb2 as broker_configs
 from kafka_facade.rpc.gen.v1 import broker_pb2 as brokers
+from kafka_facade.rpc.gen.v1 import cluster_config_pb2 as cluster_configs
 from kafka_facade.rpc.gen.v1 import cluster_link_pb2 as links
 from kafka_facade.rpc.gen.v1 import cluster_pb2 as clusters
 from kafka_facade.rpc.gen.v1 import config_pb2 as config
@@ -22,7 +24,9 @@ from kafka_facade.rpc.gen.v1 import record_pb2 as records
 from kafka_facade.rpc.gen.v1 import topic_config_pb2 as topic_configs
 from kafka_facade.rpc.gen.v1 import topic_pb2
 from kafka_facade.rpc.gen.v1 import topic_pb2 as topics
+from kafka_facade.rpc.gen.v1.broker_config_pb2_grpc import BrokerConfigServiceStub
 from kafka_facade.rpc.gen.v1.broker_pb2_grpc import BrokerServiceStub
+from kafka_facade.rpc.gen.v1.cluster_config_pb2_grpc import ClusterConfigServiceStub
 from kafka_facade.rpc.gen.v1.cluster_link_pb2_grpc import ClusterLinkServiceStub
 from kafka_facade.rpc.gen.v1.cluster_pb2_grpc import ClusterServiceStub
 from kafka_facade.rpc.gen.v1.consumer_instance_pb2_grpc import ConsumerInstanceServiceStub
@@ -63,6 +67,8 @@ class GrpcClient:
         self._records = RecordServiceStub(self._channel)
         self._consumers = ConsumerInstanceServiceStub(self._channel)
         self._links = ClusterLinkServiceStub(self._channel)
+        self._broker_configs = BrokerConfigServiceStub(self._channel)
+        self._cluster_configs = ClusterConfigServiceStub(self._channel)
 
     def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
         return (getattr(grpc.StatusCode, kind.row.grpc).value[0], kind.reason, kind.row.v3)
@@ -147,7 +153,12 @@ class GrpcClient:
         await _call(self._configs.ResetTopicConfig(request))
 
     async def alter_configs(self, cluster: str, topic: str, changes: list[dict[str, str]]) -> None:
-        data = [
+        data = self._changes(changes)
+        request = topic_configs.AlterTopicConfigsRequest(cluster_id=cluster, topic_name=topic, data=data)
+        await _call(self._configs.AlterTopicConfigs(request))
+
+    def _changes(self, changes: list[dict[str, str]]) -> list[Any]:
+        return [
             config.ConfigAlteration(
                 name=change["name"],
                 value=change.get("value"),
@@ -155,8 +166,6 @@ class GrpcClient:
             )
             for change in changes
         ]
-        request = topic_configs.AlterTopicConfigsRequest(cluster_id=cluster, topic_name=topic, data=data)
-        await _call(self._configs.AlterTopicConfigs(request))
 
     def _data(self, data: Data | None) -> records.RecordData | None:
         if data is None:
@@ -239,6 +248,98 @@ class GrpcClient:
     async def delete_consumer(self, group: str, name: str) -> None:
         request = consumers.DeleteConsumerInstanceRequest(group=group, instance=name)
         await _call(self._consumers.DeleteConsumerInstance(request))
+
+    async def alter_many_configs(
+        self, cluster: str, changes: dict[str, list[dict[str, str]]], validate_only: bool = False
+    ) -> list[tuple[str, tuple[Any, ...], str]]:
+        data = [
+            topic_configs.TopicConfigAlterations(topic_name=topic, configs=self._changes(configs))
+            for topic, configs in changes.items()
+        ]
+        request = topic_configs.AlterMultipleTopicConfigsRequest(
+            cluster_id=cluster, data=data, validate_only=validate_only
+        )
+        answer = await _call(self._configs.AlterMultipleTopicConfigs(request))
+        errors = [(failure.topic_name, _error(failure.error)) for failure in answer.failures]
+        return [(topic, error.codes[1:], error.message) for topic, error in errors]
+
+    def _config(self, found: broker_configs.BrokerConfig | cluster_configs.ClusterConfig) -> dict[str, Any]:
+        def source(number: config.ConfigSource.ValueType) -> str:
+            return config.ConfigSource.Name(number).removeprefix("CONFIG_SOURCE_")
+
+        return {
+            "name": found.name,
+            "value": found.value if found.HasField("value") else None,
+            "source": source(found.source),
+            "is_default": found.is_default,
+            "is_read_only": found.is_read_only,
+            "is_sensitive": found.is_sensitive,
+            "synonyms": [
+                (entry.value if entry.HasField("value") else None, source(entry.source)) for entry in found.synonyms
+            ],
+        }
+
+    async def broker_configs(self, cluster: str, broker: int) -> dict[str, str | None]:
+        request = broker_configs.ListBrokerConfigsRequest(cluster_id=cluster, broker_id=broker, page_size=1000)
+        answer = await _call(self._broker_configs.ListBrokerConfigs(request))
+        return {found.name: found.value if found.HasField("value") else None for found in answer.broker_configs}
+
+    async def all_broker_configs(self, cluster: str) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        token = ""
+        while token or not found:
+            request = broker_configs.ListAllBrokerConfigsRequest(cluster_id=cluster, page_size=100, page_token=token)
+            answer = await _call(self._broker_configs.ListAllBrokerConfigs(request))
+            found += [(entry.broker_id, entry.name) for entry in answer.broker_configs]
+            token = answer.next_page_token
+            if not token:
+                assert answer.total_size == len(found)
+        return found
+
+    async def broker_config(self, cluster: str, broker: int, name: str) -> dict[str, Any]:
+        request = broker_configs.GetBrokerConfigRequest(cluster_id=cluster, broker_id=broker, name=name)
+        return self._config(await _call(self._broker_configs.GetBrokerConfig(request)))
+
+    async def update_broker_config(self, cluster: str, broker: int, name: str, value: str) -> None:
+        request = broker_configs.UpdateBrokerConfigRequest(cluster_id=cluster, broker_id=broker, name=name, value=value)
+        await _call(self._broker_configs.UpdateBrokerConfig(request))
+
+    async def reset_broker_config(self, cluster: str, broker: int, name: str) -> None:
+        request = broker_configs.ResetBrokerConfigRequest(cluster_id=cluster, broker_id=broker, name=name)
+        await _call(self._broker_configs.ResetBrokerConfig(request))
+
+    async def alter_broker_configs(
+        self, cluster: str, broker: int, changes: list[dict[str, str]], validate_only: bool = False
+    ) -> None:
+        request = broker_configs.AlterBrokerConfigsRequest(
+            cluster_id=cluster, broker_id=broker, data=self._changes(changes), validate_only=validate_only
+        )
+        await _call(self._broker_configs.AlterBrokerConfigs(request))
+
+    async def cluster_configs(self, cluster: str) -> dict[str, str | None]:
+        request = cluster_configs.ListClusterConfigsRequest(cluster_id=cluster)
+        answer = await _call(self._cluster_configs.ListClusterConfigs(request))
+        return {found.name: found.value if found.HasField("value") else None for found in answer.cluster_configs}
+
+    async def cluster_config(self, cluster: str, name: str) -> dict[str, Any]:
+        request = cluster_configs.GetClusterConfigRequest(cluster_id=cluster, name=name)
+        return self._config(await _call(self._cluster_configs.GetClusterConfig(request)))
+
+    async def update_cluster_config(self, cluster: str, name: str, value: str) -> None:
+        request = cluster_configs.UpdateClusterConfigRequest(cluster_id=cluster, name=name, value=value)
+        await _call(self._cluster_configs.UpdateClusterConfig(request))
+
+    async def reset_cluster_config(self, cluster: str, name: str) -> None:
+        request = cluster_configs.ResetClusterConfigRequest(cluster_id=cluster, name=name)
+        await _call(self._cluster_configs.ResetClusterConfig(request))
+
+    async def alter_cluster_configs(
+        self, cluster: str, changes: list[dict[str, str]], validate_only: bool = False
+    ) -> None:
+        request = cluster_configs.AlterClusterConfigsRequest(
+            cluster_id=cluster, data=self._changes(changes), validate_only=validate_only
+        )
+        await _call(self._cluster_configs.AlterClusterConfigs(request))
 
     async def not_served_yet(self, cluster: str) -> None:
         await _call(self._links.ListLinks(links.ListLinksRequest(cluster_id=cluster)))

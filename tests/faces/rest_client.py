@@ -164,6 +164,65 @@ class RestClient:
     async def delete_consumer(self, group: str, name: str) -> None:
         await self._call("DELETE", self._instance(group, name), v2="*/*")
 
+    async def alter_many_configs(
+        self, cluster: str, changes: dict[str, list[dict[str, str]]], validate_only: bool = False
+    ) -> list[tuple[str, tuple[Any, ...], str]]:
+        data = [{"topic_name": topic, "configs": configs} for topic, configs in changes.items()]
+        body = {"data": data, "validate_only": validate_only}
+        found = await self._call("POST", f"/v3/clusters/{cluster}/topics/-/configs:alter", body)
+        failures = found["failures"] if found else []
+        return [(entry["topic_name"], (entry["error_code"],), entry["message"]) for entry in failures]
+
+    def _config(self, found: dict[str, Any]) -> dict[str, Any]:
+        synonyms = [(entry["value"], entry["source"]) for entry in found["synonyms"]]
+        names = ("name", "value", "source", "is_default", "is_read_only", "is_sensitive")
+        return {name: found[name] for name in names} | {"synonyms": synonyms}
+
+    def _broker_configs(self, cluster: str, broker: int | str) -> str:
+        return f"/v3/clusters/{cluster}/brokers/{broker}/configs"
+
+    async def broker_configs(self, cluster: str, broker: int) -> dict[str, str | None]:
+        found = await self._call("GET", self._broker_configs(cluster, broker))
+        return {entry["name"]: entry["value"] for entry in found["data"]}
+
+    async def all_broker_configs(self, cluster: str) -> list[tuple[int, str]]:
+        found = await self._call("GET", self._broker_configs(cluster, "-"))
+        return [(entry["broker_id"], entry["name"]) for entry in found["data"]]
+
+    async def broker_config(self, cluster: str, broker: int, name: str) -> dict[str, Any]:
+        return self._config(await self._call("GET", f"{self._broker_configs(cluster, broker)}/{name}"))
+
+    async def update_broker_config(self, cluster: str, broker: int, name: str, value: str) -> None:
+        await self._call("PUT", f"{self._broker_configs(cluster, broker)}/{name}", {"value": value})
+
+    async def reset_broker_config(self, cluster: str, broker: int, name: str) -> None:
+        await self._call("DELETE", f"{self._broker_configs(cluster, broker)}/{name}")
+
+    async def alter_broker_configs(
+        self, cluster: str, broker: int, changes: list[dict[str, str]], validate_only: bool = False
+    ) -> None:
+        body = {"data": changes, "validate_only": validate_only}
+        await self._call("POST", f"{self._broker_configs(cluster, broker)}:alter", body)
+
+    async def cluster_configs(self, cluster: str) -> dict[str, str | None]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/broker-configs")
+        return {entry["name"]: entry["value"] for entry in found["data"]}
+
+    async def cluster_config(self, cluster: str, name: str) -> dict[str, Any]:
+        return self._config(await self._call("GET", f"/v3/clusters/{cluster}/broker-configs/{name}"))
+
+    async def update_cluster_config(self, cluster: str, name: str, value: str) -> None:
+        await self._call("PUT", f"/v3/clusters/{cluster}/broker-configs/{name}", {"value": value})
+
+    async def reset_cluster_config(self, cluster: str, name: str) -> None:
+        await self._call("DELETE", f"/v3/clusters/{cluster}/broker-configs/{name}")
+
+    async def alter_cluster_configs(
+        self, cluster: str, changes: list[dict[str, str]], validate_only: bool = False
+    ) -> None:
+        body = {"data": changes, "validate_only": validate_only}
+        await self._call("POST", f"/v3/clusters/{cluster}/broker-configs:alter", body)
+
     async def not_served_yet(self, cluster: str) -> None:
         await self._call("GET", f"/v3/clusters/{cluster}/links")
 

@@ -23,7 +23,7 @@ from kafka_facade.core.resources import AlterOperation, BrokerConfig
 
 
 class BrokerConfigs:
-    """Operations on the configs of single brokers. A broker that isn't there is a RetriableKafkaError."""
+    """Operations on the configs of single brokers. An unknown one is NotFound, one that is down RetriableKafkaError."""
 
     def __init__(self, configs: ConfigPort, identity: ClusterIdentity) -> None:
         self._configs = configs

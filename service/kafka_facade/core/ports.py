@@ -178,7 +178,7 @@ class ConfigPort(Protocol):
     ) -> list[list[BrokerConfig] | FacadeError]:
         """The configs of these brokers, in order, or of all live ones, each ordered by name.
 
-        A broker that isn't there is a RetriableKafkaError: Kafka doesn't tell one that is down from an unknown one.
+        A broker that is down is a RetriableKafkaError, an unknown one is NotFound.
         """
 
     async def cluster_configs(self, timeout: float) -> list[ClusterConfig]:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from kafka.protocol.admin import DescribeConfigsRequest, IncrementalAlterConfigsRequest
+from kafka.protocol.admin import DescribeClusterRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest
 
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, RetriableKafkaError
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, NotFound, RetriableKafkaError, UnsupportedVersion
 from kafka_facade.core.requests import ConfigAlteration
 from kafka_facade.core.resources import (
     AlterOperation,
@@ -59,6 +59,7 @@ class Configs:
     def __init__(self, admin: Admin, protocol: ProtocolClient) -> None:
         self._admin = admin
         self._protocol = protocol
+        self._tells_fenced = True
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name, from a request for each 500 topics."""
@@ -81,30 +82,27 @@ class Configs:
     ) -> list[list[BrokerConfig] | FacadeError]:
         """The configs of these brokers, in order, or of all live ones, each broker asked itself, all at once."""
         deadline = time.monotonic() + timeout
-        cluster, live = await self._admin.describe_cluster(timeout)
-        alive = [broker.broker_id for broker in live]
+        cluster_id, known = await self._brokers(timeout)
         slots = asyncio.Semaphore(_BROKERS_AT_ONCE)
 
         async def ask(broker_id: int) -> list[BrokerConfig] | FacadeError:
-            if broker_id not in alive:
-                return RetriableKafkaError(f"Broker {broker_id} is not available.", broker_id=str(broker_id))
             name = str(broker_id)
+            if broker_id not in known:
+                return NotFound(f"Broker {name} cannot be found.", broker_id=name)
+            if not known[broker_id]:
+                return RetriableKafkaError(f"Broker {name} is not available.", broker_id=name)
             try:
                 async with slots:
                     result = (await self._describe(_BROKER, [name], _left(deadline), broker_id))[name]
             except FacadeError as error:
                 return error
             return _error(result, broker_id=name) or [
-                BrokerConfig(cluster_id=cluster.cluster_id, broker_id=broker_id, **fields) for fields in _fields(result)
+                BrokerConfig(cluster_id=cluster_id, broker_id=broker_id, **fields) for fields in _fields(result)
             ]
 
-        wanted = alive if broker_ids is None else broker_ids
-        asked = {broker_id: asyncio.ensure_future(ask(broker_id)) for broker_id in dict.fromkeys(wanted)}
-        try:
-            await asyncio.gather(*asked.values())
-        finally:
-            for task in asked.values():
-                task.cancel()
+        wanted = sorted(broker for broker, live in known.items() if live) if broker_ids is None else broker_ids
+        async with asyncio.TaskGroup() as tasks:
+            asked = {broker_id: tasks.create_task(ask(broker_id)) for broker_id in dict.fromkeys(wanted)}
         return [asked[broker_id].result() for broker_id in wanted]
 
     async def cluster_configs(self, timeout: float) -> list[ClusterConfig]:
@@ -169,6 +167,21 @@ class Configs:
 
         if not validate_only:
             await _until(shown, deadline)
+
+    async def _brokers(self, timeout: float) -> tuple[str, dict[int, bool]]:
+        """The cluster's id, and whether each broker is alive; Kafka before 4.0 doesn't tell of others (KIP-1073)."""
+        if self._tells_fenced:
+            request = DescribeClusterRequest(include_fenced_brokers=True, min_version=2)
+            try:
+                answer = await self._protocol.send(request, timeout)
+            except UnsupportedVersion:
+                self._tells_fenced = False
+            else:
+                if (error := _error(answer)) is not None:
+                    raise error
+                return answer.cluster_id, {broker.broker_id: not broker.is_fenced for broker in answer.brokers}
+        cluster, live = await self._admin.describe_cluster(timeout)
+        return cluster.cluster_id, dict.fromkeys((broker.broker_id for broker in live), True)
 
     async def _describe(
         self, kind: int, names: Iterable[str], timeout: float, node: int | None = None
