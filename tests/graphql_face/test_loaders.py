@@ -11,7 +11,8 @@ TopicFactory = Callable[..., Awaitable[str]]
 
 NESTED = """{ clusters {
   controller { host }
-  brokers { brokerId partitionReplicas { broker { host } partition { partitionId } } }
+  brokers { brokerId configs { name broker { host } } config(name: "broker.id") { value } }
+  brokers { partitionReplicas { broker { host } partition { partitionId } } }
   topics { nodes {
     authorizedOperations
     cluster { controller { brokerId } }
@@ -57,6 +58,28 @@ async def test_the_usual_nesting_takes_five_calls(local: Any, topic: TopicFactor
         local, "{ clusters { topics { nodes { partitions { leader { broker { host } } } configs { name value } } } } }"
     )
     assert calls == {"describe_cluster": 2, "list_topics": 1, "describe_topics": 1, "topic_configs": 1}
+
+
+async def test_configs_of_brokers_are_asked_for_once(local: Any) -> None:
+    replicas = 'partitionReplicas { broker { config(name: "broker.id") { value broker { host } } } }'
+    calls = await _counts(local, f"{{ clusters {{ brokers {{ configs {{ name }} {replicas} }} }} }}")
+    assert calls["broker_configs"] == 2
+    calls = await _counts(
+        local, '{ clusters { brokerConfigs { name } brokerConfig(name: "min.insync.replicas") { name } } }'
+    )
+    assert calls["cluster_configs"] == 2
+
+
+@pytest.mark.parametrize("blocked", ["api.v3.broker-configs.list", "api.v3.broker-configs.get"])
+async def test_access_lists_hold_for_configs_of_brokers(local: Any, blocked: str) -> None:
+    selection = 'brokerId configs { name } config(name: "broker.id") { value }'
+    async with local.client(block=(blocked,)) as client:
+        answer = (
+            await client.post("/graphql", json={"query": f"{{ clusters {{ brokers {{ {selection} }} }} }}"})
+        ).json()
+    [error] = answer["errors"]
+    assert error["extensions"]["code"] == "OPERATION_BLOCKED"
+    assert error["extensions"]["metadata"] == {"operation": blocked}
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,8 @@ async def test_configs_of_all_topics(execute: Execute, stack: BackgroundStack, t
         "topic(topicName: $topic) { partition(partitionId: 0) { id __typename } }",
         "topic(topicName: $topic) { partition(partitionId: 0) { leader { id __typename } } }",
         'topic(topicName: $topic) { config(name: "retention.ms") { id __typename } }',
+        'broker(brokerId: 1) { config(name: "broker.id") { id __typename } }',
+        'brokerConfig(name: "min.insync.replicas") { id __typename }',
     ],
 )
 async def test_a_node_is_found_by_its_id(
@@ -152,6 +154,8 @@ async def test_an_id_of_another_kind_is_refused(execute: Execute, given: str) ->
         ('topic(topicName: "_schemas") { partition(partitionId: 9) { id } }', "UNKNOWN_PARTITION", 404),
         ('topic(topicName: "_schemas") { config(name: "nope") { id } }', "NOT_FOUND", 404),
         ("broker(brokerId: 99) { id }", "NOT_FOUND", 404),
+        ('broker(brokerId: 1) { config(name: "nope") { id } }', "NOT_FOUND", 404),
+        ('brokerConfig(name: "nope") { id }', "NOT_FOUND", 404),
         ("topics(first: 0) { totalCount }", "INVALID_REQUEST", 400),
         ('topics(after: "!") { totalCount }', "INVALID_REQUEST", 400),
         ("acls", "NOT_IMPLEMENTED_YET", 50101),
