@@ -316,6 +316,12 @@ async def test_configs_of_several_topics_at_once(client: httpx.AsyncClient, clus
     assert elsewhere.json() == {"error_code": 404, "message": "Cluster nope cannot be found."}
 
 
+async def test_many_callers_at_once(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -> None:
+    paths = (f"/topics/{await topic()}/configs", f"/brokers/1/configs/{NAME}", "/broker-configs")
+    answers = await asyncio.gather(*(client.get(cluster + path) for path in paths * 30))
+    assert {answer.status_code for answer in answers} == {200}
+
+
 async def test_configs_of_three_brokers(three_brokers: BackgroundStack, gateway_factory: GatewayFactory) -> None:
     gateway = await gateway_factory({"api.request.timeout.ms": "4000"}, on=three_brokers)
     cluster = f"/v3/clusters/{three_brokers.cluster_id}"

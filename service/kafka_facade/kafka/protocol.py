@@ -21,7 +21,7 @@ from kafka.net.selector import NetworkSelector
 from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout, RetriableKafkaError, UnsupportedVersion
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.errors import from_code
-from kafka_facade.kafka.protocol_config import protocol_config
+from kafka_facade.kafka.protocol_config import MOST_REQUESTS, protocol_config
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -42,6 +42,7 @@ class ProtocolClient:
         self._connections: _Connections | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._slots = asyncio.Semaphore(MOST_REQUESTS)
 
     async def send(self, request: Any, timeout: float, *, again: bool = True, node: int | None = None) -> Any:
         """The answer to a request of kafka-python's, whatever error codes it has.
@@ -55,7 +56,7 @@ class ProtocolClient:
         while True:
             connections = self._open()
             try:
-                return await connections.send(request, deadline - time.monotonic())
+                return await self._ask(connections, request, deadline)
             except (client_errors.KafkaError, TimeoutError, OSError) as error:
                 self._discard(connections)
                 failure = _translated(error)
@@ -71,7 +72,7 @@ class ProtocolClient:
             connections = self._open()
             attempts -= 1
             try:
-                return await connections.send(request, deadline - time.monotonic(), node)
+                return await self._ask(connections, request, deadline, node)
             except (client_errors.KafkaError, TimeoutError, OSError) as error:
                 failure = _translated(error)
                 # The connections to other brokers are in use and in order; only what is remembered for good must go.
@@ -81,6 +82,10 @@ class ProtocolClient:
                 if not attempts or not failure.row.retriable or left <= _PAUSE_SECONDS:
                     raise failure from error
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _ask(self, connections: _Connections, request: Any, deadline: float, node: int | None = None) -> Any:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())), self._slots:
+            return await connections.send(request, deadline - time.monotonic(), node)
 
     async def close(self) -> None:
         """Close all connections and end the thread; never raises."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from kafka_facade.core.errors import KafkaError
 
+MOST_REQUESTS: Final = 256
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 # By librdkafka's name: kafka-python's, and what the value is to it.
 _SAME: Final[dict[str, tuple[str, type[Any]]]] = {
@@ -37,6 +38,8 @@ def protocol_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "bootstrap_servers": str(config["bootstrap.servers"]).split(","),
         "reconnect_backoff_max_ms": 1000,
         "receive_message_max_bytes": 100_000_000,
+        # Beyond it requests are refused, not queued; kafka-python's own come on top of ours.
+        "max_in_flight_requests_per_connection": 2 * MOST_REQUESTS,
     }
     for name, (theirs, kind) in _SAME.items():
         if name in config:
