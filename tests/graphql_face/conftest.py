@@ -66,7 +66,10 @@ class Local:
     def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
         """An HTTP client for a face of its own."""
         pipeline = Pipeline(AccessLists(block=block), 30)
-        facade = Facade(pipeline, self.admin, self._engine.producer, self._engine, ConsumerDefaults())
+        engine = self._engine
+        facade = Facade(
+            pipeline, self.admin, engine.producer, engine, ConsumerDefaults(), engine.acls, engine.reassignments, 10
+        )
         app = create_app(facade, options or GraphQLOptions())
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)
 
