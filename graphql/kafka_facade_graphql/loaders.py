@@ -18,8 +18,26 @@ from kafka_facade.core.errors import FacadeError, NotFound, UnknownPartition
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import TopicDescription
-from kafka_facade.core.requests import GetCluster, GetTopic, ListBrokers, ListTopicConfigs, ListTopics
-from kafka_facade.core.resources import Broker, Cluster, Partition, PartitionOffsets, Replica, Topic, TopicConfig
+from kafka_facade.core.requests import (
+    GetCluster,
+    GetTopic,
+    ListAcls,
+    ListBrokers,
+    ListReassignments,
+    ListTopicConfigs,
+    ListTopics,
+)
+from kafka_facade.core.resources import (
+    Acl,
+    Broker,
+    Cluster,
+    Partition,
+    PartitionOffsets,
+    PartitionReassignment,
+    Replica,
+    Topic,
+    TopicConfig,
+)
 
 FACE = "graphql"
 
@@ -111,6 +129,15 @@ class Loaders:
         key = (broker.cluster_id, broker.broker_id)
         method = self._facade.topics.list_broker_replicas_many
         return await self._many("replicas", "api.v3.replicas.search-by-broker", method, key)
+
+    async def acls(self, request: ListAcls) -> list[Acl]:
+        """The ACLs that match."""
+        return await self._once("acls", "api.v3.acls.list", self._facade.acls.list_acls, request)
+
+    async def reassignments(self, identifier: str, cluster_id: str) -> list[PartitionReassignment]:
+        """The reassignments of a cluster, ordered by topic and partition: Kafka tells them all at once."""
+        method = self._facade.reassignments.list_reassignments
+        return await self._once("reassignments", identifier, method, ListReassignments(cluster_id))
 
     async def _once(
         self, kind: str, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.requests import ConfigAlteration, CreateTopic
+from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls
 from kafka_facade.core.resources import (
     Broker,
     Cluster,
@@ -20,6 +20,7 @@ from kafka_facade.core.resources import (
     Header,
     Partition,
     PartitionPosition,
+    PartitionReassignment,
     Record,
     Topic,
     TopicConfig,
@@ -171,3 +172,23 @@ class ConsumerFactory(Protocol):
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
+
+
+class AclPort(Protocol):
+    """The access control lists of one cluster."""
+
+    async def list_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """The ACLs that match; the filter's cluster isn't looked at."""
+
+    async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
+        """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
+
+    async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """Delete the ACLs that match, wait until they are gone, and return them."""
+
+
+class ReassignmentPort(Protocol):
+    """The reassignments of partitions of one cluster."""
+
+    async def list_reassignments(self, cluster_id: str, timeout: float) -> list[PartitionReassignment]:
+        """All that go on, ordered by topic and partition."""
