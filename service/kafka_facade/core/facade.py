@@ -8,9 +8,10 @@ import contextlib
 from kafka_facade.core.clusters import Clusters
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
+from kafka_facade.core.groups import ConsumerGroups
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import AdminPort, ConsumerFactory, ProducerPort
+from kafka_facade.core.ports import AdminPort, ConsumerFactory, GroupPort, ProducerPort
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
 from kafka_facade.core.server import Server
@@ -28,6 +29,7 @@ class Facade:
         producer: ProducerPort,
         consumers: ConsumerFactory,
         consumer_defaults: ConsumerDefaults,
+        groups: GroupPort,
     ) -> None:
         self.identity = ClusterIdentity(admin)
         self.pipeline = pipeline
@@ -38,6 +40,7 @@ class Facade:
         self.produce = Produce(producer, self.identity)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
         self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
+        self.groups = ConsumerGroups(groups, self.identity)
         self._expiry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -56,6 +56,30 @@ async def settled_topics(futures: Mapping[str, Future[Any]], timeout: float) -> 
         *(settled(future, timeout, topic_name=name) for name, future in futures.items()), return_exceptions=True
     )
     return dict(zip(futures, answers, strict=True))
+
+
+async def settled_all(futures: Sequence[Future[Any]], timeout: float) -> list[Any]:
+    """All results in order, waited for under one timer; an error stands in its place as the core's error."""
+    if not futures:
+        return []
+    waiting = [asyncio.wrap_future(future) for future in futures]
+    for future in waiting:
+        future.add_done_callback(_look_at)
+    await asyncio.wait(waiting, timeout=timeout + _GRACE_SECONDS)
+    return [_outcome(future) for future in waiting]
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Nobody may be left to look at what comes late; asyncio would complain of that."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _outcome(future: asyncio.Future[Any]) -> Any:
+    if not future.done() or future.cancelled():
+        return KafkaTimeout()
+    error = future.exception()
+    return future.result() if error is None else from_exception(error)
 
 
 def positive(timeout: float) -> float:

@@ -14,6 +14,7 @@ from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_config import translate
 from kafka_facade.kafka.consumer import Consumer
+from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.producer import Producer
 
 logger = logging.getLogger("kafka_facade.kafka")
@@ -75,6 +76,7 @@ class Engine:
             self._control,
             self.admin,
         )
+        self.groups = Groups(self.admin.client)
 
         self.admin.on_change = self.producer.forget
 

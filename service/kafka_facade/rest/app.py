@@ -23,6 +23,7 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_produce,
     v3_clusters,
     v3_configs,
+    v3_groups,
     v3_produce,
     v3_topics,
 )

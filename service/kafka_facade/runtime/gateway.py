@@ -107,7 +107,14 @@ class Gateway:
             AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
             settings.api_request_timeout_ms / 1000,
         )
-        facade = Facade(pipeline, self._engine.admin, self._engine.producer, self._engine, _consumer_defaults(settings))
+        facade = Facade(
+            pipeline,
+            self._engine.admin,
+            self._engine.producer,
+            self._engine,
+            _consumer_defaults(settings),
+            self._engine.groups,
+        )
         self._facade = facade
         await facade.start()
         self._rest = create_rest_app(facade, _rest_options(settings))

@@ -1,0 +1,128 @@
+"""Consumer groups through librdkafka's admin client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import ConsumerGroupState as ClientState
+from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType, IsolationLevel
+from confluent_kafka import TopicPartition as ClientPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from kafka_facade.core import resources
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest, UnknownConsumerGroup
+from kafka_facade.core.ports import GroupDescription, MemberDescription
+from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
+from kafka_facade.kafka.blocking import positive, settled, settled_all
+
+# The client knows the states of the classic protocol only: to it, those that KIP-848 adds are unknown.
+_STATES: dict[ClientState, ConsumerGroupState] = {
+    ClientState.PREPARING_REBALANCING: ConsumerGroupState.PREPARING_REBALANCE,
+    ClientState.COMPLETING_REBALANCING: ConsumerGroupState.COMPLETING_REBALANCE,
+    ClientState.STABLE: ConsumerGroupState.STABLE,
+    ClientState.DEAD: ConsumerGroupState.DEAD,
+    ClientState.EMPTY: ConsumerGroupState.EMPTY,
+}
+_TYPES: dict[ConsumerGroupType, resources.ConsumerGroupType] = {
+    ConsumerGroupType.CLASSIC: resources.ConsumerGroupType.CLASSIC,
+    ConsumerGroupType.CONSUMER: resources.ConsumerGroupType.CONSUMER,
+}
+# Kafka keeps group ids in strings with a 16-bit length.
+_MAX_ID_BYTES = 2**15 - 1
+
+
+class Groups:
+    """The group port over one cluster."""
+
+    def __init__(self, client: AdminClient) -> None:
+        self._client = client
+
+    async def list_groups(self, timeout: float) -> list[str]:
+        """The ids of all consumer groups, as far as brokers answer."""
+        found = await settled(self._client.list_consumer_groups(request_timeout=positive(timeout)), timeout)
+        return [group.group_id for group in found.valid]
+
+    async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
+        """These groups, in order; one that can't be described is its error."""
+        wanted = [group_id for group_id in dict.fromkeys(group_ids) if _is_possible(group_id)]
+        if not wanted:
+            return [UnknownConsumerGroup(consumer_group_id=group_id) for group_id in group_ids]
+        futures = self._client.describe_consumer_groups(wanted, request_timeout=positive(timeout))
+        answers = dict(zip(wanted, await settled_all([futures[group_id] for group_id in wanted], timeout), strict=True))
+        return [_described(group_id, answers.get(group_id)) for group_id in group_ids]
+
+    async def committed_offsets(
+        self, group_ids: Sequence[str], timeout: float
+    ) -> list[dict[tuple[str, int], int] | FacadeError]:
+        """For each group the next-to-read offsets that it has committed, by topic and partition."""
+        # The client takes one group a call; the requests go out together all the same.
+        futures = [
+            self._client.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group_id)], request_timeout=positive(timeout)
+            )[group_id]
+            for group_id in group_ids
+        ]
+        answers = await settled_all(futures, timeout)
+        return [answer if isinstance(answer, FacadeError) else _offsets(answer) for answer in answers]
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The last stable offset of each partition, in order, from one request a broker."""
+        if not partitions:
+            return []
+        wanted = {ClientPartition(entry.topic, entry.partition): OffsetSpec.latest() for entry in partitions}
+        futures = self._client.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=positive(timeout)
+        )
+        by_place = {(partition.topic, partition.partition): future for partition, future in futures.items()}
+        answers = await settled_all([by_place[entry.topic, entry.partition] for entry in partitions], timeout)
+        return [answer if isinstance(answer, FacadeError) else answer.offset for answer in answers]
+
+
+def _is_possible(group_id: str) -> bool:
+    """Whether a group can have this id; the client can't send others."""
+    try:
+        return "\0" not in group_id and 0 < len(group_id.encode()) <= _MAX_ID_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
+def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
+    # Of a group of another kind (Connect) the client says that it is an invalid argument.
+    if answer is None or isinstance(answer, (ConsumerGroupNotFound, InvalidKafkaRequest)):
+        return UnknownConsumerGroup(consumer_group_id=group_id)
+    if isinstance(answer, FacadeError):
+        return answer
+    if answer.is_simple_consumer_group and answer.state is ClientState.DEAD:
+        # This is how brokers describe groups that they don't know.
+        return UnknownConsumerGroup(consumer_group_id=group_id)
+    coordinator = answer.coordinator
+    return GroupDescription(
+        group_id,
+        answer.is_simple_consumer_group,
+        answer.partition_assignor,
+        _STATES.get(answer.state, ConsumerGroupState.UNKNOWN),
+        _TYPES.get(answer.type, resources.ConsumerGroupType.UNKNOWN),
+        # The client doesn't say which protocol a member speaks.
+        False,
+        coordinator.id if coordinator is not None and coordinator.id >= 0 else None,
+        [
+            MemberDescription(
+                member.member_id, member.group_instance_id, member.client_id, _partitions(member.assignment)
+            )
+            for member in answer.members
+        ],
+    )
+
+
+def _partitions(assignment: Any) -> list[TopicPartition]:
+    entries = assignment.topic_partitions if assignment is not None else None
+    return [TopicPartition(entry.topic, entry.partition) for entry in entries or ()]
+
+
+def _offsets(answer: Any) -> dict[tuple[str, int], int]:
+    return {
+        (entry.topic, entry.partition): entry.offset
+        for entry in answer.topic_partitions or ()
+        if entry.error is None and entry.offset >= 0
+    }
