@@ -76,7 +76,7 @@ class Engine:
             self._control,
             self.admin,
         )
-        self.groups = Groups(self.admin.client)
+        self.groups = Groups(self.admin.client, self._control)
 
         self.admin.on_change = self.producer.forget
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import ConsumerGroupState as ClientState
@@ -14,7 +15,7 @@ from kafka_facade.core import resources
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest, UnknownConsumerGroup
 from kafka_facade.core.ports import GroupDescription, MemberDescription
 from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
-from kafka_facade.kafka.blocking import positive, settled, settled_all
+from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
 
 # The client knows the states of the classic protocol only: to it, those that KIP-848 adds are unknown.
 _STATES: dict[ClientState, ConsumerGroupState] = {
@@ -30,13 +31,19 @@ _TYPES: dict[ConsumerGroupType, resources.ConsumerGroupType] = {
 }
 # Kafka keeps group ids in strings with a 16-bit length.
 _MAX_ID_BYTES = 2**15 - 1
+# The client's time for a call of ListOffsets grows with the square of this, and it holds the interpreter's lock.
+_PARTITIONS_A_CALL = 500
 
 
 class Groups:
-    """The group port over one cluster."""
+    """The group port over one cluster.
 
-    def __init__(self, client: AdminClient) -> None:
+    The client is called in threads: what it does before it returns grows with what is asked for.
+    """
+
+    def __init__(self, client: AdminClient, blocking: Blocking) -> None:
         self._client = client
+        self._blocking = blocking
 
     async def list_groups(self, timeout: float) -> list[str]:
         """The ids of all consumer groups, as far as brokers answer."""
@@ -46,37 +53,50 @@ class Groups:
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
         """These groups, in order; one that can't be described is its error."""
         wanted = [group_id for group_id in dict.fromkeys(group_ids) if _is_possible(group_id)]
-        if not wanted:
-            return [UnknownConsumerGroup(consumer_group_id=group_id) for group_id in group_ids]
-        futures = self._client.describe_consumer_groups(wanted, request_timeout=positive(timeout))
-        answers = dict(zip(wanted, await settled_all([futures[group_id] for group_id in wanted], timeout), strict=True))
+        answers: dict[str, Any] = {}
+        if wanted:
+            futures = await self._blocking.run(
+                timeout, self._client.describe_consumer_groups, wanted, request_timeout=positive(timeout)
+            )
+            answers = dict(zip(futures, await settled_all(list(futures.values()), timeout), strict=True))
         return [_described(group_id, answers.get(group_id)) for group_id in group_ids]
 
     async def committed_offsets(
         self, group_ids: Sequence[str], timeout: float
     ) -> list[dict[tuple[str, int], int] | FacadeError]:
         """For each group the next-to-read offsets that it has committed, by topic and partition."""
+        futures = await self._blocking.run(timeout, self._ask_committed, group_ids, timeout)
+        answers = await settled_all(futures, timeout)
+        return [answer if isinstance(answer, FacadeError) else _offsets(answer) for answer in answers]
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The last stable offset of each partition, in order, from one round of requests."""
+        wanted = list(dict.fromkeys((entry.topic, entry.partition) for entry in partitions))
+        futures = await self._blocking.run(timeout, self._ask_ends, wanted, timeout)
+        answers = dict(zip(futures, await settled_all(list(futures.values()), timeout), strict=True))
+        found = [answers[entry.topic, entry.partition] for entry in partitions]
+        return [answer if isinstance(answer, FacadeError) else answer.offset for answer in found]
+
+    def _ask_committed(self, group_ids: Sequence[str], timeout: float) -> list[Future[Any]]:
         # The client takes one group a call; the requests go out together all the same.
-        futures = [
+        return [
             self._client.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(group_id)], request_timeout=positive(timeout)
             )[group_id]
             for group_id in group_ids
         ]
-        answers = await settled_all(futures, timeout)
-        return [answer if isinstance(answer, FacadeError) else _offsets(answer) for answer in answers]
 
-    async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
-        """The last stable offset of each partition, in order, from one request a broker."""
-        if not partitions:
-            return []
-        wanted = {ClientPartition(entry.topic, entry.partition): OffsetSpec.latest() for entry in partitions}
-        futures = self._client.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=positive(timeout)
-        )
-        by_place = {(partition.topic, partition.partition): future for partition, future in futures.items()}
-        answers = await settled_all([by_place[entry.topic, entry.partition] for entry in partitions], timeout)
-        return [answer if isinstance(answer, FacadeError) else answer.offset for answer in answers]
+    def _ask_ends(self, wanted: Sequence[tuple[str, int]], timeout: float) -> dict[tuple[str, int], Future[Any]]:
+        found: dict[tuple[str, int], Future[Any]] = {}
+        for start in range(0, len(wanted), _PARTITIONS_A_CALL):
+            chunk = wanted[start : start + _PARTITIONS_A_CALL]
+            futures = self._client.list_offsets(
+                {ClientPartition(*place): OffsetSpec.latest() for place in chunk},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=positive(timeout),
+            )
+            found |= {(partition.topic, partition.partition): future for partition, future in futures.items()}
+        return found
 
 
 def _is_possible(group_id: str) -> bool:
