@@ -21,18 +21,22 @@ from kafka_facade.core.ports import TopicDescription
 from kafka_facade.core.requests import (
     GetCluster,
     GetTopic,
+    ListAcls,
     ListBrokers,
     ListConsumerGroups,
+    ListReassignments,
     ListTopicConfigs,
     ListTopics,
 )
 from kafka_facade.core.resources import (
+    Acl,
     Broker,
     Cluster,
     ConsumerGroup,
     ConsumerLag,
     Partition,
     PartitionOffsets,
+    PartitionReassignment,
     Replica,
     Topic,
     TopicConfig,
@@ -140,6 +144,15 @@ class Loaders:
     async def lags(self, identifier: str, group: ConsumerGroup) -> Sequence[ConsumerLag]:
         """How far a group is behind, the largest lag first; empty where it has committed nothing."""
         return await self._many("lags", identifier, self._facade.groups.lags_many, (group.cluster_id, group))
+
+    async def acls(self, request: ListAcls) -> list[Acl]:
+        """The ACLs that match."""
+        return await self._once("acls", "api.v3.acls.list", self._facade.acls.list_acls, request)
+
+    async def reassignments(self, identifier: str, cluster_id: str) -> list[PartitionReassignment]:
+        """The reassignments of a cluster, ordered by topic and partition: Kafka tells them all at once."""
+        method = self._facade.reassignments.list_reassignments
+        return await self._once("reassignments", identifier, method, ListReassignments(cluster_id))
 
     async def _once(
         self, kind: str, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request

@@ -67,8 +67,17 @@ class Local:
     def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
         """An HTTP client for a face of its own."""
         pipeline = Pipeline(AccessLists(block=block), 30)
+        engine = self._engine
         facade = Facade(
-            pipeline, self.admin, self._engine.producer, self._engine, ConsumerDefaults(), groups=self.groups
+            pipeline,
+            self.admin,
+            engine.producer,
+            engine,
+            ConsumerDefaults(),
+            self.groups,
+            engine.acls,
+            engine.reassignments,
+            10,
         )
         app = create_app(facade, options or GraphQLOptions())
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)

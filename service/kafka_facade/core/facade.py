@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from kafka_facade.core.acls import Acls
 from kafka_facade.core.clusters import Clusters
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
 from kafka_facade.core.groups import ConsumerGroups
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import AdminPort, ConsumerFactory, GroupPort, ProducerPort
+from kafka_facade.core.ports import AclPort, AdminPort, ConsumerFactory, GroupPort, ProducerPort, ReassignmentPort
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
+from kafka_facade.core.reassignments import Reassignments
 from kafka_facade.core.server import Server
 from kafka_facade.core.topic_configs import TopicConfigs
 from kafka_facade.core.topics import Topics
@@ -30,6 +32,9 @@ class Facade:
         consumers: ConsumerFactory,
         consumer_defaults: ConsumerDefaults,
         groups: GroupPort,
+        acls: AclPort,
+        reassignments: ReassignmentPort,
+        batch_max_entries: int,
     ) -> None:
         self.identity = ClusterIdentity(admin)
         self.pipeline = pipeline
@@ -37,10 +42,12 @@ class Facade:
         self.clusters = Clusters(admin, self.identity)
         self.topics = Topics(admin, self.identity)
         self.topic_configs = TopicConfigs(admin, self.identity)
-        self.produce = Produce(producer, self.identity)
+        self.produce = Produce(producer, self.identity, batch_max_entries)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
         self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
         self.groups = ConsumerGroups(groups, self.identity)
+        self.acls = Acls(acls, self.identity)
+        self.reassignments = Reassignments(reassignments, self.identity)
         self._expiry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from kafka_facade.core import resources
 
@@ -27,6 +28,7 @@ class Kind:
     """``name`` is the API's ``kind``, ``crn`` the resource name after ``crn:///``, ``relations`` name to path.
 
     A relation whose path needs an attribute that is None is left out. ``list_path`` is the collection's own path.
+    ``query`` names the attributes that lead to a resource which only a search finds; such a kind has no ``crn``.
     """
 
     name: str
@@ -35,14 +37,22 @@ class Kind:
     crn: str
     list_path: str
     relations: Mapping[str, str] = field(default_factory=dict)
+    query: tuple[str, ...] = ()
 
     def resource_name(self, resource: object, authority: str = "") -> str:
         """The Confluent resource name, e.g. ``crn:///kafka=id/topic=name``."""
         return f"crn://{authority}/{self.crn.format_map(_Attributes(resource))}"
 
     def self_path(self, resource: object) -> str:
-        """The resource's path below ``/v3``."""
-        return self.path.format_map(_Segments(resource))
+        """The resource's path below ``/v3``, with its query."""
+        path = self.path.format_map(_Segments(resource))
+        return f"{path}?{self.query_of(resource)}" if self.query else path
+
+    def query_of(self, values: object) -> str:
+        """The query with the attributes of a resource or of a request, in the form of HTML forms; None is empty."""
+        found = ((name, getattr(values, name)) for name in self.query)
+        pairs = ((name, value.value if isinstance(value, Enum) else value or "") for name, value in found)
+        return urlencode(list(pairs), safe="*").replace("~", "%7E")
 
     def related_paths(self, resource: object) -> dict[str, str]:
         """Each relation's path below ``/v3``, in the order of the table; to one with an empty id, its collection's."""
@@ -203,9 +213,26 @@ CONSUMER_GROUP_LAG_SUMMARY = Kind(
         "max_lag_partition": _CLUSTER + "/topics/{max_lag_topic_name}/partitions/{max_lag_partition_id}",
     },
 )
+ACL = Kind(
+    "KafkaAcl",
+    resources.Acl,
+    _CLUSTER + "/acls",
+    "",
+    _CLUSTER + "/acls",
+    query=("resource_type", "resource_name", "pattern_type", "principal", "host", "operation", "permission"),
+)
+REASSIGNMENT = Kind(
+    "KafkaReassignment",
+    resources.PartitionReassignment,
+    _PARTITION + "/reassignment",
+    "kafka={cluster_id}/topic={topic_name}/partition={partition_id}/reassignment",
+    _CLUSTER + "/topics/-/partitions/-/reassignment",
+    {"replicas": _PARTITION + "/replicas"},
+)
 
 KINDS: dict[type[Any], Kind] = {
-    kind.type: kind for kind in (CLUSTER, BROKER, TOPIC, PARTITION, PARTITION_OFFSETS, REPLICA, TOPIC_CONFIG)
+    kind.type: kind
+    for kind in (CLUSTER, BROKER, TOPIC, PARTITION, PARTITION_OFFSETS, REPLICA, TOPIC_CONFIG, ACL, REASSIGNMENT)
 }
 KINDS |= {
     kind.type: kind

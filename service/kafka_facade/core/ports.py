@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.requests import ConfigAlteration, CreateTopic
+from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls
 from kafka_facade.core.resources import (
     Broker,
     Cluster,
@@ -22,6 +22,7 @@ from kafka_facade.core.resources import (
     Header,
     Partition,
     PartitionPosition,
+    PartitionReassignment,
     Record,
     Topic,
     TopicConfig,
@@ -215,3 +216,23 @@ class GroupPort(Protocol):
 
     async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
         """The last stable offset of each partition, in order: where a reader of committed transactions ends."""
+
+
+class AclPort(Protocol):
+    """The access control lists of one cluster."""
+
+    async def list_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """The ACLs that match; the filter's cluster isn't looked at."""
+
+    async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
+        """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
+
+    async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """Delete the ACLs that match, wait until they are gone, and return them."""
+
+
+class ReassignmentPort(Protocol):
+    """The reassignments of partitions of one cluster."""
+
+    async def list_reassignments(self, cluster_id: str, timeout: float) -> list[PartitionReassignment]:
+        """All that go on, ordered by topic and partition."""

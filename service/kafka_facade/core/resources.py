@@ -315,3 +315,81 @@ class ServerInfo:
 
     name: str
     version: str
+
+
+class AclResourceType(str, Enum):
+    """What an ACL protects (org.apache.kafka.common.resource.ResourceType); ANY stands in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    TOPIC = "TOPIC"
+    GROUP = "GROUP"
+    CLUSTER = "CLUSTER"
+    TRANSACTIONAL_ID = "TRANSACTIONAL_ID"
+    DELEGATION_TOKEN = "DELEGATION_TOKEN"
+    USER = "USER"
+
+
+class AclPatternType(str, Enum):
+    """How an ACL's resource name is matched (KIP-290); ANY and MATCH stand in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    MATCH = "MATCH"
+    LITERAL = "LITERAL"
+    PREFIXED = "PREFIXED"
+
+
+class AclOperation(str, Enum):
+    """What an ACL speaks of (org.apache.kafka.common.acl.AclOperation); ANY stands in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    ALL = "ALL"
+    READ = "READ"
+    WRITE = "WRITE"
+    CREATE = "CREATE"
+    DELETE = "DELETE"
+    ALTER = "ALTER"
+    DESCRIBE = "DESCRIBE"
+    CLUSTER_ACTION = "CLUSTER_ACTION"
+    DESCRIBE_CONFIGS = "DESCRIBE_CONFIGS"
+    ALTER_CONFIGS = "ALTER_CONFIGS"
+    IDEMPOTENT_WRITE = "IDEMPOTENT_WRITE"
+    CREATE_TOKENS = "CREATE_TOKENS"
+    DESCRIBE_TOKENS = "DESCRIBE_TOKENS"
+    TWO_PHASE_COMMIT = "TWO_PHASE_COMMIT"
+
+
+class AclPermission(str, Enum):
+    """What an ACL says (org.apache.kafka.common.acl.AclPermissionType); ANY stands in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    DENY = "DENY"
+    ALLOW = "ALLOW"
+
+
+@dataclass(slots=True)
+class Acl:
+    """An entry of the access control lists; an UNKNOWN is a value that Kafka has and this version hasn't."""
+
+    cluster_id: str
+    resource_type: AclResourceType
+    resource_name: str
+    pattern_type: AclPatternType
+    principal: str
+    host: str
+    operation: AclOperation
+    permission: AclPermission
+
+
+@dataclass(slots=True)
+class PartitionReassignment:
+    """A partition on its way to other brokers (KIP-455)."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    adding_replicas: list[int]
+    removing_replicas: list[int]

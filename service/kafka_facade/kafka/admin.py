@@ -61,7 +61,7 @@ class Admin:
 
     @property
     def client(self) -> AdminClient:
-        """The client, for all that administers the cluster."""
+        """The client, for the ports that share it."""
         return self._client
 
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.kafka.acls import Acls
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_config import translate
 from kafka_facade.kafka.consumer import Consumer
 from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.producer import Producer
+from kafka_facade.kafka.protocol import ProtocolClient
+from kafka_facade.kafka.reassignments import Reassignments
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -70,6 +73,9 @@ class Engine:
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin), self._control)
+        self._protocol = ProtocolClient(self._config({}, options.admin), self._closing)
+        self.acls = Acls(self.admin.client, self._protocol)
+        self.reassignments = Reassignments(self._protocol)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
             self._config(_producer_defaults(options.producer), options.producer) | delivery,
@@ -103,6 +109,7 @@ class Engine:
         lost = await self.producer.close(timeout)
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
+        await self._protocol.close()
         self._control.close()
         self._closing.close()
         await asyncio.sleep(0)

@@ -106,20 +106,35 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "max_lag_partition_id",
         "max_lag_partition",
     ),
+    resources.Acl: (
+        "cluster_id",
+        "resource_type",
+        "resource_name",
+        "pattern_type",
+        "principal",
+        "host",
+        "operation",
+        "permission",
+    ),
+    resources.PartitionReassignment: (
+        "cluster_id",
+        "topic_name",
+        "partition_id",
+        "adding_replicas",
+        "removing_replicas",
+        _LINKS,
+    ),
 }
 
 
 def resource_document(resource: object, base: str, authority: str) -> dict[str, Any]:
     """A resource with its kind, metadata and links; ``base`` is what stands before its path."""
     kind = KINDS[type(resource)]
-    document: dict[str, Any] = {
-        "kind": kind.name,
-        "metadata": {
-            "self": base + kind.self_path(resource),
-            "resource_name": kind.resource_name(resource, authority),
-        },
-    }
     related = kind.related_paths(resource)
+    metadata = {"self": base + kind.self_path(resource)}
+    if kind.crn:
+        metadata["resource_name"] = kind.resource_name(resource, authority)
+    document: dict[str, Any] = {"kind": kind.name, "metadata": metadata}
     for name in _LAYOUTS[type(resource)]:
         if name is _LINKS:
             for relation, path in related.items():

@@ -33,7 +33,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
 
 @dataclass(slots=True)
 class Response:
-    """An answer that is complete. ``content_type`` None is the type that was negotiated."""
+    """An answer that is complete. ``content_type`` None is the type that was negotiated, empty is none."""
 
     status: int = 200
     body: bytes = b""

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from kafka_facade.core import requests
+from kafka_facade.core.acls import order as acl_order
 from kafka_facade.rpc import consumer_instances, records
 from kafka_facade.rpc.dispatch import Binding, Custom, Listing, Single
 
@@ -89,4 +90,18 @@ METHODS: dict[str, Binding] = {
     ),
     "ConsumerGroupService/ListConsumerLags": Listing(lambda f: f.groups.list_lags, requests.GetConsumerGroup),
     "ConsumerGroupService/GetConsumerLag": Single(lambda f: f.groups.get_lag, requests.GetConsumerLag),
+    "RecordService/BatchProduceRecords": Custom(records.produce_batch),
+    "AclService/ListAcls": Listing(lambda f: f.acls.list_acls, requests.ListAcls, acl_order),
+    "AclService/CreateAcl": Single(lambda f: f.acls.create_acl, requests.CreateAcl),
+    "AclService/BatchCreateAcls": Single(lambda f: f.acls.create_acls, requests.BatchCreateAcls),
+    "AclService/DeleteAcls": Listing(lambda f: f.acls.delete_acls, requests.DeleteAcls),
+    "PartitionReassignmentService/ListPartitionReassignments": Listing(
+        lambda f: f.reassignments.list_reassignments, requests.ListReassignments, _by_topic_and("partition_id")
+    ),
+    "PartitionReassignmentService/ListTopicPartitionReassignments": Listing(
+        lambda f: f.reassignments.list_topic_reassignments, requests.ListTopicReassignments, _by_partition
+    ),
+    "PartitionReassignmentService/GetPartitionReassignment": Single(
+        lambda f: f.reassignments.get_reassignment, requests.GetPartition
+    ),
 }

@@ -114,6 +114,9 @@ class Gateway:
             self._engine,
             _consumer_defaults(settings),
             self._engine.groups,
+            self._engine.acls,
+            self._engine.reassignments,
+            settings.api_v3_produce_batch_maximum_entries,
         )
         self._facade = facade
         await facade.start()

@@ -10,6 +10,8 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _REPEAT_SECONDS = 30.0
 _KEY_CHARACTERS = 60
 _MOST_KEYS = 1000
+# A filter of a logger doesn't hold for those below it.
+_CLIENTS = ("kafka_facade.kafka", "kafka.cluster", "kafka.net.connection", "kafka.net.manager", "kafka.net.transport")
 
 
 class Repeats(logging.Filter):
@@ -37,6 +39,9 @@ class Repeats(logging.Filter):
 def configure_logging(level: str) -> None:
     """Set up the root logger of this process; once more is the same."""
     logging.basicConfig(level=level.upper(), format=_FORMAT, stream=sys.stderr, force=True)
-    client = logging.getLogger("kafka_facade.kafka")
-    if not client.filters:
-        client.addFilter(Repeats())
+    # It tells of each connection, and at lower levels of all that goes over it.
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    for name in _CLIENTS:
+        client = logging.getLogger(name)
+        if not client.filters:
+            client.addFilter(Repeats())

@@ -159,6 +159,11 @@ class Settings:
     max_request_body_size: int = _setting("max.request.body.size", "67108864", _integer(1024))
     """The largest body, or record of a streamed body, or gRPC message, that is taken."""
 
+    api_v3_produce_batch_maximum_entries: int = _setting(
+        "api.v3.produce.batch.maximum.entries", "10", _integer(1, 10_000)
+    )
+    """How many records one ``records:batch`` may have."""
+
     streaming_connection_max_duration_ms: int = _setting(
         "streaming.connection.max.duration.ms", "86400000", _integer(1000)
     )
