@@ -55,6 +55,12 @@ class LagSummary(NamedTuple):
     total: int
 
 
+Moving = tuple[str, int, list[int], list[int]]
+"""A reassignment: topic, partition, the brokers that are added and those that are removed."""
+
+ACL_MEMBERS = ("resource_type", "resource_name", "pattern_type", "principal", "host", "operation", "permission")
+
+
 class FaceError(Exception):
     """An operation failed, as the face said it: ``codes`` is what the face has to tell the kind of an error."""
 
@@ -110,3 +116,16 @@ class FaceClient(Protocol):
         """Call an operation that isn't implemented."""
 
     async def close(self) -> None: ...
+
+    async def acls(self, cluster: str, **filters: str) -> list[dict[str, str]]: ...
+    async def create_acl(self, cluster: str, acl: dict[str, str]) -> None: ...
+    async def create_acls(self, cluster: str, acls: list[dict[str, str]]) -> None: ...
+    async def delete_acls(self, cluster: str, **filters: str) -> list[dict[str, str]]: ...
+    async def produce_batch(
+        self, cluster: str, topic: str, entries: list[tuple[str, Produced]]
+    ) -> tuple[list[tuple[str, int, int]], list[tuple[str, tuple[Any, ...]]]]:
+        """The successes (id, partition, offset) and the failures (id, codes)."""
+
+    async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]: ...
+    async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
+        """That of a partition; None where there is none, which REST and gRPC call NotFound."""

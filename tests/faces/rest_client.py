@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import httpx
 
-from faces.clients import FaceError, Lag, LagSummary, Produced, Reader
-from kafka_facade.core.errors import FacadeError
+from faces.clients import ACL_MEMBERS, FaceError, Lag, LagSummary, Moving, Produced, Reader
+from kafka_facade.core.errors import FacadeError, NotFound
 
 
 class RestClient:
@@ -97,17 +97,7 @@ class RestClient:
         await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/configs:alter", {"data": changes})
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
-        body: dict[str, Any] = {}
-        for name, data in (("key", record.key), ("value", record.value)):
-            if data is not None:
-                raw = data.data
-                body[name] = {
-                    "type": data.format,
-                    "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
-                }
-        if record.partition is not None:
-            body["partition_id"] = record.partition
-        body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]
+        body = self._record(record)
         found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records", body)
         if found["error_code"] != 200:
             # An error of a record stands in the document of an HTTP 200, with its code alone.
@@ -219,3 +209,56 @@ class RestClient:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def _record(self, record: Produced) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        for name, data in (("key", record.key), ("value", record.value)):
+            if data is not None:
+                raw = data.data
+                body[name] = {
+                    "type": data.format,
+                    "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
+                }
+        if record.partition is not None:
+            body["partition_id"] = record.partition
+        body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]
+        return body
+
+    def _acls(self, found: dict[str, Any]) -> list[dict[str, str]]:
+        return [{name: entry[name] for name in ACL_MEMBERS} for entry in found["data"]]
+
+    async def acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        return self._acls(await self._call("GET", f"/v3/clusters/{cluster}/acls", **filters))
+
+    async def create_acl(self, cluster: str, acl: dict[str, str]) -> None:
+        await self._call("POST", f"/v3/clusters/{cluster}/acls", acl)
+
+    async def create_acls(self, cluster: str, acls: list[dict[str, str]]) -> None:
+        await self._call("POST", f"/v3/clusters/{cluster}/acls:batch", {"data": acls})
+
+    async def delete_acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        return self._acls(await self._call("DELETE", f"/v3/clusters/{cluster}/acls", **filters))
+
+    async def produce_batch(
+        self, cluster: str, topic: str, entries: list[tuple[str, Produced]]
+    ) -> tuple[list[tuple[str, int, int]], list[tuple[str, tuple[Any, ...]]]]:
+        body = {"entries": [{"id": id, **self._record(record)} for id, record in entries]}
+        found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records:batch", body)
+        successes = [(entry["id"], entry["partition_id"], entry["offset"]) for entry in found["successes"]]
+        return successes, [(entry["id"], (None, entry["error_code"])) for entry in found["failures"]]
+
+    def _moving(self, found: dict[str, Any]) -> Moving:
+        return (found["topic_name"], found["partition_id"], found["adding_replicas"], found["removing_replicas"])
+
+    async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]:
+        path = f"/v3/clusters/{cluster}/topics/{topic or '-'}/partitions/-/reassignment"
+        return [self._moving(entry) for entry in (await self._call("GET", path))["data"]]
+
+    async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
+        path = f"/v3/clusters/{cluster}/topics/{topic}/partitions/{partition}/reassignment"
+        try:
+            return self._moving(await self._call("GET", path))
+        except FaceError as error:
+            if error.codes != self.codes(NotFound):
+                raise
+            return None

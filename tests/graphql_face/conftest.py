@@ -10,7 +10,7 @@ import pytest
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import AccessLists, Pipeline
-from kafka_facade.core.ports import AdminPort, GroupPort
+from kafka_facade.core.ports import AclPort, AdminPort, GroupPort, ReassignmentPort
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.kafka.engine import Engine, KafkaOptions
@@ -40,9 +40,9 @@ def execute(client: httpx.AsyncClient) -> Execute:
 
 
 class CountedAdmin:
-    """A real port of administration, with a count of the calls of each method."""
+    """A real port, with a count of the calls of each method."""
 
-    def __init__(self, admin: AdminPort | GroupPort) -> None:
+    def __init__(self, admin: AdminPort | AclPort | ReassignmentPort | GroupPort) -> None:
         self._admin = admin
         self.calls: Counter[str] = Counter()
 
@@ -63,6 +63,8 @@ class Local:
         self._engine = engine
         self.admin = CountedAdmin(engine.admin)
         self.groups = CountedAdmin(engine.groups)
+        self.acls = CountedAdmin(engine.acls)
+        self.reassignments = CountedAdmin(engine.reassignments)
 
     def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
         """An HTTP client for a face of its own."""
@@ -75,8 +77,8 @@ class Local:
             engine,
             ConsumerDefaults(),
             self.groups,
-            engine.acls,
-            engine.reassignments,
+            self.acls,
+            self.reassignments,
             10,
         )
         app = create_app(facade, options or GraphQLOptions())

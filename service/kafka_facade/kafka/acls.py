@@ -1,19 +1,20 @@
-"""Access control lists, through librdkafka's admin client where it has names for what is asked.
+"""Access control lists, by librdkafka's admin client and by the protocol client.
 
-It knows neither delegation tokens nor users, nor the operations on them: those go through the protocol client.
+librdkafka knows neither delegation tokens nor users, nor the operations on them, and it loses the error of a listing
+that Kafka refuses. So listing, and what it has no name for, go through the protocol client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import admin as client
-from kafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
 
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
 from kafka_facade.core.requests import AclBinding, ListAcls
@@ -33,13 +34,16 @@ _CLIENT_OPERATIONS: Final = frozenset(entry.value for entry in client.AclOperati
 # The version of the three requests that has the resource type USER.
 _USER_VERSION: Final = 3
 
-_VISIBLE_SECONDS: Final = 1.0
+# Kafka tells its brokers of a change in a moment; longer than this (s) it is not waited for.
+_VISIBLE_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 0.01
 
 _Value = TypeVar("_Value", bound=Enum)
 
+_values = attrgetter("resource_type", "resource_name", "pattern_type", "principal", "host", "operation", "permission")
 
-@contextmanager
+
+@contextlib.contextmanager
 def _translating() -> Iterator[None]:
     """What the client refuses at once is an error of the core's."""
     try:
@@ -57,14 +61,13 @@ class Acls:
 
     async def list_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
         """The ACLs that match."""
-        deadline = time.monotonic() + timeout
-        if _is_nameable(request):
+        if not self._protocol.usable and _is_nameable(request):
             with _translating():
                 future = self._admin.describe_acls(_client_filter(request), request_timeout=positive(timeout))
-            found = [_from_client(entry) for entry in await settled(future, timeout)]
-            if all(map(_is_known, found)):
-                return found
-        answer = await self._protocol.send(_describe(request), max(0.0, deadline - time.monotonic()))
+            return [_from_client(entry) for entry in await settled(future, timeout)]
+        answer = await self._protocol.send(
+            lambda messages: messages.DescribeAclsRequest(**_filter_codes(request), min_version=_USER_VERSION), timeout
+        )
         if answer.error_code:
             raise from_code(answer.error_code, answer.error_message)
         return [_from_wire(resource, entry) for resource in answer.resources for entry in resource.acls]
@@ -109,51 +112,56 @@ class Acls:
     async def _create_through_protocol(
         self, bindings: Sequence[AclBinding], timeout: float
     ) -> list[FacadeError | None]:
-        creations = [
-            CreateAclsRequest.AclCreation(
-                resource_type=_RESOURCE_TYPES.index(binding.resource_type),
-                resource_name=binding.resource_name,
-                resource_pattern_type=_PATTERN_TYPES.index(binding.pattern_type),
-                principal=binding.principal,
-                host=binding.host,
-                operation=_OPERATIONS.index(binding.operation),
-                permission_type=_PERMISSIONS.index(binding.permission),
-            )
-            for binding in bindings
-        ]
-        answer = await self._protocol.send(CreateAclsRequest(creations=creations, min_version=_USER_VERSION), timeout)
+        def build(messages: Any) -> Any:
+            creations = [
+                messages.CreateAclsRequest.AclCreation(
+                    resource_type=_RESOURCE_TYPES.index(binding.resource_type),
+                    resource_name=binding.resource_name,
+                    resource_pattern_type=_PATTERN_TYPES.index(binding.pattern_type),
+                    principal=binding.principal,
+                    host=binding.host,
+                    operation=_OPERATIONS.index(binding.operation),
+                    permission_type=_PERMISSIONS.index(binding.permission),
+                )
+                for binding in bindings
+            ]
+            return messages.CreateAclsRequest(creations=creations, min_version=_USER_VERSION)
+
+        answer = await self._protocol.send(build, timeout)
         return [
             from_code(result.error_code, result.error_message) if result.error_code else None
             for result in answer.results
         ]
 
     async def _delete_through_protocol(self, request: ListAcls, timeout: float) -> list[AclBinding]:
-        wanted = DeleteAclsRequest.DeleteAclsFilter(**_filter_codes(request))
+        def build(messages: Any) -> Any:
+            wanted = messages.DeleteAclsRequest.DeleteAclsFilter(**_filter_codes(request))
+            return messages.DeleteAclsRequest(filters=[wanted], min_version=_USER_VERSION)
+
         # Sent twice, the second answer would hide what the first has deleted.
-        answer = await self._protocol.send(
-            DeleteAclsRequest(filters=[wanted], min_version=_USER_VERSION), timeout, again=False
-        )
+        answer = await self._protocol.send(build, timeout, again=False)
         [result] = answer.filter_results
         if result.error_code:
             raise from_code(result.error_code, result.error_message)
         return [_from_wire(entry, entry) for entry in result.matching_acls if not entry.error_code]
 
     async def _until_shown(self, binding: AclBinding, deadline: float) -> None:
-        """Wait until a caller that looks would see it; it is created already."""
-        exact = _exactly(binding)
-        until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
-        while (left := until - time.monotonic()) > 0:
-            if binding in await self.list_acls(exact, left):
-                return
-            await asyncio.sleep(_SETTLE_SECONDS)
+        """Wait until a caller that looks would see it."""
+        exact = ListAcls("", *_values(binding))
+        await self._until(exact, lambda found: binding in found, deadline)
 
     async def _until_gone(self, request: ListAcls, deleted: Sequence[AclBinding], deadline: float) -> None:
+        gone = set(map(_values, deleted))
+        await self._until(request, lambda found: gone.isdisjoint(map(_values, found)), deadline)
+
+    async def _until(self, request: ListAcls, shows: Callable[[list[AclBinding]], bool], deadline: float) -> None:
+        """Wait for a change that has been made: that it can't be seen, for want of rights it may be, is no error."""
         until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
-        while (left := until - time.monotonic()) > 0:
-            found = await self.list_acls(request, left)
-            if not any(binding in found for binding in deleted):
-                return
-            await asyncio.sleep(_SETTLE_SECONDS)
+        with contextlib.suppress(FacadeError):
+            while (left := until - time.monotonic()) > 0:
+                if shows(await self.list_acls(request, left)):
+                    return
+                await asyncio.sleep(_SETTLE_SECONDS)
 
 
 def _is_nameable(given: ListAcls | AclBinding) -> bool:
@@ -161,23 +169,6 @@ def _is_nameable(given: ListAcls | AclBinding) -> bool:
     return (
         _RESOURCE_TYPES.index(given.resource_type) in _CLIENT_RESOURCE_TYPES
         and _OPERATIONS.index(given.operation) in _CLIENT_OPERATIONS
-    )
-
-
-def _is_known(binding: AclBinding) -> bool:
-    return binding.resource_type is not AclResourceType.UNKNOWN and binding.operation is not AclOperation.UNKNOWN
-
-
-def _exactly(binding: AclBinding) -> ListAcls:
-    return ListAcls(
-        "",
-        binding.resource_type,
-        binding.resource_name,
-        binding.pattern_type,
-        binding.principal,
-        binding.host,
-        binding.operation,
-        binding.permission,
     )
 
 
@@ -189,10 +180,14 @@ def _client_binding(binding: AclBinding) -> client.AclBinding:
     return client.AclBinding(*_client_values(binding))
 
 
-def _client_values(given: ListAcls | AclBinding) -> tuple[Any, ...]:
+def _refuse_nul(given: ListAcls | AclBinding) -> None:
+    # To librdkafka, a text ends there.
     if any("\0" in (text or "") for text in (given.resource_name, given.principal, given.host)):
-        # To the client, a text ends there.
         raise InvalidKafkaRequest("A name in an ACL cannot hold the character U+0000.")
+
+
+def _client_values(given: ListAcls | AclBinding) -> tuple[Any, ...]:
+    _refuse_nul(given)
     return (
         client.ResourceType(_RESOURCE_TYPES.index(given.resource_type)),
         given.resource_name,
@@ -216,11 +211,8 @@ def _from_client(entry: Any) -> AclBinding:
     )
 
 
-def _describe(request: ListAcls) -> DescribeAclsRequest:
-    return DescribeAclsRequest(**_filter_codes(request), min_version=_USER_VERSION)
-
-
 def _filter_codes(request: ListAcls) -> dict[str, Any]:
+    _refuse_nul(request)
     return {
         "resource_type_filter": _RESOURCE_TYPES.index(request.resource_type),
         "resource_name_filter": request.resource_name,

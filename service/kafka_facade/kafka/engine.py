@@ -73,7 +73,7 @@ class Engine:
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin), self._control)
-        self._protocol = ProtocolClient(self._config({}, options.admin), self._closing)
+        self._protocol = ProtocolClient(self._config({}, options.admin), self._control)
         self.acls = Acls(self.admin.client, self._protocol)
         self.reassignments = Reassignments(self._protocol)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from kafka.protocol.admin import ListPartitionReassignmentsRequest
-
 from kafka_facade.core.resources import PartitionReassignment
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol import ProtocolClient
@@ -17,8 +15,10 @@ class Reassignments:
 
     async def list_reassignments(self, cluster_id: str, timeout: float) -> list[PartitionReassignment]:
         """All that go on, ordered by topic and partition."""
-        request = ListPartitionReassignmentsRequest(timeout_ms=max(1, int(timeout * 1000)), topics=None)
-        answer = await self._client.send(request, timeout)
+        limit = max(1, int(timeout * 1000))
+        answer = await self._client.send(
+            lambda messages: messages.ListPartitionReassignmentsRequest(timeout_ms=limit, topics=None), timeout
+        )
         if answer.error_code:
             raise from_code(answer.error_code, answer.error_message)
         found = [

@@ -10,8 +10,6 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _REPEAT_SECONDS = 30.0
 _KEY_CHARACTERS = 60
 _MOST_KEYS = 1000
-# A filter of a logger doesn't hold for those below it.
-_CLIENTS = ("kafka_facade.kafka", "kafka.cluster", "kafka.net.connection", "kafka.net.manager", "kafka.net.transport")
 
 
 class Repeats(logging.Filter):
@@ -39,9 +37,11 @@ class Repeats(logging.Filter):
 def configure_logging(level: str) -> None:
     """Set up the root logger of this process; once more is the same."""
     logging.basicConfig(level=level.upper(), format=_FORMAT, stream=sys.stderr, force=True)
-    # It tells of each connection, and at lower levels of all that goes over it.
-    logging.getLogger("kafka").setLevel(logging.WARNING)
-    for name in _CLIENTS:
+    # It tells of each connection in many lines, and at lower levels of all that goes over it.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("kafka.net.manager").setLevel(logging.WARNING)
+    # A filter of a logger doesn't hold for those below it.
+    for name in ("kafka_facade.kafka", "kafka.net.manager"):
         client = logging.getLogger(name)
         if not client.filters:
             client.addFilter(Repeats())
