@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import ConsumerGroupState as ClientState
@@ -16,8 +17,10 @@ from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, Invalid
 from kafka_facade.core.ports import GroupDescription, MemberDescription
 from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
+from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.group_details import GroupDetails, GroupDetailsClient
 
-# The client knows the states of the classic protocol only: to it, those that KIP-848 adds are unknown.
+# The client knows the states of the classic protocol only: for the others see group_details.
 _STATES: dict[ClientState, ConsumerGroupState] = {
     ClientState.PREPARING_REBALANCING: ConsumerGroupState.PREPARING_REBALANCE,
     ClientState.COMPLETING_REBALANCING: ConsumerGroupState.COMPLETING_REBALANCE,
@@ -41,13 +44,16 @@ class Groups:
     The client is called in threads: what it does before it returns grows with what is asked for.
     """
 
-    def __init__(self, client: AdminClient, blocking: Blocking) -> None:
+    def __init__(self, client: AdminClient, blocking: Blocking, details: GroupDetailsClient) -> None:
         self._client = client
         self._blocking = blocking
+        self._details = details
 
     async def list_groups(self, timeout: float) -> list[str]:
         """The ids of all consumer groups, as far as brokers answer."""
         found = await settled(self._client.list_consumer_groups(request_timeout=positive(timeout)), timeout)
+        if found.errors and not found.valid:
+            raise from_exception(found.errors[0])
         return [group.group_id for group in found.valid]
 
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
@@ -59,7 +65,10 @@ class Groups:
                 timeout, self._client.describe_consumer_groups, wanted, request_timeout=positive(timeout)
             )
             answers = dict(zip(futures, await settled_all(list(futures.values()), timeout), strict=True))
-        return [_described(group_id, answers.get(group_id)) for group_id in group_ids]
+        found = [_described(group_id, answers.get(group_id)) for group_id in group_ids]
+        described = [entry for entry in found if isinstance(entry, GroupDescription)]
+        details = await self._details.details(described, timeout)
+        return [_completed(entry, details) if isinstance(entry, GroupDescription) else entry for entry in found]
 
     async def committed_offsets(
         self, group_ids: Sequence[str], timeout: float
@@ -123,7 +132,6 @@ def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
         answer.partition_assignor,
         _STATES.get(answer.state, ConsumerGroupState.UNKNOWN),
         _TYPES.get(answer.type, resources.ConsumerGroupType.UNKNOWN),
-        # The client doesn't say which protocol a member speaks.
         False,
         coordinator.id if coordinator is not None and coordinator.id >= 0 else None,
         [
@@ -133,6 +141,14 @@ def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
             for member in answer.members
         ],
     )
+
+
+def _completed(group: GroupDescription, details: Mapping[str, GroupDetails]) -> GroupDescription:
+    found = details.get(group.consumer_group_id)
+    if found is None:
+        return group
+    state = found.state if group.state is ConsumerGroupState.UNKNOWN else group.state
+    return replace(group, state=state, is_mixed=found.is_mixed)
 
 
 def _partitions(assignment: Any) -> list[TopicPartition]:
