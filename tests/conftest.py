@@ -159,16 +159,22 @@ MemberFactory = Callable[..., Awaitable[Member]]
 
 @pytest.fixture
 async def member(stack: BackgroundStack) -> AsyncIterator[MemberFactory]:
-    """`await member(group, topic, read=0, partitions=1, settings={...})`: a member that has this many partitions.
+    """`await member(group, topic, read=0, partitions=1, settings={...}, on=...)`: a member with this many partitions.
 
     With ``read`` it has read that many records and committed what it read. ``partitions`` None doesn't wait.
     """
     started: list[Member] = []
 
     async def join(
-        group: str, topic: str, *, read: int = 0, partitions: int | None = 1, settings: dict[str, str] | None = None
+        group: str,
+        topic: str,
+        *,
+        read: int = 0,
+        partitions: int | None = 1,
+        settings: dict[str, str] | None = None,
+        on: BackgroundStack = stack,
     ) -> Member:
-        arguments = [stack.bootstrap_servers, group, topic, str(read), json.dumps(settings or {})]
+        arguments = [on.bootstrap_servers, group, topic, str(read), json.dumps(settings or {})]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(Path(__file__).with_name("group_member.py")),

@@ -2,14 +2,22 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from kafka_facade.devstack.background import BackgroundStack
 
@@ -373,3 +381,61 @@ async def test_links_of_unusual_ids_answer(
     assert (await _follow(client, found, "consumers"))["metadata"]["self"] == found["consumers"]["related"]
     [lag] = await _data(client, found["metadata"]["self"] + "/lags")
     assert (await client.get(lag["metadata"]["self"])).json() == lag
+
+
+@pytest.fixture
+async def denied(stack: BackgroundStack) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """`await denied(group)`: keep the group from everybody, for the time of the test."""
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    anything = (AclOperation.ALL, AclPermissionType.DENY)
+    made: list[AclBinding] = []
+
+    async def deny(group: str) -> None:
+        made.append(AclBinding(ResourceType.GROUP, group, ResourcePatternType.LITERAL, "User:*", "*", *anything))
+        [future] = admin.create_acls(made[-1:]).values()
+        await asyncio.wait_for(asyncio.wrap_future(future), _SECONDS)
+
+    yield deny
+    for acl in made:
+        ours = AclBindingFilter(ResourceType.GROUP, acl.name, ResourcePatternType.LITERAL, "User:*", "*", *anything)
+        [future] = admin.delete_acls([ours]).values()
+        await asyncio.wait_for(asyncio.wrap_future(future), _SECONDS)
+
+
+async def test_a_group_that_may_not_be_described(
+    client: httpx.AsyncClient,
+    cluster: str,
+    topic: Factory,
+    commit: Commit,
+    denied: Callable[[str], Awaitable[None]],
+) -> None:
+    name, group = await topic(), _new_name()
+    await commit(group, {(name, 0): 0})
+    await denied(group)
+    where = f"{cluster}/consumer-groups/{group}"
+    async with asyncio.timeout(_SECONDS):
+        while (await client.get(where)).status_code == 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    for path in ("", "/consumers", "/lag-summary", "/lags", f"/lags/{name}/partitions/0"):
+        response = await client.get(where + path)
+        assert (response.status_code, response.json()["error_code"]) == (403, 40301)
+    assert group not in [g["consumer_group_id"] for g in await _data(client, f"{cluster}/consumer-groups")]
+
+
+async def test_groups_of_several_coordinators(
+    three_brokers: BackgroundStack, gateway_factory: Factory, topic: Factory, member: Factory
+) -> None:
+    name = await topic(partitions=1, replicas=3, on=three_brokers)
+    groups = [_new_name() for _ in range(6)]
+    settings = {"group.protocol": "consumer"}
+    await asyncio.gather(*(member(group, name, settings=settings, on=three_brokers) for group in groups))
+    gateway = await gateway_factory(on=three_brokers)
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
+        found = await _data(client, f"/v3/clusters/{three_brokers.cluster_id}/consumer-groups")
+        ours = [group for group in found if group["consumer_group_id"] in groups]
+        assert [group["consumer_group_id"] for group in ours] == sorted(groups)
+        assert {(group["state"], group["is_mixed_consumer_group"]) for group in ours} == {("STABLE", False)}
+        coordinators = {(await _follow(client, group, "coordinator"))["broker_id"] for group in ours}
+        assert len(coordinators) > 1
+        for group in ours:
+            assert (await client.get(group["metadata"]["self"])).json() == group

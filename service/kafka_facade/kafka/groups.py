@@ -16,6 +16,7 @@ from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, Invalid
 from kafka_facade.core.ports import GroupDescription, MemberDescription
 from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
+from kafka_facade.kafka.errors import from_exception
 
 # The client knows the states of the classic protocol only: to it, those that KIP-848 adds are unknown.
 _STATES: dict[ClientState, ConsumerGroupState] = {
@@ -48,6 +49,8 @@ class Groups:
     async def list_groups(self, timeout: float) -> list[str]:
         """The ids of all consumer groups, as far as brokers answer."""
         found = await settled(self._client.list_consumer_groups(request_timeout=positive(timeout)), timeout)
+        if found.errors and not found.valid:
+            raise from_exception(found.errors[0])
         return [group.group_id for group in found.valid]
 
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
