@@ -47,6 +47,14 @@ async def test_sasl(stack: BackgroundStack, make: Make) -> None:
     assert time.monotonic() - began < 4
 
 
+async def test_a_caller_that_gives_up_at_once(stack: BackgroundStack, make: Make) -> None:
+    client = make({"bootstrap.servers": stack.bootstrap_servers})
+    for timeout in (0, 0.001):
+        with pytest.raises(errors.KafkaTimeout):
+            await Reassignments(client).list_reassignments("", timeout)
+    assert await Reassignments(client).list_reassignments("", 20) == []
+
+
 async def test_a_wrong_password(stack: BackgroundStack, make: Make) -> None:
     client = make(stack.super_user | {"sasl.password": "wrong"})
     began = time.monotonic()

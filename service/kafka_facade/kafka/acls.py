@@ -158,8 +158,8 @@ class Acls:
         """Wait for a change that has been made: that it can't be seen, for want of rights it may be, is no error."""
         until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
         with contextlib.suppress(FacadeError):
-            while (left := until - time.monotonic()) > 0:
-                if shows(await self.list_acls(request, left)):
+            while time.monotonic() < until:
+                if shows(await self.list_acls(request, deadline - time.monotonic())):
                     return
                 await asyncio.sleep(_SETTLE_SECONDS)
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("kafka_facade.kafka")
 
 _PAUSE_SECONDS = 0.1
+_OPEN_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
+_TELLING_SECONDS = 0.5
 # kafka-python refuses what is more than it may have in flight; others wait here.
 _IN_FLIGHT = 4
 
@@ -38,7 +40,7 @@ class ProtocolClient:
         self.usable = untranslated(config) is None
         """Whether the settings let it connect: some of security don't translate."""
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._connections: Connections | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -60,11 +62,14 @@ class ProtocolClient:
 
     async def _send(self, build: Callable[[Any], Any], deadline: float, again: bool, node: int | None) -> Any:
         while True:
-            connections = await self._open(deadline - time.monotonic())
+            connections = await self._open()
+            left = deadline - time.monotonic()
             try:
-                return await connections.send(build, deadline - time.monotonic(), node)
+                return await connections.send(build, left, node)
             except FacadeError as error:
-                self._discard(connections)
+                # Too little time says nothing against the broker.
+                if left >= _TELLING_SECONDS or not isinstance(error, KafkaTimeout):
+                    self._discard(connections)
                 if not (again and error.row.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
                     raise
                 logger.warning("a request to Kafka failed and is sent again: %s", error)
@@ -73,17 +78,27 @@ class ProtocolClient:
     async def close(self) -> None:
         """Close all connections and end the thread; never raises."""
         self._closed = True
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._connections is not None:
             self._discard(self._connections)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _open(self, timeout: float) -> Connections:
-        async with self._opening:
+    async def _open(self) -> Connections:
+        while self._connections is None:
             if self._closed:
                 raise KafkaError("The connections to Kafka are closed.")
-            if self._connections is None:
-                self._connections = await self._blocking.run(timeout, _new_connections, self._config)
-            return self._connections
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._connect(), name="protocol client open")
+            # It goes on without the caller who has begun it: its thread must have an owner.
+            await asyncio.shield(self._opening)
+        return self._connections
+
+    async def _connect(self) -> None:
+        try:
+            self._connections = await self._blocking.run(_OPEN_SECONDS, _new_connections, self._config)
+        finally:
+            self._opening = None
 
     def _discard(self, connections: Connections) -> None:
         if self._connections is not connections:
