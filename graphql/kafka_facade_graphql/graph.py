@@ -6,7 +6,7 @@ Resolvers are called with the core resource as ``self``; the links are those of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry.relay import Node, PageInfo
@@ -21,6 +21,9 @@ from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import BigInt
+
+if TYPE_CHECKING:
+    from kafka_facade_graphql.groups import ConsumerGroup, ConsumerGroupConnection
 
 First = Annotated[
     int | None,
@@ -80,6 +83,29 @@ class Cluster(core.Cluster, Node):
     @field(graphql_type="Topic | None", description="A topic.")
     async def topic(self, info: Info, topic_name: TopicName) -> core.Topic:
         return await info.context.loaders.topic(self.cluster_id, topic_name)
+
+    @field(
+        graphql_type=Annotated["ConsumerGroupConnection", strawberry.lazy("kafka_facade_graphql.groups")] | None,
+        description="The consumer groups, ordered by id.",
+    )
+    async def consumer_groups(
+        self, info: Info, first: First = None, after: After = None
+    ) -> paging.Page[core.ConsumerGroup]:
+        if first is not None and first < 1:
+            raise InvalidRequest("first must be at least 1.", field="first")
+        groups = await info.context.loaders.groups("api.v3.consumer-groups.list", self.cluster_id)
+        return paging.paginate(groups, _group_key, size=first or 0, token=after or "")
+
+    @field(
+        graphql_type=Annotated["ConsumerGroup", strawberry.lazy("kafka_facade_graphql.groups")] | None,
+        description="A consumer group.",
+    )
+    async def consumer_group(
+        self,
+        info: Info,
+        consumer_group_id: Annotated[str, strawberry.argument(description="The consumer group's id.")],
+    ) -> core.ConsumerGroup:
+        return await info.context.loaders.group("api.v3.consumer-groups.get", self.cluster_id, consumer_group_id)
 
     @field(graphql_type=list[Acl] | None, description="The ACLs that match; what is left out matches everything.")
     async def acls(
@@ -381,3 +407,7 @@ class TopicConnection:
 
 def _topic_key(topic: core.Topic) -> str:
     return topic.topic_name
+
+
+def _group_key(group: core.ConsumerGroup) -> str:
+    return group.consumer_group_id

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from faces.clients import ACL_MEMBERS, Data, FaceError, Moving, Produced
+from faces.clients import ACL_MEMBERS, Data, FaceError, Lag, LagSummary, Moving, Produced, Reader
 from kafka_facade.core.errors import FacadeError
 
 _ACL_TYPES = {
@@ -17,6 +17,14 @@ _ACL_TYPES = {
     "permission": "AclPermission",
 }
 _TOPIC = "{ topicName partitionsCount replicationFactor isInternal }"
+
+
+_READER = "consumerId instanceId clientId"
+_LAG = f"topicName partitionId {_READER} currentOffset logEndOffset lag"
+
+
+def _snake(found: dict[str, Any]) -> dict[str, Any]:
+    return {name.replace("Id", "_id"): value for name, value in found.items()}
 
 
 class GraphQLClient:
@@ -193,6 +201,73 @@ class GraphQLClient:
 
     async def delete_consumer(self, group: str, name: str) -> None:
         await self._mutate("deleteConsumer", "instanceId", group=group, instance=name)
+
+    async def consumer_groups(self, cluster: str) -> dict[str, str]:
+        selection = "consumerGroups(first: 1000) { nodes { consumerGroupId state } }"
+        found = (await self._cluster(cluster, selection))["consumerGroups"]["nodes"]
+        return {entry["consumerGroupId"]: entry["state"] for entry in found}
+
+    async def _group(self, cluster: str, group: str, selection: str, arguments: str = "", **variables: Any) -> Any:
+        document = f"query($c: ID!, $g: String!{arguments}) {{ cluster(clusterId: $c) {{ "
+        document += f"consumerGroup(consumerGroupId: $g) {{ {selection} }} }} }}"
+        return (await self._run(document, c=cluster, g=group, **variables))["cluster"]["consumerGroup"]
+
+    async def consumer_group(self, cluster: str, group: str) -> dict[str, Any]:
+        selection = "isSimple partitionAssignor state type isMixedConsumerGroup coordinator { brokerId }"
+        found = await self._group(cluster, group, selection)
+        return {
+            "is_simple": found["isSimple"],
+            "partition_assignor": found["partitionAssignor"],
+            "state": found["state"],
+            "type": found["type"],
+            "is_mixed_consumer_group": found["isMixedConsumerGroup"],
+            "coordinator_id": found["coordinator"]["brokerId"],
+        }
+
+    async def consumers(self, cluster: str, group: str) -> list[Reader]:
+        found = await self._group(cluster, group, f"consumers {{ {_READER} }}")
+        return [Reader(**_snake(entry)) for entry in found["consumers"]]
+
+    async def _consumer(self, cluster: str, group: str, consumer: str, selection: str, **variables: Any) -> Any:
+        arguments = ", $m: String!" + (", $t: String!, $p: Int!" if variables else "")
+        selection = f"consumer(consumerId: $m) {{ {selection} }}"
+        return (await self._group(cluster, group, selection, arguments, m=consumer, **variables))["consumer"]
+
+    async def consumer(self, cluster: str, group: str, consumer: str) -> Reader:
+        return Reader(**_snake(await self._consumer(cluster, group, consumer, _READER)))
+
+    async def consumer_assignments(self, cluster: str, group: str, consumer: str) -> list[tuple[str, int]]:
+        found = await self._consumer(cluster, group, consumer, "assignments { topicName partitionId }")
+        return [(entry["topicName"], entry["partitionId"]) for entry in found["assignments"]]
+
+    async def consumer_assignment(
+        self, cluster: str, group: str, consumer: str, topic: str, partition: int
+    ) -> tuple[str, int]:
+        selection = "assignment(topicName: $t, partitionId: $p) { partition { partitionId topic { topicName } } }"
+        found = await self._consumer(cluster, group, consumer, selection, t=topic, p=partition)
+        place = found["assignment"]["partition"]
+        return (place["topic"]["topicName"], place["partitionId"])
+
+    async def lag_summary(self, cluster: str, group: str) -> LagSummary:
+        selection = "maxLag totalLag maxLagConsumerId maxLagInstanceId maxLagClientId maxLagTopicName maxLagPartitionId"
+        found = (await self._group(cluster, group, f"lagSummary {{ {selection} }}"))["lagSummary"]
+        reader = Reader(found["maxLagConsumerId"], found["maxLagInstanceId"], found["maxLagClientId"])
+        place = (found["maxLagTopicName"], found["maxLagPartitionId"])
+        return LagSummary(*place, reader, found["maxLag"], found["totalLag"])
+
+    def _lag(self, found: dict[str, Any]) -> Lag:
+        reader = Reader(found["consumerId"], found["instanceId"], found["clientId"])
+        numbers = (found["currentOffset"], found["logEndOffset"], found["lag"])
+        return Lag(found["topicName"], found["partitionId"], reader, *numbers)
+
+    async def lags(self, cluster: str, group: str) -> list[Lag]:
+        return [self._lag(entry) for entry in (await self._group(cluster, group, f"lags {{ {_LAG} }}"))["lags"]]
+
+    async def lag(self, cluster: str, group: str, topic: str, partition: int) -> Lag:
+        selection = f"lag(topicName: $t, partitionId: $p) {{ {_LAG} }}"
+        return self._lag(
+            (await self._group(cluster, group, selection, ", $t: String!, $p: Int!", t=topic, p=partition))["lag"]
+        )
 
     async def not_served_yet(self, cluster: str) -> None:
         await self._cluster(cluster, "links")

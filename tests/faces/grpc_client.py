@@ -10,13 +10,14 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from faces.clients import ACL_MEMBERS, Data, FaceError, Moving, Produced
+from faces.clients import ACL_MEMBERS, Data, FaceError, Lag, LagSummary, Moving, Produced, Reader
 from kafka_facade.core.errors import FacadeError, NotFound
 from kafka_facade.rpc.gen.v1 import acl_pb2 as acls
 from kafka_facade.rpc.gen.v1 import broker_pb2 as brokers
 from kafka_facade.rpc.gen.v1 import cluster_link_pb2 as links
 from kafka_facade.rpc.gen.v1 import cluster_pb2 as clusters
 from kafka_facade.rpc.gen.v1 import config_pb2 as config
+from kafka_facade.rpc.gen.v1 import consumer_group_pb2 as groups
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as consumers
 from kafka_facade.rpc.gen.v1 import partition_pb2 as partitions
 from kafka_facade.rpc.gen.v1 import partition_reassignment_pb2 as reassignments
@@ -28,6 +29,7 @@ from kafka_facade.rpc.gen.v1.acl_pb2_grpc import AclServiceStub
 from kafka_facade.rpc.gen.v1.broker_pb2_grpc import BrokerServiceStub
 from kafka_facade.rpc.gen.v1.cluster_link_pb2_grpc import ClusterLinkServiceStub
 from kafka_facade.rpc.gen.v1.cluster_pb2_grpc import ClusterServiceStub
+from kafka_facade.rpc.gen.v1.consumer_group_pb2_grpc import ConsumerGroupServiceStub
 from kafka_facade.rpc.gen.v1.consumer_instance_pb2_grpc import ConsumerInstanceServiceStub
 from kafka_facade.rpc.gen.v1.partition_pb2_grpc import PartitionServiceStub
 from kafka_facade.rpc.gen.v1.partition_reassignment_pb2_grpc import PartitionReassignmentServiceStub
@@ -67,6 +69,7 @@ class GrpcClient:
         self._records = RecordServiceStub(self._channel)
         self._consumers = ConsumerInstanceServiceStub(self._channel)
         self._links = ClusterLinkServiceStub(self._channel)
+        self._groups = ConsumerGroupServiceStub(self._channel)
         self._acls = AclServiceStub(self._channel)
         self._reassignments = PartitionReassignmentServiceStub(self._channel)
 
@@ -242,6 +245,79 @@ class GrpcClient:
     async def delete_consumer(self, group: str, name: str) -> None:
         request = consumers.DeleteConsumerInstanceRequest(group=group, instance=name)
         await _call(self._consumers.DeleteConsumerInstance(request))
+
+    async def consumer_groups(self, cluster: str) -> dict[str, str]:
+        request = groups.ListConsumerGroupsRequest(cluster_id=cluster, page_size=1000)
+        found = (await _call(self._groups.ListConsumerGroups(request))).consumer_groups
+        return {entry.consumer_group_id: self._state(entry) for entry in found}
+
+    def _state(self, found: groups.ConsumerGroup) -> str:
+        return groups.ConsumerGroupState.Name(found.state).removeprefix("CONSUMER_GROUP_STATE_")
+
+    async def consumer_group(self, cluster: str, group: str) -> dict[str, Any]:
+        request = groups.GetConsumerGroupRequest(cluster_id=cluster, consumer_group_id=group)
+        found = await _call(self._groups.GetConsumerGroup(request))
+        return {
+            "is_simple": found.is_simple,
+            "partition_assignor": found.partition_assignor,
+            "state": self._state(found),
+            "type": groups.ConsumerGroupType.Name(found.type).removeprefix("CONSUMER_GROUP_TYPE_"),
+            "is_mixed_consumer_group": found.is_mixed_consumer_group,
+            "coordinator_id": found.coordinator_id,
+        }
+
+    def _reader(self, found: groups.Consumer | groups.ConsumerLag) -> Reader:
+        instance = found.instance_id if found.HasField("instance_id") else None
+        return Reader(found.consumer_id, instance, found.client_id)
+
+    async def consumers(self, cluster: str, group: str) -> list[Reader]:
+        request = groups.ListConsumersRequest(cluster_id=cluster, consumer_group_id=group)
+        return [self._reader(entry) for entry in (await _call(self._groups.ListConsumers(request))).consumers]
+
+    async def consumer(self, cluster: str, group: str, consumer: str) -> Reader:
+        request = groups.GetConsumerRequest(cluster_id=cluster, consumer_group_id=group, consumer_id=consumer)
+        return self._reader(await _call(self._groups.GetConsumer(request)))
+
+    async def consumer_assignments(self, cluster: str, group: str, consumer: str) -> list[tuple[str, int]]:
+        request = groups.ListConsumerAssignmentsRequest(
+            cluster_id=cluster, consumer_group_id=group, consumer_id=consumer
+        )
+        found = await _call(self._groups.ListConsumerAssignments(request))
+        return [(entry.topic_name, entry.partition_id) for entry in found.consumer_assignments]
+
+    async def consumer_assignment(
+        self, cluster: str, group: str, consumer: str, topic: str, partition: int
+    ) -> tuple[str, int]:
+        request = groups.GetConsumerAssignmentRequest(
+            cluster_id=cluster,
+            consumer_group_id=group,
+            consumer_id=consumer,
+            topic_name=topic,
+            partition_id=partition,
+        )
+        found = await _call(self._groups.GetConsumerAssignment(request))
+        return (found.topic_name, found.partition_id)
+
+    async def lag_summary(self, cluster: str, group: str) -> LagSummary:
+        request = groups.GetConsumerGroupLagSummaryRequest(cluster_id=cluster, consumer_group_id=group)
+        found = await _call(self._groups.GetConsumerGroupLagSummary(request))
+        instance = found.max_lag_instance_id if found.HasField("max_lag_instance_id") else None
+        reader = Reader(found.max_lag_consumer_id, instance, found.max_lag_client_id)
+        return LagSummary(found.max_lag_topic_name, found.max_lag_partition_id, reader, found.max_lag, found.total_lag)
+
+    def _lag(self, found: groups.ConsumerLag) -> Lag:
+        numbers = (found.current_offset, found.log_end_offset, found.lag)
+        return Lag(found.topic_name, found.partition_id, self._reader(found), *numbers)
+
+    async def lags(self, cluster: str, group: str) -> list[Lag]:
+        request = groups.ListConsumerLagsRequest(cluster_id=cluster, consumer_group_id=group)
+        return [self._lag(entry) for entry in (await _call(self._groups.ListConsumerLags(request))).consumer_lags]
+
+    async def lag(self, cluster: str, group: str, topic: str, partition: int) -> Lag:
+        request = groups.GetConsumerLagRequest(
+            cluster_id=cluster, consumer_group_id=group, topic_name=topic, partition_id=partition
+        )
+        return self._lag(await _call(self._groups.GetConsumerLag(request)))
 
     async def not_served_yet(self, cluster: str) -> None:
         await _call(self._links.ListLinks(links.ListLinksRequest(cluster_id=cluster)))

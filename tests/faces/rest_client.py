@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from faces.clients import ACL_MEMBERS, FaceError, Moving, Produced
+from faces.clients import ACL_MEMBERS, FaceError, Lag, LagSummary, Moving, Produced, Reader
 from kafka_facade.core.errors import FacadeError, NotFound
 
 
@@ -153,6 +154,55 @@ class RestClient:
 
     async def delete_consumer(self, group: str, name: str) -> None:
         await self._call("DELETE", self._instance(group, name), v2="*/*")
+
+    async def _group(self, cluster: str, group: str, rest: str = "") -> Any:
+        return await self._call("GET", f"/v3/clusters/{cluster}/consumer-groups/{quote(group, safe='')}{rest}")
+
+    async def consumer_groups(self, cluster: str) -> dict[str, str]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/consumer-groups")
+        return {entry["consumer_group_id"]: entry["state"] for entry in found["data"]}
+
+    async def consumer_group(self, cluster: str, group: str) -> dict[str, Any]:
+        found = await self._group(cluster, group)
+        shown = ("is_simple", "partition_assignor", "state", "type", "is_mixed_consumer_group")
+        coordinator = int(found["coordinator"]["related"].rpartition("/")[2])
+        return {name: found[name] for name in shown} | {"coordinator_id": coordinator}
+
+    def _reader(self, found: dict[str, Any], prefix: str = "") -> Reader:
+        return Reader(*(found[f"{prefix}{name}"] for name in ("consumer_id", "instance_id", "client_id")))
+
+    async def consumers(self, cluster: str, group: str) -> list[Reader]:
+        return [self._reader(entry) for entry in (await self._group(cluster, group, "/consumers"))["data"]]
+
+    async def consumer(self, cluster: str, group: str, consumer: str) -> Reader:
+        return self._reader(await self._group(cluster, group, f"/consumers/{quote(consumer, safe='')}"))
+
+    async def consumer_assignments(self, cluster: str, group: str, consumer: str) -> list[tuple[str, int]]:
+        found = await self._group(cluster, group, f"/consumers/{quote(consumer, safe='')}/assignments")
+        return [(entry["topic_name"], entry["partition_id"]) for entry in found["data"]]
+
+    async def consumer_assignment(
+        self, cluster: str, group: str, consumer: str, topic: str, partition: int
+    ) -> tuple[str, int]:
+        where = f"/consumers/{quote(consumer, safe='')}/assignments/{topic}/partitions/{partition}"
+        found = await self._group(cluster, group, where)
+        return (found["topic_name"], found["partition_id"])
+
+    async def lag_summary(self, cluster: str, group: str) -> LagSummary:
+        found = await self._group(cluster, group, "/lag-summary")
+        reader = self._reader(found, "max_lag_")
+        numbers = (found["max_lag"], found["total_lag"])
+        return LagSummary(found["max_lag_topic_name"], found["max_lag_partition_id"], reader, *numbers)
+
+    def _lag(self, found: dict[str, Any]) -> Lag:
+        numbers = (found["current_offset"], found["log_end_offset"], found["lag"])
+        return Lag(found["topic_name"], found["partition_id"], self._reader(found), *numbers)
+
+    async def lags(self, cluster: str, group: str) -> list[Lag]:
+        return [self._lag(entry) for entry in (await self._group(cluster, group, "/lags"))["data"]]
+
+    async def lag(self, cluster: str, group: str, topic: str, partition: int) -> Lag:
+        return self._lag(await self._group(cluster, group, f"/lags/{topic}/partitions/{partition}"))
 
     async def not_served_yet(self, cluster: str) -> None:
         await self._call("GET", f"/v3/clusters/{cluster}/links")

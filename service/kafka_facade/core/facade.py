@@ -9,9 +9,10 @@ from kafka_facade.core.acls import Acls
 from kafka_facade.core.clusters import Clusters
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
+from kafka_facade.core.groups import ConsumerGroups
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import AclPort, AdminPort, ConsumerFactory, ProducerPort, ReassignmentPort
+from kafka_facade.core.ports import AclPort, AdminPort, ConsumerFactory, GroupPort, ProducerPort, ReassignmentPort
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
 from kafka_facade.core.reassignments import Reassignments
@@ -30,6 +31,7 @@ class Facade:
         producer: ProducerPort,
         consumers: ConsumerFactory,
         consumer_defaults: ConsumerDefaults,
+        groups: GroupPort,
         acls: AclPort,
         reassignments: ReassignmentPort,
         batch_max_entries: int,
@@ -43,6 +45,7 @@ class Facade:
         self.produce = Produce(producer, self.identity, batch_max_entries)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
         self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
+        self.groups = ConsumerGroups(groups, self.identity)
         self.acls = Acls(acls, self.identity)
         self.reassignments = Reassignments(reassignments, self.identity)
         self._expiry: asyncio.Task[None] | None = None

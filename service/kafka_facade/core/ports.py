@@ -17,6 +17,8 @@ from kafka_facade.core.resources import (
     Broker,
     Cluster,
     CommittedOffset,
+    ConsumerGroupState,
+    ConsumerGroupType,
     Header,
     Partition,
     PartitionPosition,
@@ -172,6 +174,48 @@ class ConsumerFactory(Protocol):
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
+
+
+@dataclass(slots=True)
+class MemberDescription:
+    """A member of a group and the partitions that it reads."""
+
+    consumer_id: str
+    instance_id: str | None
+    client_id: str
+    partitions: list[TopicPartition]
+
+
+@dataclass(slots=True)
+class GroupDescription:
+    """A consumer group as its coordinator describes it."""
+
+    consumer_group_id: str
+    is_simple: bool
+    partition_assignor: str
+    state: ConsumerGroupState
+    type: ConsumerGroupType
+    is_mixed: bool
+    coordinator_id: int | None
+    members: list[MemberDescription]
+
+
+class GroupPort(Protocol):
+    """Consumer groups of one cluster, and how far they have read."""
+
+    async def list_groups(self, timeout: float) -> list[str]:
+        """The ids of all consumer groups, in no order; groups of other kinds (Connect, share groups) aren't among."""
+
+    async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
+        """These groups, in order; one that can't be described is its error, UnknownConsumerGroup among them."""
+
+    async def committed_offsets(
+        self, group_ids: Sequence[str], timeout: float
+    ) -> list[dict[tuple[str, int], int] | FacadeError]:
+        """For each group the next-to-read offsets that it has committed, by topic and partition."""
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The last stable offset of each partition, in order: where a reader of committed transactions ends."""
 
 
 class AclPort(Protocol):

@@ -281,6 +281,41 @@ class GetServerInfo:
 
 
 @dataclass(slots=True)
+class ListConsumerGroups:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class GetConsumerGroup:
+    cluster_id: str | None
+    consumer_group_id: str
+
+
+@dataclass(slots=True)
+class GetConsumer:
+    cluster_id: str
+    consumer_group_id: str
+    consumer_id: str
+
+
+@dataclass(slots=True)
+class GetConsumerAssignment:
+    cluster_id: str
+    consumer_group_id: str
+    consumer_id: str
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
+class GetConsumerLag:
+    cluster_id: str
+    consumer_group_id: str
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
 class AclBinding:
     """An ACL without its cluster; UNKNOWN is a type that wasn't given, or that this version hasn't."""
 

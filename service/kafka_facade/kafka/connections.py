@@ -30,7 +30,7 @@ class Connections:
         self._manager = KafkaConnectionManager(self._selector, **theirs)
         self._selector.start()
 
-    async def send(self, build: Callable[[Any], Any], timeout: float) -> Any:
+    async def send(self, build: Callable[[Any], Any], timeout: float, node: int | None = None) -> Any:
         """The answer to the request that ``build`` makes of :mod:`kafka.protocol.admin`; the errors of the core."""
         timeout = max(min(timeout, _LEAST_SECONDS), timeout * _SHARE, 0.001)
         loop = asyncio.get_running_loop()
@@ -45,7 +45,7 @@ class Connections:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, set_outcome, outcome)
 
-        sent = self._manager.call_soon(self._exchange, build(admin), int(timeout * 1000))
+        sent = self._manager.call_soon(self._exchange, build(admin), int(timeout * 1000), node)
         sent.add_callback(lambda value: tell(answer.set_result, value))
         sent.add_errback(lambda error: tell(answer.set_exception, error))
         try:
@@ -54,13 +54,14 @@ class Connections:
         except (client_errors.KafkaError, TimeoutError, OSError) as error:
             raise _translated(error) from error
 
-    async def _exchange(self, request: Any, timeout_ms: int) -> Any:
-        """In the thread: find the cluster, and ask its controller, or any broker while none is named."""
+    async def _exchange(self, request: Any, timeout_ms: int, node: int | None) -> Any:
+        """In the thread: find the cluster, and ask the node, or else the controller, or any while there is none."""
         manager = self._manager
         if not manager.bootstrapped:
             await manager.bootstrap_async(timeout_ms)
         controller = manager.cluster.controller
-        node = None if controller is None else controller.node_id
+        if node is None and controller is not None:
+            node = controller.node_id
         return await manager.send(request, node_id=node, request_timeout_ms=timeout_ms)
 
     def close(self) -> None:

@@ -15,6 +15,8 @@ from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_config import translate
 from kafka_facade.kafka.consumer import Consumer
+from kafka_facade.kafka.group_details import GroupDetailsClient
+from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.producer import Producer
 from kafka_facade.kafka.protocol import ProtocolClient
 from kafka_facade.kafka.reassignments import Reassignments
@@ -86,6 +88,7 @@ class Engine:
             self._control,
             self.admin,
         )
+        self.groups = Groups(self.admin.client, self._control, GroupDetailsClient(self._protocol))
 
         self.admin.on_change = self.producer.forget
 

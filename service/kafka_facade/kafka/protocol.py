@@ -45,8 +45,10 @@ class ProtocolClient:
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def send(self, build: Callable[[Any], Any], timeout: float, *, again: bool = True) -> Any:
-        """The answer to a request, whatever error codes it has.
+    async def send(
+        self, build: Callable[[Any], Any], timeout: float, *, again: bool = True, node: int | None = None
+    ) -> Any:
+        """The answer of the controller, or of the broker ``node``, to a request, whatever error codes it has.
 
         ``build`` makes it of :mod:`kafka.protocol.admin`. After a failed connection it is sent again while there is
         time, unless ``again`` is False. KafkaTimeout, RetriableKafkaError, UnsupportedVersion, KafkaError.
@@ -54,16 +56,16 @@ class ProtocolClient:
         deadline = time.monotonic() + timeout
         try:
             async with asyncio.timeout(timeout), self._slots:
-                return await self._send(build, deadline, again)
+                return await self._send(build, deadline, again, node)
         except TimeoutError:
             raise KafkaTimeout from None
 
-    async def _send(self, build: Callable[[Any], Any], deadline: float, again: bool) -> Any:
+    async def _send(self, build: Callable[[Any], Any], deadline: float, again: bool, node: int | None) -> Any:
         while True:
             connections = await self._open()
             left = deadline - time.monotonic()
             try:
-                return await connections.send(build, left)
+                return await connections.send(build, left, node)
             except FacadeError as error:
                 # Too little time says nothing against the broker.
                 if left >= _TELLING_SECONDS or not isinstance(error, KafkaTimeout):

@@ -7,11 +7,12 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.links import path_segment
 from kafka_facade.core.pipeline import Call
 from kafka_facade.rest.errors import BodyTimeout, ClientDisconnected
 from kafka_facade.rest.options import RestOptions
@@ -153,7 +154,7 @@ class Exchange:
     @property
     def url(self) -> str:
         """The URL of what was asked for, without the query."""
-        values = {name: quote(value, safe="") for name, value in self.parameters.items()}
+        values = {name: path_segment(value) for name, value in self.parameters.items()}
         return f"{self.origin}{self.prefix}{self.template.format_map(values)}"
 
     def _authority(self) -> str:

@@ -113,6 +113,7 @@ class Gateway:
             self._engine.producer,
             self._engine,
             _consumer_defaults(settings),
+            self._engine.groups,
             self._engine.acls,
             self._engine.reassignments,
             settings.api_v3_produce_batch_maximum_entries,
