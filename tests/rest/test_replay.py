@@ -55,8 +55,8 @@ def _operation(request: dict[str, Any], path: str) -> Operation | None:
     return None
 
 
-def _is_served(request: dict[str, Any], run: Run) -> bool:
-    operation = _operation(request, run.filled(request["path"]))
+def _is_served(request: dict[str, Any], path: str) -> bool:
+    operation = _operation(request, path)
     return operation is None or operation.implemented
 
 
@@ -68,7 +68,7 @@ async def _prepare(client: httpx.AsyncClient, stack: BackgroundStack, scenario: 
         if request.get("registry"):
             async with httpx.AsyncClient(base_url=stack.schema_registry) as registry:
                 response = await run.send(registry, request)
-        elif _is_served(request, run):
+        elif _is_served(request, run.filled(request["path"])):
             response = await run.send(client, request)
         else:
             continue
@@ -83,7 +83,7 @@ async def _replay(client: httpx.AsyncClient, scenario: str, exchange: dict[str, 
         return []
     listed = _listed(scenario, exchange["name"])
     response = await run.send(client, request)
-    if not _is_served(request, run):
+    if not _is_served(request, run.filled(request["path"])):
         if response.status_code != 501 or (response.content and response.json()["error_code"] != 50101):
             return [f"{exchange['name']}: isn't implemented, but answers {response.status_code} {response.text}"]
         return []
@@ -114,8 +114,12 @@ async def test_recorded_exchanges(
     assert not wrong, "\n".join([f"{len(wrong)} of {len(scenario.exchanges)} answers:", *wrong])
 
 
+def _exchanges(scenario: str) -> dict[str, dict[str, Any]]:
+    return {exchange["name"]: exchange for exchange in Scenario.load(scenario).exchanges}
+
+
 def test_what_is_listed_was_recorded() -> None:
-    recorded = {name: {exchange["name"] for exchange in Scenario.load(name).exchanges} for name in _SCENARIOS}
+    recorded = {name: _exchanges(name).keys() for name in _SCENARIOS}
     listed = {
         (scenario, exchange)
         for difference in _DIFFERENCES
@@ -128,4 +132,11 @@ def test_what_is_listed_was_recorded() -> None:
 @pytest.mark.parametrize("difference", _DIFFERENCES, ids=lambda difference: difference["name"])
 def test_each_difference_is_documented(difference: dict[str, Any]) -> None:
     assert difference["reason"]
+    requests = [
+        _exchanges(scenario)[exchange]["request"]
+        for scenario, exchanges in difference["exchanges"].items()
+        for exchange in exchanges
+    ]
+    if not any(_is_served(request, request["path"]) for request in requests):
+        pytest.skip("what answers differently isn't served yet")
     assert difference["documented"] in _DOCUMENTED.read_text(encoding="utf-8")
