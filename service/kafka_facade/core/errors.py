@@ -154,7 +154,7 @@ class UnsupportedVersion(InvalidRequest):
 class PayloadTooLarge(InvalidRequest):
     """A body or a record is over its limit."""
 
-    row = Row(413, 413, 413, "INVALID_ARGUMENT")
+    row = Row(413, 413, 413, "RESOURCE_EXHAUSTED")
     default_message = "The request included a message larger than the maximum message size the server can accept."
 
 

@@ -21,6 +21,9 @@ logger = logging.getLogger("kafka_facade.kafka")
 _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
 
+# By default a producer or admin client that asks for the metadata of a topic has brokers create it, even long after
+# others have deleted it. Topics are created on purpose here (Producer.partition_count).
+_NO_CREATION: dict[str, Any] = {"allow.auto.create.topics": False}
 # Java's defaults where librdkafka's differ and callers could tell: which partition a key goes to, how large a record
 # may be, which formats of a group's members get along.
 _PRODUCER_DEFAULTS: dict[str, Any] = {
@@ -29,6 +32,8 @@ _PRODUCER_DEFAULTS: dict[str, Any] = {
     "linger.ms": 0,
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
+    # How long a topic that metadata doesn't show is waited for; records for a deleted one wait as long.
+    "topic.metadata.propagation.max.ms": 5_000,
 }
 # Most requests go to the broker that metadata calls the controller; when it dies, only newer metadata names another.
 _ADMIN_DEFAULTS: dict[str, Any] = {"topic.metadata.refresh.interval.ms": 2000}
@@ -68,10 +73,10 @@ class Engine:
         self._options = options
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
-        self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin), self._control)
+        self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin) | _NO_CREATION, self._control)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
-            self._config(_producer_defaults(options.producer), options.producer) | delivery,
+            self._config(_producer_defaults(options.producer), options.producer) | _NO_CREATION | delivery,
             self._control,
             self.admin,
         )

@@ -147,6 +147,8 @@ class Producer:
                     await asyncio.sleep(_FULL_QUEUE_SECONDS)
                     continue
                 except Exception as error:
+                    # A topic that is gone is looked for anew by the next request.
+                    self._partitions.pop(topic, None)
                     batch.decide(index, from_exception(error))
                 else:
                     self._in_flight += 1
