@@ -68,7 +68,8 @@ async def things(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -
         accept = {"accept": "application/vnd.kafka.json.v2+json"}
         read += (await client.get(f"{instance}/records?timeout=500", headers=accept)).json()
     assert (await client.post(f"{instance}/offsets")).status_code == 200
-    rule = {"resource_type": "TOPIC", "resource_name": name, "pattern_type": "LITERAL"}
+    # Not on the topic itself, which would be closed to all others by it.
+    rule = {"resource_type": "TOPIC", "resource_name": f"{name}-rule", "pattern_type": "LITERAL"}
     rule |= {"principal": "User:crawl & co", "host": "*", "operation": "READ", "permission": "ALLOW"}
     with_rule = BY_IDENTIFIER["api.v3.acls.create"].implemented
     if with_rule:
