@@ -37,7 +37,10 @@ _LONGEST_WAIT_SECONDS = 0.002
 _MOST_WAITING = 1_000
 # How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
 # the loop from a poll thread for each record costs several times as much.
-_POLL_SECONDS = 0.0005
+_POLL_SECONDS = 0.001
+# For a few records, whose callers wait for nothing else, the loop looks without a pause for so long (s) at first.
+_FEW = 4
+_EAGER_SECONDS = 0.0005
 # While nothing is in flight, the client's log lines and errors still want to be served now and then.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
@@ -94,7 +97,8 @@ class SendQueue:
         self._waiting = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._timer: asyncio.TimerHandle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+        self._eager_until = 0.0
+        self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
         self._closed = False
         self._renewal: asyncio.Handle | None = None
@@ -226,15 +230,22 @@ class SendQueue:
         return failure
 
     def _wake(self) -> None:
+        if self._undecided <= _FEW:
+            self._eager_until = self._loop.time() + _EAGER_SECONDS
         if not self._fast:
             self._fast = True
             self._timer.cancel()
-            self._timer = self._loop.call_later(_POLL_SECONDS, self._serve)
+            self._timer = self._next_look()
 
     def _serve(self) -> None:
         self.client.poll(0)
         self._fast = self._undecided > 0
-        self._timer = self._loop.call_later(_POLL_SECONDS if self._fast else _IDLE_POLL_SECONDS, self._serve)
+        self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+
+    def _next_look(self) -> asyncio.Handle:
+        if self._undecided <= _FEW and self._loop.time() < self._eager_until:
+            return self._loop.call_soon(self._serve)
+        return self._loop.call_later(_POLL_SECONDS, self._serve)
 
     def _renew(self) -> None:
         """A fatal error (a broken sequence of an idempotent producer) is for good: go on with a new client."""
