@@ -16,6 +16,7 @@ from kafka_facade.core.links import path_segment
 from kafka_facade.core.pipeline import Call
 from kafka_facade.rest.errors import BodyTimeout, ClientDisconnected
 from kafka_facade.rest.options import RestOptions
+from kafka_facade.rest.origin import origin
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -130,21 +131,8 @@ class Exchange:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port as the caller named them, e.g. ``http://localhost:8082``."""
-        return f"{self.scope.get('scheme', 'http')}://{self._authority()}"
-
-    @property
-    def instance_origin(self) -> str:
-        """The same for this very server, which alone has its consumer instances."""
-        options = self.options
-        if options.advertised_url:
-            return options.advertised_url.rstrip("/")
-        if options.host_name:
-            server = self.scope.get("server") or (None, None)
-            host = f"[{options.host_name}]" if ":" in options.host_name else options.host_name
-            port = server[1]
-            return f"{self.scope.get('scheme', 'http')}://{host}" + (f":{port}" if port else "")
-        return self.origin
+        """Scheme, host and port in links, e.g. ``http://localhost:8082``."""
+        return origin(self.scope, self.headers, self.options)
 
     @property
     def base(self) -> str:
@@ -156,10 +144,3 @@ class Exchange:
         """The URL of what was asked for, without the query."""
         values = {name: path_segment(value) for name, value in self.parameters.items()}
         return f"{self.origin}{self.prefix}{self.template.format_map(values)}"
-
-    def _authority(self) -> str:
-        host = self.headers.get(b"host")
-        if host:
-            return host.decode("latin-1")
-        name, port = self.scope.get("server") or ("localhost", None)
-        return f"{name}:{port}" if port else str(name)
