@@ -57,6 +57,25 @@ class ProduceRecordsInput:
     records: list[RecordInput] = strawberry.field(description="The records, in order.")
 
 
+@strawberry.input(description="A record with an id.")
+class BatchEntryInput:
+    """An entry of a batch."""
+
+    id: str = strawberry.field(description="The id, distinct in its batch: 1 to 80 letters, digits, - and _.")
+    record: RecordInput = strawberry.field(description="The record.")
+
+
+@strawberry.input(description="A batch of records, told apart by their ids.")
+class ProduceRecordBatchInput:
+    """Input of produceRecordBatch."""
+
+    cluster_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The cluster's id in Kafka; the one behind the gateway if left out."
+    )
+    topic_name: str = strawberry.field(description="The topic's name.")
+    entries: list[BatchEntryInput] = strawberry.field(description="The records, in order.")
+
+
 @strawberry.type(description="Why a part of a mutation was not carried out.")
 class UserError:
     """An error of a part of a mutation."""
@@ -94,6 +113,34 @@ class ProduceRecordsPayload:
     results: list[ProduceRecordResult] = strawberry.field(description="One result a record, in the order of the input.")
 
 
+@strawberry.type(description="A record of a batch that was produced.")
+class BatchSuccess:
+    """A record that Kafka has acknowledged."""
+
+    id: str = strawberry.field(description="The record's id in the batch.")
+    produced: strawberry.Private[core.RecordReport]
+
+    @field(description="Where it is.", graphql_type=RecordReport)
+    def report(self) -> core.RecordReport:
+        return self.produced
+
+
+@strawberry.type(description="A record of a batch that was not produced.")
+class BatchFailure:
+    """A record that failed."""
+
+    id: str = strawberry.field(description="The record's id in the batch.")
+    error: UserError = strawberry.field(description="Why it was not produced.")
+
+
+@strawberry.type(description="What became of the records of a batch, in the order of the input.")
+class ProduceRecordBatchPayload:
+    """Answer of produceRecordBatch."""
+
+    successes: list[BatchSuccess] = strawberry.field(description="The records that were produced.")
+    failures: list[BatchFailure] = strawberry.field(description="The records that were not.")
+
+
 @strawberry.type
 class ProduceMutations:
     """The mutations that produce; a part of the mutation root."""
@@ -108,6 +155,20 @@ class ProduceMutations:
         )
         outcomes = await context.change("api.v3.produce.produce-to-topic", context.facade.produce.produce, request)
         return ProduceRecordsPayload(results=[ProduceRecordResult(outcome=outcome) for outcome in outcomes])
+
+    @field(description="Produce records that are told apart by ids; what is wrong with one doesn't touch the others.")
+    async def produce_record_batch(
+        self, info: Info, input: Annotated[ProduceRecordBatchInput, strawberry.argument(description="The batch.")]
+    ) -> ProduceRecordBatchPayload | None:
+        context = info.context
+        entries = [requests.BatchEntry(entry.id, _record(entry.record)) for entry in input.entries]
+        request = requests.BatchProduceRecords(input.cluster_id, input.topic_name, entries)
+        method = context.facade.produce.produce_batch
+        report = await context.change("api.v3.batch-produce.produce-to-topic", method, request)
+        return ProduceRecordBatchPayload(
+            successes=[BatchSuccess(id=id, produced=found) for id, found in report.successes],
+            failures=[BatchFailure(id=id, error=UserError.of(error)) for id, error in report.failures],
+        )
 
 
 def _record(given: RecordInput) -> requests.RecordToProduce:

@@ -21,6 +21,7 @@ from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS
+from kafka_facade_graphql.acls import AclMutations
 from kafka_facade_graphql.config_mutations import ConfigMutations
 from kafka_facade_graphql.consumer_mutations import ConsumerMutations
 from kafka_facade_graphql.context import Context
@@ -38,7 +39,7 @@ _CACHED_DOCUMENTS = 256
 
 
 @strawberry.type(description="What can be written.")
-class Mutation(TopicMutations, ProduceMutations, ConsumerMutations, ConfigMutations):
+class Mutation(TopicMutations, ProduceMutations, ConsumerMutations, AclMutations, ConfigMutations):
     """The mutation root."""
 
 

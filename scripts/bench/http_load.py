@@ -98,7 +98,7 @@ async def _wrk(url: str, body: str, content_type: str, connections: int, seconds
         script.write(f"wrk.method = 'POST'\nwrk.headers['Content-Type'] = '{content_type}'\n")
         script.write(f"wrk.body = [==[{body}]==]\n")
         script.flush()
-        options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", script.name]
+        options = ["-t1", "--timeout", "10", f"-c{connections}", f"-d{round(seconds)}s", "-s", script.name]
         process = await asyncio.create_subprocess_exec("wrk", *options, url, stdout=asyncio.subprocess.PIPE)
         said = (await process.communicate())[0].decode()
     found = re.search(r"(\d+) requests in ([\d.]+)s", said)

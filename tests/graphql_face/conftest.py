@@ -10,7 +10,7 @@ import pytest
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import AccessLists, Pipeline
-from kafka_facade.core.ports import AdminPort, ConfigPort
+from kafka_facade.core.ports import AclPort, AdminPort, ConfigPort, GroupPort, ReassignmentPort
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.kafka.engine import Engine, KafkaOptions
@@ -42,9 +42,13 @@ def execute(client: httpx.AsyncClient) -> Execute:
 class Counted:
     """A real port, with a count of the calls of each method."""
 
-    def __init__(self, port: AdminPort | ConfigPort, calls: Counter[str]) -> None:
+    def __init__(
+        self,
+        port: AdminPort | AclPort | ReassignmentPort | GroupPort | ConfigPort,
+        calls: Counter[str] | None = None,
+    ) -> None:
         self._port = port
-        self.calls = calls
+        self.calls: Counter[str] = Counter() if calls is None else calls
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
@@ -61,13 +65,28 @@ class Local:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.admin = Counted(engine.admin, Counter())
+        self.admin = Counted(engine.admin)
+        self.groups = Counted(engine.groups)
+        self.acls = Counted(engine.acls)
+        self.reassignments = Counted(engine.reassignments)
         self._configs = Counted(engine.configs, self.admin.calls)
 
     def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
         """An HTTP client for a face of its own."""
         pipeline = Pipeline(AccessLists(block=block), 30)
-        facade = Facade(pipeline, self.admin, self._engine.producer, self._engine, ConsumerDefaults(), self._configs)
+        engine = self._engine
+        facade = Facade(
+            pipeline,
+            self.admin,
+            engine.producer,
+            engine,
+            ConsumerDefaults(),
+            self.groups,
+            self.acls,
+            self.reassignments,
+            10,
+            self._configs,
+        )
         app = create_app(facade, options or GraphQLOptions())
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)
 

@@ -32,6 +32,7 @@ FacadeError
 │   │   └── UnknownPartition
 │   ├── ConsumerInstanceNotFound
 │   ├── ConsumerGroupNotFound
+│   │   └── UnknownConsumerGroup
 │   ├── LeaderNotAvailable
 │   └── BrokerNotRegistered
 ├── MethodNotAllowed
@@ -339,6 +340,13 @@ class ConsumerGroupNotFound(NotFound):
     row = Row(40405, 40405, 404, "NOT_FOUND")
     default_message = "Consumer group id not found"
     rest_messages: ClassVar[dict[int, str]] = {2: "Consumer group id not found."}
+
+
+class UnknownConsumerGroup(ConsumerGroupNotFound):
+    """The same where groups are described, which v3 calls by the general code."""
+
+    row = Row(40405, 404, 404, "NOT_FOUND")
+    rest_messages: ClassVar[dict[int, str]] = {2: "Consumer group id not found.", 3: "HTTP 404 Not Found"}
 
 
 class LeaderNotAvailable(NotFound):

@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from kafka_facade.core.acls import Acls
 from kafka_facade.core.broker_configs import BrokerConfigs
 from kafka_facade.core.cluster_configs import ClusterConfigs
 from kafka_facade.core.clusters import Clusters
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
+from kafka_facade.core.groups import ConsumerGroups
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import AdminPort, ConfigPort, ConsumerFactory, ProducerPort
+from kafka_facade.core.ports import (
+    AclPort,
+    AdminPort,
+    ConfigPort,
+    ConsumerFactory,
+    GroupPort,
+    ProducerPort,
+    ReassignmentPort,
+)
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
+from kafka_facade.core.reassignments import Reassignments
 from kafka_facade.core.server import Server
 from kafka_facade.core.topic_configs import TopicConfigs
 from kafka_facade.core.topics import Topics
@@ -30,6 +41,10 @@ class Facade:
         producer: ProducerPort,
         consumers: ConsumerFactory,
         consumer_defaults: ConsumerDefaults,
+        groups: GroupPort,
+        acls: AclPort,
+        reassignments: ReassignmentPort,
+        batch_max_entries: int,
         configs: ConfigPort,
     ) -> None:
         self.identity = ClusterIdentity(admin)
@@ -40,9 +55,12 @@ class Facade:
         self.topic_configs = TopicConfigs(configs, admin, self.identity)
         self.broker_configs = BrokerConfigs(configs, self.identity)
         self.cluster_configs = ClusterConfigs(configs, admin, self.identity)
-        self.produce = Produce(producer, self.identity)
+        self.produce = Produce(producer, self.identity, batch_max_entries)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
         self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
+        self.groups = ConsumerGroups(groups, self.identity)
+        self.acls = Acls(acls, self.identity)
+        self.reassignments = Reassignments(reassignments, self.identity)
         self._expiry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

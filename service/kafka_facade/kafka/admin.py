@@ -44,6 +44,11 @@ class Admin:
         # Brokers read it at their start only.
         self._creates_topics: bool | None = None
 
+    @property
+    def client(self) -> AdminClient:
+        """The client, for the ports that share it."""
+        return self._client
+
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
         """The cluster and its live brokers, ordered by id."""
         found = await settled(self._client.describe_cluster(request_timeout=positive(timeout)), timeout)

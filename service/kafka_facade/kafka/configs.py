@@ -11,9 +11,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from kafka.protocol.admin import DescribeClusterRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest
-
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, NotFound, RetriableKafkaError, UnsupportedVersion
+from kafka_facade.core.errors import (
+    FacadeError,
+    KafkaError,
+    KafkaTimeout,
+    NotFound,
+    RetriableKafkaError,
+    UnsupportedVersion,
+)
 from kafka_facade.core.requests import ConfigAlteration
 from kafka_facade.core.resources import (
     AlterOperation,
@@ -60,6 +65,7 @@ class Configs:
         self._admin = admin
         self._protocol = protocol
         self._tells_fenced = True
+        self._asking_again = asyncio.Lock()
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name, from a request for each 500 topics."""
@@ -171,9 +177,11 @@ class Configs:
     async def _brokers(self, timeout: float) -> tuple[str, dict[int, bool]]:
         """The cluster's id, and whether each broker is alive; Kafka before 4.0 doesn't tell of others (KIP-1073)."""
         if self._tells_fenced:
-            request = DescribeClusterRequest(include_fenced_brokers=True, min_version=2)
             try:
-                answer = await self._protocol.send(request, timeout)
+                answer = await self._send(
+                    lambda messages: messages.DescribeClusterRequest(include_fenced_brokers=True, min_version=2),
+                    timeout,
+                )
             except UnsupportedVersion:
                 self._tells_fenced = False
             else:
@@ -187,10 +195,12 @@ class Configs:
         self, kind: int, names: Iterable[str], timeout: float, node: int | None = None
     ) -> dict[str, Any]:
         """What Kafka answers of each resource, by name."""
-        request = DescribeConfigsRequest(
-            resources=[(kind, name, None) for name in names], include_synonyms=True, min_version=1
+        resources = [(kind, name, None) for name in names]
+        answer = await self._send(
+            lambda messages: messages.DescribeConfigsRequest(resources=resources, include_synonyms=True, min_version=1),
+            timeout,
+            node,
         )
-        answer = await self._protocol.send(request, timeout, node=node)
         return {result.resource_name: result for result in answer.results}
 
     async def _alter(
@@ -206,9 +216,27 @@ class Configs:
             (kind, name, [(change.name, _OPERATIONS[change.operation], _value(change)) for change in of_one])
             for name, of_one in changes.items()
         ]
-        request = IncrementalAlterConfigsRequest(resources=resources, validate_only=validate_only)
-        answer = await self._protocol.send(request, timeout, node=node)
+        answer = await self._send(
+            lambda messages: messages.IncrementalAlterConfigsRequest(resources=resources, validate_only=validate_only),
+            timeout,
+            node,
+        )
         return {response.resource_name: response for response in answer.responses}
+
+    async def _send(self, build: Callable[[Any], Any], timeout: float, node: int | None = None) -> Any:
+        """The answer; a given broker, which no other can stand in for, is asked twice at most."""
+        if node is None:
+            return await self._protocol.send(build, timeout)
+        deadline = time.monotonic() + timeout
+        try:
+            return await self._protocol.send(build, timeout, again=False, node=node)
+        except KafkaError:
+            # A connection that fails takes those to other brokers along: what failed is asked again one by one.
+            try:
+                async with asyncio.timeout(_left(deadline)), self._asking_again:
+                    return await self._protocol.send(build, _left(deadline), again=False, node=node)
+            except TimeoutError:
+                raise KafkaTimeout from None
 
 
 def _left(deadline: float) -> float:

@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.kafka.acls import Acls
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_config import translate
 from kafka_facade.kafka.configs import Configs
 from kafka_facade.kafka.consumer import Consumer
+from kafka_facade.kafka.group_details import GroupDetailsClient
+from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.producer import Producer
 from kafka_facade.kafka.protocol import ProtocolClient
+from kafka_facade.kafka.reassignments import Reassignments
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -76,7 +80,9 @@ class Engine:
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin) | _NO_CREATION, self._control)
-        self._protocol = ProtocolClient(self._config({}, options.admin), self._closing)
+        self._protocol = ProtocolClient(self._config({}, options.admin), self._control)
+        self.acls = Acls(self.admin.client, self._protocol)
+        self.reassignments = Reassignments(self._protocol)
         self.configs = Configs(self.admin, self._protocol)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
@@ -84,6 +90,7 @@ class Engine:
             self._control,
             self.admin,
         )
+        self.groups = Groups(self.admin.client, self._control, GroupDetailsClient(self._protocol))
 
         self.admin.on_change = self.producer.forget
 

@@ -1,8 +1,8 @@
-"""Kafka requests that librdkafka doesn't have, through kafka-python's connections.
+"""Kafka requests that librdkafka doesn't have, through kafka-python.
 
-kafka-python does its input and output in a thread of its own, which is started with the first request; nothing of it
-runs on the event loop. All of it is given up and begun anew when a connection fails, since kafka-python keeps to the
-broker, and to the refusal, that it has met once.
+kafka-python takes half a second to load and is seldom needed: that is done with the first request, in a thread. It does
+its input and output in a thread of its own; nothing of it runs on the event loop. Its connections are given up and made
+anew when one fails, since it keeps to the broker, and to the refusal, that it has met once.
 """
 
 from __future__ import annotations
@@ -11,97 +11,96 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-import kafka.errors as client_errors
-from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
-
-from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout, RetriableKafkaError, UnsupportedVersion
+from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.errors import from_code
-from kafka_facade.kafka.protocol_config import MOST_REQUESTS, protocol_config
+from kafka_facade.kafka.protocol_config import untranslated
+
+if TYPE_CHECKING:
+    from kafka_facade.kafka.connections import Connections
 
 logger = logging.getLogger("kafka_facade.kafka")
 
 _PAUSE_SECONDS = 0.1
+_OPEN_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
-# One broker that doesn't answer must not use up the time in which another one would.
-_CONNECT_SECONDS = 5.0
-# How often one broker is asked that nobody else can stand in for.
-_ATTEMPTS = 4
+_TELLING_SECONDS = 0.5
+# kafka-python refuses what is more than it may have in flight; others wait here.
+_IN_FLIGHT = 4
 
 
 class ProtocolClient:
     """Sends single requests to a cluster. ``config`` has librdkafka's names; it is looked at with the first request."""
 
-    def __init__(self, config: Mapping[str, Any], closing: Blocking) -> None:
+    def __init__(self, config: Mapping[str, Any], blocking: Blocking) -> None:
         self._config = config
-        self._blocking = closing
-        self._connections: _Connections | None = None
+        self._blocking = blocking
+        self.usable = untranslated(config) is None
+        """Whether the settings let it connect: some of security don't translate."""
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._opening: asyncio.Task[None] | None = None
+        self._connections: Connections | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._slots = asyncio.Semaphore(MOST_REQUESTS)
 
-    async def send(self, request: Any, timeout: float, *, again: bool = True, node: int | None = None) -> Any:
-        """The answer to a request of kafka-python's, whatever error codes it has.
+    async def send(
+        self, build: Callable[[Any], Any], timeout: float, *, again: bool = True, node: int | None = None
+    ) -> Any:
+        """The answer of the controller, or of the broker ``node``, to a request, whatever error codes it has.
 
-        Sent once more after a failed connection, unless ``again`` is False. KafkaTimeout, KafkaAuthenticationFailed.
-        ``node`` is the broker to ask, which is given up after a few attempts: no other one can stand in for it.
+        ``build`` makes it of :mod:`kafka.protocol.admin`. After a failed connection it is sent again while there is
+        time, unless ``again`` is False. KafkaTimeout, RetriableKafkaError, UnsupportedVersion, KafkaError.
         """
-        if node is not None:
-            return await self._send_to(node, request, timeout)
         deadline = time.monotonic() + timeout
+        try:
+            async with asyncio.timeout(timeout), self._slots:
+                return await self._send(build, deadline, again, node)
+        except TimeoutError:
+            raise KafkaTimeout from None
+
+    async def _send(self, build: Callable[[Any], Any], deadline: float, again: bool, node: int | None) -> Any:
         while True:
-            connections = self._open()
+            connections = await self._open()
+            left = deadline - time.monotonic()
             try:
-                return await self._ask(connections, request, deadline)
-            except (client_errors.KafkaError, TimeoutError, OSError) as error:
-                self._discard(connections)
-                failure = _translated(error)
-                if not (again and failure.row.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
-                    raise failure from error
+                return await connections.send(build, left, node)
+            except FacadeError as error:
+                # Too little time says nothing against the broker.
+                if left >= _TELLING_SECONDS or not isinstance(error, KafkaTimeout):
+                    self._discard(connections)
+                if not (again and error.row.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
+                    raise
                 logger.warning("a request to Kafka failed and is sent again: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _send_to(self, node: int, request: Any, timeout: float) -> Any:
-        deadline = time.monotonic() + timeout
-        attempts = _ATTEMPTS
-        while True:
-            connections = self._open()
-            attempts -= 1
-            try:
-                return await self._ask(connections, request, deadline, node)
-            except (client_errors.KafkaError, TimeoutError, OSError) as error:
-                failure = _translated(error)
-                # The connections to other brokers are in use and in order; only what is remembered for good must go.
-                if isinstance(error, client_errors.UnknownBrokerIdError) or not failure.row.retriable:
-                    self._discard(connections)
-                left = deadline - time.monotonic()
-                if not attempts or not failure.row.retriable or left <= _PAUSE_SECONDS:
-                    raise failure from error
-            await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _ask(self, connections: _Connections, request: Any, deadline: float, node: int | None = None) -> Any:
-        async with asyncio.timeout(max(0.0, deadline - time.monotonic())), self._slots:
-            return await connections.send(request, deadline - time.monotonic(), node)
 
     async def close(self) -> None:
         """Close all connections and end the thread; never raises."""
         self._closed = True
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._connections is not None:
             self._discard(self._connections)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _open(self) -> _Connections:
-        if self._closed:
-            raise KafkaError("The connections to Kafka are closed.")
-        if self._connections is None:
-            self._connections = _Connections(protocol_config(self._config))
+    async def _open(self) -> Connections:
+        while self._connections is None:
+            if self._closed:
+                raise KafkaError("The connections to Kafka are closed.")
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._connect(), name="protocol client open")
+            # It goes on without the caller who has begun it: its thread must have an owner.
+            await asyncio.shield(self._opening)
         return self._connections
 
-    def _discard(self, connections: _Connections) -> None:
+    async def _connect(self) -> None:
+        try:
+            self._connections = await self._blocking.run(_OPEN_SECONDS, _new_connections, self._config)
+        finally:
+            self._opening = None
+
+    def _discard(self, connections: Connections) -> None:
         if self._connections is not connections:
             return
         self._connections = None
@@ -109,67 +108,12 @@ class ProtocolClient:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _close_in_thread(self, connections: _Connections) -> None:
+    async def _close_in_thread(self, connections: Connections) -> None:
         with contextlib.suppress(FacadeError):
             await self._blocking.run(_CLOSE_SECONDS, connections.close)
 
 
-class _Connections:
-    """Connections to the brokers of a cluster, with the thread that serves them."""
+def _new_connections(config: Mapping[str, Any]) -> Connections:
+    from kafka_facade.kafka.connections import Connections
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._selector = NetworkSelector(**config)
-        self._manager = KafkaConnectionManager(self._selector, **config)
-        self._selector.start()
-
-    async def send(self, request: Any, timeout: float, node: int | None = None) -> Any:
-        """The answer, or what kafka-python raises; TimeoutError."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
-
-        def succeed(value: Any) -> None:
-            if not answer.done():
-                answer.set_result(value)
-
-        def fail(error: BaseException) -> None:
-            if not answer.done():
-                answer.set_exception(error)
-
-        def settle(how: Any, outcome: Any) -> None:
-            # The loop is closed where nobody waits any more.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(how, outcome)
-
-        sent = self._manager.call_soon(self._exchange, request, node, max(1, int(timeout * 1000)))
-        sent.add_callback(lambda value: settle(succeed, value))
-        sent.add_errback(lambda error: settle(fail, error))
-        async with asyncio.timeout(timeout):
-            return await answer
-
-    async def _exchange(self, request: Any, node: int | None, timeout_ms: int) -> Any:
-        """In the thread: find the cluster, and ask the node, else its controller, or any broker while none is named."""
-        manager = self._manager
-        if not manager.bootstrapped:
-            await manager.bootstrap_async(min(timeout_ms, int(_CONNECT_SECONDS * 1000)))
-        controller = manager.cluster.controller
-        if node is None and controller is not None:
-            node = controller.node_id
-        return await manager.send(request, node_id=node, request_timeout_ms=timeout_ms)
-
-    def close(self) -> None:
-        """Close the connections and wait for the thread to end."""
-        self._manager.close()
-        self._selector.close()
-
-
-def _translated(error: BaseException) -> FacadeError:
-    if isinstance(error, TimeoutError | client_errors.KafkaTimeoutError):
-        return KafkaTimeout()
-    if isinstance(error, client_errors.IncompatibleBrokerVersion):
-        return UnsupportedVersion()
-    code = getattr(error, "errno", None)
-    if isinstance(error, client_errors.BrokerResponseError) and code is not None:
-        return from_code(code, str(error))
-    if isinstance(error, OSError) or getattr(error, "retriable", False):
-        return RetriableKafkaError(str(error) or type(error).__name__)
-    return KafkaError(str(error) or type(error).__name__)
+    return Connections(config)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from kafka_facade.core.errors import KafkaError
 
-MOST_REQUESTS: Final = 256
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 # By librdkafka's name: kafka-python's, and what the value is to it.
 _SAME: Final[dict[str, tuple[str, type[Any]]]] = {
@@ -32,34 +31,49 @@ _NOT_TRANSLATED: Final = (
 )
 
 
+def untranslated(config: Mapping[str, Any]) -> str | None:
+    """A setting of security that doesn't translate, with its value unless that is a secret; None where all do."""
+    protocol = _protocol(config)
+    if protocol.startswith("SASL_") and _mechanism(config) not in _MECHANISMS:
+        return f"sasl.mechanism={_mechanism(config)}"
+    if protocol.endswith("SSL"):
+        for name in _NOT_TRANSLATED:
+            if config.get(name):
+                return f"{name}={config[name] if name.endswith('.location') else '...'}"
+    return None
+
+
 def protocol_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """kafka-python's settings; KafkaError names one of security that doesn't translate. Reads the files of TLS."""
+    problem = untranslated(config)
+    if problem is not None:
+        raise KafkaError(f"This operation cannot connect to Kafka with {problem}.")
     found: dict[str, Any] = {
         "bootstrap_servers": str(config["bootstrap.servers"]).split(","),
         "reconnect_backoff_max_ms": 1000,
         "receive_message_max_bytes": 100_000_000,
-        # Beyond it requests are refused, not queued; kafka-python's own come on top of ours.
-        "max_in_flight_requests_per_connection": 2 * MOST_REQUESTS,
+        "max_in_flight_requests_per_connection": 100,
+        "security_protocol": _protocol(config),
     }
     for name, (theirs, kind) in _SAME.items():
         if name in config:
             found[theirs] = kind(config[name])
-    protocol = str(config.get("security.protocol", "PLAINTEXT")).upper()
-    found["security_protocol"] = protocol
-    if protocol.startswith("SASL_"):
-        mechanism = config.get("sasl.mechanism", config.get("sasl.mechanisms", "GSSAPI"))
-        if mechanism not in _MECHANISMS:
-            raise _untranslated("sasl.mechanism", mechanism)
-        found["sasl_mechanism"] = mechanism
-    if protocol.endswith("SSL"):
+    if _protocol(config).startswith("SASL_"):
+        found["sasl_mechanism"] = _mechanism(config)
+    if _protocol(config).endswith("SSL"):
         found["ssl_context"] = _tls(config)
     return found
 
 
+def _protocol(config: Mapping[str, Any]) -> str:
+    return str(config.get("security.protocol", "PLAINTEXT")).upper()
+
+
+def _mechanism(config: Mapping[str, Any]) -> str:
+    return str(config.get("sasl.mechanism", config.get("sasl.mechanisms", "GSSAPI")))
+
+
 def _tls(config: Mapping[str, Any]) -> ssl.SSLContext:
-    for name in _NOT_TRANSLATED:
-        if config.get(name):
-            raise _untranslated(name, config[name] if name.endswith(".location") else "...")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = str(config.get("ssl.endpoint.identification.algorithm", "https")).lower() == "https"
@@ -93,7 +107,3 @@ def _load(context: ssl.SSLContext, config: Mapping[str, Any]) -> None:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     if config.get("ssl.cipher.suites"):
         context.set_ciphers(config["ssl.cipher.suites"])
-
-
-def _untranslated(name: str, value: object) -> KafkaError:
-    return KafkaError(f"This operation cannot connect to Kafka with {name}={value}.", setting=name)

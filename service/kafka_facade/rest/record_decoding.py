@@ -51,6 +51,11 @@ def decode_record(document: bytes) -> RecordToProduce:
         raise MalformedBody(error.message, **error.metadata) from None
     except RecursionError:
         raise MalformedBody("JSON is nested too deeply.") from None
+    return record_of(record)
+
+
+def record_of(record: V3Record) -> RecordToProduce:
+    """The record that was given; InvalidRequest or NotImplementedYet where its members don't fit each other."""
     return RecordToProduce(
         None if record.key is None else _data(record.key, "key"),
         None if record.value is None else _data(record.value, "value"),
