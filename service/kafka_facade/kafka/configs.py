@@ -1,7 +1,7 @@
 """Configs of topics, of brokers, and of all brokers together (KIP-226, KIP-339).
 
 librdkafka can't ask for the configs that brokers share, and of a config's synonyms its Python client keeps one a name,
-where a broker's have the same name at each place; so these requests go through kafka-python.
+where a broker's have the same name at each place; so these requests go through kafka-python, wherever that can connect.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from kafka_facade.core.resources import (
     ConfigSynonym,
     TopicConfig,
 )
+from kafka_facade.kafka import client_configs
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol import ProtocolClient
@@ -74,13 +75,15 @@ class Configs:
         deadline = time.monotonic() + timeout
         cluster_id = await self._admin.cluster_id(timeout)
         unique = list(dict.fromkeys(names))
-        found: dict[str, Any] = {}
+        found: dict[str, list[TopicConfig] | FacadeError] = {}
         for start in range(0, len(unique), _TOPICS_AT_ONCE):
             part = unique[start : start + _TOPICS_AT_ONCE]
             for name, result in (await self._describe(_TOPIC, part, _left(deadline))).items():
-                found[name] = _error(result, topic_name=name) or [
-                    TopicConfig(cluster_id=cluster_id, topic_name=name, **fields) for fields in _fields(result)
-                ]
+                found[name] = (
+                    result
+                    if isinstance(result, FacadeError)
+                    else [TopicConfig(cluster_id=cluster_id, topic_name=name, **fields) for fields in result]
+                )
         return [found[name] for name in names]
 
     async def broker_configs(
@@ -102,9 +105,9 @@ class Configs:
                     result = (await self._describe(_BROKER, [name], _left(deadline), broker_id))[name]
             except FacadeError as error:
                 return error
-            return _error(result, broker_id=name) or [
-                BrokerConfig(cluster_id=cluster_id, broker_id=broker_id, **fields) for fields in _fields(result)
-            ]
+            if isinstance(result, FacadeError):
+                return result
+            return [BrokerConfig(cluster_id=cluster_id, broker_id=broker_id, **fields) for fields in result]
 
         wanted = sorted(broker for broker, live in known.items() if live) if broker_ids is None else broker_ids
         async with asyncio.TaskGroup() as tasks:
@@ -116,9 +119,9 @@ class Configs:
         deadline = time.monotonic() + timeout
         cluster_id = await self._admin.cluster_id(timeout)
         result = (await self._describe(_BROKER, [_ALL_BROKERS], _left(deadline)))[_ALL_BROKERS]
-        if (error := _error(result)) is not None:
-            raise error
-        return [ClusterConfig(cluster_id=cluster_id, **fields) for fields in _fields(result)]
+        if isinstance(result, FacadeError):
+            raise result
+        return [ClusterConfig(cluster_id=cluster_id, **fields) for fields in result]
 
     async def alter_topic_configs(
         self, changes: Mapping[str, Sequence[ConfigAlteration]], validate_only: bool, timeout: float
@@ -126,9 +129,7 @@ class Configs:
         """Alter configs of topics in one request; the topics that failed, with their errors."""
         deadline = time.monotonic() + timeout
         answered = await self._alter(_TOPIC, changes, validate_only, timeout)
-        failed = {
-            name: error for name, result in answered.items() if (error := _error(result, topic_name=name)) is not None
-        }
+        failed = {name: error for name, error in answered.items() if error is not None}
         altered = [name for name in changes if name not in failed]
         if altered and not validate_only:
 
@@ -149,7 +150,7 @@ class Configs:
         deadline = time.monotonic() + timeout
         name = str(broker_id)
         answered = await self._alter(_BROKER, {name: changes}, validate_only, timeout, broker_id)
-        if (error := _error(answered[name], broker_id=name)) is not None:
+        if (error := answered[name]) is not None:
             raise error
 
         async def shown(left: float) -> bool:
@@ -165,7 +166,7 @@ class Configs:
         """Alter the dynamic configs that all brokers share."""
         deadline = time.monotonic() + timeout
         answered = await self._alter(_BROKER, {_ALL_BROKERS: changes}, validate_only, timeout)
-        if (error := _error(answered[_ALL_BROKERS])) is not None:
+        if (error := answered[_ALL_BROKERS]) is not None:
             raise error
 
         async def shown(left: float) -> bool:
@@ -176,7 +177,7 @@ class Configs:
 
     async def _brokers(self, timeout: float) -> tuple[str, dict[int, bool]]:
         """The cluster's id, and whether each broker is alive; Kafka before 4.0 doesn't tell of others (KIP-1073)."""
-        if self._tells_fenced:
+        if self._protocol.usable and self._tells_fenced:
             try:
                 answer = await self._send(
                     lambda messages: messages.DescribeClusterRequest(include_fenced_brokers=True, min_version=2),
@@ -185,23 +186,25 @@ class Configs:
             except UnsupportedVersion:
                 self._tells_fenced = False
             else:
-                if (error := _error(answer)) is not None:
-                    raise error
+                if answer.error_code:
+                    raise from_code(answer.error_code, answer.error_message)
                 return answer.cluster_id, {broker.broker_id: not broker.is_fenced for broker in answer.brokers}
         cluster, live = await self._admin.describe_cluster(timeout)
         return cluster.cluster_id, dict.fromkeys((broker.broker_id for broker in live), True)
 
     async def _describe(
-        self, kind: int, names: Iterable[str], timeout: float, node: int | None = None
-    ) -> dict[str, Any]:
-        """What Kafka answers of each resource, by name."""
+        self, kind: int, names: Sequence[str], timeout: float, node: int | None = None
+    ) -> dict[str, list[dict[str, Any]] | FacadeError]:
+        """What all kinds of configs have, of each config, ordered by name; by resource."""
+        if self._is_left_to_client(names):
+            return await client_configs.describe(self._admin.client, kind, names, timeout)
         resources = [(kind, name, None) for name in names]
         answer = await self._send(
             lambda messages: messages.DescribeConfigsRequest(resources=resources, include_synonyms=True, min_version=1),
             timeout,
             node,
         )
-        return {result.resource_name: result for result in answer.results}
+        return {result.resource_name: _error(kind, result) or _fields(result) for result in answer.results}
 
     async def _alter(
         self,
@@ -210,8 +213,10 @@ class Configs:
         validate_only: bool,
         timeout: float,
         node: int | None = None,
-    ) -> dict[str, Any]:
-        """What Kafka answers of each resource, by name."""
+    ) -> dict[str, FacadeError | None]:
+        """Why Kafka refused, or None; by resource."""
+        if self._is_left_to_client(changes):
+            return await client_configs.alter(self._admin.client, kind, changes, validate_only, timeout)
         resources = [
             (kind, name, [(change.name, _OPERATIONS[change.operation], _value(change)) for change in of_one])
             for name, of_one in changes.items()
@@ -221,7 +226,10 @@ class Configs:
             timeout,
             node,
         )
-        return {response.resource_name: response for response in answer.responses}
+        return {response.resource_name: _error(kind, response) for response in answer.responses}
+
+    def _is_left_to_client(self, names: Iterable[str]) -> bool:
+        return not self._protocol.usable and _ALL_BROKERS not in names
 
     async def _send(self, build: Callable[[Any], Any], timeout: float, node: int | None = None) -> Any:
         """The answer; a given broker, which no other can stand in for, is asked twice at most."""
@@ -250,8 +258,11 @@ def _value(change: ConfigAlteration) -> str | None:
     return change.value if change.operation is AlterOperation.SET else None
 
 
-def _error(result: Any, **about: str) -> FacadeError | None:
-    return from_code(result.error_code, result.error_message, **about) if result.error_code else None
+def _error(kind: int, result: Any) -> FacadeError | None:
+    if not result.error_code:
+        return None
+    about = {} if result.resource_name == _ALL_BROKERS else {client_configs.NAMED[kind]: result.resource_name}
+    return from_code(result.error_code, result.error_message, **about)
 
 
 def _fields(result: Any) -> list[dict[str, Any]]:
