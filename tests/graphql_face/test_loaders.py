@@ -9,25 +9,27 @@ import pytest
 
 TopicFactory = Callable[..., Awaitable[str]]
 
-NESTED = """{ clusters {
+# Things that are reached on two ways, which Kafka answers at two times, may be loaded in one go or in two. So each of
+# these documents has one way to them, or ways on which the same things are wanted.
+BROKERS = """{ clusters {
   controller { host }
   brokers { brokerId configs { name broker { host } } config(name: "broker.id") { value } }
   brokers { partitionReplicas { broker { host } partition { partitionId } } }
-  topics { nodes {
-    authorizedOperations
-    cluster { controller { brokerId } }
-    partitions {
-      offsets { latestOffset }
-      leader { broker { host cluster { clusterId } } partition { topic { topicName } } }
-      replicas { broker { rack } }
-      replica(brokerId: 1) { broker { brokerId } }
-      topic { partitions { partitionId } config(name: "cleanup.policy") { value } }
-    }
-    partition(partitionId: 0) { offsets { earliestOffset } }
-    configs { name topic { topicName } }
-    config(name: "retention.ms") { value }
-  } }
 } }"""
+TOPICS = """{ clusters { topics { nodes {
+  authorizedOperations
+  cluster { controller { brokerId } }
+  partitions {
+    offsets { latestOffset }
+    leader { broker { host cluster { clusterId } } partition { topic { topicName } } }
+    replicas { broker { rack } }
+    replica(brokerId: 1) { broker { brokerId } }
+    topic { partitions { partitionId } config(name: "cleanup.policy") { value } }
+  }
+  configs { name topic { topicName } }
+  config(name: "retention.ms") { value }
+} } } }"""
+PARTITION = "{ clusters { topics { nodes { partition(partitionId: 0) { offsets { earliestOffset } } } } } }"
 
 
 async def _ask(client: httpx.AsyncClient, document: str) -> Any:
@@ -46,9 +48,10 @@ async def _counts(local: Any, document: str) -> dict[str, int]:
 
 async def test_the_cost_is_the_same_for_a_topic_and_for_fifty(local: Any, topic: TopicFactory) -> None:
     await topic("loaded")
-    before = await _counts(local, NESTED)
+    documents = (BROKERS, TOPICS, PARTITION)
+    before = [await _counts(local, document) for document in documents]
     await asyncio.gather(*(topic("loaded", partitions=2) for _ in range(50)))
-    after = await _counts(local, NESTED)
+    after = [await _counts(local, document) for document in documents]
     assert after == before
 
 
