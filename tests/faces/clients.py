@@ -70,3 +70,5 @@ class FaceClient(Protocol):
         """Call an operation that isn't implemented."""
 
     async def close(self) -> None: ...
+    async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Produce a value as REST writes it, with ``type``, ``schema``, ``schema_id`` and so on; its report."""

@@ -198,3 +198,27 @@ class GraphQLClient:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
+        names = {
+            "schema_id": "schemaId",
+            "schema_version": "schemaVersion",
+            "schema": "schema",
+            "subject": "subject",
+            "subject_name_strategy": "subjectNameStrategy",
+        }
+        schema = {names[name]: given for name, given in value.items() if name in names}
+        data = {"format": value.get("type"), "data": value["data"], "schema": schema or None}
+        selection = "value { type subject schema_id: schemaId schema_version: schemaVersion size }"
+        found = await self._mutate(
+            "produceRecords",
+            f"results {{ report {{ {selection} }} error {{ code errorCode message }} }}",
+            clusterId=cluster,
+            topicName=topic,
+            records=[{"value": data}],
+        )
+        [result] = found["results"]
+        if result["error"]:
+            raise FaceError((result["error"]["code"], result["error"]["errorCode"]), result["error"]["message"])
+        report: dict[str, Any] = result["report"]["value"]
+        return report

@@ -169,3 +169,10 @@ class RestClient:
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
+        found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records", {"value": value})
+        if found["error_code"] != 200:
+            raise FaceError((None, found["error_code"]), found["message"])
+        report: dict[str, Any] = found["value"]
+        return report

@@ -10,9 +10,10 @@ from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import AdminPort, ConsumerFactory, ProducerPort
+from kafka_facade.core.ports import AdminPort, ConsumerFactory, ProducerPort, SchemaRegistryPort
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
+from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.server import Server
 from kafka_facade.core.topic_configs import TopicConfigs
 from kafka_facade.core.topics import Topics
@@ -28,6 +29,7 @@ class Facade:
         producer: ProducerPort,
         consumers: ConsumerFactory,
         consumer_defaults: ConsumerDefaults,
+        registry: SchemaRegistryPort | None = None,
     ) -> None:
         self.identity = ClusterIdentity(admin)
         self.pipeline = pipeline
@@ -35,7 +37,8 @@ class Facade:
         self.clusters = Clusters(admin, self.identity)
         self.topics = Topics(admin, self.identity)
         self.topic_configs = TopicConfigs(admin, self.identity)
-        self.produce = Produce(producer, self.identity)
+        self.schemas = Schemas(registry)
+        self.produce = Produce(producer, self.identity, self.schemas)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
         self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
         self._expiry: asyncio.Task[None] | None = None

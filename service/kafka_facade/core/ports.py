@@ -17,6 +17,7 @@ from kafka_facade.core.resources import (
     Broker,
     Cluster,
     CommittedOffset,
+    Format,
     Header,
     Partition,
     PartitionPosition,
@@ -171,3 +172,50 @@ class ConsumerFactory(Protocol):
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
+
+
+class SchemaCodec(Protocol):
+    """A schema with all that it refers to, ready to serialize and deserialize."""
+
+    @property
+    def format(self) -> Format:
+        """AVRO, JSONSCHEMA or PROTOBUF."""
+
+    @property
+    def record_name(self) -> str | None:
+        """The full name of the record or message, the title of a JSON schema; None where it has none."""
+
+    def encode(self, data: object) -> bytes:
+        """What stands after the schema id, of a JSON value; InvalidRequest where the value isn't of the schema."""
+
+    def decode(self, payload: bytes) -> object:
+        """The JSON value of what stands after the schema id; ValueError where it isn't of the schema."""
+
+
+@dataclass(slots=True)
+class SubjectVersion:
+    """A schema as a subject has it."""
+
+    subject: str
+    version: int
+    schema_id: int
+    codec: SchemaCodec
+
+
+class SchemaRegistryPort(Protocol):
+    """A Schema Registry. What it doesn't give or take, and an absent registry, are SchemaLookupFailed."""
+
+    async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
+        """The schema of an id."""
+
+    async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
+        """A schema without references that a caller gives; InvalidSchema."""
+
+    async def register(self, subject: str, format: Format, text: str, timeout: float) -> SubjectVersion:
+        """The schema as the subject has it, from now on if it hadn't; InvalidSchema."""
+
+    async def version_of(self, subject: str, schema_id: int, timeout: float) -> SubjectVersion:
+        """The version that a schema has in a subject."""
+
+    async def subject_version(self, subject: str, version: int | None, timeout: float) -> SubjectVersion:
+        """A version of a subject, None for the latest; InvalidRequest where there is no such version."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import FacadeError, InvalidTopicName, PartitionNotFound
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import Delivery, ProducerPort, SerializedRecord
+from kafka_facade.core.ports import Delivery, ProducerPort, SerializedRecord, SubjectVersion
 from kafka_facade.core.requests import ProduceRecords, RecordData, RecordToProduce
-from kafka_facade.core.resources import DataReport, RecordReport
-from kafka_facade.core.serde import serialize
+from kafka_facade.core.resources import DataReport, Format, RecordReport
+from kafka_facade.core.schemas import Schemas
+from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.topics import is_legal_topic_name
 
 
 class Produce:
     """Operations that produce."""
 
-    def __init__(self, producer: ProducerPort, identity: ClusterIdentity) -> None:
+    def __init__(self, producer: ProducerPort, identity: ClusterIdentity, schemas: Schemas) -> None:
         self._producer = producer
         self._identity = identity
+        self._schemas = schemas
 
     @implements(
         "api.v3.produce.produce-to-topic",
@@ -57,20 +59,42 @@ class Produce:
             count = await self._producer.partition_count(topic, call.remaining, refresh=True)
         wire: list[SerializedRecord] = []
         errors: dict[int, FacadeError] = {}
+        used: dict[int, UsedSchemas] = {}
         for index, record in enumerate(request.records):
             try:
-                wire.append(_serialized(record, count))
+                try:
+                    stored = _serialized(record, count)
+                except SchemaNeeded:
+                    stored, used[index] = await self._with_schemas(call, topic, record, count)
+                wire.append(stored)
             except FacadeError as error:
                 if request.all_or_nothing:
                     raise
                 errors[index] = error
         deliveries = await self._producer.submit(topic, wire) if wire else None
-        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries)
+        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
+
+    async def _with_schemas(
+        self, call: Call, topic: str, record: RecordToProduce, partitions: int
+    ) -> tuple[SerializedRecord, UsedSchemas]:
+        partition = _checked_partition(record, partitions)
+        key, key_schema = await self._schemas.serialize(topic, "key", record.key, call.remaining)
+        value, value_schema = await self._schemas.serialize(topic, "value", record.value, call.remaining)
+        return SerializedRecord(key, value, partition, record.headers, record.timestamp), (key_schema, value_schema)
+
+
+UsedSchemas = tuple[SubjectVersion | None, SubjectVersion | None]
+"""The schemas of a record's key and value."""
+
+_NO_SCHEMAS: UsedSchemas = (None, None)
 
 
 @dataclass(slots=True)
 class PendingReports:
-    """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order."""
+    """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order.
+
+    ``used`` has the schemas of the records that have any.
+    """
 
     cluster_id: str
     topic: str
@@ -78,6 +102,7 @@ class PendingReports:
     wire: list[SerializedRecord]
     errors: dict[int, FacadeError]
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
+    used: dict[int, UsedSchemas] = field(default_factory=dict)
 
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """What became of each record, in order, once Kafka has decided on all of them."""
@@ -100,7 +125,9 @@ class PendingReports:
             if isinstance(outcome, FacadeError):
                 reports.append(outcome)
                 continue
-            key, value = _report_data(record.key, stored.key), _report_data(record.value, stored.value)
+            key_schema, value_schema = self.used.get(index, _NO_SCHEMAS)
+            key = _report_data(record.key, stored.key, key_schema)
+            value = _report_data(record.value, stored.value, value_schema)
             reports.append(
                 RecordReport(
                     self.cluster_id, self.topic, outcome.partition, outcome.offset, outcome.timestamp, key, value
@@ -110,16 +137,23 @@ class PendingReports:
 
 
 def _serialized(record: RecordToProduce, partitions: int) -> SerializedRecord:
-    """The record for the wire; InvalidRequest where data isn't of its format, PartitionNotFound."""
+    """The record for the wire; InvalidRequest where data isn't of its format, PartitionNotFound, SchemaNeeded."""
     key = serialize(record.key)
     value = serialize(record.value)
+    return SerializedRecord(key, value, _checked_partition(record, partitions), record.headers, record.timestamp)
+
+
+def _checked_partition(record: RecordToProduce, partitions: int) -> int | None:
     partition = record.partition_id
     if partition is not None and not 0 <= partition < partitions:
         raise PartitionNotFound(partition_id=str(partition))
-    return SerializedRecord(key, value, partition, record.headers, record.timestamp)
+    return partition
 
 
-def _report_data(data: RecordData | None, payload: bytes | None) -> DataReport | None:
+def _report_data(data: RecordData | None, payload: bytes | None, schema: SubjectVersion | None) -> DataReport | None:
     if data is None:
         return None
-    return DataReport(data.format, -1 if payload is None else len(payload))
+    size = -1 if payload is None else len(payload)
+    if schema is not None:
+        return DataReport(schema.codec.format, size, schema.subject, schema.schema_id, schema.version)
+    return DataReport(data.format or Format.BINARY, size)

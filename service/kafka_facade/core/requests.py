@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kafka_facade.core.resources import AlterOperation, Format, Header, PartitionPosition, TopicPartition
+from kafka_facade.core.resources import (
+    AlterOperation,
+    Format,
+    Header,
+    PartitionPosition,
+    SubjectNameStrategy,
+    TopicPartition,
+)
 
 
 @dataclass(slots=True)
@@ -145,16 +152,33 @@ class AlterTopicConfigs:
     validate_only: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaSelector:
+    """Which schema: at most one of ``schema_id``, ``schema_version`` and ``schema`` (its text), or else the latest.
+
+    The subject is that of a strategy (TOPIC_NAME, RECORD_NAME, TOPIC_RECORD_NAME; by default TOPIC_NAME) unless it is
+    given.
+    """
+
+    schema_id: int | None = None
+    schema_version: int | None = None
+    schema: str | None = None
+    subject: str | None = None
+    subject_name_strategy: SubjectNameStrategy | None = None
+
+
 @dataclass(slots=True)
 class RecordData:
     """A key or value to embed.
 
     ``data`` is bytes or base64 text for BINARY, text for STRING, any JSON value (None, bool, int, float, str, list,
-    dict) for JSON; None is a null of any format.
+    dict) for JSON and the formats with schemas; None is a null of any format. Without a ``format`` it is that of the
+    schema. Formats with schemas need a ``schema``, others have none.
     """
 
-    format: Format
+    format: Format | None
     data: object
+    schema: SchemaSelector | None = None
 
 
 @dataclass(slots=True)

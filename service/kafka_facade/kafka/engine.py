@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka_facade.core.ports import ConsumerPort
 from kafka_facade.kafka.admin import Admin
@@ -15,6 +15,9 @@ from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_config import translate
 from kafka_facade.kafka.consumer import Consumer
 from kafka_facade.kafka.producer import Producer
+
+if TYPE_CHECKING:
+    from kafka_facade.kafka.schemas.registry import SchemaRegistry
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -49,6 +52,15 @@ def _producer_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
     return _PRODUCER_DEFAULTS | {"enable.idempotence": acks and retries}
 
 
+def _registry(options: KafkaOptions) -> SchemaRegistry | None:
+    if not options.registry_url:
+        return None
+    # The client with its codecs takes half a second to import, which is nothing to those who have no registry.
+    from kafka_facade.kafka.schemas.registry import SchemaRegistry
+
+    return SchemaRegistry(options.registry_url, options.registry)
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
     """What the settings say of the cluster. Properties have the Java client's names."""
@@ -59,6 +71,8 @@ class KafkaOptions:
     admin: Mapping[str, str] = field(default_factory=dict)
     delivery_timeout_ms: int = 29_000
     instance_timeout_ms: int = 300_000
+    registry_url: str = ""
+    registry: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine:
@@ -77,6 +91,7 @@ class Engine:
         )
 
         self.admin.on_change = self.producer.forget
+        self.registry = _registry(options)
 
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
@@ -103,6 +118,8 @@ class Engine:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
         self._control.close()
         self._closing.close()
+        if self.registry is not None:
+            await self.registry.close()
         await asyncio.sleep(0)
 
     def _config(self, defaults: Mapping[str, Any], properties: Mapping[str, str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from msgspec import field as member
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, UnprocessableEntity
-from kafka_facade.core.resources import AlterOperation, Format
+from kafka_facade.core.resources import AlterOperation, Format, SubjectNameStrategy
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -165,9 +165,9 @@ class V3Data(_Strict):
 
     type: Format | None = None
     subject: str | None = None
-    subject_name_strategy: str | None = None
+    subject_name_strategy: SubjectNameStrategy | None = None
     schema_id: Int32 | None = None
-    schema_version: Int32 | str | None = None
+    schema_version: Int32 | None = None
     schema: str | None = None
     data: Any = msgspec.UNSET
 

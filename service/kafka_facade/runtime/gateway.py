@@ -101,13 +101,22 @@ class Gateway:
                     settings.api_request_timeout_ms // 2, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS
                 ),
                 instance_timeout_ms=settings.consumer_instance_timeout_ms,
+                registry_url=",".join(settings.schema_registry_url),
+                registry=settings.schema_registry_properties,
             )
         )
         pipeline = Pipeline(
             AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
             settings.api_request_timeout_ms / 1000,
         )
-        facade = Facade(pipeline, self._engine.admin, self._engine.producer, self._engine, _consumer_defaults(settings))
+        facade = Facade(
+            pipeline,
+            self._engine.admin,
+            self._engine.producer,
+            self._engine,
+            _consumer_defaults(settings),
+            self._engine.registry,
+        )
         self._facade = facade
         await facade.start()
         self._rest = create_rest_app(facade, _rest_options(settings))

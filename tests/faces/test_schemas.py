@@ -1,0 +1,75 @@
+"""Records with schemas, through each face."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
+
+from faces.clients import FaceClient, FaceError
+from faces.conftest import Kafka
+from kafka_facade.core import errors
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.devstack.background import BackgroundStack
+
+Topic = Callable[..., Awaitable[str]]
+
+# Of each format: a schema, data, and what stands after the schema id.
+CASES: dict[str, tuple[str, Any, bytes]] = {
+    "AVRO": (
+        json.dumps({"type": "record", "name": "User", "fields": [{"name": "age", "type": ["null", "int"]}]}),
+        {"age": {"int": 3}},
+        b"\x02\x06",
+    ),
+}
+
+
+async def _fails(face: FaceClient, kind: type[FacadeError], operation: Awaitable[Any]) -> None:
+    with pytest.raises(FaceError) as caught:
+        await operation
+    assert caught.value.codes[-1] == kind.row.v3, caught.value.message
+
+
+@pytest.mark.parametrize("format", CASES)
+async def test_producing(
+    face: FaceClient, cluster: str, topic: Topic, stack: BackgroundStack, kafka: Kafka, format: str
+) -> None:
+    name = await topic()
+    schema, data, payload = CASES[format]
+    report = await face.produce_with_schema(cluster, name, {"type": format, "schema": schema, "data": data})
+    registered = SchemaRegistryClient({"url": stack.schema_registry}).get_latest_version(f"{name}-value")
+    wire = b"\0" + (registered.schema_id or 0).to_bytes(4, "big") + payload
+    expected = {
+        "type": format,
+        "subject": f"{name}-value",
+        "schema_id": registered.schema_id,
+        "schema_version": 1,
+        "size": len(wire),
+    }
+    assert report == expected
+    by_id = {"schema_id": registered.schema_id, "data": data}
+    by_version = {"schema_version": 1, "subject_name_strategy": "TOPIC_NAME", "data": data}
+    for value in (by_id, by_version, {"subject": f"{name}-value", "data": data}):
+        assert await face.produce_with_schema(cluster, name, value) == expected
+    assert [record["value"] for record in await kafka.records(name)] == [wire] * 4
+
+
+async def test_schemas_that_cannot_be_meant(face: FaceClient, cluster: str, topic: Topic) -> None:
+    name = await topic()
+    schema, data, _ = CASES["AVRO"]
+    raw = {"type": "AVRO", "schema": schema}
+    for kind, value in (
+        (errors.SchemaLookupFailed, {"subject": f"none-{uuid.uuid4().hex}", "data": data}),
+        (errors.SchemaLookupFailed, {"schema_id": 99999, "data": data}),
+        (errors.InvalidRequest, {"schema_version": 7, "data": data}),
+        (errors.InvalidRequest, {"type": "AVRO", "data": data}),
+        (errors.InvalidRequest, {"type": "JSON", "schema": schema, "data": data}),
+        (errors.InvalidRequest, {**raw, "subject": "a", "subject_name_strategy": "TOPIC_NAME", "data": data}),
+        (errors.InvalidRequest, {**raw, "data": {}}),
+        (errors.InvalidSchema, {**raw, "schema": "{", "data": data}),
+    ):
+        await _fails(face, kind, face.produce_with_schema(cluster, name, value))
