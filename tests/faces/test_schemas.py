@@ -25,6 +25,16 @@ CASES: dict[str, tuple[str, Any, bytes]] = {
         {"age": {"int": 3}},
         b"\x02\x06",
     ),
+    "JSONSCHEMA": (
+        '{"type":"object","properties":{"f1":{"type":"string"}},"required":["f1"]}',
+        {"f1": "v"},
+        b'{"f1":"v"}',
+    ),
+    "PROTOBUF": (
+        'syntax = "proto3"; message Foo { string f1 = 1; int64 n = 2; }',
+        {"f1": "v", "n": "12"},
+        b"\x00\x0a\x01v\x10\x0c",
+    ),
 }
 
 

@@ -4,13 +4,13 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import httpx
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -19,7 +19,7 @@ from kafka_facade.devstack.gateway import Gateway
 
 Topic = Callable[..., Awaitable[str]]
 GatewayFactory = Callable[..., Awaitable[Gateway]]
-Produce = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+Produce = Callable[[str, dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]
 
 USER = json.dumps(
     {
@@ -268,3 +268,81 @@ async def test_no_registry(gateway_factory: GatewayFactory, topic: Topic) -> Non
         "error_code": 50002,
         "message": "There is no Schema Registry: schema.registry.url isn't set.",
     }
+
+
+JSON_SCHEMA = {"type": "JSONSCHEMA", "schema": '{"properties":{"f1":{"type":"string"}},"required":["f1"]}'}
+PROTO = {"type": "PROTOBUF", "schema": 'syntax="proto3"; message Foo { string f1 = 1; int64 n = 2; }'}
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [({**JSON_SCHEMA, "data": {"f1": "v"}}, 15), ({**PROTO, "data": {"f1": "v", "n": 3}}, 11)]
+)
+async def test_other_formats(
+    produce: Produce, topic: Topic, registry: SchemaRegistryClient, value: dict[str, Any], size: int
+) -> None:
+    name = await topic()
+    answer = await produce(name, {"value": value})
+    assert answer["value"] == {
+        "type": value["type"],
+        "subject": f"{name}-value",
+        "schema_id": registry.get_latest_version(f"{name}-value").schema_id,
+        "schema_version": 1,
+        "size": size,
+    }
+    assert (await produce(name, {"value": {"data": value["data"]}}))["value"] == answer["value"]
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "message"),
+    [
+        ({**JSON_SCHEMA, "data": {"f1": 7}}, 400, "Bad Request: #/f1: "),
+        ({**JSON_SCHEMA, "data": 1, "schema": '{"type":5}'}, 422, "Error: 42205 : "),
+        ({**JSON_SCHEMA, "data": 1, "schema": '{"$ref":"http://127.0.0.1:1/x"}'}, 422, "Error: 42205 : "),
+        (
+            {**JSON_SCHEMA, "data": {"f1": "x"}, "subject_name_strategy": "RECORD_NAME"},
+            400,
+            "needs a schema with a name",
+        ),
+        ({**PROTO, "data": {"zz": 1}}, 400, "zz"),
+        ({**PROTO, "data": {"n": "x"}}, 400, "n"),
+        ({**PROTO, "data": 5}, 400, "expected an object"),
+        ({**PROTO, "data": {}, "schema": "message {"}, 422, "Error: 42205 : "),
+        ({**PROTO, "data": {}, "schema": 'syntax="proto3"; import "x.proto"; message A {}'}, 422, "Error: 42205 : "),
+    ],
+)
+async def test_what_other_formats_refuse(
+    produce: Produce, topic: Topic, value: dict[str, Any], code: int, message: str
+) -> None:
+    answer = await produce(await topic(), {"value": value})
+    assert answer["error_code"] == code, answer
+    assert message in answer["message"]
+
+
+async def test_schemas_that_refer_to_others(produce: Produce, topic: Topic, registry: SchemaRegistryClient) -> None:
+    unique = uuid.uuid4().hex
+    others = {
+        "AVRO": '{"type":"record","name":"a.Other","fields":[{"name":"s","type":"string"}]}',
+        "JSON": '{"properties":{"s":{"type":"string"}}}',
+        "PROTOBUF": 'syntax = "proto3"; package a; message Other { string s = 1; }',
+    }
+    names = {"AVRO": "a.Other", "JSON": "other.json", "PROTOBUF": "a/other.proto"}
+    schemas = {
+        "AVRO": '{"type":"record","name":"R","fields":[{"name":"o","type":"a.Other"}]}',
+        "JSON": '{"properties":{"o":{"$ref":"other.json"}}}',
+        "PROTOBUF": 'syntax = "proto3"; import "a/other.proto"; message R { a.Other o = 1; }',
+    }
+    for type_, schema in schemas.items():
+        name = await topic()
+        subject = f"other-{type_}-{unique}"
+        registry.register_schema(subject, Schema(others[type_], type_))
+        reference = SchemaReference(names[type_], subject, 1)
+        registry.register_schema(f"{name}-value", Schema(schema, type_, [reference]))
+        answer = await produce(name, {"value": {"data": {"o": {"s": "x"}}}})
+        assert answer["error_code"] == 200, answer
+        assert (await produce(name, {"value": {"data": {"o": {"s": 1}}}}))["error_code"] == 400
+
+
+async def test_a_large_value(produce: Produce, topic: Topic) -> None:
+    schema = '{"type":"array","items":"long"}'
+    answer = await produce(await topic(), {"value": {"type": "AVRO", "schema": schema, "data": list(range(50_000))}})
+    assert (answer["error_code"], answer["value"]["size"]) == (200, 141_753)

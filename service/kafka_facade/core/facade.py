@@ -54,3 +54,4 @@ class Facade:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._expiry
         await self.consumers.close(timeout)
+        self.schemas.close()

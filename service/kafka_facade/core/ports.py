@@ -185,6 +185,10 @@ class SchemaCodec(Protocol):
     def record_name(self) -> str | None:
         """The full name of the record or message, the title of a JSON schema; None where it has none."""
 
+    @property
+    def costly(self) -> bool:
+        """Whether even little data may take long to encode."""
+
     def encode(self, data: object) -> bytes:
         """What stands after the schema id, of a JSON value; InvalidRequest where the value isn't of the schema."""
 

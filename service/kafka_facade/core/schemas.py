@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
@@ -18,6 +19,9 @@ SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOB
 _MAGIC: Final = b"\0"
 _HEAD_SIZE: Final = 5
 _LATEST: Final = SchemaSelector()
+# Data that is large, or costly by its schema, is serialized in threads, within so long (s).
+_THREADS: Final = 4
+_ENCODE_SECONDS: Final = 5.0
 # In characters, about; a number or a member counts as ten.
 _LARGE: Final = 50_000
 _plain = msgspec.json.Decoder(float_hook=float)
@@ -30,6 +34,11 @@ class Schemas:
 
     def __init__(self, registry: SchemaRegistryPort | None) -> None:
         self._registry = registry
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serializer")
+
+    def close(self) -> None:
+        """Serialize no more away from the event loop."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def resolve(self, topic: str, which: str, data: RecordData, timeout: float) -> SubjectVersion:
         """The schema of a key or value (``which``), registered if it was given as a text.
@@ -60,8 +69,13 @@ class Schemas:
             assert data is not None
         version = await self.resolve(topic, which, data, timeout)
         value = data.data
-        if _is_large(value):
-            return await asyncio.to_thread(_encode, value, version), version
+        if version.codec.costly or _is_large(value):
+            encoded = asyncio.get_running_loop().run_in_executor(self._threads, _encode, value, version)
+            try:
+                async with asyncio.timeout(min(timeout, _ENCODE_SECONDS)):
+                    return await encoded, version
+            except TimeoutError:
+                raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.", field=which) from None
         return _encode(value, version), version
 
     async def deserialize(self, format: Format, record: Record, which: str, timeout: float) -> object:

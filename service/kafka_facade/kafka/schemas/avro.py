@@ -21,6 +21,7 @@ class AvroCodec:
     """Values in Avro's JSON encoding to its binary encoding, and back."""
 
     format = Format.AVRO
+    costly = False
 
     def __init__(self, text: str, references: Sequence[str] = ()) -> None:
         """ValueError for what is no schema. ``references`` come before those that refer to them."""
