@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from faces.clients import FaceClient, FaceError
+from faces.clients import Data, FaceClient, FaceError, Produced
 from faces.conftest import Kafka
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
@@ -83,3 +83,20 @@ async def test_schemas_that_cannot_be_meant(face: FaceClient, cluster: str, topi
         (errors.InvalidSchema, {**raw, "schema": "{", "data": data}),
     ):
         await _fails(face, kind, face.produce_with_schema(cluster, name, value))
+
+
+@pytest.mark.parametrize("format", CASES)
+async def test_consuming(face: FaceClient, cluster: str, topic: Topic, format: str) -> None:
+    name = await topic()
+    schema, data, _ = CASES[format]
+    await face.produce_with_schema(cluster, name, {"type": format, "schema": schema, "data": data})
+    await face.produce(cluster, name, Produced(Data("STRING", "not with a schema"), Data("STRING", "k")))
+    await face.produce_with_schema(cluster, name, {"data": None})
+    group = f"schemas-{uuid.uuid4().hex[:12]}"
+    await face.create_consumer(group, "c", format=format, auto_offset_reset="earliest", request_timeout_ms="3000")
+    await face.subscribe(group, "c", [name])
+    assert await face.fetch(group, "c", format, 3000) == [(0, None, data)]
+    await _fails(face, errors.DeserializationFailed, face.fetch(group, "c", format, 1000))
+    await face.seek(group, "c", [(name, 0, 2)])
+    assert await face.fetch(group, "c", format, 1000) == [(2, None, None)]
+    await face.delete_consumer(group, "c")

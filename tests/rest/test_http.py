@@ -90,10 +90,6 @@ async def test_unsupported_bodies(client: httpx.AsyncClient, cluster: str, conte
 async def test_an_operation_without_code_says_so(client: httpx.AsyncClient, cluster: str) -> None:
     response = await client.get(f"{cluster}/links")
     assert (response.status_code, response.json()["error_code"]) == (501, 50101)
-    response = await client.post(
-        "/topics/t", headers={"content-type": "application/vnd.kafka.avro.v2+json"}, content=b"{}"
-    )
-    assert (response.status_code, response.json()["error_code"]) == (501, 50101)
 
 
 async def test_compression(client: httpx.AsyncClient, cluster: str) -> None:

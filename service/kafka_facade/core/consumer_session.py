@@ -18,6 +18,7 @@ from kafka_facade.core.resources import (
     Record,
     TopicPartition,
 )
+from kafka_facade.core.schemas import SCHEMA_FORMATS, Schemas
 from kafka_facade.core.serde import deserialize
 from kafka_facade.core.topic_pattern import TopicPattern
 
@@ -56,7 +57,12 @@ class ConsumerSession:
     """One instance with its consumer. All but :meth:`use` is called with the session in use."""
 
     def __init__(
-        self, instance: ConsumerInstance, consumer: ConsumerPort, max_bytes: int, closing: asyncio.Event
+        self,
+        instance: ConsumerInstance,
+        consumer: ConsumerPort,
+        max_bytes: int,
+        closing: asyncio.Event,
+        schemas: Schemas,
     ) -> None:
         self.instance = instance
         self.consumer = consumer
@@ -64,6 +70,8 @@ class ConsumerSession:
         """The next offset after what was returned to the caller, for each partition."""
         self._max_bytes = max_bytes
         self._closing = closing
+        self._schemas = schemas
+        self._has_schemas = instance.format in SCHEMA_FORMATS
         self._state = State.IDLE
         self._topics: list[str] = []
         self._pattern: TopicPattern | None = None
@@ -167,11 +175,14 @@ class ConsumerSession:
                     if fetched and size + length > limit:
                         return self._return(fetched)
                     try:
-                        entry = FetchedRecord(
-                            record,
-                            deserialize(self.instance.format, record, "key"),
-                            deserialize(self.instance.format, record, "value"),
-                        )
+                        if self._has_schemas:
+                            entry = await self._with_schemas(record, remaining)
+                        else:
+                            entry = FetchedRecord(
+                                record,
+                                deserialize(self.instance.format, record, "key"),
+                                deserialize(self.instance.format, record, "value"),
+                            )
                     except DeserializationFailed:
                         if fetched:
                             return self._return(fetched)
@@ -192,6 +203,11 @@ class ConsumerSession:
             # The caller is gone, or gets an error: the records are for the next call.
             self._ahead.extendleft(entry.record for entry in reversed(fetched))
             raise
+
+    async def _with_schemas(self, record: Record, timeout: float) -> FetchedRecord:
+        format, decode = self.instance.format, self._schemas.deserialize
+        key = await decode(format, record, "key", timeout)
+        return FetchedRecord(record, key, await decode(format, record, "value", timeout))
 
     def _return(self, fetched: list[FetchedRecord]) -> list[FetchedRecord]:
         for entry in fetched:

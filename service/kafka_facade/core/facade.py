@@ -40,7 +40,7 @@ class Facade:
         self.schemas = Schemas(registry)
         self.produce = Produce(producer, self.identity, self.schemas)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
-        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
+        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.schemas)
         self._expiry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kafka_facade.core.catalogue import implements
-from kafka_facade.core.errors import FacadeError, InvalidTopicName, PartitionNotFound
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidTopicName,
+    KeySchemaMissing,
+    PartitionNotFound,
+    ValueSchemaMissing,
+)
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery, ProducerPort, SerializedRecord, SubjectVersion
-from kafka_facade.core.requests import ProduceRecords, RecordData, RecordToProduce
-from kafka_facade.core.resources import DataReport, Format, RecordReport
+from kafka_facade.core.requests import ProduceRecords, ProduceWithSchemas, RecordData, RecordToProduce, SchemaSelector
+from kafka_facade.core.resources import DataReport, Format, RecordReport, SchemaIds
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.topics import is_legal_topic_name
@@ -39,6 +45,44 @@ class Produce:
         TopicNotFound and ClusterNotFound fail the request as a whole.
         """
         return await (await self.enqueue(call, request)).reports()
+
+    @implements(
+        "api.v2.produce-to-topic.avro",
+        "api.v2.produce-to-topic.json-schema",
+        "api.v2.produce-to-topic.protobuf",
+        "api.v2.produce-to-partition.avro",
+        "api.v2.produce-to-partition.json-schema",
+        "api.v2.produce-to-partition.protobuf",
+    )
+    async def produce_with_schemas(
+        self, call: Call, request: ProduceWithSchemas
+    ) -> tuple[list[RecordReport | FacadeError], SchemaIds]:
+        """The same for records that share their schemas, with the schemas' ids.
+
+        A record that isn't of its schema fails the request before any is sent, and so do KeySchemaMissing,
+        ValueSchemaMissing, InvalidSchema and SchemaLookupFailed.
+        """
+        topic, format = request.topic_name, request.format
+        for record in request.records:
+            if request.key_schema is None and record.key is not None and record.key.data is not None:
+                raise KeySchemaMissing
+            if request.value_schema is None and record.value is not None and record.value.data is not None:
+                raise ValueSchemaMissing
+        if is_legal_topic_name(topic) and self._producer.cached_partition_count(topic) is None:
+            # No schema is registered for a topic that isn't there.
+            await self._producer.partition_count(topic, call.remaining)
+        key_id = await self._schemas.id_of(topic, "key", format, request.key_schema, call.remaining)
+        value_id = await self._schemas.id_of(topic, "value", format, request.value_schema, call.remaining)
+        records = [
+            replace(
+                record,
+                key=_with_schema(record.key, request.key_schema),
+                value=_with_schema(record.value, request.value_schema),
+            )
+            for record in request.records
+        ]
+        reports = await self.produce(call, ProduceRecords(None, topic, records, all_or_nothing=True))
+        return reports, SchemaIds(key_id, value_id)
 
     async def enqueue(self, call: Call, request: ProduceRecords) -> PendingReports:
         """Hand records to the producer, in order, and return before they are acknowledged: for streams.
@@ -148,6 +192,12 @@ def _checked_partition(record: RecordToProduce, partitions: int) -> int | None:
     if partition is not None and not 0 <= partition < partitions:
         raise PartitionNotFound(partition_id=str(partition))
     return partition
+
+
+def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:
+    if data is None or selector is None:
+        return None
+    return RecordData(None if selector.schema is None else data.format, data.data, selector)
 
 
 def _report_data(data: RecordData | None, payload: bytes | None, schema: SubjectVersion | None) -> DataReport | None:

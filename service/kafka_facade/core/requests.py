@@ -291,3 +291,17 @@ class SeekConsumer:
 @dataclass(slots=True)
 class GetServerInfo:
     pass
+
+
+@dataclass(slots=True)
+class ProduceWithSchemas:
+    """Records (the v2 API) whose keys have one schema and whose values have one; their ``RecordData`` have none.
+
+    A selector is None where the caller gave no schema; it names one by id or by its text.
+    """
+
+    topic_name: str
+    format: Format
+    records: list[RecordToProduce]
+    key_schema: SchemaSelector | None = None
+    value_schema: SchemaSelector | None = None

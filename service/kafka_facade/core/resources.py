@@ -229,3 +229,11 @@ class ServerInfo:
 
     name: str
     version: str
+
+
+@dataclass(slots=True)
+class SchemaIds:
+    """The ids of the schemas that the keys and the values of some records have; None where no schema was given."""
+
+    key_schema_id: int | None
+    value_schema_id: int | None

@@ -59,6 +59,21 @@ class Schemas:
             return await registry.version_of(_subject(selector, topic, which, codec), selector.schema_id, timeout)
         return await registry.subject_version(_subject(selector, topic, which, None), selector.schema_version, timeout)
 
+    async def id_of(
+        self, topic: str, which: str, format: Format, selector: SchemaSelector | None, timeout: float
+    ) -> int | None:
+        """The id of the schema that is selected, None for none; InvalidRequest where it isn't of the format."""
+        if selector is None:
+            return None
+        data = RecordData(None if selector.schema is None else format, None, selector)
+        version = await self.resolve(topic, which, data, timeout)
+        if version.codec.format is not format:
+            raise InvalidRequest(
+                f"Bad Request: The schema {version.schema_id} is of the format {version.codec.format.value}.",
+                field=f"{which}_schema_id",
+            )
+        return version.schema_id
+
     async def serialize(
         self, topic: str, which: str, data: RecordData | None, timeout: float
     ) -> tuple[bytes | None, SubjectVersion | None]:
@@ -90,7 +105,10 @@ class Schemas:
             codec = await self._open().schema(schema_id, timeout)
             if codec.format is not format:
                 raise ValueError(f"its schema is of the format {codec.format.value}")
-            return codec.decode(payload[_HEAD_SIZE:])
+            if len(payload) < _LARGE:
+                return codec.decode(payload[_HEAD_SIZE:])
+            run = asyncio.get_running_loop().run_in_executor
+            return await run(self._threads, codec.decode, payload[_HEAD_SIZE:])
         except (ValueError, FacadeError) as error:
             raise DeserializationFailed(
                 f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "
