@@ -72,11 +72,89 @@ def test_what_is_no_schema(text: str) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_what_may_take_long_is_said() -> None:
-    doubling = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(40)}
-    codec = JsonSchemaCodec(json.dumps({"definitions": doubling | {"d40": {}}, "$ref": "#/definitions/d0"}))
+def _doubling(count: int) -> dict[str, Any]:
+    steps = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(count)}
+    return {"definitions": {**steps, f"d{count}": {}}, "$ref": "#/definitions/d0"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        _doubling(40),
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#/definitions/a"}], "definitions": {"a": {"anyOf": [{"$ref": "#"}]}}},
+        {"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}},
+    ],
+)
+def test_what_could_take_for_ever_ends(schema: dict[str, Any]) -> None:
+    codec = JsonSchemaCodec(json.dumps(schema))
     assert codec.costly
-    assert not JsonSchemaCodec('{"type":"object"}').costly
+    value: Any = 1
+    for _ in range(100):
+        value = {"a": value}
+    started = time.monotonic()
+    with pytest.raises(InvalidRequest):
+        codec.encode(value)
+    assert time.monotonic() - started < 20
+
+
+def test_much_data_for_a_large_schema() -> None:
+    codec = JsonSchemaCodec(json.dumps({"items": {"allOf": [{"minimum": n} for n in range(5000)]}}))
+    assert codec.encode([9000]) == b"[9000]"
+    with pytest.raises(InvalidRequest, match="too large"):
+        codec.encode([9000] * 50_000)
+
+
+TREE: dict[str, Any] = {
+    "title": "Tree",
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-z]+(?!x)$"},
+        "children": {"type": "array", "items": {"$ref": "#"}, "uniqueItems": True},
+        "other": {"$ref": "other.json#/definitions/number"},
+    },
+    "patternProperties": {"^x-": {"type": "integer"}},
+}
+
+
+def test_a_recursive_schema() -> None:
+    schema = {**TREE, "properties": {**TREE["properties"], "name": {"type": "string", "pattern": "^[a-z]+(?!x)$"}}}
+    codec = JsonSchemaCodec(json.dumps(schema), [Source("other.json", '{"definitions":{"number":{"type":"integer"}}}')])
+    assert codec.costly
+    assert codec.record_name == "Tree"
+    codec.encode({"name": "a", "children": [{"name": "b", "children": []}, {"other": 1}], "x-a": 1})
+    deep: dict[str, Any] = {}
+    for _ in range(50):
+        deep = {"children": [deep]}
+    codec.encode(deep)
+    for bad, message in (
+        ({"children": [{"name": "A"}]}, "#/children/0/name: "),
+        ({"children": [{"children": [5]}]}, "#/children/0/children/0: "),
+        ({"children": [{}, {}]}, "#/children: "),
+        ({"other": "x"}, "#/other: "),
+        ({"x-a": "x"}, "#/x-a: "),
+    ):
+        with pytest.raises(InvalidRequest, match=message):
+            codec.encode(bad)
+
+
+def test_what_a_recursive_schema_refers_to() -> None:
+    with pytest.raises(InvalidRequest, match="isn't there"):
+        JsonSchemaCodec('{"items":{"$ref":"#"},"properties":{"a":{"$ref":"http://127.0.0.1:1/x"}}}').encode({"a": 1})
+    with pytest.raises(ValueError):
+        JsonSchemaCodec('{"items":{"$ref":"#"},"type":5}')
+
+
+def test_shared_definitions_are_checked_fast() -> None:
+    schema: dict[str, Any] = {
+        "definitions": {"n": {"type": "integer"}},
+        "properties": {"a": {"$ref": "#/definitions/n"}},
+    }
+    schema["properties"]["b"] = {"$ref": "#/definitions/n"}
+    codec = JsonSchemaCodec(json.dumps(schema))
+    assert not codec.costly
+    with pytest.raises(InvalidRequest, match="#/b"):
+        codec.encode({"a": 1, "b": "x"})
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000])

@@ -342,6 +342,23 @@ async def test_schemas_that_refer_to_others(produce: Produce, topic: Topic, regi
         assert (await produce(name, {"value": {"data": {"o": {"s": 1}}}}))["error_code"] == 400
 
 
+async def test_a_schema_that_takes_for_ever_holds_up_nobody(
+    produce: Produce, topic: Topic, client: httpx.AsyncClient
+) -> None:
+    name = await topic()
+    definitions: dict[str, Any] = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(26)}
+    schema = json.dumps({"definitions": {**definitions, "d26": {}}, "$ref": "#/definitions/d0"})
+    slow = asyncio.create_task(produce(name, {"value": {"type": "JSONSCHEMA", "schema": schema, "data": 1}}))
+    longest = 0.0
+    while not slow.done():
+        started = time.monotonic()
+        await client.get("/v3/clusters")
+        longest = max(longest, time.monotonic() - started)
+        await asyncio.sleep(0.05)
+    assert slow.result()["error_code"] == 400
+    assert longest < 2
+
+
 async def test_a_large_value(produce: Produce, topic: Topic) -> None:
     schema = '{"type":"array","items":"long"}'
     answer = await produce(await topic(), {"value": {"type": "AVRO", "schema": schema, "data": list(range(50_000))}})
