@@ -18,8 +18,10 @@ from google.protobuf import timestamp_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
 
 Topic = Callable[..., Coroutine[Any, Any, str]]
+GatewayFactory = Callable[..., Coroutine[Any, Any, Gateway]]
 
 USER = json.dumps(
     {
@@ -159,6 +161,27 @@ async def test_a_partition_that_is_not_there(client: httpx.AsyncClient, topic: T
     body = {"value_schema": USER, "records": VALUE}
     response = await produce(client, f"{await topic()}/partitions/7", "avro", body)
     assert (response.status_code, response.json()["error_code"]) == (404, 40402)
+
+
+async def test_without_the_registry_nothing_is_lost(
+    client: httpx.AsyncClient, gateway_factory: GatewayFactory, topic: Topic, stack: BackgroundStack
+) -> None:
+    name = await topic()
+    await produce(client, name, "avro", {"value_schema": '"string"', "records": [{"value": "a"}, {"value": "b"}]})
+    gateway = await gateway_factory({"schema.registry.url": "http://127.0.0.1:9"})
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=20) as other:
+        group = f"g-{uuid.uuid4().hex[:12]}"
+        headers = {"content-type": "application/vnd.kafka.v2+json"}
+        settings = {"name": "i", "format": "avro", "auto.offset.reset": "earliest"}
+        await other.post(f"/consumers/{group}", headers=headers, content=json.dumps(settings))
+        where = f"/consumers/{group}/instances/i"
+        await other.post(f"{where}/subscription", headers=headers, content=json.dumps({"topics": [name]}))
+        accept = {"accept": "application/vnd.kafka.avro.v2+json"}
+        for _ in range(2):
+            response = await other.get(f"{where}/records?timeout=3000", headers=accept)
+            assert (response.status_code, response.json()["error_code"]) == (408, 40801)
+            assert f"partition {name}-0 at offset 0" in response.json()["message"]
+        await other.delete(where)
 
 
 def _read(stack: BackgroundStack, topic: str) -> bytes:

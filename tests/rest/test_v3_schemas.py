@@ -257,6 +257,42 @@ async def test_a_registry_that_is_down_is_an_error_in_time(gateway_factory: Gate
         silent.close()
 
 
+async def test_a_registry_with_a_password(gateway_factory: GatewayFactory, topic: Topic) -> None:
+    name = await topic()
+    heads: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        body = b'{"error_code":40301,"message":"no"}'
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        settings = {
+            "schema.registry.url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base",
+            "schema.registry.basic.auth.credentials.source": "USER_INFO",
+            "schema.registry.basic.auth.user.info": "user:word",
+        }
+        gateway = await gateway_factory(settings)
+        async with httpx.AsyncClient(base_url=gateway.rest, timeout=20) as client:
+            cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+            where = f"/v3/clusters/{cluster}/topics/{name}/records"
+            response = await client.post(where, json={"value": {"schema_id": 7, "data": 1}})
+    assert response.json()["error_code"] == 40301
+    assert heads[0].startswith(b"GET /base/schemas/ids/7 HTTP/1.1\r\n")
+    assert b"basic dxnlcjp3b3jk" in heads[0].lower()
+
+
+async def test_a_subject_that_takes_no_schema(produce: Produce, topic: Topic, stack: BackgroundStack) -> None:
+    name = await topic()
+    async with httpx.AsyncClient(base_url=stack.schema_registry) as registry:
+        await registry.put(f"/mode/{name}-value", json={"mode": "READONLY"})
+    answer = await produce(name, {"value": {**RAW, "data": "x"}})
+    assert answer["error_code"] == 50002
+    assert f"subject = {name}-value" in answer["message"]
+    assert "read-only" in answer["message"]
+
+
 async def test_no_registry(gateway_factory: GatewayFactory, topic: Topic) -> None:
     gateway = await gateway_factory({"schema.registry.url": ""})
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=20) as client:

@@ -162,7 +162,8 @@ class ConsumerSession:
         wait_ms = self.instance.request_timeout_ms
         if timeout_ms is not None and timeout_ms > 0:
             wait_ms = min(wait_ms, timeout_ms)
-        deadline = time.monotonic() + min(wait_ms / 1000, max(0.0, remaining - _MARGIN_SECONDS))
+        latest = time.monotonic() + max(0.0, remaining - _MARGIN_SECONDS)
+        deadline = min(time.monotonic() + wait_ms / 1000, latest)
         limit = self._max_bytes if max_bytes is None or max_bytes < 0 else min(max_bytes, self._max_bytes)
         fetched: list[FetchedRecord] = []
         size = 0
@@ -176,7 +177,7 @@ class ConsumerSession:
                         return self._return(fetched)
                     try:
                         if self._has_schemas:
-                            entry = await self._with_schemas(record, remaining)
+                            entry = await self._with_schemas(record, latest - time.monotonic())
                         else:
                             entry = FetchedRecord(
                                 record,
@@ -206,6 +207,7 @@ class ConsumerSession:
 
     async def _with_schemas(self, record: Record, timeout: float) -> FetchedRecord:
         format, decode = self.instance.format, self._schemas.deserialize
+        timeout = max(0.0, timeout)
         key = await decode(format, record, "key", timeout)
         return FetchedRecord(record, key, await decode(format, record, "value", timeout))
 

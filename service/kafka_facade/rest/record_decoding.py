@@ -30,10 +30,17 @@ class ReportedData(Struct, gc=False):
     """What became of a key or value."""
 
     type: Format
-    subject: str | UnsetType = UNSET
-    schema_id: int | UnsetType = UNSET
-    schema_version: int | UnsetType = UNSET
-    size: int = -1
+    size: int
+
+
+class ReportedSchemaData(Struct, gc=False):
+    """The same for a format with schemas."""
+
+    type: Format
+    subject: str
+    schema_id: int | None
+    schema_version: int | None
+    size: int
 
 
 class Report(Struct, gc=False):
@@ -45,8 +52,8 @@ class Report(Struct, gc=False):
     partition_id: int
     offset: int
     timestamp: str | None
-    key: ReportedData | UnsetType = UNSET
-    value: ReportedData | UnsetType = UNSET
+    key: ReportedData | ReportedSchemaData | UnsetType = UNSET
+    value: ReportedData | ReportedSchemaData | UnsetType = UNSET
 
 
 Answer = RecordReport | FacadeError
@@ -122,7 +129,7 @@ def _document(answer: Answer) -> Report | ErrorBody:
     )
 
 
-def _reported(data: DataReport) -> ReportedData:
-    if data.subject is None or data.schema_id is None or data.schema_version is None:
-        return ReportedData(data.type, size=data.size)
-    return ReportedData(data.type, data.subject, data.schema_id, data.schema_version, data.size)
+def _reported(data: DataReport) -> ReportedData | ReportedSchemaData:
+    if data.subject is None:
+        return ReportedData(data.type, data.size)
+    return ReportedSchemaData(data.type, data.subject, data.schema_id, data.schema_version, data.size)

@@ -216,7 +216,8 @@ class SchemaRegistry:
         if (entry := self._known.get(key)) is not None:
             return entry.value
         if (failure := self._failed.get(key)) is not None:
-            raise failure
+            # Another exception each time: an exception gathers the places where it was raised.
+            raise type(failure)(failure.message, **failure.metadata)
         try:
             async with asyncio.timeout(min(timeout, _LIMIT_SECONDS)), self._slots:
                 if (entry := self._known.get(key)) is None:
