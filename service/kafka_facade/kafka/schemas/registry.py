@@ -88,13 +88,19 @@ class SchemaRegistry:
 
     async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
         """See the port."""
-        what = f"Error when fetching schema by id. schemaId = {schema_id}"
+
+        def what() -> str:
+            return f"Error when fetching schema by id. schemaId = {schema_id}"
+
         codec: SchemaCodec = await self._cached(("id", schema_id), lambda: self._of_id(schema_id), what, timeout)
         return codec
 
     async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
         """See the port."""
-        what = f"Error when parsing raw schema. format = {format.value}, schema = {text[:_MAX_SHOWN]}"
+
+        def what() -> str:
+            return f"Error when parsing raw schema. format = {format.value}, schema = {text[:_MAX_SHOWN]}"
+
         codec: SchemaCodec = await self._cached(
             ("text", format, text), lambda: self._of_text(format, text), what, timeout
         )
@@ -115,8 +121,10 @@ class SchemaRegistry:
                 found = await self._client.lookup_schema(subject, schema)
             return _Entry(_subject_version(subject, found, codec), _ENTRY_SIZE + len(text))
 
-        what = f"Error when registering schema. format = {format.value}, subject = {subject}, "
-        what += f"schema = {text[:_MAX_SHOWN]}"
+        def what() -> str:
+            head = f"Error when registering schema. format = {format.value}, subject = {subject}"
+            return f"{head}, schema = {text[:_MAX_SHOWN]}"
+
         version: SubjectVersion = await self._cached(("raw", subject, format, text), load, what, timeout)
         return version
 
@@ -129,7 +137,9 @@ class SchemaRegistry:
             # A schema may have another id in a subject; what is written has the one that was asked for.
             return _Entry(SubjectVersion(subject, found.version or 0, schema_id, codec), _ENTRY_SIZE)
 
-        what = f"Error when fetching schema version. subject = {subject}, schemaId = {schema_id}"
+        def what() -> str:
+            return f"Error when fetching schema version. subject = {subject}, schemaId = {schema_id}"
+
         version: SubjectVersion = await self._cached(("of", subject, schema_id), load, what, timeout)
         return version
 
@@ -138,16 +148,21 @@ class SchemaRegistry:
         if version is None:
             if (known := self._latest.get(subject)) is not None:
                 return known
-            what = f"Error when fetching latest schema version. subject = {subject}"
             found: SubjectVersion = await self._cached(
-                ("latest", subject), lambda: self._of_version(subject, None), what, timeout, keep=False
+                ("latest", subject),
+                lambda: self._of_version(subject, None),
+                lambda: f"Error when fetching latest schema version. subject = {subject}",
+                timeout,
+                keep=False,
             )
             self._latest[subject] = found
             return found
-        what = f"Error when fetching schema by version. subject = {subject}, version = {version}"
         try:
             found = await self._cached(
-                ("version", subject, version), lambda: self._of_version(subject, version), what, timeout
+                ("version", subject, version),
+                lambda: self._of_version(subject, version),
+                lambda: f"Error when fetching schema by version. subject = {subject}, version = {version}",
+                timeout,
             )
         except SchemaLookupFailed as error:
             if error.metadata.get("registry_status") not in ("404", "422"):
@@ -210,9 +225,18 @@ class SchemaRegistry:
             sources[key] = Source(reference.name or "", found.schema.schema_str or "")
 
     async def _cached(
-        self, key: _Key, load: Callable[[], Awaitable[_Entry]], what: str, timeout: float, *, keep: bool = True
+        self,
+        key: _Key,
+        load: Callable[[], Awaitable[_Entry]],
+        what: Callable[[], str],
+        timeout: float,
+        *,
+        keep: bool = True,
     ) -> Any:
-        """What is known for a key, or what ``load`` finds within the time; ``what`` begins the message of a failure."""
+        """What is known for a key, or what ``load`` finds within the time; messages of failures begin with ``what``.
+
+        A registry that is away isn't asked for the key again at once; what it refuses may be there a moment later.
+        """
         if (entry := self._known.get(key)) is not None:
             return entry.value
         if (failure := self._failed.get(key)) is not None:
@@ -223,15 +247,15 @@ class SchemaRegistry:
                 if (entry := self._known.get(key)) is None:
                     entry = await load()
         except _Unreadable as error:
-            raise self._remembered(key, InvalidSchema(f"Invalid schema: {what}: {error}")) from None
+            raise self._remembered(key, InvalidSchema(f"Invalid schema: {what()}: {error}")) from None
         except TimeoutError:
-            message = f"{what}: the Schema Registry doesn't answer"
+            message = f"{what()}: the Schema Registry doesn't answer"
             raise self._remembered(key, SchemaLookupFailed(message)) from None
         except SchemaRegistryError as error:
-            raise self._remembered(key, _refusal(what, error)) from None
+            raise _refusal(what(), error) from None
         except Exception as error:
             logger.warning("the Schema Registry can't be reached: %s: %s", type(error).__name__, error)
-            message = f"{what}: the Schema Registry can't be reached"
+            message = f"{what()}: the Schema Registry can't be reached"
             raise self._remembered(key, SchemaLookupFailed(message)) from None
         finally:
             # The client's own caches have no bound.
