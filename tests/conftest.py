@@ -1,10 +1,13 @@
 """Real parts for the tests: one Kafka broker with a Schema Registry a session, three brokers and gateways on demand."""
 
 import asyncio
+import json
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -19,6 +22,7 @@ GatewayFactory = Callable[..., Awaitable[Gateway]]
 
 _ADMIN_SECONDS = 20
 _LOG_TAIL = 4000
+_MEMBER_SECONDS = 45
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +123,73 @@ def _create_topic(bootstrap_servers: str, new: NewTopic) -> None:
 def _has_leaders(admin: AdminClient, topic: str) -> bool:
     partitions = admin.list_topics(topic, timeout=_ADMIN_SECONDS).topics[topic].partitions.values()
     return bool(partitions) and all(partition.leader >= 0 for partition in partitions)
+
+
+class Member:
+    """A running member of a group, in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def wait_for(self, said: Callable[[Any], bool]) -> Any:
+        """What the member says next that is as wanted: its partitions as ``[topic, partition]``, or ``committed``."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(_MEMBER_SECONDS):
+            while line := await self._process.stdout.readline():
+                if said(found := json.loads(line)):
+                    return found
+        raise AssertionError("the member has ended")
+
+    async def leave(self) -> None:
+        """Leave the group and end."""
+        if self._process.stdin is not None and self._process.returncode is None:
+            self._process.stdin.close()
+            async with asyncio.timeout(_MEMBER_SECONDS):
+                await self._process.wait()
+
+    async def kill(self) -> None:
+        """End without a word to the group."""
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
+MemberFactory = Callable[..., Awaitable[Member]]
+
+
+@pytest.fixture
+async def member(stack: BackgroundStack) -> AsyncIterator[MemberFactory]:
+    """`await member(group, topic, read=0, partitions=1, settings={...}, on=...)`: a member with this many partitions.
+
+    With ``read`` it has read that many records and committed what it read. ``partitions`` None doesn't wait.
+    """
+    started: list[Member] = []
+
+    async def join(
+        group: str,
+        topic: str,
+        *,
+        read: int = 0,
+        partitions: int | None = 1,
+        settings: dict[str, str] | None = None,
+        on: BackgroundStack = stack,
+    ) -> Member:
+        arguments = [on.bootstrap_servers, group, topic, str(read), json.dumps(settings or {})]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("group_member.py")),
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        joined = Member(process)
+        started.append(joined)
+        if partitions is not None:
+            await joined.wait_for(lambda said: said != "committed" and len(said) == partitions)
+        if read:
+            await joined.wait_for(lambda said: said == "committed")
+        return joined
+
+    yield join
+    for joined in started:
+        await joined.kill()

@@ -6,7 +6,7 @@ Resolvers are called with the core resource as ``self``; the links are those of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 from strawberry.relay import Node, PageInfo
@@ -14,11 +14,16 @@ from strawberry.relay import Node, PageInfo
 from kafka_facade.core import paging
 from kafka_facade.core import resources as core
 from kafka_facade.core.errors import InvalidRequest, NotFound
+from kafka_facade.core.requests import ListAcls
+from kafka_facade_graphql.acls import Acl
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import BigInt
+
+if TYPE_CHECKING:
+    from kafka_facade_graphql.groups import ConsumerGroup, ConsumerGroupConnection
 
 First = Annotated[
     int | None,
@@ -31,6 +36,13 @@ TopicName = Annotated[str, strawberry.argument(description="The topic's name.")]
 PartitionId = Annotated[int, strawberry.argument(description="The partition's number, from 0.")]
 BrokerId = Annotated[int, strawberry.argument(description="The broker's id.")]
 ConfigName = Annotated[str, strawberry.argument(description="The config's name.")]
+MatchedResourceType = Annotated[core.AclResourceType, strawberry.argument(description="The type of the resource.")]
+MatchedResourceName = Annotated[str | None, strawberry.argument(description="The name of the resource.")]
+MatchedPatternType = Annotated[core.AclPatternType, strawberry.argument(description="How the name is matched.")]
+MatchedPrincipal = Annotated[str | None, strawberry.argument(description="The principal, e.g. User:alice.")]
+MatchedHost = Annotated[str | None, strawberry.argument(description="The host.")]
+MatchedOperation = Annotated[core.AclOperation, strawberry.argument(description="The operation.")]
+MatchedPermission = Annotated[core.AclPermission, strawberry.argument(description="Whether it is allowed or denied.")]
 
 
 @resource(description="A Kafka cluster.", fields={"cluster_id": "The id that the cluster has in Kafka."})
@@ -71,6 +83,53 @@ class Cluster(core.Cluster, Node):
     @field(graphql_type="Topic | None", description="A topic.")
     async def topic(self, info: Info, topic_name: TopicName) -> core.Topic:
         return await info.context.loaders.topic(self.cluster_id, topic_name)
+
+    @field(
+        graphql_type=Annotated["ConsumerGroupConnection", strawberry.lazy("kafka_facade_graphql.groups")] | None,
+        description="The consumer groups, ordered by id.",
+    )
+    async def consumer_groups(
+        self, info: Info, first: First = None, after: After = None
+    ) -> paging.Page[core.ConsumerGroup]:
+        if first is not None and first < 1:
+            raise InvalidRequest("first must be at least 1.", field="first")
+        groups = await info.context.loaders.groups("api.v3.consumer-groups.list", self.cluster_id)
+        return paging.paginate(groups, _group_key, size=first or 0, token=after or "")
+
+    @field(
+        graphql_type=Annotated["ConsumerGroup", strawberry.lazy("kafka_facade_graphql.groups")] | None,
+        description="A consumer group.",
+    )
+    async def consumer_group(
+        self,
+        info: Info,
+        consumer_group_id: Annotated[str, strawberry.argument(description="The consumer group's id.")],
+    ) -> core.ConsumerGroup:
+        return await info.context.loaders.group("api.v3.consumer-groups.get", self.cluster_id, consumer_group_id)
+
+    @field(graphql_type=list[Acl] | None, description="The ACLs that match; what is left out matches everything.")
+    async def acls(
+        self,
+        info: Info,
+        resource_type: MatchedResourceType = core.AclResourceType.ANY,
+        resource_name: MatchedResourceName = None,
+        pattern_type: MatchedPatternType = core.AclPatternType.ANY,
+        principal: MatchedPrincipal = None,
+        host: MatchedHost = None,
+        operation: MatchedOperation = core.AclOperation.ANY,
+        permission: MatchedPermission = core.AclPermission.ANY,
+    ) -> list[core.Acl]:
+        request = ListAcls(
+            self.cluster_id, resource_type, resource_name, pattern_type, principal, host, operation, permission
+        )
+        return await info.context.loaders.acls(request)
+
+    @field(
+        graphql_type="list[PartitionReassignment] | None",
+        description="The partitions that are moving to other brokers, by topic and partition.",
+    )
+    async def partition_reassignments(self, info: Info) -> list[core.PartitionReassignment]:
+        return await info.context.loaders.reassignments("api.v3.partition-reassignments.list", self.cluster_id)
 
 
 @resource(
@@ -140,6 +199,15 @@ class Topic(core.Topic, Node):
     async def config(self, info: Info, name: ConfigName) -> core.TopicConfig:
         return await info.context.loaders.config(self.cluster_id, self.topic_name, name)
 
+    @field(
+        graphql_type="list[PartitionReassignment] | None",
+        description="Its partitions that are moving to other brokers, by number.",
+    )
+    async def partition_reassignments(self, info: Info) -> list[core.PartitionReassignment]:
+        identifier = "api.v3.partition-reassignments.search-by-topic"
+        everything = await info.context.loaders.reassignments(identifier, self.cluster_id)
+        return [entry for entry in everything if entry.topic_name == self.topic_name]
+
 
 @resource(description="A partition of a topic.", fields={"partition_id": "Its number in the topic, from 0."})
 class Partition(core.Partition, Node):
@@ -176,6 +244,15 @@ class Partition(core.Partition, Node):
     async def offsets(self, info: Info) -> core.PartitionOffsets:
         return await info.context.loaders.offsets(self)
 
+    @field(
+        graphql_type="PartitionReassignment | None",
+        description="Its way to other brokers; null while it isn't moving.",
+    )
+    async def reassignment(self, info: Info) -> core.PartitionReassignment | None:
+        everything = await info.context.loaders.reassignments("api.v3.partition-reassignments.get", self.cluster_id)
+        place = (self.topic_name, self.partition_id)
+        return next((entry for entry in everything if (entry.topic_name, entry.partition_id) == place), None)
+
 
 @resource(description="The offsets of a partition.")
 class PartitionOffsets(core.PartitionOffsets):
@@ -208,6 +285,28 @@ class Replica(core.Replica, Node):
     @field(graphql_type="Broker | None", description="The broker that holds it; null while it isn't alive.")
     async def broker(self, info: Info) -> core.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.broker_id)
+
+
+@resource(
+    description="A partition that is moving to other brokers (KIP-455).",
+    fields={
+        "adding_replicas": "The ids of the brokers that get a replica.",
+        "removing_replicas": "The ids of the brokers that lose theirs.",
+    },
+)
+class PartitionReassignment(core.PartitionReassignment):
+    """A reassignment."""
+
+    @field(graphql_type="Partition | None", description="The partition.")
+    async def partition(self, info: Info) -> core.Partition:
+        loaders = info.context.loaders
+        return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
+
+    @field(graphql_type="list[Replica] | None", description="The partition's replicas, old and new.")
+    async def replicas(self, info: Info) -> list[core.Replica]:
+        loaders = info.context.loaders
+        found = await loaders.partition("api.v3.replicas.list", self.cluster_id, self.topic_name, self.partition_id)
+        return found.replicas
 
 
 @resource(
@@ -308,3 +407,7 @@ class TopicConnection:
 
 def _topic_key(topic: core.Topic) -> str:
     return topic.topic_name
+
+
+def _group_key(group: core.ConsumerGroup) -> str:
+    return group.consumer_group_id

@@ -18,8 +18,29 @@ from kafka_facade.core.errors import FacadeError, NotFound, UnknownPartition
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import TopicDescription
-from kafka_facade.core.requests import GetCluster, GetTopic, ListBrokers, ListTopicConfigs, ListTopics
-from kafka_facade.core.resources import Broker, Cluster, Partition, PartitionOffsets, Replica, Topic, TopicConfig
+from kafka_facade.core.requests import (
+    GetCluster,
+    GetTopic,
+    ListAcls,
+    ListBrokers,
+    ListConsumerGroups,
+    ListReassignments,
+    ListTopicConfigs,
+    ListTopics,
+)
+from kafka_facade.core.resources import (
+    Acl,
+    Broker,
+    Cluster,
+    ConsumerGroup,
+    ConsumerLag,
+    Partition,
+    PartitionOffsets,
+    PartitionReassignment,
+    Replica,
+    Topic,
+    TopicConfig,
+)
 
 FACE = "graphql"
 
@@ -112,6 +133,27 @@ class Loaders:
         method = self._facade.topics.list_broker_replicas_many
         return await self._many("replicas", "api.v3.replicas.search-by-broker", method, key)
 
+    async def groups(self, identifier: str, cluster_id: str | None) -> list[ConsumerGroup]:
+        """All consumer groups of a cluster."""
+        return await self._once("groups", identifier, self._facade.groups.list_groups, ListConsumerGroups(cluster_id))
+
+    async def group(self, identifier: str, cluster_id: str | None, group_id: str) -> ConsumerGroup:
+        """A consumer group with its members; UnknownConsumerGroup."""
+        return await self._many("group", identifier, self._facade.groups.describe_many, (cluster_id, group_id))
+
+    async def lags(self, identifier: str, group: ConsumerGroup) -> Sequence[ConsumerLag]:
+        """How far a group is behind, the largest lag first; empty where it has committed nothing."""
+        return await self._many("lags", identifier, self._facade.groups.lags_many, (group.cluster_id, group))
+
+    async def acls(self, request: ListAcls) -> list[Acl]:
+        """The ACLs that match."""
+        return await self._once("acls", "api.v3.acls.list", self._facade.acls.list_acls, request)
+
+    async def reassignments(self, identifier: str, cluster_id: str) -> list[PartitionReassignment]:
+        """The reassignments of a cluster, ordered by topic and partition: Kafka tells them all at once."""
+        method = self._facade.reassignments.list_reassignments
+        return await self._once("reassignments", identifier, method, ListReassignments(cluster_id))
+
     async def _once(
         self, kind: str, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
     ) -> _Response:
@@ -194,9 +236,11 @@ async def _nothing(_call: Call, _request: tuple[()]) -> None:
 
 
 def _identity(key: Any) -> Any:
-    """What makes two keys the same: requests are values, and a partition is known by its place."""
+    """What makes two keys the same: requests are values, a partition is known by its place, a group by its id."""
     if isinstance(key, tuple):
         return tuple(_identity(part) for part in key)
     if isinstance(key, Partition):
         return (key.topic_name, key.partition_id)
+    if isinstance(key, ConsumerGroup):
+        return key.consumer_group_id
     return astuple(key) if hasattr(key, "__dataclass_fields__") else key

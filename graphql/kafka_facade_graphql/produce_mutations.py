@@ -87,6 +87,25 @@ class ProduceRecordsInput:
     records: list[RecordInput] = strawberry.field(description="The records, in order.")
 
 
+@strawberry.input(description="A record with an id.")
+class BatchEntryInput:
+    """An entry of a batch."""
+
+    id: str = strawberry.field(description="The id, distinct in its batch: 1 to 80 letters, digits, - and _.")
+    record: RecordInput = strawberry.field(description="The record.")
+
+
+@strawberry.input(description="A batch of records, told apart by their ids.")
+class ProduceRecordBatchInput:
+    """Input of produceRecordBatch."""
+
+    cluster_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The cluster's id in Kafka; the one behind the gateway if left out."
+    )
+    topic_name: str = strawberry.field(description="The topic's name.")
+    entries: list[BatchEntryInput] = strawberry.field(description="The records, in order.")
+
+
 @strawberry.type(description="Why one record was not produced.")
 class UserError:
     """An error of a part of a mutation."""
@@ -109,12 +128,7 @@ class ProduceRecordResult:
 
     @field(description="Why it was not produced; null where it was.")
     def error(self) -> UserError | None:
-        if not isinstance(self.outcome, FacadeError):
-            return None
-        row = self.outcome.row
-        return UserError(
-            code=self.outcome.reason, error_code=row.v3, message=self.outcome.message, retriable=row.retriable
-        )
+        return _user_error(self.outcome) if isinstance(self.outcome, FacadeError) else None
 
 
 @strawberry.type(description="What became of the records.")
@@ -122,6 +136,34 @@ class ProduceRecordsPayload:
     """Answer of produceRecords."""
 
     results: list[ProduceRecordResult] = strawberry.field(description="One result a record, in the order of the input.")
+
+
+@strawberry.type(description="A record of a batch that was produced.")
+class BatchSuccess:
+    """A record that Kafka has acknowledged."""
+
+    id: str = strawberry.field(description="The record's id in the batch.")
+    produced: strawberry.Private[core.RecordReport]
+
+    @field(description="Where it is.", graphql_type=RecordReport)
+    def report(self) -> core.RecordReport:
+        return self.produced
+
+
+@strawberry.type(description="A record of a batch that was not produced.")
+class BatchFailure:
+    """A record that failed."""
+
+    id: str = strawberry.field(description="The record's id in the batch.")
+    error: UserError = strawberry.field(description="Why it was not produced.")
+
+
+@strawberry.type(description="What became of the records of a batch, in the order of the input.")
+class ProduceRecordBatchPayload:
+    """Answer of produceRecordBatch."""
+
+    successes: list[BatchSuccess] = strawberry.field(description="The records that were produced.")
+    failures: list[BatchFailure] = strawberry.field(description="The records that were not.")
 
 
 @strawberry.type
@@ -138,6 +180,25 @@ class ProduceMutations:
         )
         outcomes = await context.change("api.v3.produce.produce-to-topic", context.facade.produce.produce, request)
         return ProduceRecordsPayload(results=[ProduceRecordResult(outcome=outcome) for outcome in outcomes])
+
+    @field(description="Produce records that are told apart by ids; what is wrong with one doesn't touch the others.")
+    async def produce_record_batch(
+        self, info: Info, input: Annotated[ProduceRecordBatchInput, strawberry.argument(description="The batch.")]
+    ) -> ProduceRecordBatchPayload | None:
+        context = info.context
+        entries = [requests.BatchEntry(entry.id, _record(entry.record)) for entry in input.entries]
+        request = requests.BatchProduceRecords(input.cluster_id, input.topic_name, entries)
+        method = context.facade.produce.produce_batch
+        report = await context.change("api.v3.batch-produce.produce-to-topic", method, request)
+        return ProduceRecordBatchPayload(
+            successes=[BatchSuccess(id=id, produced=found) for id, found in report.successes],
+            failures=[BatchFailure(id=id, error=_user_error(error)) for id, error in report.failures],
+        )
+
+
+def _user_error(error: FacadeError) -> UserError:
+    row = error.row
+    return UserError(code=error.reason, error_code=row.v3, message=error.message, retriable=row.retriable)
 
 
 def _record(given: RecordInput) -> requests.RecordToProduce:

@@ -14,6 +14,7 @@ from kafka_facade.core.errors import InvalidRequest, NotFound
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.graph import Cluster
+from kafka_facade_graphql.groups import load_consumer
 from kafka_facade_graphql.instances import Consumer
 from kafka_facade_graphql.node import parse_id
 from kafka_facade_graphql.resource import resource
@@ -97,6 +98,15 @@ async def _consumer(info: Info, group: str, instance: str) -> core.ConsumerInsta
     return await info.context.consumer(requests.ConsumerRef(group, instance))
 
 
+async def _group(info: Info, cluster_id: str, group_id: str) -> core.ConsumerGroup:
+    return await info.context.loaders.group("api.v3.consumer-groups.get", cluster_id, group_id)
+
+
+async def _member(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core.GroupMember:
+    group = await info.context.loaders.group("api.v3.consumers.get", cluster_id, group_id)
+    return await load_consumer(info, "api.v3.consumers.get", group, consumer_id)
+
+
 # A node's type: how to read it, and what the parts of its id are.
 _NODES: dict[str, tuple[Callable[..., Awaitable[Any]], *tuple[type[Any], ...]]] = {
     "Cluster": (_cluster, str),
@@ -106,4 +116,6 @@ _NODES: dict[str, tuple[Callable[..., Awaitable[Any]], *tuple[type[Any], ...]]] 
     "Replica": (_replica, str, str, int, int),
     "TopicConfig": (_config, str, str, str),
     "Consumer": (_consumer, str, str),
+    "ConsumerGroup": (_group, str, str),
+    "GroupMember": (_member, str, str, str),
 }

@@ -21,6 +21,7 @@ from strawberry.types.execution import ExecutionContext
 from strawberry.types.field import StrawberryField
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS
+from kafka_facade_graphql.acls import AclMutations
 from kafka_facade_graphql.consumer_mutations import ConsumerMutations
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import TranslateErrors
@@ -37,7 +38,7 @@ _CACHED_DOCUMENTS = 256
 
 
 @strawberry.type(description="What can be written.")
-class Mutation(TopicMutations, ProduceMutations, ConsumerMutations):
+class Mutation(TopicMutations, ProduceMutations, ConsumerMutations, AclMutations):
     """The mutation root."""
 
 

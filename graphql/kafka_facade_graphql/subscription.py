@@ -63,8 +63,9 @@ class Subscription:
         )
         call = facade.pipeline.call("api.facade.records.consume", FACE)
         batches = facade.reading.consume(call, request)
-        async with facade.pipeline.admit(call), aclosing(batches):
-            async for batch in batches:
-                for record in batch:
-                    info.context.start_event()
-                    yield record
+        with facade.pipeline.admit(call):
+            async with aclosing(batches):
+                async for batch in batches:
+                    for record in batch:
+                        info.context.start_event()
+                        yield record

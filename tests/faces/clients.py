@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kafka_facade.core.errors import FacadeError
 
@@ -24,6 +24,41 @@ class Produced:
     key: Data | None = None
     partition: int | None = None
     headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+class Reader(NamedTuple):
+    """A member of a group."""
+
+    consumer_id: str
+    instance_id: str | None
+    client_id: str
+
+
+class Lag(NamedTuple):
+    """How far a group is behind in a partition, and who reads that."""
+
+    topic: str
+    partition: int
+    reader: Reader
+    current: int
+    end: int
+    lag: int
+
+
+class LagSummary(NamedTuple):
+    """The largest and the total lag."""
+
+    topic: str
+    partition: int
+    reader: Reader
+    largest: int
+    total: int
+
+
+Moving = tuple[str, int, list[int], list[int]]
+"""A reassignment: topic, partition, the brokers that are added and those that are removed."""
+
+ACL_MEMBERS = ("resource_type", "resource_name", "pattern_type", "principal", "host", "operation", "permission")
 
 
 class FaceError(Exception):
@@ -66,9 +101,34 @@ class FaceClient(Protocol):
     async def seek_to_beginning(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None: ...
     async def seek_to_end(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None: ...
     async def delete_consumer(self, group: str, name: str) -> None: ...
+    async def consumer_groups(self, cluster: str) -> dict[str, str]: ...
+    async def consumer_group(self, cluster: str, group: str) -> dict[str, Any]: ...
+    async def consumers(self, cluster: str, group: str) -> list[Reader]: ...
+    async def consumer(self, cluster: str, group: str, consumer: str) -> Reader: ...
+    async def consumer_assignments(self, cluster: str, group: str, consumer: str) -> list[tuple[str, int]]: ...
+    async def consumer_assignment(
+        self, cluster: str, group: str, consumer: str, topic: str, partition: int
+    ) -> tuple[str, int]: ...
+    async def lag_summary(self, cluster: str, group: str) -> LagSummary: ...
+    async def lags(self, cluster: str, group: str) -> list[Lag]: ...
+    async def lag(self, cluster: str, group: str, topic: str, partition: int) -> Lag: ...
     async def not_served_yet(self, cluster: str) -> None:
         """Call an operation that isn't implemented."""
 
     async def close(self) -> None: ...
+
+    async def acls(self, cluster: str, **filters: str) -> list[dict[str, str]]: ...
+    async def create_acl(self, cluster: str, acl: dict[str, str]) -> None: ...
+    async def create_acls(self, cluster: str, acls: list[dict[str, str]]) -> None: ...
+    async def delete_acls(self, cluster: str, **filters: str) -> list[dict[str, str]]: ...
+    async def produce_batch(
+        self, cluster: str, topic: str, entries: list[tuple[str, Produced]]
+    ) -> tuple[list[tuple[str, int, int]], list[tuple[str, tuple[Any, ...]]]]:
+        """The successes (id, partition, offset) and the failures (id, codes)."""
+
+    async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]: ...
+    async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
+        """That of a partition; None where there is none, which REST and gRPC call NotFound."""
+
     async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
         """Produce a value as REST writes it, with ``type``, ``schema``, ``schema_id`` and so on; its report."""

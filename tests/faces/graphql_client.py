@@ -7,10 +7,24 @@ from typing import Any
 
 import httpx
 
-from faces.clients import Data, FaceError, Produced
+from faces.clients import ACL_MEMBERS, Data, FaceError, Lag, LagSummary, Moving, Produced, Reader
 from kafka_facade.core.errors import FacadeError
 
+_ACL_TYPES = {
+    "resource_type": "AclResourceType",
+    "pattern_type": "AclPatternType",
+    "operation": "AclOperation",
+    "permission": "AclPermission",
+}
 _TOPIC = "{ topicName partitionsCount replicationFactor isInternal }"
+
+
+_READER = "consumerId instanceId clientId"
+_LAG = f"topicName partitionId {_READER} currentOffset logEndOffset lag"
+
+
+def _snake(found: dict[str, Any]) -> dict[str, Any]:
+    return {name.replace("Id", "_id"): value for name, value in found.items()}
 
 
 class GraphQLClient:
@@ -127,12 +141,7 @@ class GraphQLClient:
         return {"format": data.format, "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw}
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
-        entry = {
-            "key": self._data(record.key),
-            "value": self._data(record.value),
-            "partitionId": record.partition,
-            "headers": [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers],
-        }
+        entry = self._record(record)
         selection = "results { report { partitionId offset } error { code errorCode message } }"
         found = await self._mutate("produceRecords", selection, clusterId=cluster, topicName=topic, records=[entry])
         [result] = found["results"]
@@ -193,11 +202,152 @@ class GraphQLClient:
     async def delete_consumer(self, group: str, name: str) -> None:
         await self._mutate("deleteConsumer", "instanceId", group=group, instance=name)
 
+    async def consumer_groups(self, cluster: str) -> dict[str, str]:
+        selection = "consumerGroups(first: 1000) { nodes { consumerGroupId state } }"
+        found = (await self._cluster(cluster, selection))["consumerGroups"]["nodes"]
+        return {entry["consumerGroupId"]: entry["state"] for entry in found}
+
+    async def _group(self, cluster: str, group: str, selection: str, arguments: str = "", **variables: Any) -> Any:
+        document = f"query($c: ID!, $g: String!{arguments}) {{ cluster(clusterId: $c) {{ "
+        document += f"consumerGroup(consumerGroupId: $g) {{ {selection} }} }} }}"
+        return (await self._run(document, c=cluster, g=group, **variables))["cluster"]["consumerGroup"]
+
+    async def consumer_group(self, cluster: str, group: str) -> dict[str, Any]:
+        selection = "isSimple partitionAssignor state type isMixedConsumerGroup coordinator { brokerId }"
+        found = await self._group(cluster, group, selection)
+        return {
+            "is_simple": found["isSimple"],
+            "partition_assignor": found["partitionAssignor"],
+            "state": found["state"],
+            "type": found["type"],
+            "is_mixed_consumer_group": found["isMixedConsumerGroup"],
+            "coordinator_id": found["coordinator"]["brokerId"],
+        }
+
+    async def consumers(self, cluster: str, group: str) -> list[Reader]:
+        found = await self._group(cluster, group, f"consumers {{ {_READER} }}")
+        return [Reader(**_snake(entry)) for entry in found["consumers"]]
+
+    async def _consumer(self, cluster: str, group: str, consumer: str, selection: str, **variables: Any) -> Any:
+        arguments = ", $m: String!" + (", $t: String!, $p: Int!" if variables else "")
+        selection = f"consumer(consumerId: $m) {{ {selection} }}"
+        return (await self._group(cluster, group, selection, arguments, m=consumer, **variables))["consumer"]
+
+    async def consumer(self, cluster: str, group: str, consumer: str) -> Reader:
+        return Reader(**_snake(await self._consumer(cluster, group, consumer, _READER)))
+
+    async def consumer_assignments(self, cluster: str, group: str, consumer: str) -> list[tuple[str, int]]:
+        found = await self._consumer(cluster, group, consumer, "assignments { topicName partitionId }")
+        return [(entry["topicName"], entry["partitionId"]) for entry in found["assignments"]]
+
+    async def consumer_assignment(
+        self, cluster: str, group: str, consumer: str, topic: str, partition: int
+    ) -> tuple[str, int]:
+        selection = "assignment(topicName: $t, partitionId: $p) { partition { partitionId topic { topicName } } }"
+        found = await self._consumer(cluster, group, consumer, selection, t=topic, p=partition)
+        place = found["assignment"]["partition"]
+        return (place["topic"]["topicName"], place["partitionId"])
+
+    async def lag_summary(self, cluster: str, group: str) -> LagSummary:
+        selection = "maxLag totalLag maxLagConsumerId maxLagInstanceId maxLagClientId maxLagTopicName maxLagPartitionId"
+        found = (await self._group(cluster, group, f"lagSummary {{ {selection} }}"))["lagSummary"]
+        reader = Reader(found["maxLagConsumerId"], found["maxLagInstanceId"], found["maxLagClientId"])
+        place = (found["maxLagTopicName"], found["maxLagPartitionId"])
+        return LagSummary(*place, reader, found["maxLag"], found["totalLag"])
+
+    def _lag(self, found: dict[str, Any]) -> Lag:
+        reader = Reader(found["consumerId"], found["instanceId"], found["clientId"])
+        numbers = (found["currentOffset"], found["logEndOffset"], found["lag"])
+        return Lag(found["topicName"], found["partitionId"], reader, *numbers)
+
+    async def lags(self, cluster: str, group: str) -> list[Lag]:
+        return [self._lag(entry) for entry in (await self._group(cluster, group, f"lags {{ {_LAG} }}"))["lags"]]
+
+    async def lag(self, cluster: str, group: str, topic: str, partition: int) -> Lag:
+        selection = f"lag(topicName: $t, partitionId: $p) {{ {_LAG} }}"
+        return self._lag(
+            (await self._group(cluster, group, selection, ", $t: String!, $p: Int!", t=topic, p=partition))["lag"]
+        )
+
     async def not_served_yet(self, cluster: str) -> None:
         await self._cluster(cluster, "links")
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def _record(self, record: Produced) -> dict[str, Any]:
+        return {
+            "key": self._data(record.key),
+            "value": self._data(record.value),
+            "partitionId": record.partition,
+            "headers": [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers],
+        }
+
+    def _camel(self, name: str) -> str:
+        first, *rest = name.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+    def _acl_input(self, acl: dict[str, str]) -> dict[str, str]:
+        return {self._camel(name): value for name, value in acl.items()}
+
+    @property
+    def _acl(self) -> str:
+        return f"{{ {' '.join(map(self._camel, ACL_MEMBERS))} }}"
+
+    def _acls(self, found: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [{name: entry[self._camel(name)] for name in ACL_MEMBERS} for entry in found]
+
+    async def acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        declared = "".join(f", ${name}: {_ACL_TYPES.get(name, 'String')}" for name in filters)
+        given = ", ".join(f"{self._camel(name)}: ${name}" for name in filters)
+        field = f"acls({given})" if given else "acls"
+        document = f"query($c: ID!{declared}) {{ cluster(clusterId: $c) {{ {field} {self._acl} }} }}"
+        return self._acls((await self._run(document, c=cluster, **filters))["cluster"]["acls"])
+
+    async def create_acl(self, cluster: str, acl: dict[str, str]) -> None:
+        found = await self._mutate("createAcl", f"acl {self._acl}", clusterId=cluster, **self._acl_input(acl))
+        assert self._acls([found["acl"]]) == [acl]
+
+    async def create_acls(self, cluster: str, acls: list[dict[str, str]]) -> None:
+        given = [self._acl_input(acl) for acl in acls]
+        found = await self._mutate("createAcls", f"acls {self._acl}", clusterId=cluster, acls=given)
+        assert self._acls(found["acls"]) == acls
+
+    async def delete_acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        values = self._acl_input(filters)
+        return self._acls((await self._mutate("deleteAcls", f"acls {self._acl}", clusterId=cluster, **values))["acls"])
+
+    async def produce_batch(
+        self, cluster: str, topic: str, entries: list[tuple[str, Produced]]
+    ) -> tuple[list[tuple[str, int, int]], list[tuple[str, tuple[Any, ...]]]]:
+        selection = "successes { id report { partitionId offset } } failures { id error { code errorCode } }"
+        given = [{"id": id, "record": self._record(record)} for id, record in entries]
+        found = await self._mutate("produceRecordBatch", selection, clusterId=cluster, topicName=topic, entries=given)
+        successes = [(e["id"], e["report"]["partitionId"], e["report"]["offset"]) for e in found["successes"]]
+        return successes, [(e["id"], (e["error"]["code"], e["error"]["errorCode"])) for e in found["failures"]]
+
+    def _moving(self, found: dict[str, Any]) -> Moving:
+        place = found["partition"]
+        return (
+            place["topic"]["topicName"],
+            place["partitionId"],
+            found["addingReplicas"],
+            found["removingReplicas"],
+        )
+
+    async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]:
+        selection = "{ addingReplicas removingReplicas partition { partitionId topic { topicName } } }"
+        if topic is None:
+            found = await self._cluster(cluster, f"partitionReassignments {selection}")
+        else:
+            found = await self._topic(cluster, topic, f"{{ partitionReassignments {selection} }}")
+        return [self._moving(entry) for entry in found["partitionReassignments"]]
+
+    async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
+        selection = "{ addingReplicas removingReplicas partition { partitionId topic { topicName } } }"
+        inner = f"{{ partition(partitionId: $p) {{ reassignment {selection} }} }}"
+        found = (await self._topic(cluster, topic, inner, ", $p: Int!", p=partition))["partition"]["reassignment"]
+        return None if found is None else self._moving(found)
 
     async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
         names = {

@@ -10,23 +10,29 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from faces.clients import Data, FaceError, Produced
-from kafka_facade.core.errors import FacadeError
+from faces.clients import ACL_MEMBERS, Data, FaceError, Lag, LagSummary, Moving, Produced, Reader
+from kafka_facade.core.errors import FacadeError, NotFound
+from kafka_facade.rpc.gen.v1 import acl_pb2 as acls
 from kafka_facade.rpc.gen.v1 import broker_pb2 as brokers
 from kafka_facade.rpc.gen.v1 import cluster_link_pb2 as links
 from kafka_facade.rpc.gen.v1 import cluster_pb2 as clusters
 from kafka_facade.rpc.gen.v1 import config_pb2 as config
+from kafka_facade.rpc.gen.v1 import consumer_group_pb2 as groups
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as consumers
 from kafka_facade.rpc.gen.v1 import partition_pb2 as partitions
+from kafka_facade.rpc.gen.v1 import partition_reassignment_pb2 as reassignments
 from kafka_facade.rpc.gen.v1 import record_pb2 as records
 from kafka_facade.rpc.gen.v1 import topic_config_pb2 as topic_configs
 from kafka_facade.rpc.gen.v1 import topic_pb2
 from kafka_facade.rpc.gen.v1 import topic_pb2 as topics
+from kafka_facade.rpc.gen.v1.acl_pb2_grpc import AclServiceStub
 from kafka_facade.rpc.gen.v1.broker_pb2_grpc import BrokerServiceStub
 from kafka_facade.rpc.gen.v1.cluster_link_pb2_grpc import ClusterLinkServiceStub
 from kafka_facade.rpc.gen.v1.cluster_pb2_grpc import ClusterServiceStub
+from kafka_facade.rpc.gen.v1.consumer_group_pb2_grpc import ConsumerGroupServiceStub
 from kafka_facade.rpc.gen.v1.consumer_instance_pb2_grpc import ConsumerInstanceServiceStub
 from kafka_facade.rpc.gen.v1.partition_pb2_grpc import PartitionServiceStub
+from kafka_facade.rpc.gen.v1.partition_reassignment_pb2_grpc import PartitionReassignmentServiceStub
 from kafka_facade.rpc.gen.v1.record_pb2_grpc import RecordServiceStub
 from kafka_facade.rpc.gen.v1.topic_config_pb2_grpc import TopicConfigServiceStub
 from kafka_facade.rpc.gen.v1.topic_pb2_grpc import TopicServiceStub
@@ -63,6 +69,9 @@ class GrpcClient:
         self._records = RecordServiceStub(self._channel)
         self._consumers = ConsumerInstanceServiceStub(self._channel)
         self._links = ClusterLinkServiceStub(self._channel)
+        self._groups = ConsumerGroupServiceStub(self._channel)
+        self._acls = AclServiceStub(self._channel)
+        self._reassignments = PartitionReassignmentServiceStub(self._channel)
 
     def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
         return (getattr(grpc.StatusCode, kind.row.grpc).value[0], kind.reason, kind.row.v3)
@@ -172,10 +181,7 @@ class GrpcClient:
         return records.RecordData(json=json.dumps(data.data), format=records.Format.Value(f"FORMAT_{data.format}"))
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
-        headers = [records.Header(name=name, value=value) for name, value in record.headers]
-        entry = records.RecordToProduce(
-            key=self._data(record.key), value=self._data(record.value), partition_id=record.partition, headers=headers
-        )
+        entry = self._record(record)
         request = records.ProduceRecordsRequest(cluster_id=cluster, topic_name=topic, records=[entry])
         [result] = (await _call(self._records.ProduceRecords(request))).results
         if result.HasField("error"):
@@ -240,11 +246,170 @@ class GrpcClient:
         request = consumers.DeleteConsumerInstanceRequest(group=group, instance=name)
         await _call(self._consumers.DeleteConsumerInstance(request))
 
+    async def consumer_groups(self, cluster: str) -> dict[str, str]:
+        request = groups.ListConsumerGroupsRequest(cluster_id=cluster, page_size=1000)
+        found = (await _call(self._groups.ListConsumerGroups(request))).consumer_groups
+        return {entry.consumer_group_id: self._state(entry) for entry in found}
+
+    def _state(self, found: groups.ConsumerGroup) -> str:
+        return groups.ConsumerGroupState.Name(found.state).removeprefix("CONSUMER_GROUP_STATE_")
+
+    async def consumer_group(self, cluster: str, group: str) -> dict[str, Any]:
+        request = groups.GetConsumerGroupRequest(cluster_id=cluster, consumer_group_id=group)
+        found = await _call(self._groups.GetConsumerGroup(request))
+        return {
+            "is_simple": found.is_simple,
+            "partition_assignor": found.partition_assignor,
+            "state": self._state(found),
+            "type": groups.ConsumerGroupType.Name(found.type).removeprefix("CONSUMER_GROUP_TYPE_"),
+            "is_mixed_consumer_group": found.is_mixed_consumer_group,
+            "coordinator_id": found.coordinator_id,
+        }
+
+    def _reader(self, found: groups.Consumer | groups.ConsumerLag) -> Reader:
+        instance = found.instance_id if found.HasField("instance_id") else None
+        return Reader(found.consumer_id, instance, found.client_id)
+
+    async def consumers(self, cluster: str, group: str) -> list[Reader]:
+        request = groups.ListConsumersRequest(cluster_id=cluster, consumer_group_id=group)
+        return [self._reader(entry) for entry in (await _call(self._groups.ListConsumers(request))).consumers]
+
+    async def consumer(self, cluster: str, group: str, consumer: str) -> Reader:
+        request = groups.GetConsumerRequest(cluster_id=cluster, consumer_group_id=group, consumer_id=consumer)
+        return self._reader(await _call(self._groups.GetConsumer(request)))
+
+    async def consumer_assignments(self, cluster: str, group: str, consumer: str) -> list[tuple[str, int]]:
+        request = groups.ListConsumerAssignmentsRequest(
+            cluster_id=cluster, consumer_group_id=group, consumer_id=consumer
+        )
+        found = await _call(self._groups.ListConsumerAssignments(request))
+        return [(entry.topic_name, entry.partition_id) for entry in found.consumer_assignments]
+
+    async def consumer_assignment(
+        self, cluster: str, group: str, consumer: str, topic: str, partition: int
+    ) -> tuple[str, int]:
+        request = groups.GetConsumerAssignmentRequest(
+            cluster_id=cluster,
+            consumer_group_id=group,
+            consumer_id=consumer,
+            topic_name=topic,
+            partition_id=partition,
+        )
+        found = await _call(self._groups.GetConsumerAssignment(request))
+        return (found.topic_name, found.partition_id)
+
+    async def lag_summary(self, cluster: str, group: str) -> LagSummary:
+        request = groups.GetConsumerGroupLagSummaryRequest(cluster_id=cluster, consumer_group_id=group)
+        found = await _call(self._groups.GetConsumerGroupLagSummary(request))
+        instance = found.max_lag_instance_id if found.HasField("max_lag_instance_id") else None
+        reader = Reader(found.max_lag_consumer_id, instance, found.max_lag_client_id)
+        return LagSummary(found.max_lag_topic_name, found.max_lag_partition_id, reader, found.max_lag, found.total_lag)
+
+    def _lag(self, found: groups.ConsumerLag) -> Lag:
+        numbers = (found.current_offset, found.log_end_offset, found.lag)
+        return Lag(found.topic_name, found.partition_id, self._reader(found), *numbers)
+
+    async def lags(self, cluster: str, group: str) -> list[Lag]:
+        request = groups.ListConsumerLagsRequest(cluster_id=cluster, consumer_group_id=group)
+        return [self._lag(entry) for entry in (await _call(self._groups.ListConsumerLags(request))).consumer_lags]
+
+    async def lag(self, cluster: str, group: str, topic: str, partition: int) -> Lag:
+        request = groups.GetConsumerLagRequest(
+            cluster_id=cluster, consumer_group_id=group, topic_name=topic, partition_id=partition
+        )
+        return self._lag(await _call(self._groups.GetConsumerLag(request)))
+
     async def not_served_yet(self, cluster: str) -> None:
         await _call(self._links.ListLinks(links.ListLinksRequest(cluster_id=cluster)))
 
     async def close(self) -> None:
         await self._channel.close()
+
+    def _record(self, record: Produced) -> records.RecordToProduce:
+        headers = [records.Header(name=name, value=value) for name, value in record.headers]
+        return records.RecordToProduce(
+            key=self._data(record.key), value=self._data(record.value), partition_id=record.partition, headers=headers
+        )
+
+    def _acl_values(self, given: dict[str, str]) -> dict[str, Any]:
+        kinds: dict[str, Any] = {
+            "resource_type": acls.AclResourceType,
+            "pattern_type": acls.AclPatternType,
+            "operation": acls.AclOperation,
+            "permission": acls.AclPermission,
+        }
+        return {
+            name: kinds[name].Value(f"ACL_{name.upper()}_{value}") if name in kinds else value
+            for name, value in given.items()
+        }
+
+    def _acl_dicts(self, found: Any) -> list[dict[str, str]]:
+        plain = []
+        for entry in found:
+            values = {name: getattr(entry, name) for name in ACL_MEMBERS}
+            fields = entry.DESCRIPTOR.fields_by_name
+            for name, value in values.items():
+                if fields[name].enum_type is not None:
+                    known = fields[name].enum_type.values_by_number[value].name
+                    values[name] = known.removeprefix(f"ACL_{name.upper()}_")
+            plain.append(values)
+        return plain
+
+    async def acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = []
+        token = ""
+        while True:
+            request = acls.ListAclsRequest(
+                cluster_id=cluster, page_size=2, page_token=token, **self._acl_values(filters)
+            )
+            answer = await _call(self._acls.ListAcls(request))
+            found += self._acl_dicts(answer.acls)
+            token = answer.next_page_token
+            if not token:
+                return found
+
+    async def create_acl(self, cluster: str, acl: dict[str, str]) -> None:
+        await _call(self._acls.CreateAcl(acls.CreateAclRequest(cluster_id=cluster, **self._acl_values(acl))))
+
+    async def create_acls(self, cluster: str, given: list[dict[str, str]]) -> None:
+        data = [acls.AclBinding(**self._acl_values(entry)) for entry in given]
+        await _call(self._acls.BatchCreateAcls(acls.BatchCreateAclsRequest(cluster_id=cluster, data=data)))
+
+    async def delete_acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        request = acls.DeleteAclsRequest(cluster_id=cluster, **self._acl_values(filters))
+        return self._acl_dicts((await _call(self._acls.DeleteAcls(request))).acls)
+
+    async def produce_batch(
+        self, cluster: str, topic: str, entries: list[tuple[str, Produced]]
+    ) -> tuple[list[tuple[str, int, int]], list[tuple[str, tuple[Any, ...]]]]:
+        given = [records.BatchProduceEntry(id=id, record=self._record(record)) for id, record in entries]
+        request = records.BatchProduceRecordsRequest(cluster_id=cluster, topic_name=topic, entries=given)
+        answer = await _call(self._records.BatchProduceRecords(request))
+        successes = [(found.id, found.report.partition_id, found.report.offset) for found in answer.successes]
+        return successes, [(found.id, _error(found.error).codes) for found in answer.failures]
+
+    def _moving(self, found: reassignments.PartitionReassignment) -> Moving:
+        return (found.topic_name, found.partition_id, list(found.adding_replicas), list(found.removing_replicas))
+
+    async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]:
+        if topic is None:
+            everything = reassignments.ListPartitionReassignmentsRequest(cluster_id=cluster)
+            found = (await _call(self._reassignments.ListPartitionReassignments(everything))).reassignments
+        else:
+            request = reassignments.ListTopicPartitionReassignmentsRequest(cluster_id=cluster, topic_name=topic)
+            found = (await _call(self._reassignments.ListTopicPartitionReassignments(request))).reassignments
+        return [self._moving(entry) for entry in found]
+
+    async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
+        request = reassignments.GetPartitionReassignmentRequest(
+            cluster_id=cluster, topic_name=topic, partition_id=partition
+        )
+        try:
+            return self._moving(await _call(self._reassignments.GetPartitionReassignment(request)))
+        except FaceError as error:
+            if error.codes != self.codes(NotFound):
+                raise
+            return None
 
     async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
         selector = records.SchemaSelector()

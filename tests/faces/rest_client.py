@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from faces.clients import FaceError, Produced
-from kafka_facade.core.errors import FacadeError
+from faces.clients import ACL_MEMBERS, FaceError, Lag, LagSummary, Moving, Produced, Reader
+from kafka_facade.core.errors import FacadeError, NotFound
 
 
 class RestClient:
@@ -96,17 +97,7 @@ class RestClient:
         await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/configs:alter", {"data": changes})
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
-        body: dict[str, Any] = {}
-        for name, data in (("key", record.key), ("value", record.value)):
-            if data is not None:
-                raw = data.data
-                body[name] = {
-                    "type": data.format,
-                    "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
-                }
-        if record.partition is not None:
-            body["partition_id"] = record.partition
-        body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]
+        body = self._record(record)
         found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records", body)
         if found["error_code"] != 200:
             # An error of a record stands in the document of an HTTP 200, with its code alone.
@@ -164,11 +155,113 @@ class RestClient:
     async def delete_consumer(self, group: str, name: str) -> None:
         await self._call("DELETE", self._instance(group, name), v2="*/*")
 
+    async def _group(self, cluster: str, group: str, rest: str = "") -> Any:
+        return await self._call("GET", f"/v3/clusters/{cluster}/consumer-groups/{quote(group, safe='')}{rest}")
+
+    async def consumer_groups(self, cluster: str) -> dict[str, str]:
+        found = await self._call("GET", f"/v3/clusters/{cluster}/consumer-groups")
+        return {entry["consumer_group_id"]: entry["state"] for entry in found["data"]}
+
+    async def consumer_group(self, cluster: str, group: str) -> dict[str, Any]:
+        found = await self._group(cluster, group)
+        shown = ("is_simple", "partition_assignor", "state", "type", "is_mixed_consumer_group")
+        coordinator = int(found["coordinator"]["related"].rpartition("/")[2])
+        return {name: found[name] for name in shown} | {"coordinator_id": coordinator}
+
+    def _reader(self, found: dict[str, Any], prefix: str = "") -> Reader:
+        return Reader(*(found[f"{prefix}{name}"] for name in ("consumer_id", "instance_id", "client_id")))
+
+    async def consumers(self, cluster: str, group: str) -> list[Reader]:
+        return [self._reader(entry) for entry in (await self._group(cluster, group, "/consumers"))["data"]]
+
+    async def consumer(self, cluster: str, group: str, consumer: str) -> Reader:
+        return self._reader(await self._group(cluster, group, f"/consumers/{quote(consumer, safe='')}"))
+
+    async def consumer_assignments(self, cluster: str, group: str, consumer: str) -> list[tuple[str, int]]:
+        found = await self._group(cluster, group, f"/consumers/{quote(consumer, safe='')}/assignments")
+        return [(entry["topic_name"], entry["partition_id"]) for entry in found["data"]]
+
+    async def consumer_assignment(
+        self, cluster: str, group: str, consumer: str, topic: str, partition: int
+    ) -> tuple[str, int]:
+        where = f"/consumers/{quote(consumer, safe='')}/assignments/{topic}/partitions/{partition}"
+        found = await self._group(cluster, group, where)
+        return (found["topic_name"], found["partition_id"])
+
+    async def lag_summary(self, cluster: str, group: str) -> LagSummary:
+        found = await self._group(cluster, group, "/lag-summary")
+        reader = self._reader(found, "max_lag_")
+        numbers = (found["max_lag"], found["total_lag"])
+        return LagSummary(found["max_lag_topic_name"], found["max_lag_partition_id"], reader, *numbers)
+
+    def _lag(self, found: dict[str, Any]) -> Lag:
+        numbers = (found["current_offset"], found["log_end_offset"], found["lag"])
+        return Lag(found["topic_name"], found["partition_id"], self._reader(found), *numbers)
+
+    async def lags(self, cluster: str, group: str) -> list[Lag]:
+        return [self._lag(entry) for entry in (await self._group(cluster, group, "/lags"))["data"]]
+
+    async def lag(self, cluster: str, group: str, topic: str, partition: int) -> Lag:
+        return self._lag(await self._group(cluster, group, f"/lags/{topic}/partitions/{partition}"))
+
     async def not_served_yet(self, cluster: str) -> None:
         await self._call("GET", f"/v3/clusters/{cluster}/links")
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def _record(self, record: Produced) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        for name, data in (("key", record.key), ("value", record.value)):
+            if data is not None:
+                raw = data.data
+                body[name] = {
+                    "type": data.format,
+                    "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
+                }
+        if record.partition is not None:
+            body["partition_id"] = record.partition
+        body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]
+        return body
+
+    def _acls(self, found: dict[str, Any]) -> list[dict[str, str]]:
+        return [{name: entry[name] for name in ACL_MEMBERS} for entry in found["data"]]
+
+    async def acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        return self._acls(await self._call("GET", f"/v3/clusters/{cluster}/acls", **filters))
+
+    async def create_acl(self, cluster: str, acl: dict[str, str]) -> None:
+        await self._call("POST", f"/v3/clusters/{cluster}/acls", acl)
+
+    async def create_acls(self, cluster: str, acls: list[dict[str, str]]) -> None:
+        await self._call("POST", f"/v3/clusters/{cluster}/acls:batch", {"data": acls})
+
+    async def delete_acls(self, cluster: str, **filters: str) -> list[dict[str, str]]:
+        return self._acls(await self._call("DELETE", f"/v3/clusters/{cluster}/acls", **filters))
+
+    async def produce_batch(
+        self, cluster: str, topic: str, entries: list[tuple[str, Produced]]
+    ) -> tuple[list[tuple[str, int, int]], list[tuple[str, tuple[Any, ...]]]]:
+        body = {"entries": [{"id": id, **self._record(record)} for id, record in entries]}
+        found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records:batch", body)
+        successes = [(entry["id"], entry["partition_id"], entry["offset"]) for entry in found["successes"]]
+        return successes, [(entry["id"], (None, entry["error_code"])) for entry in found["failures"]]
+
+    def _moving(self, found: dict[str, Any]) -> Moving:
+        return (found["topic_name"], found["partition_id"], found["adding_replicas"], found["removing_replicas"])
+
+    async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]:
+        path = f"/v3/clusters/{cluster}/topics/{topic or '-'}/partitions/-/reassignment"
+        return [self._moving(entry) for entry in (await self._call("GET", path))["data"]]
+
+    async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
+        path = f"/v3/clusters/{cluster}/topics/{topic}/partitions/{partition}/reassignment"
+        try:
+            return self._moving(await self._call("GET", path))
+        except FaceError as error:
+            if error.codes != self.codes(NotFound):
+                raise
+            return None
 
     async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
         found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records", {"value": value})

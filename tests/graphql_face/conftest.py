@@ -10,7 +10,7 @@ import pytest
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import AccessLists, Pipeline
-from kafka_facade.core.ports import AdminPort
+from kafka_facade.core.ports import AclPort, AdminPort, GroupPort, ReassignmentPort
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.kafka.engine import Engine, KafkaOptions
@@ -40,9 +40,9 @@ def execute(client: httpx.AsyncClient) -> Execute:
 
 
 class CountedAdmin:
-    """The real admin port, with a count of the calls of each method."""
+    """A real port, with a count of the calls of each method."""
 
-    def __init__(self, admin: AdminPort) -> None:
+    def __init__(self, admin: AdminPort | AclPort | ReassignmentPort | GroupPort) -> None:
         self._admin = admin
         self.calls: Counter[str] = Counter()
 
@@ -62,11 +62,25 @@ class Local:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.admin = CountedAdmin(engine.admin)
+        self.groups = CountedAdmin(engine.groups)
+        self.acls = CountedAdmin(engine.acls)
+        self.reassignments = CountedAdmin(engine.reassignments)
 
     def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
         """An HTTP client for a face of its own."""
         pipeline = Pipeline(AccessLists(block=block), 30)
-        facade = Facade(pipeline, self.admin, self._engine.producer, self._engine, ConsumerDefaults())
+        engine = self._engine
+        facade = Facade(
+            pipeline,
+            self.admin,
+            engine.producer,
+            engine,
+            ConsumerDefaults(),
+            self.groups,
+            self.acls,
+            self.reassignments,
+            10,
+        )
         app = create_app(facade, options or GraphQLOptions())
         return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)
 

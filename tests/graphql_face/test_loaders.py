@@ -66,6 +66,7 @@ async def test_the_usual_nesting_takes_five_calls(local: Any, topic: TopicFactor
         ("api.v3.partitions.get", "partition(partitionId: 0) { partitionId }"),
         ("api.v3.topic-configs.list", "configs { name }"),
         ("api.v3.topic-configs.get", 'config(name: "retention.ms") { name }'),
+        ("api.v3.partition-reassignments.search-by-topic", "partitionReassignments { addingReplicas }"),
     ],
 )
 async def test_access_lists_hold_for_each_field(local: Any, topic: TopicFactory, blocked: str, selection: str) -> None:
@@ -89,4 +90,35 @@ async def test_access_lists_hold_for_what_is_at_hand_already(local: Any, topic: 
     assert {error["extensions"]["metadata"]["operation"] for error in answer["errors"]} == {
         "api.v3.replicas.list",
         "api.v3.replicas.get",
+    }
+
+
+async def test_acls_and_reassignments_are_asked_for_once(local: Any, topic: TopicFactory) -> None:
+    await asyncio.gather(*(topic("loaded", partitions=2) for _ in range(5)))
+    reassignments = "partitionReassignments { addingReplicas } partitions { reassignment { addingReplicas } }"
+    document = f"{{ clusters {{ topics {{ nodes {{ {reassignments} }} }} acls {{ principal }} b: acls {{ host }} }} }}"
+    await _counts(local, document)
+    assert local.reassignments.calls == {"list_reassignments": 2}
+    assert local.acls.calls == {"list_acls": 1}
+
+
+async def test_access_lists_hold_for_acls_and_reassignments(local: Any, topic: TopicFactory) -> None:
+    name = await topic()
+    inner = "partition(partitionId: 0) { reassignment { addingReplicas } }"
+    document = (
+        f'{{ clusters {{ acls {{ host }} partitionReassignments {{ addingReplicas }} topic(topicName: "{name}") '
+        f"{{ {inner} }} }} }}"
+    )
+    async with local.client(block=("api.v3.acls.*", "api.v3.partition-reassignments.*")) as client:
+        answer = (await client.post("/graphql", json={"query": document})).json()
+    [cluster] = answer["data"]["clusters"]
+    assert cluster == {
+        "acls": None,
+        "partitionReassignments": None,
+        "topic": {"partition": {"reassignment": None}},
+    }
+    assert {error["extensions"]["metadata"]["operation"] for error in answer["errors"]} == {
+        "api.v3.acls.list",
+        "api.v3.partition-reassignments.list",
+        "api.v3.partition-reassignments.get",
     }

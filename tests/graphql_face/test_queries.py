@@ -154,7 +154,7 @@ async def test_an_id_of_another_kind_is_refused(execute: Execute, given: str) ->
         ("broker(brokerId: 99) { id }", "NOT_FOUND", 404),
         ("topics(first: 0) { totalCount }", "INVALID_REQUEST", 400),
         ('topics(after: "!") { totalCount }', "INVALID_REQUEST", 400),
-        ("acls", "NOT_IMPLEMENTED_YET", 50101),
+        ("acls(resourceType: UNKNOWN) { host }", "INVALID_REQUEST", 400),
         ("consumerGroup { __typename }", "NOT_IMPLEMENTED_YET", 50101),
         ("consumerGroup { consumer { assignments } }", "NOT_IMPLEMENTED_YET", 50101),
     ],

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -104,6 +105,24 @@ async def test_links_are_those_of_the_host_and_prefix_that_were_asked(client: ht
     document = (await client.get(f"/kafka{cluster}", headers={"host": "example.org"})).json()
     assert document["metadata"]["self"] == f"http://example.org/kafka{cluster}"
     assert document["topics"]["related"] == f"http://example.org/kafka{cluster}/topics"
+
+
+async def test_links_begin_with_what_the_settings_say(gateway_factory: Any) -> None:
+    forwarded = {"x-forwarded-proto": "https", "x-forwarded-host": "pub.example.org"}
+    for settings, expected in (
+        ({"advertised.listeners": "http://proxy.example.org:8080"}, "http://proxy.example.org:8080"),
+        ({"network.forwarded.request.customizer.enable": "true"}, "https://pub.example.org"),
+    ):
+        gateway = await gateway_factory(settings)
+        async with httpx.AsyncClient(base_url=gateway.rest, headers=forwarded) as client:
+            clusters = (await client.get("/v3/clusters")).json()
+            assert clusters["metadata"]["self"] == f"{expected}/v3/clusters"
+            assert clusters["data"][0]["topics"]["related"].startswith(f"{expected}/v3/clusters/")
+            where = f"/consumers/g-{uuid.uuid4().hex}"
+            body = {"name": "i"}
+            created = await client.post(where, json=body, headers={"content-type": V2})
+            assert created.json()["base_uri"] == f"{expected}{where}/instances/i"
+            await client.delete(f"{where}/instances/i")
 
 
 async def _raw(gateway: Gateway, request: bytes) -> tuple[int, dict[str, Any]]:

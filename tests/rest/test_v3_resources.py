@@ -152,6 +152,13 @@ async def test_topic_configs(client: httpx.AsyncClient, cluster: str, topic: Any
     assert (await client.put(f"{where}/cleanup.policy", json={"value": "compact"})).status_code == 204
     assert (await client.get(f"{where}/cleanup.policy")).json()["value"] == "compact"
     assert (await client.delete(f"{where}/cleanup.policy")).status_code == 204
+    # A setting of the topic that has the name of the broker's: both are synonyms.
+    assert (await client.put(f"{where}/compression.type", json={"value": "zstd"})).status_code == 204
+    synonyms = (await client.get(f"{where}/compression.type")).json()["synonyms"]
+    assert [(entry["value"], entry["source"]) for entry in synonyms] == [
+        ("zstd", "DYNAMIC_TOPIC_CONFIG"),
+        ("producer", "DEFAULT_CONFIG"),
+    ]
     changes = {"data": [{"name": "retention.ms", "value": "1000"}, {"name": "cleanup.policy", "operation": "DELETE"}]}
     altered = await client.post(f"{where}:alter", json=changes)
     assert (altered.status_code, altered.headers["vary"]) == (204, "Accept-Encoding")

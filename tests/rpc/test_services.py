@@ -305,3 +305,13 @@ async def test_a_message_over_the_limit_is_refused(gateway_factory: GatewayFacto
                 record_pb2.ProduceRecordsRequest(topic_name="t", records=[large])
             )
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "\N{SNOWMAN}" * 30_000], ids=["ASCII", "more"])
+async def test_an_error_that_echoes_a_long_text_still_arrives_whole(
+    channel: grpc.aio.Channel, info_of: InfoOf, text: str
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await cluster_pb2_grpc.ClusterServiceStub(channel).GetCluster(cluster_pb2.GetClusterRequest(cluster_id=text))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert info_of(caught.value).reason == "NOT_FOUND"

@@ -194,7 +194,7 @@ async def test_a_peer_that_stops_reading_stops_being_read(gateway_factory: Gatew
         stuck, calm = -1, 0
         while calm < 4:
             await asyncio.sleep(0.5)
-            calm = calm + 1 if written == stuck else 0
+            calm = calm + 1 if written and written == stuck else 0
             stuck = written
         assert 0 < stuck < total
         before = process.memory_info().rss

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 
-from kafka_facade.core.errors import DeserializationFailed, IllegalConsumerState
+from kafka_facade.core.errors import ConsumerInstanceNotFound, DeserializationFailed, IllegalConsumerState
 from kafka_facade.core.ports import ConsumerPort
 from kafka_facade.core.resources import (
     ConsumerInstance,
@@ -79,6 +79,7 @@ class ConsumerSession:
         self._ahead: deque[Record] = deque()
         self._lock = asyncio.Lock()
         self._last_used = time.monotonic()
+        self._ended = False
 
     @property
     def idle_seconds(self) -> float:
@@ -87,12 +88,19 @@ class ConsumerSession:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[ConsumerSession]:
-        """Have the instance to oneself: a Kafka consumer serves one caller at a time."""
+        """Have the instance to oneself: a Kafka consumer serves one caller at a time; ConsumerInstanceNotFound."""
         async with self._lock:
+            if self._ended:
+                raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
             try:
                 yield self
             finally:
                 self._last_used = time.monotonic()
+
+    async def close(self, timeout: float) -> None:
+        """Leave the group and free everything within ``timeout`` (s); whoever waits to use it finds it gone."""
+        self._ended = True
+        await self.consumer.close(timeout)
 
     async def subscribe(self, topics: Sequence[str], pattern: TopicPattern | None) -> None:
         """Subscribe to topics, those that match the pattern if there is one.

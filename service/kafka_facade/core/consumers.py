@@ -94,7 +94,7 @@ class Consumers:
         session = self._session(request.group, request.instance)
         del self._sessions[request.group, request.instance]
         async with session.use():
-            await session.consumer.close(min(_CLOSE_SECONDS, call.remaining))
+            await session.close(min(_CLOSE_SECONDS, call.remaining))
 
     @implements("api.v2.consumers.subscribe")
     async def subscribe(self, call: Call, request: SubscribeConsumer) -> None:
@@ -200,13 +200,13 @@ class Consumers:
             limit = self._defaults.instance_timeout_ms / 1000
             expired = [key for key, session in self._sessions.items() if session.idle_seconds > limit]
             sessions = [self._sessions.pop(key) for key in expired]
-            await asyncio.gather(*(session.consumer.close(_CLOSE_SECONDS) for session in sessions))
+            await asyncio.gather(*(session.close(_CLOSE_SECONDS) for session in sessions))
 
     async def close(self, timeout: float) -> None:
         """Close all instances, at the same time, within ``timeout`` (s)."""
         sessions = list(self._sessions.values())
         self._sessions.clear()
-        await asyncio.gather(*(session.consumer.close(timeout) for session in sessions))
+        await asyncio.gather(*(session.close(timeout) for session in sessions))
 
     async def _matching(self, pattern: TopicPattern, call: Call) -> list[str]:
         """The topics that match now; internal ones never do, as with the official proxy."""

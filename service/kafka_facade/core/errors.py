@@ -32,6 +32,7 @@ FacadeError
 │   │   └── UnknownPartition
 │   ├── ConsumerInstanceNotFound
 │   ├── ConsumerGroupNotFound
+│   │   └── UnknownConsumerGroup
 │   ├── LeaderNotAvailable
 │   └── BrokerNotRegistered
 ├── MethodNotAllowed
@@ -154,7 +155,7 @@ class UnsupportedVersion(InvalidRequest):
 class PayloadTooLarge(InvalidRequest):
     """A body or a record is over its limit."""
 
-    row = Row(413, 413, 413, "INVALID_ARGUMENT")
+    row = Row(413, 413, 413, "RESOURCE_EXHAUSTED")
     default_message = "The request included a message larger than the maximum message size the server can accept."
 
 
@@ -343,6 +344,13 @@ class ConsumerGroupNotFound(NotFound):
     row = Row(40405, 40405, 404, "NOT_FOUND")
     default_message = "Consumer group id not found"
     rest_messages: ClassVar[dict[int, str]] = {2: "Consumer group id not found."}
+
+
+class UnknownConsumerGroup(ConsumerGroupNotFound):
+    """The same where groups are described, which v3 calls by the general code."""
+
+    row = Row(40405, 404, 404, "NOT_FOUND")
+    rest_messages: ClassVar[dict[int, str]] = {2: "Consumer group id not found.", 3: "HTTP 404 Not Found"}
 
 
 class LeaderNotAvailable(NotFound):

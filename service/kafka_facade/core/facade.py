@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from kafka_facade.core.acls import Acls
 from kafka_facade.core.clusters import Clusters
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
+from kafka_facade.core.groups import ConsumerGroups
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import AdminPort, ConsumerFactory, ProducerPort, SchemaRegistryPort
+from kafka_facade.core.ports import (
+    AclPort,
+    AdminPort,
+    ConsumerFactory,
+    GroupPort,
+    ProducerPort,
+    ReassignmentPort,
+    SchemaRegistryPort,
+)
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
+from kafka_facade.core.reassignments import Reassignments
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.server import Server
 from kafka_facade.core.topic_configs import TopicConfigs
@@ -29,6 +40,10 @@ class Facade:
         producer: ProducerPort,
         consumers: ConsumerFactory,
         consumer_defaults: ConsumerDefaults,
+        groups: GroupPort,
+        acls: AclPort,
+        reassignments: ReassignmentPort,
+        batch_max_entries: int,
         registry: SchemaRegistryPort | None = None,
     ) -> None:
         self.identity = ClusterIdentity(admin)
@@ -38,9 +53,12 @@ class Facade:
         self.topics = Topics(admin, self.identity)
         self.topic_configs = TopicConfigs(admin, self.identity)
         self.schemas = Schemas(registry)
-        self.produce = Produce(producer, self.identity, self.schemas)
+        self.produce = Produce(producer, self.identity, batch_max_entries, self.schemas)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
         self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.schemas)
+        self.groups = ConsumerGroups(groups, self.identity)
+        self.acls = Acls(acls, self.identity)
+        self.reassignments = Reassignments(reassignments, self.identity)
         self._expiry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from kafka_facade.core import resources
+
+# What a path segment holds as it is (RFC 3986, 3.3).
+_SEGMENT = "!$&'()*+,;=:@~"
+
+
+def path_segment(text: str) -> str:
+    """The text as one segment of a path, percent-encoded where it must be."""
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe=_SEGMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +28,7 @@ class Kind:
     """``name`` is the API's ``kind``, ``crn`` the resource name after ``crn:///``, ``relations`` name to path.
 
     A relation whose path needs an attribute that is None is left out. ``list_path`` is the collection's own path.
+    ``query`` names the attributes that lead to a resource which only a search finds; such a kind has no ``crn``.
     """
 
     name: str
@@ -26,22 +37,30 @@ class Kind:
     crn: str
     list_path: str
     relations: Mapping[str, str] = field(default_factory=dict)
+    query: tuple[str, ...] = ()
 
     def resource_name(self, resource: object, authority: str = "") -> str:
         """The Confluent resource name, e.g. ``crn:///kafka=id/topic=name``."""
         return f"crn://{authority}/{self.crn.format_map(_Attributes(resource))}"
 
     def self_path(self, resource: object) -> str:
-        """The resource's path below ``/v3``."""
-        return self.path.format_map(_Attributes(resource))
+        """The resource's path below ``/v3``, with its query."""
+        path = self.path.format_map(_Segments(resource))
+        return f"{path}?{self.query_of(resource)}" if self.query else path
+
+    def query_of(self, values: object) -> str:
+        """The query with the attributes of a resource or of a request, in the form of HTML forms; None is empty."""
+        found = ((name, getattr(values, name)) for name in self.query)
+        pairs = ((name, value.value if isinstance(value, Enum) else value or "") for name, value in found)
+        return urlencode(list(pairs), safe="*").replace("~", "%7E")
 
     def related_paths(self, resource: object) -> dict[str, str]:
-        """Each relation's path below ``/v3``, in the order of the table."""
-        attributes = _Attributes(resource)
+        """Each relation's path below ``/v3``, in the order of the table; to one with an empty id, its collection's."""
+        attributes = _Segments(resource)
         found = {}
         for name, template in self.relations.items():
             try:
-                found[name] = template.format_map(attributes)
+                found[name] = template.format_map(attributes).rstrip("/")
             except KeyError:
                 continue
         return found
@@ -61,10 +80,21 @@ class _Attributes(dict[str, Any]):
         return value
 
 
+class _Segments(_Attributes):
+    """The same, as segments of a path."""
+
+    def __missing__(self, name: str) -> Any:
+        value = super().__missing__(name)
+        return path_segment(value) if isinstance(value, str) else value
+
+
 _CLUSTER = "/clusters/{cluster_id}"
 _TOPIC = _CLUSTER + "/topics/{topic_name}"
 _PARTITION = _TOPIC + "/partitions/{partition_id}"
 _BROKER = _CLUSTER + "/brokers/{broker_id}"
+_GROUP = _CLUSTER + "/consumer-groups/{consumer_group_id}"
+_CONSUMER = _GROUP + "/consumers/{consumer_id}"
+_LAG = _GROUP + "/lags/{topic_name}/partitions/{partition_id}"
 
 CLUSTER = Kind(
     "KafkaCluster",
@@ -136,7 +166,75 @@ TOPIC_CONFIG = Kind(
     "kafka={cluster_id}/topic={topic_name}/config={name}",
     _TOPIC + "/configs",
 )
+CONSUMER_GROUP = Kind(
+    "KafkaConsumerGroup",
+    resources.ConsumerGroup,
+    _GROUP,
+    "kafka={cluster_id}/consumer-group={consumer_group_id}",
+    _CLUSTER + "/consumer-groups",
+    {
+        "coordinator": _CLUSTER + "/brokers/{coordinator_id}",
+        "consumers": _GROUP + "/consumers",
+        "lag_summary": _GROUP + "/lag-summary",
+    },
+)
+CONSUMER = Kind(
+    "KafkaConsumer",
+    resources.GroupMember,
+    _CONSUMER,
+    "kafka={cluster_id}/consumer-group={consumer_group_id}/consumer={consumer_id}",
+    _GROUP + "/consumers",
+    {"assignments": _CONSUMER + "/assignments"},
+)
+CONSUMER_ASSIGNMENT = Kind(
+    "KafkaConsumerAssignment",
+    resources.ConsumerAssignment,
+    _CONSUMER + "/assignments/{topic_name}/partitions/{partition_id}",
+    "kafka={cluster_id}/consumer-group={consumer_group_id}/consumer={consumer_id}"
+    "/assignment={topic_name}/partition={partition_id}",
+    _CONSUMER + "/assignments",
+    {"partition": _PARTITION, "lag": _LAG},
+)
+CONSUMER_LAG = Kind(
+    "KafkaConsumerLag",
+    resources.ConsumerLag,
+    _LAG,
+    "kafka={cluster_id}/consumer-group={consumer_group_id}/lag={topic_name}/partition={partition_id}",
+    _GROUP + "/lags",
+)
+CONSUMER_GROUP_LAG_SUMMARY = Kind(
+    "KafkaConsumerGroupLagSummary",
+    resources.ConsumerGroupLagSummary,
+    _GROUP + "/lag-summary",
+    "kafka={cluster_id}/consumer-groups={consumer_group_id}/lag-summary",
+    _GROUP + "/lag-summary",
+    {
+        "max_lag_consumer": _GROUP + "/consumers/{max_lag_consumer_id}",
+        "max_lag_partition": _CLUSTER + "/topics/{max_lag_topic_name}/partitions/{max_lag_partition_id}",
+    },
+)
+ACL = Kind(
+    "KafkaAcl",
+    resources.Acl,
+    _CLUSTER + "/acls",
+    "",
+    _CLUSTER + "/acls",
+    query=("resource_type", "resource_name", "pattern_type", "principal", "host", "operation", "permission"),
+)
+REASSIGNMENT = Kind(
+    "KafkaReassignment",
+    resources.PartitionReassignment,
+    _PARTITION + "/reassignment",
+    "kafka={cluster_id}/topic={topic_name}/partition={partition_id}/reassignment",
+    _CLUSTER + "/topics/-/partitions/-/reassignment",
+    {"replicas": _PARTITION + "/replicas"},
+)
 
 KINDS: dict[type[Any], Kind] = {
-    kind.type: kind for kind in (CLUSTER, BROKER, TOPIC, PARTITION, PARTITION_OFFSETS, REPLICA, TOPIC_CONFIG)
+    kind.type: kind
+    for kind in (CLUSTER, BROKER, TOPIC, PARTITION, PARTITION_OFFSETS, REPLICA, TOPIC_CONFIG, ACL, REASSIGNMENT)
+}
+KINDS |= {
+    kind.type: kind
+    for kind in (CONSUMER_GROUP, CONSUMER, CONSUMER_ASSIGNMENT, CONSUMER_LAG, CONSUMER_GROUP_LAG_SUMMARY)
 }

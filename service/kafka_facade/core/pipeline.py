@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,6 +54,21 @@ class AccessLists:
         return allowed and names.isdisjoint(self.block)
 
 
+class Admission:
+    """A call in flight, while its block runs."""
+
+    __slots__ = ("_pipeline",)
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def __enter__(self) -> None:
+        self._pipeline.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self._pipeline.leave()
+
+
 class Pipeline:
     """Admits calls, keeps their deadlines, and waits for them at shutdown."""
 
@@ -83,26 +97,32 @@ class Pipeline:
         limit = self._default_timeout if timeout is None else min(timeout, self._default_timeout)
         return Call(BY_IDENTIFIER[identifier], face, time.monotonic() + limit)
 
-    @asynccontextmanager
-    async def admit(self, call: Call) -> AsyncIterator[None]:
-        """Let a call in, for as long as the block lasts: for streams, which have no deadline as a whole."""
+    def admit(self, call: Call) -> Admission:
+        """Let a call in, for as long as the block lasts: for streams, which have no deadline as a whole.
+
+        OperationBlocked, NotImplementedYet, Unavailable once the server drains.
+        """
         if self._draining:
             raise Unavailable("The server is shutting down.")
         self.check(call.operation)
+        return Admission(self)
+
+    def enter(self) -> None:
+        """One call more is in flight."""
         self._in_flight += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
+
+    def leave(self) -> None:
+        """One call less is in flight."""
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
 
     async def run(
         self, call: Call, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
     ) -> _Response:
         """Run one operation to its end within the call's deadline."""
-        async with self.admit(call):
+        with self.admit(call):
             try:
                 async with asyncio.timeout(call.remaining):
                     return await method(call, request)

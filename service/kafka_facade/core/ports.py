@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.requests import ConfigAlteration, CreateTopic
+from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls
 from kafka_facade.core.resources import (
     Broker,
     Cluster,
     CommittedOffset,
+    ConsumerGroupState,
+    ConsumerGroupType,
     Format,
     Header,
     Partition,
     PartitionPosition,
+    PartitionReassignment,
     Record,
     Topic,
     TopicConfig,
@@ -172,6 +175,68 @@ class ConsumerFactory(Protocol):
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
+
+
+@dataclass(slots=True)
+class MemberDescription:
+    """A member of a group and the partitions that it reads."""
+
+    consumer_id: str
+    instance_id: str | None
+    client_id: str
+    partitions: list[TopicPartition]
+
+
+@dataclass(slots=True)
+class GroupDescription:
+    """A consumer group as its coordinator describes it."""
+
+    consumer_group_id: str
+    is_simple: bool
+    partition_assignor: str
+    state: ConsumerGroupState
+    type: ConsumerGroupType
+    is_mixed: bool
+    coordinator_id: int | None
+    members: list[MemberDescription]
+
+
+class GroupPort(Protocol):
+    """Consumer groups of one cluster, and how far they have read."""
+
+    async def list_groups(self, timeout: float) -> list[str]:
+        """The ids of all consumer groups, in no order; groups of other kinds (Connect, share groups) aren't among."""
+
+    async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
+        """These groups, in order; one that can't be described is its error, UnknownConsumerGroup among them."""
+
+    async def committed_offsets(
+        self, group_ids: Sequence[str], timeout: float
+    ) -> list[dict[tuple[str, int], int] | FacadeError]:
+        """For each group the next-to-read offsets that it has committed, by topic and partition."""
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The last stable offset of each partition, in order: where a reader of committed transactions ends."""
+
+
+class AclPort(Protocol):
+    """The access control lists of one cluster."""
+
+    async def list_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """The ACLs that match; the filter's cluster isn't looked at."""
+
+    async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
+        """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
+
+    async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """Delete the ACLs that match, wait until they are gone, and return them."""
+
+
+class ReassignmentPort(Protocol):
+    """The reassignments of partitions of one cluster."""
+
+    async def list_reassignments(self, cluster_id: str, timeout: float) -> list[PartitionReassignment]:
+        """All that go on, ordered by topic and partition."""
 
 
 class SchemaCodec(Protocol):

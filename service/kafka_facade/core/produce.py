@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import (
     FacadeError,
+    InvalidBatch,
     InvalidTopicName,
     KeySchemaMissing,
     PartitionNotFound,
@@ -16,19 +20,40 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery, ProducerPort, SerializedRecord, SubjectVersion
-from kafka_facade.core.requests import ProduceRecords, ProduceWithSchemas, RecordData, RecordToProduce, SchemaSelector
+from kafka_facade.core.requests import (
+    BatchEntry,
+    BatchProduceRecords,
+    ProduceRecords,
+    ProduceWithSchemas,
+    RecordData,
+    RecordToProduce,
+    SchemaSelector,
+)
 from kafka_facade.core.resources import DataReport, Format, RecordReport, SchemaIds
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.topics import is_legal_topic_name
 
+_ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
+
+
+@dataclass(slots=True)
+class BatchReport:
+    """What became of the records of a batch, each with the caller's id, in order."""
+
+    successes: list[tuple[str, RecordReport]]
+    failures: list[tuple[str, FacadeError]]
+
 
 class Produce:
     """Operations that produce."""
 
-    def __init__(self, producer: ProducerPort, identity: ClusterIdentity, schemas: Schemas) -> None:
+    def __init__(
+        self, producer: ProducerPort, identity: ClusterIdentity, batch_max_entries: int, schemas: Schemas
+    ) -> None:
         self._producer = producer
         self._identity = identity
+        self._batch_max_entries = batch_max_entries
         self._schemas = schemas
 
     @implements(
@@ -45,6 +70,41 @@ class Produce:
         TopicNotFound and ClusterNotFound fail the request as a whole.
         """
         return await (await self.enqueue(call, request)).reports()
+
+    @implements("api.v3.batch-produce.produce-to-topic")
+    async def produce_batch(self, call: Call, request: BatchProduceRecords) -> BatchReport:
+        """Produce records that are told apart by their ids; what is wrong with a record is in the answer.
+
+        InvalidBatch for ids that aren't distinct and proper, no records or too many; ClusterNotFound.
+        """
+        entries = request.entries
+        self._check_batch(entries)
+        await self._identity.check(request.cluster_id, call)
+        records = [entry.record for entry in entries if not isinstance(entry.record, FacadeError)]
+        outcomes: Iterator[RecordReport | FacadeError]
+        try:
+            whole = ProduceRecords(request.cluster_id, request.topic_name, records)
+            outcomes = iter(await self.produce(call, whole) if records else [])
+        except FacadeError as error:
+            outcomes = repeat(error)
+        report = BatchReport([], [])
+        for entry in entries:
+            outcome = entry.record if isinstance(entry.record, FacadeError) else next(outcomes)
+            if isinstance(outcome, FacadeError):
+                report.failures.append((entry.id, outcome))
+            else:
+                report.successes.append((entry.id, outcome))
+        return report
+
+    def _check_batch(self, entries: Sequence[BatchEntry]) -> None:
+        if not all(_ENTRY_ID.fullmatch(entry.id) for entry in entries):
+            raise InvalidBatch("Batch entry identifier is not a valid string.", field="entries.id")
+        if len({entry.id for entry in entries}) < len(entries):
+            raise InvalidBatch("Batch entry IDs are not distinct.", field="entries.id")
+        if not entries:
+            raise InvalidBatch("Empty batch.", field="entries")
+        if len(entries) > self._batch_max_entries:
+            raise InvalidBatch("Too many entries in batch.", field="entries")
 
     @implements(
         "api.v2.produce-to-topic.avro",

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.resources import (
+    AclOperation,
+    AclPatternType,
+    AclPermission,
+    AclResourceType,
     AlterOperation,
     Format,
     Header,
@@ -291,6 +296,132 @@ class SeekConsumer:
 @dataclass(slots=True)
 class GetServerInfo:
     pass
+
+
+@dataclass(slots=True)
+class ListConsumerGroups:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class GetConsumerGroup:
+    cluster_id: str | None
+    consumer_group_id: str
+
+
+@dataclass(slots=True)
+class GetConsumer:
+    cluster_id: str
+    consumer_group_id: str
+    consumer_id: str
+
+
+@dataclass(slots=True)
+class GetConsumerAssignment:
+    cluster_id: str
+    consumer_group_id: str
+    consumer_id: str
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
+class GetConsumerLag:
+    cluster_id: str
+    consumer_group_id: str
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
+class AclBinding:
+    """An ACL without its cluster; UNKNOWN is a type that wasn't given, or that this version hasn't."""
+
+    resource_type: AclResourceType = AclResourceType.UNKNOWN
+    resource_name: str = ""
+    pattern_type: AclPatternType = AclPatternType.UNKNOWN
+    principal: str = ""
+    host: str = ""
+    operation: AclOperation = AclOperation.UNKNOWN
+    permission: AclPermission = AclPermission.UNKNOWN
+
+
+@dataclass(slots=True)
+class ListAcls:
+    """A filter; a text that is None or empty matches everything, as ANY does."""
+
+    cluster_id: str
+    resource_type: AclResourceType = AclResourceType.ANY
+    resource_name: str | None = None
+    pattern_type: AclPatternType = AclPatternType.ANY
+    principal: str | None = None
+    host: str | None = None
+    operation: AclOperation = AclOperation.ANY
+    permission: AclPermission = AclPermission.ANY
+
+
+@dataclass(slots=True)
+class DeleteAcls:
+    """The same filter, whose types must be given: UNKNOWN is one that wasn't."""
+
+    cluster_id: str
+    resource_type: AclResourceType = AclResourceType.UNKNOWN
+    resource_name: str | None = None
+    pattern_type: AclPatternType = AclPatternType.UNKNOWN
+    principal: str | None = None
+    host: str | None = None
+    operation: AclOperation = AclOperation.UNKNOWN
+    permission: AclPermission = AclPermission.UNKNOWN
+
+
+@dataclass(slots=True)
+class CreateAcl:
+    """An ACL to create; UNKNOWN is a type that wasn't given."""
+
+    cluster_id: str
+    resource_type: AclResourceType = AclResourceType.UNKNOWN
+    resource_name: str = ""
+    pattern_type: AclPatternType = AclPatternType.UNKNOWN
+    principal: str = ""
+    host: str = ""
+    operation: AclOperation = AclOperation.UNKNOWN
+    permission: AclPermission = AclPermission.UNKNOWN
+
+
+@dataclass(slots=True)
+class BatchCreateAcls:
+    """ACLs to create together."""
+
+    cluster_id: str
+    data: list[AclBinding]
+
+
+@dataclass(slots=True)
+class BatchEntry:
+    """A record with an id of the caller's; a record that couldn't be read is its error."""
+
+    id: str
+    record: RecordToProduce | FacadeError
+
+
+@dataclass(slots=True)
+class BatchProduceRecords:
+    """Records whose outcomes are told by their ids."""
+
+    cluster_id: str | None
+    topic_name: str
+    entries: list[BatchEntry]
+
+
+@dataclass(slots=True)
+class ListReassignments:
+    cluster_id: str
+
+
+@dataclass(slots=True)
+class ListTopicReassignments:
+    cluster_id: str
+    topic_name: str
 
 
 @dataclass(slots=True)

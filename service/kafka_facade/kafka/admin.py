@@ -59,6 +59,11 @@ class Admin:
         # Brokers read it at their start only.
         self._creates_topics: bool | None = None
 
+    @property
+    def client(self) -> AdminClient:
+        """The client, for the ports that share it."""
+        return self._client
+
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
         """The cluster and its live brokers, ordered by id."""
         found = await settled(self._client.describe_cluster(request_timeout=positive(timeout)), timeout)
@@ -363,14 +368,24 @@ def _configs(cluster_id: str, topic: str, answer: Any) -> list[TopicConfig] | Fa
             is_read_only=bool(entry.is_read_only),
             is_sensitive=bool(entry.is_sensitive),
             source=_source(entry.source),
-            synonyms=[
-                ConfigSynonym(synonym.name, None if entry.is_sensitive else synonym.value, _source(synonym.source))
-                for synonym in entry.synonyms.values()
-            ],
+            synonyms=_synonyms(name, entry),
             is_default=_source(entry.source) == ConfigSource.DEFAULT_CONFIG.name,
         )
         for name, entry in sorted(answer.items())
     ]
+
+
+def _synonyms(name: str, entry: Any) -> list[ConfigSynonym]:
+    found = [
+        ConfigSynonym(synonym.name, None if entry.is_sensitive else synonym.value, _source(synonym.source))
+        for synonym in entry.synonyms.values()
+    ]
+    # The client keeps one synonym a name, the last; the first is always the setting that is in force.
+    source = _source(entry.source)
+    if found and all(synonym.source != source for synonym in found):
+        first = name if source == ConfigSource.DYNAMIC_TOPIC_CONFIG.name else found[0].name
+        found.insert(0, ConfigSynonym(first, None if entry.is_sensitive else entry.value, source))
+    return found
 
 
 def _source(source: Any) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -56,6 +58,39 @@ async def settled_topics(futures: Mapping[str, Future[Any]], timeout: float) -> 
         *(settled(future, timeout, topic_name=name) for name, future in futures.items()), return_exceptions=True
     )
     return dict(zip(futures, answers, strict=True))
+
+
+async def settled_all(futures: Sequence[Future[Any]], timeout: float) -> list[Any]:
+    """All results in order, however many; an error stands in its place as the core's error, KafkaTimeout for none."""
+    loop = asyncio.get_running_loop()
+    settled_down = asyncio.Event()
+    # The client settles futures in a thread of its own: the loop is woken once, not once for each of them.
+    lock, left = threading.Lock(), len(futures)
+
+    def count(_future: Future[Any]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            if left:
+                return
+        # The loop is closed where nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settled_down.set)
+
+    for future in futures:
+        future.add_done_callback(count)
+    if futures:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout + _GRACE_SECONDS):
+                await settled_down.wait()
+    return [_outcome(future) for future in futures]
+
+
+def _outcome(future: Future[Any]) -> Any:
+    if not future.done():
+        return KafkaTimeout()
+    error = future.exception()
+    return future.result() if error is None else from_exception(error)
 
 
 def positive(timeout: float) -> float:

@@ -26,10 +26,14 @@ _LONGEST_PAUSE_SECONDS = 0.025
 # How often (s) events are served between polls: until the group has assigned partitions, and after.
 _JOIN_SECONDS = 0.02
 _SERVE_SECONDS = 0.5
-# How long (s) a member that leaves serves events: until none could come any more, but not longer than the first.
-_LEAVE_SECONDS = 3.0
-_QUIET_SECONDS = 0.1
+# How long (s) a member that leaves serves events at the most.
+_LEAVE_SECONDS = 5.0
+# How long (s) it waits to become a member first, if a topic is missing: with no topic at all it never would.
+_JOINING_SECONDS = 1.0
+_LEAVE_PAUSE_SECONDS = 0.005
 _LEAVE_MESSAGES = 100
+# A member of a KIP-848 group has its id for good: it has left when it was without an assignment for so long (s).
+_QUIET_SECONDS = 0.25
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
 
@@ -39,13 +43,15 @@ class Consumer:
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking, *, grouped: bool) -> None:
         try:
-            self._client = ClientConsumer(dict(config))
+            # The only reference: what clears the list destroys the client.
+            self._owned = [ClientConsumer(dict(config))]
         except Exception as error:
             raise from_exception(error) from error
         self._blocking = blocking
         # Leaving a group can wait for a broker; that must not hold up other calls.
         self._closing = closing
         self._grouped = grouped
+        self._keeps_its_id = config.get("group.protocol") == "consumer"
         # Read while events were served: one record each time at the most.
         self._pending: deque[Record] = deque()
         self._server: asyncio.Task[None] | None = None
@@ -53,7 +59,14 @@ class Consumer:
         self._just_revoked: set[tuple[str, int]] = set()
         self._failure: FacadeError | None = None
         self._positions: dict[tuple[str, int], int] = {}
+        self._topic_missing = False
         self._closed = False
+
+    @property
+    def _client(self) -> ClientConsumer:
+        if not self._owned:
+            raise IllegalConsumerState
+        return self._owned[0]
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics, at once and not at the first poll: what comes after this is read.
@@ -63,6 +76,7 @@ class Consumer:
         """
         self._call(self._client.subscribe, list(topics), on_revoke=self._on_revoke, on_lost=self._on_revoke)
         self._pending.clear()
+        self._topic_missing = False
         if self._server is None:
             self._server = asyncio.create_task(self._serve(), name="consumer events")
 
@@ -207,8 +221,11 @@ class Consumer:
         self._closed = True
         if self._grouped:
             await self._leave(min(timeout / 2, _LEAVE_SECONDS))
+        owned, self._owned = self._owned, []
         try:
-            await self._closing.run(timeout, self._client.close)
+            # Destroyed without the client's own close: that serves rebalances to the end, and one that comes too late
+            # waits for an answer for ever, with the interpreter's lock held (librdkafka issue 4884).
+            await self._closing.run(timeout, owned.clear)
         except FacadeError:
             # Nothing is lost by a member that the group has to time out.
             return
@@ -247,24 +264,35 @@ class Consumer:
         return revoked
 
     async def _leave(self, timeout: float) -> None:
-        """Give back the assignment while events are still served.
+        """Commit what is stored, give back the assignment and leave the group, serving events until that is done.
 
-        A rebalance that the client's own close meets halfway can block it for ever, with the interpreter's lock held.
+        A member that is gone without having left holds up its group until its session times out.
         """
+        subscribed = self._server is not None
         await self._stop_serving()
-        deadline = time.monotonic() + timeout
-        quiet = time.monotonic() + _QUIET_SECONDS
+        started = time.monotonic()
         try:
-            self._call(self._client.unsubscribe)
-            while (now := time.monotonic()) < deadline:
-                self._call(self._client.consume, _LEAVE_MESSAGES, 0)
+            # Until the group has answered the first request to join, the client has nothing to leave with.
+            while subscribed and not self._call(self._client.memberid):
+                if time.monotonic() - started > (_JOINING_SECONDS if self._topic_missing else timeout):
+                    break
+                await self._serve_leaving()
+            self._call(self._client.unsubscribe if subscribed else self._client.unassign)
+            gone = time.monotonic()
+            while time.monotonic() - started < timeout:
+                await self._serve_leaving()
                 if self._call(self._client.assignment):
-                    quiet = now + _QUIET_SECONDS
-                elif now >= quiet:
+                    gone = time.monotonic()
+                elif not self._call(self._client.memberid) or (
+                    self._keeps_its_id and time.monotonic() - gone > _QUIET_SECONDS
+                ):
                     return
-                await asyncio.sleep(_JOIN_SECONDS)
         except FacadeError:
             return
+
+    async def _serve_leaving(self) -> None:
+        self._call(self._client.consume, _LEAVE_MESSAGES, 0)
+        await asyncio.sleep(_LEAVE_PAUSE_SECONDS)
 
     async def _stop_serving(self) -> None:
         if self._server is not None:
@@ -299,6 +327,7 @@ class Consumer:
         failure = facade_error(error)
         if isinstance(failure, TopicNotFound):
             # A member of a group waits for the topic to appear; a reader of one topic has lost it.
+            self._topic_missing = True
             return None if self._grouped else failure
         return None if failure.row.retriable else failure
 

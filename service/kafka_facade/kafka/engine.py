@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.kafka.acls import Acls
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_config import translate
 from kafka_facade.kafka.consumer import Consumer
+from kafka_facade.kafka.group_details import GroupDetailsClient
+from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.producer import Producer
+from kafka_facade.kafka.protocol import ProtocolClient
+from kafka_facade.kafka.reassignments import Reassignments
 
 if TYPE_CHECKING:
     from kafka_facade.kafka.schemas.registry import SchemaRegistry
@@ -24,6 +29,9 @@ logger = logging.getLogger("kafka_facade.kafka")
 _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
 
+# By default a producer or admin client that asks for the metadata of a topic has brokers create it, even long after
+# others have deleted it. Topics are created on purpose here (Producer.partition_count).
+_NO_CREATION: dict[str, Any] = {"allow.auto.create.topics": False}
 # Java's defaults where librdkafka's differ and callers could tell: which partition a key goes to, how large a record
 # may be, which formats of a group's members get along.
 _PRODUCER_DEFAULTS: dict[str, Any] = {
@@ -32,6 +40,8 @@ _PRODUCER_DEFAULTS: dict[str, Any] = {
     "linger.ms": 0,
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
+    # How long a topic that metadata doesn't show is waited for; records for a deleted one wait as long.
+    "topic.metadata.propagation.max.ms": 5_000,
 }
 # Most requests go to the broker that metadata calls the controller; when it dies, only newer metadata names another.
 _ADMIN_DEFAULTS: dict[str, Any] = {"topic.metadata.refresh.interval.ms": 2000}
@@ -82,13 +92,17 @@ class Engine:
         self._options = options
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
-        self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin), self._control)
+        self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin) | _NO_CREATION, self._control)
+        self._protocol = ProtocolClient(self._config({}, options.admin), self._control)
+        self.acls = Acls(self.admin.client, self._protocol)
+        self.reassignments = Reassignments(self._protocol)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
-            self._config(_producer_defaults(options.producer), options.producer) | delivery,
+            self._config(_producer_defaults(options.producer), options.producer) | _NO_CREATION | delivery,
             self._control,
             self.admin,
         )
+        self.groups = Groups(self.admin.client, self._control, GroupDetailsClient(self._protocol))
 
         self.admin.on_change = self.producer.forget
         self.registry = _registry(options)
@@ -116,6 +130,7 @@ class Engine:
         lost = await self.producer.close(timeout)
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
+        await self._protocol.close()
         self._control.close()
         self._closing.close()
         if self.registry is not None:

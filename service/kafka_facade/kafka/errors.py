@@ -117,6 +117,11 @@ def facade_error(error: ClientError, **about: str) -> FacadeError:
     return kind(error.str(), kafka_error=error.name(), **about)
 
 
+def from_code(code: int, message: str | None, **about: str) -> FacadeError:
+    """The core's error for an error code in an answer of Kafka's, with the text that came with it."""
+    return facade_error(ClientError(code, message) if message else ClientError(code), **about)
+
+
 def from_exception(error: BaseException, **about: str) -> FacadeError:
     """The core's error for whatever a client call raised."""
     if isinstance(error, FacadeError):

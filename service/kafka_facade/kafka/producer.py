@@ -1,72 +1,32 @@
-"""Producing through librdkafka, with delivery reports served on the event loop."""
+"""Producing through librdkafka, and what it has to know of topics first."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
-
-from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import Message
-from confluent_kafka import Producer as ClientProducer
 
 from kafka_facade.core.errors import (
     FacadeError,
-    InvalidKafkaRequest,
     LeaderNotAvailable,
-    PartitionNotFound,
-    RetriableKafkaError,
     TopicAlreadyExists,
     TopicNotFound,
-    Unavailable,
 )
 from kafka_facade.core.ports import Delivery, SerializedRecord
 from kafka_facade.core.requests import CreateTopic
 from kafka_facade.core.resources import TopicPartition
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking, positive
-from kafka_facade.kafka.errors import facade_error, from_exception
+from kafka_facade.kafka.errors import facade_error
+from kafka_facade.kafka.send_queue import SendQueue
 
-logger = logging.getLogger("kafka_facade.kafka")
-
-# How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
-# the loop from a poll thread for each record costs several times as much.
-_POLL_SECONDS = 0.0005
-# While nothing is in flight, the client's log lines and errors still want to be served now and then.
-_IDLE_POLL_SECONDS = 1.0
-_FULL_QUEUE_SECONDS = 0.002
 _METADATA_SECONDS = 30.0
 # An unknown partition makes us ask again, but not more often than this (s) for a topic.
 _REFRESH_SECONDS = 0.1
 _CREATION_SECONDS = 0.05
 _READY_SECONDS = 5.0
-_PARTITIONER_DECIDES = -1
-_NOW = 0
-_NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
-
-
-class _Batch:
-    """Collects the reports of records that were submitted together."""
-
-    __slots__ = ("future", "left", "outcomes", "records")
-
-    def __init__(
-        self, records: Sequence[SerializedRecord], future: asyncio.Future[list[Delivery | FacadeError]]
-    ) -> None:
-        self.outcomes: list[Any] = [None] * len(records)
-        self.left = len(records)
-        self.records = records
-        self.future = future
-
-    def decide(self, index: int, outcome: Delivery | FacadeError) -> None:
-        self.outcomes[index] = outcome
-        self.left -= 1
-        if not self.left and not self.future.done():
-            self.future.set_result(self.outcomes)
 
 
 class Producer:
@@ -78,16 +38,9 @@ class Producer:
         blocking: Blocking,
         admin: Admin,
     ) -> None:
-        self._config = dict(config)
-        self._client = ClientProducer(self._config)
+        self._queue = SendQueue(config, self.forget)
         self._admin = admin
         self._blocking = blocking
-        self._loop = asyncio.get_running_loop()
-        self._in_flight = 0
-        self._timer: asyncio.TimerHandle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
-        self._fast = False
-        self._closed = False
-        self._renewal: asyncio.Handle | None = None
         self._partitions: dict[str, tuple[int, float]] = {}
 
     def cached_partition_count(self, topic: str) -> int | None:
@@ -105,7 +58,7 @@ class Producer:
         deadline = time.monotonic() + timeout
         while True:
             left = positive(deadline - time.monotonic())
-            found = await self._blocking.run(left, self._client.list_topics, topic, timeout=left)
+            found = await self._blocking.run(left, self._queue.client.list_topics, topic, timeout=left)
             described = found.topics[topic]
             if described.error is None and described.partitions:
                 count = len(described.partitions)
@@ -124,48 +77,11 @@ class Producer:
         self, topic: str, records: Sequence[SerializedRecord]
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
         """Hand records to the producer, in order, waiting while its queue is full."""
-        if self._closed:
-            raise Unavailable("The server is shutting down.")
-        batch = _Batch(records, self._loop.create_future())
-        for index, record in enumerate(records):
-            while True:
-                if record.timestamp == _NOW:
-                    batch.decide(index, InvalidKafkaRequest(_NO_EPOCH, field="timestamp"))
-                    break
-                try:
-                    self._client.produce(
-                        topic,
-                        record.value,
-                        record.key,
-                        _PARTITIONER_DECIDES if record.partition is None else record.partition,
-                        partial(self._report, batch, index),
-                        timestamp=_NOW if record.timestamp is None else record.timestamp,
-                        headers=[(header.name, header.value) for header in record.headers] or None,
-                    )
-                except BufferError:
-                    self._wake()
-                    await asyncio.sleep(_FULL_QUEUE_SECONDS)
-                    continue
-                except Exception as error:
-                    batch.decide(index, from_exception(error))
-                else:
-                    self._in_flight += 1
-                break
-        self._wake()
-        return batch.future
+        return await self._queue.submit(topic, records)
 
     async def close(self, timeout: float) -> int:
         """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
-        self._closed = True
-        deadline = time.monotonic() + timeout
-        while self._in_flight and time.monotonic() < deadline:
-            self._wake()
-            await asyncio.sleep(_FULL_QUEUE_SECONDS)
-        left = self._in_flight
-        self._client.purge()
-        self._client.poll(0)
-        self._timer.cancel()
-        return left
+        return await self._queue.close(timeout)
 
     async def _until_ready(self, topic: str, partitions: Sequence[int]) -> None:
         """Wait until the leaders of a topic that is new to us really serve it, or a moment has passed.
@@ -197,42 +113,6 @@ class Producer:
         elif not isinstance(error, LeaderNotAvailable):
             raise error
         await asyncio.sleep(_CREATION_SECONDS)
-
-    def _wake(self) -> None:
-        if not self._fast:
-            self._fast = True
-            self._timer.cancel()
-            self._timer = self._loop.call_later(_POLL_SECONDS, self._serve)
-
-    def _serve(self) -> None:
-        self._client.poll(0)
-        self._fast = self._in_flight > 0
-        self._timer = self._loop.call_later(_POLL_SECONDS if self._fast else _IDLE_POLL_SECONDS, self._serve)
-
-    def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
-        self._in_flight -= 1
-        if error is not None:
-            if error.fatal() and self._renewal is None:
-                self._renewal = self._loop.call_soon(self._renew)
-            topic = message.topic() or ""
-            outcome: Delivery | FacadeError = facade_error(error, topic_name=topic)
-            if isinstance(outcome, (TopicNotFound, PartitionNotFound)):
-                self._partitions.pop(topic, None)
-                if isinstance(outcome, PartitionNotFound) and batch.records[index].partition is None:
-                    # The partitioner chose from partitions that are gone: a topic of that name was made anew.
-                    outcome = RetriableKafkaError("The partitions of the topic have changed.", topic_name=topic)
-        else:
-            kind, timestamp = message.timestamp()
-            outcome = Delivery(message.partition() or 0, message.offset() or 0, timestamp if kind else None)
-        batch.decide(index, outcome)
-
-    def _renew(self) -> None:
-        """A fatal error (a broken sequence of an idempotent producer) is for good: go on with a new client."""
-        logger.error("the Kafka producer met a fatal error and is replaced")
-        self._client.purge()
-        self._client.poll(0)
-        self._client = ClientProducer(self._config)
-        self._renewal = None
 
     def forget(self, topic: str) -> None:
         """Ask anew how many partitions a topic has."""

@@ -21,9 +21,13 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
     v2_produce,
+    v3_acls,
     v3_clusters,
     v3_configs,
+    v3_groups,
     v3_produce,
+    v3_produce_batch,
+    v3_reassignments,
     v3_topics,
 )
 from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress
@@ -168,7 +172,9 @@ class RestApp:
             headers.append(_VARY)
         headers += response.headers
         if response.status != 204:
-            headers.append((b"content-type", (response.content_type or media_type).encode()))
+            content_type = media_type if response.content_type is None else response.content_type
+            if content_type:
+                headers.append((b"content-type", content_type.encode()))
             if method == "HEAD":
                 body = b""
             elif (

@@ -15,7 +15,15 @@ from msgspec import Meta, Struct
 from msgspec import field as member
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, UnprocessableEntity
-from kafka_facade.core.resources import AlterOperation, Format, SubjectNameStrategy
+from kafka_facade.core.resources import (
+    AclOperation,
+    AclPatternType,
+    AclPermission,
+    AclResourceType,
+    AlterOperation,
+    Format,
+    SubjectNameStrategy,
+)
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -180,6 +188,36 @@ class V3Record(_Strict):
     key: V3Data | None = None
     value: V3Data | None = None
     timestamp: str | int | float | None = None
+
+
+class V3BatchEntry(V3Record):
+    """A record of a batch; ``id`` is checked by hand, since texts alone are ids."""
+
+    id: Any = msgspec.UNSET
+
+
+class V3Batch(_Strict):
+    """Records with ids."""
+
+    entries: list[V3BatchEntry] | None = None
+
+
+class V3Acl(_Strict):
+    """An ACL to create."""
+
+    resource_type: AclResourceType
+    resource_name: str
+    pattern_type: AclPatternType
+    principal: str
+    host: str
+    operation: AclOperation
+    permission: AclPermission
+
+
+class V3Acls(_Strict):
+    """ACLs to create."""
+
+    data: list[V3Acl] | None = None
 
 
 def _verbatim(literal: str) -> msgspec.Raw:

@@ -21,7 +21,7 @@ _GZIP_LEVEL = 6
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""
 
-# The members after ``metadata``, in order; where the links stand among them.
+# The members after ``metadata``, in order; where the links stand among them, all together or each by its name.
 _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
     resources.Cluster: ("cluster_id", _LINKS),
     resources.Broker: ("cluster_id", "broker_id", "host", "port", "rack", _LINKS),
@@ -62,23 +62,86 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "topic_name",
         "is_default",
     ),
+    resources.ConsumerGroup: (
+        "cluster_id",
+        "consumer_group_id",
+        "is_simple",
+        "partition_assignor",
+        "state",
+        "type",
+        "is_mixed_consumer_group",
+        _LINKS,
+    ),
+    resources.GroupMember: ("cluster_id", "consumer_group_id", "consumer_id", "instance_id", "client_id", _LINKS),
+    resources.ConsumerAssignment: (
+        "cluster_id",
+        "consumer_group_id",
+        "consumer_id",
+        "topic_name",
+        "partition_id",
+        _LINKS,
+    ),
+    resources.ConsumerLag: (
+        "cluster_id",
+        "consumer_group_id",
+        "topic_name",
+        "partition_id",
+        "consumer_id",
+        "instance_id",
+        "client_id",
+        "current_offset",
+        "log_end_offset",
+        "lag",
+    ),
+    resources.ConsumerGroupLagSummary: (
+        "cluster_id",
+        "consumer_group_id",
+        "max_lag",
+        "total_lag",
+        "max_lag_consumer_id",
+        "max_lag_consumer",
+        "max_lag_client_id",
+        "max_lag_instance_id",
+        "max_lag_topic_name",
+        "max_lag_partition_id",
+        "max_lag_partition",
+    ),
+    resources.Acl: (
+        "cluster_id",
+        "resource_type",
+        "resource_name",
+        "pattern_type",
+        "principal",
+        "host",
+        "operation",
+        "permission",
+    ),
+    resources.PartitionReassignment: (
+        "cluster_id",
+        "topic_name",
+        "partition_id",
+        "adding_replicas",
+        "removing_replicas",
+        _LINKS,
+    ),
 }
 
 
 def resource_document(resource: object, base: str, authority: str) -> dict[str, Any]:
     """A resource with its kind, metadata and links; ``base`` is what stands before its path."""
     kind = KINDS[type(resource)]
-    document: dict[str, Any] = {
-        "kind": kind.name,
-        "metadata": {
-            "self": base + kind.self_path(resource),
-            "resource_name": kind.resource_name(resource, authority),
-        },
-    }
+    related = kind.related_paths(resource)
+    metadata = {"self": base + kind.self_path(resource)}
+    if kind.crn:
+        metadata["resource_name"] = kind.resource_name(resource, authority)
+    document: dict[str, Any] = {"kind": kind.name, "metadata": metadata}
     for name in _LAYOUTS[type(resource)]:
         if name is _LINKS:
-            for relation, path in kind.related_paths(resource).items():
+            for relation, path in related.items():
                 document[relation] = {"related": base + path}
+        elif name in kind.relations:
+            if name in related:
+                document[name] = {"related": base + related[name]}
         else:
             document[name] = getattr(resource, name)
     return document

@@ -7,14 +7,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.links import path_segment
 from kafka_facade.core.pipeline import Call
 from kafka_facade.rest.errors import BodyTimeout, ClientDisconnected
 from kafka_facade.rest.options import RestOptions
+from kafka_facade.rest.origin import origin
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,7 +34,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
 
 @dataclass(slots=True)
 class Response:
-    """An answer that is complete. ``content_type`` None is the type that was negotiated."""
+    """An answer that is complete. ``content_type`` None is the type that was negotiated, empty is none."""
 
     status: int = 200
     body: bytes = b""
@@ -129,21 +131,8 @@ class Exchange:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port as the caller named them, e.g. ``http://localhost:8082``."""
-        return f"{self.scope.get('scheme', 'http')}://{self._authority()}"
-
-    @property
-    def instance_origin(self) -> str:
-        """The same for this very server, which alone has its consumer instances."""
-        options = self.options
-        if options.advertised_url:
-            return options.advertised_url.rstrip("/")
-        if options.host_name:
-            server = self.scope.get("server") or (None, None)
-            host = f"[{options.host_name}]" if ":" in options.host_name else options.host_name
-            port = server[1]
-            return f"{self.scope.get('scheme', 'http')}://{host}" + (f":{port}" if port else "")
-        return self.origin
+        """Scheme, host and port in links, e.g. ``http://localhost:8082``."""
+        return origin(self.scope, self.headers, self.options)
 
     @property
     def base(self) -> str:
@@ -153,12 +142,5 @@ class Exchange:
     @property
     def url(self) -> str:
         """The URL of what was asked for, without the query."""
-        values = {name: quote(value, safe="") for name, value in self.parameters.items()}
+        values = {name: path_segment(value) for name, value in self.parameters.items()}
         return f"{self.origin}{self.prefix}{self.template.format_map(values)}"
-
-    def _authority(self) -> str:
-        host = self.headers.get(b"host")
-        if host:
-            return host.decode("latin-1")
-        name, port = self.scope.get("server") or ("localhost", None)
-        return f"{name}:{port}" if port else str(name)

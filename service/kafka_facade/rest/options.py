@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -34,7 +35,10 @@ class RestOptions:
     """How many records of one stream may wait for their answers before no more are read."""
 
     host_name: str = ""
-    """The host in the ``base_uri`` of a consumer instance; empty: that of the request."""
+    """The host in links; empty: that of the request."""
 
-    advertised_url: str = ""
-    """The whole base of ``base_uri``, e.g. ``https://proxy-1.example.org:8082``; it goes before ``host_name``."""
+    advertised_listeners: Sequence[str] = ()
+    """The bases of links, e.g. ``https://proxy-1.example.org:8082``; they go before ``host_name``."""
+
+    forwarded: bool = False
+    """Whether ``Forwarded`` and ``X-Forwarded-*`` tell what the caller asked."""

@@ -96,7 +96,7 @@ class RecordStream:
         """
         loop = asyncio.get_running_loop()
         call = self._exchange.call()
-        async with self._exchange.facade.pipeline.admit(call):
+        with self._exchange.facade.pipeline.admit(call):
             rest = call.remaining + _GRACE_SECONDS
             try:
                 async with asyncio.timeout(None) as limit:

@@ -68,6 +68,11 @@ def decode_record(document: bytes) -> RecordToProduce:
         raise MalformedBody(error.message, **error.metadata) from None
     except RecursionError:
         raise MalformedBody("JSON is nested too deeply.") from None
+    return record_of(record)
+
+
+def record_of(record: V3Record) -> RecordToProduce:
+    """The record that was given; InvalidRequest where its members don't fit each other."""
     return RecordToProduce(
         None if record.key is None else _data(record.key, "key"),
         None if record.value is None else _data(record.value, "value"),
@@ -124,12 +129,13 @@ def _document(answer: Answer) -> Report | ErrorBody:
         answer.partition_id,
         answer.offset,
         timestamp_text(answer.timestamp),
-        UNSET if answer.key is None else _reported(answer.key),
-        UNSET if answer.value is None else _reported(answer.value),
+        UNSET if answer.key is None else reported(answer.key),
+        UNSET if answer.value is None else reported(answer.value),
     )
 
 
-def _reported(data: DataReport) -> ReportedData | ReportedSchemaData:
+def reported(data: DataReport) -> ReportedData | ReportedSchemaData:
+    """What became of a key or value, with the schema if it has one."""
     if data.subject is None:
         return ReportedData(data.type, data.size)
     return ReportedSchemaData(data.type, data.subject, data.schema_id, data.schema_version, data.size)

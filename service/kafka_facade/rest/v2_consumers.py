@@ -65,7 +65,7 @@ async def create(exchange: Exchange) -> Response:
     )
     instance = await exchange.run(exchange.facade.consumers.create, request)
     path = f"/consumers/{quote(instance.group, safe='')}/instances/{quote(instance.instance_id, safe='')}"
-    document = {"instance_id": instance.instance_id, "base_uri": exchange.instance_origin + path}
+    document = {"instance_id": instance.instance_id, "base_uri": exchange.origin + path}
     return Response(body=encode(document))
 
 

@@ -49,7 +49,7 @@ async def _produce_at_once(exchange: Exchange, documents: list[bytes], failure: 
     call = exchange.call()
     answers: list[Answer] = []
     if documents:
-        async with exchange.facade.pipeline.admit(call):
+        with exchange.facade.pipeline.admit(call):
             batch = Batch.decode(documents, call)
             await batch.enqueue(
                 exchange.facade.produce, exchange.parameters["cluster_id"], exchange.parameters["topic_name"]

@@ -26,7 +26,7 @@ def consume(facade: Facade, operation: Operation) -> Callable[[record_pb2.Consum
             # The caller's deadline is that of the whole stream, which gRPC keeps; this one bounds the start.
             require_message(message)
             call = facade.pipeline.call(operation.identifier, FACE, timeout=context.time_remaining())
-            async with facade.pipeline.admit(call):
+            with facade.pipeline.admit(call):
                 if message.max_records < 0:
                     raise InvalidRequest("max_records must not be negative.", field="max_records")
                 size = message.max_records or _MAX_RECORDS

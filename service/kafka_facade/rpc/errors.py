@@ -21,6 +21,9 @@ logger = logging.getLogger("kafka_facade.rpc")
 
 _RETRY_DELAY = Duration(nanos=500_000_000)
 _DETAILS_KEY = "grpc-status-details-bin"
+# Details travel as a trailer, of which clients take 8 KiB by default: what echoes a caller is cut (bytes).
+_LONGEST_MESSAGE = 1024
+_LONGEST_VALUE = 256
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
@@ -30,16 +33,24 @@ def to_status(error: FacadeError) -> Status:
     ``ErrorInfo.reason`` is the error's reason; its metadata has the REST API's ``error_code`` besides the error's own.
     """
     row = error.row
-    status = Status(code=code_pb2.Code.Value(row.grpc), message=error.message)
-    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.metadata, "error_code": str(row.v3)})
+    message = _cut(error.message, _LONGEST_MESSAGE)
+    status = Status(code=code_pb2.Code.Value(row.grpc), message=message)
+    about = {name: _cut(value, _LONGEST_VALUE) for name, value in error.metadata.items()}
+    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**about, "error_code": str(row.v3)})
     status.details.add().Pack(info)
     field = error.metadata.get("field")
     if field is not None:
-        violation = BadRequest.FieldViolation(field=field, description=error.message)
+        violation = BadRequest.FieldViolation(field=field, description=message)
         status.details.add().Pack(BadRequest(field_violations=[violation]))
     if row.retriable:
         status.details.add().Pack(RetryInfo(retry_delay=_RETRY_DELAY))
     return status
+
+
+def _cut(text: str, limit: int) -> str:
+    """The text, or as much of it as fits into so many bytes of UTF-8."""
+    encoded = text.encode()
+    return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore") + "..."
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: FacadeError) -> NoReturn:

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from kafka_facade.core import requests
+from kafka_facade.core.acls import order as acl_order
 from kafka_facade.rpc import consumer_instances, records
 from kafka_facade.rpc.dispatch import Binding, Custom, Listing, Single
 
@@ -70,4 +71,37 @@ METHODS: dict[str, Binding] = {
         lambda f: f.consumers.seek_to_beginning, requests.ConsumerPartitions
     ),
     "ConsumerInstanceService/SeekToEnd": Single(lambda f: f.consumers.seek_to_end, requests.ConsumerPartitions),
+    "ConsumerGroupService/ListConsumerGroups": Listing(
+        lambda f: f.groups.list_groups, requests.ListConsumerGroups, attrgetter("consumer_group_id")
+    ),
+    "ConsumerGroupService/GetConsumerGroup": Single(lambda f: f.groups.get_group, requests.GetConsumerGroup),
+    "ConsumerGroupService/GetConsumerGroupLagSummary": Single(
+        lambda f: f.groups.get_lag_summary, requests.GetConsumerGroup
+    ),
+    "ConsumerGroupService/ListConsumers": Listing(
+        lambda f: f.groups.list_consumers, requests.GetConsumerGroup, attrgetter("consumer_id")
+    ),
+    "ConsumerGroupService/GetConsumer": Single(lambda f: f.groups.get_consumer, requests.GetConsumer),
+    "ConsumerGroupService/ListConsumerAssignments": Listing(
+        lambda f: f.groups.list_assignments, requests.GetConsumer, _by_topic_and("partition_id")
+    ),
+    "ConsumerGroupService/GetConsumerAssignment": Single(
+        lambda f: f.groups.get_assignment, requests.GetConsumerAssignment
+    ),
+    "ConsumerGroupService/ListConsumerLags": Listing(lambda f: f.groups.list_lags, requests.GetConsumerGroup),
+    "ConsumerGroupService/GetConsumerLag": Single(lambda f: f.groups.get_lag, requests.GetConsumerLag),
+    "RecordService/BatchProduceRecords": Custom(records.produce_batch),
+    "AclService/ListAcls": Listing(lambda f: f.acls.list_acls, requests.ListAcls, acl_order),
+    "AclService/CreateAcl": Single(lambda f: f.acls.create_acl, requests.CreateAcl),
+    "AclService/BatchCreateAcls": Single(lambda f: f.acls.create_acls, requests.BatchCreateAcls),
+    "AclService/DeleteAcls": Listing(lambda f: f.acls.delete_acls, requests.DeleteAcls),
+    "PartitionReassignmentService/ListPartitionReassignments": Listing(
+        lambda f: f.reassignments.list_reassignments, requests.ListReassignments, _by_topic_and("partition_id")
+    ),
+    "PartitionReassignmentService/ListTopicPartitionReassignments": Listing(
+        lambda f: f.reassignments.list_topic_reassignments, requests.ListTopicReassignments, _by_partition
+    ),
+    "PartitionReassignmentService/GetPartitionReassignment": Single(
+        lambda f: f.reassignments.get_reassignment, requests.GetPartition
+    ),
 }

@@ -76,7 +76,7 @@ def produce_stream(
     async def serve(_: object, context: Context) -> None:
         async with reporting(context):
             call = facade.pipeline.call(operation.identifier, FACE)
-            async with facade.pipeline.admit(call):
+            with facade.pipeline.admit(call):
                 await _Stream(facade, operation.identifier, context, window_bytes).run()
 
     return serve

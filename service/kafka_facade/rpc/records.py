@@ -11,7 +11,14 @@ from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery
-from kafka_facade.core.requests import ProduceRecords, RecordData, RecordToProduce, SchemaSelector
+from kafka_facade.core.requests import (
+    BatchEntry,
+    BatchProduceRecords,
+    ProduceRecords,
+    RecordData,
+    RecordToProduce,
+    SchemaSelector,
+)
 from kafka_facade.core.resources import Format, Header, Record, RecordReport
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.errors import to_status
@@ -132,6 +139,30 @@ async def produce(
         else:
             response.results.add(report=_write_report(outcome))
     return response
+
+
+async def produce_batch(
+    facade: Facade, call: Call, message: record_pb2.BatchProduceRecordsRequest
+) -> record_pb2.BatchProduceRecordsResponse:
+    """RecordService.BatchProduceRecords."""
+    if not message.topic_name:
+        raise InvalidRequest("topic_name is required.", field="topic_name")
+    entries = [BatchEntry(entry.id, _read_entry(entry.record)) for entry in message.entries]
+    request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
+    report = await facade.produce.produce_batch(call, request)
+    response = record_pb2.BatchProduceRecordsResponse()
+    for id, found in report.successes:
+        response.successes.add(id=id, report=_write_report(found))
+    for id, error in report.failures:
+        response.failures.add(id=id, error=to_status(error))
+    return response
+
+
+def _read_entry(message: record_pb2.RecordToProduce) -> RecordToProduce | FacadeError:
+    try:
+        return read_record(message, None)
+    except InvalidRequest as error:
+        return error
 
 
 def stream_results(

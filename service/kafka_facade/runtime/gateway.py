@@ -115,6 +115,10 @@ class Gateway:
             self._engine.producer,
             self._engine,
             _consumer_defaults(settings),
+            self._engine.groups,
+            self._engine.acls,
+            self._engine.reassignments,
+            settings.api_v3_produce_batch_maximum_entries,
             self._engine.registry,
         )
         self._facade = facade
@@ -231,8 +235,9 @@ def _rest_options(settings: Settings) -> RestOptions:
         resource_name_authority=settings.confluent_resource_name_authority,
         compression=settings.compression_enable,
         stream_max_seconds=settings.streaming_connection_max_duration_ms / 1000,
-        advertised_url=next(iter(settings.advertised_listeners), ""),
+        advertised_listeners=settings.advertised_listeners,
         host_name=settings.host_name,
+        forwarded=settings.network_forwarded_request_customizer_enable,
     )
 
 

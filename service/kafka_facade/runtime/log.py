@@ -37,6 +37,11 @@ class Repeats(logging.Filter):
 def configure_logging(level: str) -> None:
     """Set up the root logger of this process; once more is the same."""
     logging.basicConfig(level=level.upper(), format=_FORMAT, stream=sys.stderr, force=True)
-    client = logging.getLogger("kafka_facade.kafka")
-    if not client.filters:
-        client.addFilter(Repeats())
+    # It tells of each connection in many lines, and at lower levels of all that goes over it.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("kafka.net.manager").setLevel(logging.WARNING)
+    # A filter of a logger doesn't hold for those below it.
+    for name in ("kafka_facade.kafka", "kafka.net.manager"):
+        client = logging.getLogger(name)
+        if not client.filters:
+            client.addFilter(Repeats())

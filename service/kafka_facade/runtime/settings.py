@@ -83,13 +83,6 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _urls(text: str) -> list[str]:
-    found = _words(text)
-    if not all(url.startswith(("http://", "https://")) for url in found):
-        raise ValueError("http://host:port, or several of them with commas between")
-    return found
-
-
 def _one_of(*values: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in values:
@@ -119,6 +112,14 @@ def _port_of(server: str) -> int:
 
 def _http_listeners(text: str) -> list[Address]:
     return [_listener(entry, "http") for entry in _words(text)]
+
+
+def _urls(text: str) -> list[str]:
+    entries = _words(text)
+    for entry in entries:
+        if urlsplit(entry).scheme not in ("http", "https") or not urlsplit(entry).netloc:
+            raise ValueError("http:// or https:// and a host, or several of them with commas between")
+    return entries
 
 
 def _grpc_listeners(text: str) -> list[Address]:
@@ -156,11 +157,16 @@ class Settings:
     schema_registry_url: list[str] = _setting("schema.registry.url", "", _urls)
     """The Schema Registry for the formats with schemas: a URL, or several of one registry with commas between."""
 
-    advertised_listeners: list[str] = _setting("advertised.listeners", "", _words)
-    """The URL in the ``base_uri`` of consumer instances, e.g. ``https://proxy-1.example.org``; the first one counts."""
+    advertised_listeners: list[str] = _setting("advertised.listeners", "", _urls)
+    """What links begin with, e.g. ``https://proxy-1.example.org``: that with the request's scheme, or the first one."""
 
     host_name: str = _setting("host.name", "", str)
-    """The host in the ``base_uri`` of a consumer instance; by default that of the request."""
+    """The host in links, where nothing is advertised; by default that of the request."""
+
+    network_forwarded_request_customizer_enable: bool = _setting(
+        "network.forwarded.request.customizer.enable", "false", _boolean
+    )
+    """Whether ``Forwarded`` and ``X-Forwarded-Proto``, ``-Host`` and ``-Port`` say what links begin with."""
 
     api_request_timeout_ms: int = _setting("api.request.timeout.ms", "30000", _integer(100))
     """How long any one request may wait for Kafka; the time in which a record is delivered or has failed for good."""
@@ -182,6 +188,11 @@ class Settings:
 
     max_request_body_size: int = _setting("max.request.body.size", "67108864", _integer(1024))
     """The largest body, or record of a streamed body, or gRPC message, that is taken."""
+
+    api_v3_produce_batch_maximum_entries: int = _setting(
+        "api.v3.produce.batch.maximum.entries", "10", _integer(1, 10_000)
+    )
+    """How many records one ``records:batch`` may have."""
 
     streaming_connection_max_duration_ms: int = _setting(
         "streaming.connection.max.duration.ms", "86400000", _integer(1000)

@@ -197,7 +197,7 @@ class BatchProduceEntry(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The caller's id, 1 to 80 characters."""
+    """The caller's id: 1 to 80 letters, digits, hyphens and underscores."""
     @_builtins.property
     def record(self) -> Global___RecordToProduce:
         """The record."""

@@ -1,10 +1,11 @@
-#!/usr/bin/env python3
-"""Measure the gateway on a development stack of its own, beside a bare Kafka client in the same run.
+"""Measure the gateway on a development stack of its own, beside the limits in the same run.
 
-scripts/bench [--seconds 5] [--connections 32] [--size 100] [--only WORD]
+scripts/bench [--seconds 5] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS]
 
-The figures of one run compare; those of two runs, or of two machines, don't. The load, the gateway and Kafka share
-this machine's cores. Run it with the environment that scripts/dev makes: .venv/bin/python scripts/bench
+The limits are a bare Kafka client and an empty handler on the same HTTP server. The figures of one run compare; those
+of two runs, or of two machines, don't: the load, the gateway and Kafka share this machine's cores. HTTP load comes from
+wrk where it is installed, and else from Python, which costs more. Set-up: scripts/setup bench, then
+.venv/bin/python scripts/bench
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc.aio
+import psutil
 import uvloop
 from confluent_kafka import Consumer, Producer, TopicPartition
+from http_load import EmptyServer, HttpConnection, load, post
 from rich.console import Console
 from rich.table import Table
 
@@ -28,47 +31,9 @@ from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 
 PARTITIONS = 4
 READ_RECORDS = 300_000
+V2_JSON = "application/vnd.kafka.json.v2+json"
 
 Case = Callable[[], Awaitable[tuple[int, float]]]
-
-
-class HttpConnection:
-    """One kept-alive connection that sends ready-made requests."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def open(cls, url: str) -> HttpConnection:
-        host, _, port = url.removeprefix("http://").partition(":")
-        return cls(*await asyncio.open_connection(host, int(port), limit=2**26))
-
-    async def send(self, request: bytes) -> bytes:
-        self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        lower = head.lower()
-        if b" 204 " in head[:16]:
-            return b""
-        if b"content-length:" in lower:
-            length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
-            body = await self._reader.readexactly(length)
-        else:
-            body = b""
-            while True:
-                size = int(await self._reader.readuntil(b"\r\n"), 16)
-                body += (await self._reader.readexactly(size + 2))[:-2]
-                if not size:
-                    break
-        assert head[9:12] in (b"200", b"201"), (head, body)
-        return body
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-def post(path: str, body: bytes, content_type: str = "application/json") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
 
 
 class Bench:
@@ -122,36 +87,33 @@ class Bench:
         connection.close()
         return len(self.latencies), time.perf_counter() - started
 
+    async def empty(self) -> tuple[int, float]:
+        async with EmptyServer() as url:
+            return await load(url, self._v2_body(1), V2_JSON, self.options.connections, self.options.seconds)
+
     async def rest_v3(self) -> tuple[int, float]:
-        body = json.dumps({"value": {"type": "STRING", "data": self.value}}).encode()
-        return await self._http(post(self.records, body), 1)
+        body = json.dumps({"value": {"type": "STRING", "data": self.value}})
+        return await self._load(self.records, body, "application/json", 1)
 
     async def rest_v2(self, count: int) -> tuple[int, float]:
-        body = json.dumps({"records": [{"value": self.value}] * count}).encode()
-        return await self._http(post(f"/topics/{self.topic}", body, "application/vnd.kafka.json.v2+json"), count)
+        return await self._load(f"/topics/{self.topic}", self._v2_body(count), V2_JSON, count)
+
+    def _v2_body(self, count: int) -> str:
+        return json.dumps({"records": [{"value": self.value}] * count})
 
     async def graphql(self) -> tuple[int, float]:
         query = "mutation($i: ProduceRecordsInput!) { produceRecords(input: $i) { results { __typename } } }"
         record = {"value": {"format": "STRING", "data": self.value}}
         body = {"query": query, "variables": {"i": {"topicName": self.topic, "records": [record]}}}
-        return await self._http(post("/graphql", json.dumps(body).encode()), 1)
+        return await self._load("/graphql", json.dumps(body), "application/json", 1)
 
-    async def _http(self, request: bytes, records: int) -> tuple[int, float]:
-        started = time.perf_counter()
+    async def _load(self, path: str, body: str, content_type: str, records: int) -> tuple[int, float]:
+        url = self.gateway.rest + path
+        sent, seconds = await load(url, body, content_type, self.options.connections, self.options.seconds)
+        return sent * records, seconds
 
-        async def caller() -> int:
-            connection = await HttpConnection.open(self.gateway.rest)
-            sent = 0
-            while time.perf_counter() - started < self.options.seconds:
-                await connection.send(request)
-                sent += records
-            connection.close()
-            return sent
-
-        sent = sum(await asyncio.gather(*(caller() for _ in range(self.options.connections))))
-        return sent, time.perf_counter() - started
-
-    async def rest_stream(self) -> tuple[int, float]:
+    async def rest_stream(self, limit: int | None = None) -> tuple[int, float]:
+        """One request that goes on for the time given, or for so many records."""
         host, _, port = self.gateway.rest.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=2**26)
         record = json.dumps({"value": {"type": "STRING", "data": self.value}}).encode() + b"\n"
@@ -161,14 +123,16 @@ class Bench:
         started = time.perf_counter()
 
         async def send() -> None:
-            while time.perf_counter() - started < self.options.seconds:
+            sent = 0
+            while sent < limit if limit else time.perf_counter() - started < self.options.seconds:
+                sent += 500
                 writer.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
                 await writer.drain()
             writer.write(b"0\r\n\r\n")
 
         sender = asyncio.create_task(send())
         answered = 0
-        async with asyncio.timeout(self.options.seconds + 30):
+        async with asyncio.timeout(600 if limit else self.options.seconds + 30):
             while not (data := await reader.readuntil(b"\r\n")).startswith(b"0\r\n"):
                 answered += data.count(b'"error_code":200')
         await sender
@@ -269,43 +233,60 @@ class Bench:
         connection.close()
         return read, elapsed
 
+    async def memory(self, records: int) -> list[int]:
+        """The gateway's resident memory (MB) at the start, in the middle and at the end of one streaming request."""
+        [gateway] = [p for p in psutil.Process().children(recursive=True) if p.cmdline()[3:4] == ["serve"]]
+        found = [gateway.memory_info().rss]
+        for _ in range(2):
+            await self.rest_stream(records // 2)
+            found.append(gateway.memory_info().rss)
+        return [rss >> 20 for rss in found]
+
 
 async def measure(bench: Bench, only: str) -> None:
     connections = bench.options.connections
-    writing: dict[str, Case] = {
-        "bare Kafka client": bench.bare_produce,
-        "REST v3, 1 record a request, 1 connection": bench.lone,
-        f"REST v3, 1 record a request, {connections} connections": bench.rest_v3,
-        f"REST v2, 100 records a request, {connections} connections": lambda: bench.rest_v2(100),
-        "REST v3 stream, 1 connection": bench.rest_stream,
-        f"GraphQL, 1 record a request, {connections} connections": bench.graphql,
-        f"gRPC ProduceRecords, 1 record, {connections} calls": bench.grpc_unary,
-        "gRPC ProduceStream, 1 record a frame": lambda: bench.grpc_stream(1),
-        "gRPC ProduceStream, 100 records a frame": lambda: bench.grpc_stream(100),
-        "gRPC ProduceStream, 1000 records a frame": lambda: bench.grpc_stream(1000),
+    bare, empty = "bare Kafka client", f"empty HTTP handler, {connections} connections"
+    tables: dict[str, dict[str, tuple[Case, str]]] = {
+        "producing": {
+            bare: (bench.bare_produce, bare),
+            empty: (bench.empty, empty),
+            "REST v3, 1 record a request, 1 connection": (bench.lone, empty),
+            f"REST v3, 1 record a request, {connections} connections": (bench.rest_v3, empty),
+            f"REST v2, 1 record a request, {connections} connections": (lambda: bench.rest_v2(1), empty),
+            f"GraphQL, 1 record a request, {connections} connections": (bench.graphql, empty),
+            f"gRPC ProduceRecords, 1 record, {connections} calls": (bench.grpc_unary, empty),
+            f"REST v2, 100 records a request, {connections} connections": (lambda: bench.rest_v2(100), bare),
+            "REST v3 stream, 1 connection": (bench.rest_stream, bare),
+            "gRPC ProduceStream, 1 record a frame": (lambda: bench.grpc_stream(1), bare),
+            "gRPC ProduceStream, 100 records a frame": (lambda: bench.grpc_stream(100), bare),
+            "gRPC ProduceStream, 1000 records a frame": (lambda: bench.grpc_stream(1000), bare),
+        },
+        "consuming": {
+            bare: (bench.bare_consume, bare),
+            "gRPC Consume": (bench.grpc_consume, bare),
+            "REST v2 consumer instance, 1 MB a read": (bench.rest_consume, bare),
+        },
     }
-    reading: dict[str, Case] = {
-        "bare Kafka client": bench.bare_consume,
-        "gRPC Consume": bench.grpc_consume,
-        "REST v2 consumer instance, 1 MB a read": bench.rest_consume,
-    }
-    console = Console()
-    for title, cases in (("producing", writing), ("consuming", reading)):
-        table = Table("case", "records/s", "to the bare client", title=f"{title}, {bench.options.size}-byte records")
-        base = 0.0
-        for name, case in cases.items():
-            if base and only not in name:
+    console = Console(width=110)
+    for title, cases in tables.items():
+        table = Table("case", "per second", "ratio", "of", title=f"{title}, {bench.options.size}-byte records")
+        rates: dict[str, float] = {}
+        for name, (case, limit) in cases.items():
+            if name != limit and only not in name:
                 continue
             records, seconds = await case()
-            rate = records / seconds
-            base = base or rate
-            table.add_row(name, f"{rate:,.0f}", f"{rate / base:.3f}")
+            rates[name] = records / seconds
+            of = "" if name == limit else limit.split(",")[0]
+            table.add_row(name, f"{rates[name]:,.0f}", f"{rates[name] / rates[limit]:.2f}", of)
         console.print(table)
     if bench.latencies:
         percentiles = statistics.quantiles(bench.latencies, n=100)
         console.print(
             f"a lone REST v3 request: median {percentiles[49] * 1000:.2f} ms, p99 {percentiles[98] * 1000:.2f} ms"
         )
+    if bench.options.memory:
+        sizes = await bench.memory(bench.options.memory)
+        console.print(f"resident memory over {bench.options.memory:,} streamed records: {sizes} MB")
 
 
 async def main() -> None:
@@ -313,7 +294,8 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="how long each case produces")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--size", type=int, default=100, help="bytes of a value")
-    parser.add_argument("--only", default="", help="only the cases with this in their name, beside the bare client")
+    parser.add_argument("--only", default="", help="only the cases with this in their name, beside the limits")
+    parser.add_argument("--memory", type=int, default=0, help="stream so many records and show the memory")
     options = parser.parse_args()
     stack = BackgroundStack(1)
     stack.start()

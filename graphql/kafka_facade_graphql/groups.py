@@ -1,0 +1,263 @@
+"""Consumer groups in the graph: their members, what those read, and how far the group is behind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import strawberry
+from strawberry.relay import Node, PageInfo
+
+from kafka_facade.core import paging
+from kafka_facade.core import resources as core
+from kafka_facade.core.errors import NotFound
+from kafka_facade.core.lags import summary_of
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.graph import Broker, Cluster, Partition, PartitionId, TopicName
+from kafka_facade_graphql.node import local_id
+from kafka_facade_graphql.resource import resource
+from kafka_facade_graphql.scalars import BigInt
+
+ConsumerGroupState = strawberry.enum(core.ConsumerGroupState, description="The state of a consumer group.")
+ConsumerGroupType = strawberry.enum(
+    core.ConsumerGroupType, description="The protocol of a consumer group: the classic one, or that of KIP-848."
+)
+
+_NO_READER = "empty where no member reads the partition."
+
+
+async def load_consumer(info: Info, identifier: str, group: core.ConsumerGroup, consumer_id: str) -> core.GroupMember:
+    """A member of a group; NotFound."""
+    await info.context.loaders.admit(identifier)
+    for member in group.consumers:
+        if member.consumer_id == consumer_id:
+            return member
+    raise NotFound(consumer_id=consumer_id)
+
+
+def _find_lag(lags: Any, topic: str, partition_id: int) -> core.ConsumerLag | None:
+    return next((lag for lag in lags if (lag.topic_name, lag.partition_id) == (topic, partition_id)), None)
+
+
+async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core.GroupMember | None:
+    """The member that an id refers to; None for an empty one, and for one that has left."""
+    if not consumer_id:
+        return None
+    group = await info.context.loaders.group("api.v3.consumers.get", cluster_id, group_id)
+    return next((member for member in group.consumers if member.consumer_id == consumer_id), None)
+
+
+@resource(
+    description="A consumer group.",
+    fields={
+        "consumer_group_id": "The group's id, unique in its cluster.",
+        "is_simple": "Whether it only keeps offsets, and has no members that Kafka manages.",
+        "partition_assignor": "The strategy that spreads partitions; empty while a classic group isn't stable.",
+        "state": "The state that it is in.",
+        "type": "The protocol that it speaks.",
+        "is_mixed_consumer_group": "Whether members of the classic and of the newer protocol are mixed.",
+    },
+)
+class ConsumerGroup(core.ConsumerGroup, Node):
+    """A consumer group."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.consumer_group_id)
+
+    @field(graphql_type=Cluster | None, description="The cluster that it belongs to.")
+    async def cluster(self, info: Info) -> core.Cluster:
+        return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
+
+    @field(graphql_type=Broker | None, description="The broker that keeps it; null while there is none.")
+    async def coordinator(self, info: Info) -> core.Broker | None:
+        return await info.context.loaders.broker(self.cluster_id, self.coordinator_id)
+
+    @field(name="consumers", graphql_type="list[GroupMember] | None", description="Its members, ordered by id.")
+    async def all_consumers(self, info: Info) -> list[core.GroupMember]:
+        await info.context.loaders.admit("api.v3.consumers.list")
+        return self.consumers
+
+    @field(graphql_type="GroupMember | None", description="One of its members.")
+    async def consumer(
+        self, info: Info, consumer_id: Annotated[str, strawberry.argument(description="The member's id.")]
+    ) -> core.GroupMember:
+        return await load_consumer(info, "api.v3.consumers.get", self, consumer_id)
+
+    @field(
+        graphql_type="ConsumerGroupLagSummary | None",
+        description="Its largest and its total lag; null where it has committed nothing.",
+    )
+    async def lag_summary(self, info: Info) -> core.ConsumerGroupLagSummary | None:
+        return summary_of(await info.context.loaders.lags("api.v3.consumer-group-lag-summary.get", self))
+
+    @field(
+        graphql_type="list[ConsumerLag] | None",
+        description="How far it is behind in each partition that it has committed in, the largest lag first.",
+    )
+    async def lags(self, info: Info) -> list[core.ConsumerLag]:
+        return list(await info.context.loaders.lags("api.v3.consumer-lags.list", self))
+
+    @field(graphql_type="ConsumerLag | None", description="How far it is behind in a partition.")
+    async def lag(self, info: Info, topic_name: TopicName, partition_id: PartitionId) -> core.ConsumerLag:
+        lags = await info.context.loaders.lags("api.v3.consumer-lags.get", self)
+        found = _find_lag(lags, topic_name, partition_id)
+        if found is None:
+            raise NotFound(topic_name=topic_name, partition_id=str(partition_id))
+        return found
+
+
+@resource(
+    description="A consumer of a group, wherever it runs.",
+    fields={
+        "consumer_id": "Its member id in the group.",
+        "instance_id": "Its static id (KIP-345); null where it has none.",
+        "client_id": "The client id that it gave itself.",
+    },
+)
+class GroupMember(core.GroupMember, Node):
+    """A member of a group."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.consumer_group_id, root.consumer_id)
+
+    @field(graphql_type=ConsumerGroup | None, description="The group that it belongs to.")
+    async def consumer_group(self, info: Info) -> core.ConsumerGroup:
+        loaders = info.context.loaders
+        return await loaders.group("api.v3.consumer-groups.get", self.cluster_id, self.consumer_group_id)
+
+    @field(
+        name="assignments",
+        graphql_type="list[ConsumerAssignment] | None",
+        description="What it reads, ordered by topic and partition.",
+    )
+    async def all_assignments(self, info: Info) -> list[core.ConsumerAssignment]:
+        await info.context.loaders.admit("api.v3.consumer-assignments.list")
+        return self.assignments
+
+    @field(graphql_type="ConsumerAssignment | None", description="One of the partitions that it reads.")
+    async def assignment(self, info: Info, topic_name: TopicName, partition_id: PartitionId) -> core.ConsumerAssignment:
+        await info.context.loaders.admit("api.v3.consumer-assignments.get")
+        for assignment in self.assignments:
+            if (assignment.topic_name, assignment.partition_id) == (topic_name, partition_id):
+                return assignment
+        raise NotFound(topic_name=topic_name, partition_id=str(partition_id))
+
+
+@resource(
+    description="A partition that a member of a group reads.",
+    fields={"topic_name": "The topic's name.", "partition_id": "The partition's number."},
+)
+class ConsumerAssignment(core.ConsumerAssignment):
+    """An assigned partition."""
+
+    @field(graphql_type=Partition | None, description="The partition.")
+    async def partition(self, info: Info) -> core.Partition:
+        loaders = info.context.loaders
+        return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
+
+    @field(
+        graphql_type="ConsumerLag | None",
+        description="How far the group is behind in it; null where it has committed nothing.",
+    )
+    async def lag(self, info: Info) -> core.ConsumerLag | None:
+        loaders = info.context.loaders
+        group = await loaders.group("api.v3.consumer-lags.get", self.cluster_id, self.consumer_group_id)
+        return _find_lag(await loaders.lags("api.v3.consumer-lags.get", group), self.topic_name, self.partition_id)
+
+
+@resource(
+    description="How far a group is behind in a partition.",
+    fields={
+        "topic_name": "The topic's name.",
+        "partition_id": "The partition's number.",
+        "consumer_id": f"The id of the member that reads it; {_NO_READER}",
+        "instance_id": "The static id of that member; null where it has none.",
+        "client_id": f"The client id of that member; {_NO_READER}",
+    },
+)
+class ConsumerLag(core.ConsumerLag):
+    """A lag."""
+
+    current_offset: BigInt = strawberry.field(description="The next offset to read, as committed.")
+    log_end_offset: BigInt = strawberry.field(description="Where a reader of committed transactions ends.")
+    lag: BigInt = strawberry.field(description="The records between the two.")
+
+    @field(graphql_type=Partition | None, description="The partition.")
+    async def partition(self, info: Info) -> core.Partition:
+        loaders = info.context.loaders
+        return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
+
+    @field(graphql_type=GroupMember | None, description="The member that reads it; null where none does.")
+    async def consumer(self, info: Info) -> core.GroupMember | None:
+        return await _reader(info, self.cluster_id, self.consumer_group_id, self.consumer_id)
+
+
+@resource(
+    description="The largest and the total lag of a group.",
+    fields={
+        "max_lag_consumer_id": f"The id of the member with the largest lag; {_NO_READER}",
+        "max_lag_instance_id": "The static id of that member; null where it has none.",
+        "max_lag_client_id": f"The client id of that member; {_NO_READER}",
+        "max_lag_topic_name": "The topic with the largest lag.",
+        "max_lag_partition_id": "The partition with the largest lag.",
+    },
+)
+class ConsumerGroupLagSummary(core.ConsumerGroupLagSummary):
+    """A summary of lags."""
+
+    max_lag: BigInt = strawberry.field(description="The largest lag, in records.")
+    total_lag: BigInt = strawberry.field(description="The lag over all partitions, in records.")
+
+    @field(graphql_type=GroupMember | None, description="The member with the largest lag; null where there is none.")
+    async def max_lag_consumer(self, info: Info) -> core.GroupMember | None:
+        return await _reader(info, self.cluster_id, self.consumer_group_id, self.max_lag_consumer_id)
+
+    @field(graphql_type=Partition | None, description="The partition with the largest lag.")
+    async def max_lag_partition(self, info: Info) -> core.Partition:
+        loaders = info.context.loaders
+        topic, partition_id = self.max_lag_topic_name, self.max_lag_partition_id
+        return await loaders.partition("api.v3.partitions.get", self.cluster_id, topic, partition_id)
+
+
+@strawberry.type(description="A consumer group in a page of consumer groups.")
+class ConsumerGroupEdge:
+    """An edge of a ConsumerGroupConnection."""
+
+    group: strawberry.Private[core.ConsumerGroup]
+
+    @field(description="The consumer group.", graphql_type=ConsumerGroup)
+    def node(self) -> core.ConsumerGroup:
+        return self.group
+
+    @field(description="The cursor that a page after this group starts from.")
+    def cursor(self) -> str:
+        return paging.encode_token(self.group.consumer_group_id)
+
+
+@resource(description="A page of consumer groups (Relay connection).")
+class ConsumerGroupConnection(paging.Page[core.ConsumerGroup]):
+    """Consumer groups, page by page."""
+
+    @field(description="The groups of this page, each with its cursor.")
+    def edges(self) -> list[ConsumerGroupEdge]:
+        return [ConsumerGroupEdge(group=group) for group in self.items]
+
+    @field(description="The groups of this page.", graphql_type=list[ConsumerGroup])
+    def nodes(self) -> list[core.ConsumerGroup]:
+        return self.items
+
+    @field(description="Whether there are more pages.")
+    def page_info(self) -> PageInfo:
+        cursors = [paging.encode_token(group.consumer_group_id) for group in self.items]
+        return PageInfo(
+            has_next_page=bool(self.next_token),
+            has_previous_page=self.has_previous,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
+        )
+
+    @field(description="How many groups there are on all pages.")
+    def total_count(self) -> int:
+        return self.total

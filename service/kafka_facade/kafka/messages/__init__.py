@@ -1,0 +1,16 @@
+"""Messages of Kafka's protocol that kafka-python lacks, in the form of its own; loading this module loads all of that.
+
+The fields are those of Kafka's message definitions (KIP-848).
+"""
+
+from __future__ import annotations
+
+from kafka.protocol.api_message import ApiMessage
+
+
+class ConsumerGroupDescribeRequest(ApiMessage, load_json=__name__):  # type: ignore[misc, call-arg]
+    """Describes groups of the ``consumer`` protocol."""
+
+
+class ConsumerGroupDescribeResponse(ApiMessage, load_json=__name__):  # type: ignore[misc, call-arg]
+    """The answer; groups in no order, each with an error code of its own."""

@@ -1,0 +1,256 @@
+"""Records on their way to the client's own queue and their reports on the way back.
+
+The client sends what it has as soon as it has it (``linger.ms=0``), so a lone record never waits. That alone would send
+a busy topic's records in many small requests, which cost brokers and this process several times as much. So records for
+a topic that has others in flight wait here until those are acknowledged, or for a moment at the longest, and then go
+out together (Nagle's algorithm, RFC 896, at the size of batches).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import Message
+from confluent_kafka import Producer as ClientProducer
+
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidKafkaRequest,
+    PartitionNotFound,
+    RetriableKafkaError,
+    TopicNotFound,
+    Unavailable,
+)
+from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.kafka.errors import facade_error, from_exception
+
+logger = logging.getLogger("kafka_facade.kafka")
+
+# How long (s) and up to how many records wait for those in flight.
+_LONGEST_WAIT_SECONDS = 0.002
+_MOST_WAITING = 1_000
+# How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
+# the loop from a poll thread for each record costs several times as much.
+_POLL_SECONDS = 0.001
+# For a few records, whose callers wait for nothing else, the loop looks without a pause for so long (s) at first.
+_FEW = 4
+_EAGER_SECONDS = 0.0005
+# While nothing is in flight, the client's log lines and errors still want to be served now and then.
+_IDLE_POLL_SECONDS = 1.0
+_FULL_QUEUE_SECONDS = 0.002
+_PARTITIONER_DECIDES = -1
+_NOW = 0
+_NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
+
+
+class _Batch:
+    """Records that were submitted together, and what became of them."""
+
+    __slots__ = ("future", "handed_over", "lane", "left", "outcomes", "records")
+
+    def __init__(
+        self, records: Sequence[SerializedRecord], lane: _Lane, future: asyncio.Future[list[Delivery | FacadeError]]
+    ) -> None:
+        self.records = records
+        self.lane = lane
+        self.future = future
+        self.outcomes: list[Any] = [None] * len(records)
+        self.left = len(records)
+        self.handed_over = 0
+
+    def decide(self, index: int, outcome: Delivery | FacadeError) -> None:
+        self.outcomes[index] = outcome
+        self.left -= 1
+        if not self.left and not self.future.done():
+            self.future.set_result(self.outcomes)
+
+
+class _Lane:
+    """The records of one topic: in flight, or waiting for those."""
+
+    __slots__ = ("in_flight", "timer", "topic", "waiting", "waiting_records")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.in_flight = 0
+        self.waiting: deque[_Batch] = deque()
+        self.waiting_records = 0
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class SendQueue:
+    """One client, and the records that go through it. Made and used on one event loop."""
+
+    def __init__(self, config: Mapping[str, Any], on_missing: Callable[[str], None]) -> None:
+        self._config = dict(config)
+        self.client = ClientProducer(self._config)
+        self._on_missing = on_missing
+        self._loop = asyncio.get_running_loop()
+        self._lanes: dict[str, _Lane] = {}
+        self._undecided = 0
+        self._waiting = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._eager_until = 0.0
+        self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+        self._fast = False
+        self._closed = False
+        self._renewal: asyncio.Handle | None = None
+
+    async def submit(
+        self, topic: str, records: Sequence[SerializedRecord]
+    ) -> asyncio.Future[list[Delivery | FacadeError]]:
+        """Take records, in order, waiting while there is no room for them (see ``ProducerPort.submit``)."""
+        while not self._room.is_set():
+            await self._room.wait()
+        if self._closed:
+            raise Unavailable("The server is shutting down.")
+        lane = self._lanes.get(topic)
+        if lane is None:
+            lane = self._lanes[topic] = _Lane(topic)
+        batch = _Batch(records, lane, self._loop.create_future())
+        count = len(records)
+        lane.waiting.append(batch)
+        lane.waiting_records += count
+        self._waiting += count
+        self._undecided += count
+        if not lane.in_flight or lane.waiting_records >= _MOST_WAITING:
+            self._hand_over(lane)
+        elif lane.timer is None:
+            lane.timer = self._loop.call_later(_LONGEST_WAIT_SECONDS, self._hand_over, lane)
+        if self._waiting >= _MOST_WAITING:
+            self._room.clear()
+        return batch.future
+
+    async def close(self, timeout: float) -> int:
+        """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
+        self._closed = True
+        deadline = self._loop.time() + timeout
+        while self._undecided and self._loop.time() < deadline:
+            self._wake()
+            await asyncio.sleep(_FULL_QUEUE_SECONDS)
+        left = self._undecided
+        self.client.purge()
+        self.client.poll(0)
+        self._timer.cancel()
+        for lane in self._lanes.values():
+            if lane.timer is not None:
+                lane.timer.cancel()
+        return left
+
+    def _hand_over(self, lane: _Lane) -> None:
+        """Give the client what waits for a topic; what it has no room for waits on."""
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        waiting = lane.waiting
+        while waiting:
+            batch = waiting[0]
+            if not self._produce(lane, batch):
+                lane.timer = self._loop.call_later(_FULL_QUEUE_SECONDS, self._hand_over, lane)
+                break
+            waiting.popleft()
+        if self._waiting < _MOST_WAITING:
+            self._room.set()
+        self._drop_if_idle(lane)
+        self._wake()
+
+    def _drop_if_idle(self, lane: _Lane) -> None:
+        if not lane.in_flight and not lane.waiting and self._lanes.get(lane.topic) is lane:
+            del self._lanes[lane.topic]
+
+    def _produce(self, lane: _Lane, batch: _Batch) -> bool:
+        """Hand over a batch, from where it was left; False when the client's queue is full."""
+        produce, topic, records, report = self.client.produce, lane.topic, batch.records, self._report
+        for index in range(batch.handed_over, len(records)):
+            record = records[index]
+            timestamp = record.timestamp
+            try:
+                if timestamp is None:
+                    timestamp = _NOW
+                elif timestamp == _NOW:
+                    raise InvalidKafkaRequest(_NO_EPOCH, field="timestamp")
+                headers = record.headers
+                produce(
+                    topic,
+                    record.value,
+                    record.key,
+                    _PARTITIONER_DECIDES if record.partition is None else record.partition,
+                    partial(report, batch, index),
+                    timestamp=timestamp,
+                    headers=[(header.name, header.value) for header in headers] if headers else None,
+                )
+            except BufferError:
+                return False
+            except Exception as error:
+                # A topic that is gone is looked for anew by the next request.
+                self._on_missing(topic)
+                self._undecided -= 1
+                batch.decide(index, from_exception(error))
+            else:
+                lane.in_flight += 1
+            batch.handed_over += 1
+            lane.waiting_records -= 1
+            self._waiting -= 1
+        return True
+
+    def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
+        if error is None:
+            kind, timestamp = message.timestamp()
+            outcome: Delivery | FacadeError = Delivery(
+                message.partition() or 0, message.offset() or 0, timestamp if kind else None
+            )
+        else:
+            outcome = self._failure(batch.records[index], error, message.topic() or "")
+        self._undecided -= 1
+        batch.decide(index, outcome)
+        lane = batch.lane
+        lane.in_flight -= 1
+        if not lane.in_flight:
+            if lane.waiting:
+                self._hand_over(lane)
+            else:
+                self._drop_if_idle(lane)
+
+    def _failure(self, record: SerializedRecord, error: ClientError, topic: str) -> FacadeError:
+        if error.fatal() and self._renewal is None:
+            self._renewal = self._loop.call_soon(self._renew)
+        failure = facade_error(error, topic_name=topic)
+        if isinstance(failure, (TopicNotFound, PartitionNotFound)):
+            self._on_missing(topic)
+            if isinstance(failure, PartitionNotFound) and record.partition is None:
+                # The partitioner chose from partitions that are gone: a topic of that name was made anew.
+                return RetriableKafkaError("The partitions of the topic have changed.", topic_name=topic)
+        return failure
+
+    def _wake(self) -> None:
+        if self._undecided <= _FEW:
+            self._eager_until = self._loop.time() + _EAGER_SECONDS
+        if not self._fast:
+            self._fast = True
+            self._timer.cancel()
+            self._timer = self._next_look()
+
+    def _serve(self) -> None:
+        self.client.poll(0)
+        self._fast = self._undecided > 0
+        self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+
+    def _next_look(self) -> asyncio.Handle:
+        if self._undecided <= _FEW and self._loop.time() < self._eager_until:
+            return self._loop.call_soon(self._serve)
+        return self._loop.call_later(_POLL_SECONDS, self._serve)
+
+    def _renew(self) -> None:
+        """A fatal error (a broken sequence of an idempotent producer) is for good: go on with a new client."""
+        logger.error("the Kafka producer met a fatal error and is replaced")
+        self.client.purge()
+        self.client.poll(0)
+        self.client = ClientProducer(self._config)
+        self._renewal = None

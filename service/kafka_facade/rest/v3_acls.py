@@ -1,0 +1,90 @@
+"""v3: access control lists (reference: "ACL (v3)")."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+from msgspec import structs
+
+from kafka_facade.core.errors import InvalidPayload, InvalidRequest
+from kafka_facade.core.links import ACL
+from kafka_facade.core.requests import AclBinding, BatchCreateAcls, CreateAcl, DeleteAcls, ListAcls
+from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
+from kafka_facade.rest.bodies import BodyDecoder, V3Acl, V3Acls
+from kafka_facade.rest.encoding import encode, list_document, resource_document
+from kafka_facade.rest.exchange import Exchange, Response
+from kafka_facade.rest.handlers import route
+
+_Choice = TypeVar("_Choice", bound=Enum)
+
+_NO_TYPE: Final = ""
+
+_acl = BodyDecoder(V3Acl)
+_acls = BodyDecoder(V3Acls)
+
+
+@route("api.v3.acls.list")
+async def list_acls(exchange: Exchange) -> Response:
+    """The ACLs that match the query."""
+    request = ListAcls(exchange.parameters["cluster_id"], **_filter(exchange))
+    found = await exchange.run(exchange.facade.acls.list_acls, request)
+    self_url = f"{exchange.url}?{ACL.query_of(request)}"
+    authority = exchange.options.resource_name_authority
+    return Response(body=encode(list_document(ACL, found, self_url, exchange.base, authority)))
+
+
+@route("api.v3.acls.create")
+async def create_acl(exchange: Exchange) -> Response:
+    """Create an ACL, and say where it is."""
+    body = _acl.required(await exchange.body())
+    request = CreateAcl(exchange.parameters["cluster_id"], **structs.asdict(body))
+    created = await exchange.run(exchange.facade.acls.create_acl, request)
+    location = exchange.base + ACL.self_path(created)
+    return Response(201, headers=[(b"location", location.encode())], content_type=_NO_TYPE)
+
+
+@route("api.v3.acls.batch-create")
+async def create_acls(exchange: Exchange) -> Response:
+    """Create several ACLs."""
+    body = _acls.required(await exchange.body())
+    if body.data is None:
+        raise InvalidPayload("Payload error. Empty input provided. Data is required.", field="data")
+    bindings = [AclBinding(**structs.asdict(entry)) for entry in body.data]
+    request = BatchCreateAcls(exchange.parameters["cluster_id"], bindings)
+    await exchange.run(exchange.facade.acls.create_acls, request)
+    return Response(201, content_type=_NO_TYPE)
+
+
+@route("api.v3.acls.delete")
+async def delete_acls(exchange: Exchange) -> Response:
+    """Delete the ACLs that match the query, and say which these were."""
+    request = DeleteAcls(exchange.parameters["cluster_id"], **_filter(exchange))
+    deleted = await exchange.run(exchange.facade.acls.delete_acls, request)
+    authority = exchange.options.resource_name_authority
+    return Response(body=encode({"data": [resource_document(acl, exchange.base, authority) for acl in deleted]}))
+
+
+def _filter(exchange: Exchange) -> dict[str, Any]:
+    """What the query has of a filter."""
+    given = {
+        "resource_type": _choice(exchange, "resource_type", AclResourceType, "ResourceType"),
+        "resource_name": exchange.query("resource_name"),
+        "pattern_type": _choice(exchange, "pattern_type", AclPatternType, "PatternType"),
+        "principal": exchange.query("principal"),
+        "host": exchange.query("host"),
+        "operation": _choice(exchange, "operation", AclOperation, "Operation"),
+        "permission": _choice(exchange, "permission", AclPermission, "Permission"),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _choice(exchange: Exchange, name: str, kind: type[_Choice], shown: str) -> _Choice | None:
+    """A parameter with one of a few values, in any case; None where it is left out."""
+    text = exchange.query(name)
+    if text is None:
+        return None
+    value = kind.__members__.get(text.upper())
+    if value is None:
+        raise InvalidRequest(f"The valid values for {shown} do not include '{text}'", field=name)
+    return value

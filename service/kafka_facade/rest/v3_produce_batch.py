@@ -1,0 +1,81 @@
+"""v3: producing a batch of records that are told apart by their ids (``records:batch``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from kafka_facade.core.errors import InvalidBatch, InvalidRequest
+from kafka_facade.core.requests import BatchEntry, BatchProduceRecords
+from kafka_facade.core.resources import RecordReport
+from kafka_facade.rest.bodies import BodyDecoder, V3Batch, V3BatchEntry, is_blank
+from kafka_facade.rest.encoding import encode, timestamp_text
+from kafka_facade.rest.errors import error_body
+from kafka_facade.rest.exchange import Exchange, Response
+from kafka_facade.rest.handlers import route
+from kafka_facade.rest.record_decoding import ReportedData, ReportedSchemaData, record_of, reported
+
+_MULTI_STATUS = 207
+
+_decoder = BodyDecoder(V3Batch)
+
+
+class _Success(Struct, gc=False):
+    id: str
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    offset: int
+    timestamp: str | None
+    key: ReportedData | ReportedSchemaData | UnsetType = UNSET
+    value: ReportedData | ReportedSchemaData | UnsetType = UNSET
+
+
+class _Failure(Struct, gc=False):
+    id: str
+    error_code: int
+    message: str
+
+
+class _Answer(Struct):
+    successes: list[_Success]
+    failures: list[_Failure]
+
+
+@route("api.v3.batch-produce.produce-to-topic")
+async def produce_batch(exchange: Exchange) -> Response:
+    """Produce the records, and sort what became of them. A record of the wrong form fails the request."""
+    body = await exchange.body()
+    if is_blank(body):
+        raise InvalidBatch("Request body is empty. Data is required.")
+    entries = [_entry(entry) for entry in _decoder.decode(body).entries or ()]
+    request = BatchProduceRecords(exchange.parameters["cluster_id"], exchange.parameters["topic_name"], entries)
+    report = await exchange.run(exchange.facade.produce.produce_batch, request)
+    failures = []
+    for id, error in report.failures:
+        said = error_body(error, 3)
+        failures.append(_Failure(id, said.error_code, said.message))
+    answer = _Answer([_success(id, found) for id, found in report.successes], failures)
+    return Response(_MULTI_STATUS, encode(answer))
+
+
+def _entry(given: V3BatchEntry) -> BatchEntry:
+    id: Any = given.id
+    if id is UNSET:
+        raise InvalidRequest("Missing required field: id", field="entries.id")
+    # Numbers are no ids: the answer would have them as text.
+    return BatchEntry(id if isinstance(id, str) else "", record_of(given))
+
+
+def _success(id: str, found: RecordReport) -> _Success:
+    return _Success(
+        id,
+        found.cluster_id,
+        found.topic_name,
+        found.partition_id,
+        found.offset,
+        timestamp_text(found.timestamp),
+        UNSET if found.key is None else reported(found.key),
+        UNSET if found.value is None else reported(found.value),
+    )
