@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import repeat
 
 from kafka_facade.core.catalogue import implements
@@ -59,10 +59,6 @@ class Produce:
     @implements(
         "api.v3.produce.produce-to-topic",
         "api.facade.records.produce-stream",
-        "api.v2.produce-to-topic.binary",
-        "api.v2.produce-to-topic.json",
-        "api.v2.produce-to-partition.binary",
-        "api.v2.produce-to-partition.json",
     )
     async def produce(self, call: Call, request: ProduceRecords) -> list[RecordReport | FacadeError]:
         """Produce records and wait until each is acknowledged or has failed: one report or error a record, in order.
@@ -107,6 +103,16 @@ class Produce:
             raise InvalidBatch("Too many entries in batch.", field="entries")
 
     @implements(
+        "api.v2.produce-to-topic.binary",
+        "api.v2.produce-to-topic.json",
+        "api.v2.produce-to-partition.binary",
+        "api.v2.produce-to-partition.json",
+    )
+    async def deliver(self, call: Call, request: ProduceRecords) -> list[Delivery | FacadeError]:
+        """What :meth:`produce` does, without reports of what was stored: where each record is, or its error."""
+        return await (await self.enqueue(call, request)).outcomes()
+
+    @implements(
         "api.v2.produce-to-topic.avro",
         "api.v2.produce-to-topic.json-schema",
         "api.v2.produce-to-topic.protobuf",
@@ -114,9 +120,9 @@ class Produce:
         "api.v2.produce-to-partition.json-schema",
         "api.v2.produce-to-partition.protobuf",
     )
-    async def produce_with_schemas(
+    async def deliver_with_schemas(
         self, call: Call, request: ProduceWithSchemas
-    ) -> tuple[list[RecordReport | FacadeError], SchemaIds]:
+    ) -> tuple[list[Delivery | FacadeError], SchemaIds]:
         """The same for records that share their schemas, with the schemas' ids.
 
         A record that isn't of its schema fails the request before any is sent, and so do KeySchemaMissing,
@@ -134,15 +140,17 @@ class Produce:
         key_id = await self._schemas.id_of(topic, "key", format, request.key_schema, call.remaining)
         value_id = await self._schemas.id_of(topic, "value", format, request.value_schema, call.remaining)
         records = [
-            replace(
-                record,
-                key=_with_schema(record.key, request.key_schema),
-                value=_with_schema(record.value, request.value_schema),
+            RecordToProduce(
+                _with_schema(record.key, request.key_schema),
+                _with_schema(record.value, request.value_schema),
+                record.partition_id,
+                record.headers,
+                record.timestamp,
             )
             for record in request.records
         ]
-        reports = await self.produce(call, ProduceRecords(None, topic, records, all_or_nothing=True))
-        return reports, SchemaIds(key_id, value_id)
+        outcomes = await self.deliver(call, ProduceRecords(None, topic, records, all_or_nothing=True))
+        return outcomes, SchemaIds(key_id, value_id)
 
     async def enqueue(self, call: Call, request: ProduceRecords) -> PendingReports:
         """Hand records to the producer, in order, and return before they are acknowledged: for streams.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kafka_facade.core.errors import FacadeError, UnprocessableEntity
+from kafka_facade.core.ports import Delivery
 from kafka_facade.core.requests import ProduceRecords, ProduceWithSchemas, RecordData, RecordToProduce, SchemaSelector
-from kafka_facade.core.resources import Format, RecordReport
+from kafka_facade.core.resources import Format
 from kafka_facade.core.schemas import SCHEMA_FORMATS
 from kafka_facade.rest.bodies import BodyDecoder, V2Produce, plain_data
 from kafka_facade.rest.encoding import encode
@@ -85,11 +86,11 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
             _selector(body.key_schema_id, body.key_schema),
             _selector(body.value_schema_id, body.value_schema),
         )
-        outcomes, ids = await exchange.run(exchange.facade.produce.produce_with_schemas, with_schemas)
+        outcomes, ids = await exchange.run(exchange.facade.produce.deliver_with_schemas, with_schemas)
         offsets = _Offsets([_offset(outcome) for outcome in outcomes], ids.key_schema_id, ids.value_schema_id)
         return Response(body=encode(offsets))
     request = ProduceRecords(None, topic, records, all_or_nothing=True)
-    outcomes = await exchange.run(exchange.facade.produce.produce, request)
+    outcomes = await exchange.run(exchange.facade.produce.deliver, request)
     return Response(body=encode(_Offsets([_offset(outcome) for outcome in outcomes])))
 
 
@@ -105,8 +106,8 @@ def _data(format: Format, data: object) -> RecordData | None:
     return RecordData(format, data)
 
 
-def _offset(outcome: RecordReport | FacadeError) -> _Offset:
+def _offset(outcome: Delivery | FacadeError) -> _Offset:
     if isinstance(outcome, FacadeError):
         code = _RETRIABLE if outcome.row.retriable else _NOT_RETRIABLE
         return _Offset(None, None, code, outcome.rest_message(2))
-    return _Offset(outcome.partition_id, outcome.offset)
+    return _Offset(outcome.partition, outcome.offset)
