@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka_facade.core.catalogue import BY_IDENTIFIER, Operation
+from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import KafkaTimeout, OperationBlocked, Unavailable
 
 _Request = TypeVar("_Request")
@@ -81,6 +82,7 @@ class Pipeline:
         self.closing = asyncio.Event()
         """Set once the server is to shut down: streams end themselves then, while short calls are still admitted."""
         self._draining = False
+        self.deadlines = Deadlines()
 
     def permits(self, operation: Operation) -> bool:
         """Whether the access lists leave the operation open."""
@@ -124,7 +126,7 @@ class Pipeline:
         """Run one operation to its end within the call's deadline."""
         with self.admit(call):
             try:
-                async with asyncio.timeout(call.remaining):
+                with self.deadlines.limit(call.remaining):
                     return await method(call, request)
             except TimeoutError:
                 raise KafkaTimeout from None

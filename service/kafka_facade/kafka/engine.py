@@ -38,6 +38,8 @@ _PRODUCER_DEFAULTS: dict[str, Any] = {
     "partitioner": "murmur2_random",
     "message.max.bytes": 1_048_576,
     "linger.ms": 0,
+    # Without it, and with no linger, each record without a key would go to another partition, in a request of its own.
+    "sticky.partitioning.linger.ms": 10,
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 131_072,
     # How long a topic that metadata doesn't show is waited for; records for a deleted one wait as long.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -77,7 +76,7 @@ class Exchange:
         if length.isdigit() and int(length) > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
         try:
-            async with asyncio.timeout(self.options.body_seconds):
+            with self.facade.pipeline.deadlines.limit(self.options.body_seconds):
                 chunk, more = await self._chunk()
                 if not more and len(chunk) <= limit:
                     return chunk
