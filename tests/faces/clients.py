@@ -10,10 +10,11 @@ from kafka_facade.core.errors import FacadeError
 
 @dataclass
 class Data:
-    """A key or value: text for STRING, a JSON value for JSON, bytes (or what is wrongly given for them) for BINARY."""
+    """A key or value: text for STRING, bytes (or what is wrongly given for them) for BINARY, else a JSON value."""
 
     format: str
     data: Any
+    schema: str | None = None
 
 
 @dataclass

@@ -138,7 +138,11 @@ class GraphQLClient:
         if data is None:
             return None
         raw = data.data
-        return {"format": data.format, "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw}
+        return {
+            "format": data.format,
+            "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
+            "schema": None if data.schema is None else {"schema": data.schema},
+        }
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
         entry = self._record(record)

@@ -177,8 +177,12 @@ class GrpcClient:
                 return records.RecordData(binary=data.data)
             case "STRING" if isinstance(data.data, str):
                 return records.RecordData(text=data.data)
-        # JSON, or data that isn't of its format.
-        return records.RecordData(json=json.dumps(data.data), format=records.Format.Value(f"FORMAT_{data.format}"))
+        # JSON, data with a schema, or data that isn't of its format.
+        return records.RecordData(
+            json=json.dumps(data.data),
+            format=records.Format.Value(f"FORMAT_{data.format}"),
+            schema=None if data.schema is None else records.SchemaSelector(schema=data.schema),
+        )
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
         entry = self._record(record)

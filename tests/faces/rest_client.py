@@ -219,6 +219,8 @@ class RestClient:
                     "type": data.format,
                     "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
                 }
+                if data.schema is not None:
+                    body[name]["schema"] = data.schema
         if record.partition is not None:
             body["partition_id"] = record.partition
         body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]

@@ -85,6 +85,29 @@ async def test_schemas_that_cannot_be_meant(face: FaceClient, cluster: str, topi
         await _fails(face, kind, face.produce_with_schema(cluster, name, value))
 
 
+async def test_a_batch(face: FaceClient, cluster: str, topic: Topic, kafka: Kafka) -> None:
+    name = await topic()
+    schema, data, payload = CASES["AVRO"]
+    successes, failures = await face.produce_batch(
+        cluster,
+        name,
+        [
+            ("a", Produced(Data("AVRO", data, schema))),
+            ("b", Produced(Data("AVRO", data))),
+            ("c", Produced(Data("AVRO", {}, schema))),
+            ("d", Produced(Data("AVRO", data, "{"))),
+            ("e", Produced(Data("JSON", 1))),
+        ],
+    )
+    assert successes == [("a", 0, 0), ("e", 0, 1)]
+    assert [(id, codes[-1]) for id, codes in failures] == [
+        ("b", errors.InvalidRequest.row.v3),
+        ("c", errors.InvalidRequest.row.v3),
+        ("d", errors.InvalidSchema.row.v3),
+    ]
+    assert (await kafka.records(name))[0]["value"][5:] == payload
+
+
 @pytest.mark.parametrize("format", CASES)
 async def test_consuming(face: FaceClient, cluster: str, topic: Topic, format: str) -> None:
     name = await topic()
