@@ -114,7 +114,13 @@ def _data(value: Any) -> JSON | None:
 
 @resource(
     description="What became of a key or a value.",
-    fields={"type": "Its format.", "size": "Its size in bytes once serialized; -1 for null."},
+    fields={
+        "type": "Its format.",
+        "size": "Its size in bytes once serialized; -1 for null.",
+        "subject": "The schema's subject; null for formats without schemas, as are the schema's id and version.",
+        "schema_id": "The schema's id.",
+        "schema_version": "The schema's version in the subject.",
+    },
 )
 class DataReport(core.DataReport):
     """The report of a key or value."""

@@ -15,16 +15,46 @@ from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.scalars import JSON, Base64, to_millis
 
+SubjectNameStrategy = strawberry.enum(
+    core.SubjectNameStrategy, description="How the name of a subject follows from the topic and the schema."
+)
+
+
+@strawberry.input(description="Which schema of the Schema Registry: by id, by version, by its text, or the latest.")
+class SchemaInput:
+    """A schema of a subject."""
+
+    schema_id: int | None = strawberry.field(default=None, description="The schema's id.")
+    schema_version: int | None = strawberry.field(default=None, description="Its version in the subject.")
+    schema: str | None = strawberry.field(
+        default=None, description="The schema itself, registered where it is new; it needs a format."
+    )
+    subject: str | None = strawberry.field(
+        default=None, description="The subject; it and the strategy exclude each other."
+    )
+    subject_name_strategy: SubjectNameStrategy | None = strawberry.field(  # type: ignore[valid-type]
+        default=None, description="How the subject's name is made; TOPIC_NAME if left out."
+    )
+
 
 @strawberry.input(description="A key or a value.")
 class RecordDataInput:
     """Data of a format."""
 
-    format: Format = strawberry.field(description="How it is embedded.")  # type: ignore[valid-type]
+    format: Format | None = strawberry.field(  # type: ignore[valid-type]
+        default=None, description="How it is embedded; as the schema says if left out."
+    )
     data: JSON | None = strawberry.field(
         default=None,
-        description="BINARY: base64 text; STRING: text; JSON: any value. Null is a null of any format.",
+        description="BINARY: base64 text; STRING: text; others: any value. Null is a null of any format.",
     )
+    schema: SchemaInput | None = strawberry.field(
+        default=None,
+        description="The schema; where neither it nor a format is given, the latest of the topic's subject.",
+    )
+
+
+_LATEST = requests.SchemaSelector()
 
 
 @strawberry.input(description="A header of a record.")
@@ -179,4 +209,12 @@ def _record(given: RecordInput) -> requests.RecordToProduce:
 
 
 def _data(given: RecordDataInput | None) -> requests.RecordData | None:
-    return None if given is None else requests.RecordData(given.format, given.data)
+    if given is None:
+        return None
+    schema = given.schema
+    if schema is None:
+        return requests.RecordData(given.format, given.data, _LATEST if given.format is None else None)
+    selector = requests.SchemaSelector(
+        schema.schema_id, schema.schema_version, schema.schema, schema.subject, schema.subject_name_strategy
+    )
+    return requests.RecordData(given.format, given.data, selector)

@@ -3,7 +3,7 @@
 import pytest
 
 from kafka_facade.core.consumer_config import ConsumerDefaults, resolve
-from kafka_facade.core.errors import InvalidConsumerConfig, NotImplementedYet
+from kafka_facade.core.errors import InvalidConsumerConfig
 from kafka_facade.core.requests import CreateConsumer
 from kafka_facade.core.resources import Format
 
@@ -42,6 +42,5 @@ def test_a_bad_value_is_named(setting: str, value: str) -> None:
         resolve(CreateConsumer("g", **{setting: value}), ConsumerDefaults())
 
 
-def test_formats_with_schemas_are_not_served_yet() -> None:
-    with pytest.raises(NotImplementedYet):
-        resolve(CreateConsumer("g", format="avro"), ConsumerDefaults())
+def test_formats_by_any_case() -> None:
+    assert resolve(CreateConsumer("g", format="Avro"), ConsumerDefaults()).format is Format.AVRO

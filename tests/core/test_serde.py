@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core.errors import DeserializationFailed, InvalidRequest, NotImplementedYet
-from kafka_facade.core.requests import RecordData
+from kafka_facade.core.errors import DeserializationFailed, InvalidRequest
+from kafka_facade.core.requests import RecordData, SchemaSelector
 from kafka_facade.core.resources import Format, Record
-from kafka_facade.core.serde import deserialize, serialize
+from kafka_facade.core.serde import SchemaNeeded, deserialize, serialize
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -65,6 +65,8 @@ def test_a_record_of_another_format_is_named() -> None:
         deserialize(Format.JSON, _record(b"hello"), "value")
 
 
-def test_formats_with_schemas_are_not_served_yet() -> None:
-    with pytest.raises(NotImplementedYet):
+def test_formats_with_schemas_need_one() -> None:
+    with pytest.raises(SchemaNeeded):
         serialize(RecordData(Format.AVRO, {"a": 1}))
+    with pytest.raises(SchemaNeeded):
+        serialize(RecordData(None, None, SchemaSelector()))

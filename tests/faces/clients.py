@@ -10,10 +10,11 @@ from kafka_facade.core.errors import FacadeError
 
 @dataclass
 class Data:
-    """A key or value: text for STRING, a JSON value for JSON, bytes (or what is wrongly given for them) for BINARY."""
+    """A key or value: text for STRING, bytes (or what is wrongly given for them) for BINARY, else a JSON value."""
 
     format: str
     data: Any
+    schema: str | None = None
 
 
 @dataclass
@@ -155,3 +156,6 @@ class FaceClient(Protocol):
     async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]: ...
     async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
         """That of a partition; None where there is none, which REST and gRPC call NotFound."""
+
+    async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Produce a value as REST writes it, with ``type``, ``schema``, ``schema_id`` and so on; its report."""

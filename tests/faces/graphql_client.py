@@ -139,7 +139,11 @@ class GraphQLClient:
         if data is None:
             return None
         raw = data.data
-        return {"format": data.format, "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw}
+        return {
+            "format": data.format,
+            "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
+            "schema": None if data.schema is None else {"schema": data.schema},
+        }
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
         entry = self._record(record)
@@ -422,3 +426,27 @@ class GraphQLClient:
         inner = f"{{ partition(partitionId: $p) {{ reassignment {selection} }} }}"
         found = (await self._topic(cluster, topic, inner, ", $p: Int!", p=partition))["partition"]["reassignment"]
         return None if found is None else self._moving(found)
+
+    async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
+        names = {
+            "schema_id": "schemaId",
+            "schema_version": "schemaVersion",
+            "schema": "schema",
+            "subject": "subject",
+            "subject_name_strategy": "subjectNameStrategy",
+        }
+        schema = {names[name]: given for name, given in value.items() if name in names}
+        data = {"format": value.get("type"), "data": value["data"], "schema": schema or None}
+        selection = "value { type subject schema_id: schemaId schema_version: schemaVersion size }"
+        found = await self._mutate(
+            "produceRecords",
+            f"results {{ report {{ {selection} }} error {{ code errorCode message }} }}",
+            clusterId=cluster,
+            topicName=topic,
+            records=[{"value": data}],
+        )
+        [result] = found["results"]
+        if result["error"]:
+            raise FaceError((result["error"]["code"], result["error"]["errorCode"]), result["error"]["message"])
+        report: dict[str, Any] = result["report"]["value"]
+        return report

@@ -186,8 +186,12 @@ class GrpcClient:
                 return records.RecordData(binary=data.data)
             case "STRING" if isinstance(data.data, str):
                 return records.RecordData(text=data.data)
-        # JSON, or data that isn't of its format.
-        return records.RecordData(json=json.dumps(data.data), format=records.Format.Value(f"FORMAT_{data.format}"))
+        # JSON, data with a schema, or data that isn't of its format.
+        return records.RecordData(
+            json=json.dumps(data.data),
+            format=records.Format.Value(f"FORMAT_{data.format}"),
+            schema=None if data.schema is None else records.SchemaSelector(schema=data.schema),
+        )
 
     async def produce(self, cluster: str, topic: str, record: Produced) -> tuple[int, int]:
         entry = self._record(record)
@@ -511,3 +515,29 @@ class GrpcClient:
             if error.codes != self.codes(NotFound):
                 raise
             return None
+
+    async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
+        selector = records.SchemaSelector()
+        for name in ("schema_id", "schema_version", "schema", "subject"):
+            if name in value:
+                setattr(selector, name, value[name])
+        if "subject_name_strategy" in value:
+            name = f"SUBJECT_NAME_STRATEGY_{value['subject_name_strategy']}"
+            selector.subject_name_strategy = records.SubjectNameStrategy.Value(name)
+        data = records.RecordData(json=json.dumps(value["data"]), schema=selector)
+        if "type" in value:
+            data.format = records.Format.Value(f"FORMAT_{value['type']}")
+        request = records.ProduceRecordsRequest(
+            cluster_id=cluster, topic_name=topic, records=[records.RecordToProduce(value=data)]
+        )
+        [result] = (await _call(self._records.ProduceRecords(request))).results
+        if result.HasField("error"):
+            raise _error(result.error)
+        found = result.report.value
+        return {
+            "type": records.Format.Name(found.type).removeprefix("FORMAT_"),
+            "subject": found.subject,
+            "schema_id": found.schema_id,
+            "schema_version": found.schema_version,
+            "size": found.size,
+        }

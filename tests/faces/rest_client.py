@@ -278,6 +278,8 @@ class RestClient:
                     "type": data.format,
                     "data": base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw,
                 }
+                if data.schema is not None:
+                    body[name]["schema"] = data.schema
         if record.partition is not None:
             body["partition_id"] = record.partition
         body["headers"] = [{"name": n, "value": base64.b64encode(v).decode()} for n, v in record.headers]
@@ -321,3 +323,10 @@ class RestClient:
             if error.codes != self.codes(NotFound):
                 raise
             return None
+
+    async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
+        found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records", {"value": value})
+        if found["error_code"] != 200:
+            raise FaceError((None, found["error_code"]), found["message"])
+        report: dict[str, Any] = found["value"]
+        return report

@@ -212,7 +212,6 @@ async def test_consumers_with_bad_settings(face: FaceClient) -> None:
     await _fails(
         face, errors.InvalidConsumerConfig, face.create_consumer(_name(), "c", auto_offset_reset="nope"), v2=True
     )
-    await _fails(face, errors.NotImplementedYet, face.create_consumer(_name(), "c", format="AVRO"), v2=True)
 
 
 async def test_what_is_not_served_yet_says_so(face: FaceClient, cluster: str) -> None:

@@ -144,7 +144,7 @@ async def test_records_arrive_and_bad_ones_are_told_apart(
         "INVALID_REQUEST",
         "INVALID_REQUEST",
         "PARTITION_NOT_FOUND",
-        "NOT_IMPLEMENTED_YET",
+        "INVALID_REQUEST",
         None,
     ]
     assert all((result["report"] is None) != (result["error"] is None) for result in results)

@@ -91,10 +91,6 @@ async def test_unsupported_bodies(client: httpx.AsyncClient, cluster: str, conte
 async def test_an_operation_without_code_says_so(client: httpx.AsyncClient, cluster: str) -> None:
     response = await client.get(f"{cluster}/links")
     assert (response.status_code, response.json()["error_code"]) == (501, 50101)
-    response = await client.post(
-        "/topics/t", headers={"content-type": "application/vnd.kafka.avro.v2+json"}, content=b"{}"
-    )
-    assert (response.status_code, response.json()["error_code"]) == (501, 50101)
 
 
 async def test_compression(client: httpx.AsyncClient, cluster: str) -> None:
@@ -133,10 +129,13 @@ async def _raw(gateway: Gateway, request: bytes) -> tuple[int, dict[str, Any]]:
     parts = urlsplit(gateway.rest)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(request)
-    head, _, body = (await asyncio.wait_for(reader.read(65536), 10)).partition(b"\r\n\r\n")
+    async with asyncio.timeout(10):
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().splitlines()
+        head = dict(line.split(": ", 1) for line in lines[1:-1])
+        body = await reader.readexactly(int(head["content-length"]))
     writer.close()
-    assert b"content-type: application/json" in head.lower()
-    return int(head.split()[1]), json.loads(body)
+    assert head["content-type"] == "application/json"
+    return int(lines[0].split()[1]), json.loads(body)
 
 
 async def test_an_empty_path_segment(gateway: Gateway) -> None:

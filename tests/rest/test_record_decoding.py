@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from kafka_facade.core.errors import MalformedBody, NotImplementedYet, TopicNotFound
-from kafka_facade.core.requests import RecordData
+from kafka_facade.core.errors import MalformedBody, TopicNotFound
+from kafka_facade.core.requests import RecordData, SchemaSelector
 from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
 from kafka_facade.core.serde import serialize
 from kafka_facade.rest.record_decoding import decode_record, encode_answers
@@ -76,9 +76,10 @@ def test_broken_json() -> None:
         decode_record(b'{"value":}')
 
 
-def test_records_with_schemas_are_not_there_yet() -> None:
-    with pytest.raises(NotImplementedYet):
-        decode_record(b'{"value":{"data":1}}')
+def test_the_choice_of_a_schema() -> None:
+    assert decode_record(b'{"value":{"data":1}}').value == RecordData(None, 1, SchemaSelector())
+    found = decode_record(b'{"key":{"type":"AVRO","schema":"x","subject":"s","data":null}}').key
+    assert found == RecordData(Format.AVRO, None, SchemaSelector(schema="x", subject="s"))
 
 
 def test_answers_are_one_line_each() -> None:

@@ -61,6 +61,53 @@ async def test_what_became_of_each(client: httpx.AsyncClient, cluster: str, topi
     ]
 
 
+async def test_records_with_schemas(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
+    name = await topic()
+    text = {"type": "AVRO", "schema": '"string"'}
+    proto = {"type": "PROTOBUF", "schema": 'syntax="proto3"; message Foo { string f1 = 1; int64 n = 2; }'}
+    given: dict[str, dict[str, Any]] = {
+        "text": {"value": {**text, "data": "a"}},
+        "latest": {"key": {"type": "STRING", "data": "k"}, "value": {"data": "bc"}},
+        "plain": {"value": {"type": "JSON", "data": 1}},
+        "key": {"key": {**proto, "data": {"f1": "v", "n": 3}}, "value": {**text, "data": None}},
+        "not-of-it": {"value": {"data": 5}},
+        "no-subject": {"value": {"subject": "no-such", "data": 1}},
+        "no-id": {"value": {"schema_id": 99999, "data": "x"}},
+        "excluded": {"value": {"type": "AVRO", "data": "x"}},
+        "not-a-schema": {"value": {"type": "AVRO", "schema": "{bad", "data": "x"}},
+        "no-partition": {"value": {"data": "x"}, "partition_id": 7},
+    }
+    entries = [{"id": id, **record} for id, record in given.items()]
+    response = await client.post(f"{cluster}/topics/{name}/records:batch", json={"entries": entries})
+    assert response.status_code == 207, response.text
+    successes = {found["id"]: found for found in response.json()["successes"]}
+    assert [(id, found["offset"]) for id, found in successes.items()] == [
+        ("text", 0),
+        ("latest", 1),
+        ("plain", 2),
+        ("key", 3),
+    ]
+    schema_id = successes["text"]["value"]["schema_id"]
+    value = {"type": "AVRO", "subject": f"{name}-value", "schema_id": schema_id, "schema_version": 1}
+    assert successes["text"]["value"] == {**value, "size": 7}
+    assert (successes["latest"]["key"], successes["latest"]["value"]) == (
+        {"type": "STRING", "size": 1},
+        {**value, "size": 8},
+    )
+    assert successes["plain"]["value"] == {"type": "JSON", "size": 1}
+    key = successes["key"]["key"]
+    assert (key["type"], key["subject"], key["size"]) == ("PROTOBUF", f"{name}-key", 11)
+    assert successes["key"]["value"] == {**value, "size": -1}
+    assert [(found["id"], found["error_code"]) for found in response.json()["failures"]] == [
+        ("not-of-it", 400),
+        ("no-subject", 50002),
+        ("no-id", 50002),
+        ("excluded", 400),
+        ("not-a-schema", 422),
+        ("no-partition", 40402),
+    ]
+
+
 async def test_a_topic_that_cannot_be(client: httpx.AsyncClient, cluster: str) -> None:
     entries = [entry("1"), {"id": "2", "value": {"type": "BINARY", "data": "!!"}}]
     response = await client.post(f"{cluster}/topics/bad name/records:batch", json={"entries": entries})

@@ -131,7 +131,7 @@ async def test_a_bad_record_is_reported_and_the_stream_goes_on(
     await call.done_writing()
     mixed, fine = [found async for found in call]
     reasons = [info_of(result.error).reason for result in mixed.results if result.HasField("error")]
-    assert reasons == ["INVALID_REQUEST", "PARTITION_NOT_FOUND", "PAYLOAD_TOO_LARGE", "NOT_IMPLEMENTED_YET"]
+    assert reasons == ["INVALID_REQUEST", "PARTITION_NOT_FOUND", "PAYLOAD_TOO_LARGE", "INVALID_REQUEST"]
     assert [mixed.results[0].offset, mixed.results[-1].offset, fine.results[0].offset] == [0, 1, 2]
     assert [record.value for record in await everything(channel, name)] == [b"first", b"second", b"third"]
 

@@ -86,3 +86,20 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_an_option_without_a_value() -> None:
     with pytest.raises(SettingsError, match="key=value"):
         load(None, ["workers"], {})
+
+
+def test_settings_of_the_schema_registry() -> None:
+    settings, warnings = load(
+        None,
+        [
+            "schema.registry.url=http://a:8081, https://b:8081",
+            "schema.registry.basic.auth.user.info=u:p",
+            "schema.registry.bogus=1",
+        ],
+        {},
+    )
+    assert settings.schema_registry_url == ["http://a:8081", "https://b:8081"]
+    assert settings.schema_registry_properties == {"basic.auth.user.info": "u:p"}
+    assert warnings == ["the setting schema.registry.bogus isn't known here and has no effect"]
+    with pytest.raises(SettingsError, match=r"schema\.registry\.url"):
+        load(None, ["schema.registry.url=localhost:8081"], {})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from kafka_facade.core.errors import InvalidConsumerConfig, NotImplementedYet
+from kafka_facade.core.errors import InvalidConsumerConfig
 from kafka_facade.core.requests import CreateConsumer
 from kafka_facade.core.resources import ConsumerInstance, Format
 
 _FORMATS = {format.value.lower(): format for format in Format if format is not Format.STRING}
-_READABLE = (Format.BINARY, Format.JSON)
 _RESETS = ("earliest", "latest", "none")
 _MAX_FETCH_MIN_BYTES = 10_000_000
 
@@ -36,16 +35,13 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
     format_name = (request.format or "binary").lower()
     if format_name not in _FORMATS:
         raise _invalid("format", request.format, f"one of {', '.join(_FORMATS)}")
-    format = _FORMATS[format_name]
-    if format not in _READABLE:
-        raise NotImplementedYet(f"The format {format_name} is not implemented yet.", format=format_name)
     reset = request.auto_offset_reset or defaults.auto_offset_reset
     if reset not in _RESETS:
         raise _invalid("auto.offset.reset", reset, f"one of {', '.join(_RESETS)}")
     return ConsumerInstance(
         group=request.group,
         instance_id=request.name or f"rest-consumer-{uuid.uuid4()}",
-        format=format,
+        format=_FORMATS[format_name],
         auto_offset_reset=reset,
         auto_commit=_boolean("auto.commit.enable", request.auto_commit_enable, defaults.auto_commit),
         fetch_min_bytes=_integer(

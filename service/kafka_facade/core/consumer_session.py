@@ -18,6 +18,7 @@ from kafka_facade.core.resources import (
     Record,
     TopicPartition,
 )
+from kafka_facade.core.schemas import SCHEMA_FORMATS, Schemas
 from kafka_facade.core.serde import deserialize
 from kafka_facade.core.topic_pattern import TopicPattern
 
@@ -56,7 +57,12 @@ class ConsumerSession:
     """One instance with its consumer. All but :meth:`use` is called with the session in use."""
 
     def __init__(
-        self, instance: ConsumerInstance, consumer: ConsumerPort, max_bytes: int, closing: asyncio.Event
+        self,
+        instance: ConsumerInstance,
+        consumer: ConsumerPort,
+        max_bytes: int,
+        closing: asyncio.Event,
+        schemas: Schemas,
     ) -> None:
         self.instance = instance
         self.consumer = consumer
@@ -64,6 +70,8 @@ class ConsumerSession:
         """The next offset after what was returned to the caller, for each partition."""
         self._max_bytes = max_bytes
         self._closing = closing
+        self._schemas = schemas
+        self._has_schemas = instance.format in SCHEMA_FORMATS
         self._state = State.IDLE
         self._topics: list[str] = []
         self._pattern: TopicPattern | None = None
@@ -162,7 +170,8 @@ class ConsumerSession:
         wait_ms = self.instance.request_timeout_ms
         if timeout_ms is not None and timeout_ms > 0:
             wait_ms = min(wait_ms, timeout_ms)
-        deadline = time.monotonic() + min(wait_ms / 1000, max(0.0, remaining - _MARGIN_SECONDS))
+        latest = time.monotonic() + max(0.0, remaining - _MARGIN_SECONDS)
+        deadline = min(time.monotonic() + wait_ms / 1000, latest)
         limit = self._max_bytes if max_bytes is None or max_bytes < 0 else min(max_bytes, self._max_bytes)
         fetched: list[FetchedRecord] = []
         size = 0
@@ -175,11 +184,14 @@ class ConsumerSession:
                     if fetched and size + length > limit:
                         return self._return(fetched)
                     try:
-                        entry = FetchedRecord(
-                            record,
-                            deserialize(self.instance.format, record, "key"),
-                            deserialize(self.instance.format, record, "value"),
-                        )
+                        if self._has_schemas:
+                            entry = await self._with_schemas(record, latest - time.monotonic())
+                        else:
+                            entry = FetchedRecord(
+                                record,
+                                deserialize(self.instance.format, record, "key"),
+                                deserialize(self.instance.format, record, "value"),
+                            )
                     except DeserializationFailed:
                         if fetched:
                             return self._return(fetched)
@@ -200,6 +212,12 @@ class ConsumerSession:
             # The caller is gone, or gets an error: the records are for the next call.
             self._ahead.extendleft(entry.record for entry in reversed(fetched))
             raise
+
+    async def _with_schemas(self, record: Record, timeout: float) -> FetchedRecord:
+        format, decode = self.instance.format, self._schemas.deserialize
+        timeout = max(0.0, timeout)
+        key = await decode(format, record, "key", timeout)
+        return FetchedRecord(record, key, await decode(format, record, "value", timeout))
 
     def _return(self, fetched: list[FetchedRecord]) -> list[FetchedRecord]:
         for entry in fetched:

@@ -37,6 +37,7 @@ from kafka_facade.core.resources import (
     PartitionPosition,
     TopicPartition,
 )
+from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.topic_pattern import TopicPattern
 from kafka_facade.core.topics import is_legal_topic_name
 
@@ -49,9 +50,15 @@ class Consumers:
     """Operations on consumer instances, and the owner of them all."""
 
     def __init__(
-        self, factory: ConsumerFactory, admin: AdminPort, defaults: ConsumerDefaults, closing: asyncio.Event
+        self,
+        factory: ConsumerFactory,
+        admin: AdminPort,
+        defaults: ConsumerDefaults,
+        closing: asyncio.Event,
+        schemas: Schemas,
     ) -> None:
         self._factory = factory
+        self._schemas = schemas
         self._closing = closing
         self._admin = admin
         self._defaults = defaults
@@ -72,7 +79,9 @@ class Consumers:
             auto_commit=instance.auto_commit,
             overrides={},
         )
-        self._sessions[key] = ConsumerSession(instance, consumer, self._defaults.request_max_bytes, self._closing)
+        self._sessions[key] = ConsumerSession(
+            instance, consumer, self._defaults.request_max_bytes, self._closing, self._schemas
+        )
         return instance
 
     async def get(self, call: Call, request: ConsumerRef) -> ConsumerInstance:
@@ -122,7 +131,13 @@ class Consumers:
         async with self._session(request.group, request.instance).use() as session:
             return session.consumer.assignment()
 
-    @implements("api.v2.consumers.consume-binary", "api.v2.consumers.consume-json")
+    @implements(
+        "api.v2.consumers.consume-binary",
+        "api.v2.consumers.consume-json",
+        "api.v2.consumers.consume-avro",
+        "api.v2.consumers.consume-json-schema",
+        "api.v2.consumers.consume-protobuf",
+    )
     async def fetch(self, call: Call, request: FetchRecords) -> list[FetchedRecord]:
         """The next records, until the timeout, ``max_bytes`` or the instance's ``fetch.min.bytes`` is reached.
 

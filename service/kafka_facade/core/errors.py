@@ -197,8 +197,12 @@ class InvalidConsumerConfig(UnprocessableEntity):
 class InvalidSchema(UnprocessableEntity):
     """The schema itself is wrong."""
 
-    row = Row(42205, 42205, 422, "INVALID_ARGUMENT")
+    row = Row(42205, 422, 422, "INVALID_ARGUMENT")
     default_message = "Invalid schema"
+
+    def rest_message(self, version: int) -> str:
+        """The message; v3 has the code in it."""
+        return f"Error: {self.row.v2} : {self.message}" if version == 3 else self.message
 
 
 class InvalidPayload(UnprocessableEntity):

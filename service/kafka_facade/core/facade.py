@@ -22,10 +22,12 @@ from kafka_facade.core.ports import (
     GroupPort,
     ProducerPort,
     ReassignmentPort,
+    SchemaRegistryPort,
 )
 from kafka_facade.core.produce import Produce
 from kafka_facade.core.reading import Reading
 from kafka_facade.core.reassignments import Reassignments
+from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.server import Server
 from kafka_facade.core.topic_configs import TopicConfigs
 from kafka_facade.core.topics import Topics
@@ -46,6 +48,7 @@ class Facade:
         reassignments: ReassignmentPort,
         batch_max_entries: int,
         configs: ConfigPort,
+        registry: SchemaRegistryPort | None = None,
     ) -> None:
         self.identity = ClusterIdentity(admin)
         self.pipeline = pipeline
@@ -55,9 +58,10 @@ class Facade:
         self.topic_configs = TopicConfigs(configs, admin, self.identity)
         self.broker_configs = BrokerConfigs(configs, self.identity)
         self.cluster_configs = ClusterConfigs(configs, admin, self.identity)
-        self.produce = Produce(producer, self.identity, batch_max_entries)
+        self.schemas = Schemas(registry)
+        self.produce = Produce(producer, self.identity, batch_max_entries, self.schemas)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
-        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing)
+        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.schemas)
         self.groups = ConsumerGroups(groups, self.identity)
         self.acls = Acls(acls, self.identity)
         self.reassignments = Reassignments(reassignments, self.identity)
@@ -74,3 +78,4 @@ class Facade:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._expiry
         await self.consumers.close(timeout)
+        self.schemas.close()

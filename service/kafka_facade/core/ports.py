@@ -21,6 +21,7 @@ from kafka_facade.core.resources import (
     CommittedOffset,
     ConsumerGroupState,
     ConsumerGroupType,
+    Format,
     Header,
     Partition,
     PartitionPosition,
@@ -263,3 +264,54 @@ class ConfigPort(Protocol):
         self, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
     ) -> None:
         """Alter the dynamic configs that all brokers share, all or none."""
+
+
+class SchemaCodec(Protocol):
+    """A schema with all that it refers to, ready to serialize and deserialize."""
+
+    @property
+    def format(self) -> Format:
+        """AVRO, JSONSCHEMA or PROTOBUF."""
+
+    @property
+    def record_name(self) -> str | None:
+        """The full name of the record or message, the title of a JSON schema; None where it has none."""
+
+    @property
+    def costly(self) -> bool:
+        """Whether even little data may take long to encode."""
+
+    def encode(self, data: object) -> bytes:
+        """What stands after the schema id, of a JSON value; InvalidRequest where the value isn't of the schema."""
+
+    def decode(self, payload: bytes) -> object:
+        """The JSON value of what stands after the schema id; ValueError where it isn't of the schema."""
+
+
+@dataclass(slots=True)
+class SubjectVersion:
+    """A schema as a subject has it."""
+
+    subject: str
+    version: int
+    schema_id: int
+    codec: SchemaCodec
+
+
+class SchemaRegistryPort(Protocol):
+    """A Schema Registry. What it doesn't give or take, and an absent registry, are SchemaLookupFailed."""
+
+    async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
+        """The schema of an id."""
+
+    async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
+        """A schema without references that a caller gives; InvalidSchema."""
+
+    async def register(self, subject: str, format: Format, text: str, timeout: float) -> SubjectVersion:
+        """The schema as the subject has it, from now on if it hadn't; InvalidSchema."""
+
+    async def version_of(self, subject: str, schema_id: int, timeout: float) -> SubjectVersion:
+        """The version that a schema has in a subject."""
+
+    async def subject_version(self, subject: str, version: int | None, timeout: float) -> SubjectVersion:
+        """A version of a subject, None for the latest; InvalidRequest where there is no such version."""

@@ -5,23 +5,33 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 
 from kafka_facade.core.catalogue import implements
-from kafka_facade.core.errors import FacadeError, InvalidBatch, InvalidTopicName, PartitionNotFound
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidBatch,
+    InvalidTopicName,
+    KeySchemaMissing,
+    PartitionNotFound,
+    ValueSchemaMissing,
+)
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import Delivery, ProducerPort, SerializedRecord
+from kafka_facade.core.ports import Delivery, ProducerPort, SerializedRecord, SubjectVersion
 from kafka_facade.core.requests import (
     BatchEntry,
     BatchProduceRecords,
     ProduceRecords,
+    ProduceWithSchemas,
     RecordData,
     RecordToProduce,
+    SchemaSelector,
 )
-from kafka_facade.core.resources import DataReport, RecordReport
-from kafka_facade.core.serde import serialize
+from kafka_facade.core.resources import DataReport, Format, RecordReport, SchemaIds
+from kafka_facade.core.schemas import Schemas
+from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.topics import is_legal_topic_name
 
 _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
@@ -38,18 +48,17 @@ class BatchReport:
 class Produce:
     """Operations that produce."""
 
-    def __init__(self, producer: ProducerPort, identity: ClusterIdentity, batch_max_entries: int) -> None:
+    def __init__(
+        self, producer: ProducerPort, identity: ClusterIdentity, batch_max_entries: int, schemas: Schemas
+    ) -> None:
         self._producer = producer
         self._identity = identity
         self._batch_max_entries = batch_max_entries
+        self._schemas = schemas
 
     @implements(
         "api.v3.produce.produce-to-topic",
         "api.facade.records.produce-stream",
-        "api.v2.produce-to-topic.binary",
-        "api.v2.produce-to-topic.json",
-        "api.v2.produce-to-partition.binary",
-        "api.v2.produce-to-partition.json",
     )
     async def produce(self, call: Call, request: ProduceRecords) -> list[RecordReport | FacadeError]:
         """Produce records and wait until each is acknowledged or has failed: one report or error a record, in order.
@@ -93,6 +102,56 @@ class Produce:
         if len(entries) > self._batch_max_entries:
             raise InvalidBatch("Too many entries in batch.", field="entries")
 
+    @implements(
+        "api.v2.produce-to-topic.binary",
+        "api.v2.produce-to-topic.json",
+        "api.v2.produce-to-partition.binary",
+        "api.v2.produce-to-partition.json",
+    )
+    async def deliver(self, call: Call, request: ProduceRecords) -> list[Delivery | FacadeError]:
+        """What :meth:`produce` does, without reports of what was stored: where each record is, or its error."""
+        return await (await self.enqueue(call, request)).outcomes()
+
+    @implements(
+        "api.v2.produce-to-topic.avro",
+        "api.v2.produce-to-topic.json-schema",
+        "api.v2.produce-to-topic.protobuf",
+        "api.v2.produce-to-partition.avro",
+        "api.v2.produce-to-partition.json-schema",
+        "api.v2.produce-to-partition.protobuf",
+    )
+    async def deliver_with_schemas(
+        self, call: Call, request: ProduceWithSchemas
+    ) -> tuple[list[Delivery | FacadeError], SchemaIds]:
+        """The same for records that share their schemas, with the schemas' ids.
+
+        A record that isn't of its schema fails the request before any is sent, and so do KeySchemaMissing,
+        ValueSchemaMissing, InvalidSchema and SchemaLookupFailed.
+        """
+        topic, format = request.topic_name, request.format
+        for record in request.records:
+            if request.key_schema is None and record.key is not None and record.key.data is not None:
+                raise KeySchemaMissing
+            if request.value_schema is None and record.value is not None and record.value.data is not None:
+                raise ValueSchemaMissing
+        if is_legal_topic_name(topic) and self._producer.cached_partition_count(topic) is None:
+            # No schema is registered for a topic that isn't there.
+            await self._producer.partition_count(topic, call.remaining)
+        key_id = await self._schemas.id_of(topic, "key", format, request.key_schema, call.remaining)
+        value_id = await self._schemas.id_of(topic, "value", format, request.value_schema, call.remaining)
+        records = [
+            RecordToProduce(
+                _with_schema(record.key, request.key_schema),
+                _with_schema(record.value, request.value_schema),
+                record.partition_id,
+                record.headers,
+                record.timestamp,
+            )
+            for record in request.records
+        ]
+        outcomes = await self.deliver(call, ProduceRecords(None, topic, records, all_or_nothing=True))
+        return outcomes, SchemaIds(key_id, value_id)
+
     async def enqueue(self, call: Call, request: ProduceRecords) -> PendingReports:
         """Hand records to the producer, in order, and return before they are acknowledged: for streams.
 
@@ -112,20 +171,42 @@ class Produce:
             count = await self._producer.partition_count(topic, call.remaining, refresh=True)
         wire: list[SerializedRecord] = []
         errors: dict[int, FacadeError] = {}
+        used: dict[int, UsedSchemas] = {}
         for index, record in enumerate(request.records):
             try:
-                wire.append(_serialized(record, count))
+                try:
+                    stored = _serialized(record, count)
+                except SchemaNeeded:
+                    stored, used[index] = await self._with_schemas(call, topic, record, count)
+                wire.append(stored)
             except FacadeError as error:
                 if request.all_or_nothing:
                     raise
                 errors[index] = error
         deliveries = await self._producer.submit(topic, wire) if wire else None
-        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries)
+        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
+
+    async def _with_schemas(
+        self, call: Call, topic: str, record: RecordToProduce, partitions: int
+    ) -> tuple[SerializedRecord, UsedSchemas]:
+        partition = _checked_partition(record, partitions)
+        key, key_schema = await self._schemas.serialize(topic, "key", record.key, call.remaining)
+        value, value_schema = await self._schemas.serialize(topic, "value", record.value, call.remaining)
+        return SerializedRecord(key, value, partition, record.headers, record.timestamp), (key_schema, value_schema)
+
+
+UsedSchemas = tuple[SubjectVersion | None, SubjectVersion | None]
+"""The schemas of a record's key and value."""
+
+_NO_SCHEMAS: UsedSchemas = (None, None)
 
 
 @dataclass(slots=True)
 class PendingReports:
-    """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order."""
+    """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order.
+
+    ``used`` has the schemas of the records that have any.
+    """
 
     cluster_id: str
     topic: str
@@ -133,6 +214,7 @@ class PendingReports:
     wire: list[SerializedRecord]
     errors: dict[int, FacadeError]
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
+    used: dict[int, UsedSchemas] = field(default_factory=dict)
 
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """What became of each record, in order, once Kafka has decided on all of them."""
@@ -155,7 +237,9 @@ class PendingReports:
             if isinstance(outcome, FacadeError):
                 reports.append(outcome)
                 continue
-            key, value = _report_data(record.key, stored.key), _report_data(record.value, stored.value)
+            key_schema, value_schema = self.used.get(index, _NO_SCHEMAS)
+            key = _report_data(record.key, stored.key, key_schema)
+            value = _report_data(record.value, stored.value, value_schema)
             reports.append(
                 RecordReport(
                     self.cluster_id, self.topic, outcome.partition, outcome.offset, outcome.timestamp, key, value
@@ -165,16 +249,29 @@ class PendingReports:
 
 
 def _serialized(record: RecordToProduce, partitions: int) -> SerializedRecord:
-    """The record for the wire; InvalidRequest where data isn't of its format, PartitionNotFound."""
+    """The record for the wire; InvalidRequest where data isn't of its format, PartitionNotFound, SchemaNeeded."""
     key = serialize(record.key)
     value = serialize(record.value)
+    return SerializedRecord(key, value, _checked_partition(record, partitions), record.headers, record.timestamp)
+
+
+def _checked_partition(record: RecordToProduce, partitions: int) -> int | None:
     partition = record.partition_id
     if partition is not None and not 0 <= partition < partitions:
         raise PartitionNotFound(partition_id=str(partition))
-    return SerializedRecord(key, value, partition, record.headers, record.timestamp)
+    return partition
 
 
-def _report_data(data: RecordData | None, payload: bytes | None) -> DataReport | None:
+def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:
+    if data is None or selector is None:
+        return None
+    return RecordData(None if selector.schema is None else data.format, data.data, selector)
+
+
+def _report_data(data: RecordData | None, payload: bytes | None, schema: SubjectVersion | None) -> DataReport | None:
     if data is None:
         return None
-    return DataReport(data.format, -1 if payload is None else len(payload))
+    size = -1 if payload is None else len(payload)
+    if schema is not None:
+        return DataReport(schema.codec.format, size, schema.subject, schema.schema_id, schema.version)
+    return DataReport(data.format or Format.BINARY, size)

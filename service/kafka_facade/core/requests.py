@@ -17,6 +17,7 @@ from kafka_facade.core.resources import (
     Format,
     Header,
     PartitionPosition,
+    SubjectNameStrategy,
     TopicPartition,
 )
 
@@ -156,16 +157,33 @@ class AlterTopicConfigs:
     validate_only: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaSelector:
+    """Which schema: at most one of ``schema_id``, ``schema_version`` and ``schema`` (its text), or else the latest.
+
+    The subject is that of a strategy (TOPIC_NAME, RECORD_NAME, TOPIC_RECORD_NAME; by default TOPIC_NAME) unless it is
+    given.
+    """
+
+    schema_id: int | None = None
+    schema_version: int | None = None
+    schema: str | None = None
+    subject: str | None = None
+    subject_name_strategy: SubjectNameStrategy | None = None
+
+
 @dataclass(slots=True)
 class RecordData:
     """A key or value to embed.
 
     ``data`` is bytes or base64 text for BINARY, text for STRING, any JSON value (None, bool, int, float, str, list,
-    dict) for JSON; None is a null of any format.
+    dict) for JSON and the formats with schemas; None is a null of any format. Without a ``format`` it is that of the
+    schema. Formats with schemas need a ``schema``, others have none.
     """
 
-    format: Format
+    format: Format | None
     data: object
+    schema: SchemaSelector | None = None
 
 
 @dataclass(slots=True)
@@ -491,3 +509,17 @@ class AlterClusterConfigs:
     cluster_id: str
     data: list[ConfigAlteration]
     validate_only: bool = False
+
+
+@dataclass(slots=True)
+class ProduceWithSchemas:
+    """Records (the v2 API) whose keys have one schema and whose values have one; their ``RecordData`` have none.
+
+    A selector is None where the caller gave no schema; it names one by id or by its text.
+    """
+
+    topic_name: str
+    format: Format
+    records: list[RecordToProduce]
+    key_schema: SchemaSelector | None = None
+    value_schema: SchemaSelector | None = None

@@ -24,6 +24,14 @@ class Format(str, Enum):
     PROTOBUF = "PROTOBUF"
 
 
+class SubjectNameStrategy(str, Enum):
+    """How the name of a subject follows from the topic and the schema's own name."""
+
+    TOPIC_NAME = "TOPIC_NAME"
+    RECORD_NAME = "RECORD_NAME"
+    TOPIC_RECORD_NAME = "TOPIC_RECORD_NAME"
+
+
 class AlterOperation(str, Enum):
     """What an entry of a ``configs:alter`` does (KIP-339)."""
 
@@ -172,10 +180,16 @@ class FetchedRecord:
 
 @dataclass(slots=True)
 class DataReport:
-    """What became of a key or value: its format and its size in bytes once serialized, -1 for null."""
+    """What became of a key or value: its format and its size in bytes once serialized, -1 for null.
+
+    The subject, the schema's id and its version in the subject are there for formats with schemas.
+    """
 
     type: Format
     size: int
+    subject: str | None = None
+    schema_id: int | None = None
+    schema_version: int | None = None
 
 
 @dataclass(slots=True)
@@ -423,3 +437,11 @@ class TopicConfigFailure:
 
     topic_name: str
     error: FacadeError
+
+
+@dataclass(slots=True)
+class SchemaIds:
+    """The ids of the schemas that the keys and the values of some records have; None where no schema was given."""
+
+    key_schema_id: int | None
+    value_schema_id: int | None

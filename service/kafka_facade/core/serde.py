@@ -1,4 +1,7 @@
-"""Embedded formats: JSON-compatible data to the bytes of a record, and back."""
+"""Embedded formats without schemas: JSON-compatible data to the bytes of a record, and back.
+
+Those with schemas are in :mod:`kafka_facade.core.schemas`.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,19 @@ _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
 
 
+class SchemaNeeded(Exception):
+    """The bytes of the data need a schema."""
+
+
 def serialize(data: RecordData | None) -> bytes | None:
-    """The bytes of a key or value; None for null. InvalidRequest where the data isn't of its format."""
-    if data is None or data.data is None:
+    """The bytes of a key or value; None for null. InvalidRequest where the data isn't of its format, SchemaNeeded."""
+    if data is None:
         return None
+    if data.schema is not None:
+        raise SchemaNeeded
     value = data.data
+    if value is None:
+        return None
     match data.format:
         case Format.JSON:
             return _encode_json(value)
@@ -33,7 +44,7 @@ def serialize(data: RecordData | None) -> bytes | None:
                 raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a string.")
             return value.encode()
         case _:
-            raise NotImplementedYet(f"The format {data.format.value} is not implemented yet.", format=data.format.value)
+            raise SchemaNeeded
 
 
 def _from_base64(value: object) -> bytes:

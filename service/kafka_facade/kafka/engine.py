@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka_facade.core.ports import ConsumerPort
 from kafka_facade.kafka.acls import Acls
@@ -21,6 +21,9 @@ from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.producer import Producer
 from kafka_facade.kafka.protocol import ProtocolClient
 from kafka_facade.kafka.reassignments import Reassignments
+
+if TYPE_CHECKING:
+    from kafka_facade.kafka.schemas.registry import SchemaRegistry
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -62,6 +65,15 @@ def _producer_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
     return _PRODUCER_DEFAULTS | {"enable.idempotence": acks and retries}
 
 
+def _registry(options: KafkaOptions) -> SchemaRegistry | None:
+    if not options.registry_url:
+        return None
+    # The client with its codecs takes half a second to import, which is nothing to those who have no registry.
+    from kafka_facade.kafka.schemas.registry import SchemaRegistry
+
+    return SchemaRegistry(options.registry_url, options.registry)
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
     """What the settings say of the cluster. Properties have the Java client's names."""
@@ -72,6 +84,8 @@ class KafkaOptions:
     admin: Mapping[str, str] = field(default_factory=dict)
     delivery_timeout_ms: int = 29_000
     instance_timeout_ms: int = 300_000
+    registry_url: str = ""
+    registry: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine:
@@ -95,6 +109,7 @@ class Engine:
         self.groups = Groups(self.admin.client, self._control, GroupDetailsClient(self._protocol))
 
         self.admin.on_change = self.producer.forget
+        self.registry = _registry(options)
 
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
@@ -122,6 +137,8 @@ class Engine:
         await self._protocol.close()
         self._control.close()
         self._closing.close()
+        if self.registry is not None:
+            await self.registry.close()
         await asyncio.sleep(0)
 
     def _config(self, defaults: Mapping[str, Any], properties: Mapping[str, str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from kafka_facade.core.resources import (
     AclResourceType,
     AlterOperation,
     Format,
+    SubjectNameStrategy,
 )
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
@@ -186,9 +187,9 @@ class V3Data(_Strict):
 
     type: Format | None = None
     subject: str | None = None
-    subject_name_strategy: str | None = None
+    subject_name_strategy: SubjectNameStrategy | None = None
     schema_id: Int32 | None = None
-    schema_version: Int32 | str | None = None
+    schema_version: Int32 | None = None
     schema: str | None = None
     data: Any = msgspec.UNSET
 

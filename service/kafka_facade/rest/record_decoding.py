@@ -9,8 +9,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kafka_facade.core.errors import FacadeError, InvalidRequest, MalformedBody, NotImplementedYet, UnprocessableEntity
-from kafka_facade.core.requests import RecordData, RecordToProduce
+from kafka_facade.core.errors import FacadeError, InvalidRequest, MalformedBody, UnprocessableEntity
+from kafka_facade.core.requests import RecordData, RecordToProduce, SchemaSelector
 from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
 from kafka_facade.rest.bodies import BodyDecoder, V3Data, V3Record, plain_data
 from kafka_facade.rest.encoding import timestamp_milliseconds, timestamp_text
@@ -26,6 +26,23 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 _Moment = Annotated[datetime, Meta(tz=True)]
 
 
+class ReportedData(Struct, gc=False):
+    """What became of a key or value."""
+
+    type: Format
+    size: int
+
+
+class ReportedSchemaData(Struct, gc=False):
+    """The same for a format with schemas."""
+
+    type: Format
+    subject: str
+    schema_id: int | None
+    schema_version: int | None
+    size: int
+
+
 class Report(Struct, gc=False):
     """The document that answers a record that Kafka has acknowledged."""
 
@@ -35,15 +52,15 @@ class Report(Struct, gc=False):
     partition_id: int
     offset: int
     timestamp: str | None
-    key: DataReport | UnsetType = UNSET
-    value: DataReport | UnsetType = UNSET
+    key: ReportedData | ReportedSchemaData | UnsetType = UNSET
+    value: ReportedData | ReportedSchemaData | UnsetType = UNSET
 
 
 Answer = RecordReport | FacadeError
 
 
 def decode_record(document: bytes) -> RecordToProduce:
-    """The record in a document of a stream; InvalidRequest or NotImplementedYet, which concern this record alone."""
+    """The record in a document of a stream; InvalidRequest, which concerns this record alone."""
     try:
         record = _decode(document)
     except UnprocessableEntity as error:
@@ -55,7 +72,7 @@ def decode_record(document: bytes) -> RecordToProduce:
 
 
 def record_of(record: V3Record) -> RecordToProduce:
-    """The record that was given; InvalidRequest or NotImplementedYet where its members don't fit each other."""
+    """The record that was given; InvalidRequest where its members don't fit each other."""
     return RecordToProduce(
         None if record.key is None else _data(record.key, "key"),
         None if record.value is None else _data(record.value, "value"),
@@ -70,8 +87,6 @@ def _data(given: V3Data, which: str) -> RecordData:
     if data is UNSET:
         raise InvalidRequest(f"Null data: {which} has no member data.", field=f"{which}.data")
     format = given.type
-    if format is None:
-        raise NotImplementedYet("Records with schemas are not implemented yet: give a type.", field=f"{which}.type")
     if format in _WITHOUT_SCHEMA:
         members = (given.subject, given.subject_name_strategy, given.schema_id, given.schema_version, given.schema)
         if members != _NONE:
@@ -79,7 +94,12 @@ def _data(given: V3Data, which: str) -> RecordData:
             raise InvalidRequest(f"{name} cannot be used with type={format.value}.", field=f"{which}.{name}")
         if format is not Format.JSON and not isinstance(data, str):
             data = plain_data(data)
-    return RecordData(format, data)
+        return RecordData(format, data)
+    return RecordData(
+        format,
+        data,
+        SchemaSelector(given.schema_id, given.schema_version, given.schema, given.subject, given.subject_name_strategy),
+    )
 
 
 def _timestamp(given: str | int | float) -> int:
@@ -109,6 +129,13 @@ def _document(answer: Answer) -> Report | ErrorBody:
         answer.partition_id,
         answer.offset,
         timestamp_text(answer.timestamp),
-        UNSET if answer.key is None else answer.key,
-        UNSET if answer.value is None else answer.value,
+        UNSET if answer.key is None else reported(answer.key),
+        UNSET if answer.value is None else reported(answer.value),
     )
+
+
+def reported(data: DataReport) -> ReportedData | ReportedSchemaData:
+    """What became of a key or value, with the schema if it has one."""
+    if data.subject is None:
+        return ReportedData(data.type, data.size)
+    return ReportedSchemaData(data.type, data.subject, data.schema_id, data.schema_version, data.size)

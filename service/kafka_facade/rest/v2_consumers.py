@@ -130,6 +130,24 @@ async def consume_json(exchange: Exchange) -> Response:
     return await _consume(exchange, Format.JSON)
 
 
+@route("api.v2.consumers.consume-avro")
+async def consume_avro(exchange: Exchange) -> Response:
+    """Records with keys and values in Avro's JSON encoding."""
+    return await _consume(exchange, Format.AVRO)
+
+
+@route("api.v2.consumers.consume-json-schema")
+async def consume_json_schema(exchange: Exchange) -> Response:
+    """Records with keys and values as JSON that has a schema."""
+    return await _consume(exchange, Format.JSONSCHEMA)
+
+
+@route("api.v2.consumers.consume-protobuf")
+async def consume_protobuf(exchange: Exchange) -> Response:
+    """Records with keys and values in Protobuf's JSON mapping."""
+    return await _consume(exchange, Format.PROTOBUF)
+
+
 async def _consume(exchange: Exchange, format: Format) -> Response:
     where = _reference(exchange)
     timeout, max_bytes = exchange.query_integer("timeout"), exchange.query_integer("max_bytes")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kafka_facade.core.errors import FacadeError, UnprocessableEntity
-from kafka_facade.core.requests import ProduceRecords, RecordData, RecordToProduce
-from kafka_facade.core.resources import Format, RecordReport
+from kafka_facade.core.ports import Delivery
+from kafka_facade.core.requests import ProduceRecords, ProduceWithSchemas, RecordData, RecordToProduce, SchemaSelector
+from kafka_facade.core.resources import Format
+from kafka_facade.core.schemas import SCHEMA_FORMATS
 from kafka_facade.rest.bodies import BodyDecoder, V2Produce, plain_data
 from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.exchange import Exchange, Response
@@ -42,6 +44,24 @@ async def produce_json(exchange: Exchange) -> Response:
     return await _produce(exchange, Format.JSON)
 
 
+@route("api.v2.produce-to-topic.avro", "api.v2.produce-to-partition.avro")
+async def produce_avro(exchange: Exchange) -> Response:
+    """Produce keys and values given in Avro's JSON encoding."""
+    return await _produce(exchange, Format.AVRO)
+
+
+@route("api.v2.produce-to-topic.json-schema", "api.v2.produce-to-partition.json-schema")
+async def produce_json_schema(exchange: Exchange) -> Response:
+    """Produce keys and values given as JSON, which a schema checks."""
+    return await _produce(exchange, Format.JSONSCHEMA)
+
+
+@route("api.v2.produce-to-topic.protobuf", "api.v2.produce-to-partition.protobuf")
+async def produce_protobuf(exchange: Exchange) -> Response:
+    """Produce keys and values given in Protobuf's JSON mapping."""
+    return await _produce(exchange, Format.PROTOBUF)
+
+
 async def _produce(exchange: Exchange, format: Format) -> Response:
     partition = exchange.integer("partition") if "partition" in exchange.parameters else None
     body = _decoder.optional(await exchange.body())
@@ -57,21 +77,37 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
         )
         for record in body.records
     ]
-    request = ProduceRecords(None, exchange.parameters["topic"], records, all_or_nothing=True)
-    outcomes = await exchange.run(exchange.facade.produce.produce, request)
+    topic = exchange.parameters["topic"]
+    if format in SCHEMA_FORMATS:
+        with_schemas = ProduceWithSchemas(
+            topic,
+            format,
+            records,
+            _selector(body.key_schema_id, body.key_schema),
+            _selector(body.value_schema_id, body.value_schema),
+        )
+        outcomes, ids = await exchange.run(exchange.facade.produce.deliver_with_schemas, with_schemas)
+        offsets = _Offsets([_offset(outcome) for outcome in outcomes], ids.key_schema_id, ids.value_schema_id)
+        return Response(body=encode(offsets))
+    request = ProduceRecords(None, topic, records, all_or_nothing=True)
+    outcomes = await exchange.run(exchange.facade.produce.deliver, request)
     return Response(body=encode(_Offsets([_offset(outcome) for outcome in outcomes])))
+
+
+def _selector(schema_id: int | None, schema: str | None) -> SchemaSelector | None:
+    return None if schema_id is None and schema is None else SchemaSelector(schema_id=schema_id, schema=schema)
 
 
 def _data(format: Format, data: object) -> RecordData | None:
     if data is None:
         return None
-    if format is not Format.JSON and not isinstance(data, str):
+    if format is Format.BINARY and not isinstance(data, str):
         data = plain_data(data)
     return RecordData(format, data)
 
 
-def _offset(outcome: RecordReport | FacadeError) -> _Offset:
+def _offset(outcome: Delivery | FacadeError) -> _Offset:
     if isinstance(outcome, FacadeError):
         code = _RETRIABLE if outcome.row.retriable else _NOT_RETRIABLE
         return _Offset(None, None, code, outcome.rest_message(2))
-    return _Offset(outcome.partition_id, outcome.offset)
+    return _Offset(outcome.partition, outcome.offset)

@@ -8,13 +8,13 @@ from msgspec import UNSET, Struct, UnsetType
 
 from kafka_facade.core.errors import InvalidBatch, InvalidRequest
 from kafka_facade.core.requests import BatchEntry, BatchProduceRecords
-from kafka_facade.core.resources import DataReport, RecordReport
+from kafka_facade.core.resources import RecordReport
 from kafka_facade.rest.bodies import BodyDecoder, V3Batch, V3BatchEntry, is_blank
 from kafka_facade.rest.encoding import encode, timestamp_text
 from kafka_facade.rest.errors import error_body
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
-from kafka_facade.rest.record_decoding import record_of
+from kafka_facade.rest.record_decoding import ReportedData, ReportedSchemaData, record_of, reported
 
 _MULTI_STATUS = 207
 
@@ -28,8 +28,8 @@ class _Success(Struct, gc=False):
     partition_id: int
     offset: int
     timestamp: str | None
-    key: DataReport | UnsetType = UNSET
-    value: DataReport | UnsetType = UNSET
+    key: ReportedData | ReportedSchemaData | UnsetType = UNSET
+    value: ReportedData | ReportedSchemaData | UnsetType = UNSET
 
 
 class _Failure(Struct, gc=False):
@@ -76,6 +76,6 @@ def _success(id: str, found: RecordReport) -> _Success:
         found.partition_id,
         found.offset,
         timestamp_text(found.timestamp),
-        UNSET if found.key is None else found.key,
-        UNSET if found.value is None else found.value,
+        UNSET if found.key is None else reported(found.key),
+        UNSET if found.value is None else reported(found.value),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from kafka_facade.core.errors import NotImplementedYet
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
@@ -11,6 +13,7 @@ from kafka_facade.rpc.convert import reader, to_timestamp
 from kafka_facade.rpc.dispatch import Context, new_call
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
 
+_encode = msgspec.json.Encoder().encode
 _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
 _IDENTIFIERS = {
     Format.BINARY: "api.v2.consumers.consume-binary",
@@ -38,11 +41,11 @@ async def fetch(
 ) -> consumer_instance_pb2.FetchRecordsResponse:
     """ConsumerInstanceService.FetchRecords."""
     found = await facade.consumers.fetch(call, _read_request(message))
-    as_json = call.operation.identifier != _IDENTIFIERS[Format.BINARY]
-    return consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry, as_json) for entry in found])
+    format = next(format for format, name in _IDENTIFIERS.items() if name == call.operation.identifier)
+    return consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry, format) for entry in found])
 
 
-def _write(fetched: FetchedRecord, as_json: bool) -> consumer_instance_pb2.FetchedRecord:
+def _write(fetched: FetchedRecord, format: Format) -> consumer_instance_pb2.FetchedRecord:
     record = fetched.record
     return consumer_instance_pb2.FetchedRecord(
         topic_name=record.topic_name,
@@ -50,13 +53,20 @@ def _write(fetched: FetchedRecord, as_json: bool) -> consumer_instance_pb2.Fetch
         offset=record.offset,
         timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
         headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
-        key=_write_data(record.key, as_json),
-        value=_write_data(record.value, as_json),
+        key=_write_data(record.key, fetched.key, format),
+        value=_write_data(record.value, fetched.value, format),
     )
 
 
-def _write_data(payload: bytes | None, as_json: bool) -> record_pb2.RecordData | None:
+def _write_data(payload: bytes | None, data: object, format: Format) -> record_pb2.RecordData | None:
     if payload is None:
         return None
-    # The core has checked that it is JSON; its own text keeps all digits of its numbers.
-    return record_pb2.RecordData(json=payload.decode()) if as_json else record_pb2.RecordData(binary=payload)
+    match format:
+        case Format.BINARY:
+            return record_pb2.RecordData(binary=payload)
+        case Format.JSON:
+            # The core has checked that it is JSON; its own text keeps all digits of its numbers.
+            return record_pb2.RecordData(json=payload.decode())
+        case _:
+            number = record_pb2.Format.Value(f"FORMAT_{format.value}")
+            return record_pb2.RecordData(json=_encode(data).decode(), format=number)

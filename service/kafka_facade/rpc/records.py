@@ -11,9 +11,16 @@ from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery
-from kafka_facade.core.requests import BatchEntry, BatchProduceRecords, ProduceRecords, RecordData, RecordToProduce
+from kafka_facade.core.requests import (
+    BatchEntry,
+    BatchProduceRecords,
+    ProduceRecords,
+    RecordData,
+    RecordToProduce,
+    SchemaSelector,
+)
 from kafka_facade.core.resources import Format, Header, Record, RecordReport
-from kafka_facade.rpc.convert import enum_names, to_milliseconds, to_timestamp, writer
+from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.errors import to_status
 from kafka_facade.rpc.gen.v1 import record_pb2
 
@@ -22,6 +29,7 @@ _Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 _FORMATS = {number: Format[name] for number, name in enum_names(record_pb2.Format.DESCRIPTOR).items()}
 _FORMAT_OF_DATA = {"binary": Format.BINARY, "text": Format.STRING, "json": Format.JSON}
 _SCHEMA_FORMATS = (Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF)
+_read_selector = reader(SchemaSelector, record_pb2.SchemaSelector)
 _write_report = writer(record_pb2.RecordReport)
 
 
@@ -43,6 +51,8 @@ def _read_header(header: record_pb2.Header) -> Header:
 
 def _read_data(data: record_pb2.RecordData) -> RecordData:
     asked = data.format
+    if data.HasField("schema"):
+        return _read_with_schema(data)
     if not asked and data.HasField("binary"):
         return RecordData(Format.BINARY, data.binary)
     which = data.WhichOneof("data")
@@ -52,6 +62,14 @@ def _read_data(data: record_pb2.RecordData) -> RecordData:
     if which == "json":
         return RecordData(format, _read_json(data.json))
     return RecordData(format, data.binary if which == "binary" else data.text)
+
+
+def _read_with_schema(data: record_pb2.RecordData) -> RecordData:
+    which = data.WhichOneof("data")
+    format = _FORMATS.get(data.format)
+    if which not in (None, "json") or (data.format and format not in _SCHEMA_FORMATS):
+        raise InvalidRequest("Only json has a schema, and a format that takes one.", field="schema")
+    return RecordData(format, _read_json(data.json) if which else None, _read_selector(data.schema))
 
 
 def _format(which: str | None, asked: int) -> Format:

@@ -101,6 +101,8 @@ class Gateway:
                     settings.api_request_timeout_ms // 2, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS
                 ),
                 instance_timeout_ms=settings.consumer_instance_timeout_ms,
+                registry_url=",".join(settings.schema_registry_url),
+                registry=settings.schema_registry_properties,
             )
         )
         pipeline = Pipeline(
@@ -118,6 +120,7 @@ class Gateway:
             self._engine.reassignments,
             settings.api_v3_produce_batch_maximum_entries,
             self._engine.configs,
+            self._engine.registry,
         )
         self._facade = facade
         await facade.start()

@@ -19,6 +19,23 @@ import javaproperties
 
 ENVIRONMENT_PREFIX = "KAFKA_REST_"
 _CLIENT_PREFIXES = ("client.", "producer.", "consumer.", "admin.")
+_REGISTRY_PREFIX = "schema.registry."
+# Of the Schema Registry client's settings, those that are honoured.
+_REGISTRY_KEYS = frozenset(
+    {
+        "basic.auth.credentials.source",
+        "basic.auth.user.info",
+        "bearer.auth.credentials.source",
+        "bearer.auth.identity.pool.id",
+        "bearer.auth.logical.cluster",
+        "bearer.auth.token",
+        "proxy",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.key.password",
+    }
+)
 # Variables of the container image that are no settings of the proxy.
 _NO_SETTINGS = ("log4j.", "opts", "jmx.", "heap.")
 
@@ -137,8 +154,8 @@ class Settings:
     workers: int = _setting("workers", "1", _integer(1, 256))
     """How many processes serve, sharing the ports. A consumer instance lives in one of them."""
 
-    schema_registry_url: list[str] = _setting("schema.registry.url", "", _words)
-    """The Schema Registry for the formats with schemas, none of which is served yet."""
+    schema_registry_url: list[str] = _setting("schema.registry.url", "", _urls)
+    """The Schema Registry for the formats with schemas: a URL, or several of one registry with commas between."""
 
     advertised_listeners: list[str] = _setting("advertised.listeners", "", _urls)
     """What links begin with, e.g. ``https://proxy-1.example.org``: that with the request's scheme, or the first one."""
@@ -242,6 +259,10 @@ class Settings:
     admin_properties: dict[str, str] = field(default_factory=dict)
     """Settings of the Kafka admin client: ``admin.*`` and ``client.*`` without the prefix."""
 
+    schema_registry_properties: dict[str, str] = field(default_factory=dict)
+    """Settings of the Schema Registry client: ``schema.registry.*`` without the prefix, such as
+    ``basic.auth.user.info``, ``ssl.ca.location``."""
+
     @classmethod
     def keys(cls) -> dict[str, dataclasses.Field[Any]]:
         """The fields that have a key of their own, by key."""
@@ -256,6 +277,7 @@ def load(
     known = Settings.keys()
     values: dict[str, Any] = {}
     clients: dict[str, dict[str, str]] = {prefix: {} for prefix in _CLIENT_PREFIXES}
+    registry: dict[str, str] = {}
     warnings = []
     for key, text in properties.items():
         if key in known:
@@ -263,11 +285,13 @@ def load(
         elif key.startswith(_CLIENT_PREFIXES):
             prefix, _, name = key.partition(".")
             clients[prefix + "."][name] = text.strip()
+        elif key.startswith(_REGISTRY_PREFIX) and key.removeprefix(_REGISTRY_PREFIX) in _REGISTRY_KEYS:
+            registry[key.removeprefix(_REGISTRY_PREFIX)] = text.strip()
         else:
             warnings.append(f"the setting {key} isn't known here and has no effect")
     for role in ("producer", "consumer", "admin"):
         values[f"{role}_properties"] = clients["client."] | clients[f"{role}."]
-    return Settings(**values), warnings
+    return Settings(**values, schema_registry_properties=registry), warnings
 
 
 def _parse(key: str, text: str, parse: Callable[[str], Any]) -> Any:

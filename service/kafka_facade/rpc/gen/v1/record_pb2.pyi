@@ -22,6 +22,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _SubjectNameStrategy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubjectNameStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubjectNameStrategy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBJECT_NAME_STRATEGY_UNSPECIFIED: _SubjectNameStrategy.ValueType  # 0
+    """The value was left out, or is one that this version does not know."""
+    SUBJECT_NAME_STRATEGY_TOPIC_NAME: _SubjectNameStrategy.ValueType  # 1
+    """The topic, and -key or -value."""
+    SUBJECT_NAME_STRATEGY_RECORD_NAME: _SubjectNameStrategy.ValueType  # 2
+    """The full name of the record."""
+    SUBJECT_NAME_STRATEGY_TOPIC_RECORD_NAME: _SubjectNameStrategy.ValueType  # 3
+    """The topic, a dash and the full name of the record."""
+
+class SubjectNameStrategy(_SubjectNameStrategy, metaclass=_SubjectNameStrategyEnumTypeWrapper):
+    """SubjectNameStrategy is how the name of a subject follows from the topic and the schema."""
+
+SUBJECT_NAME_STRATEGY_UNSPECIFIED: SubjectNameStrategy.ValueType  # 0
+"""The value was left out, or is one that this version does not know."""
+SUBJECT_NAME_STRATEGY_TOPIC_NAME: SubjectNameStrategy.ValueType  # 1
+"""The topic, and -key or -value."""
+SUBJECT_NAME_STRATEGY_RECORD_NAME: SubjectNameStrategy.ValueType  # 2
+"""The full name of the record."""
+SUBJECT_NAME_STRATEGY_TOPIC_RECORD_NAME: SubjectNameStrategy.ValueType  # 3
+"""The topic, a dash and the full name of the record."""
+Global___SubjectNameStrategy: _TypeAlias = SubjectNameStrategy  # noqa: Y015
+
 class _Format:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -582,6 +610,7 @@ class RecordData(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     JSON_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
     binary: _builtins.bytes
     """Bytes that are stored as they are."""
     text: _builtins.str
@@ -589,7 +618,13 @@ class RecordData(_message.Message):
     json: _builtins.str
     """A JSON text, so that numbers keep all their digits; it is stored in compact form."""
     format: Global___Format.ValueType
-    """The format where the data alone does not tell: the formats with a schema take json."""
+    """The format where the data alone does not tell: the formats with a schema take json. Left out where there is
+    a schema, it is that of the schema.
+    """
+    @_builtins.property
+    def schema(self) -> Global___SchemaSelector:
+        """Which schema, for the formats that have one; an empty message is the latest of the topic's subject."""
+
     def __init__(
         self,
         *,
@@ -597,16 +632,62 @@ class RecordData(_message.Message):
         text: _builtins.str = ...,
         json: _builtins.str = ...,
         format: Global___Format.ValueType = ...,
+        schema: Global___SchemaSelector | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["binary", b"binary", "data", b"data", "json", b"json", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binary", b"binary", "data", b"data", "json", b"json", "schema", b"schema", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binary", b"binary", "data", b"data", "format", b"format", "json", b"json", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binary", b"binary", "data", b"data", "format", b"format", "json", b"json", "schema", b"schema", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["binary", "text", "json"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
 Global___RecordData: _TypeAlias = RecordData  # noqa: Y015
+
+@_typing.final
+class SchemaSelector(_message.Message):
+    """SchemaSelector says which schema of the Schema Registry is meant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SUBJECT_NAME_STRATEGY_FIELD_NUMBER: _builtins.int
+    schema_id: _builtins.int
+    """The id of the schema."""
+    schema_version: _builtins.int
+    """The version that the schema has in the subject."""
+    schema: _builtins.str
+    """The schema itself, which is registered where it is new; it needs a format."""
+    subject: _builtins.str
+    """The name of the subject; it and the strategy exclude each other."""
+    subject_name_strategy: Global___SubjectNameStrategy.ValueType
+    """How the name of the subject is made; left out, it is TOPIC_NAME."""
+    def __init__(
+        self,
+        *,
+        schema_id: _builtins.int = ...,
+        schema_version: _builtins.int = ...,
+        schema: _builtins.str = ...,
+        subject: _builtins.str | None = ...,
+        subject_name_strategy: Global___SubjectNameStrategy.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_subject", b"_subject", "schema", b"schema", "schema_id", b"schema_id", "schema_version", b"schema_version", "selection", b"selection", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_subject", b"_subject", "schema", b"schema", "schema_id", b"schema_id", "schema_version", b"schema_version", "selection", b"selection", "subject", b"subject", "subject_name_strategy", b"subject_name_strategy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__subject: _TypeAlias = _typing.Literal["subject"]  # noqa: Y015
+    _WhichOneofArgType__subject: _TypeAlias = _typing.Literal["_subject", b"_subject"]  # noqa: Y015
+    _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["schema_id", "schema_version", "schema"]  # noqa: Y015
+    _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__subject) -> _WhichOneofReturnType__subject | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selection) -> _WhichOneofReturnType_selection | None: ...
+
+Global___SchemaSelector: _TypeAlias = SchemaSelector  # noqa: Y015
 
 @_typing.final
 class Header(_message.Message):
@@ -722,27 +803,50 @@ Global___RecordReport: _TypeAlias = RecordReport  # noqa: Y015
 
 @_typing.final
 class DataReport(_message.Message):
-    """DataReport is the format and the size of a key or value."""
+    """DataReport is what became of a key or value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     type: Global___Format.ValueType
     """The format."""
     size: _builtins.int
     """The size in bytes as stored; -1 for null."""
+    subject: _builtins.str
+    """The subject of the schema; absent for formats without one, as are the next two."""
+    schema_id: _builtins.int
+    """The id of the schema in the Schema Registry."""
+    schema_version: _builtins.int
+    """The version of the schema in the subject."""
     def __init__(
         self,
         *,
         type: Global___Format.ValueType = ...,
         size: _builtins.int = ...,
+        subject: _builtins.str | None = ...,
+        schema_id: _builtins.int | None = ...,
+        schema_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_schema_id", b"_schema_id", "_schema_version", b"_schema_version", "_subject", b"_subject", "schema_id", b"schema_id", "schema_version", b"schema_version", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["size", b"size", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_schema_id", b"_schema_id", "_schema_version", b"_schema_version", "_subject", b"_subject", "schema_id", b"schema_id", "schema_version", b"schema_version", "size", b"size", "subject", b"subject", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__schema_id: _TypeAlias = _typing.Literal["schema_id"]  # noqa: Y015
+    _WhichOneofArgType__schema_id: _TypeAlias = _typing.Literal["_schema_id", b"_schema_id"]  # noqa: Y015
+    _WhichOneofReturnType__schema_version: _TypeAlias = _typing.Literal["schema_version"]  # noqa: Y015
+    _WhichOneofArgType__schema_version: _TypeAlias = _typing.Literal["_schema_version", b"_schema_version"]  # noqa: Y015
+    _WhichOneofReturnType__subject: _TypeAlias = _typing.Literal["subject"]  # noqa: Y015
+    _WhichOneofArgType__subject: _TypeAlias = _typing.Literal["_subject", b"_subject"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schema_id) -> _WhichOneofReturnType__schema_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schema_version) -> _WhichOneofReturnType__schema_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__subject) -> _WhichOneofReturnType__subject | None: ...
 
 Global___DataReport: _TypeAlias = DataReport  # noqa: Y015
 

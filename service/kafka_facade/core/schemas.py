@@ -1,0 +1,215 @@
+"""Records with schemas: which schema is meant, and the bytes of keys and values in its format."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidRequest, SchemaLookupFailed
+from kafka_facade.core.ports import SchemaCodec, SchemaRegistryPort, SubjectVersion
+from kafka_facade.core.requests import RecordData, SchemaSelector
+from kafka_facade.core.resources import Format, Record, SubjectNameStrategy
+from kafka_facade.core.serde import SchemaNeeded, serialize
+
+SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF})
+
+_MAGIC: Final = b"\0"
+_HEAD_SIZE: Final = 5
+_LATEST: Final = SchemaSelector()
+# Data that is large, or costly by its schema, is serialized in threads, within so long (s).
+_THREADS: Final = 4
+_ENCODE_SECONDS: Final = 5.0
+# In characters, about; a number or a member counts as ten.
+_LARGE: Final = 50_000
+# Serializing small data goes on for so long (s) before others have a turn.
+_TURN_SECONDS: Final = 0.005
+_decode_json = msgspec.json.Decoder().decode
+# A failure is answered this long (s) before the call's deadline.
+_MARGIN_SECONDS: Final = 0.5
+
+
+class Schemas:
+    """Finds schemas in the registry and serializes with them."""
+
+    def __init__(self, registry: SchemaRegistryPort | None) -> None:
+        self._registry = registry
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serializer")
+        self._spent = 0.0
+
+    def close(self) -> None:
+        """Serialize no more away from the event loop."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def resolve(self, topic: str, which: str, data: RecordData, timeout: float) -> SubjectVersion:
+        """The schema of a key or value (``which``), registered if it was given as a text.
+
+        InvalidRequest for a choice that means none, InvalidSchema, SchemaLookupFailed.
+        """
+        selector = data.schema or _LATEST
+        check(data.format, selector)
+        registry = self._open()
+        timeout = max(0.0, timeout - _MARGIN_SECONDS)
+        if selector.schema is not None and data.format is not None:
+            codec = await registry.parse(data.format, selector.schema, timeout)
+            return await registry.register(
+                _subject(selector, topic, which, codec), data.format, selector.schema, timeout
+            )
+        if selector.schema_id is not None:
+            codec = await registry.schema(selector.schema_id, timeout)
+            return await registry.version_of(_subject(selector, topic, which, codec), selector.schema_id, timeout)
+        return await registry.subject_version(_subject(selector, topic, which, None), selector.schema_version, timeout)
+
+    async def id_of(
+        self, topic: str, which: str, format: Format, selector: SchemaSelector | None, timeout: float
+    ) -> int | None:
+        """The id of the schema that is selected, None for none; InvalidRequest where it isn't of the format."""
+        if selector is None:
+            return None
+        data = RecordData(None if selector.schema is None else format, None, selector)
+        version = await self.resolve(topic, which, data, timeout)
+        if version.codec.format is not format:
+            raise InvalidRequest(
+                f"Bad Request: The schema {version.schema_id} is of the format {version.codec.format.value}.",
+                field=f"{which}_schema_id",
+            )
+        return version.schema_id
+
+    async def serialize(
+        self, topic: str, which: str, data: RecordData | None, timeout: float
+    ) -> tuple[bytes | None, SubjectVersion | None]:
+        """The bytes of a key or value, None for null, and the schema, None for a format without one."""
+        try:
+            return serialize(data), None
+        except SchemaNeeded:
+            assert data is not None
+        version = await self.resolve(topic, which, data, timeout)
+        value = data.data
+        if version.codec.costly or _is_large(value):
+            encoded = asyncio.get_running_loop().run_in_executor(self._threads, _encode, value, version)
+            try:
+                async with asyncio.timeout(min(timeout, _ENCODE_SECONDS)):
+                    return await encoded, version
+            except TimeoutError:
+                raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.", field=which) from None
+        started = time.perf_counter()
+        payload = _encode(value, version)
+        await self._take_turns(started)
+        return payload, version
+
+    async def deserialize(self, format: Format, record: Record, which: str, timeout: float) -> object:
+        """The key or value of a record as a JSON value; DeserializationFailed where it isn't of the format."""
+        payload: bytes | None = getattr(record, which)
+        if payload is None:
+            return None
+        try:
+            if len(payload) < _HEAD_SIZE or payload[:1] != _MAGIC:
+                raise ValueError("it doesn't begin with the id of a schema")
+            schema_id = int.from_bytes(payload[1:_HEAD_SIZE], "big", signed=True)
+            codec = await self._open().schema(schema_id, timeout)
+            if codec.format is not format:
+                raise ValueError(f"its schema is of the format {codec.format.value}")
+            if len(payload) >= _LARGE:
+                run = asyncio.get_running_loop().run_in_executor
+                return await run(self._threads, codec.decode, payload[_HEAD_SIZE:])
+            started = time.perf_counter()
+            data = codec.decode(payload[_HEAD_SIZE:])
+            await self._take_turns(started)
+            return data
+        except (ValueError, FacadeError) as error:
+            raise DeserializationFailed(
+                f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "
+                f"offset {record.offset}: {error}. If needed, please seek past the record to continue consumption.",
+                topic=record.topic_name,
+                partition=str(record.partition_id),
+                offset=str(record.offset),
+            ) from None
+
+    async def _take_turns(self, started: float) -> None:
+        """Let others run after some work, so that many small pieces of it don't keep them waiting."""
+        self._spent += time.perf_counter() - started
+        if self._spent > _TURN_SECONDS:
+            self._spent = 0.0
+            await asyncio.sleep(0)
+
+    def _open(self) -> SchemaRegistryPort:
+        if self._registry is None:
+            raise SchemaLookupFailed("There is no Schema Registry: schema.registry.url isn't set.")
+        return self._registry
+
+
+def check(format: Format | None, selector: SchemaSelector) -> None:
+    """InvalidRequest for members that exclude each other (reference: "Records (v3)")."""
+    if selector.subject is not None and selector.subject_name_strategy is not None:
+        raise _excluded("Only one of 'subject_name_strategy' or 'subject' can be used.")
+    ways = (selector.schema_id, selector.schema_version, selector.schema)
+    if sum(way is not None for way in ways) > 1:
+        raise _excluded("Only one of 'schema_id', 'schema_version' or 'schema' can be used.")
+    if format is not None:
+        if format not in SCHEMA_FORMATS:
+            raise _excluded(f"'type={format.value}' cannot be used with a schema.")
+        if selector.schema_id is not None:
+            raise _excluded(f"'schema_id={selector.schema_id}' cannot be used with 'type'.")
+        if selector.schema_version is not None:
+            raise _excluded(f"'schema_version={selector.schema_version}' cannot be used with 'type'.")
+        if selector.schema is None:
+            raise _excluded("'schema_version=latest' cannot be used with 'type'.")
+    elif selector.schema is not None:
+        raise _excluded("'schema' cannot be used without 'type'.")
+
+
+def _is_large(data: object) -> bool:
+    """Whether serializing would keep others from the event loop for a noticeable time."""
+    weight = 0
+    waiting = [data]
+    while waiting and weight < _LARGE:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            weight += 10 * len(value)
+            waiting += value.values()
+        elif isinstance(value, list):
+            weight += 10 * len(value)
+            waiting += value
+        elif isinstance(value, str | msgspec.Raw):
+            weight += len(bytes(value)) if isinstance(value, msgspec.Raw) else len(value)
+    return weight >= _LARGE
+
+
+def _encode(data: object, version: SubjectVersion) -> bytes | None:
+    """The bytes of a key or value; None for null. InvalidRequest where the data isn't of the schema."""
+    if isinstance(data, msgspec.Raw):
+        try:
+            data = _decode_json(data)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"Bad Request: {error}") from None
+    if data is None:
+        return None
+    return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + version.codec.encode(data)
+
+
+def _subject(selector: SchemaSelector, topic: str, which: str, codec: SchemaCodec | None) -> str:
+    if selector.subject is not None:
+        if not selector.subject:
+            raise InvalidRequest("Bad Request: the subject must not be empty.", field="subject")
+        return selector.subject
+    strategy = selector.subject_name_strategy or SubjectNameStrategy.TOPIC_NAME
+    if strategy is SubjectNameStrategy.TOPIC_NAME:
+        return f"{topic}-{which}"
+    if codec is None:
+        raise InvalidRequest(
+            f"Bad Request: Cannot use subject_name_strategy={strategy.value} without schema_id or schema.",
+            field="subject_name_strategy",
+        )
+    if codec.record_name is None:
+        raise InvalidRequest(
+            f"Bad Request: subject_name_strategy={strategy.value} needs a schema with a name.",
+            field="subject_name_strategy",
+        )
+    return codec.record_name if strategy is SubjectNameStrategy.RECORD_NAME else f"{topic}-{codec.record_name}"
+
+
+def _excluded(message: str) -> InvalidRequest:
+    return InvalidRequest(f"Bad Request: {message}")

@@ -1,0 +1,115 @@
+"""The Protobuf codec: messages of descriptors that were compiled at run time, in Protobuf's JSON mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.resources import Format
+
+# The indexes that lead to the first message of a file have a short form.
+_FIRST_MESSAGE: Final = b"\0"
+_MAX_INDEXES: Final = 100
+
+
+class ProtobufCodec:
+    """JSON to messages and back. Records that are produced are of the first message of the file."""
+
+    format = Format.PROTOBUF
+    costly = False
+
+    def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
+        """``files`` come before those that import them; the last is the schema. ValueError for what isn't valid."""
+        self._pool = DescriptorPool()
+        schema = files[-1]
+        if not schema.message_type:
+            raise ValueError("the schema has no message")
+        try:
+            for file in files:
+                self._pool.Add(file)
+            first = self._pool.FindMessageTypeByName(_qualified(schema.package, schema.message_type[0].name))
+        except (TypeError, KeyError) as error:
+            raise ValueError(str(error)) from None
+        self._schema = schema
+        self._descriptors: dict[tuple[int, ...], Descriptor] = {(0,): first}
+        self._first: type[Message] = GetMessageClass(first)
+        self.record_name: str | None = first.full_name
+
+    def encode(self, data: object) -> bytes:
+        """The indexes of the message in its file, and the message; InvalidRequest where data isn't of it."""
+        try:
+            message = self._first()
+            if not isinstance(data, dict) and not message.DESCRIPTOR.full_name.startswith("google.protobuf."):
+                raise InvalidRequest(f"Bad Request: expected an object for the message {self.record_name}")
+            json_format.ParseDict(data, message, descriptor_pool=self._pool)  # type: ignore[arg-type]
+            return _FIRST_MESSAGE + message.SerializeToString()
+        except (json_format.ParseError, EncodeError) as error:
+            raise InvalidRequest(f"Bad Request: {error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise InvalidRequest(f"Bad Request: the data isn't of the message {self.record_name}: {error}") from None
+
+    def decode(self, payload: bytes) -> object:
+        """The JSON mapping of a message, with all fields that have no presence; ValueError where it isn't one."""
+        indexes, start = _read_indexes(payload)
+        try:
+            message = GetMessageClass(self._find(indexes)).FromString(payload[start:])
+            return json_format.MessageToDict(
+                message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
+            )
+        except (DecodeError, json_format.Error, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"no message of the schema: {error}") from None
+
+    def _find(self, indexes: tuple[int, ...]) -> Descriptor:
+        """The message that indexes lead to, through the file and the messages in it."""
+        if indexes not in self._descriptors:
+            messages: Sequence[DescriptorProto] = self._schema.message_type
+            names = []
+            for index in indexes:
+                if not 0 <= index < len(messages):
+                    raise ValueError("the schema has no such message")
+                names.append(messages[index].name)
+                # What a map field makes of itself isn't in the text of the schema, and doesn't count.
+                messages = [nested for nested in messages[index].nested_type if not nested.options.map_entry]
+            self._descriptors[indexes] = self._pool.FindMessageTypeByName(
+                _qualified(self._schema.package, ".".join(names))
+            )
+        return self._descriptors[indexes]
+
+
+def _qualified(package: str, name: str) -> str:
+    return f"{package}.{name}" if package else name
+
+
+def _read_indexes(payload: bytes) -> tuple[tuple[int, ...], int]:
+    """The indexes at the head of a payload (their number, then each, as zigzag varints), and where they end."""
+    if payload[:1] == _FIRST_MESSAGE:
+        return (0,), 1
+    count, position = _read_varint(payload, 0)
+    if not 0 < count <= _MAX_INDEXES:
+        raise ValueError("the indexes of the message are malformed")
+    found = []
+    for _ in range(count):
+        index, position = _read_varint(payload, position)
+        found.append(index)
+    return tuple(found), position
+
+
+def _read_varint(payload: bytes, position: int) -> tuple[int, int]:
+    shift = result = 0
+    while True:
+        if position >= len(payload) or shift > 28:
+            raise ValueError("the indexes of the message are malformed")
+        byte = payload[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (result >> 1) ^ -(result & 1), position
+        shift += 7

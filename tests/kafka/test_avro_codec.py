@@ -1,0 +1,167 @@
+"""Avro's JSON encoding to its binary encoding and back, beside fastavro; hostile schemas and payloads."""
+
+import io
+import json
+import math
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.kafka.schemas.avro import AvroCodec
+
+_LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [
+    ("null", st.none()),
+    ("boolean", st.booleans()),
+    ("int", st.integers(-(2**31), 2**31 - 1)),
+    ("long", st.integers(-(2**63), 2**63 - 1)),
+    ("float", st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    ("double", st.floats(allow_nan=False, allow_infinity=False)),
+    ("string", st.text(st.characters(codec="utf-8"), max_size=8)),
+    ("bytes", st.text(st.characters(max_codepoint=255), max_size=8)),
+    ({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}, st.just("\x01\xff")),
+    ({"type": "long", "logicalType": "timestamp-millis"}, st.integers(0, 2**40)),
+]
+
+
+class _Names:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def next(self) -> str:
+        self.count += 1
+        return f"N{self.count}"
+
+
+@st.composite
+def _cases(draw: st.DrawFn) -> tuple[Any, Any]:
+    return _case(draw, _Names(), draw(st.integers(0, 3)))
+
+
+def _case(draw: st.DrawFn, names: _Names, depth: int) -> tuple[Any, Any]:
+    kind = draw(st.integers(0, 6)) if depth else 0
+    match kind:
+        case 1:
+            schema, value = _case(draw, names, depth - 1)
+            return {"type": "array", "items": schema}, [value] * draw(st.integers(0, 3))
+        case 2:
+            schema, value = _case(draw, names, depth - 1)
+            keys = draw(st.lists(st.text(st.characters(codec="utf-8"), max_size=3), max_size=3, unique=True))
+            return {"type": "map", "values": schema}, dict.fromkeys(keys, value)
+        case 3:
+            parts = [_case(draw, names, depth - 1) for _ in range(draw(st.integers(0, 3)))]
+            fields = [{"name": f"f{index}", "type": schema} for index, (schema, _) in enumerate(parts)]
+            value = {f"f{index}": part for index, (_, part) in enumerate(parts)}
+            return {"type": "record", "name": names.next(), "namespace": "a.b", "fields": fields}, value
+        case 4:
+            return {"type": "enum", "name": names.next(), "symbols": ["A", "B"]}, draw(st.sampled_from("AB"))
+        case 5:
+            return {"type": "fixed", "name": names.next(), "size": 2}, "\xe9\x00"
+        case 6:
+            return ["null", "int", "long", "float", "bytes"], draw(
+                st.sampled_from([None, {"int": 1}, {"long": 1}, {"float": 1.5}, {"bytes": "\xff"}])
+            )
+    schema, values = draw(st.sampled_from(_LEAVES))
+    return schema, draw(values)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_cases())
+def test_bytes_are_those_that_fastavro_reads(case: tuple[Any, Any]) -> None:
+    schema, value = case
+    codec = AvroCodec(json.dumps(schema))
+    payload = codec.encode(value)
+    assert codec.encode(codec.decode(payload)) == payload
+    native = fastavro.schemaless_reader(io.BytesIO(payload), schema)
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, native)
+    if "long" not in json.dumps(schema):  # fastavro takes the first branch that fits
+        assert out.getvalue() == payload
+
+
+def test_numbers_that_json_has_no_name_for() -> None:
+    codec = AvroCodec('{"type":"array","items":"double"}')
+    values = ["NaN", "Infinity", "-Infinity", 0.1]
+    payload = codec.encode(values)
+    assert codec.decode(payload) == values
+    native: Any = fastavro.schemaless_reader(io.BytesIO(payload), {"type": "array", "items": "double"})
+    assert math.isnan(native[0])
+    assert native[1:3] == [math.inf, -math.inf]
+
+
+def test_references_and_recursion() -> None:
+    tree = '{"type":"record","name":"a.Tree","fields":[{"name":"children","type":{"type":"array","items":"Tree"}}]}'
+    codec = AvroCodec('{"type":"record","name":"Forest","fields":[{"name":"first","type":"a.Tree"}]}', [tree])
+    value = {"first": {"children": [{"children": []}, {"children": [{"children": []}]}]}}
+    assert codec.decode(codec.encode(value)) == value
+    assert codec.record_name == "Forest"
+    assert AvroCodec("string").record_name is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ("int", 2**31, "expected int"),
+        ("int", 1.5, "expected int"),
+        ("int", True, "expected int"),
+        ("long", "1", "expected long"),
+        ("float", 1e300, "doesn't fit"),
+        ("double", 10**400, "doesn't fit"),
+        ("double", "nan", "expected double"),
+        ("boolean", 1, "expected a boolean"),
+        ("bytes", "\u0100", "U\\+00FF"),
+        ("string", None, "expected a string"),
+        ("null", 0, "expected null"),
+        (["null", "string"], "x", "expected a union"),
+        (["null", "string"], {"null": None}, "no branch null"),
+        (["string", "int"], None, "expected a union"),
+        ({"type": "array", "items": "int"}, [1, "x"], "1: expected int"),
+        ({"type": "array", "items": "int"}, {}, "expected an array"),
+        ({"type": "map", "values": "int"}, [], "expected an object"),
+        ({"type": "map", "values": "int"}, {"a": "x"}, "a: expected int"),
+        ({"type": "enum", "name": "E", "symbols": ["A"]}, "B", "a symbol of E"),
+        ({"type": "fixed", "name": "F", "size": 2}, "abc", "2 bytes"),
+        ({"type": "record", "name": "R", "fields": []}, [], "the record R"),
+    ],
+)
+def test_data_that_is_not_of_the_schema(schema: Any, value: Any, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        AvroCodec(json.dumps(schema)).encode(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "5", "null_", "[[]", "{}", '{"type":"x"}', '{"type":"array"}', '["a.Missing"]', '{"type":[1]}'),
+        '{"type":"fixed","name":"F","size":"a"}',
+        '{"type":"array","items":' * 5000,
+        '{"type":"record","name":"R","fields":5}',
+    ],
+)
+def test_what_is_no_schema(text: str) -> None:
+    with pytest.raises(ValueError):
+        AvroCodec(text)
+
+
+@pytest.mark.parametrize(
+    ("schema", "payload"),
+    [
+        ({"type": "record", "name": "N", "fields": [{"name": "n", "type": ["null", "N"]}]}, b"\x02" * 1_000_000),
+        ({"type": "array", "items": "null"}, b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f\x00"),
+        ({"type": "array", "items": {"type": "array", "items": "null"}}, b"\xa0\x9c\x01" * 1000),
+        ("string", b"\xfe\xff\xff\xff\x0fabc"),
+        ("string", b"\x01"),
+        ("bytes", b""),
+        ("long", b"\xff" * 20),
+        (["null", "int"], b"\x08"),
+        ({"type": "enum", "name": "E", "symbols": ["A"]}, b"\x04"),
+        ("string", b"\x02\xff"),
+        ("double", b"1234"),
+    ],
+)
+def test_hostile_payloads(schema: Any, payload: bytes) -> None:
+    with pytest.raises(ValueError):
+        AvroCodec(json.dumps(schema)).decode(payload)

@@ -1,0 +1,163 @@
+"""JSON that is checked against its schema; hostile schemas."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.kafka.schemas.json_schema import JsonSchemaCodec
+
+
+@dataclass
+class Source:
+    name: str
+    text: str
+
+
+def test_a_value_is_stored_as_compact_json() -> None:
+    codec = JsonSchemaCodec('{"title":"User","type":"object","properties":{"f1":{"type":"string"}},"required":["f1"]}')
+    assert codec.record_name == "User"
+    assert codec.encode({"f1": "é", "n": [1, 2.5, None, 2**70]}) == '{"f1":"é","n":[1,2.5,null,%d]}'.encode() % 2**70
+    assert codec.decode(b'{"f1": 5}') == {"f1": 5}
+    assert JsonSchemaCodec("true").record_name is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"properties": {"f1": {"type": "string"}}}, {"f1": 5}, '#/f1: 5 is not of type "string"'),
+        ({"required": ["f1"]}, {}, "f1"),
+        ({"items": [{"type": "integer"}]}, ["x"], "#/0: "),  # draft 7
+        ({"format": "date-time"}, "yesterday", "date-time"),
+        ({"additionalProperties": False}, {"a": 1}, "a"),
+        ({"$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": [{"type": "null"}]}, [1], "#/0"),
+        (False, 1, "#"),
+        ({"pattern": "^(a+)+(?=b)$"}, "a" * 60 + "c", "#"),
+        ({"items": {"$ref": "#"}, "type": "array"}, [[[1]]], "#/0/0/0"),
+    ],
+)
+def test_a_value_that_is_not_of_the_schema(schema: Any, value: Any, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        JsonSchemaCodec(json.dumps(schema)).encode(value)
+
+
+@pytest.mark.parametrize("where", [{}, {"$id": "https://example.org/schemas/a.json"}])
+@pytest.mark.parametrize("name", ["other.json", "https://example.org/other.json"])
+def test_references(where: dict[str, str], name: str) -> None:
+    schema = json.dumps({**where, "properties": {"a": {"$ref": name}}})
+    codec = JsonSchemaCodec(schema, [Source(name, '{"type":"integer"}')])
+    assert codec.encode({"a": 1}) == b'{"a":1}'
+    with pytest.raises(InvalidRequest):
+        codec.encode({"a": "x"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "5", "[]", "null", '{"type":5}', '{"type":"nonsense"}', '{"properties":5}', '{"pattern":"("}'),
+        '{"$ref":"other.json"}',
+        '{"$ref":"http://127.0.0.1:1/other.json"}',
+        '{"$ref":"file:///etc/passwd"}',
+        '{"not":' * 5000 + "{}" + "}" * 5000,
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_schema(text: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(ValueError):
+        JsonSchemaCodec(text)
+    assert time.monotonic() - started < 5
+
+
+def _doubling(count: int) -> dict[str, Any]:
+    steps = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(count)}
+    return {"definitions": {**steps, f"d{count}": {}}, "$ref": "#/definitions/d0"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        _doubling(40),
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#/definitions/a"}], "definitions": {"a": {"anyOf": [{"$ref": "#"}]}}},
+        {"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}},
+    ],
+)
+def test_what_could_take_for_ever_ends(schema: dict[str, Any]) -> None:
+    codec = JsonSchemaCodec(json.dumps(schema))
+    assert codec.costly
+    value: Any = 1
+    for _ in range(100):
+        value = {"a": value}
+    started = time.monotonic()
+    with pytest.raises(InvalidRequest):
+        codec.encode(value)
+    assert time.monotonic() - started < 20
+
+
+def test_much_data_for_a_large_schema() -> None:
+    codec = JsonSchemaCodec(json.dumps({"items": {"allOf": [{"minimum": n} for n in range(5000)]}}))
+    assert codec.encode([9000]) == b"[9000]"
+    with pytest.raises(InvalidRequest, match="too large"):
+        codec.encode([9000] * 50_000)
+
+
+TREE: dict[str, Any] = {
+    "title": "Tree",
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-z]+(?!x)$"},
+        "children": {"type": "array", "items": {"$ref": "#"}, "uniqueItems": True},
+        "other": {"$ref": "other.json#/definitions/number"},
+    },
+    "patternProperties": {"^x-": {"type": "integer"}},
+}
+
+
+def test_a_recursive_schema() -> None:
+    schema = {**TREE, "properties": {**TREE["properties"], "name": {"type": "string", "pattern": "^[a-z]+(?!x)$"}}}
+    codec = JsonSchemaCodec(json.dumps(schema), [Source("other.json", '{"definitions":{"number":{"type":"integer"}}}')])
+    assert codec.costly
+    assert codec.record_name == "Tree"
+    codec.encode({"name": "a", "children": [{"name": "b", "children": []}, {"other": 1}], "x-a": 1})
+    deep: dict[str, Any] = {}
+    for _ in range(50):
+        deep = {"children": [deep]}
+    codec.encode(deep)
+    for bad, message in (
+        ({"children": [{"name": "A"}]}, "#/children/0/name: "),
+        ({"children": [{"children": [5]}]}, "#/children/0/children/0: "),
+        ({"children": [{}, {}]}, "#/children: "),
+        ({"other": "x"}, "#/other: "),
+        ({"x-a": "x"}, "#/x-a: "),
+    ):
+        with pytest.raises(InvalidRequest, match=message):
+            codec.encode(bad)
+
+
+def test_what_a_recursive_schema_refers_to() -> None:
+    with pytest.raises(InvalidRequest, match="isn't there"):
+        JsonSchemaCodec('{"items":{"$ref":"#"},"properties":{"a":{"$ref":"http://127.0.0.1:1/x"}}}').encode({"a": 1})
+    with pytest.raises(ValueError):
+        JsonSchemaCodec('{"items":{"$ref":"#"},"type":5}')
+
+
+def test_shared_definitions_are_checked_fast() -> None:
+    schema: dict[str, Any] = {
+        "definitions": {"n": {"type": "integer"}},
+        "properties": {"a": {"$ref": "#/definitions/n"}},
+    }
+    schema["properties"]["b"] = {"$ref": "#/definitions/n"}
+    codec = JsonSchemaCodec(json.dumps(schema))
+    assert not codec.costly
+    with pytest.raises(InvalidRequest, match="#/b"):
+        codec.encode({"a": 1, "b": "x"})
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_json(payload: bytes) -> None:
+    with pytest.raises(ValueError):
+        JsonSchemaCodec("true").decode(payload)

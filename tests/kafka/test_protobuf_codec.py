@@ -1,0 +1,167 @@
+"""Protobuf schemas compiled at run time, their JSON mapping and message indexes; hostile schemas and payloads."""
+
+import base64
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.kafka.schemas.protobuf import ProtobufCodec
+from kafka_facade.kafka.schemas.protoc import compile_files
+
+SCHEMA = """
+syntax = "proto3";
+package org.example;
+import "google/protobuf/timestamp.proto";
+import "google/type/date.proto";
+import "confluent/meta.proto";
+import "confluent/type/decimal.proto";
+import "other/file.proto";
+message Foo {
+  string f1 = 1;
+  int64 big_number = 2;
+  map<string, int32> counts = 3;
+  message Inner { int32 a = 1; message Deep { bool b = 1; } }
+  Inner inner = 4;
+  google.protobuf.Timestamp time = 5;
+  google.type.Date date = 6;
+  other.Other other = 7;
+  repeated double list = 8;
+  Kind kind = 9;
+  bytes raw = 10;
+  optional int32 maybe = 11;
+  oneof one { string left = 12; string right = 13; }
+  confluent.type.Decimal decimal = 14;
+}
+enum Kind { NONE = 0; SOME = 1; }
+message Bar { int32 x = 1; }
+"""
+OTHER = 'syntax = "proto3"; package other; message Other { string s = 1; }'
+
+
+@dataclass
+class Source:
+    name: str
+    text: str
+
+
+async def codec(text: str, *sources: Source) -> ProtobufCodec:
+    return ProtobufCodec(await compile_files(text, sources))
+
+
+async def test_the_json_mapping() -> None:
+    found = await codec(SCHEMA, Source("other/file.proto", OTHER))
+    assert found.record_name == "org.example.Foo"
+    given = {
+        "f1": "v",
+        "big_number": 12,
+        "counts": {"a": 1},
+        "inner": {"a": 2},
+        "time": "2026-01-01T00:00:00Z",
+        "date": {"year": 2026, "month": 1, "day": 2},
+        "other": {"s": "x"},
+        "list": ["NaN", 1.5],
+        "kind": "SOME",
+        "raw": "/w==",
+    }
+    payload = found.encode(given)
+    assert payload[:4] == b"\x00\x0a\x01v"
+    del given["big_number"]
+    assert found.decode(payload) == {**given, "bigNumber": "12"}
+    assert found.decode(b"\x00") == {
+        "f1": "",
+        "bigNumber": "0",
+        "counts": {},
+        "list": [],
+        "kind": "NONE",
+        "raw": "",
+    }
+
+
+async def test_message_indexes() -> None:
+    found = await codec(SCHEMA, Source("other/file.proto", OTHER))
+    assert found.decode(b"\x02\x02\x08\x05") == {"x": 5}
+    # The entry that the map field makes of itself isn't counted.
+    assert found.decode(b"\x04\x00\x00\x08\x05") == {"a": 5}
+    assert found.decode(b"\x06\x00\x00\x00\x08\x01") == {"b": True}
+    for payload in (b"", b"\x04\x00", b"\x02\x04", b"\x02\x01", b"\x01\x00", b"\x04\x00\x02", b"\xff" * 9, b"\x02\x0a"):
+        with pytest.raises(ValueError):
+            found.decode(payload)
+
+
+async def test_a_schema_as_a_serialized_descriptor() -> None:
+    files = await compile_files(SCHEMA, [Source("other/file.proto", OTHER)])
+    by_name = {file.name: file for file in files}
+
+    def serialized(file: FileDescriptorProto) -> str:
+        return base64.b64encode(file.SerializeToString()).decode()
+
+    found = await codec(serialized(files[-1]), Source("other/file.proto", serialized(by_name["other/file.proto"])))
+    payload = found.encode({"f1": "v", "other": {"s": "x"}})
+    assert payload == ProtobufCodec(files).encode({"f1": "v", "other": {"s": "x"}})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *({"zz": 1}, {"f1": 5}, {"bigNumber": "x"}, {"bigNumber": 2**64}, {"kind": "C"}, {"time": "x"}, {"inner": 5}),
+        *([], 5, "x", {"f1": "\ud800"}, {"counts": []}, {"list": [None]}, {"left": "a", "right": "b"}, {"raw": 5}),
+    ],
+)
+async def test_data_that_is_not_of_the_message(data: Any) -> None:
+    found = await codec(SCHEMA, Source("other/file.proto", OTHER))
+    with pytest.raises(InvalidRequest):
+        found.encode(data)
+
+
+async def test_recursion_has_an_end() -> None:
+    found = await codec('syntax = "proto3"; message A { A a = 1; }')
+    data: dict[str, Any] = {}
+    for _ in range(300):
+        data = {"a": data}
+    with pytest.raises(InvalidRequest):
+        found.encode(data)
+    payload = b""
+    for _ in range(2000):
+        length = len(payload)
+        payload = b"\x0a" + bytes([length & 0x7F | 0x80, length >> 7]) + payload
+    with pytest.raises(ValueError):
+        found.decode(b"\x00" + payload)
+
+
+async def test_required_fields() -> None:
+    found = await codec("message A { required string a = 1; }")
+    with pytest.raises(InvalidRequest):
+        found.encode({})
+    with pytest.raises(ValueError):
+        found.decode(b"\x00\x12\x00\x0a")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no message"),
+        ("{", r"default\.proto:1:1: "),
+        ('syntax = "proto3";', "no message"),
+        ('syntax = "proto3"; message A { B b = 1; }', "B"),
+        ('syntax = "proto3"; import "../../x.proto"; message A {}', "x.proto"),
+        ('syntax = "proto3"; import "/etc/passwd"; message A {}', "not found"),
+        ("message A {" * 5000, "recursion"),
+        ("AAAA", "default"),
+    ],
+)
+async def test_what_is_no_schema(text: str, message: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=message) as caught:
+        await codec(text)
+    assert "/tmp" not in str(caught.value)
+    assert time.monotonic() - started < 6
+
+
+@pytest.mark.parametrize("name", ["../x.proto", "/x.proto", "a/../x.proto", "", "a\0b", "x" * 300, "."])
+async def test_names_that_lead_elsewhere(name: str) -> None:
+    with pytest.raises(ValueError, match="imported"):
+        await codec('syntax = "proto3"; message A {}', Source(name, OTHER))
