@@ -159,8 +159,8 @@ async def test_an_id_of_another_kind_is_refused(execute: Execute, given: str) ->
         ("topics(first: 0) { totalCount }", "INVALID_REQUEST", 400),
         ('topics(after: "!") { totalCount }', "INVALID_REQUEST", 400),
         ("acls(resourceType: UNKNOWN) { host }", "INVALID_REQUEST", 400),
-        ("consumerGroup { __typename }", "NOT_IMPLEMENTED_YET", 50101),
-        ("consumerGroup { consumer { assignments } }", "NOT_IMPLEMENTED_YET", 50101),
+        ("link { __typename }", "NOT_IMPLEMENTED_YET", 50101),
+        ("link { mirror }", "NOT_IMPLEMENTED_YET", 50101),
     ],
 )
 async def test_a_field_that_fails_leaves_the_others(
@@ -179,14 +179,13 @@ async def test_a_field_that_fails_leaves_the_others(
 
 async def test_a_placeholder_names_its_own_operation(execute: Execute, stack: BackgroundStack) -> None:
     answer = await execute(
-        "query ($c: ID!) { cluster(clusterId: $c) { consumerGroup { lags ...Rest } } }"
-        " fragment Rest on ConsumerGroup { lagSummary }",
+        "query ($c: ID!) { cluster(clusterId: $c) { link { configs ...Rest } } } fragment Rest on Link { mirrors }",
         c=stack.cluster_id,
     )
-    assert answer["data"] == {"cluster": {"consumerGroup": {"lags": None, "lagSummary": None}}}
+    assert answer["data"] == {"cluster": {"link": {"configs": None, "mirrors": None}}}
     assert {error["extensions"]["metadata"]["operation"] for error in answer["errors"]} == {
-        "api.v3.consumer-lags.list",
-        "api.v3.consumer-group-lag-summary.get",
+        "api.v3.link-configs.list",
+        "api.v3.mirrors.list",
     }
 
 
