@@ -52,6 +52,12 @@ class Bench:
         await connection.send(post(f"/v3/clusters/{self.stack.cluster_id}/topics", body))
         connection.close()
 
+    async def warm_up(self, case: Case) -> None:
+        """Run a case for a moment: brokers compile what they do often."""
+        seconds, self.options.seconds = self.options.seconds, 1
+        await case()
+        self.options.seconds = seconds
+
     async def bare_produce(self) -> tuple[int, float]:
         def run() -> tuple[int, float]:
             settings = {"bootstrap.servers": self.stack.bootstrap_servers, "queue.buffering.max.messages": 1_000_000}
@@ -234,12 +240,14 @@ class Bench:
         return read, elapsed
 
     async def memory(self, records: int) -> list[int]:
-        """The gateway's resident memory (MB) at the start, in the middle and at the end of one streaming request."""
+        """The gateway's resident memory (MB) before one streaming request, each second of it, and after it."""
         [gateway] = [p for p in psutil.Process().children(recursive=True) if p.cmdline()[3:4] == ["serve"]]
         found = [gateway.memory_info().rss]
-        for _ in range(2):
-            await self.rest_stream(records // 2)
+        request = asyncio.create_task(self.rest_stream(records))
+        while not request.done():
+            await asyncio.wait({request}, timeout=1)
             found.append(gateway.memory_info().rss)
+        await request
         return [rss >> 20 for rss in found]
 
 
@@ -274,6 +282,8 @@ async def measure(bench: Bench, only: str) -> None:
         for name, (case, limit) in cases.items():
             if name != limit and only not in name:
                 continue
+            if title == "producing":
+                await bench.warm_up(case)
             records, seconds = await case()
             rates[name] = records / seconds
             of = "" if name == limit else limit.split(",")[0]
@@ -286,7 +296,10 @@ async def measure(bench: Bench, only: str) -> None:
         )
     if bench.options.memory:
         sizes = await bench.memory(bench.options.memory)
-        console.print(f"resident memory over {bench.options.memory:,} streamed records: {sizes} MB")
+        console.print(
+            f"resident memory over one request of {bench.options.memory:,} records: {sizes[0]} MB before,"
+            f" {sizes[len(sizes) // 2]} in the middle, {sizes[-1]} at the end, {max(sizes)} at the most"
+        )
 
 
 async def main() -> None:

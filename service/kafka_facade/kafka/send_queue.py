@@ -90,6 +90,7 @@ class SendQueue:
     def __init__(self, config: Mapping[str, Any], on_missing: Callable[[str], None]) -> None:
         self._config = dict(config)
         self.client = ClientProducer(self._config)
+        # Told of a topic that Kafka doesn't have, or not so many partitions of it.
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
         self._lanes: dict[str, _Lane] = {}
@@ -189,10 +190,11 @@ class SendQueue:
             except BufferError:
                 return False
             except Exception as error:
-                # A topic that is gone is looked for anew by the next request.
-                self._on_missing(topic)
+                failure = from_exception(error)
+                if isinstance(failure, (TopicNotFound, PartitionNotFound)):
+                    self._on_missing(topic)
                 self._undecided -= 1
-                batch.decide(index, from_exception(error))
+                batch.decide(index, failure)
             else:
                 lane.in_flight += 1
             batch.handed_over += 1
@@ -250,7 +252,7 @@ class SendQueue:
     def _renew(self) -> None:
         """A fatal error (a broken sequence of an idempotent producer) is for good: go on with a new client."""
         logger.error("the Kafka producer met a fatal error and is replaced")
-        self.client.purge()
-        self.client.poll(0)
-        self.client = ClientProducer(self._config)
+        broken, self.client = self.client, ClientProducer(self._config)
+        broken.purge()
+        broken.poll(0)
         self._renewal = None
