@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -40,7 +41,7 @@ _MOST_WAITING = 1_000
 _POLL_SECONDS = 0.001
 # For a few records, whose callers wait for nothing else, the loop looks without a pause for so long (s) at first.
 _FEW = 4
-_EAGER_SECONDS = 0.0005
+_EAGER_SECONDS = 0.001
 # While nothing is in flight, the client's log lines and errors still want to be served now and then.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
@@ -233,7 +234,7 @@ class SendQueue:
 
     def _wake(self) -> None:
         if self._undecided <= _FEW:
-            self._eager_until = self._loop.time() + _EAGER_SECONDS
+            self._eager_until = time.monotonic() + _EAGER_SECONDS
         if not self._fast:
             self._fast = True
             self._timer.cancel()
@@ -245,7 +246,7 @@ class SendQueue:
         self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
 
     def _next_look(self) -> asyncio.Handle:
-        if self._undecided <= _FEW and self._loop.time() < self._eager_until:
+        if self._undecided <= _FEW and time.monotonic() < self._eager_until:
             return self._loop.call_soon(self._serve)
         return self._loop.call_later(_POLL_SECONDS, self._serve)
 
