@@ -12,7 +12,7 @@ from kafka_facade.core.links import ACL
 from kafka_facade.core.requests import AclBinding, BatchCreateAcls, CreateAcl, DeleteAcls, ListAcls
 from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
 from kafka_facade.rest.bodies import BodyDecoder, V3Acl, V3Acls
-from kafka_facade.rest.encoding import encode, list_document, resource_document
+from kafka_facade.rest.encoding import encode, list_body, resource_document
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 
@@ -31,7 +31,7 @@ async def list_acls(exchange: Exchange) -> Response:
     found = await exchange.run(exchange.facade.acls.list_acls, request)
     self_url = f"{exchange.url}?{ACL.query_of(request)}"
     authority = exchange.options.resource_name_authority
-    return Response(body=encode(list_document(ACL, found, self_url, exchange.base, authority)))
+    return Response(body=await list_body(ACL, found, self_url, exchange.base, authority))
 
 
 @route("api.v3.acls.create")

@@ -12,7 +12,7 @@ from kafka_facade.rest.v3_responses import list_response, resource_response
 @route("api.v3.clusters.list")
 async def list_clusters(exchange: Exchange) -> Response:
     """The one cluster."""
-    return list_response(exchange, CLUSTER, await exchange.run(exchange.facade.clusters.list_clusters, None))
+    return await list_response(exchange, CLUSTER, await exchange.run(exchange.facade.clusters.list_clusters, None))
 
 
 @route("api.v3.clusters.get")
@@ -26,7 +26,7 @@ async def get_cluster(exchange: Exchange) -> Response:
 async def list_brokers(exchange: Exchange) -> Response:
     """The brokers of a cluster."""
     request = ListBrokers(exchange.parameters["cluster_id"])
-    return list_response(exchange, BROKER, await exchange.run(exchange.facade.clusters.list_brokers, request))
+    return await list_response(exchange, BROKER, await exchange.run(exchange.facade.clusters.list_brokers, request))
 
 
 @route("api.v3.brokers.get")
@@ -40,4 +40,6 @@ async def get_broker(exchange: Exchange) -> Response:
 async def list_broker_replicas(exchange: Exchange) -> Response:
     """The replicas on a broker."""
     request = ListBrokerReplicas(exchange.parameters["cluster_id"], exchange.integer("broker_id"))
-    return list_response(exchange, REPLICA, await exchange.run(exchange.facade.topics.list_broker_replicas, request))
+    return await list_response(
+        exchange, REPLICA, await exchange.run(exchange.facade.topics.list_broker_replicas, request)
+    )

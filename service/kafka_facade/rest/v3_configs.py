@@ -51,7 +51,7 @@ async def list_configs(exchange: Exchange) -> Response:
     """The configs of a topic, or of all topics."""
     request = ListTopicConfigs(exchange.parameters["cluster_id"], exchange.parameters.get("topic_name"))
     configs = await exchange.run(exchange.facade.topic_configs.list_configs, request)
-    return list_response(exchange, TOPIC_CONFIG, configs)
+    return await list_response(exchange, TOPIC_CONFIG, configs)
 
 
 @route("api.v3.topic-configs.get")
@@ -107,7 +107,7 @@ async def list_broker_configs(exchange: Exchange) -> Response:
     """The configs of a broker."""
     request = ListBrokerConfigs(exchange.parameters["cluster_id"], exchange.integer("broker_id"))
     configs = await exchange.run(exchange.facade.broker_configs.list_configs, request)
-    return list_response(exchange, BROKER_CONFIG, configs)
+    return await list_response(exchange, BROKER_CONFIG, configs)
 
 
 @route("api.v3.brokers-configs.list")
@@ -115,7 +115,7 @@ async def list_all_broker_configs(exchange: Exchange) -> Response:
     """The configs of all brokers."""
     request = ListAllBrokerConfigs(**exchange.parameters)
     configs = await exchange.run(exchange.facade.broker_configs.list_all, request)
-    return list_response(exchange, BROKER_CONFIG, configs)
+    return await list_response(exchange, BROKER_CONFIG, configs)
 
 
 @route("api.v3.broker-configs.get")
@@ -158,7 +158,7 @@ async def list_cluster_configs(exchange: Exchange) -> Response:
     """The dynamic configs that are set for all brokers."""
     request = ListClusterConfigs(**exchange.parameters)
     configs = await exchange.run(exchange.facade.cluster_configs.list_configs, request)
-    return list_response(exchange, CLUSTER_CONFIG, configs)
+    return await list_response(exchange, CLUSTER_CONFIG, configs)
 
 
 @route("api.v3.cluster-configs.get")

@@ -19,7 +19,9 @@ from kafka_facade.rest.v3_responses import list_response, resource_response
 async def list_groups(exchange: Exchange) -> Response:
     """The consumer groups of a cluster."""
     request = ListConsumerGroups(**exchange.parameters)
-    return list_response(exchange, CONSUMER_GROUP, await exchange.run(exchange.facade.groups.list_groups, request))
+    return await list_response(
+        exchange, CONSUMER_GROUP, await exchange.run(exchange.facade.groups.list_groups, request)
+    )
 
 
 @route("api.v3.consumer-groups.get")
@@ -33,7 +35,7 @@ async def get_group(exchange: Exchange) -> Response:
 async def list_consumers(exchange: Exchange) -> Response:
     """The consumers of a group."""
     request = GetConsumerGroup(**exchange.parameters)
-    return list_response(exchange, CONSUMER, await exchange.run(exchange.facade.groups.list_consumers, request))
+    return await list_response(exchange, CONSUMER, await exchange.run(exchange.facade.groups.list_consumers, request))
 
 
 @route("api.v3.consumers.get")
@@ -48,7 +50,7 @@ async def list_assignments(exchange: Exchange) -> Response:
     """The partitions that a consumer reads."""
     request = GetConsumer(**exchange.parameters)
     assignments = await exchange.run(exchange.facade.groups.list_assignments, request)
-    return list_response(exchange, CONSUMER_ASSIGNMENT, assignments)
+    return await list_response(exchange, CONSUMER_ASSIGNMENT, assignments)
 
 
 @route("api.v3.consumer-assignments.get")
@@ -76,7 +78,7 @@ async def get_lag_summary(exchange: Exchange) -> Response:
 async def list_lags(exchange: Exchange) -> Response:
     """How far a group is behind in each partition."""
     request = GetConsumerGroup(**exchange.parameters)
-    return list_response(exchange, CONSUMER_LAG, await exchange.run(exchange.facade.groups.list_lags, request))
+    return await list_response(exchange, CONSUMER_LAG, await exchange.run(exchange.facade.groups.list_lags, request))
 
 
 @route("api.v3.consumer-lags.get")

@@ -14,7 +14,7 @@ async def list_reassignments(exchange: Exchange) -> Response:
     """All reassignments."""
     request = ListReassignments(**exchange.parameters)
     found = await exchange.run(exchange.facade.reassignments.list_reassignments, request)
-    return list_response(exchange, REASSIGNMENT, found)
+    return await list_response(exchange, REASSIGNMENT, found)
 
 
 @route("api.v3.partition-reassignments.search-by-topic")
@@ -22,7 +22,7 @@ async def list_topic_reassignments(exchange: Exchange) -> Response:
     """The reassignments of a topic."""
     request = ListTopicReassignments(**exchange.parameters)
     found = await exchange.run(exchange.facade.reassignments.list_topic_reassignments, request)
-    return list_response(exchange, REASSIGNMENT, found)
+    return await list_response(exchange, REASSIGNMENT, found)
 
 
 @route("api.v3.partition-reassignments.get")

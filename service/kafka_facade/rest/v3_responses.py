@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kafka_facade.core.links import KINDS, Kind
-from kafka_facade.rest.encoding import encode, list_document, resource_document
+from kafka_facade.rest.encoding import encode, list_body, resource_document
 from kafka_facade.rest.exchange import Exchange, Response
 
 
@@ -23,8 +23,7 @@ def created_response(exchange: Exchange, resource: object, *, created: bool) -> 
     return response
 
 
-def list_response(exchange: Exchange, kind: Kind, resources: Sequence[object]) -> Response:
+async def list_response(exchange: Exchange, kind: Kind, resources: Sequence[object]) -> Response:
     """A list of resources, whose own link is what was asked for."""
     authority = exchange.options.resource_name_authority
-    document = list_document(kind, resources, exchange.url, exchange.base, authority)
-    return Response(body=encode(document))
+    return Response(body=await list_body(kind, resources, exchange.url, exchange.base, authority))

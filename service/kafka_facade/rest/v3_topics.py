@@ -39,7 +39,7 @@ def _partition(exchange: Exchange) -> GetPartition:
 async def list_topics(exchange: Exchange) -> Response:
     """The topics of a cluster."""
     request = ListTopics(exchange.parameters["cluster_id"], _wants_authorized_operations(exchange))
-    return list_response(exchange, TOPIC, await exchange.run(exchange.facade.topics.list_topics, request))
+    return await list_response(exchange, TOPIC, await exchange.run(exchange.facade.topics.list_topics, request))
 
 
 @route("api.v3.topics.get")
@@ -88,7 +88,7 @@ async def update_partition_count(exchange: Exchange) -> Response:
 async def list_partitions(exchange: Exchange) -> Response:
     """The partitions of a topic."""
     request = ListPartitions(exchange.parameters["cluster_id"], exchange.parameters["topic_name"])
-    return list_response(exchange, PARTITION, await exchange.run(exchange.facade.topics.list_partitions, request))
+    return await list_response(exchange, PARTITION, await exchange.run(exchange.facade.topics.list_partitions, request))
 
 
 @route("api.v3.partitions.get")
@@ -110,7 +110,7 @@ async def get_offsets(exchange: Exchange) -> Response:
 async def list_replicas(exchange: Exchange) -> Response:
     """The replicas of a partition."""
     replicas = await exchange.run(exchange.facade.topics.list_replicas, _partition(exchange))
-    return list_response(exchange, REPLICA, replicas)
+    return await list_response(exchange, REPLICA, replicas)
 
 
 @route("api.v3.replicas.get")
