@@ -2,7 +2,7 @@
 
 Each answer must be the recorded one: status, content type and body. ``replay/differences.json`` names what is different
 on purpose, why, and what is answered instead; a difference that isn't listed fails, and so does a listed one that is
-gone. An operation that isn't served yet answers 501.
+gone.
 """
 
 from __future__ import annotations
@@ -16,12 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kafka_facade.core import facade as _core  # noqa: F401  # the core methods that implement operations
-from kafka_facade.core.catalogue import BY_IDENTIFIER, OPERATIONS, Operation
-from kafka_facade.core.errors import FacadeError
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.rest.routing import Router
 from rest.replaying import FOLDER, Differences, Run, Scenario
 
 _SCENARIOS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "differences")
@@ -29,8 +25,6 @@ _DIFFERENCES: list[dict[str, Any]] = json.loads((FOLDER / "differences.json").re
 _DOCUMENTED = Path(__file__).parents[2] / "docs" / "compatibility.md"
 _READS_AGAIN = 20
 _PAUSE_SECONDS = 0.1
-
-_router = Router(OPERATIONS)
 
 
 def _listed(scenario: str, exchange: str) -> Differences:
@@ -41,30 +35,6 @@ def _listed(scenario: str, exchange: str) -> Differences:
     return found
 
 
-def _operation(request: dict[str, Any], path: str) -> Operation | None:
-    """The operation that a request calls, if it gets as far as that."""
-    headers = request.get("headers", {})
-    method = "GET" if request["method"] == "HEAD" else request["method"]
-    try:
-        for match in _router.find(path.partition("?")[0]):
-            if method in match.endpoint.contracts:
-                contract = match.endpoint.contracts[method]
-                return contract.select(headers.get("content-type"), headers.get("accept", "*/*"))[0]
-    except FacadeError:
-        pass
-    return None
-
-
-def _is_served(request: dict[str, Any], path: str) -> bool:
-    operation = _operation(request, path)
-    return operation is None or operation.implemented
-
-
-def _has_needs(exchange: dict[str, Any]) -> bool:
-    """Whether what an exchange stands on is served, beside its own operation."""
-    return "needs" not in exchange or BY_IDENTIFIER[exchange["needs"]].implemented
-
-
 async def _prepare(client: httpx.AsyncClient, stack: BackgroundStack, scenario: Scenario, run: Run) -> None:
     for name, partitions in scenario.topics.items():
         topic = {"topic_name": run.filled(name), "partitions_count": partitions, "replication_factor": 1}
@@ -73,10 +43,8 @@ async def _prepare(client: httpx.AsyncClient, stack: BackgroundStack, scenario: 
         if request.get("registry"):
             async with httpx.AsyncClient(base_url=stack.schema_registry) as registry:
                 response = await run.send(registry, request)
-        elif _is_served(request, run.filled(request["path"])):
-            response = await run.send(client, request)
         else:
-            continue
+            response = await run.send(client, request)
         assert response.status_code == 200, (request, response.text)
         run.bound |= {name: response.json()[member] for name, member in request.get("bind", {}).items()}
 
@@ -84,14 +52,8 @@ async def _prepare(client: httpx.AsyncClient, stack: BackgroundStack, scenario: 
 async def _replay(client: httpx.AsyncClient, scenario: str, exchange: dict[str, Any], run: Run) -> list[str]:
     """What is wrong with the answer to one exchange."""
     request, expected = exchange["request"], exchange["expect"]
-    if not _has_needs(exchange):
-        return []
     listed = _listed(scenario, exchange["name"])
     response = await run.send(client, request)
-    if not _is_served(request, run.filled(request["path"])):
-        if response.status_code != 501 or (response.content and response.json()["error_code"] != 50101):
-            return [f"{exchange['name']}: isn't implemented, but answers {response.status_code} {response.text}"]
-        return []
     found = run.differences(expected, response)
     for _ in range(_READS_AGAIN):
         # A member has nothing until its group has given it partitions.
@@ -137,11 +99,4 @@ def test_what_is_listed_was_recorded() -> None:
 @pytest.mark.parametrize("difference", _DIFFERENCES, ids=lambda difference: difference["name"])
 def test_each_difference_is_documented(difference: dict[str, Any]) -> None:
     assert difference["reason"]
-    listed = [
-        _exchanges(scenario)[exchange]
-        for scenario, exchanges in difference["exchanges"].items()
-        for exchange in exchanges
-    ]
-    if not any(_has_needs(entry) and _is_served(entry["request"], entry["request"]["path"]) for entry in listed):
-        pytest.skip("what answers differently isn't served yet")
     assert difference["documented"] in _DOCUMENTED.read_text(encoding="utf-8")

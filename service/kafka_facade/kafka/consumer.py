@@ -224,7 +224,8 @@ class Consumer:
         owned, self._owned = self._owned, []
         try:
             # Destroyed without the client's own close: that serves rebalances to the end, and one that comes too late
-            # waits for an answer for ever, with the interpreter's lock held (librdkafka issue 4884).
+            # waits for an answer for ever, with the interpreter's lock held.
+            # https://github.com/confluentinc/librdkafka/issues/4884
             await self._closing.run(timeout, owned.clear)
         except FacadeError:
             # Nothing is lost by a member that the group has to time out.
