@@ -16,17 +16,16 @@ from kafka_facade.devstack.background import BackgroundStack
 Factory = Callable[..., Awaitable[Any]]
 Execute = Callable[..., Awaitable[dict[str, Any]]]
 
-NESTED = """{ clusters { consumerGroups(first: 1000) { nodes {
-  consumerGroupId
-  coordinator { host }
-  cluster { clusterId }
-  consumers {
-    consumerGroup { state }
-    assignments { partition { partitionId offsets { latestOffset } } lag { lag } }
-  }
-  lags { lag partition { topic { topicName } } consumer { clientId } }
-  lagSummary { maxLag maxLagConsumer { clientId } maxLagPartition { partitionId } }
-} } } }"""
+# One way to each thing that is loaded: how many requests two ways take depends on which answer comes first.
+NESTED = [
+    "coordinator { host } cluster { clusterId }",
+    "consumers { consumerGroup { state } assignments { partition { partitionId offsets { latestOffset } } } }",
+    "consumers { assignments { lag { lag } } }",
+    "lags { lag partition { topic { topicName } } }",
+    "lags { consumer { clientId } }",
+    "lagSummary { maxLag maxLagConsumer { clientId } }",
+    "lagSummary { maxLagPartition { partitionId } }",
+]
 
 
 async def _commit(admin: AdminClient, group: str, topic: str) -> None:
@@ -58,9 +57,10 @@ async def test_the_cost_is_the_same_for_a_group_and_for_thirty(
     name = await topic(partitions=2)
     await member(f"graph-{uuid.uuid4().hex[:12]}", name, partitions=2)
     await _groups(stack, name, 1)
-    before = await _counts(local, NESTED)
+    documents = [f"{{ clusters {{ consumerGroups(first: 1000) {{ nodes {{ {fields} }} }} }} }}" for fields in NESTED]
+    before = [await _counts(local, document) for document in documents]
     await _groups(stack, name, 30)
-    assert await _counts(local, NESTED) == before
+    assert [await _counts(local, document) for document in documents] == before
 
 
 async def test_a_page_of_groups_with_members_and_lag_takes_four_calls(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, ElectionType, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -26,6 +26,9 @@ Commit = Callable[..., Awaitable[None]]
 
 _SECONDS = 20
 _NOT_FOUND = {"error_code": 404, "message": "HTTP 404 Not Found"}
+
+
+_OFFSETS = "__consumer_offsets"
 
 
 def _new_name() -> str:
@@ -451,12 +454,40 @@ async def test_a_group_that_may_not_be_described(
     assert group not in [g["consumer_group_id"] for g in await _data(client, f"{cluster}/consumer-groups")]
 
 
+async def _coordinators(stack: BackgroundStack) -> dict[int, int]:
+    """Which broker leads each partition of the groups' topic, which is more than one: tests that kill brokers may have
+    left all with one."""
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            described = (await asyncio.to_thread(admin.list_topics, _OFFSETS, timeout=10)).topics[_OFFSETS].partitions
+            leaders = {partition.id: partition.leader for partition in described.values()}
+            if len(set(leaders.values())) > 1:
+                return leaders
+            partitions = [TopicPartition(_OFFSETS, partition) for partition in leaders]
+            await asyncio.wrap_future(admin.elect_leaders(ElectionType.PREFERRED, partitions))
+            await asyncio.sleep(0.2)
+
+
+def _partition_of(group: str, partitions: int) -> int:
+    """Where Kafka keeps a group: by the hash of its id, as Java has it."""
+    hashed = 0
+    for letter in group:
+        hashed = (31 * hashed + ord(letter)) & 0xFFFFFFFF
+    return abs(hashed - (1 << 32) if hashed >> 31 else hashed) % partitions
+
+
 async def test_groups_of_several_coordinators(
     three_brokers: BackgroundStack, gateway_factory: Factory, topic: Factory, member: Factory
 ) -> None:
     name = await topic(partitions=1, replicas=3, on=three_brokers)
-    groups = [_new_name() for _ in range(6)]
     settings = {"group.protocol": "consumer"}
+    # The first member makes Kafka create the topic of the groups.
+    await member(_new_name(), name, settings=settings, on=three_brokers)
+    leaders = await _coordinators(three_brokers)
+    groups: list[str] = []
+    while len(groups) < 6 or len({leaders[_partition_of(group, len(leaders))] for group in groups}) < 2:
+        groups.append(_new_name())
     await asyncio.gather(*(member(group, name, settings=settings, on=three_brokers) for group in groups))
     gateway = await gateway_factory(on=three_brokers)
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
