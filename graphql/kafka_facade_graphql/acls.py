@@ -9,7 +9,7 @@ import strawberry
 from kafka_facade.core import requests
 from kafka_facade.core import resources as core
 from kafka_facade_graphql.context import Info
-from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.resource import resource
 
 AclResourceType = strawberry.enum(
@@ -119,10 +119,6 @@ class DeleteAclsPayload(AclsPayload):
     """Answer of deleteAcls."""
 
 
-def _input(text: str) -> object:
-    return strawberry.argument(description=text)
-
-
 def _binding(given: AclInput) -> requests.AclBinding:
     return requests.AclBinding(
         given.resource_type,
@@ -141,7 +137,7 @@ class AclMutations:
 
     @field(description="Create an ACL; one that exists already is no error.")
     async def create_acl(
-        self, info: Info, input: Annotated[CreateAclInput, _input("The ACL to create.")]
+        self, info: Info, input: Annotated[CreateAclInput, argument("The ACL to create.")]
     ) -> CreateAclPayload | None:
         context = info.context
         request = requests.CreateAcl(
@@ -160,7 +156,7 @@ class AclMutations:
 
     @field(description="Create several ACLs; where Kafka refuses one, the others are created all the same.")
     async def create_acls(
-        self, info: Info, input: Annotated[CreateAclsInput, _input("The ACLs to create.")]
+        self, info: Info, input: Annotated[CreateAclsInput, argument("The ACLs to create.")]
     ) -> CreateAclsPayload | None:
         context = info.context
         request = requests.BatchCreateAcls(input.cluster_id, [_binding(entry) for entry in input.acls])
@@ -170,7 +166,7 @@ class AclMutations:
 
     @field(description="Delete the ACLs that match.")
     async def delete_acls(
-        self, info: Info, input: Annotated[DeleteAclsInput, _input("Which ACLs to delete.")]
+        self, info: Info, input: Annotated[DeleteAclsInput, argument("Which ACLs to delete.")]
     ) -> DeleteAclsPayload | None:
         context = info.context
         request = requests.DeleteAcls(

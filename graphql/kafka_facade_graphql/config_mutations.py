@@ -11,10 +11,10 @@ from kafka_facade.core import resources as core
 from kafka_facade.core.errors import NotFound
 from kafka_facade_graphql.broker_configs import BrokerConfig, ClusterConfig
 from kafka_facade_graphql.context import Info
-from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.graph import Broker, Cluster
 from kafka_facade_graphql.produce_mutations import UserError
-from kafka_facade_graphql.topic_mutations import ConfigAlterationInput
+from kafka_facade_graphql.topic_mutations import ConfigAlterationInput, alterations
 
 _CLUSTER = "The cluster's id in Kafka."
 _BROKER = "The broker's id."
@@ -176,24 +176,16 @@ class ResetClusterConfigPayload(AlterClusterConfigsPayload):
     """Answer of resetClusterConfig."""
 
 
-def _input(text: str) -> object:
-    return strawberry.argument(description=text)
-
-
-def _changes(given: list[ConfigAlterationInput]) -> list[requests.ConfigAlteration]:
-    return [requests.ConfigAlteration(entry.name, entry.value, entry.operation) for entry in given]
-
-
 @strawberry.type
 class ConfigMutations:
     """The mutations of configs that are not those of one topic; a part of the mutation root."""
 
     @field(description="Set or put back configs of several topics at once.")
     async def alter_multiple_topic_configs(
-        self, info: Info, input: Annotated[AlterMultipleTopicConfigsInput, _input("The alterations.")]
+        self, info: Info, input: Annotated[AlterMultipleTopicConfigsInput, argument("The alterations.")]
     ) -> AlterMultipleTopicConfigsPayload | None:
         context = info.context
-        data = [requests.TopicConfigAlterations(entry.topic_name, _changes(entry.configs)) for entry in input.data]
+        data = [requests.TopicConfigAlterations(entry.topic_name, alterations(entry.configs)) for entry in input.data]
         request = requests.AlterMultipleTopicConfigs(input.cluster_id, data, input.validate_only)
         method = context.facade.topic_configs.alter_multiple
         failures = await context.change("api.v3.topic-configs.alter-multi", method, request)
@@ -206,7 +198,7 @@ class ConfigMutations:
 
     @field(description="Set one config of a broker.")
     async def update_broker_config(
-        self, info: Info, input: Annotated[UpdateBrokerConfigInput, _input("The config to set.")]
+        self, info: Info, input: Annotated[UpdateBrokerConfigInput, argument("The config to set.")]
     ) -> UpdateBrokerConfigPayload | None:
         context = info.context
         request = requests.UpdateBrokerConfig(input.cluster_id, input.broker_id, input.name, input.value)
@@ -215,7 +207,7 @@ class ConfigMutations:
 
     @field(description="Take back a broker's own setting of a config.")
     async def reset_broker_config(
-        self, info: Info, input: Annotated[ResetBrokerConfigInput, _input("The config to put back.")]
+        self, info: Info, input: Annotated[ResetBrokerConfigInput, argument("The config to put back.")]
     ) -> ResetBrokerConfigPayload | None:
         context = info.context
         request = requests.ResetBrokerConfig(input.cluster_id, input.broker_id, input.name)
@@ -224,17 +216,17 @@ class ConfigMutations:
 
     @field(description="Set or put back several configs of a broker at once.")
     async def alter_broker_configs(
-        self, info: Info, input: Annotated[AlterBrokerConfigsInput, _input("The alterations.")]
+        self, info: Info, input: Annotated[AlterBrokerConfigsInput, argument("The alterations.")]
     ) -> AlterBrokerConfigsPayload | None:
         context = info.context
-        changes = _changes(input.data)
+        changes = alterations(input.data)
         request = requests.AlterBrokerConfigs(input.cluster_id, input.broker_id, changes, input.validate_only)
         await context.change("api.v3.broker-configs.alter", context.facade.broker_configs.alter_configs, request)
         return AlterBrokerConfigsPayload(cluster_id=input.cluster_id, broker_id=input.broker_id)
 
     @field(description="Set one config for all brokers.")
     async def update_cluster_config(
-        self, info: Info, input: Annotated[UpdateClusterConfigInput, _input("The config to set.")]
+        self, info: Info, input: Annotated[UpdateClusterConfigInput, argument("The config to set.")]
     ) -> UpdateClusterConfigPayload | None:
         context = info.context
         request = requests.UpdateClusterConfig(input.cluster_id, input.name, input.value)
@@ -243,7 +235,7 @@ class ConfigMutations:
 
     @field(description="Delete one dynamic config of all brokers.")
     async def reset_cluster_config(
-        self, info: Info, input: Annotated[ResetClusterConfigInput, _input("The config to delete.")]
+        self, info: Info, input: Annotated[ResetClusterConfigInput, argument("The config to delete.")]
     ) -> ResetClusterConfigPayload | None:
         context = info.context
         request = requests.ResetClusterConfig(input.cluster_id, input.name)
@@ -252,9 +244,9 @@ class ConfigMutations:
 
     @field(description="Set or delete several configs of all brokers at once.")
     async def alter_cluster_configs(
-        self, info: Info, input: Annotated[AlterClusterConfigsInput, _input("The alterations.")]
+        self, info: Info, input: Annotated[AlterClusterConfigsInput, argument("The alterations.")]
     ) -> AlterClusterConfigsPayload | None:
         context = info.context
-        request = requests.AlterClusterConfigs(input.cluster_id, _changes(input.data), input.validate_only)
+        request = requests.AlterClusterConfigs(input.cluster_id, alterations(input.data), input.validate_only)
         await context.change("api.v3.cluster-configs.alter", context.facade.cluster_configs.alter_configs, request)
         return AlterClusterConfigsPayload(cluster_id=input.cluster_id)

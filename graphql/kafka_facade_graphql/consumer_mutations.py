@@ -10,7 +10,7 @@ from kafka_facade.core import requests
 from kafka_facade.core import resources as core
 from kafka_facade_graphql.content import FetchedRecord, Format
 from kafka_facade_graphql.context import Info
-from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.instances import Consumer, TopicPartitionInput, partitions_of
 from kafka_facade_graphql.scalars import BigInt
 
@@ -211,17 +211,13 @@ class FetchConsumerRecordsPayload(ConsumerPayload):
         return self.fetched
 
 
-def _input(text: str) -> object:
-    return strawberry.argument(description=text)
-
-
 @strawberry.type
 class ConsumerMutations:
     """The mutations of consumer instances; a part of the mutation root."""
 
     @field(description="Create a consumer instance.")
     async def create_consumer(
-        self, info: Info, input: Annotated[CreateConsumerInput, _input("The instance to create.")]
+        self, info: Info, input: Annotated[CreateConsumerInput, argument("The instance to create.")]
     ) -> CreateConsumerPayload | None:
         context = info.context
         request = requests.CreateConsumer(
@@ -239,7 +235,7 @@ class ConsumerMutations:
 
     @field(description="Leave the group and forget the instance.")
     async def delete_consumer(
-        self, info: Info, input: Annotated[DeleteConsumerInput, _input("The instance to delete.")]
+        self, info: Info, input: Annotated[DeleteConsumerInput, argument("The instance to delete.")]
     ) -> DeleteConsumerPayload | None:
         context = info.context
         reference = requests.ConsumerRef(input.group, input.instance)
@@ -248,7 +244,7 @@ class ConsumerMutations:
 
     @field(description="Join the group for topics, or for those that match a pattern.")
     async def subscribe_consumer(
-        self, info: Info, input: Annotated[SubscribeConsumerInput, _input("What to subscribe to.")]
+        self, info: Info, input: Annotated[SubscribeConsumerInput, argument("What to subscribe to.")]
     ) -> SubscribeConsumerPayload | None:
         context = info.context
         request = requests.SubscribeConsumer(input.group, input.instance, input.topics, input.topic_pattern)
@@ -257,7 +253,7 @@ class ConsumerMutations:
 
     @field(description="Drop the subscription or the assignment.")
     async def unsubscribe_consumer(
-        self, info: Info, input: Annotated[UnsubscribeConsumerInput, _input("The instance.")]
+        self, info: Info, input: Annotated[UnsubscribeConsumerInput, argument("The instance.")]
     ) -> UnsubscribeConsumerPayload | None:
         context = info.context
         await context.change("api.v2.consumers.unsubscribe", context.facade.consumers.unsubscribe, _reference(input))
@@ -265,7 +261,7 @@ class ConsumerMutations:
 
     @field(description="Read exactly these partitions.")
     async def assign_consumer_partitions(
-        self, info: Info, input: Annotated[AssignConsumerPartitionsInput, _input("The partitions to read.")]
+        self, info: Info, input: Annotated[AssignConsumerPartitionsInput, argument("The partitions to read.")]
     ) -> AssignConsumerPartitionsPayload | None:
         context = info.context
         request = requests.AssignConsumer(input.group, input.instance, partitions_of(input.partitions))
@@ -274,7 +270,7 @@ class ConsumerMutations:
 
     @field(description="Fetch the next records.")
     async def fetch_consumer_records(
-        self, info: Info, input: Annotated[FetchConsumerRecordsInput, _input("How to fetch.")]
+        self, info: Info, input: Annotated[FetchConsumerRecordsInput, argument("How to fetch.")]
     ) -> FetchConsumerRecordsPayload | None:
         context = info.context
         format = input.format
@@ -287,7 +283,7 @@ class ConsumerMutations:
 
     @field(description="Commit offsets, and return once Kafka has them.")
     async def commit_consumer_offsets(
-        self, info: Info, input: Annotated[CommitConsumerOffsetsInput, _input("What to commit.")]
+        self, info: Info, input: Annotated[CommitConsumerOffsetsInput, argument("What to commit.")]
     ) -> CommitConsumerOffsetsPayload | None:
         context = info.context
         offsets = None if input.offsets is None else _positions(input.offsets)
@@ -297,7 +293,7 @@ class ConsumerMutations:
 
     @field(description="Read on from offsets of one's own.")
     async def seek_consumer_to_offsets(
-        self, info: Info, input: Annotated[SeekConsumerToOffsetsInput, _input("The offsets.")]
+        self, info: Info, input: Annotated[SeekConsumerToOffsetsInput, argument("The offsets.")]
     ) -> SeekConsumerToOffsetsPayload | None:
         context = info.context
         request = requests.SeekConsumer(input.group, input.instance, _positions(input.offsets))
@@ -306,7 +302,7 @@ class ConsumerMutations:
 
     @field(description="Read on from the first offset of partitions.")
     async def seek_consumer_to_beginning(
-        self, info: Info, input: Annotated[SeekConsumerToBeginningInput, _input("The partitions.")]
+        self, info: Info, input: Annotated[SeekConsumerToBeginningInput, argument("The partitions.")]
     ) -> SeekConsumerToBeginningPayload | None:
         context = info.context
         request = requests.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
@@ -316,7 +312,7 @@ class ConsumerMutations:
 
     @field(description="Read on from the end of partitions.")
     async def seek_consumer_to_end(
-        self, info: Info, input: Annotated[SeekConsumerToEndInput, _input("The partitions.")]
+        self, info: Info, input: Annotated[SeekConsumerToEndInput, argument("The partitions.")]
     ) -> SeekConsumerToEndPayload | None:
         context = info.context
         request = requests.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))

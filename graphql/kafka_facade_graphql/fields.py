@@ -30,3 +30,8 @@ def subscription(*, description: str, graphql_type: object) -> Callable[[_Resolv
         description=description, graphql_type=graphql_type
     )
     return decorate
+
+
+def argument(description: str) -> object:
+    """The annotation of an argument that needs no more than a description."""
+    return strawberry.argument(description=description)

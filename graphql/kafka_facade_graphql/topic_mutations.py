@@ -9,7 +9,7 @@ import strawberry
 from kafka_facade.core import requests
 from kafka_facade.core import resources as core
 from kafka_facade_graphql.context import Info
-from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.graph import Cluster, Topic, TopicConfig
 
 AlterOperation = strawberry.enum(core.AlterOperation, description="What an alteration does to a config (KIP-339).")
@@ -179,8 +179,9 @@ class AlterTopicConfigsPayload(ConfigsPayload):
     """Answer of alterTopicConfigs."""
 
 
-def _input(text: str) -> object:
-    return strawberry.argument(description=text)
+def alterations(given: list[ConfigAlterationInput]) -> list[requests.ConfigAlteration]:
+    """The alterations as the core takes them."""
+    return [requests.ConfigAlteration(entry.name, entry.value, entry.operation) for entry in given]
 
 
 @strawberry.type
@@ -189,7 +190,7 @@ class TopicMutations:
 
     @field(description="Create a topic.")
     async def create_topic(
-        self, info: Info, input: Annotated[CreateTopicInput, _input("The topic to create.")]
+        self, info: Info, input: Annotated[CreateTopicInput, argument("The topic to create.")]
     ) -> CreateTopicPayload | None:
         context = info.context
         request = requests.CreateTopic(
@@ -207,7 +208,7 @@ class TopicMutations:
 
     @field(description="Delete a topic and all its records.")
     async def delete_topic(
-        self, info: Info, input: Annotated[DeleteTopicInput, _input("The topic to delete.")]
+        self, info: Info, input: Annotated[DeleteTopicInput, argument("The topic to delete.")]
     ) -> DeleteTopicPayload | None:
         context = info.context
         request = requests.DeleteTopic(input.cluster_id, input.topic_name)
@@ -216,7 +217,7 @@ class TopicMutations:
 
     @field(description="Raise the number of a topic's partitions.")
     async def update_partition_count(
-        self, info: Info, input: Annotated[UpdatePartitionCountInput, _input("The topic and the new number.")]
+        self, info: Info, input: Annotated[UpdatePartitionCountInput, argument("The topic and the new number.")]
     ) -> UpdatePartitionCountPayload | None:
         context = info.context
         request = requests.UpdatePartitionCount(input.cluster_id, input.topic_name, input.partitions_count)
@@ -228,7 +229,7 @@ class TopicMutations:
 
     @field(description="Set one config of a topic.")
     async def update_topic_config(
-        self, info: Info, input: Annotated[UpdateTopicConfigInput, _input("The config to set.")]
+        self, info: Info, input: Annotated[UpdateTopicConfigInput, argument("The config to set.")]
     ) -> UpdateTopicConfigPayload | None:
         context = info.context
         request = requests.UpdateTopicConfig(input.cluster_id, input.topic_name, input.name, input.value)
@@ -237,7 +238,7 @@ class TopicMutations:
 
     @field(description="Put one config of a topic back to its default.")
     async def reset_topic_config(
-        self, info: Info, input: Annotated[ResetTopicConfigInput, _input("The config to put back.")]
+        self, info: Info, input: Annotated[ResetTopicConfigInput, argument("The config to put back.")]
     ) -> ResetTopicConfigPayload | None:
         context = info.context
         request = requests.ResetTopicConfig(input.cluster_id, input.topic_name, input.name)
@@ -246,10 +247,10 @@ class TopicMutations:
 
     @field(description="Set or put back several configs of a topic at once.")
     async def alter_topic_configs(
-        self, info: Info, input: Annotated[AlterTopicConfigsInput, _input("The alterations.")]
+        self, info: Info, input: Annotated[AlterTopicConfigsInput, argument("The alterations.")]
     ) -> AlterTopicConfigsPayload | None:
         context = info.context
-        changes = [requests.ConfigAlteration(entry.name, entry.value, entry.operation) for entry in input.data]
+        changes = alterations(input.data)
         request = requests.AlterTopicConfigs(input.cluster_id, input.topic_name, changes, input.validate_only)
         await context.change("api.v3.topic-configs.alter", context.facade.topic_configs.alter_configs, request)
         return AlterTopicConfigsPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)

@@ -44,11 +44,6 @@ class Operation:
         """True once a core method implements the identifier."""
         return self.identifier in _implemented
 
-    @property
-    def grpc_path(self) -> str:
-        """The full gRPC method path, e.g. ``/kafka_facade.v1.TopicService/GetTopic``."""
-        return f"/{GRPC_PACKAGE}.{self.grpc_service}/{self.grpc_method}"
-
     def require_implemented(self) -> None:
         """Raise :class:`NotImplementedYet` where no core method implements this operation."""
         if not self.implemented:
