@@ -63,6 +63,7 @@ class Consumers:
         self._admin = admin
         self._defaults = defaults
         self._sessions: dict[tuple[str, str], ConsumerSession] = {}
+        self._endings: set[asyncio.Task[None]] = set()
 
     @implements("api.v2.consumers.create")
     async def create(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
@@ -91,10 +92,9 @@ class Consumers:
     @implements("api.v2.consumers.delete")
     async def delete(self, call: Call, request: ConsumerRef) -> None:
         """Leave the group and forget the instance; ConsumerInstanceNotFound."""
-        session = self._session(request.group, request.instance)
-        del self._sessions[request.group, request.instance]
-        async with session.use():
-            await session.close(min(_CLOSE_SECONDS, call.remaining))
+        async with self._session(request.group, request.instance).use() as session:
+            # It goes on without the caller who has asked for it: a member that nobody closes stays for good.
+            await asyncio.shield(self._end(session))
 
     @implements("api.v2.consumers.subscribe")
     async def subscribe(self, call: Call, request: SubscribeConsumer) -> None:
@@ -198,15 +198,24 @@ class Consumers:
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
             limit = self._defaults.instance_timeout_ms / 1000
-            expired = [key for key, session in self._sessions.items() if session.idle_seconds > limit]
-            sessions = [self._sessions.pop(key) for key in expired]
-            await asyncio.gather(*(session.close(_CLOSE_SECONDS) for session in sessions))
+            for session in [session for session in self._sessions.values() if session.idle_seconds > limit]:
+                self._end(session)
 
     async def close(self, timeout: float) -> None:
         """Close all instances, at the same time, within ``timeout`` (s)."""
-        sessions = list(self._sessions.values())
-        self._sessions.clear()
-        await asyncio.gather(*(session.close(timeout) for session in sessions))
+        for session in list(self._sessions.values()):
+            self._end(session, timeout)
+        await asyncio.gather(*self._endings)
+
+    def _end(self, session: ConsumerSession, timeout: float = _CLOSE_SECONDS) -> asyncio.Task[None]:
+        """Forget an instance at once, and close it."""
+        instance = session.instance
+        self._sessions.pop((instance.group, instance.instance_id), None)
+        session.end()
+        ending = asyncio.create_task(session.consumer.close(timeout), name="consumer close")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
 
     async def _matching(self, pattern: TopicPattern, call: Call) -> list[str]:
         """The topics that match now; internal ones never do, as with the official proxy."""
