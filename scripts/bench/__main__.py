@@ -1,6 +1,6 @@
 """Measure the gateway on a development stack of its own, beside the limits in the same run.
 
-scripts/bench [--seconds 5] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS]
+scripts/bench [--seconds 5] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS] [--instances COUNT]
 
 The limits are a bare Kafka client and an empty handler on the same HTTP server. The figures of one run compare; those
 of two runs, or of two machines, don't: the load, the gateway and Kafka share this machine's cores. HTTP load comes from
@@ -22,6 +22,7 @@ import psutil
 import uvloop
 from confluent_kafka import Consumer, Producer, TopicPartition
 from http_load import EmptyServer, HttpConnection, load, post
+from instances import measure_instances
 from rich.console import Console
 from rich.table import Table
 
@@ -239,9 +240,14 @@ class Bench:
         connection.close()
         return read, elapsed
 
+    def process(self) -> psutil.Process:
+        """The gateway's process."""
+        [found] = [p for p in psutil.Process().children(recursive=True) if p.cmdline()[3:4] == ["serve"]]
+        return found
+
     async def memory(self, records: int) -> list[int]:
         """The gateway's resident memory (MB) before one streaming request, each second of it, and after it."""
-        [gateway] = [p for p in psutil.Process().children(recursive=True) if p.cmdline()[3:4] == ["serve"]]
+        gateway = self.process()
         found = [gateway.memory_info().rss]
         request = asyncio.create_task(self.rest_stream(records))
         while not request.done():
@@ -300,6 +306,10 @@ async def measure(bench: Bench, only: str) -> None:
             f"resident memory over one request of {bench.options.memory:,} records: {sizes[0]} MB before,"
             f" {sizes[len(sizes) // 2]} in the middle, {sizes[-1]} at the end, {max(sizes)} at the most"
         )
+    if bench.options.instances:
+        counts = [count for count in (1, 100) if count < bench.options.instances] + [bench.options.instances]
+        where = (bench.gateway.rest, bench.process(), bench.topic, PARTITIONS, counts)
+        console.print(await measure_instances(*where))
 
 
 async def main() -> None:
@@ -309,11 +319,12 @@ async def main() -> None:
     parser.add_argument("--size", type=int, default=100, help="bytes of a value")
     parser.add_argument("--only", default="", help="only the cases with this in their name, beside the limits")
     parser.add_argument("--memory", type=int, default=0, help="stream so many records and show the memory")
+    parser.add_argument("--instances", type=int, default=0, help="hold so many consumer instances and show the costs")
     options = parser.parse_args()
     stack = BackgroundStack(1)
     stack.start()
     try:
-        gateway = await stack.start_gateway({})
+        gateway = await stack.start_gateway({"idle.timeout.ms": "600000"})
         bench = Bench(stack, gateway, options)
         await bench.prepare()
         await measure(bench, options.only)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from confluent_kafka import OFFSET_INVALID, Message
@@ -44,7 +44,15 @@ _SEEK_PATIENCE_SECONDS = 1.0
 class Consumer:
     """The consumer port over one librdkafka consumer."""
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking, *, grouped: bool) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        blocking: Blocking,
+        closing: Blocking,
+        on_closed: Callable[[], None],
+        *,
+        grouped: bool,
+    ) -> None:
         try:
             # The only reference: what clears the list destroys the client.
             self._owned = [ClientConsumer(dict(config))]
@@ -53,6 +61,7 @@ class Consumer:
         self._blocking = blocking
         # Leaving a group can wait for a broker; that must not hold up other calls.
         self._closing = closing
+        self._on_closed = on_closed
         self._grouped = grouped
         self._keeps_its_id = config.get("group.protocol") == "consumer"
         # Read while events were served: one record each time at the most, and none while paused.
@@ -249,6 +258,8 @@ class Consumer:
         except FacadeError:
             # Nothing is lost by a member that the group has to time out.
             return
+        finally:
+            self._on_closed()
 
     async def _serve(self) -> None:
         """Serve events until the subscription ends; a record that comes with them waits for the next poll."""

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kafka_facade.core.errors import FacadeError, TooManyRequests
 from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.acls import Acls
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
@@ -18,6 +20,7 @@ from kafka_facade.kafka.configs import Configs
 from kafka_facade.kafka.consumer import Consumer
 from kafka_facade.kafka.group_details import GroupDetailsClient
 from kafka_facade.kafka.groups import Groups
+from kafka_facade.kafka.prefetch import PrefetchBudget
 from kafka_facade.kafka.producer import Producer
 from kafka_facade.kafka.protocol import ProtocolClient
 from kafka_facade.kafka.reassignments import Reassignments
@@ -48,11 +51,9 @@ _PRODUCER_DEFAULTS: dict[str, Any] = {
 }
 # Most requests go to the broker that metadata calls the controller; when it dies, only newer metadata names another.
 _ADMIN_DEFAULTS: dict[str, Any] = {"topic.metadata.refresh.interval.ms": 2000}
-# By default librdkafka pauses for a second once its queue is full, and each consumer may hold 64 MB.
+# By default librdkafka pauses for a second once its queue is full.
 _CONSUMER_DEFAULTS: dict[str, Any] = {
     "partition.assignment.strategy": "range,roundrobin",
-    "queued.min.messages": 20_000,
-    "queued.max.messages.kbytes": 16_384,
     "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 100,
 }
@@ -84,6 +85,8 @@ class KafkaOptions:
     admin: Mapping[str, str] = field(default_factory=dict)
     delivery_timeout_ms: int = 29_000
     instance_timeout_ms: int = 300_000
+    prefetch_bytes: int = 512 * 1024 * 1024
+    most_consumers: int = 1000
     registry_url: str = ""
     registry: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,12 +113,16 @@ class Engine:
 
         self.admin.on_change = self.producer.forget
         self.registry = _registry(options)
+        self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
 
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
-        config = self._config(_CONSUMER_DEFAULTS, self._options.consumer) | translate(overrides)
+        if thread_keys.are_scarce():
+            raise TooManyRequests("This process can hold no more consumers; more workers can.")
+        share = self._prefetch.take()
+        config = self._config(_CONSUMER_DEFAULTS | share.config(), self._options.consumer) | translate(overrides)
         config |= {
             "group.id": group if group is not None else "kafka-facade-reader",
             "auto.offset.reset": "error" if auto_offset_reset == "none" else auto_offset_reset,
@@ -126,7 +133,11 @@ class Engine:
             # A caller may be as slow as its instance lives; only then has it left.
             "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
         }
-        return Consumer(config, self._control, self._closing, grouped=group is not None)
+        try:
+            return Consumer(config, self._control, self._closing, share.give_back, grouped=group is not None)
+        except FacadeError:
+            share.give_back()
+            raise
 
     async def close(self, timeout: float) -> None:
         """Flush the producer and let go of everything, within ``timeout`` (s)."""

@@ -105,6 +105,8 @@ class Gateway:
                     settings.api_request_timeout_ms // 2, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS
                 ),
                 instance_timeout_ms=settings.consumer_instance_timeout_ms,
+                prefetch_bytes=settings.consumer_prefetch_max_bytes,
+                most_consumers=settings.consumer_instances_max,
                 registry_url=",".join(settings.schema_registry_url),
                 registry=settings.schema_registry_properties,
             )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import logging
 import math
+import resource
 import signal
 import socket
 import tempfile
@@ -46,6 +48,7 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, warnings: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. SettingsError, ListenError before anything is started."""
     configure_logging(settings.log_level)
+    _allow_many_files()
     _check(settings)
     settings, more = _without_rejected(settings)
     for warning in warnings + more:
@@ -103,6 +106,13 @@ def _check(settings: Settings) -> None:
             # A name that nothing has would leave open what somebody meant to close.
             if name not in IDENTIFIERS:
                 raise SettingsError(f"{key} has {name!r}; expected identifiers as kafka-facade operations prints them")
+
+
+def _allow_many_files() -> None:
+    """A consumer instance has some ten files open; by default a process may have 1,024 where it could have more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bind(address: Address, key: str) -> socket.socket:

@@ -220,6 +220,11 @@ class Settings:
     consumer_instances_max: int = _setting("consumer.instances.max", "1000", _integer(1))
     """How many consumer instances a worker holds at the most."""
 
+    consumer_prefetch_max_bytes: int = _setting(
+        "consumer.prefetch.max.bytes", "536870912", _integer(1024 * 1024, 2**40)
+    )
+    """How much all consumers of a worker may read ahead of their callers, together."""
+
     fetch_min_bytes: int = _setting("fetch.min.bytes", "-1", _integer(-1, 10_000_000))
     """How many bytes a read of a consumer instance waits for; -1 waits for its time to pass."""
 

@@ -1,0 +1,65 @@
+"""How far consumers may read ahead of their callers, all together.
+
+A client keeps what it has fetched in memory, by default up to 64 MB; a thousand of them would take all there is. Its
+limits are fixed when it is made, so each takes a share of one budget: the first ones large ones, all others a small one
+that is kept for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# A consumer takes this part of what is free.
+_PART = 16
+# Half of a share is for what waits, half for the fetch that may come on top.
+_HALVES = 2
+# A record takes about so much (bytes) beside its own.
+_RECORD_OVERHEAD = 500
+_MOST_RECORDS = 20_000
+_FEWEST_RECORDS = 100
+_LEAST_BYTES = 16 * 1024
+_MOST_PARTITION_BYTES = 1024 * 1024
+
+
+class PrefetchBudget:
+    """``total`` bytes, of which at least half is shared evenly by ``consumers``."""
+
+    def __init__(self, total: int, consumers: int) -> None:
+        self._floor = max(_LEAST_BYTES, total // _HALVES // consumers)
+        self._free = total // _HALVES
+
+    def take(self) -> Share:
+        """A share for one consumer, until it is given back."""
+        extra = self._free // _PART
+        self._free -= extra
+        return Share(self, self._floor + extra, extra)
+
+    def give_back(self, extra: int) -> None:
+        """What a share had beyond the evenly shared part is free again."""
+        self._free += extra
+
+
+class Share:
+    """What one consumer may read ahead: ``size`` bytes."""
+
+    def __init__(self, budget: PrefetchBudget, size: int, extra: int) -> None:
+        self.size = size
+        self._budget = budget
+        self._extra = extra
+
+    def config(self) -> dict[str, Any]:
+        """The client's settings that hold it."""
+        half = self.size // _HALVES
+        return {
+            "queued.max.messages.kbytes": max(1, half // 1024),
+            "queued.min.messages": min(_MOST_RECORDS, max(_FEWEST_RECORDS, half // _RECORD_OVERHEAD)),
+            "fetch.max.bytes": half,
+            # The client raises the former to this; a record that is larger comes all the same (KIP-74).
+            "message.max.bytes": min(half, 1_000_000),
+            "max.partition.fetch.bytes": min(half, _MOST_PARTITION_BYTES),
+        }
+
+    def give_back(self) -> None:
+        """The consumer is gone; once more is the same."""
+        self._budget.give_back(self._extra)
+        self._extra = 0
