@@ -24,8 +24,9 @@ _Headers = Sequence[tuple[str, str | bytes | None]]
 # A poll that finds nothing looks again after this long (s), ever less often.
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.025
-# How often (s) events are served between polls: until the group has assigned partitions, and after.
+# How often (s) events are served between polls: until the group has assigned partitions ever less often, and after.
 _JOIN_SECONDS = 0.02
+_SLOW_JOIN_SECONDS = 0.2
 _SERVE_SECONDS = 0.5
 # How long (s) a member that leaves serves events at the most.
 _LEAVE_SECONDS = 5.0
@@ -67,6 +68,8 @@ class Consumer:
         # Read while events were served: one record each time at the most, and none while paused.
         self._pending: deque[Record] = deque()
         self._polled_at = time.monotonic()
+        # To ask the client for its assignment takes a turn of its main thread: too much for each time.
+        self._assigned: set[tuple[str, int]] = set()
         self._paused: set[tuple[str, int]] = set()
         self._subscribed = False
         self._server: asyncio.Task[None] | None = None
@@ -90,7 +93,13 @@ class Consumer:
         misses the start nor holds up a rebalance.
         """
         self._start_anew()
-        self._call(self._client.subscribe, list(topics), on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        self._call(
+            self._client.subscribe,
+            list(topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
+        )
         self._subscribed = True
         self._topic_missing = False
         self._serve_from_now_on()
@@ -100,6 +109,7 @@ class Consumer:
         self._start_anew()
         await self._leave(_LEAVE_SECONDS)
         self._start_anew()
+        self._assigned = set()
         self._subscribed = False
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
@@ -116,6 +126,7 @@ class Consumer:
                 for entry in positions
             ],
         )
+        self._assigned = {(entry.topic, entry.partition) for entry in positions}
         for entry in positions:
             if isinstance(entry, PartitionPosition):
                 self._positions[entry.topic, entry.partition] = entry.offset
@@ -263,23 +274,27 @@ class Consumer:
 
     async def _serve(self) -> None:
         """Serve events until the subscription ends; a record that comes with them waits for the next poll."""
+        joining = _JOIN_SECONDS
         while True:
-            assigned: list[ClientPartition] = []
             try:
                 self._pending.extend(self._consume(1)[1])
-                assigned = self._call(self._client.assignment)
                 if time.monotonic() - self._polled_at > _IDLE_SECONDS:
-                    self._pause(assigned)
+                    self._pause()
             except FacadeError as failure:
                 self._failure = self._failure or failure
-            await asyncio.sleep(_SERVE_SECONDS if assigned or not self._subscribed else _JOIN_SECONDS)
+            if self._assigned or not self._subscribed:
+                joining = _JOIN_SECONDS
+                await asyncio.sleep(_SERVE_SECONDS)
+            else:
+                await asyncio.sleep(joining)
+                joining = min(joining * 1.1, _SLOW_JOIN_SECONDS)
 
-    def _pause(self, assigned: Sequence[ClientPartition]) -> None:
+    def _pause(self) -> None:
         """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
-        more = [entry for entry in assigned if (entry.topic, entry.partition) not in self._paused]
+        more = self._assigned - self._paused
         if more:
-            self._call(self._client.pause, more)
-            self._paused |= {(entry.topic, entry.partition) for entry in more}
+            self._call(self._client.pause, [ClientPartition(*key) for key in more])
+            self._paused |= more
 
     def _resume(self) -> None:
         self._forget_pause(self._paused)
@@ -302,11 +317,15 @@ class Consumer:
             records = [r for r in records if (r.topic_name, r.partition_id) not in self._just_revoked]
         return len(messages), records
 
+    def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
+        self._assigned |= {(entry.topic, entry.partition) for entry in partitions}
+
     def _on_revoke(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
         gone = {(entry.topic, entry.partition) for entry in partitions}
         # The client would keep them paused when they come back.
         with contextlib.suppress(FacadeError):
             self._forget_pause(gone)
+        self._assigned -= gone
         self._just_revoked |= gone
         self._revoked |= gone
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
