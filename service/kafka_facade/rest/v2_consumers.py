@@ -56,12 +56,12 @@ async def create(exchange: Exchange) -> Response:
     body = _create.optional(await exchange.body()) or V2CreateConsumer()
     request = CreateConsumer(
         exchange.parameters["group"],
-        body.id if body.name is None else body.name,
+        body.name if body.id is None else body.id,
         body.format,
         setting_text(body.auto_offset_reset),
         setting_text(body.auto_commit_enable),
-        setting_text(body.fetch_min_bytes),
-        setting_text(body.request_timeout_ms),
+        setting_text(body.response_min_bytes if body.fetch_min_bytes is None else body.fetch_min_bytes),
+        setting_text(body.request_wait_ms if body.request_timeout_ms is None else body.request_timeout_ms),
     )
     instance = await exchange.run(exchange.facade.consumers.create, request)
     path = f"/consumers/{quote(instance.group, safe='')}/instances/{quote(instance.instance_id, safe='')}"
@@ -78,11 +78,14 @@ async def delete(exchange: Exchange) -> Response:
 
 @route("api.v2.consumers.subscribe")
 async def subscribe(exchange: Exchange) -> Response:
-    """Subscribe to topics or to a pattern."""
+    """Subscribe to topics or to a pattern; a body that names neither changes nothing."""
     body = _subscription.optional(await exchange.body())
     if body is None:
         raise UnprocessableEntity("The request body must not be empty.")
     where = _reference(exchange)
+    if body.topics is None and body.topic_pattern is None:
+        await exchange.run(exchange.facade.consumers.get, where)
+        return NO_CONTENT
     request = SubscribeConsumer(where.group, where.instance, body.topics or [], body.topic_pattern)
     await exchange.run(exchange.facade.consumers.subscribe, request)
     return NO_CONTENT
@@ -151,6 +154,9 @@ async def consume_protobuf(exchange: Exchange) -> Response:
 async def _consume(exchange: Exchange, format: Format) -> Response:
     where = _reference(exchange)
     timeout, max_bytes = exchange.query_integer("timeout"), exchange.query_integer("max_bytes")
+    if max_bytes is not None and max_bytes <= 0:
+        # To the official proxy that is no limit, as a timeout of 0 or less is none.
+        max_bytes = None
     request = FetchRecords(where.group, where.instance, format, timeout, max_bytes)
     await exchange.body()
     fetch = asyncio.create_task(exchange.run(exchange.facade.consumers.fetch, request))
