@@ -113,9 +113,15 @@ class V2Offset(_Strict):
 
 
 class V2Offsets(_Strict):
-    """Offsets to commit or to seek to."""
+    """Offsets to commit."""
 
     offsets: list[V2Offset]
+
+
+class V2Positions(_Strict):
+    """Offsets to seek to."""
+
+    offsets: list[V2Offset] | None = None
 
 
 class V3Config(_Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -22,8 +23,10 @@ from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition
 from kafka_facade.rest.bodies import (
     BodyDecoder,
     V2CreateConsumer,
+    V2Offset,
     V2Offsets,
     V2Partitions,
+    V2Positions,
     V2Subscription,
     setting_text,
 )
@@ -36,6 +39,7 @@ _create = BodyDecoder(V2CreateConsumer)
 _subscription = BodyDecoder(V2Subscription)
 _partitions = BodyDecoder(V2Partitions)
 _offsets = BodyDecoder(V2Offsets)
+_to_seek = BodyDecoder(V2Positions)
 
 
 class _Record(Struct, gc=False):
@@ -183,7 +187,7 @@ async def commit(exchange: Exchange) -> Response:
     """Commit offsets, or without a body all that was fetched."""
     body = _offsets.optional(await exchange.body())
     where = _reference(exchange)
-    request = CommitOffsets(where.group, where.instance, None if body is None else _positions(body))
+    request = CommitOffsets(where.group, where.instance, None if body is None else _positions(body.offsets))
     await exchange.run(exchange.facade.consumers.commit, request)
     return Response(body=b"[]")
 
@@ -201,11 +205,11 @@ async def get_committed(exchange: Exchange) -> Response:
 @route("api.v2.consumers.seek-to-offset")
 async def seek(exchange: Exchange) -> Response:
     """Read on from offsets."""
-    body = _offsets.optional(await exchange.body())
+    body = _to_seek.optional(await exchange.body())
     if body is None:
         raise UnprocessableEntity("The request body must not be empty.")
     where = _reference(exchange)
-    request = SeekConsumer(where.group, where.instance, _positions(body))
+    request = SeekConsumer(where.group, where.instance, _positions(body.offsets or ()))
     await exchange.run(exchange.facade.consumers.seek, request)
     return NO_CONTENT
 
@@ -239,5 +243,5 @@ def _topic_partitions(body: V2Partitions) -> list[TopicPartition]:
     return [TopicPartition(entry.topic, entry.partition) for entry in body.partitions]
 
 
-def _positions(body: V2Offsets) -> list[PartitionPosition]:
-    return [PartitionPosition(entry.topic, entry.partition, entry.offset) for entry in body.offsets]
+def _positions(offsets: Iterable[V2Offset]) -> list[PartitionPosition]:
+    return [PartitionPosition(entry.topic, entry.partition, entry.offset) for entry in offsets]
