@@ -71,6 +71,17 @@ async def test_no_broker(make: Make) -> None:
     assert time.monotonic() - began < 4
 
 
+async def test_a_request_that_brokers_do_not_know_leaves_the_connections(stack: BackgroundStack, make: Make) -> None:
+    client = make({"bootstrap.servers": stack.bootstrap_servers})
+    await Reassignments(client).list_reassignments("", 20)
+    [before] = [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
+    with pytest.raises(errors.UnsupportedVersion):
+        await client.send(lambda admin: admin.DescribeQuorumRequest(topics=[], min_version=99), 10)
+    await Reassignments(client).list_reassignments("", 20)
+    [after] = [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
+    assert after is before
+
+
 async def test_a_closed_client(stack: BackgroundStack, make: Make) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     assert await Reassignments(client).list_reassignments("", 20) == []

@@ -1,12 +1,23 @@
 """Records keep their order and none is lost, however they are submitted."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from conftest import TopicFactory
-from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, Unavailable
 from kafka_facade.core.ports import Delivery, SerializedRecord
 from kafka_facade.core.resources import Header
 from kafka_facade.devstack.background import BackgroundStack
@@ -63,3 +74,84 @@ async def test_a_record_that_cannot_be_sent_does_not_hold_up_the_others(engine: 
     assert isinstance(last, Delivery)
     assert (last.offset, last.timestamp) == (1, 5)
     assert await engine.producer.close(5) == 0
+
+
+@asynccontextmanager
+async def nobody_may_write(stack: BackgroundStack) -> AsyncIterator[None]:
+    """For as long as the block lasts Kafka gives no producer id to anybody, which is fatal to a producer."""
+    admin = AdminClient(dict(stack.super_user))
+    denials = [
+        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:*", "*", operation, AclPermissionType.DENY)
+        for kind, name, operation in (
+            (ResourceType.TOPIC, "*", AclOperation.WRITE),
+            (ResourceType.BROKER, "kafka-cluster", AclOperation.IDEMPOTENT_WRITE),
+        )
+    ]
+    await asyncio.gather(*map(asyncio.wrap_future, admin.create_acls(denials).values()))
+    try:
+        yield
+    finally:
+        filters = [
+            AclBindingFilter(
+                entry.restype,
+                entry.name,
+                entry.resource_pattern_type,
+                entry.principal,
+                "*",
+                entry.operation,
+                entry.permission_type,
+            )
+            for entry in denials
+        ]
+        await asyncio.gather(*map(asyncio.wrap_future, admin.delete_acls(filters).values()))
+
+
+async def test_a_fatal_error_ends_with_its_cause(stack: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic()
+    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    await engine.producer.partition_count(name, 10)
+    async with nobody_may_write(stack):
+        for _ in range(3):
+            started = time.monotonic()
+            outcomes = await (await engine.producer.submit(name, records(3)))
+            assert {type(outcome).__name__ for outcome in outcomes} == {"KafkaAuthorizationFailed"}
+            assert time.monotonic() - started < 5
+    async with asyncio.timeout(10):
+        while len(offsets(await (await engine.producer.submit(name, records(3))))) < 3:
+            pass
+    assert await engine.producer.close(5) == 0
+
+
+async def test_records_whose_caller_has_given_up_are_not_sent(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    await engine.producer.partition_count(name, 10)
+    first = await engine.producer.submit(name, records(1))
+    given_up = [await engine.producer.submit(name, records(10)) for _ in range(5)]
+    for future in given_up:
+        future.cancel()
+    last = await engine.producer.submit(name, records(1))
+    assert offsets(await first) == [0]
+    assert offsets(await last) == [1]
+    assert await engine.producer.close(5) == 0
+
+
+async def test_what_waits_at_the_end_is_given_up_at_once(stack: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic()
+    engine = Engine(KafkaOptions(stack.bootstrap_servers, producer={"queue.buffering.max.messages": "10"}))
+    await engine.producer.partition_count(name, 10)
+    await stack.pause_broker(0)
+    try:
+        pending = [asyncio.create_task(engine.producer.submit(name, records(200))) for _ in range(20)]
+        await asyncio.sleep(0.2)
+        assert await engine.producer.close(0.5) > 0
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(*pending, return_exceptions=True)
+            taken = [answer for answer in answers if not isinstance(answer, BaseException)]
+            assert taken
+            for future in taken:
+                assert isinstance((await future)[-1], FacadeError)
+            refused = [answer for answer in answers if isinstance(answer, BaseException)]
+            assert refused
+            assert all(isinstance(answer, Unavailable) for answer in refused)
+    finally:
+        await stack.resume_broker(0)

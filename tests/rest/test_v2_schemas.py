@@ -279,3 +279,22 @@ async def test_protobuf_of_plain_clients(
     await asyncio.to_thread(_write, stack, other, written)
     [record] = await consume(client, other, "protobuf", 1)
     assert record["value"] == {"name": "f", "number": 3, "type": "TYPE_INT32"}
+
+
+async def test_an_illegal_topic_name_registers_no_schema(
+    client: httpx.AsyncClient, registry: SchemaRegistryClient
+) -> None:
+    name = f"no topic {uuid.uuid4()}"
+    body = {"value_schema": USER, "records": [{"value": {"name": "ann", "age": None}}]}
+    response = await produce(client, name, "avro", body)
+    assert (response.status_code, response.json()["offsets"][0]["error"]) == (200, f"Invalid topics: [{name}]")
+    assert f"{name}-value" not in await asyncio.to_thread(registry.get_subjects)
+
+
+async def test_large_values_that_wait_for_each_other_are_all_valid(client: httpx.AsyncClient, topic: Topic) -> None:
+    name = await topic()
+    body = {"value_schema": PROTO, "records": [{"value": {"f1": "x" * 400_000, "n": n}} for n in range(2)]}
+    answers = await asyncio.gather(*(produce(client, name, "protobuf", body) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    found = {entry["offset"] for answer in answers for entry in answer.json()["offsets"]}
+    assert found == set(range(40))

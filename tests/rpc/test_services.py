@@ -1,11 +1,13 @@
 """Unary methods, health and reflection, against a real gateway."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import pytest
+from confluent_kafka.admin import AdminClient
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -216,6 +218,41 @@ async def test_records_are_produced_each_with_its_result(
         partition_pb2.GetPartitionOffsetsRequest(topic_name=name, partition_id=1)
     )
     assert offsets.latest_offset == 2
+
+
+async def test_a_deletion_that_its_caller_gives_up_leaves_no_member_behind(
+    channel: grpc.aio.Channel, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    name = await topic()
+    where: dict[str, Any] = {"group": f"g-{uuid.uuid4()}", "instance": "i"}
+    stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
+    await stub.CreateConsumerInstance(
+        consumer_instance_pb2.CreateConsumerInstanceRequest(group=where["group"], name="i", request_timeout_ms=3000)
+    )
+    await stub.Subscribe(consumer_instance_pb2.SubscribeRequest(**where, topics=[name]))
+    fetch = asyncio.create_task(_code(stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))))
+    await asyncio.sleep(0.5)
+    # It waits for the read that holds the instance.
+    delete = consumer_instance_pb2.DeleteConsumerInstanceRequest(**where)
+    assert await _code(stub.DeleteConsumerInstance(delete, timeout=0.5)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await fetch is grpc.StatusCode.OK
+    again = await _code(stub.DeleteConsumerInstance(delete))
+    assert again in (grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND)
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    async with asyncio.timeout(10):
+        while True:
+            [group] = admin.describe_consumer_groups([where["group"]]).values()
+            if not (await asyncio.wrap_future(group)).members:
+                break
+            await asyncio.sleep(0.1)
+
+
+async def _code(call: Awaitable[Any]) -> grpc.StatusCode:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
 
 
 @pytest.mark.parametrize("format", [record_pb2.FORMAT_BINARY, record_pb2.FORMAT_JSON], ids=["binary", "json"])

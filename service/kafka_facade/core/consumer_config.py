@@ -40,7 +40,7 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
         raise _invalid("auto.offset.reset", reset, f"one of {', '.join(_RESETS)}")
     return ConsumerInstance(
         group=request.group,
-        instance_id=f"rest-consumer-{uuid.uuid4()}" if request.name is None else request.name,
+        instance_id=generated_name() if request.name is None else request.name,
         format=_FORMATS[format_name],
         auto_offset_reset=reset,
         auto_commit=_boolean("auto.commit.enable", request.auto_commit_enable, defaults.auto_commit),
@@ -51,6 +51,11 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
             "consumer.request.timeout.ms", request.request_timeout_ms, defaults.request_timeout_ms, 0, 2**31 - 1
         ),
     )
+
+
+def generated_name() -> str:
+    """The id of an instance whose creator gives it no name."""
+    return f"rest-consumer-{uuid.uuid4()}"
 
 
 def _is_identifier(text: str) -> bool:

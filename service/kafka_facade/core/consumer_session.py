@@ -97,10 +97,9 @@ class ConsumerSession:
             finally:
                 self._last_used = time.monotonic()
 
-    async def close(self, timeout: float) -> None:
-        """Leave the group and free everything within ``timeout`` (s); whoever waits to use it finds it gone."""
+    def end(self) -> None:
+        """Whoever waits to use the instance finds it gone."""
         self._ended = True
-        await self.consumer.close(timeout)
 
     async def subscribe(self, topics: Sequence[str], pattern: TopicPattern | None) -> None:
         """Subscribe to topics, those that match the pattern if there is one.

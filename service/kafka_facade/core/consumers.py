@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from kafka_facade.core.catalogue import implements
-from kafka_facade.core.consumer_config import ConsumerDefaults, resolve
+from kafka_facade.core.consumer_config import ConsumerDefaults, generated_name, resolve
 from kafka_facade.core.consumer_session import ConsumerSession
 from kafka_facade.core.errors import (
     ConsumerAlreadyExists,
@@ -19,7 +20,8 @@ from kafka_facade.core.errors import (
     TooManyRequests,
 )
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import EARLIEST, LATEST, AdminPort, ConsumerFactory
+from kafka_facade.core.placement import is_here, placed
+from kafka_facade.core.ports import EARLIEST, LATEST, AdminPort, ConsumerFactory, PeerPort
 from kafka_facade.core.requests import (
     AssignConsumer,
     CommitOffsets,
@@ -43,6 +45,7 @@ from kafka_facade.core.topics import is_legal_topic_name
 
 _MAX_OFFSET = 2**63 - 2
 _CLOSE_SECONDS = 10.0
+_NAMES_TRIED = 200
 _EXPIRY_CHECK_SECONDS = 1.0
 
 
@@ -56,17 +59,30 @@ class Consumers:
         defaults: ConsumerDefaults,
         closing: asyncio.Event,
         schemas: Schemas,
+        peers: PeerPort | None = None,
     ) -> None:
+        self.peers = peers
         self._factory = factory
         self._schemas = schemas
         self._closing = closing
         self._admin = admin
         self._defaults = defaults
         self._sessions: dict[tuple[str, str], ConsumerSession] = {}
+        self._endings: set[asyncio.Task[None]] = set()
 
     @implements("api.v2.consumers.create")
     async def create(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
-        """Create an instance; ConsumerAlreadyExists, InvalidConsumerConfig."""
+        """Create an instance; ConsumerAlreadyExists, InvalidConsumerConfig, TooManyRequests."""
+        if request.name is None and self.peers is not None:
+            # Any name will do: one that keeps the instance here, if this worker holds a slot.
+            names = (generated_name() for _ in range(_NAMES_TRIED))
+            here = (name for name in names if is_here(self.peers, request.group, name))
+            request = replace(request, name=next(here, generated_name()))
+        return await self.create_named(call, request)
+
+    @placed
+    async def create_named(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
+        """Create an instance where its name places it."""
         instance = resolve(request, self._defaults)
         key = (instance.group, instance.instance_id)
         if key in self._sessions:
@@ -84,19 +100,21 @@ class Consumers:
         )
         return instance
 
+    @placed
     async def get(self, call: Call, request: ConsumerRef) -> ConsumerInstance:
         """The settings of an instance; ConsumerInstanceNotFound."""
         return self._session(request.group, request.instance).instance
 
     @implements("api.v2.consumers.delete")
+    @placed
     async def delete(self, call: Call, request: ConsumerRef) -> None:
         """Leave the group and forget the instance; ConsumerInstanceNotFound."""
-        session = self._session(request.group, request.instance)
-        del self._sessions[request.group, request.instance]
-        async with session.use():
-            await session.close(min(_CLOSE_SECONDS, call.remaining))
+        async with self._session(request.group, request.instance).use() as session:
+            # It goes on without the caller who has asked for it: a member that nobody closes stays for good.
+            await asyncio.shield(self._end(session))
 
     @implements("api.v2.consumers.subscribe")
+    @placed
     async def subscribe(self, call: Call, request: SubscribeConsumer) -> None:
         """Join the group for topics or a pattern; IllegalConsumerState where partitions are assigned by hand."""
         if request.topics and request.topic_pattern is not None:
@@ -107,18 +125,21 @@ class Consumers:
             await session.subscribe(topics, pattern)
 
     @implements("api.v2.consumers.get-subscription")
+    @placed
     async def get_subscription(self, call: Call, request: ConsumerRef) -> Sequence[str]:
         """The topics subscribed to by name, or those that matched the pattern when it was last looked at."""
         async with self._session(request.group, request.instance).use() as session:
             return session.subscription()
 
     @implements("api.v2.consumers.unsubscribe")
+    @placed
     async def unsubscribe(self, call: Call, request: ConsumerRef) -> None:
         """Drop the subscription or the assignment."""
         async with self._session(request.group, request.instance).use() as session:
             await session.unsubscribe()
 
     @implements("api.v2.consumers.assign")
+    @placed
     async def assign(self, call: Call, request: AssignConsumer) -> None:
         """Read exactly these partitions; IllegalConsumerState where there is a subscription."""
         async with self._session(request.group, request.instance).use() as session:
@@ -126,6 +147,7 @@ class Consumers:
             await session.assign(request.partitions)
 
     @implements("api.v2.consumers.get-assignments")
+    @placed
     async def get_assignments(self, call: Call, request: ConsumerRef) -> Sequence[TopicPartition]:
         """The partitions that the instance reads now, assigned by hand or by the group."""
         async with self._session(request.group, request.instance).use() as session:
@@ -138,6 +160,7 @@ class Consumers:
         "api.v2.consumers.consume-json-schema",
         "api.v2.consumers.consume-protobuf",
     )
+    @placed
     async def fetch(self, call: Call, request: FetchRecords) -> list[FetchedRecord]:
         """The next records, until the timeout, ``max_bytes`` or the instance's ``fetch.min.bytes`` is reached.
 
@@ -153,6 +176,7 @@ class Consumers:
             return await session.fetch(request.timeout_ms, request.max_bytes, call.remaining)
 
     @implements("api.v2.consumers.commit-offsets")
+    @placed
     async def commit(self, call: Call, request: CommitOffsets) -> None:
         """Commit offsets, or all that was fetched, and return once the group coordinator has them."""
         async with self._session(request.group, request.instance).use() as session:
@@ -168,6 +192,7 @@ class Consumers:
                 await session.consumer.commit(dict(offsets), call.remaining)
 
     @implements("api.v2.consumers.get-committed-offsets")
+    @placed
     async def get_committed(self, call: Call, request: ConsumerPartitions) -> list[CommittedOffset]:
         """What the group has committed for these partitions; those without a commit are left out."""
         async with self._session(request.group, request.instance).use() as session:
@@ -177,6 +202,7 @@ class Consumers:
             return await session.consumer.committed(request.partitions, call.remaining)
 
     @implements("api.v2.consumers.seek-to-offset")
+    @placed
     async def seek(self, call: Call, request: SeekConsumer) -> None:
         """Read on from these offsets; IllegalConsumerState for a partition that isn't assigned."""
         _check_positions(request.offsets)
@@ -184,11 +210,13 @@ class Consumers:
             await session.seek(request.offsets, call.remaining)
 
     @implements("api.v2.consumers.seek-to-beginning")
+    @placed
     async def seek_to_beginning(self, call: Call, request: ConsumerPartitions) -> None:
         """Read on from the first offset of these partitions."""
         await self._seek_to(EARLIEST, call, request)
 
     @implements("api.v2.consumers.seek-to-end")
+    @placed
     async def seek_to_end(self, call: Call, request: ConsumerPartitions) -> None:
         """Read on from the end of these partitions."""
         await self._seek_to(LATEST, call, request)
@@ -198,15 +226,24 @@ class Consumers:
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
             limit = self._defaults.instance_timeout_ms / 1000
-            expired = [key for key, session in self._sessions.items() if session.idle_seconds > limit]
-            sessions = [self._sessions.pop(key) for key in expired]
-            await asyncio.gather(*(session.close(_CLOSE_SECONDS) for session in sessions))
+            for session in [session for session in self._sessions.values() if session.idle_seconds > limit]:
+                self._end(session)
 
     async def close(self, timeout: float) -> None:
         """Close all instances, at the same time, within ``timeout`` (s)."""
-        sessions = list(self._sessions.values())
-        self._sessions.clear()
-        await asyncio.gather(*(session.close(timeout) for session in sessions))
+        for session in list(self._sessions.values()):
+            self._end(session, timeout)
+        await asyncio.gather(*self._endings)
+
+    def _end(self, session: ConsumerSession, timeout: float = _CLOSE_SECONDS) -> asyncio.Task[None]:
+        """Forget an instance at once, and close it."""
+        instance = session.instance
+        self._sessions.pop((instance.group, instance.instance_id), None)
+        session.end()
+        ending = asyncio.create_task(session.consumer.close(timeout), name="consumer close")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
 
     async def _matching(self, pattern: TopicPattern, call: Call) -> list[str]:
         """The topics that match now; internal ones never do, as with the official proxy."""

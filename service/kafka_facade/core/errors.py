@@ -104,6 +104,11 @@ class FacadeError(Exception):
         super().__init__(self.message)
 
     @property
+    def own_message(self) -> str | None:
+        """The message that it was made with, None where the kind's own will do."""
+        return self._message
+
+    @property
     def message(self) -> str:
         """The message, for people."""
         return self.default_message if self._message is None else self._message

@@ -20,6 +20,7 @@ from kafka_facade.core.ports import (
     ConfigPort,
     ConsumerFactory,
     GroupPort,
+    PeerPort,
     ProducerPort,
     ReassignmentPort,
     SchemaRegistryPort,
@@ -49,6 +50,7 @@ class Facade:
         batch_max_entries: int,
         configs: ConfigPort,
         registry: SchemaRegistryPort | None = None,
+        peers: PeerPort | None = None,
     ) -> None:
         self.identity = ClusterIdentity(admin)
         self.pipeline = pipeline
@@ -61,7 +63,7 @@ class Facade:
         self.schemas = Schemas(registry)
         self.produce = Produce(producer, self.identity, batch_max_entries, self.schemas)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
-        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.schemas)
+        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.schemas, peers)
         self.groups = ConsumerGroups(groups, self.identity)
         self.acls = Acls(acls, self.identity)
         self.reassignments = Reassignments(reassignments, self.identity)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.pipeline import Call
 from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls
 from kafka_facade.core.resources import (
     Broker,
@@ -315,3 +316,20 @@ class SchemaRegistryPort(Protocol):
 
     async def subject_version(self, subject: str, version: int | None, timeout: float) -> SubjectVersion:
         """A version of a subject, None for the latest; InvalidRequest where there is no such version."""
+
+
+class PeerPort(Protocol):
+    """The workers that share consumer instances: each holds slots, and an instance lives in its slot's worker."""
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are."""
+
+    def holds(self, slot: int) -> bool:
+        """Whether this worker holds a slot."""
+
+    async def call(self, slot: int, method: str, call: Call, request: Any) -> Any:
+        """Run a placed operation (:mod:`kafka_facade.core.placement`) where the slot is held.
+
+        Its own errors; Unavailable while nobody holds the slot.
+        """

@@ -134,8 +134,10 @@ class Produce:
                 raise KeySchemaMissing
             if request.value_schema is None and record.value is not None and record.value.data is not None:
                 raise ValueSchemaMissing
-        if is_legal_topic_name(topic) and self._producer.cached_partition_count(topic) is None:
-            # No schema is registered for a topic that isn't there.
+        # No schema is registered for a topic that isn't there, or can't be.
+        if not is_legal_topic_name(topic):
+            return [_illegal(topic)] * len(request.records), SchemaIds(None, None)
+        if self._producer.cached_partition_count(topic) is None:
             await self._producer.partition_count(topic, call.remaining)
         key_id = await self._schemas.id_of(topic, "key", format, request.key_schema, call.remaining)
         value_id = await self._schemas.id_of(topic, "value", format, request.value_schema, call.remaining)
@@ -160,7 +162,7 @@ class Produce:
         cluster_id = await self._identity.check(request.cluster_id, call)
         topic = request.topic_name
         if not is_legal_topic_name(topic):
-            refusal = InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic)
+            refusal = _illegal(topic)
             return PendingReports(
                 cluster_id, topic, request.records, [], dict.fromkeys(range(len(request.records)), refusal)
             )
@@ -260,6 +262,10 @@ def _checked_partition(record: RecordToProduce, partitions: int) -> int | None:
     if partition is not None and not 0 <= partition < partitions:
         raise PartitionNotFound(partition_id=str(partition))
     return partition
+
+
+def _illegal(topic: str) -> InvalidTopicName:
+    return InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic)
 
 
 def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:

@@ -237,6 +237,11 @@ class CreateConsumer:
     fetch_min_bytes: str | None = None
     request_timeout_ms: str | None = None
 
+    @property
+    def instance(self) -> str:
+        """The name, under what other requests call it."""
+        return self.name or ""
+
 
 @dataclass(slots=True)
 class ConsumerRef:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -14,6 +16,8 @@ from kafka_facade.core.ports import SchemaCodec, SchemaRegistryPort, SubjectVers
 from kafka_facade.core.requests import RecordData, SchemaSelector
 from kafka_facade.core.resources import Format, Record, SubjectNameStrategy
 from kafka_facade.core.serde import SchemaNeeded, serialize
+
+_T = TypeVar("_T")
 
 SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF})
 
@@ -38,6 +42,7 @@ class Schemas:
     def __init__(self, registry: SchemaRegistryPort | None) -> None:
         self._registry = registry
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serializer")
+        self._free_threads = asyncio.Semaphore(_THREADS)
         self._spent = 0.0
 
     def close(self) -> None:
@@ -89,12 +94,7 @@ class Schemas:
         version = await self.resolve(topic, which, data, timeout)
         value = data.data
         if version.codec.costly or _is_large(value):
-            encoded = asyncio.get_running_loop().run_in_executor(self._threads, _encode, value, version)
-            try:
-                async with asyncio.timeout(min(timeout, _ENCODE_SECONDS)):
-                    return await encoded, version
-            except TimeoutError:
-                raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.", field=which) from None
+            return await self._encode_in_thread(which, value, version), version
         started = time.perf_counter()
         payload = _encode(value, version)
         await self._take_turns(started)
@@ -113,8 +113,7 @@ class Schemas:
             if codec.format is not format:
                 raise ValueError(f"its schema is of the format {codec.format.value}")
             if len(payload) >= _LARGE:
-                run = asyncio.get_running_loop().run_in_executor
-                return await run(self._threads, codec.decode, payload[_HEAD_SIZE:])
+                return await (await self._in_thread(lambda: codec.decode(payload[_HEAD_SIZE:])))
             started = time.perf_counter()
             data = codec.decode(payload[_HEAD_SIZE:])
             await self._take_turns(started)
@@ -127,6 +126,28 @@ class Schemas:
                 partition=str(record.partition_id),
                 offset=str(record.offset),
             ) from None
+
+    async def _encode_in_thread(self, which: str, value: object, version: SubjectVersion) -> bytes | None:
+        encoded = await self._in_thread(lambda: _encode(value, version))
+        try:
+            async with asyncio.timeout(_ENCODE_SECONDS):
+                return await encoded
+        except TimeoutError:
+            raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.", field=which) from None
+
+    async def _in_thread(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Work that goes on in a thread, once one was free: to wait for that is no fault of the data's."""
+        await self._free_threads.acquire()
+        loop = asyncio.get_running_loop()
+        begun = self._threads.submit(work)
+
+        def free(_: object) -> None:
+            # The loop is closed where nobody waits any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._free_threads.release)
+
+        begun.add_done_callback(free)
+        return asyncio.wrap_future(begun)
 
     async def _take_turns(self, started: float) -> None:
         """Let others run after some work, so that many small pieces of it don't keep them waiting."""

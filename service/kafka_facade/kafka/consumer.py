@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ _LEAVE_PAUSE_SECONDS = 0.005
 _LEAVE_MESSAGES = 100
 # A member of a KIP-848 group has its id for good: it has left when it was without an assignment for so long (s).
 _QUIET_SECONDS = 0.25
+# A member that nobody has read from for so long (s) stops to read ahead and drops what it has.
+_IDLE_SECONDS = 5.0
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
 
@@ -52,8 +55,11 @@ class Consumer:
         self._closing = closing
         self._grouped = grouped
         self._keeps_its_id = config.get("group.protocol") == "consumer"
-        # Read while events were served: one record each time at the most.
+        # Read while events were served: one record each time at the most, and none while paused.
         self._pending: deque[Record] = deque()
+        self._polled_at = time.monotonic()
+        self._paused: set[tuple[str, int]] = set()
+        self._subscribed = False
         self._server: asyncio.Task[None] | None = None
         self._revoked: set[tuple[str, int]] = set()
         self._just_revoked: set[tuple[str, int]] = set()
@@ -74,21 +80,22 @@ class Consumer:
         From then on the client's events are served between polls too, so that a member whose caller is idle neither
         misses the start nor holds up a rebalance.
         """
+        self._start_anew()
         self._call(self._client.subscribe, list(topics), on_revoke=self._on_revoke, on_lost=self._on_revoke)
-        self._pending.clear()
+        self._subscribed = True
         self._topic_missing = False
-        if self._server is None:
-            self._server = asyncio.create_task(self._serve(), name="consumer events")
+        self._serve_from_now_on()
 
     async def unsubscribe(self) -> None:
-        """Leave the subscription or drop the assignment."""
-        await self._stop_serving()
-        self._call(self._client.unsubscribe)
-        self._call(self._client.unassign)
-        self._pending.clear()
+        """Leave the group or drop the assignment, and return when that is done: what is assigned next stays."""
+        self._start_anew()
+        await self._leave(_LEAVE_SECONDS)
+        self._start_anew()
+        self._subscribed = False
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+        self._start_anew()
         self._call(
             self._client.assign,
             [
@@ -100,10 +107,21 @@ class Consumer:
                 for entry in positions
             ],
         )
-        self._pending.clear()
         for entry in positions:
             if isinstance(entry, PartitionPosition):
                 self._positions[entry.topic, entry.partition] = entry.offset
+        if self._grouped:
+            self._serve_from_now_on()
+
+    def _start_anew(self) -> None:
+        """What was read, and what failed, was of other partitions than the next ones."""
+        self._resume()
+        self._pending.clear()
+        self._failure = None
+
+    def _serve_from_now_on(self) -> None:
+        if self._server is None or self._server.done():
+            self._server = asyncio.create_task(self._serve(), name="consumer events")
 
     def assignment(self) -> list[TopicPartition]:
         """The partitions that the consumer reads at the moment, ordered."""
@@ -118,11 +136,11 @@ class Consumer:
         """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
+        self._resume()
         while True:
+            self._polled_at = time.monotonic()
             if self._pending:
-                records = list(self._pending)
-                self._pending.clear()
-                return records
+                return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -141,6 +159,7 @@ class Consumer:
         started = time.monotonic()
         deadline = started + timeout
         moved = {(entry.topic, entry.partition) for entry in positions}
+        self._resume()
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
         for entry in positions:
             target = ClientPartition(entry.topic, entry.partition, entry.offset)
@@ -234,14 +253,33 @@ class Consumer:
     async def _serve(self) -> None:
         """Serve events until the subscription ends; a record that comes with them waits for the next poll."""
         while True:
+            assigned: list[ClientPartition] = []
             try:
-                if self._failure is None:
-                    self._pending.extend(self._consume(1)[1])
+                self._pending.extend(self._consume(1)[1])
                 assigned = self._call(self._client.assignment)
+                if time.monotonic() - self._polled_at > _IDLE_SECONDS:
+                    self._pause(assigned)
             except FacadeError as failure:
-                self._failure = failure
-                return
-            await asyncio.sleep(_SERVE_SECONDS if assigned else _JOIN_SECONDS)
+                self._failure = self._failure or failure
+            await asyncio.sleep(_SERVE_SECONDS if assigned or not self._subscribed else _JOIN_SECONDS)
+
+    def _pause(self, assigned: Sequence[ClientPartition]) -> None:
+        """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
+        more = [entry for entry in assigned if (entry.topic, entry.partition) not in self._paused]
+        if more:
+            self._call(self._client.pause, more)
+            self._paused |= {(entry.topic, entry.partition) for entry in more}
+
+    def _resume(self) -> None:
+        self._forget_pause(self._paused)
+        self._polled_at = time.monotonic()
+
+    def _forget_pause(self, partitions: set[tuple[str, int]]) -> None:
+        # Only what is paused: to resume a partition that isn't would make the client fetch it anew.
+        resumed = self._paused & partitions
+        if resumed:
+            self._paused = self._paused - resumed
+            self._call(self._client.resume, [ClientPartition(*key) for key in resumed])
 
     def _consume(self, max_records: int) -> tuple[int, list[Record]]:
         """How many messages were there, and the records among them that are still ours."""
@@ -255,6 +293,9 @@ class Consumer:
 
     def _on_revoke(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
         gone = {(entry.topic, entry.partition) for entry in partitions}
+        # The client would keep them paused when they come back.
+        with contextlib.suppress(FacadeError):
+            self._forget_pause(gone)
         self._just_revoked |= gone
         self._revoked |= gone
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
@@ -267,9 +308,9 @@ class Consumer:
     async def _leave(self, timeout: float) -> None:
         """Commit what is stored, give back the assignment and leave the group, serving events until that is done.
 
-        A member that is gone without having left holds up its group until its session times out.
+        A member that is gone without having left holds up its group until its session times out. Never raises.
         """
-        subscribed = self._server is not None
+        subscribed = self._subscribed
         await self._stop_serving()
         started = time.monotonic()
         try:
@@ -309,7 +350,7 @@ class Consumer:
             if error.code() == ClientError._PARTITION_EOF:
                 self._positions[topic, partition] = offset
             else:
-                self._failure = self._serious(error)
+                self._failure = self._failure or self._serious(error)
             return None
         self._positions[topic, partition] = offset + 1
         kind, timestamp = message.timestamp()

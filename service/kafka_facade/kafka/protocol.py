@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout
+from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout, UnsupportedVersion
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.protocol_config import untranslated
 
@@ -67,8 +67,9 @@ class ProtocolClient:
             try:
                 return await connections.send(build, left, node)
             except FacadeError as error:
-                # Too little time says nothing against the broker.
-                if left >= _TELLING_SECONDS or not isinstance(error, KafkaTimeout):
+                # Neither too little time nor a request that brokers don't know says anything against the connections.
+                hasty = left < _TELLING_SECONDS and isinstance(error, KafkaTimeout)
+                if not (hasty or isinstance(error, UnsupportedVersion)):
                     self._discard(connections)
                 if not (again and error.row.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
                     raise

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
 from confluent_kafka import Producer as ClientProducer
 
 from kafka_facade.core.errors import (
@@ -45,6 +45,11 @@ _EAGER_SECONDS = 0.001
 # While nothing is in flight, the client's log lines and errors still want to be served now and then.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
+# A client that has met a fatal error is replaced, but not more often than this (s): the next one may meet it too.
+_RENEWAL_SECONDS = 1.0
+# How long (s) the reports of records that are given up may take.
+_PURGE_SECONDS = 1.0
+_GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError._PURGE_INFLIGHT})
 _PARTITIONER_DECIDES = -1
 _NOW = 0
 _NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
@@ -103,7 +108,12 @@ class SendQueue:
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
         self._closed = False
-        self._renewal: asyncio.Handle | None = None
+        # The last fatal error, and whether it is the present client that has met it.
+        self._fatal: ClientError | None = None
+        self._doomed = False
+        self._renewed_at = -_RENEWAL_SECONDS
+        self._broken: list[ClientProducer] = []
+        self._destructions: set[asyncio.Future[None]] = set()
 
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord]
@@ -133,18 +143,23 @@ class SendQueue:
     async def close(self, timeout: float) -> int:
         """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
         self._closed = True
-        deadline = self._loop.time() + timeout
-        while self._undecided and self._loop.time() < deadline:
+        await self._until_decided(timeout)
+        left = self._undecided
+        for lane in list(self._lanes.values()):
+            while lane.waiting:
+                self._give_up(lane.waiting.popleft(), Unavailable("The server is shutting down."))
+            self._hand_over(lane)
+        self.client.purge()
+        await self._until_decided(_PURGE_SECONDS)
+        self._timer.cancel()
+        await asyncio.gather(*self._destructions, return_exceptions=True)
+        return left
+
+    async def _until_decided(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while self._undecided and time.monotonic() < deadline:
             self._wake()
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
-        left = self._undecided
-        self.client.purge()
-        self.client.poll(0)
-        self._timer.cancel()
-        for lane in self._lanes.values():
-            if lane.timer is not None:
-                lane.timer.cancel()
-        return left
 
     def _hand_over(self, lane: _Lane) -> None:
         """Give the client what waits for a topic; what it has no room for waits on."""
@@ -154,7 +169,10 @@ class SendQueue:
         waiting = lane.waiting
         while waiting:
             batch = waiting[0]
-            if not self._produce(lane, batch):
+            if batch.future.cancelled():
+                # Its caller has given up, and may send the records again.
+                self._give_up(batch, Unavailable())
+            elif not self._produce(lane, batch):
                 lane.timer = self._loop.call_later(_FULL_QUEUE_SECONDS, self._hand_over, lane)
                 break
             waiting.popleft()
@@ -191,6 +209,8 @@ class SendQueue:
             except BufferError:
                 return False
             except Exception as error:
+                if self._is_doomed_by(error):
+                    return False
                 failure = from_exception(error)
                 if isinstance(failure, (TopicNotFound, PartitionNotFound)):
                     self._on_missing(topic)
@@ -202,6 +222,15 @@ class SendQueue:
             lane.waiting_records -= 1
             self._waiting -= 1
         return True
+
+    def _give_up(self, batch: _Batch, outcome: FacadeError) -> None:
+        """Decide the records of a batch that haven't been handed over."""
+        for index in range(batch.handed_over, len(batch.records)):
+            self._undecided -= 1
+            self._waiting -= 1
+            batch.lane.waiting_records -= 1
+            batch.decide(index, outcome)
+        batch.handed_over = len(batch.records)
 
     def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
         if error is None:
@@ -222,8 +251,8 @@ class SendQueue:
                 self._drop_if_idle(lane)
 
     def _failure(self, record: SerializedRecord, error: ClientError, topic: str) -> FacadeError:
-        if error.fatal() and self._renewal is None:
-            self._renewal = self._loop.call_soon(self._renew)
+        if self._fatal is not None and error.code() in _GIVEN_UP:
+            error = self._fatal
         failure = facade_error(error, topic_name=topic)
         if isinstance(failure, (TopicNotFound, PartitionNotFound)):
             self._on_missing(topic)
@@ -241,19 +270,59 @@ class SendQueue:
             self._timer = self._next_look()
 
     def _serve(self) -> None:
-        self.client.poll(0)
-        self._fast = self._undecided > 0
-        self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+        try:
+            self._poll(self.client)
+            if self._doomed:
+                self._replace()
+            if self._broken:
+                self._bury()
+        finally:
+            self._fast = self._undecided > 0 or self._doomed or bool(self._broken)
+            self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+
+    def _poll(self, client: ClientProducer) -> None:
+        """Serve a client's reports. It is here that it tells of a fatal error."""
+        try:
+            client.poll(0)
+        except KafkaException as error:
+            if client is self.client and not self._is_doomed_by(error):
+                logger.exception("the Kafka producer can't be served")
 
     def _next_look(self) -> asyncio.Handle:
         if self._undecided <= _FEW and time.monotonic() < self._eager_until:
             return self._loop.call_soon(self._serve)
         return self._loop.call_later(_POLL_SECONDS, self._serve)
 
-    def _renew(self) -> None:
-        """A fatal error (a broken sequence of an idempotent producer) is for good: go on with a new client."""
-        logger.error("the Kafka producer met a fatal error and is replaced")
-        broken, self.client = self.client, ClientProducer(self._config)
-        broken.purge()
-        broken.poll(0)
-        self._renewal = None
+    def _is_doomed_by(self, error: Exception) -> bool:
+        """Whether the error is fatal to the client, which another one takes over from then."""
+        if not isinstance(error, KafkaException):
+            return False
+        reason: ClientError = error.args[0]
+        if reason.fatal():
+            self._fatal = reason
+        elif reason.code() != ClientError._FATAL:
+            return False
+        self._doomed = True
+        return True
+
+    def _replace(self) -> None:
+        """A fatal error (no right to write, a broken sequence) is for good to a client: go on with a new one."""
+        now = time.monotonic()
+        if self._closed or now - self._renewed_at < _RENEWAL_SECONDS:
+            return
+        logger.error("the Kafka producer met a fatal error and is replaced: %s", self._fatal)
+        self._renewed_at = now
+        self.client.purge(blocking=False)
+        self._broken.append(self.client)
+        self.client = ClientProducer(self._config)
+        self._doomed = False
+
+    def _bury(self) -> None:
+        """Let go of clients that were replaced, once the last of their reports is in."""
+        for index in reversed(range(len(self._broken))):
+            self._poll(self._broken[index])
+            if not len(self._broken[index]):
+                # To destroy a client takes a while; the list is its only owner.
+                destruction = self._loop.run_in_executor(None, [self._broken.pop(index)].clear)
+                self._destructions.add(destruction)
+                destruction.add_done_callback(self._destructions.discard)

@@ -11,12 +11,14 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import AccessLists, Pipeline
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.peers.peers import Peers
 from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.options import RpcOptions
@@ -48,8 +50,10 @@ class Gateway:
     It is picklable until it starts, so that a supervisor can hand it to a new process.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, peers_directory: Path | None = None) -> None:
         self.settings = settings
+        self._peers_directory = peers_directory
+        self._peers: Peers | None = None
         self._rest: App | None = None
         self._graphql: App | None = None
         self._facade: Facade | None = None
@@ -105,6 +109,8 @@ class Gateway:
                 registry=settings.schema_registry_properties,
             )
         )
+        if self._peers_directory is not None:
+            self._peers = Peers(self._peers_directory, settings.workers)
         pipeline = Pipeline(
             AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
             settings.api_request_timeout_ms / 1000,
@@ -121,9 +127,12 @@ class Gateway:
             settings.api_v3_produce_batch_maximum_entries,
             self._engine.configs,
             self._engine.registry,
+            self._peers,
         )
         self._facade = facade
         await facade.start()
+        if self._peers is not None:
+            await self._peers.start(facade)
         self._rest = create_rest_app(facade, _rest_options(settings))
         if settings.graphql_enable:
             self._graphql = create_graphql_app(facade, _graphql_options(settings))
@@ -186,6 +195,8 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._close_seconds()):
                     await self._facade.close(self._close_seconds())
+        if self._peers is not None:
+            await self._peers.close()
         if self._engine is not None:
             await self._engine.close(self._close_seconds())
         # Threads that a client call is stuck in, with Kafka away, would hold up the end of the process.

@@ -8,6 +8,8 @@ import logging
 import math
 import signal
 import socket
+import tempfile
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -52,8 +54,16 @@ def serve(settings: Settings, warnings: list[str]) -> int:
     for address in settings.grpc_listeners:
         # gRPC binds in each worker, sharing the port where there are several: a taken one would go unnoticed.
         _bind(address, "grpc.listeners").close()
+    if settings.workers == 1:
+        return _run(settings, sockets, None)
+    # What the workers share to reach each other.
+    with tempfile.TemporaryDirectory(prefix="kafka-facade-") as directory:
+        return _run(settings, sockets, Path(directory))
+
+
+def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:
     config = uvicorn.Config(
-        Gateway(settings),
+        Gateway(settings, peers_directory),
         loop="uvloop",
         http=JsonErrorHttpProtocol,
         interface="asgi3",

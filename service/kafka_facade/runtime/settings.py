@@ -152,7 +152,7 @@ class Settings:
     """Where gRPC is served, e.g. ``0.0.0.0:50051``; empty turns it off."""
 
     workers: int = _setting("workers", "1", _integer(1, 256))
-    """How many processes serve, sharing the ports. A consumer instance lives in one of them."""
+    """How many processes serve, sharing the ports. Any of them answers for any consumer instance."""
 
     schema_registry_url: list[str] = _setting("schema.registry.url", "", _urls)
     """The Schema Registry for the formats with schemas: a URL, or several of one registry with commas between."""

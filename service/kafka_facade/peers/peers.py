@@ -1,0 +1,120 @@
+"""The peers of a worker: calls to them, and from them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, Unavailable
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.placement import PLACED
+from kafka_facade.peers import wire
+from kafka_facade.peers.slots import Slots
+
+logger = logging.getLogger("kafka_facade.peers")
+
+# What a read returns may be as large as its max_bytes.
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_CHANNEL_OPTIONS = [*_OPTIONS, ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+# The one who runs a call keeps its deadline; this much more (s) is left for its answer to arrive.
+_GRACE_SECONDS = 1.0
+# How long (s) a slot without a worker is waited for: one that has died is replaced.
+_REPLACEMENT_SECONDS = 10.0
+_RETRY_SECONDS = 0.1
+_STOP_SECONDS = 0.5
+
+
+class Peers:
+    """The peer port over Unix sockets in a directory that only the workers of one node use."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self._socket = directory / f"worker-{os.getpid()}.sock"
+        self._slots = Slots(directory, count, self._socket)
+        self._channels: dict[int, grpc.aio.Channel] = {}
+        self._server: grpc.aio.Server | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are."""
+        return self._slots.count
+
+    def holds(self, slot: int) -> bool:
+        """Whether this worker holds a slot."""
+        return self._slots.holds(slot)
+
+    async def start(self, facade: Facade) -> None:
+        """Answer peers, and take a slot."""
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server.add_generic_rpc_handlers([_Handler(facade)])
+        self._socket.unlink(missing_ok=True)
+        self._server.add_insecure_port(f"unix:{self._socket}")
+        await self._server.start()
+        self._slots.claim()
+        self._keeper = asyncio.create_task(self._slots.keep(), name="slots")
+
+    async def close(self) -> None:
+        """Leave all slots to others, and end calls that still run."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        self._slots.release()
+        if self._server is not None:
+            await self._server.stop(_STOP_SECONDS)
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+        self._socket.unlink(missing_ok=True)
+
+    async def call(self, slot: int, method: str, call: Call, request: Any) -> Any:
+        """Run a placed operation where the slot is held; its errors, Unavailable while nobody holds it."""
+        replaced_by = time.monotonic() + min(_REPLACEMENT_SECONDS, call.remaining)
+        while True:
+            send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(slot).unary_unary(wire.PATH)
+            try:
+                answer = await send(wire.encode_call(method, call, request), timeout=call.remaining + _GRACE_SECONDS)
+                return wire.decode_outcome(method, answer)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise KafkaTimeout from None
+                # All that a worker holds ends with it: to send a call of its again repeats nothing.
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > replaced_by:
+                    logger.warning("the worker of slot %d doesn't answer: %s", slot, error.details())
+                    raise Unavailable("The consumer instance can't be reached at the moment.") from None
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _channel(self, slot: int) -> grpc.aio.Channel:
+        channel = self._channels.get(slot)
+        if channel is None:
+            target = f"unix:{self._slots.path(slot)}"
+            channel = self._channels[slot] = grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        return channel
+
+
+class _Handler(grpc.GenericRpcHandler):
+    def __init__(self, facade: Facade) -> None:
+        self._facade = facade
+        self._method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._serve)
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        return self._method if details.method == wire.PATH else None
+
+    async def _serve(self, payload: bytes, _: Any) -> bytes:
+        method, call, request = wire.decode_call(payload)
+        consumers = self._facade.consumers
+
+        async def here(call: Call, request: Any) -> Any:
+            return await PLACED[method](consumers, call, request)
+
+        try:
+            return wire.encode_answer(method, await self._facade.pipeline.run(call, here, request))
+        except FacadeError as error:
+            return wire.encode_failure(error)
+        except Exception:
+            logger.exception("a peer's call of %s failed", call.operation.identifier)
+            return wire.encode_failure(FacadeError())

@@ -1,0 +1,135 @@
+"""A member whose caller reads seldom: it loses nothing, holds up nobody, and keeps little."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from conftest import TopicFactory
+from kafka_facade.core.errors import FacadeError, IllegalConsumerState
+from kafka_facade.core.ports import ConsumerPort, SerializedRecord
+from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.engine import Engine, KafkaOptions
+
+# A member is idle after 5 s.
+IDLE = 6.5
+
+
+@pytest.fixture
+async def engine(stack: BackgroundStack) -> AsyncIterator[Engine]:
+    made = Engine(KafkaOptions(stack.bootstrap_servers))
+    yield made
+    await made.close(5)
+
+
+def member(engine: Engine, group: str, reset: str = "earliest") -> ConsumerPort:
+    return engine.create(group=group, auto_offset_reset=reset, auto_commit=False, overrides={})
+
+
+async def produce(engine: Engine, topic: str, first: int, count: int, partitions: int = 1) -> None:
+    wire = [SerializedRecord(None, b"%d" % n, n % partitions, [], None) for n in range(first, first + count)]
+    await (await engine.producer.submit(topic, wire))
+
+
+async def read(consumer: ConsumerPort, count: int, at_once: int = 500) -> list[Record]:
+    found: list[Record] = []
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            polled = await consumer.poll(at_once, 1)
+            assert len(polled) <= at_once
+            found += polled
+    return found + await consumer.poll(at_once, 0.3)
+
+
+async def joined(consumer: ConsumerPort, partitions: int) -> None:
+    async with asyncio.timeout(20):
+        while len(consumer.assignment()) < partitions:  # noqa: ASYNC110  nothing tells of an assignment
+            await asyncio.sleep(0.05)
+
+
+def numbers(records: list[Record]) -> list[int]:
+    return sorted(int(record.value or b"") for record in records)
+
+
+async def test_an_idle_member_loses_nothing_from_before_between_and_after(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic(partitions=3)
+    consumer = member(engine, f"group-{uuid4()}", reset="latest")
+    await consumer.subscribe([name])
+    await joined(consumer, 3)
+    await asyncio.sleep(0.5)
+    await produce(engine, name, 0, 300, partitions=3)
+    await asyncio.sleep(IDLE)
+    await produce(engine, name, 300, 300, partitions=3)
+    found = await read(consumer, 600, at_once=7)
+    assert numbers(found) == list(range(600))
+    for partition in range(3):
+        assert [r.offset for r in found if r.partition_id == partition] == list(range(200))
+    await asyncio.sleep(IDLE)
+    await produce(engine, name, 600, 3, partitions=3)
+    assert numbers(await read(consumer, 3)) == [600, 601, 602]
+    await consumer.close(10)
+
+
+async def test_an_idle_member_hands_over_its_partitions_and_takes_them_back(
+    engine: Engine, topic: TopicFactory
+) -> None:
+    name, group = await topic(partitions=2), f"group-{uuid4()}"
+    await produce(engine, name, 0, 20, partitions=2)
+    idle = member(engine, group)
+    await idle.subscribe([name])
+    await joined(idle, 2)
+    await asyncio.sleep(IDLE)
+    second = member(engine, group)
+    await second.subscribe([name])
+    await joined(second, 1)
+    assert len(idle.assignment()) == 1
+    assert numbers(await read(second, 10)) in (list(range(0, 20, 2)), list(range(1, 20, 2)))
+    await second.close(10)
+    await joined(idle, 2)
+    idle.take_revoked()
+    assert numbers(await read(idle, 20)) == list(range(20))
+    await idle.close(10)
+
+
+async def test_an_idle_reader_of_partitions_can_seek(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    await produce(engine, name, 0, 100)
+    reader = member(engine, f"group-{uuid4()}")
+    await reader.assign([TopicPartition(name, 0)])
+    await asyncio.sleep(IDLE)
+    await reader.seek([PartitionPosition(name, 0, 90)], 10)
+    assert numbers(await read(reader, 10)) == list(range(90, 100))
+    await reader.close(10)
+
+
+async def test_a_failure_is_forgotten_with_what_it_was_about(engine: Engine, topic: TopicFactory) -> None:
+    name, group = await topic(), f"group-{uuid4()}"
+    reader = member(engine, group, reset="none")
+    await reader.subscribe([name])
+    await joined(reader, 1)
+    await asyncio.sleep(1)
+    with pytest.raises(FacadeError):
+        await read(reader, 1)
+    await asyncio.sleep(1)
+    await reader.unsubscribe()
+    await produce(engine, name, 0, 1)
+    await reader.assign([PartitionPosition(name, 0, 0)])
+    assert numbers(await read(reader, 1)) == [0]
+    await reader.close(10)
+    with pytest.raises(IllegalConsumerState):
+        await reader.poll(1, 0.1)
+
+
+async def test_a_failed_member_still_hands_over_its_partitions(engine: Engine, topic: TopicFactory) -> None:
+    name, group = await topic(partitions=2), f"group-{uuid4()}"
+    failed = member(engine, group, reset="none")
+    await failed.subscribe([name])
+    await joined(failed, 2)
+    await asyncio.sleep(1)
+    second = member(engine, group)
+    await second.subscribe([name])
+    await joined(second, 1)
+    await second.close(10)
+    await failed.close(10)

@@ -1,0 +1,97 @@
+"""What crosses between workers arrives as it was."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core import consumers  # noqa: F401  registers the placed operations
+from kafka_facade.core.catalogue import BY_IDENTIFIER
+from kafka_facade.core.errors import TABLE, FacadeError, NotFound, PartitionNotFound
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.placement import PLACED, types_of
+from kafka_facade.core.requests import CommitOffsets, ConsumerRef, CreateConsumer
+from kafka_facade.core.resources import (
+    ConsumerInstance,
+    FetchedRecord,
+    Format,
+    Header,
+    PartitionPosition,
+    Record,
+    TopicPartition,
+)
+from kafka_facade.peers import wire
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+payloads = st.none() | st.binary(max_size=20)
+
+
+@given(payloads, payloads, json_values, json_values, st.none() | st.integers(0, 2**62))
+def test_fetched_records(
+    key: bytes | None, value: bytes | None, data: object, other: object, timestamp: int | None
+) -> None:
+    record = Record("t", 3, 2**62, timestamp, [Header("h", b"\0\xff"), Header("n", None)], key, value)
+    for fetched in (FetchedRecord(record, key, value), FetchedRecord(record, data, other)):
+        assert wire.decode_outcome("fetch", wire.encode_answer("fetch", [fetched])) == [fetched]
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("create_named", CreateConsumer("g", "i", "json", "earliest", "true", "1", "1000")),
+        ("get", ConsumerRef("g", "\u00e9")),
+        ("commit", CommitOffsets("g", "i", [PartitionPosition("t", 0, 2**62)])),
+        ("commit", CommitOffsets("g", "i", None)),
+    ],
+)
+def test_calls(method: str, request_: object) -> None:
+    call = Call(BY_IDENTIFIER["api.v2.consumers.create"], "rest", time.monotonic() + 5)
+    name, decoded, request = wire.decode_call(wire.encode_call(method, call, request_))
+    assert (name, decoded.operation, decoded.face, request) == (method, call.operation, "rest", request_)
+    assert decoded.remaining == pytest.approx(5, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("delete", None),
+        ("get_subscription", ["a", "b"]),
+        ("get_assignments", [TopicPartition("t", 1)]),
+        ("get", ConsumerInstance("g", "i", Format.JSON, "latest", True, -1, 1000)),
+    ],
+)
+def test_answers(method: str, answer: object) -> None:
+    assert wire.decode_outcome(method, wire.encode_answer(method, answer)) == answer
+
+
+@pytest.mark.parametrize("kind", sorted(TABLE))
+def test_failures(kind: str) -> None:
+    for error in (TABLE[kind](), TABLE[kind]("Said so.", topic="t")):
+        with pytest.raises(FacadeError) as raised:
+            wire.decode_outcome("fetch", wire.encode_failure(error))
+        found = raised.value
+        assert (type(found), found.message, found.metadata) == (type(error), error.message, error.metadata)
+        assert [found.rest_message(version) for version in (2, 3)] == [error.rest_message(v) for v in (2, 3)]
+
+
+def test_all_placed_operations_have_types() -> None:
+    assert {"create_named", "fetch", "delete"} <= set(PLACED)
+    for name in PLACED:
+        request, _ = types_of(name)
+        assert {"group"} <= set(request.__annotations__)
+
+
+def test_a_message_of_metadata_stays() -> None:
+    with pytest.raises(PartitionNotFound) as raised:
+        wire.decode_outcome("fetch", wire.encode_failure(PartitionNotFound(topic="t", partition="7")))
+    assert isinstance(raised.value, NotFound)
+    assert raised.value.message == "Partition not found: topic t, partition 7"
