@@ -231,6 +231,7 @@ async def test_subscriptions(client: httpx.AsyncClient, topic: TopicFactory, ins
     # It may be dropped twice, and be followed by an assignment.
     assert (await one.delete("subscription")).status_code == 204
     await one.did("assignments", {"partitions": _places([(first, 0)])})
+    assert await one.values(1) == ["first"]
     assert error(await one.post("subscription", {"topics": [first]})) == (409, 40903)
 
 
