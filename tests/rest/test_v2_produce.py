@@ -202,3 +202,31 @@ async def test_without_a_registry(
             else:
                 assert error(response) == (408, 40801), response.text
         assert (await client.get(f"/topics/{name}/partitions/0/offsets")).json()["end_offset"] == 4
+
+
+async def test_a_schema_that_the_registry_refuses(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+    """The registry's reason reaches the caller, and nothing is produced."""
+    text = 'Schema being registered is incompatible with an earlier schema for subject "s"'
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        [length] = [int(line.split(b":")[1]) for line in head.lower().splitlines() if b"content-length" in line] or [0]
+        await reader.readexactly(length)
+        content = json.dumps({"error_code": 40901, "message": text}).encode()
+        answer = b"HTTP/1.1 409 Conflict\r\nContent-Type: application/vnd.schemaregistry.v1+json\r\n"
+        writer.write(answer + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        gateway = await gateway_factory({"schema.registry.url": f"http://127.0.0.1:{port}"})
+        name = await topic()
+        async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS, verify=False) as client:
+            for operation in _PRODUCE:
+                if embedded_format(operation) in ("binary", "json"):
+                    continue
+                response = await send(client, operation, path(operation, topic=name), body(operation, name))
+                assert error(response) == (408, 40801)
+                assert text in response.json()["message"]
+            assert (await client.get(f"/topics/{name}/partitions/0/offsets")).json()["end_offset"] == 0
