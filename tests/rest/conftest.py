@@ -3,7 +3,8 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import pytest
 
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.devstack.kafka_node import ClusterLayout
 
 _SECONDS = 20
 
@@ -103,3 +105,27 @@ async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
 def cluster(stack: BackgroundStack) -> str:
     """The path of the cluster in v3."""
     return f"/v3/clusters/{stack.cluster_id}"
+
+
+@pytest.fixture(scope="session")
+def strict_stack() -> Iterator[BackgroundStack]:
+    """A broker that creates no topics by itself."""
+    usual = ClusterLayout.properties
+
+    def properties(layout: ClusterLayout, index: int, log_dir: Path) -> dict[str, str]:
+        return usual(layout, index, log_dir) | {"auto.create.topics.enable": "false"}
+
+    background = BackgroundStack()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClusterLayout, "properties", properties)
+        background.start()
+    yield background
+    background.stop()
+
+
+@pytest.fixture
+async def strict_gateway(strict_stack: BackgroundStack) -> AsyncIterator[Gateway]:
+    """A gateway to that broker, without a Schema Registry."""
+    gateway = await strict_stack.start_gateway({"schema.registry.url": "http://127.0.0.1:9"})
+    yield gateway
+    await strict_stack.stop_gateway(gateway)

@@ -35,12 +35,32 @@ OFFERS = (V2, "application/vnd.kafka+json", "application/json")
     ],
 )
 def test_accept(accept: str | None, chosen: str | None) -> None:
-    assert choose(accept, OFFERS) == chosen
+    assert choose(accept, OFFERS) == (None if chosen is None else (chosen, chosen))
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (f"{V2}; charset=utf-8", f"{V2};charset=utf-8"),
+        (f"{V2}; charset=UTF-8; q=0.5", f"{V2};charset=UTF-8"),
+        (f'{V2};charset="utf-8"', f"{V2};charset=utf-8"),
+        (f"{V2}; version=2 ; Charset=us-ascii;q=1", f"{V2};charset=us-ascii;version=2"),
+        (f"{V2};charset=utf-16", V2),
+        (f"{V2};charset=", V2),
+        (f'{V2};a="b c"', V2),
+        (f"{V2};a=b=c;=d;e", V2),
+        ("*/*;charset=utf-8", V2),
+        ("application/*;charset=utf-8", V2),
+    ],
+)
+def test_an_answer_repeats_the_parameters_of_its_type(accept: str, content_type: str) -> None:
+    assert choose(accept, OFFERS) == (V2, content_type)
 
 
 @given(st.text())
 def test_no_accept_header_is_an_error(accept: str) -> None:
-    assert choose(accept, OFFERS) in (None, *OFFERS)
+    chosen = choose(accept, OFFERS)
+    assert chosen is None or (chosen[0] in OFFERS and chosen[1].isprintable())
 
 
 @given(st.text())

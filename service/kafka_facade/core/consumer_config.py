@@ -32,15 +32,15 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
     for name, value in (("group", request.group), ("name", request.name)):
         if value is not None and not _is_identifier(value):
             raise _invalid(name, repr(value), "a text without control characters")
-    format_name = (request.format or "binary").lower()
+    format_name = "binary" if request.format is None else request.format.lower()
     if format_name not in _FORMATS:
         raise _invalid("format", request.format, f"one of {', '.join(_FORMATS)}")
-    reset = request.auto_offset_reset or defaults.auto_offset_reset
+    reset = defaults.auto_offset_reset if request.auto_offset_reset is None else request.auto_offset_reset
     if reset not in _RESETS:
         raise _invalid("auto.offset.reset", reset, f"one of {', '.join(_RESETS)}")
     return ConsumerInstance(
         group=request.group,
-        instance_id=request.name or generated_name(),
+        instance_id=generated_name() if request.name is None else request.name,
         format=_FORMATS[format_name],
         auto_offset_reset=reset,
         auto_commit=_boolean("auto.commit.enable", request.auto_commit_enable, defaults.auto_commit),

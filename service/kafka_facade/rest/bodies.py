@@ -70,7 +70,7 @@ def setting_text(value: Setting) -> str | None:
 
 
 class V2CreateConsumer(_Strict):
-    """The settings of a consumer instance; ``id`` is an older name of ``name``."""
+    """The settings of a consumer instance; ``id``, ``responseMinBytes`` and ``requestWaitMs`` are older names."""
 
     id: str | None = None
     name: str | None = None
@@ -79,6 +79,8 @@ class V2CreateConsumer(_Strict):
     auto_commit_enable: Setting = member(default=None, name="auto.commit.enable")
     fetch_min_bytes: Setting = member(default=None, name="fetch.min.bytes")
     request_timeout_ms: Setting = member(default=None, name="consumer.request.timeout.ms")
+    response_min_bytes: Setting = member(default=None, name="responseMinBytes")
+    request_wait_ms: Setting = member(default=None, name="requestWaitMs")
 
 
 class V2Subscription(_Strict):
@@ -111,9 +113,15 @@ class V2Offset(_Strict):
 
 
 class V2Offsets(_Strict):
-    """Offsets to commit or to seek to."""
+    """Offsets to commit."""
 
     offsets: list[V2Offset]
+
+
+class V2Positions(_Strict):
+    """Offsets to seek to."""
+
+    offsets: list[V2Offset] | None = None
 
 
 class V3Config(_Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ EMBEDDED: Final = {
 }
 
 _UNICODE = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_QUALITIES = ("q", "qs")
 
 
 def embedded_type(format: str) -> str:
@@ -34,11 +37,12 @@ def embedded_type(format: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A media type or range, lower-case; ``quality`` is the ``q`` of a range."""
+    """A media type or range, lower-case; ``quality`` is the ``q`` of a range, ``parameters`` what else it has."""
 
     type: str
     charset: str | None = None
     quality: float = 1.0
+    parameters: str = ""
 
 
 def parse_media_type(text: str) -> MediaType | None:
@@ -50,6 +54,7 @@ def parse_media_type(text: str) -> MediaType | None:
         return None
     charset = None
     quality = 1.0
+    others: dict[str, str] = {}
     for parameter in parameters:
         key, _, value = parameter.partition("=")
         key = key.strip().lower()
@@ -63,7 +68,11 @@ def parse_media_type(text: str) -> MediaType | None:
                 return None
             if not 0 <= quality <= 1:
                 return None
-    return MediaType(name, charset, quality)
+        if key not in _QUALITIES and _TOKEN.fullmatch(key) and _TOKEN.fullmatch(value):
+            others[key] = value
+    if charset not in _UNICODE:
+        others.pop("charset", None)
+    return MediaType(name, charset, quality, "".join(f";{key}={value}" for key, value in sorted(others.items())))
 
 
 def parse_accept(text: str) -> list[MediaType]:
@@ -72,30 +81,32 @@ def parse_accept(text: str) -> list[MediaType]:
     return [range_ for range_ in ranges if range_ is not None]
 
 
-def _quality(offer: str, ranges: Iterable[MediaType]) -> float:
-    """The quality that the most specific matching range gives an offer; 0 where none matches."""
+def _best_range(offer: str, ranges: Iterable[MediaType]) -> MediaType | None:
+    """The most specific range that an offer is in, the one of the highest quality where there are several."""
     wildcard = offer.partition("/")[0] + "/*"
-    best, quality = 0, 0.0
+    best, found = 0, None
     for range_ in ranges:
         rank = 3 if range_.type == offer else 2 if range_.type == wildcard else 1 if range_.type == "*/*" else 0
-        if rank > best:
-            best, quality = rank, range_.quality
-        elif rank == best and rank:
-            quality = max(quality, range_.quality)
-    return quality
+        if rank > best or (rank and rank == best and found is not None and range_.quality > found.quality):
+            best, found = rank, range_
+    return found
 
 
 @lru_cache(maxsize=512)
-def choose(accept: str | None, offers: tuple[str, ...]) -> str | None:
-    """The offer that the caller likes best, the earlier one where that is a draw; None if it accepts none."""
+def choose(accept: str | None, offers: tuple[str, ...]) -> tuple[str, str] | None:
+    """The offer that the caller likes best, the earlier one where that is a draw; None if it accepts none.
+
+    With it the content type of the answer, which repeats the parameters that the caller gave the type.
+    """
     if accept is None or not accept.strip():
-        return offers[0]
+        return offers[0], offers[0]
     ranges = parse_accept(accept)
     chosen, highest = None, 0.0
     for offer in offers:
-        quality = _quality(offer, ranges)
-        if quality > highest:
-            chosen, highest = offer, quality
+        range_ = _best_range(offer, ranges)
+        if range_ is not None and range_.quality > highest:
+            parameters = range_.parameters if range_.type == offer else ""
+            chosen, highest = (offer, offer + parameters), range_.quality
     return chosen
 
 
@@ -113,14 +124,14 @@ class Contract:
     offers: tuple[str, ...]
 
     def select(self, content_type: str | None, accept: str | None) -> tuple[Operation, str]:
-        """The operation, and the media type of its answer; UnsupportedMediaType, NotAcceptable."""
+        """The operation, and the content type of its answer; UnsupportedMediaType, NotAcceptable."""
         operation = self.operation
         if self.bodies is not None and content_type is not None:
             operation = self._by_body(content_type) or operation
         answer = choose(accept, self.offers)
         if answer is None:
             raise NotAcceptable
-        return self.answers[answer] or operation, answer
+        return self.answers[answer[0]] or operation, answer[1]
 
     def _by_body(self, content_type: str) -> Operation | None:
         bodies = self.bodies or {}
@@ -143,6 +154,8 @@ def _contract(
 
 _V2_ANSWERS: Mapping[str, Operation | None] = dict.fromkeys((V2_JSON, KAFKA_JSON, JSON))
 _V2_BODIES: Mapping[str, Operation | None] = dict.fromkeys((V2_JSON, KAFKA_JSON, *map(embedded_type, EMBEDDED)))
+# Whoever names an instance's format in each of its requests is understood.
+_CONSUMER_ANSWERS: Mapping[str, Operation | None] = {**_V2_ANSWERS, **dict.fromkeys(map(embedded_type, EMBEDDED))}
 
 
 def contract_for(operations: Sequence[Operation]) -> Contract:
@@ -152,7 +165,8 @@ def contract_for(operations: Sequence[Operation]) -> Contract:
     if first.identifier.startswith("api.v3."):
         return _contract(first, {JSON: None}, {JSON: None} if takes_body else None)
     if len(operations) == 1:
-        return _contract(first, _V2_ANSWERS, _V2_BODIES if takes_body else None)
+        answers = _CONSUMER_ANSWERS if first.identifier.startswith("api.v2.consumers.") else _V2_ANSWERS
+        return _contract(first, answers, _V2_BODIES if takes_body else None)
     embedded = {
         embedded_type(format): operation
         for format, name in EMBEDDED.items()
@@ -161,6 +175,8 @@ def contract_for(operations: Sequence[Operation]) -> Contract:
     }
     binary = embedded[embedded_type("binary")]
     if first.method == "GET":
-        return _contract(binary, {**embedded, V2_JSON: binary, KAFKA_JSON: binary, JSON: binary}, None)
+        # The official proxy's order of preference, and then what it doesn't offer.
+        preferred = {embedded_type("binary"): binary, V2_JSON: binary}
+        return _contract(binary, {**preferred, **embedded, KAFKA_JSON: binary, JSON: binary}, None)
     bodies = {**embedded, V2_JSON: binary, KAFKA_JSON: binary, JSON: binary, OCTET_STREAM: binary}
     return _contract(binary, _V2_ANSWERS, bodies)

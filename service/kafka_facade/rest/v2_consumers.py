@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -22,8 +23,10 @@ from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition
 from kafka_facade.rest.bodies import (
     BodyDecoder,
     V2CreateConsumer,
+    V2Offset,
     V2Offsets,
     V2Partitions,
+    V2Positions,
     V2Subscription,
     setting_text,
 )
@@ -36,6 +39,7 @@ _create = BodyDecoder(V2CreateConsumer)
 _subscription = BodyDecoder(V2Subscription)
 _partitions = BodyDecoder(V2Partitions)
 _offsets = BodyDecoder(V2Offsets)
+_to_seek = BodyDecoder(V2Positions)
 
 
 class _Record(Struct, gc=False):
@@ -56,12 +60,12 @@ async def create(exchange: Exchange) -> Response:
     body = _create.optional(await exchange.body()) or V2CreateConsumer()
     request = CreateConsumer(
         exchange.parameters["group"],
-        body.id if body.name is None else body.name,
+        body.name if body.id is None else body.id,
         body.format,
         setting_text(body.auto_offset_reset),
         setting_text(body.auto_commit_enable),
-        setting_text(body.fetch_min_bytes),
-        setting_text(body.request_timeout_ms),
+        setting_text(body.response_min_bytes if body.fetch_min_bytes is None else body.fetch_min_bytes),
+        setting_text(body.request_wait_ms if body.request_timeout_ms is None else body.request_timeout_ms),
     )
     instance = await exchange.run(exchange.facade.consumers.create, request)
     path = f"/consumers/{quote(instance.group, safe='')}/instances/{quote(instance.instance_id, safe='')}"
@@ -78,11 +82,14 @@ async def delete(exchange: Exchange) -> Response:
 
 @route("api.v2.consumers.subscribe")
 async def subscribe(exchange: Exchange) -> Response:
-    """Subscribe to topics or to a pattern."""
+    """Subscribe to topics or to a pattern; a body that names neither changes nothing."""
     body = _subscription.optional(await exchange.body())
     if body is None:
         raise UnprocessableEntity("The request body must not be empty.")
     where = _reference(exchange)
+    if body.topics is None and body.topic_pattern is None:
+        await exchange.run(exchange.facade.consumers.get, where)
+        return NO_CONTENT
     request = SubscribeConsumer(where.group, where.instance, body.topics or [], body.topic_pattern)
     await exchange.run(exchange.facade.consumers.subscribe, request)
     return NO_CONTENT
@@ -151,6 +158,9 @@ async def consume_protobuf(exchange: Exchange) -> Response:
 async def _consume(exchange: Exchange, format: Format) -> Response:
     where = _reference(exchange)
     timeout, max_bytes = exchange.query_integer("timeout"), exchange.query_integer("max_bytes")
+    if max_bytes is not None and max_bytes <= 0:
+        # To the official proxy that is no limit, as a timeout of 0 or less is none.
+        max_bytes = None
     request = FetchRecords(where.group, where.instance, format, timeout, max_bytes)
     await exchange.body()
     fetch = asyncio.create_task(exchange.run(exchange.facade.consumers.fetch, request))
@@ -177,7 +187,7 @@ async def commit(exchange: Exchange) -> Response:
     """Commit offsets, or without a body all that was fetched."""
     body = _offsets.optional(await exchange.body())
     where = _reference(exchange)
-    request = CommitOffsets(where.group, where.instance, None if body is None else _positions(body))
+    request = CommitOffsets(where.group, where.instance, None if body is None else _positions(body.offsets))
     await exchange.run(exchange.facade.consumers.commit, request)
     return Response(body=b"[]")
 
@@ -195,11 +205,11 @@ async def get_committed(exchange: Exchange) -> Response:
 @route("api.v2.consumers.seek-to-offset")
 async def seek(exchange: Exchange) -> Response:
     """Read on from offsets."""
-    body = _offsets.optional(await exchange.body())
+    body = _to_seek.optional(await exchange.body())
     if body is None:
         raise UnprocessableEntity("The request body must not be empty.")
     where = _reference(exchange)
-    request = SeekConsumer(where.group, where.instance, _positions(body))
+    request = SeekConsumer(where.group, where.instance, _positions(body.offsets or ()))
     await exchange.run(exchange.facade.consumers.seek, request)
     return NO_CONTENT
 
@@ -233,5 +243,5 @@ def _topic_partitions(body: V2Partitions) -> list[TopicPartition]:
     return [TopicPartition(entry.topic, entry.partition) for entry in body.partitions]
 
 
-def _positions(body: V2Offsets) -> list[PartitionPosition]:
-    return [PartitionPosition(entry.topic, entry.partition, entry.offset) for entry in body.offsets]
+def _positions(offsets: Iterable[V2Offset]) -> list[PartitionPosition]:
+    return [PartitionPosition(entry.topic, entry.partition, entry.offset) for entry in offsets]

@@ -15,12 +15,15 @@ from kafka_facade.core.requests import (
     ListTopics,
 )
 from kafka_facade.core.resources import Partition, TopicConfig
+from kafka_facade.rest.bodies import BodyDecoder, Setting
 from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 
 # How v2 says that a partition has no leader.
 _NO_LEADER = -1
+
+_anything = BodyDecoder(dict[str, Setting])
 
 
 def _partition_document(partition: Partition) -> dict[str, Any]:
@@ -34,9 +37,20 @@ def _partition_document(partition: Partition) -> dict[str, Any]:
     }
 
 
-@route("api.v2.root.get", "api.v2.root.post")
+@route("api.v2.root.get")
 async def get_root(exchange: Exchange) -> Response:
     """An empty object."""
+    return await _root(exchange)
+
+
+@route("api.v2.root.post")
+async def post_root(exchange: Exchange) -> Response:
+    """An empty object, for any flat one that is sent."""
+    _anything.optional(await exchange.body())
+    return await _root(exchange)
+
+
+async def _root(exchange: Exchange) -> Response:
     await exchange.run(exchange.facade.server.get_info, GetServerInfo())
     return Response(body=b"{}")
 
