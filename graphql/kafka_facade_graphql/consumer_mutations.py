@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
@@ -12,7 +13,7 @@ from kafka_facade_graphql.content import FetchedRecord, Format
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.instances import Consumer, TopicPartitionInput, partitions_of
-from kafka_facade_graphql.scalars import BigInt
+from kafka_facade_graphql.scalars import BigInt, to_millis
 
 # The operation that reads each format.
 FETCHES = {
@@ -100,6 +101,14 @@ class PartitionOffsetInput(TopicPartitionInput):
     """A position."""
 
     offset: BigInt = strawberry.field(description="The offset.")
+    metadata: str = strawberry.field(default="", description="A text to keep with an offset that is committed.")
+
+
+@strawberry.input(description="A time in a partition.")
+class PartitionTimeInput(TopicPartitionInput):
+    """A time to read from."""
+
+    timestamp: datetime = strawberry.field(description="The time.")
 
 
 @strawberry.input(description="What to commit.")
@@ -115,7 +124,13 @@ class CommitConsumerOffsetsInput(ConsumerInput):
 class SeekConsumerToOffsetsInput(ConsumerInput):
     """Input of seekConsumerToOffsets."""
 
-    offsets: list[PartitionOffsetInput] = strawberry.field(description="The next offset to read in each partition.")
+    offsets: list[PartitionOffsetInput] = strawberry.field(
+        default_factory=list, description="The next offset to read in each partition."
+    )
+    times: list[PartitionTimeInput] = strawberry.field(
+        default_factory=list,
+        description="Times to read from: the first record at or after each, or the end where there is none.",
+    )
 
 
 @strawberry.input(description="The partitions to read from their first or last offset.")
@@ -296,7 +311,11 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[SeekConsumerToOffsetsInput, argument("The offsets.")]
     ) -> SeekConsumerToOffsetsPayload | None:
         context = info.context
-        request = requests.SeekConsumer(input.group, input.instance, _positions(input.offsets))
+        times = [
+            core.PartitionTime(entry.topic_name, entry.partition_id, to_millis(entry.timestamp) or 0)
+            for entry in input.times
+        ]
+        request = requests.SeekConsumer(input.group, input.instance, _positions(input.offsets), times)
         await context.change("api.v2.consumers.seek-to-offset", context.facade.consumers.seek, request)
         return SeekConsumerToOffsetsPayload(reference=_reference(input))
 
@@ -325,4 +344,6 @@ def _reference(given: ConsumerInput) -> requests.ConsumerRef:
 
 
 def _positions(given: list[PartitionOffsetInput]) -> list[core.PartitionPosition]:
-    return [core.PartitionPosition(entry.topic_name, entry.partition_id, entry.offset) for entry in given]
+    return [
+        core.PartitionPosition(entry.topic_name, entry.partition_id, entry.offset, entry.metadata) for entry in given
+    ]

@@ -1,13 +1,14 @@
 """A member whose caller reads seldom: it loses nothing, holds up nobody, and keeps little."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
 from conftest import TopicFactory
-from kafka_facade.core.errors import FacadeError, IllegalConsumerState
+from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout
 from kafka_facade.core.ports import ConsumerPort, SerializedRecord
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
@@ -133,3 +134,37 @@ async def test_a_failed_member_still_hands_over_its_partitions(engine: Engine, t
     await joined(second, 1)
     await second.close(10)
     await failed.close(10)
+
+
+async def test_a_call_that_waits_for_kafka_holds_up_nobody(
+    stack: BackgroundStack, engine: Engine, topic: TopicFactory
+) -> None:
+    name = await topic()
+    consumer = member(engine, f"group-{uuid4()}")
+    await consumer.subscribe([name])
+    await joined(consumer, 1)
+    longest_stall = 0.0
+
+    async def watches_the_loop() -> None:
+        nonlocal longest_stall
+        while True:
+            started = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest_stall = max(longest_stall, time.monotonic() - started)
+
+    watcher = asyncio.create_task(watches_the_loop())
+    await stack.pause_broker(0)
+    try:
+        with pytest.raises(KafkaTimeout):
+            await consumer.commit({(name, 0): 1}, 1, {})
+        # The client is busy with that still.
+        started = time.monotonic()
+        assert await consumer.poll(10, 1) == []
+        assert 0.9 < time.monotonic() - started < 1.5
+    finally:
+        await stack.resume_broker(0)
+        watcher.cancel()
+    assert longest_stall < 0.5
+    await produce(engine, name, 0, 3)
+    assert numbers(await read(consumer, 3)) == [0, 1, 2]
+    await consumer.close(10)

@@ -457,3 +457,90 @@ async def test_two_members_share_a_topic(
     found = await asyncio.gather(*(one.values(1) for one in both))
     assert sorted(found) == [[0], [1]]
     assert [share[0]["partition"] for share in shares] == [values[0] for values in found]
+
+
+async def test_names_and_a_pattern_exclude_each_other(topic: TopicFactory, instance: InstanceFactory) -> None:
+    name = await topic()
+    by_name, by_pattern = {"topics": [name]}, {"topic_pattern": name}
+    for first, second in ((by_name, by_pattern), (by_pattern, by_name)):
+        one = await instance()
+        await one.did("subscription", first)
+        await one.did("subscription", first)
+        refused = await one.post("subscription", second)
+        assert (error(refused), refused.json()["message"]) == ((409, 40903), _EXCLUSIVE)
+        assert (await one.delete("subscription")).status_code == 204
+        await one.did("subscription", second)
+
+
+async def test_assignments_that_repeat_themselves_or_are_empty(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory
+) -> None:
+    name = await topic()
+    await _fill(client, name, [1])
+    one = await instance()
+    await one.did("assignments", {"partitions": _places([(name, 0), (name, 0)])})
+    assert (await one.get("assignments")).json() == {"partitions": _places([(name, 0)])}
+    assert await one.values(1) == [1]
+    # None is the same as to unsubscribe.
+    await one.did("assignments", {"partitions": []})
+    assert (await one.get("assignments")).json() == {"partitions": []}
+    refused = await one.records()
+    assert (error(refused), refused.json()["message"]) == ((409, 40903), _NOTHING_TO_READ)
+    await one.did("subscription", {"topics": [name]})
+    assert await one.values(1) == [1]
+
+
+async def test_metadata_of_commits(topic: TopicFactory, instance: InstanceFactory) -> None:
+    name = await topic(partitions=2)
+    one = await instance()
+    texts = ("é" * 100, "")
+    body = {"offsets": [{**_offset(name, n, 4), "metadata": text} for n, text in enumerate(texts)]}
+    assert (await one.post("offsets", body)).json() == []
+    expected = [{**_offset(name, n, 5), "metadata": text} for n, text in enumerate(texts)]
+    assert await one.committed((name, 0), (name, 1)) == expected
+    # Kafka keeps 4096 bytes (offset.metadata.max.bytes).
+    body = {"offsets": [{**_offset(name, 0, 5), "metadata": "x" * 5000}]}
+    assert error(await one.post("offsets", body)) == (400, 40002)
+
+
+async def test_seeking_to_times(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory, cluster: str
+) -> None:
+    name = await topic(partitions=2)
+    for second in range(4):
+        record = {
+            "partition_id": 0,
+            "value": {"type": "JSON", "data": second},
+            "timestamp": f"2026-01-01T00:00:0{second}Z",
+        }
+        await client.post(f"{cluster}/topics/{name}/records", headers={"content-type": "application/json"}, json=record)
+    one = await instance()
+    place = {"topic": name, "partition": 0}
+    refused = await one.post("positions", {"timestamps": [{**place, "timestamp": "2026-01-01T00:00:02Z"}]})
+    assert error(refused) == (409, 40903)
+    await one.did("assignments", {"partitions": _places([(name, 0), (name, 1)])})
+    for timestamp in ("2026-01-01T00:00:02Z", "2026-01-01T01:00:01.5+01:00", 1767225602, 1767225601.5):
+        await one.did("positions", {"offsets": [], "timestamps": [{**place, "timestamp": timestamp, "metadata": "m"}]})
+        assert await one.values(2) == [2, 3], timestamp
+    # Past the last record the end is meant.
+    late = [{**place, "timestamp": "2030-01-01T00:00:00Z"}, {"topic": name, "partition": 1, "timestamp": 0}]
+    await one.did("positions", {"timestamps": late})
+    assert (await one.records()).json() == []
+    await _fill(client, name, [4])
+    assert await one.values(1) == [4]
+    bad: tuple[Any, ...] = ("yesterday", "2026-13-01T00:00:00Z", None, True, {})
+    for wrong in bad:
+        response = await one.post("positions", {"timestamps": [{**place, "timestamp": wrong}]})
+        assert error(response) == (400, 400), wrong
+
+
+async def test_the_end_is_that_of_the_moment(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory
+) -> None:
+    name = await topic()
+    await _fill(client, name, [1, 2])
+    one = await instance()
+    await one.did("assignments", {"partitions": _places([(name, 0)])})
+    await one.did("positions/end", {"partitions": _places([(name, 0)])})
+    await _fill(client, name, [3])
+    assert await one.values(1) == [3]

@@ -45,6 +45,7 @@ MESSAGES: list[tuple[type[Any], Any]] = [
     (resources.RecordReport, record_pb2.RecordReport),
     (resources.TopicPartition, consumer_instance_pb2.TopicPartition),
     (resources.PartitionPosition, consumer_instance_pb2.PartitionPosition),
+    (resources.PartitionTime, consumer_instance_pb2.PartitionTime),
     (resources.CommittedOffset, consumer_instance_pb2.CommittedOffset),
     (resources.ConsumerInstance, consumer_instance_pb2.ConsumerInstance),
     (resources.ServerInfo, server_pb2.ServerInfo),
@@ -62,6 +63,7 @@ MESSAGES: list[tuple[type[Any], Any]] = [
     (requests.SubscribeConsumer, consumer_instance_pb2.SubscribeRequest),
     (requests.FetchRecords, consumer_instance_pb2.FetchRecordsRequest),
     (requests.CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest),
+    (requests.SeekConsumer, consumer_instance_pb2.SeekToOffsetsRequest),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 
@@ -15,6 +15,7 @@ from kafka_facade.core.resources import (
     ConsumerInstance,
     FetchedRecord,
     PartitionPosition,
+    PartitionTime,
     Record,
     TopicPartition,
 )
@@ -36,6 +37,7 @@ class State(Enum):
 
     IDLE = "idle"
     SUBSCRIBED = "subscribed"
+    MATCHING = "matching"
     ASSIGNED = "assigned"
 
 
@@ -43,12 +45,16 @@ class State(Enum):
 TRANSITIONS: dict[tuple[State, str], State] = {
     (State.IDLE, "subscribe"): State.SUBSCRIBED,
     (State.SUBSCRIBED, "subscribe"): State.SUBSCRIBED,
+    (State.IDLE, "match"): State.MATCHING,
+    (State.MATCHING, "match"): State.MATCHING,
     (State.IDLE, "assign"): State.ASSIGNED,
     (State.ASSIGNED, "assign"): State.ASSIGNED,
     (State.IDLE, "unsubscribe"): State.IDLE,
     (State.SUBSCRIBED, "unsubscribe"): State.IDLE,
+    (State.MATCHING, "unsubscribe"): State.IDLE,
     (State.ASSIGNED, "unsubscribe"): State.IDLE,
     (State.SUBSCRIBED, "fetch"): State.SUBSCRIBED,
+    (State.MATCHING, "fetch"): State.MATCHING,
     (State.ASSIGNED, "fetch"): State.ASSIGNED,
 }
 
@@ -109,7 +115,7 @@ class ConsumerSession:
         if not topics and pattern is None:
             await self.unsubscribe()
             return
-        state = self._next("subscribe")
+        state = self._next("subscribe" if pattern is None else "match")
         if topics:
             await self.consumer.subscribe(topics)
         else:
@@ -143,20 +149,29 @@ class ConsumerSession:
         self._forget()
 
     async def assign(self, partitions: Sequence[TopicPartition]) -> None:
-        """Read exactly these partitions."""
+        """Read exactly these partitions; none is the same as to unsubscribe, as in Kafka's own client."""
+        if not partitions:
+            await self.unsubscribe()
+            return
         state = self._next("assign")
-        await self.consumer.assign(partitions)
+        # The client takes each but once.
+        distinct = {(entry.topic, entry.partition): entry for entry in partitions}
+        await self.consumer.assign(list(distinct.values()))
         self._state = state
         self._forget()
 
+    def check_assigned(self, places: Iterable[PartitionPosition | PartitionTime | TopicPartition]) -> None:
+        """IllegalConsumerState for a place in a partition that isn't assigned."""
+        assigned = {(entry.topic, entry.partition) for entry in self.consumer.assignment()}
+        for place in places:
+            if (place.topic, place.partition) not in assigned:
+                raise IllegalConsumerState(
+                    f"Illegal state: No current assignment for partition {place.topic}-{place.partition}"
+                )
+
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
         """Read on from these positions; what was read ahead of their partitions is dropped."""
-        assigned = {(entry.topic, entry.partition) for entry in self.consumer.assignment()}
-        for position in positions:
-            if (position.topic, position.partition) not in assigned:
-                raise IllegalConsumerState(
-                    f"Illegal state: No current assignment for partition {position.topic}-{position.partition}"
-                )
+        self.check_assigned(positions)
         await self.consumer.seek(positions, timeout)
         moved = {(position.topic, position.partition) for position in positions}
         self._ahead = deque(entry for entry in self._ahead if (entry.topic_name, entry.partition_id) not in moved)

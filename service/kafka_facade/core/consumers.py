@@ -13,6 +13,7 @@ from kafka_facade.core.errors import (
     ConsumerAlreadyExists,
     ConsumerFormatMismatch,
     ConsumerInstanceNotFound,
+    FacadeError,
     IllegalConsumerState,
     InvalidRequest,
     InvalidTopicName,
@@ -21,7 +22,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.placement import is_here, placed
-from kafka_facade.core.ports import EARLIEST, LATEST, AdminPort, ConsumerFactory, PeerPort
+from kafka_facade.core.ports import EARLIEST, AdminPort, ConsumerFactory, PeerPort
 from kafka_facade.core.requests import (
     AssignConsumer,
     CommitOffsets,
@@ -37,6 +38,7 @@ from kafka_facade.core.resources import (
     ConsumerInstance,
     FetchedRecord,
     PartitionPosition,
+    PartitionTime,
     TopicPartition,
 )
 from kafka_facade.core.schemas import Schemas
@@ -120,6 +122,9 @@ class Consumers:
         if request.topics and request.topic_pattern is not None:
             raise IllegalConsumerState
         pattern = None if request.topic_pattern is None else TopicPattern(request.topic_pattern)
+        for topic in request.topics:
+            if not is_legal_topic_name(topic):
+                raise InvalidTopicName(topic=topic)
         async with self._session(request.group, request.instance).use() as session:
             topics = request.topics if pattern is None else await self._matching(pattern, call)
             await session.subscribe(topics, pattern)
@@ -188,8 +193,9 @@ class Consumers:
                 if request.offsets is None
                 else {(entry.topic, entry.partition): entry.offset + 1 for entry in request.offsets}
             )
+            metadata = {(entry.topic, entry.partition): entry.metadata for entry in request.offsets or ()}
             if offsets:
-                await session.consumer.commit(dict(offsets), call.remaining)
+                await session.consumer.commit(dict(offsets), call.remaining, metadata)
 
     @implements("api.v2.consumers.get-committed-offsets")
     @placed
@@ -204,22 +210,39 @@ class Consumers:
     @implements("api.v2.consumers.seek-to-offset")
     @placed
     async def seek(self, call: Call, request: SeekConsumer) -> None:
-        """Read on from these offsets; IllegalConsumerState for a partition that isn't assigned."""
+        """Read on from these offsets and times; IllegalConsumerState for a partition that isn't assigned."""
         _check_positions(request.offsets)
+        _check_partitions(request.times)
         async with self._session(request.group, request.instance).use() as session:
-            await session.seek(request.offsets, call.remaining)
+            session.check_assigned([*request.offsets, *request.times])
+            positions = list(request.offsets)
+            ends = []
+            for entry in request.times:
+                where = TopicPartition(entry.topic, entry.partition)
+                [offset] = await session.consumer.offsets_at([where], entry.timestamp, call.remaining)
+                if offset < 0:
+                    ends.append(where)
+                else:
+                    positions.append(PartitionPosition(entry.topic, entry.partition, offset))
+            await session.seek([*positions, *await self._ends(ends, call)], call.remaining)
 
     @implements("api.v2.consumers.seek-to-beginning")
     @placed
     async def seek_to_beginning(self, call: Call, request: ConsumerPartitions) -> None:
         """Read on from the first offset of these partitions."""
-        await self._seek_to(EARLIEST, call, request)
+        _check_partitions(request.partitions)
+        positions = [PartitionPosition(entry.topic, entry.partition, EARLIEST) for entry in request.partitions]
+        async with self._session(request.group, request.instance).use() as session:
+            await session.seek(positions, call.remaining)
 
     @implements("api.v2.consumers.seek-to-end")
     @placed
     async def seek_to_end(self, call: Call, request: ConsumerPartitions) -> None:
-        """Read on from the end of these partitions."""
-        await self._seek_to(LATEST, call, request)
+        """Read on from what is now the end of these partitions."""
+        _check_partitions(request.partitions)
+        async with self._session(request.group, request.instance).use() as session:
+            session.check_assigned(request.partitions)
+            await session.seek(await self._ends(request.partitions, call), call.remaining)
 
     async def expire(self) -> None:
         """Close instances that nobody has used for ``consumer.instance.timeout.ms``; runs until cancelled."""
@@ -250,11 +273,14 @@ class Consumers:
         topics = [entry.topic for entry in await self._admin.list_topics(call.remaining)]
         return pattern.matching(topic.topic_name for topic in topics if not topic.is_internal)
 
-    async def _seek_to(self, where: int, call: Call, request: ConsumerPartitions) -> None:
-        _check_partitions(request.partitions)
-        positions = [PartitionPosition(entry.topic, entry.partition, where) for entry in request.partitions]
-        async with self._session(request.group, request.instance).use() as session:
-            await session.seek(positions, call.remaining)
+    async def _ends(self, partitions: Sequence[TopicPartition], call: Call) -> list[PartitionPosition]:
+        """Where these partitions end now: what is produced later is read."""
+        found = []
+        for entry, offsets in zip(partitions, await self._admin.offsets(partitions, call.remaining), strict=True):
+            if isinstance(offsets, FacadeError):
+                raise offsets
+            found.append(PartitionPosition(entry.topic, entry.partition, offsets[1]))
+        return found
 
     def _session(self, group: str, instance: str) -> ConsumerSession:
         try:
@@ -263,7 +289,7 @@ class Consumers:
             raise ConsumerInstanceNotFound(group=group, instance=instance) from None
 
 
-def _check_partitions(partitions: Iterable[TopicPartition | PartitionPosition]) -> None:
+def _check_partitions(partitions: Iterable[TopicPartition | PartitionPosition | PartitionTime]) -> None:
     for entry in partitions:
         if not is_legal_topic_name(entry.topic):
             raise InvalidTopicName(topic=entry.topic)

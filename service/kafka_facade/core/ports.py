@@ -150,8 +150,10 @@ class ConsumerPort(Protocol):
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
 
-    async def commit(self, offsets: Mapping[tuple[str, int], int], timeout: float) -> None:
-        """Commit next-to-read offsets, and return once the group coordinator has them."""
+    async def commit(
+        self, offsets: Mapping[tuple[str, int], int], timeout: float, metadata: Mapping[tuple[str, int], str]
+    ) -> None:
+        """Commit next-to-read offsets with their metadata, and return once the group coordinator has them."""
 
     def store(self, topic: str, partition: int, offset: int) -> None:
         """Remember the next-to-read offset for the automatic commit."""

@@ -17,6 +17,7 @@ from kafka_facade.core.resources import (
     Format,
     Header,
     PartitionPosition,
+    PartitionTime,
     SubjectNameStrategy,
     TopicPartition,
 )
@@ -293,9 +294,12 @@ class ConsumerPartitions:
 
 @dataclass(slots=True)
 class SeekConsumer:
+    """``times`` lead to the first record at or after them, or to the end where there is none."""
+
     group: str
     instance: str
     offsets: list[PartitionPosition]
+    times: list[PartitionTime] = field(default_factory=list)
 
 
 @dataclass(slots=True)

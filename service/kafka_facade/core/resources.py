@@ -215,11 +215,21 @@ class TopicPartition:
 
 @dataclass(slots=True)
 class PartitionPosition:
-    """An offset in a partition: a position to seek to, or the last record to commit."""
+    """An offset in a partition: a position to seek to, or the last record to commit and a text to keep with it."""
 
     topic: str
     partition: int
     offset: int
+    metadata: str = ""
+
+
+@dataclass(slots=True)
+class PartitionTime:
+    """A time in a partition, in milliseconds since 1970."""
+
+    topic: str
+    partition: int
+    timestamp: int
 
 
 @dataclass(slots=True)

@@ -27,14 +27,11 @@ class Blocking:
 
     async def run(self, within: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a call in a thread; KafkaTimeout after ``within`` seconds, whatever becomes of the thread."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(within + _GRACE_SECONDS):
-                return await loop.run_in_executor(self._pool, lambda: call(*args, **kwargs))
-        except TimeoutError:
-            raise KafkaTimeout from None
-        except Exception as error:
-            raise from_exception(error) from error
+        return await settled(self.begin(call, *args, **kwargs), within)
+
+    def begin(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Have a call run in a thread."""
+        return self._pool.submit(call, *args, **kwargs)
 
     def close(self) -> None:
         """Take no more calls; threads that are stuck don't hold up the process."""

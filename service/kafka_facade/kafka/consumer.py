@@ -7,18 +7,28 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from confluent_kafka import OFFSET_INVALID, Message
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
 
-from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, PartitionNotFound, TopicNotFound
+from kafka_facade.core.errors import (
+    FacadeError,
+    IllegalConsumerState,
+    KafkaAuthorizationFailed,
+    KafkaTimeout,
+    PartitionNotFound,
+    TopicNotFound,
+)
 from kafka_facade.core.resources import CommittedOffset, Header, PartitionPosition, Record, TopicPartition
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error, from_exception
+from kafka_facade.kafka.serialized_client import SerializedClient
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _Headers = Sequence[tuple[str, str | bytes | None]]
 
 # A poll that finds nothing looks again after this long (s), ever less often.
@@ -40,9 +50,11 @@ _QUIET_SECONDS = 0.25
 _IDLE_SECONDS = 5.0
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
+# What the client says of the group it says of no topic.
+_GROUP = ("", 0)
 
 
-class Consumer:
+class Consumer(SerializedClient):
     """The consumer port over one librdkafka consumer."""
 
     def __init__(
@@ -54,14 +66,7 @@ class Consumer:
         *,
         grouped: bool,
     ) -> None:
-        try:
-            # The only reference: what clears the list destroys the client.
-            self._owned = [ClientConsumer(dict(config))]
-        except Exception as error:
-            raise from_exception(error) from error
-        self._blocking = blocking
-        # Leaving a group can wait for a broker; that must not hold up other calls.
-        self._closing = closing
+        super().__init__(config, blocking, closing)
         self._on_closed = on_closed
         self._grouped = grouped
         self._keeps_its_id = config.get("group.protocol") == "consumer"
@@ -75,16 +80,13 @@ class Consumer:
         self._server: asyncio.Task[None] | None = None
         self._revoked: set[tuple[str, int]] = set()
         self._just_revoked: set[tuple[str, int]] = set()
-        self._failure: FacadeError | None = None
+        # Why nothing comes of a partition, or, with no topic, of the group.
+        self._failures: dict[tuple[str, int], FacadeError] = {}
+        # Topics that were assigned and not read from yet.
+        self._unchecked: set[str] = set()
         self._positions: dict[tuple[str, int], int] = {}
         self._topic_missing = False
         self._closed = False
-
-    @property
-    def _client(self) -> ClientConsumer:
-        if not self._owned:
-            raise IllegalConsumerState
-        return self._owned[0]
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics, at once and not at the first poll: what comes after this is read.
@@ -92,6 +94,7 @@ class Consumer:
         From then on the client's events are served between polls too, so that a member whose caller is idle neither
         misses the start nor holds up a rebalance.
         """
+        await self._free.wait()
         self._start_anew()
         self._call(
             self._client.subscribe,
@@ -106,7 +109,8 @@ class Consumer:
 
     async def unsubscribe(self) -> None:
         """Leave the group or drop the assignment, and return when that is done: what is assigned next stays."""
-        self._start_anew()
+        await self._free.wait()
+        self._resume()
         await self._leave(_LEAVE_SECONDS)
         self._start_anew()
         self._assigned = set()
@@ -114,6 +118,7 @@ class Consumer:
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+        await self._free.wait()
         self._start_anew()
         self._call(
             self._client.assign,
@@ -131,13 +136,15 @@ class Consumer:
             if isinstance(entry, PartitionPosition):
                 self._positions[entry.topic, entry.partition] = entry.offset
         if self._grouped:
+            self._unchecked = {entry.topic for entry in positions}
             self._serve_from_now_on()
 
     def _start_anew(self) -> None:
         """What was read, and what failed, was of other partitions than the next ones."""
         self._resume()
         self._pending.clear()
-        self._failure = None
+        self._failures.clear()
+        self._unchecked = set()
 
     def _serve_from_now_on(self) -> None:
         if self._server is None or self._server.done():
@@ -145,8 +152,9 @@ class Consumer:
 
     def assignment(self) -> list[TopicPartition]:
         """The partitions that the consumer reads at the moment, ordered."""
-        found = [TopicPartition(entry.topic, entry.partition) for entry in self._call(self._client.assignment)]
-        return sorted(found, key=lambda entry: (entry.topic, entry.partition))
+        if not self._owned:
+            raise IllegalConsumerState
+        return [TopicPartition(*key) for key in sorted(self._assigned)]
 
     def position(self, topic: str, partition: int) -> int:
         """The next offset that :meth:`poll` will return, past markers and gaps; negative while nothing was read."""
@@ -156,44 +164,72 @@ class Consumer:
         """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
+        if not self._free.is_set():
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._free.wait()
+            except TimeoutError:
+                return []
         self._resume()
+        for topic in list(self._unchecked):
+            await self._check(topic, timeout)
         while True:
             self._polled_at = time.monotonic()
             if self._pending:
                 return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
+            for place, failure in self._failures.items():
+                self._look_again(place)
                 raise failure
             messages, records = self._consume(max_records)
-            if records or (messages and not self._grouped and self._failure is None):
+            if records or (messages and not self._grouped and not self._failures):
                 return records
             left = deadline - time.monotonic()
-            if self._failure is None:
+            if not self._failures:
                 if left <= 0:
                     return []
                 await asyncio.sleep(min(pause, left))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
+    async def _check(self, topic: str, timeout: float) -> None:
+        """Whether an assigned topic may be read: of those that may not the client says nothing."""
+        described = (await self._in_thread(timeout, self._client.list_topics, topic, timeout=positive(timeout))).topics
+        error = described[topic].error
+        if error is not None and isinstance(facade_error(error), KafkaAuthorizationFailed):
+            raise facade_error(error, topic_name=topic)
+        self._unchecked.discard(topic)
+
+    def _look_again(self, place: tuple[str, int]) -> None:
+        """The client tells of a failed fetch once: have it fetch, and tell, anew."""
+        if place in self._assigned:
+            del self._failures[place]
+            again = [ClientPartition(*place)]
+            self._call(self._client.pause, again)
+            self._call(self._client.resume, again)
+
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
         """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
         started = time.monotonic()
         deadline = started + timeout
+        await self._free.wait()
         moved = {(entry.topic, entry.partition) for entry in positions}
         self._resume()
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
         for entry in positions:
+            # That there was no offset to start at is over.
+            self._failures.pop((entry.topic, entry.partition), None)
             target = ClientPartition(entry.topic, entry.partition, entry.offset)
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise KafkaTimeout
                 try:
-                    await self._blocking.run(left, self._client.seek, target)
+                    await self._in_thread(left, self._client.seek, target)
                     break
                 except IllegalConsumerState:
                     # A partition that was just assigned isn't being fetched yet; one that has found no offset to
                     # start at never will be, until it is given one.
                     if time.monotonic() - started > _SEEK_PATIENCE_SECONDS:
+                        await self._free.wait()
                         self._assign_again(target)
                         break
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
@@ -205,23 +241,23 @@ class Consumer:
             if (entry.topic, entry.partition) == (target.topic, target.partition):
                 entry.offset = target.offset
         self._call(self._client.assign, standing)
-        # That there was no offset to start at is over.
-        self._failure = None
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
         wanted = [ClientPartition(entry.topic, entry.partition, timestamp) for entry in partitions]
-        found = await self._blocking.run(timeout, self._client.offsets_for_times, wanted, timeout=positive(timeout))
+        found = await self._in_thread(timeout, self._client.offsets_for_times, wanted, timeout=positive(timeout))
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
         return [entry.offset for entry in found]
 
-    async def commit(self, offsets: Mapping[tuple[str, int], int], timeout: float) -> None:
-        """Commit next-to-read offsets, and return once the group coordinator has them."""
-        wanted = [ClientPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+    async def commit(
+        self, offsets: Mapping[tuple[str, int], int], timeout: float, metadata: Mapping[tuple[str, int], str]
+    ) -> None:
+        """Commit next-to-read offsets with their metadata, and return once the group coordinator has them."""
+        wanted = [ClientPartition(*place, offset, metadata.get(place, "")) for place, offset in offsets.items()]
         try:
-            found = await self._blocking.run(timeout, self._client.commit, offsets=wanted, asynchronous=False)
+            found = await self._ask(timeout, self._client.commit, offsets=wanted, asynchronous=False)
         except TopicNotFound:
             # Kafka has one code for both; whoever commits has named a partition.
             raise PartitionNotFound from None
@@ -243,7 +279,7 @@ class Consumer:
     async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
         """What the group has committed; partitions without a commit are left out."""
         wanted = [ClientPartition(entry.topic, entry.partition) for entry in partitions]
-        found = await self._blocking.run(timeout, self._client.committed, wanted, timeout=positive(timeout))
+        found = await self._ask(timeout, self._client.committed, wanted, timeout=positive(timeout))
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
@@ -253,6 +289,19 @@ class Consumer:
             if entry.offset >= 0
         ]
 
+    @property
+    def _is_joining(self) -> bool:
+        return self._subscribed and not (self._assigned or self._failures)
+
+    async def _ask(self, within: float, call: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
+        """Make a call that the group's coordinator answers, unless the group is known to refuse."""
+        known = time.monotonic() + min(within, _JOINING_SECONDS)
+        while self._is_joining and time.monotonic() < known:  # noqa: ASYNC110  the client has to be asked
+            await asyncio.sleep(_JOIN_SECONDS)
+        if _GROUP in self._failures:
+            raise self._failures[_GROUP]
+        return await self._in_thread(within, call, *args, **named)
+
     async def close(self, timeout: float) -> None:
         """Leave the group and free everything; never raises."""
         if self._closed:
@@ -260,28 +309,20 @@ class Consumer:
         self._closed = True
         if self._grouped:
             await self._leave(min(timeout / 2, _LEAVE_SECONDS))
-        owned, self._owned = self._owned, []
-        try:
-            # Destroyed without the client's own close: that serves rebalances to the end, and one that comes too late
-            # waits for an answer for ever, with the interpreter's lock held.
-            # https://github.com/confluentinc/librdkafka/issues/4884
-            await self._closing.run(timeout, owned.clear)
-        except FacadeError:
-            # Nothing is lost by a member that the group has to time out.
-            return
-        finally:
-            self._on_closed()
+        await self._destroy(timeout)
+        self._on_closed()
 
     async def _serve(self) -> None:
         """Serve events until the subscription ends; a record that comes with them waits for the next poll."""
         joining = _JOIN_SECONDS
         while True:
             try:
-                self._pending.extend(self._consume(1)[1])
-                if time.monotonic() - self._polled_at > _IDLE_SECONDS:
-                    self._pause()
+                if self._free.is_set():
+                    self._pending.extend(self._consume(1)[1])
+                    if time.monotonic() - self._polled_at > _IDLE_SECONDS:
+                        self._pause()
             except FacadeError as failure:
-                self._failure = self._failure or failure
+                self._failures.setdefault(_GROUP, failure)
             if self._assigned or not self._subscribed:
                 joining = _JOIN_SECONDS
                 await asyncio.sleep(_SERVE_SECONDS)
@@ -319,6 +360,9 @@ class Consumer:
 
     def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
         self._assigned |= {(entry.topic, entry.partition) for entry in partitions}
+        # The group takes the member, and these topics are there.
+        there = {entry.topic for entry in partitions} | {_GROUP[0]}
+        self._failures = {place: failure for place, failure in self._failures.items() if place[0] not in there}
 
     def _on_revoke(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
         gone = {(entry.topic, entry.partition) for entry in partitions}
@@ -344,9 +388,12 @@ class Consumer:
         await self._stop_serving()
         started = time.monotonic()
         try:
+            async with asyncio.timeout(timeout):
+                await self._free.wait()
             # Until the group has answered the first request to join, the client has nothing to leave with.
             while subscribed and not self._call(self._client.memberid):
-                if time.monotonic() - started > (_JOINING_SECONDS if self._topic_missing else timeout):
+                hopeless = self._topic_missing or self._failures
+                if time.monotonic() - started > (_JOINING_SECONDS if hopeless else timeout):
                     break
                 await self._serve_leaving()
             self._call(self._client.unsubscribe if subscribed else self._client.unassign)
@@ -359,7 +406,7 @@ class Consumer:
                     self._keeps_its_id and time.monotonic() - gone > _QUIET_SECONDS
                 ):
                     return
-        except FacadeError:
+        except (FacadeError, TimeoutError):
             return
 
     async def _serve_leaving(self) -> None:
@@ -380,8 +427,10 @@ class Consumer:
             if error.code() == ClientError._PARTITION_EOF:
                 self._positions[topic, partition] = offset
             else:
-                self._failure = self._failure or self._serious(error)
+                self._note(error, (topic, partition))
             return None
+        if self._failures:
+            self._failures.pop((topic, partition), None)
         self._positions[topic, partition] = offset + 1
         kind, timestamp = message.timestamp()
         return Record(
@@ -394,20 +443,17 @@ class Consumer:
             value=_bytes(message.value()),
         )
 
-    def _serious(self, error: ClientError) -> FacadeError | None:
-        """The failure to report, or None for what passes by itself: the client retries without end."""
+    def _note(self, error: ClientError, place: tuple[str, int]) -> None:
+        """Keep a failure that the next poll has to report; what passes by itself the client retries without end."""
         failure = facade_error(error)
         if isinstance(failure, TopicNotFound):
             # A member of a group waits for the topic to appear; a reader of one topic has lost it.
             self._topic_missing = True
-            return None if self._grouped else failure
-        return None if failure.row.retriable else failure
-
-    def _call(self, call: Any, *args: Any, **named: Any) -> Any:
-        try:
-            return call(*args, **named)
-        except Exception as error:
-            raise from_exception(error) from error
+            if self._grouped:
+                return
+        elif failure.row.retriable:
+            return
+        self._failures.setdefault(place, failure)
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -104,7 +104,7 @@ class V2Partitions(_Strict):
 
 
 class V2Offset(_Strict):
-    """An offset in a partition; ``metadata`` may be there, as answers have it, and isn't kept."""
+    """An offset in a partition; ``metadata`` is kept with one that is committed."""
 
     topic: str
     partition: Int32
@@ -118,10 +118,20 @@ class V2Offsets(_Strict):
     offsets: list[V2Offset]
 
 
+class V2Time(_Strict):
+    """A time in a partition: text (RFC 3339) or a number of seconds; ``metadata`` may be there and means nothing."""
+
+    topic: str
+    partition: Int32
+    timestamp: str | int | float
+    metadata: str | None = None
+
+
 class V2Positions(_Strict):
-    """Offsets to seek to."""
+    """Offsets and times to seek to."""
 
     offsets: list[V2Offset] | None = None
+    timestamps: list[V2Time] | None = None
 
 
 class V3Config(_Strict):

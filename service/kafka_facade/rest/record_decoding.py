@@ -78,7 +78,7 @@ def record_of(record: V3Record) -> RecordToProduce:
         None if record.value is None else _data(record.value, "value"),
         record.partition_id,
         [Header(header.name, header.value) for header in record.headers] if record.headers else [],
-        None if record.timestamp is None else _timestamp(record.timestamp),
+        None if record.timestamp is None else moment(record.timestamp),
     )
 
 
@@ -102,7 +102,7 @@ def _data(given: V3Data, which: str) -> RecordData:
     )
 
 
-def _timestamp(given: str | int | float) -> int:
+def moment(given: str | int | float) -> int:
     """Milliseconds since 1970 of a text (RFC 3339) or of a number of seconds."""
     if isinstance(given, str):
         try:

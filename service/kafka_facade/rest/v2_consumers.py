@@ -19,7 +19,7 @@ from kafka_facade.core.requests import (
     SeekConsumer,
     SubscribeConsumer,
 )
-from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition, TopicPartition
+from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition, PartitionTime, TopicPartition
 from kafka_facade.rest.bodies import (
     BodyDecoder,
     V2CreateConsumer,
@@ -34,6 +34,7 @@ from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
+from kafka_facade.rest.record_decoding import moment
 
 _create = BodyDecoder(V2CreateConsumer)
 _subscription = BodyDecoder(V2Subscription)
@@ -204,12 +205,13 @@ async def get_committed(exchange: Exchange) -> Response:
 
 @route("api.v2.consumers.seek-to-offset")
 async def seek(exchange: Exchange) -> Response:
-    """Read on from offsets."""
+    """Read on from offsets and times."""
     body = _to_seek.optional(await exchange.body())
     if body is None:
         raise UnprocessableEntity("The request body must not be empty.")
     where = _reference(exchange)
-    request = SeekConsumer(where.group, where.instance, _positions(body.offsets or ()))
+    times = [PartitionTime(entry.topic, entry.partition, moment(entry.timestamp)) for entry in body.timestamps or ()]
+    request = SeekConsumer(where.group, where.instance, _positions(body.offsets or ()), times)
     await exchange.run(exchange.facade.consumers.seek, request)
     return NO_CONTENT
 
@@ -244,4 +246,4 @@ def _topic_partitions(body: V2Partitions) -> list[TopicPartition]:
 
 
 def _positions(offsets: Iterable[V2Offset]) -> list[PartitionPosition]:
-    return [PartitionPosition(entry.topic, entry.partition, entry.offset) for entry in offsets]
+    return [PartitionPosition(entry.topic, entry.partition, entry.offset, entry.metadata or "") for entry in offsets]

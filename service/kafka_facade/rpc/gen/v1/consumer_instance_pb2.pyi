@@ -575,6 +575,7 @@ class SeekToOffsetsRequest(_message.Message):
     GROUP_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
     OFFSETS_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
     group: _builtins.str
     """The name of the consumer group."""
     instance: _builtins.str
@@ -583,16 +584,21 @@ class SeekToOffsetsRequest(_message.Message):
     def offsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionPosition]:
         """The offsets to read next."""
 
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionTime]:
+        """Times to read from: the first record at or after each, or the end where there is none."""
+
     def __init__(
         self,
         *,
         group: _builtins.str = ...,
         instance: _builtins.str = ...,
         offsets: _abc.Iterable[Global___PartitionPosition] | None = ...,
+        times: _abc.Iterable[Global___PartitionTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "offsets", b"offsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "offsets", b"offsets", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -697,26 +703,62 @@ class PartitionPosition(_message.Message):
     TOPIC_FIELD_NUMBER: _builtins.int
     PARTITION_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     """The name of the topic."""
     partition: _builtins.int
     """The number of the partition, from 0."""
     offset: _builtins.int
     """The offset."""
+    metadata: _builtins.str
+    """A text to keep with an offset that is committed."""
     def __init__(
         self,
         *,
         topic: _builtins.str = ...,
         partition: _builtins.int = ...,
         offset: _builtins.int = ...,
+        metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "offset", b"offset", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartitionPosition: _TypeAlias = PartitionPosition  # noqa: Y015
+
+@_typing.final
+class PartitionTime(_message.Message):
+    """PartitionTime is a time in a partition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    topic: _builtins.str
+    """The name of the topic."""
+    partition: _builtins.int
+    """The number of the partition, from 0."""
+    @_builtins.property
+    def timestamp(self) -> _timestamp_pb2.Timestamp:
+        """The time."""
+
+    def __init__(
+        self,
+        *,
+        topic: _builtins.str = ...,
+        partition: _builtins.int = ...,
+        timestamp: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition", b"partition", "timestamp", b"timestamp", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartitionTime: _TypeAlias = PartitionTime  # noqa: Y015
 
 @_typing.final
 class CommittedOffset(_message.Message):

@@ -1,0 +1,88 @@
+"""v2: what Kafka's authorizer refuses is said at once, each time, and holds up nobody."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from conftest import TopicFactory
+from rest.v2_operations import V2, error, media_type
+
+
+@asynccontextmanager
+async def _denied(client: httpx.AsyncClient, cluster: str, kind: str, name: str) -> AsyncIterator[None]:
+    rule = {
+        "resource_type": kind, "resource_name": name, "pattern_type": "LITERAL", "principal": "User:ANONYMOUS",
+        "host": "*", "operation": "READ", "permission": "DENY",
+    }
+    assert (await client.post(f"{cluster}/acls", json=rule)).status_code == 201
+    try:
+        yield
+    finally:
+        assert (await client.delete(f"{cluster}/acls", params=rule)).status_code == 200
+
+
+async def _post(client: httpx.AsyncClient, url: str, body: Any) -> httpx.Response:
+    return await client.post(url, headers={"content-type": V2}, content=json.dumps(body))
+
+
+async def _instance(client: httpx.AsyncClient, group: str) -> str:
+    settings = {"name": "i", "format": "json", "auto.offset.reset": "earliest", "fetch.min.bytes": 0}
+    uri: str = (await _post(client, f"/consumers/{group}", settings)).json()["base_uri"]
+    return uri
+
+
+async def test_each_read_of_a_topic_that_may_not_be_read_says_so(
+    client: httpx.AsyncClient, cluster: str, topic: TopicFactory
+) -> None:
+    name = await topic()
+    async with _denied(client, cluster, "TOPIC", name):
+        for what, body in (
+            ("subscription", {"topics": [name]}),
+            ("assignments", {"partitions": [{"topic": name, "partition": 0}]}),
+        ):
+            uri = await _instance(client, f"g-{uuid.uuid4().hex}")
+            await _post(client, f"{uri}/{what}", body)
+            for _ in range(3):
+                # The second one is [] after its timeout.
+                response = await client.get(f"{uri}/records?timeout=3000", headers={"accept": media_type("json")})
+                assert error(response) == (403, 40301), what
+            started = time.monotonic()
+            # Takes 5 s for the subscription; with api.request.timeout.ms=5000 it is 500, 50003.
+            assert (await client.delete(uri)).status_code == 204
+            assert time.monotonic() - started < 2
+
+
+async def test_a_group_that_may_not_be_read(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -> None:
+    name, group = await topic(), f"g-{uuid.uuid4().hex}"
+    uri = await _instance(client, group)
+    client.timeout = 60
+    async with _denied(client, cluster, "GROUP", group):
+        started = time.monotonic()
+        await _post(client, f"{uri}/subscription", {"topics": [name]})
+        place = {"topic": name, "partition": 0}
+        # 500, 50003 after 46 s, whatever api.request.timeout.ms says.
+        assert error(await _post(client, f"{uri}/offsets", {"offsets": [{**place, "offset": 0}]})) == (403, 40301)
+        content = json.dumps({"partitions": [place]})
+        headers = {"content-type": V2}
+        committed = await client.request("GET", f"{uri}/offsets", headers=headers, content=content)
+        assert error(committed) == (403, 40301)
+        # 500, 50003 after api.request.timeout.ms, and the subscription is still there.
+        assert (await client.delete(f"{uri}/subscription")).status_code == 204
+        assert (await client.delete(uri)).status_code == 204
+        assert time.monotonic() - started < 10
+
+
+async def test_a_subscription_to_a_name_that_no_topic_can_have(client: httpx.AsyncClient) -> None:
+    uri = await _instance(client, f"g-{uuid.uuid4().hex}")
+    for name in ("", "a b", "x" * 250):
+        # 40002 with the client's words for "", 204 for the others, and then [] for ever.
+        response = await _post(client, f"{uri}/subscription", {"topics": [name]})
+        assert error(response) == (400, 40002)
+        assert "Local:" not in response.json()["message"]
