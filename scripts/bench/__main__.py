@@ -31,7 +31,7 @@ from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 
 PARTITIONS = 4
-READ_RECORDS = 300_000
+READ_RECORDS = 1_000_000
 V2_JSON = "application/vnd.kafka.json.v2+json"
 
 Case = Callable[[], Awaitable[tuple[int, float]]]
@@ -43,15 +43,36 @@ class Bench:
     def __init__(self, stack: BackgroundStack, gateway: Gateway, options: argparse.Namespace) -> None:
         self.stack, self.gateway, self.options = stack, gateway, options
         self.topic = "bench"
+        self.read_topic = "bench-read"
         self.records = f"/v3/clusters/{stack.cluster_id}/topics/{self.topic}/records"
         self.value = "x" * options.size
         self.latencies: list[float] = []
 
     async def prepare(self) -> None:
         connection = await HttpConnection.open(self.gateway.rest)
-        body = json.dumps({"topic_name": self.topic, "partitions_count": PARTITIONS}).encode()
-        await connection.send(post(f"/v3/clusters/{self.stack.cluster_id}/topics", body))
+        for topic in (self.topic, self.read_topic):
+            body = json.dumps({"topic_name": topic, "partitions_count": PARTITIONS}).encode()
+            await connection.send(post(f"/v3/clusters/{self.stack.cluster_id}/topics", body))
         connection.close()
+
+    async def fill(self) -> None:
+        """The topic to read, whose values are JSON."""
+
+        def run() -> None:
+            settings = {"bootstrap.servers": self.stack.bootstrap_servers, "linger.ms": 5}
+            producer = Producer(settings)
+            payload = json.dumps("x" * (self.options.size - 2)).encode()
+            for number in range(READ_RECORDS):
+                try:
+                    producer.produce(self.read_topic, payload, partition=number % PARTITIONS)
+                except BufferError:
+                    producer.poll(0.1)
+                    producer.produce(self.read_topic, payload, partition=number % PARTITIONS)
+                if not number % 1000:
+                    producer.poll(0)
+            producer.flush()
+
+        await asyncio.to_thread(run)
 
     async def warm_up(self, case: Case) -> None:
         """Run a case for a moment: brokers compile what they do often."""
@@ -191,10 +212,11 @@ class Bench:
             settings = {
                 "bootstrap.servers": self.stack.bootstrap_servers,
                 "group.id": "bench",
+                "queued.min.messages": 200_000,
                 "fetch.queue.backoff.ms": 5,
             }
             consumer = Consumer(settings)
-            consumer.assign([TopicPartition(self.topic, partition, 0) for partition in range(PARTITIONS)])
+            consumer.assign([TopicPartition(self.read_topic, partition, 0) for partition in range(PARTITIONS)])
             started = time.perf_counter()
             read = 0
             while read < READ_RECORDS and (messages := consumer.consume(1000, timeout=5)):
@@ -210,7 +232,7 @@ class Bench:
             self.gateway.grpc, options=[("grpc.max_receive_message_length", -1)]
         ) as channel:
             stub = record_pb2_grpc.RecordServiceStub(channel)
-            request = record_pb2.ConsumeRequest(topic_name=self.topic, earliest={})
+            request = record_pb2.ConsumeRequest(topic_name=self.read_topic, earliest={})
             started = time.perf_counter()
             read = 0
             stream = stub.Consume(request)
@@ -221,15 +243,16 @@ class Bench:
                     break
             return read, time.perf_counter() - started
 
-    async def rest_consume(self) -> tuple[int, float]:
+    async def rest_consume(self, format: str) -> tuple[int, float]:
         connection = await HttpConnection.open(self.gateway.rest)
         v2 = "application/vnd.kafka.v2+json"
-        settings = {"format": "binary", "auto.offset.reset": "earliest"}
-        created = json.loads(await connection.send(post("/consumers/bench", json.dumps(settings).encode(), v2)))
-        path = f"/consumers/bench/instances/{created['instance_id']}"
-        body = json.dumps({"topics": [self.topic]}).encode()
+        settings = {"format": format, "auto.offset.reset": "earliest", "fetch.min.bytes": 1_000_000}
+        group = f"/consumers/bench-{format}"
+        created = json.loads(await connection.send(post(group, json.dumps(settings).encode(), v2)))
+        path = f"{group}/instances/{created['instance_id']}"
+        body = json.dumps({"topics": [self.read_topic]}).encode()
         await connection.send(post(path + "/subscription", body, v2))
-        accept = "application/vnd.kafka.binary.v2+json"
+        accept = f"application/vnd.kafka.{format}.v2+json"
         query = "/records?timeout=1000&max_bytes=1000000"
         request = f"GET {path}{query} HTTP/1.1\r\nhost: bench\r\naccept: {accept}\r\n\r\n".encode()
         started = time.perf_counter()
@@ -237,6 +260,7 @@ class Bench:
         while read < READ_RECORDS and time.perf_counter() - started < 60:
             read += (await connection.send(request)).count(b'"offset":')
         elapsed = time.perf_counter() - started
+        await connection.send(f"DELETE {path} HTTP/1.1\r\nhost: bench\r\n\r\n".encode())
         connection.close()
         return read, elapsed
 
@@ -278,11 +302,14 @@ async def measure(bench: Bench, only: str) -> None:
         "consuming": {
             bare: (bench.bare_consume, bare),
             "gRPC Consume": (bench.grpc_consume, bare),
-            "REST v2 consumer instance, 1 MB a read": (bench.rest_consume, bare),
+            "REST v2 consumer instance, binary, 1 MB a read": (lambda: bench.rest_consume("binary"), bare),
+            "REST v2 consumer instance, JSON, 1 MB a read": (lambda: bench.rest_consume("json"), bare),
         },
     }
     console = Console(width=110)
     for title, cases in tables.items():
+        if title == "consuming":
+            await bench.fill()
         table = Table("case", "per second", "ratio", "of", title=f"{title}, {bench.options.size}-byte records")
         rates: dict[str, float] = {}
         for name, (case, limit) in cases.items():

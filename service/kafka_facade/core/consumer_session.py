@@ -14,6 +14,7 @@ from kafka_facade.core.ports import ConsumerPort
 from kafka_facade.core.resources import (
     ConsumerInstance,
     FetchedRecord,
+    Format,
     PartitionPosition,
     PartitionTime,
     Record,
@@ -189,23 +190,24 @@ class ConsumerSession:
         limit = self._max_bytes if max_bytes is None or max_bytes < 0 else min(max_bytes, self._max_bytes)
         fetched: list[FetchedRecord] = []
         size = 0
+        format = self.instance.format
         try:
             while True:
                 fetched = self._drop_revoked(fetched)
+                await asyncio.sleep(0)  # Records that are there don't keep others waiting.
                 while self._ahead:
                     record = self._ahead[0]
                     length = len(record.key or b"") + len(record.value or b"")
                     if fetched and size + length > limit:
                         return self._return(fetched)
                     try:
-                        if self._has_schemas:
+                        if format is Format.BINARY:
+                            entry = FetchedRecord(record, record.key, record.value)
+                        elif self._has_schemas:
                             entry = await self._with_schemas(record, latest - time.monotonic())
                         else:
-                            entry = FetchedRecord(
-                                record,
-                                deserialize(self.instance.format, record, "key"),
-                                deserialize(self.instance.format, record, "value"),
-                            )
+                            key = None if record.key is None else deserialize(format, record, "key")
+                            entry = FetchedRecord(record, key, deserialize(format, record, "value"))
                     except DeserializationFailed:
                         if fetched:
                             return self._return(fetched)

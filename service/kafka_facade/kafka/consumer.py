@@ -50,6 +50,8 @@ _QUIET_SECONDS = 0.25
 _IDLE_SECONDS = 5.0
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
+# Most records have none: one list for all is one object less for each.
+_NO_HEADERS: list[Header] = []
 # What the client says of the group it says of no topic.
 _GROUP = ("", 0)
 
@@ -352,7 +354,7 @@ class Consumer(SerializedClient):
         """How many messages were there, and the records among them that are still ours."""
         self._just_revoked.clear()
         messages = self._call(self._client.consume, max_records, 0)
-        records = [record for record in map(self._record, messages) if record is not None]
+        records = self._records(messages)
         if self._just_revoked:
             # A partition that comes back does so in a later call, and is read again from what was committed.
             records = [r for r in records if (r.topic_name, r.partition_id) not in self._just_revoked]
@@ -419,29 +421,36 @@ class Consumer(SerializedClient):
             await asyncio.gather(self._server, return_exceptions=True)
             self._server = None
 
-    def _record(self, message: Message) -> Record | None:
-        """The record, or None for an event, which moves a position or becomes the failure of the next poll."""
-        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
-        error = message.error()
-        if error is not None:
-            if error.code() == ClientError._PARTITION_EOF:
-                self._positions[topic, partition] = offset
-            else:
-                self._note(error, (topic, partition))
-            return None
-        if self._failures:
-            self._failures.pop((topic, partition), None)
-        self._positions[topic, partition] = offset + 1
-        kind, timestamp = message.timestamp()
-        return Record(
-            topic_name=topic,
-            partition_id=partition,
-            offset=offset,
-            timestamp=timestamp if kind else None,
-            headers=[Header(name, _bytes(value)) for name, value in cast(_Headers, message.headers() or ())],
-            key=_bytes(message.key()),
-            value=_bytes(message.value()),
-        )
+    def _records(self, messages: Sequence[Message]) -> list[Record]:
+        """The records; an event moves a position, or becomes the failure of the next poll."""
+        records = []
+        positions = self._positions
+        for message in messages:
+            topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+            error = message.error()
+            if error is not None:
+                if error.code() == ClientError._PARTITION_EOF:
+                    positions[topic, partition] = offset
+                else:
+                    self._note(error, (topic, partition))
+                continue
+            if self._failures:
+                self._failures.pop((topic, partition), None)
+            positions[topic, partition] = offset + 1
+            kind, timestamp = message.timestamp()
+            headers = cast(_Headers | None, message.headers())
+            records.append(
+                Record(
+                    topic,
+                    partition,
+                    offset,
+                    timestamp if kind else None,
+                    [Header(name, _bytes(value)) for name, value in headers] if headers else _NO_HEADERS,
+                    message.key(),
+                    message.value(),
+                )
+            )
+        return records
 
     def _note(self, error: ClientError, place: tuple[str, int]) -> None:
         """Keep a failure that the next poll has to report; what passes by itself the client retries without end."""
@@ -456,5 +465,5 @@ class Consumer(SerializedClient):
         self._failures.setdefault(place, failure)
 
 
-def _bytes(value: Any) -> bytes | None:
+def _bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value

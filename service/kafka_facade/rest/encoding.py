@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,10 +16,12 @@ from kafka_facade.core.links import KINDS, Kind
 
 encode: Final = msgspec.json.Encoder().encode
 
+_Item = TypeVar("_Item")
+
 _LINKS = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
-# How many resources are encoded in one go: some milliseconds.
+# How many documents are encoded in one go: some milliseconds.
 _SLICE = 500
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""
@@ -144,16 +146,21 @@ def resource_document(resource: object, base: str, authority: str) -> dict[str, 
     return document
 
 
-async def list_body(kind: Kind, found: Sequence[object], self_url: str, base: str, authority: str) -> bytes:
-    """A list of resources of one kind as JSON; a long one is made in slices, so that others get their turns."""
+async def encode_array(found: Sequence[_Item], document: Callable[[_Item], object]) -> bytes:
+    """A JSON array of documents; a long one is made in slices, so that others get their turns."""
     slices = []
     for start in range(0, len(found), _SLICE):
         if start:
             await asyncio.sleep(0)
-        documents = [resource_document(resource, base, authority) for resource in found[start : start + _SLICE]]
-        slices.append(encode(documents)[1:-1])
+        slices.append(encode([document(item) for item in found[start : start + _SLICE]])[1:-1])
+    return b"[%b]" % b",".join(slices)
+
+
+async def list_body(kind: Kind, found: Sequence[object], self_url: str, base: str, authority: str) -> bytes:
+    """A list of resources of one kind as JSON."""
+    data = await encode_array(found, lambda resource: resource_document(resource, base, authority))
     head = encode({"kind": f"{kind.name}List", "metadata": {"self": self_url, "next": None}})
-    return b'%b,"data":[%b]}' % (head[:-1], b",".join(slices))
+    return b'%b,"data":%b}' % (head[:-1], data)
 
 
 @lru_cache(maxsize=4096)

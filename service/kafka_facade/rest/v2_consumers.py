@@ -30,7 +30,7 @@ from kafka_facade.rest.bodies import (
     V2Subscription,
     setting_text,
 )
-from kafka_facade.rest.encoding import encode
+from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
@@ -170,7 +170,7 @@ async def _consume(exchange: Exchange, format: Format) -> Response:
         await asyncio.wait({fetch, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not fetch.done():
             raise ClientDisconnected
-        return Response(body=encode([_record(fetched) for fetched in fetch.result()]))
+        return Response(body=await encode_array(fetch.result(), _record))
     finally:
         # What was fetched for a caller that is gone stays for the next one.
         fetch.cancel()
