@@ -1,5 +1,6 @@
 """Slots: each is held by one worker, and none is left alone."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from kafka_facade.core.placement import slot_of
 from kafka_facade.peers.slots import Slots
 
-CLAIMS = 20
+CLAIMS = 100
 
 
 def slots(directory: Path, name: str, count: int = 3) -> Slots:
@@ -46,6 +47,29 @@ def test_one_at_first_then_what_nobody_takes(tmp_path: Path) -> None:
         second.claim()
     assert held(second) == {0, 1, 2}
     assert {(tmp_path / f"{slot}.sock").readlink() for slot in range(3)} == {tmp_path / "b"}
+
+
+def test_files_that_were_cleaned_away(tmp_path: Path) -> None:
+    first, second = slots(tmp_path, "a", 2), slots(tmp_path, "b", 2)
+    first.claim()
+    second.claim()
+    assert (held(first), held(second)) == ({0}, {1})
+    for file in tmp_path.iterdir():
+        file.unlink()
+    for worker in (first, second, first, second):
+        worker.claim()
+        assert not held(first) & held(second)
+    assert held(first) | held(second) == {0, 1}
+    assert {(tmp_path / f"{slot}.sock").readlink() for slot in (0, 1)} == {tmp_path / "a", tmp_path / "b"}
+
+
+def test_files_stay_young(tmp_path: Path) -> None:
+    worker = slots(tmp_path, "a", 1)
+    worker.claim()
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, 0), follow_symlinks=False)
+    worker.claim()
+    assert all(file.lstat().st_mtime > 0 for file in tmp_path.iterdir())
 
 
 DIES = """

@@ -18,8 +18,13 @@ from rest.v2_operations import V2, error, media_type
 @asynccontextmanager
 async def _denied(client: httpx.AsyncClient, cluster: str, kind: str, name: str) -> AsyncIterator[None]:
     rule = {
-        "resource_type": kind, "resource_name": name, "pattern_type": "LITERAL", "principal": "User:ANONYMOUS",
-        "host": "*", "operation": "READ", "permission": "DENY",
+        "resource_type": kind,
+        "resource_name": name,
+        "pattern_type": "LITERAL",
+        "principal": "User:ANONYMOUS",
+        "host": "*",
+        "operation": "READ",
+        "permission": "DENY",
     }
     assert (await client.post(f"{cluster}/acls", json=rule)).status_code == 201
     try:

@@ -247,6 +247,47 @@ async def test_a_deletion_that_its_caller_gives_up_leaves_no_member_behind(
             await asyncio.sleep(0.1)
 
 
+async def test_an_unsubscription_that_its_caller_gives_up_is_whole(
+    channel: grpc.aio.Channel, topic: TopicFactory
+) -> None:
+    name = await topic()
+    stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
+    records = record_pb2_grpc.RecordServiceStub(channel)
+    record = RecordToProduce(value=RecordData(binary=b"x"))
+    await records.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=[record]))
+
+    async def one(deadline: float) -> None:
+        where: dict[str, Any] = {"group": f"g-{uuid.uuid4()}", "instance": "i"}
+        await stub.CreateConsumerInstance(
+            consumer_instance_pb2.CreateConsumerInstanceRequest(
+                group=where["group"], name="i", auto_offset_reset="earliest", fetch_min_bytes=0
+            )
+        )
+        subscribe = consumer_instance_pb2.SubscribeRequest(**where, topics=[name])
+        fetch = consumer_instance_pb2.FetchRecordsRequest(**where)
+        await stub.Subscribe(subscribe)
+        async with asyncio.timeout(20):
+            while not (await stub.FetchRecords(fetch)).records:
+                pass
+        await _code(stub.Unsubscribe(consumer_instance_pb2.UnsubscribeRequest(**where), timeout=deadline))
+        if (await stub.GetSubscription(consumer_instance_pb2.GetSubscriptionRequest(**where))).topics:
+            await stub.Unsubscribe(consumer_instance_pb2.UnsubscribeRequest(**where))
+        assert await _code(stub.FetchRecords(fetch)) is grpc.StatusCode.FAILED_PRECONDITION
+        await stub.Subscribe(subscribe)
+        assignments = consumer_instance_pb2.GetAssignmentsRequest(**where)
+        async with asyncio.timeout(20):
+            while not (await stub.GetAssignments(assignments)).partitions:  # noqa: ASYNC110  nothing tells
+                await asyncio.sleep(0.05)
+        position = consumer_instance_pb2.PartitionPosition(topic=name, partition=0, offset=0)
+        await stub.SeekToOffsets(consumer_instance_pb2.SeekToOffsetsRequest(**where, offsets=[position]))
+        async with asyncio.timeout(20):
+            while not (await stub.FetchRecords(fetch)).records:
+                pass
+        await stub.DeleteConsumerInstance(consumer_instance_pb2.DeleteConsumerInstanceRequest(**where))
+
+    await asyncio.gather(*(one(milliseconds / 1000) for milliseconds in (1, 2, 4, 8, 12, 16, 24, 32)))
+
+
 async def _code(call: Awaitable[Any]) -> grpc.StatusCode:
     try:
         await call

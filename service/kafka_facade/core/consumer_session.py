@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
+from typing import Any
 
 from kafka_facade.core.errors import ConsumerInstanceNotFound, DeserializationFailed, IllegalConsumerState
 from kafka_facade.core.ports import ConsumerPort
@@ -85,6 +86,7 @@ class ConsumerSession:
         self._matched_at = 0.0
         self._ahead: deque[Record] = deque()
         self._lock = asyncio.Lock()
+        self._change: asyncio.Task[None] | None = None
         self._last_used = time.monotonic()
         self._ended = False
 
@@ -97,6 +99,10 @@ class ConsumerSession:
     async def use(self) -> AsyncIterator[ConsumerSession]:
         """Have the instance to oneself: a Kafka consumer serves one caller at a time; ConsumerInstanceNotFound."""
         async with self._lock:
+            if self._change is not None:
+                # Its caller has given up; it goes on.
+                await asyncio.wait({self._change})
+                self._change = None
             if self._ended:
                 raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
             try:
@@ -108,22 +114,42 @@ class ConsumerSession:
         """Whoever waits to use the instance finds it gone."""
         self._ended = True
 
+    async def close(self, timeout: float) -> None:
+        """Leave the group and free everything within ``timeout`` (s)."""
+        if self._change is not None:
+            await asyncio.wait({self._change}, timeout=timeout)
+        await self.consumer.close(timeout)
+
+    async def _to_the_end(self, change: Coroutine[Any, Any, None]) -> None:
+        """Change what is read, even if the caller gives up: a change that is half done is none of the states."""
+        task = self._change = asyncio.create_task(change, name="consumer change")
+        # Where nobody asks any more, there is nobody to tell of a failure.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(task)
+
     async def subscribe(self, topics: Sequence[str], pattern: TopicPattern | None) -> None:
         """Subscribe to topics, those that match the pattern if there is one.
 
-        Nothing to subscribe to is the same as to unsubscribe, as in Kafka's own client.
+        Nothing to subscribe to is the same as to unsubscribe, and what one has is no change, as in Kafka's own client.
         """
         if not topics and pattern is None:
             await self.unsubscribe()
             return
         state = self._next("subscribe" if pattern is None else "match")
+        if self._state is state and set(topics) == set(self._topics):
+            self._pattern, self._matched_at = pattern, time.monotonic()
+            return
+        await self._to_the_end(self._subscribe(state, topics, pattern))
+
+    async def _subscribe(self, state: State, topics: Sequence[str], pattern: TopicPattern | None) -> None:
         if topics:
             await self.consumer.subscribe(topics)
         else:
             await self.consumer.unsubscribe()
         self._state, self._topics = state, list(topics)
         self._pattern, self._matched_at = pattern, time.monotonic()
-        self._forget()
+        # The group need not take away what is subscribed to still; where it does, that is forgotten then.
+        self._forget(set(topics))
 
     @property
     def stale_pattern(self) -> TopicPattern | None:
@@ -144,7 +170,9 @@ class ConsumerSession:
 
     async def unsubscribe(self) -> None:
         """Drop subscription and assignment."""
-        state = self._next("unsubscribe")
+        await self._to_the_end(self._unsubscribe(self._next("unsubscribe")))
+
+    async def _unsubscribe(self, state: State) -> None:
         await self.consumer.unsubscribe()
         self._state, self._topics, self._pattern = state, [], None
         self._forget()
@@ -154,10 +182,12 @@ class ConsumerSession:
         if not partitions:
             await self.unsubscribe()
             return
-        state = self._next("assign")
         # The client takes each but once.
         distinct = {(entry.topic, entry.partition): entry for entry in partitions}
-        await self.consumer.assign(list(distinct.values()))
+        await self._to_the_end(self._assign(self._next("assign"), list(distinct.values())))
+
+    async def _assign(self, state: State, partitions: Sequence[TopicPartition]) -> None:
+        await self.consumer.assign(partitions)
         self._state = state
         self._forget()
 
@@ -248,9 +278,10 @@ class ConsumerSession:
         """Forget what was returned of partitions that are another member's now: it is not ours to commit."""
         self._drop_revoked([])
 
-    def _forget(self) -> None:
-        self._ahead.clear()
-        self.returned.clear()
+    def _forget(self, but: Collection[str] = ()) -> None:
+        """Forget what was read, but of these topics."""
+        self._ahead = deque(record for record in self._ahead if record.topic_name in but)
+        self.returned = {place: offset for place, offset in self.returned.items() if place[0] in but}
 
     def _drop_revoked(self, fetched: list[FetchedRecord]) -> list[FetchedRecord]:
         """Forget what was read of partitions that the group has taken away; what is left of ``fetched``."""

@@ -263,7 +263,7 @@ class Consumers:
         instance = session.instance
         self._sessions.pop((instance.group, instance.instance_id), None)
         session.end()
-        ending = asyncio.create_task(session.consumer.close(timeout), name="consumer close")
+        ending = asyncio.create_task(session.close(timeout), name="consumer close")
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
         return ending

@@ -97,7 +97,9 @@ class Consumer(SerializedClient):
         misses the start nor holds up a rebalance.
         """
         await self._free.wait()
+        kept = [record for record in self._pending if self._subscribed and record.topic_name in topics]
         self._start_anew()
+        self._pending.extend(kept)
         self._call(
             self._client.subscribe,
             list(topics),
@@ -215,7 +217,6 @@ class Consumer(SerializedClient):
         await self._free.wait()
         moved = {(entry.topic, entry.partition) for entry in positions}
         self._resume()
-        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
         for entry in positions:
             # That there was no offset to start at is over.
             self._failures.pop((entry.topic, entry.partition), None)
@@ -235,6 +236,9 @@ class Consumer(SerializedClient):
                         self._assign_again(target)
                         break
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
+        # Events were served meanwhile.
+        await self._free.wait()
+        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
 
     def _assign_again(self, target: ClientPartition) -> None:
         """The same partitions, each where it stands, but one of them at a new offset."""

@@ -32,6 +32,7 @@ logger = logging.getLogger("kafka_facade.kafka")
 
 _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
+_CHECK_SECONDS = 5.0
 
 # By default a producer or admin client that asks for the metadata of a topic has brokers create it, even long after
 # others have deleted it. Topics are created on purpose here (Producer.partition_count).
@@ -122,7 +123,12 @@ class Engine:
         if thread_keys.are_scarce():
             raise TooManyRequests("This process can hold no more consumers; more workers can.")
         share = self._prefetch.take()
-        config = self._config(_CONSUMER_DEFAULTS | share.config(), self._options.consumer) | translate(overrides)
+        given = translate(self._options.consumer)
+        defaults = _CONSUMER_DEFAULTS | share.config(given)
+        if given.get("group.protocol") == "consumer":
+            # The group's coordinator assigns then (KIP-848).
+            del defaults["partition.assignment.strategy"]
+        config = self._config(defaults, self._options.consumer) | translate(overrides)
         config |= {
             "group.id": group if group is not None else "kafka-facade-reader",
             "auto.offset.reset": "error" if auto_offset_reset == "none" else auto_offset_reset,
@@ -138,6 +144,11 @@ class Engine:
         except FacadeError:
             share.give_back()
             raise
+
+    async def check(self) -> None:
+        """Make a consumer for a moment: InvalidKafkaRequest for settings that it doesn't take together."""
+        consumer = self.create(group="check", auto_offset_reset="latest", auto_commit=False, overrides={})
+        await consumer.close(_CHECK_SECONDS)
 
     async def close(self, timeout: float) -> None:
         """Flush the producer and let go of everything, within ``timeout`` (s)."""

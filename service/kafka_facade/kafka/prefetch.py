@@ -7,6 +7,7 @@ that is kept for them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # A consumer takes this part of what is free.
@@ -19,6 +20,12 @@ _MOST_RECORDS = 20_000
 _FEWEST_RECORDS = 100
 _LEAST_BYTES = 16 * 1024
 _MOST_PARTITION_BYTES = 1024 * 1024
+# More the client doesn't take.
+_MOST_BYTES = 1_000_000_000
+# Java's clients have no such limit for what is fetched; the client raises its own limit of a fetch to it.
+_LARGEST_MESSAGE = "message.max.bytes"
+_LARGEST_ANSWER = "receive.message.max.bytes"
+_ANSWER_OVERHEAD = 512
 
 
 class PrefetchBudget:
@@ -47,15 +54,19 @@ class Share:
         self._budget = budget
         self._extra = extra
 
-    def config(self) -> dict[str, Any]:
-        """The client's settings that hold it."""
-        half = self.size // _HALVES
+    def config(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """The client's settings that hold it, beside those that are ``given``."""
+        half = min(_MOST_BYTES, self.size // _HALVES)
+        fetch = half
+        if _LARGEST_ANSWER in given:
+            fetch = min(fetch, int(given[_LARGEST_ANSWER]) - _ANSWER_OVERHEAD)
+        message = int(given.get(_LARGEST_MESSAGE, min(fetch, 1_000_000)))
         return {
             "queued.max.messages.kbytes": max(1, half // 1024),
             "queued.min.messages": min(_MOST_RECORDS, max(_FEWEST_RECORDS, half // _RECORD_OVERHEAD)),
-            "fetch.max.bytes": half,
-            # The client raises the former to this; a record that is larger comes all the same (KIP-74).
-            "message.max.bytes": min(half, 1_000_000),
+            # A record that is larger comes all the same (KIP-74).
+            "fetch.max.bytes": max(fetch, message),
+            _LARGEST_MESSAGE: message,
             "max.partition.fetch.bytes": min(half, _MOST_PARTITION_BYTES),
         }
 

@@ -158,6 +158,9 @@ class SendQueue:
     async def _until_decided(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while self._undecided and time.monotonic() < deadline:
+            if self._doomed and self._closed:
+                # No other client takes over any more.
+                return
             self._wake()
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
@@ -326,3 +329,5 @@ class SendQueue:
                 destruction = self._loop.run_in_executor(None, [self._broken.pop(index)].clear)
                 self._destructions.add(destruction)
                 destruction.add_done_callback(self._destructions.discard)
+        if not self._broken and not self._doomed:
+            self._fatal = None

@@ -105,16 +105,16 @@ class _Handler(grpc.GenericRpcHandler):
         return self._method if details.method == wire.PATH else None
 
     async def _serve(self, payload: bytes, _: Any) -> bytes:
-        method, call, request = wire.decode_call(payload)
-        consumers = self._facade.consumers
-
-        async def here(call: Call, request: Any) -> Any:
-            return await PLACED[method](consumers, call, request)
-
         try:
+            method, call, request = wire.decode_call(payload)
+            consumers = self._facade.consumers
+
+            async def here(call: Call, request: Any) -> Any:
+                return await PLACED[method](consumers, call, request)
+
             return wire.encode_answer(method, await self._facade.pipeline.run(call, here, request))
         except FacadeError as error:
             return wire.encode_failure(error)
         except Exception:
-            logger.exception("a peer's call of %s failed", call.operation.identifier)
+            logger.exception("a peer's call failed")
             return wire.encode_failure(FacadeError())

@@ -13,7 +13,7 @@ from pathlib import Path
 _CLAIM_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
 # A worker that has a slot takes another one that is free so often in a row: the worker to come has had its chance.
-_PATIENCE = 15
+_PATIENCE = 60
 
 
 class Slots:
@@ -41,7 +41,8 @@ class Slots:
             await asyncio.sleep(_LOOK_SECONDS if self._held else _CLAIM_SECONDS)
 
     def claim(self) -> None:
-        """Take what is free and due."""
+        """Take what is free and due, and keep what is held."""
+        self._keep_files()
         for slot in range(self.count):
             if slot not in self._held:
                 self._try(slot)
@@ -63,8 +64,29 @@ class Slots:
         if self._held and self._seen_free[slot] < _PATIENCE:
             os.close(lock)
             return
-        link = self._directory / f"{slot}.{os.getpid()}"
+        self._held[slot] = lock
+        self._link(slot)
+
+    def _keep_files(self) -> None:
+        """Files that nobody touches are removed from temporary directories after some days."""
+        for slot, lock in list(self._held.items()):
+            if not os.fstat(lock).st_nlink:
+                # Somebody else may hold a new file of that name by now.
+                os.close(self._held.pop(slot))
+                continue
+            os.utime(lock)
+            try:
+                os.utime(self.path(slot), follow_symlinks=False)
+            except FileNotFoundError:
+                self._link(slot)
+        if self._held and self._socket.exists():
+            os.utime(self._socket)
+
+    def _link(self, slot: int) -> None:
+        """Lead to this worker; the one that held the slot before is gone."""
+        path, link = self.path(slot), self._directory / f"{slot}.{os.getpid()}"
+        if path.is_symlink() and path.readlink() != self._socket:
+            path.readlink().unlink(missing_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(self._socket)
-        link.replace(self.path(slot))
-        self._held[slot] = lock
+        link.replace(path)

@@ -111,6 +111,7 @@ class Gateway:
                 registry=settings.schema_registry_properties,
             )
         )
+        await self._engine.check()
         if self._peers_directory is not None:
             self._peers = Peers(self._peers_directory, settings.workers)
         pipeline = Pipeline(

@@ -29,6 +29,9 @@ from kafka_facade.runtime.settings import Address, Settings, SettingsError
 logger = logging.getLogger("kafka_facade.runtime")
 
 _BACKLOG = 2048
+_LONGEST_PARENT = 60
+# A worker that starts on a busy machine isn't one that hangs.
+_HEALTH_SECONDS = 30
 _REST_PATHS = frozenset(operation.path.split("/")[1] for operation in OPERATIONS) | {"kafka"}
 
 
@@ -60,8 +63,13 @@ def serve(settings: Settings, warnings: list[str]) -> int:
     if settings.workers == 1:
         return _run(settings, sockets, None)
     # What the workers share to reach each other.
-    with tempfile.TemporaryDirectory(prefix="kafka-facade-") as directory:
+    with tempfile.TemporaryDirectory(prefix="kafka-facade-", dir=_socket_parent()) as directory:
         return _run(settings, sockets, Path(directory))
+
+
+def _socket_parent() -> str | None:
+    """Where Unix sockets may be: their paths have 107 characters at the most."""
+    return None if len(tempfile.gettempdir()) < _LONGEST_PARENT else "/tmp"
 
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:
@@ -77,6 +85,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         proxy_headers=False,
         workers=settings.workers,
         backlog=_BACKLOG,
+        timeout_worker_healthcheck=_HEALTH_SECONDS,
         timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
         timeout_graceful_shutdown=max(1, math.floor(settings.shutdown_timeout_ms / 1000 * 0.6)),
     )

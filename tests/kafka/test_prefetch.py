@@ -1,0 +1,71 @@
+"""What consumers may read ahead: bounded over all, and never in the way of other settings."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import InvalidKafkaRequest
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.prefetch import PrefetchBudget, Share
+
+MEGABYTE = 1 << 20
+
+
+@given(st.integers(64 * MEGABYTE, 1 << 40), st.integers(1, 2000), st.lists(st.booleans(), max_size=300))
+def test_the_shares_fit_into_the_budget(total: int, consumers: int, steps: list[bool]) -> None:
+    budget = PrefetchBudget(total, consumers)
+    taken: list[Share] = []
+    for take in steps:
+        if take and len(taken) < consumers:
+            taken.append(budget.take())
+        elif taken:
+            share = taken.pop(len(taken) // 2)
+            share.give_back()
+            share.give_back()
+        assert sum(share.size for share in taken) <= total
+    for share in taken:
+        config = share.config({})
+        assert config["queued.max.messages.kbytes"] * 1024 + config["fetch.max.bytes"] <= max(share.size, 16 * 1024)
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    budget = PrefetchBudget(512 * MEGABYTE, 1000)
+    first = [budget.take() for _ in range(1000)]
+    assert first[0].size > 10 * MEGABYTE
+    assert first[999].size > 200_000
+    sizes = [share.size for share in first]
+    for share in first:
+        share.give_back()
+    assert [budget.take().size for _ in range(1000)] == sizes
+
+
+@pytest.mark.parametrize(
+    ("properties", "total", "consumers"),
+    [
+        ({"max.request.size": "10485760"}, 512 * MEGABYTE, 1000),
+        ({"message.max.bytes": "2000000"}, MEGABYTE, 1000),
+        ({"receive.message.max.bytes": "5000000"}, 1 << 30, 1),
+        ({"receive.message.max.bytes": "5000000", "message.max.bytes": "1000"}, 1 << 30, 1),
+        ({"fetch.max.bytes": "50000000"}, MEGABYTE, 1000),
+        ({"max.partition.fetch.bytes": "5000000"}, MEGABYTE, 1000),
+        ({"group.protocol": "consumer"}, 512 * MEGABYTE, 1000),
+        ({}, 1 << 40, 1),
+        ({}, 1 << 20, 1000),
+    ],
+)
+async def test_other_settings(stack: BackgroundStack, properties: dict[str, str], total: int, consumers: int) -> None:
+    options = KafkaOptions(stack.bootstrap_servers, consumer=properties, prefetch_bytes=total, most_consumers=consumers)
+    engine = Engine(options)
+    await engine.check()
+    for _ in range(3):
+        consumer = engine.create(group="g", auto_offset_reset="latest", auto_commit=True, overrides={})
+        await consumer.close(5)
+    await engine.close(5)
+
+
+async def test_settings_that_exclude_each_other(stack: BackgroundStack) -> None:
+    engine = Engine(KafkaOptions(stack.bootstrap_servers, consumer={"session.timeout.ms": "900000"}))
+    with pytest.raises(InvalidKafkaRequest, match=r"session\.timeout\.ms"):
+        await engine.check()
+    await engine.close(5)
