@@ -333,10 +333,13 @@ async def measure(bench: Bench, only: str) -> None:
             f"resident memory over one request of {bench.options.memory:,} records: {sizes[0]} MB before,"
             f" {sizes[len(sizes) // 2]} in the middle, {sizes[-1]} at the end, {max(sizes)} at the most"
         )
-    if bench.options.instances:
-        counts = [count for count in (1, 100) if count < bench.options.instances] + [bench.options.instances]
-        where = (bench.gateway.rest, bench.process(), bench.topic, PARTITIONS, counts)
-        console.print(await measure_instances(*where))
+
+
+async def hold_instances(bench: Bench) -> None:
+    """What many consumer instances cost, from one to as many as are asked for."""
+    counts = [count for count in (1, 100) if count < bench.options.instances] + [bench.options.instances]
+    where = (bench.gateway.rest, bench.process(), bench.topic, PARTITIONS, counts)
+    Console(width=180).print(await measure_instances(*where))
 
 
 async def main() -> None:
@@ -346,15 +349,22 @@ async def main() -> None:
     parser.add_argument("--size", type=int, default=100, help="bytes of a value")
     parser.add_argument("--only", default="", help="only the cases with this in their name, beside the limits")
     parser.add_argument("--memory", type=int, default=0, help="stream so many records and show the memory")
-    parser.add_argument("--instances", type=int, default=0, help="hold so many consumer instances and show the costs")
+    parser.add_argument(
+        "--instances", type=int, default=0, help="only hold so many consumer instances and show what they cost"
+    )
     options = parser.parse_args()
     stack = BackgroundStack(1)
     stack.start()
     try:
-        gateway = await stack.start_gateway({"idle.timeout.ms": "600000"})
+        # Without a registry, and what its client loads, there is room for more instances.
+        many = {"idle.timeout.ms": "600000", "schema.registry.url": ""}
+        gateway = await stack.start_gateway(many if options.instances else {})
         bench = Bench(stack, gateway, options)
         await bench.prepare()
-        await measure(bench, options.only)
+        if options.instances:
+            await hold_instances(bench)
+        else:
+            await measure(bench, options.only)
         await stack.stop_gateway(gateway)
     finally:
         stack.stop()
