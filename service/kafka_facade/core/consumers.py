@@ -22,7 +22,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.placement import is_here, placed
-from kafka_facade.core.ports import EARLIEST, AdminPort, ConsumerFactory, PeerPort
+from kafka_facade.core.ports import EARLIEST, LATEST, AdminPort, ConsumerFactory, PeerPort
 from kafka_facade.core.requests import (
     AssignConsumer,
     CommitOffsets,
@@ -277,9 +277,9 @@ class Consumers:
         """Where these partitions end now: what is produced later is read."""
         found = []
         for entry, offsets in zip(partitions, await self._admin.offsets(partitions, call.remaining), strict=True):
-            if isinstance(offsets, FacadeError):
-                raise offsets
-            found.append(PartitionPosition(entry.topic, entry.partition, offsets[1]))
+            # A partition that Kafka doesn't have, or not at the moment, is read from its end when it is there.
+            end = LATEST if isinstance(offsets, FacadeError) else offsets[1]
+            found.append(PartitionPosition(entry.topic, entry.partition, end))
         return found
 
     def _session(self, group: str, instance: str) -> ConsumerSession:

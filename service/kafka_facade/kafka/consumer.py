@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_INVALID
 from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import (
+    FacadeError,
     IllegalConsumerState,
     KafkaAuthorizationFailed,
     KafkaTimeout,
@@ -149,9 +150,15 @@ class Consumer(EventfulClient):
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def _check(self, topic: str, timeout: float) -> None:
-        """Whether an assigned topic may be read: of those that may not the client says nothing."""
-        described = (await self._in_thread(timeout, self._client.list_topics, topic, timeout=positive(timeout))).topics
-        error = described[topic].error
+        """KafkaAuthorizationFailed for an assigned topic that may not be read: the client says nothing of it."""
+        try:
+            metadata = await self._in_thread(timeout, self._client.list_topics, topic, timeout=positive(timeout))
+        except FacadeError:
+            # Too little time, or no broker: that is for the next poll to find out.
+            await self._free.wait()
+            return
+        await self._free.wait()
+        error = metadata.topics[topic].error
         if error is not None and isinstance(facade_error(error), KafkaAuthorizationFailed):
             raise facade_error(error, topic_name=topic)
         self._unchecked.discard(topic)
