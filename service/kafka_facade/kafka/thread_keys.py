@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-_RESERVE = 8
+_RESERVE = 4
 
 
 def are_scarce() -> bool:

@@ -218,7 +218,7 @@ class Settings:
     """How long a consumer instance lives without being used."""
 
     consumer_instances_max: int = _setting("consumer.instances.max", "1000", _integer(1))
-    """How many consumer instances a worker holds at the most. A process can't hold much more than 980."""
+    """How many consumer instances a worker holds at the most. A process can't hold more than about 1,000."""
 
     consumer_prefetch_max_bytes: int = _setting(
         "consumer.prefetch.max.bytes", "536870912", _integer(1024 * 1024, 2**40)
