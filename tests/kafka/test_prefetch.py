@@ -48,6 +48,7 @@ def test_what_is_given_back_can_be_taken_again() -> None:
         ({"receive.message.max.bytes": "5000000"}, 1 << 30, 1),
         ({"receive.message.max.bytes": "5000000", "message.max.bytes": "1000"}, 1 << 30, 1),
         ({"fetch.max.bytes": "50000000"}, MEGABYTE, 1000),
+        ({"fetch.max.bytes": "100000"}, 1 << 30, 1),
         ({"max.partition.fetch.bytes": "5000000"}, MEGABYTE, 1000),
         ({"group.protocol": "consumer"}, 512 * MEGABYTE, 1000),
         ({}, 1 << 40, 1),

@@ -122,6 +122,20 @@ async def test_a_fatal_error_ends_with_its_cause(stack: BackgroundStack, topic: 
     assert await engine.producer.close(5) == 0
 
 
+async def test_a_producer_that_has_met_a_fatal_error_ends_at_once(stack: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic()
+    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    await engine.producer.partition_count(name, 10)
+    async with nobody_may_write(stack):
+        pending = [await engine.producer.submit(name, records(3)) for _ in range(3)]
+        started = time.monotonic()
+        await engine.producer.close(10)
+        assert time.monotonic() - started < 5
+        async with asyncio.timeout(1):
+            for future in pending:
+                assert all(isinstance(outcome, FacadeError) for outcome in await future)
+
+
 async def test_records_whose_caller_has_given_up_are_not_sent(engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
     await engine.producer.partition_count(name, 10)

@@ -158,12 +158,6 @@ class ConsumerSession:
             return None
         return self._pattern
 
-    async def match_again(self, topics: Sequence[str]) -> None:
-        """The topics that match the pattern now: another subscription only if they are others."""
-        self._matched_at = time.monotonic()
-        if list(topics) != self._topics:
-            await self.subscribe(topics, self._pattern)
-
     def subscription(self) -> Sequence[str]:
         """The subscribed topics."""
         return self._topics

@@ -176,8 +176,8 @@ class Consumers:
         if request.format is not None and request.format is not session.instance.format:
             raise ConsumerFormatMismatch
         async with session.use():
-            if session.stale_pattern is not None:
-                await session.match_again(await self._matching(session.stale_pattern, call))
+            if (pattern := session.stale_pattern) is not None:
+                await session.subscribe(await self._matching(pattern, call), pattern)
             return await session.fetch(request.timeout_ms, request.max_bytes, call.remaining)
 
     @implements("api.v2.consumers.commit-offsets")

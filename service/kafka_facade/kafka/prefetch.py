@@ -22,10 +22,12 @@ _LEAST_BYTES = 16 * 1024
 _MOST_PARTITION_BYTES = 1024 * 1024
 # More the client doesn't take.
 _MOST_BYTES = 1_000_000_000
-# Java's clients have no such limit for what is fetched; the client raises its own limit of a fetch to it.
+# The client takes a limit of a fetch only if it is neither below this nor above that, with some room.
 _LARGEST_MESSAGE = "message.max.bytes"
 _LARGEST_ANSWER = "receive.message.max.bytes"
+_LARGEST_FETCH = "fetch.max.bytes"
 _ANSWER_OVERHEAD = 512
+_LARGEST_MESSAGE_BYTES = 1_000_000
 
 
 class PrefetchBudget:
@@ -60,12 +62,13 @@ class Share:
         fetch = half
         if _LARGEST_ANSWER in given:
             fetch = min(fetch, int(given[_LARGEST_ANSWER]) - _ANSWER_OVERHEAD)
-        message = int(given.get(_LARGEST_MESSAGE, min(fetch, 1_000_000)))
+        fetch = int(given.get(_LARGEST_FETCH, fetch))
+        message = int(given.get(_LARGEST_MESSAGE, min(fetch, _LARGEST_MESSAGE_BYTES)))
         return {
             "queued.max.messages.kbytes": max(1, half // 1024),
             "queued.min.messages": min(_MOST_RECORDS, max(_FEWEST_RECORDS, half // _RECORD_OVERHEAD)),
             # A record that is larger comes all the same (KIP-74).
-            "fetch.max.bytes": max(fetch, message),
+            _LARGEST_FETCH: max(fetch, message),
             _LARGEST_MESSAGE: message,
             "max.partition.fetch.bytes": min(half, _MOST_PARTITION_BYTES),
         }

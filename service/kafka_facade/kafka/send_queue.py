@@ -143,24 +143,22 @@ class SendQueue:
     async def close(self, timeout: float) -> int:
         """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
         self._closed = True
-        await self._until_decided(timeout)
+        # After a fatal error no other client takes over any more.
+        await self._until(lambda: not self._undecided or self._doomed, timeout)
         left = self._undecided
         for lane in list(self._lanes.values()):
             while lane.waiting:
                 self._give_up(lane.waiting.popleft(), Unavailable("The server is shutting down."))
             self._hand_over(lane)
         self.client.purge()
-        await self._until_decided(_PURGE_SECONDS)
+        await self._until(lambda: not self._undecided, _PURGE_SECONDS)
         self._timer.cancel()
         await asyncio.gather(*self._destructions, return_exceptions=True)
         return left
 
-    async def _until_decided(self, timeout: float) -> None:
+    async def _until(self, done: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while self._undecided and time.monotonic() < deadline:
-            if self._doomed and self._closed:
-                # No other client takes over any more.
-                return
+        while not done() and time.monotonic() < deadline:
             self._wake()
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
