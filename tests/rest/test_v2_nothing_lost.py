@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from conftest import TopicFactory
 from kafka_facade.devstack.background import BackgroundStack
@@ -27,15 +27,23 @@ MILLION = 1_000_000
 
 def fill(stack: BackgroundStack, topic: str, count: int, partitions: int) -> None:
     """The numbers from 0, one after the other to each partition in turn."""
-    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "linger.ms": 5})
+    # Idempotent: a leader that has just been named may refuse a first batch and take the second.
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "linger.ms": 5, "enable.idempotence": True})
+    refused: list[KafkaError] = []
+
+    def reported(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            refused.append(error)
+
     for number in range(count):
         while True:
             try:
-                producer.produce(topic, b"%d" % number, partition=number % partitions)
+                producer.produce(topic, b"%d" % number, partition=number % partitions, on_delivery=reported)
                 break
             except BufferError:
                 producer.poll(0.1)
-    producer.flush(60)
+    assert producer.flush(60) == 0
+    assert refused == []
 
 
 class Instance:
