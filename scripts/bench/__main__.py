@@ -356,8 +356,7 @@ async def main() -> None:
     stack = BackgroundStack(1)
     stack.start()
     try:
-        # Without a registry, and what its client loads, there is room for more instances.
-        many = {"idle.timeout.ms": "600000", "schema.registry.url": ""}
+        many = {"idle.timeout.ms": "600000"}
         gateway = await stack.start_gateway(many if options.instances else {})
         bench = Bench(stack, gateway, options)
         await bench.prepare()

@@ -6,20 +6,11 @@ import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from kafka_facade.core import facade as _core  # noqa: F401  # imports the core methods that implement operations
 from kafka_facade.core.catalogue import GRPC_PACKAGE, OPERATIONS, Operation
-
-app = typer.Typer(
-    help="One gateway in front of Apache Kafka: REST, gRPC and GraphQL.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
 
 _COLUMNS = ("operation", "edition", "REST", "gRPC", "GraphQL", "implemented")
 
@@ -32,54 +23,63 @@ class OutputFormat(str, Enum):
     MARKDOWN = "markdown"
 
 
-@app.command()
-def serve(
-    config: Annotated[
-        Path | None, typer.Option("--config", help="A properties file with the names of kafka-rest.properties.")
-    ] = None,
-    properties: Annotated[
-        list[str] | None, typer.Option("-p", "--property", metavar="KEY=VALUE", help="A setting; overrides the rest.")
-    ] = None,
-) -> None:
+@click.group()
+def main() -> None:
+    """One gateway in front of Apache Kafka: REST, gRPC and GraphQL."""
+
+
+@main.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="A properties file with the names of kafka-rest.properties."
+)
+@click.option(
+    "-p", "--property", "properties", metavar="KEY=VALUE", multiple=True, help="A setting; overrides the rest."
+)
+def serve(config: Path | None, properties: tuple[str, ...]) -> None:
     """Run the gateway. Settings come from -p, then KAFKA_REST_* environment variables, then the file."""
     from kafka_facade.runtime.serve import ListenError, serve
     from kafka_facade.runtime.settings import SettingsError, load
 
     try:
-        settings, warnings = load(config, properties or [])
+        settings, warnings = load(config, list(properties))
         raise SystemExit(serve(settings, warnings))
     except (SettingsError, ListenError) as error:
-        typer.echo(f"kafka-facade: {error}", err=True)
+        click.echo(f"kafka-facade: {error}", err=True)
         raise SystemExit(1) from None
 
 
-@app.command()
-def operations(
-    format: Annotated[OutputFormat, typer.Option("--format", help="How to print them.")] = OutputFormat.TABLE,
-) -> None:
+@main.command(short_help="Print the operation catalogue.")
+@click.option(
+    "--format",
+    type=click.Choice(OutputFormat, case_sensitive=False),
+    default=OutputFormat.TABLE,
+    show_default=True,
+    help="How to print them.",
+)
+def operations(format: OutputFormat) -> None:
     """Print the operation catalogue: every operation and its place on each face."""
     rows = [_describe(operation) for operation in OPERATIONS]
     match format:
         case OutputFormat.JSON:
             json.dump(rows, sys.stdout, indent=2)
-            typer.echo()
+            click.echo()
         case OutputFormat.MARKDOWN:
-            typer.echo(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|")
+            click.echo(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|")
             for operation in OPERATIONS:
-                typer.echo(f"| {' | '.join(_cells(operation))} |")
+                click.echo(f"| {' | '.join(_cells(operation))} |")
         case OutputFormat.TABLE:
             cells = [list(_COLUMNS), *(_cells(operation) for operation in OPERATIONS)]
             widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
             for row in cells:
-                typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+                click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-@app.command()
+@main.command(short_help="Print the settings as a Markdown table.")
 def settings() -> None:
     """Print the settings of the gateway as a Markdown table: key, default, meaning."""
     from kafka_facade.runtime.settings_reference import markdown
 
-    typer.echo(markdown(), nl=False)
+    click.echo(markdown(), nl=False)
 
 
 def _describe(operation: Operation) -> dict[str, object]:
@@ -109,17 +109,12 @@ try:
 except ModuleNotFoundError as missing:
     _missing = missing.name
 
-    @app.command(name="dev", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    @main.command(name="dev", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     def dev_without_extra() -> None:
         """Start real Kafka and the gateway on this machine (needs the extra "devstack")."""
         advice = "install the extra: pip install 'kafka-facade[devstack]'"
-        typer.echo(f"kafka-facade: {_missing} is missing; {advice}", err=True)
+        click.echo(f"kafka-facade: {_missing} is missing; {advice}", err=True)
         raise SystemExit(1) from None
 
 else:
-    app.command()(dev)
-
-
-def main() -> None:
-    """The entry point."""
-    app()
+    main.add_command(dev)

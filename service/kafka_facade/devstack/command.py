@@ -3,12 +3,11 @@
 import asyncio
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -25,31 +24,47 @@ _console = Console(highlight=False, soft_wrap=True)
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+@click.command(short_help="Run real Kafka and the gateway here.")
+@click.option("--brokers", type=int, default=1, show_default=True, help="Kafka nodes: 1, or 3 with a rack each.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Keep the data in this folder and use it again; temporary if not given.",
+)
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path),
+    help="Write the endpoints here as JSON once all of it answers; removed at the end.",
+)
+@click.option(
+    "--port-base",
+    type=int,
+    metavar="N",
+    help="Move all ports: N REST and GraphQL, N+1 gRPC, N+2 Schema Registry, N+10.. Kafka.",
+)
+@click.option("-p", "--property", "properties", metavar="KEY=VALUE", multiple=True, help="A setting of the gateway.")
+@click.option(
+    "--gateway/--no-gateway",
+    default=True,
+    show_default=True,
+    help="Start the gateway too, not only Kafka and the registry.",
+)
 def dev(
-    brokers: Annotated[int, typer.Option(help="Kafka nodes: 1, or 3 with a rack each.")] = 1,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Keep the data in this folder and use it again; temporary if not given.")
-    ] = None,
-    ready_file: Annotated[
-        Path | None, typer.Option(help="Write the endpoints here as JSON once all of it answers; removed at the end.")
-    ] = None,
-    port_base: Annotated[
-        int | None,
-        typer.Option(help="Move all ports: N REST and GraphQL, N+1 gRPC, N+2 Schema Registry, N+10.. Kafka."),
-    ] = None,
-    properties: Annotated[
-        list[str] | None, typer.Option("-p", "--property", metavar="KEY=VALUE", help="A setting of the gateway.")
-    ] = None,
-    gateway: Annotated[bool, typer.Option(help="Start the gateway too, not only Kafka and the registry.")] = True,
+    brokers: int,
+    data_dir: Path | None,
+    ready_file: Path | None,
+    port_base: int | None,
+    properties: tuple[str, ...],
+    gateway: bool,
 ) -> None:
     """Run a real Kafka, a Schema Registry and the gateway on this machine."""
     if brokers not in (1, 3):
-        raise typer.BadParameter(f"{brokers}: expected 1 or 3", param_hint="--brokers")
-    settings = _parse(properties or [])
+        raise click.BadParameter(f"{brokers}: expected 1 or 3", param_hint="--brokers")
+    settings = _parse(properties)
     try:
         ports = PortPlan() if port_base is None else PortPlan.from_base(port_base)
     except DevStackError as error:
-        raise typer.BadParameter(str(error), param_hint="--port-base") from error
+        raise click.BadParameter(str(error), param_hint="--port-base") from error
     try:
         with _fetch_progress() as progress:
             stack = Stack(
@@ -63,17 +78,17 @@ def dev(
             asyncio.run(_run(stack, ready_file))
     except DevStackError as error:
         _errors.print(f"[red]error:[/] {error}", markup=True)
-        raise typer.Exit(1) from error
+        raise SystemExit(1) from error
 
 
-def _parse(properties: list[str]) -> dict[str, str]:
+def _parse(properties: Iterable[str]) -> dict[str, str]:
     settings = {}
     for item in properties:
         key, separator, value = item.partition("=")
         if not separator or not key.strip():
-            raise typer.BadParameter(f"{item}: expected KEY=VALUE", param_hint="-p")
+            raise click.BadParameter(f"{item}: expected KEY=VALUE", param_hint="-p")
         if key.strip() in _LISTENER_KEYS:
-            raise typer.BadParameter(f"{key.strip()} is the stack's own to set; --port-base moves it", param_hint="-p")
+            raise click.BadParameter(f"{key.strip()} is the stack's own to set; --port-base moves it", param_hint="-p")
         settings[key.strip()] = value
     return settings
 

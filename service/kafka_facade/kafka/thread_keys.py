@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-_RESERVE = 4
+_RESERVE = 2
 
 
 def are_scarce() -> bool:

@@ -15,7 +15,7 @@ import msgspec
 
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.resources import Format
-from kafka_facade.kafka.schemas.json_schema_guard import PATTERNS, guarded_check
+from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
 from kafka_facade.kafka.schemas.json_schema_size import expanded_size
 
 # Where a schema is that doesn't say it (jsonschema-rs's own convention).
@@ -53,7 +53,7 @@ class JsonSchemaCodec:
             size = expanded_size(schema, others)
             self.costly = size is None
             self._max_bytes = _MAX_WORK if size is None else _MAX_WORK // size
-            self._check = guarded_check(schema, others) if size is None else _fast_check(schema, others)
+            self._check = (_guarded_check if size is None else _fast_check)(schema, others)
         except jsonschema_rs.ValidationError as error:
             raise ValueError(_shown(error)) from None
         except (jsonschema_rs.ReferencingError, msgspec.DecodeError, RecursionError, TypeError) as error:
@@ -80,6 +80,13 @@ class JsonSchemaCodec:
             return _decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"no JSON: {error}") from None
+
+
+def _guarded_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:
+    # Few schemas need it, and its library takes one of the process's thread-local keys.
+    from kafka_facade.kafka.schemas.json_schema_guard import guarded_check
+
+    return guarded_check(schema, others)
 
 
 def _fast_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:

@@ -16,8 +16,7 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT7
 
-PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
-"""A pattern may not backtrack for ever."""
+from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
 
 # References that are followed for one value (a second or so), and within one another (the stack has an end).
 _BUDGET: Final = 50_000
