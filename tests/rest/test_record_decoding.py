@@ -39,6 +39,7 @@ def test_a_number_as_timestamp_is_seconds(number: bytes, milliseconds: int) -> N
 )
 def test_any_json_number_is_taken(number: bytes) -> None:
     record = decode_record(b'{"value":{"type":"JSON","data":[%b]}}' % number)
+    assert record.value is not None
     payload = serialize(record.value)
     assert payload is not None
     assert json.loads(payload, parse_float=float) == json.loads(b"[%b]" % number)

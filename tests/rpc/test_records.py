@@ -24,7 +24,9 @@ json_values = st.recursive(
 
 
 def stored(data: Data) -> bytes | None:
-    return serialize(read_record(RecordToProduce(value=data), None).value)
+    value = read_record(RecordToProduce(value=data), None).value
+    assert value is not None
+    return serialize(value)
 
 
 def test_data_is_stored_in_its_format() -> None:

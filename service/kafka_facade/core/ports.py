@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls
@@ -47,19 +49,17 @@ class TopicDescription:
     partitions: list[Partition]
 
 
-@dataclass(slots=True)
-class SerializedRecord:
+class SerializedRecord(Struct, gc=False):
     """A record ready for the wire."""
 
     key: bytes | None
     value: bytes | None
     partition: int | None
-    headers: list[Header]
+    headers: Sequence[Header]
     timestamp: int | None
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(Struct, gc=False):
     """Where a record ended up; ``timestamp`` is the broker's for topics with LogAppendTime."""
 
     partition: int

@@ -169,17 +169,29 @@ class Produce:
         count = self._producer.cached_partition_count(topic)
         if count is None:
             count = await self._producer.partition_count(topic, call.remaining)
-        if any(record.partition_id is not None and record.partition_id >= count for record in request.records):
-            count = await self._producer.partition_count(topic, call.remaining, refresh=True)
+        for record in request.records:
+            if record.partition_id is not None and record.partition_id >= count:
+                count = await self._producer.partition_count(topic, call.remaining, refresh=True)
+                break
         wire: list[SerializedRecord] = []
         errors: dict[int, FacadeError] = {}
         used: dict[int, UsedSchemas] = {}
         for index, record in enumerate(request.records):
             try:
+                partition = record.partition_id
+                if partition is not None and not 0 <= partition < count:
+                    raise PartitionNotFound(partition_id=str(partition))
+                key, value = record.key, record.value
                 try:
-                    stored = _serialized(record, count)
+                    stored = SerializedRecord(
+                        None if key is None else serialize(key),
+                        None if value is None else serialize(value),
+                        partition,
+                        record.headers,
+                        record.timestamp,
+                    )
                 except SchemaNeeded:
-                    stored, used[index] = await self._with_schemas(call, topic, record, count)
+                    stored, used[index] = await self._with_schemas(call, topic, record)
                 wire.append(stored)
             except FacadeError as error:
                 if request.all_or_nothing:
@@ -189,12 +201,12 @@ class Produce:
         return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
 
     async def _with_schemas(
-        self, call: Call, topic: str, record: RecordToProduce, partitions: int
+        self, call: Call, topic: str, record: RecordToProduce
     ) -> tuple[SerializedRecord, UsedSchemas]:
-        partition = _checked_partition(record, partitions)
         key, key_schema = await self._schemas.serialize(topic, "key", record.key, call.remaining)
         value, value_schema = await self._schemas.serialize(topic, "value", record.value, call.remaining)
-        return SerializedRecord(key, value, partition, record.headers, record.timestamp), (key_schema, value_schema)
+        stored = SerializedRecord(key, value, record.partition_id, record.headers, record.timestamp)
+        return stored, (key_schema, value_schema)
 
 
 UsedSchemas = tuple[SubjectVersion | None, SubjectVersion | None]
@@ -248,20 +260,6 @@ class PendingReports:
                 )
             )
         return reports
-
-
-def _serialized(record: RecordToProduce, partitions: int) -> SerializedRecord:
-    """The record for the wire; InvalidRequest where data isn't of its format, PartitionNotFound, SchemaNeeded."""
-    key = serialize(record.key)
-    value = serialize(record.value)
-    return SerializedRecord(key, value, _checked_partition(record, partitions), record.headers, record.timestamp)
-
-
-def _checked_partition(record: RecordToProduce, partitions: int) -> int | None:
-    partition = record.partition_id
-    if partition is not None and not 0 <= partition < partitions:
-        raise PartitionNotFound(partition_id=str(partition))
-    return partition
 
 
 def _illegal(topic: str) -> InvalidTopicName:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.resources import (
@@ -173,8 +176,7 @@ class SchemaSelector:
     subject_name_strategy: SubjectNameStrategy | None = None
 
 
-@dataclass(slots=True)
-class RecordData:
+class RecordData(Struct, gc=False):
     """A key or value to embed.
 
     ``data`` is bytes or base64 text for BINARY, text for STRING, any JSON value (None, bool, int, float, str, list,
@@ -187,14 +189,13 @@ class RecordData:
     schema: SchemaSelector | None = None
 
 
-@dataclass(slots=True)
-class RecordToProduce:
+class RecordToProduce(Struct, gc=False):
     """One record; ``timestamp`` None lets the producer set it, ``partition_id`` None lets the partitioner choose."""
 
     key: RecordData | None = None
     value: RecordData | None = None
     partition_id: int | None = None
-    headers: list[Header] = field(default_factory=list)
+    headers: Sequence[Header] = ()
     timestamp: int | None = None
 
 

@@ -87,10 +87,10 @@ class Schemas:
         self, topic: str, which: str, data: RecordData | None, timeout: float
     ) -> tuple[bytes | None, SubjectVersion | None]:
         """The bytes of a key or value, None for null, and the schema, None for a format without one."""
-        try:
+        if data is None:
+            return None, None
+        with contextlib.suppress(SchemaNeeded):
             return serialize(data), None
-        except SchemaNeeded:
-            assert data is not None
         version = await self.resolve(topic, which, data, timeout)
         value = data.data
         if version.codec.costly or _is_large(value):

@@ -58,7 +58,7 @@ _NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka cl
 class _Batch:
     """Records that were submitted together, and what became of them."""
 
-    __slots__ = ("future", "handed_over", "lane", "left", "outcomes", "records")
+    __slots__ = ("future", "handed_over", "in_flight", "lane", "left", "outcomes", "records")
 
     def __init__(
         self, records: Sequence[SerializedRecord], lane: _Lane, future: asyncio.Future[list[Delivery | FacadeError]]
@@ -69,16 +69,11 @@ class _Batch:
         self.outcomes: list[Any] = [None] * len(records)
         self.left = len(records)
         self.handed_over = 0
-
-    def decide(self, index: int, outcome: Delivery | FacadeError) -> None:
-        self.outcomes[index] = outcome
-        self.left -= 1
-        if not self.left and not self.future.done():
-            self.future.set_result(self.outcomes)
+        self.in_flight = False
 
 
 class _Lane:
-    """The records of one topic: in flight, or waiting for those."""
+    """The batches of one topic: ``in_flight``, or waiting for those."""
 
     __slots__ = ("in_flight", "timer", "topic", "waiting", "waiting_records")
 
@@ -189,49 +184,46 @@ class SendQueue:
     def _produce(self, lane: _Lane, batch: _Batch) -> bool:
         """Hand over a batch, from where it was left; False when the client's queue is full."""
         produce, topic, records, report = self.client.produce, lane.topic, batch.records, self._report
-        for index in range(batch.handed_over, len(records)):
-            record = records[index]
-            timestamp = record.timestamp
-            try:
-                if timestamp is None:
-                    timestamp = _NOW
-                elif timestamp == _NOW:
-                    raise InvalidKafkaRequest(_NO_EPOCH, field="timestamp")
-                headers = record.headers
-                produce(
-                    topic,
-                    record.value,
-                    record.key,
-                    _PARTITIONER_DECIDES if record.partition is None else record.partition,
-                    partial(report, batch, index),
-                    timestamp=timestamp,
-                    headers=[(header.name, header.value) for header in headers] if headers else None,
-                )
-            except BufferError:
-                return False
-            except Exception as error:
-                if self._is_doomed_by(error):
+        first = index = batch.handed_over
+        count = len(records)
+        if not batch.in_flight:
+            batch.in_flight = True
+            lane.in_flight += 1
+        try:
+            while index < count:
+                record = records[index]
+                partition = _PARTITIONER_DECIDES if record.partition is None else record.partition
+                try:
+                    # Names of arguments cost as much as the rest of the call: few records have what needs them.
+                    if record.timestamp is None and not record.headers:
+                        produce(topic, record.value, record.key, partition, partial(report, batch, index))
+                    else:
+                        extras = _extras(record)
+                        produce(topic, record.value, record.key, partition, partial(report, batch, index), **extras)
+                except BufferError:
                     return False
-                failure = from_exception(error)
-                if isinstance(failure, (TopicNotFound, PartitionNotFound)):
-                    self._on_missing(topic)
-                self._undecided -= 1
-                batch.decide(index, failure)
-            else:
-                lane.in_flight += 1
-            batch.handed_over += 1
-            lane.waiting_records -= 1
-            self._waiting -= 1
-        return True
+                except Exception as error:
+                    if self._is_doomed_by(error):
+                        return False
+                    failure = from_exception(error)
+                    if isinstance(failure, (TopicNotFound, PartitionNotFound)):
+                        self._on_missing(topic)
+                    self._decide(batch, index, failure)
+                index += 1
+            return True
+        finally:
+            batch.handed_over = index
+            lane.waiting_records -= index - first
+            self._waiting -= index - first
 
     def _give_up(self, batch: _Batch, outcome: FacadeError) -> None:
         """Decide the records of a batch that haven't been handed over."""
-        for index in range(batch.handed_over, len(batch.records)):
-            self._undecided -= 1
-            self._waiting -= 1
-            batch.lane.waiting_records -= 1
-            batch.decide(index, outcome)
+        left = range(batch.handed_over, len(batch.records))
         batch.handed_over = len(batch.records)
+        batch.lane.waiting_records -= len(left)
+        self._waiting -= len(left)
+        for index in left:
+            self._decide(batch, index, outcome)
 
     def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
         if error is None:
@@ -241,15 +233,24 @@ class SendQueue:
             )
         else:
             outcome = self._failure(batch.records[index], error, message.topic() or "")
+        self._decide(batch, index, outcome)
+        if not batch.left:
+            lane = batch.lane
+            if not lane.in_flight:
+                if lane.waiting:
+                    self._hand_over(lane)
+                else:
+                    self._drop_if_idle(lane)
+
+    def _decide(self, batch: _Batch, index: int, outcome: Delivery | FacadeError) -> None:
         self._undecided -= 1
-        batch.decide(index, outcome)
-        lane = batch.lane
-        lane.in_flight -= 1
-        if not lane.in_flight:
-            if lane.waiting:
-                self._hand_over(lane)
-            else:
-                self._drop_if_idle(lane)
+        batch.outcomes[index] = outcome
+        batch.left -= 1
+        if not batch.left:
+            if batch.in_flight:
+                batch.lane.in_flight -= 1
+            if not batch.future.done():
+                batch.future.set_result(batch.outcomes)
 
     def _failure(self, record: SerializedRecord, error: ClientError, topic: str) -> FacadeError:
         if self._fatal is not None and error.code() in _GIVEN_UP:
@@ -329,3 +330,13 @@ class SendQueue:
                 destruction.add_done_callback(self._destructions.discard)
         if not self._broken and not self._doomed:
             self._fatal = None
+
+
+def _extras(record: SerializedRecord) -> dict[str, Any]:
+    """What few records have: a timestamp, headers."""
+    if record.timestamp == _NOW:
+        raise InvalidKafkaRequest(_NO_EPOCH, field="timestamp")
+    extras: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
+    if record.headers:
+        extras["headers"] = [(header.name, header.value) for header in record.headers]
+    return extras

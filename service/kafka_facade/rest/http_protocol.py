@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from kafka_facade.rest.joined_writes import JoinedWrites
 
 MAX_HEADER_BYTES: Final = 8192
 """The longest request line and header fields together, as in the official proxy (``max.request.header.size``)."""
@@ -26,6 +29,18 @@ class JsonErrorHttpProtocol(HttpToolsProtocol):
 
     _in_head = False
     _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A new connection."""
+        joined: Any = JoinedWrites(transport)  # type: ignore[arg-type]
+        super().connection_made(joined)
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is another protocol's from now on, which joins its writes itself."""
+        joined: Any = self.transport
+        joined.flush()
+        self.transport = joined.transport
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """A new request: its head comes now."""

@@ -71,8 +71,8 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
         raise UnprocessableEntity("records must not be empty.", field="records")
     records = [
         RecordToProduce(
-            _data(format, record.key),
-            _data(format, record.value),
+            None if record.key is None else _data(format, record.key),
+            None if record.value is None else _data(format, record.value),
             partition if record.partition is None else record.partition,
         )
         for record in body.records
@@ -98,9 +98,7 @@ def _selector(schema_id: int | None, schema: str | None) -> SchemaSelector | Non
     return None if schema_id is None and schema is None else SchemaSelector(schema_id=schema_id, schema=schema)
 
 
-def _data(format: Format, data: object) -> RecordData | None:
-    if data is None:
-        return None
+def _data(format: Format, data: object) -> RecordData:
     if format is Format.BINARY and not isinstance(data, str):
         data = plain_data(data)
     return RecordData(format, data)
