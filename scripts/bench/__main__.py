@@ -1,6 +1,6 @@
 """Measure the gateway on a development stack of its own, beside the limits in the same run.
 
-scripts/bench [--seconds 5] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS] [--instances COUNT]
+scripts/bench [--seconds 5] [--warm-up 30] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS] [--instances COUNT]
 
 The limits are a bare Kafka client and an empty handler on the same HTTP server. The figures of one run compare; those
 of two runs, or of two machines, don't: the load, the gateway and Kafka share this machine's cores. HTTP load comes from
@@ -74,9 +74,9 @@ class Bench:
 
         await asyncio.to_thread(run)
 
-    async def warm_up(self, case: Case) -> None:
-        """Run a case for a moment: brokers compile what they do often."""
-        seconds, self.options.seconds = self.options.seconds, 1
+    async def warm_up(self, case: Case, for_seconds: float = 1) -> None:
+        """Run a case for a while: a broker compiles what it does often, on the cores that all of this shares."""
+        seconds, self.options.seconds = self.options.seconds, for_seconds
         await case()
         self.options.seconds = seconds
 
@@ -307,6 +307,7 @@ async def measure(bench: Bench, only: str) -> None:
         },
     }
     console = Console(width=110)
+    await bench.warm_up(lambda: bench.rest_v2(1), bench.options.warm_up)
     for title, cases in tables.items():
         if title == "consuming":
             await bench.fill()
@@ -345,6 +346,7 @@ async def hold_instances(bench: Bench) -> None:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=5, help="how long each case produces")
+    parser.add_argument("--warm-up", type=float, default=30, help="seconds of small requests before the first case")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--size", type=int, default=100, help="bytes of a value")
     parser.add_argument("--only", default="", help="only the cases with this in their name, beside the limits")
