@@ -50,18 +50,15 @@ def _read_header(header: record_pb2.Header) -> Header:
 
 
 def _read_data(data: record_pb2.RecordData) -> RecordData:
-    asked = data.format
     if data.HasField("schema"):
         return _read_with_schema(data)
-    if not asked and data.HasField("binary"):
-        return RecordData(Format.BINARY, data.binary)
     which = data.WhichOneof("data")
-    format = _format(which, asked)
-    if which is None:
-        return RecordData(format, None)
-    if which == "json":
-        return RecordData(format, _read_json(data.json))
-    return RecordData(format, data.binary if which == "binary" else data.text)
+    format = _format(which, data.format) if data.format or which is None else _FORMAT_OF_DATA[which]
+    if which == "text":
+        return RecordData(format, data.text)
+    if which == "binary":
+        return RecordData(format, data.binary)
+    return RecordData(format, None if which is None else _read_json(data.json))
 
 
 def _read_with_schema(data: record_pb2.RecordData) -> RecordData:
