@@ -1,6 +1,7 @@
 """Measure the gateway on a development stack of its own, beside the limits in the same run.
 
-scripts/bench [--seconds 5] [--warm-up 30] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS] [--instances COUNT]
+scripts/bench [--seconds 5] [--warm-up 30] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS]
+              [--instances COUNT]
 
 The limits are a bare Kafka client and an empty handler on the same HTTP server. The figures of one run compare; those
 of two runs, or of two machines, don't: the load, the gateway and Kafka share this machine's cores. HTTP load comes from

@@ -357,11 +357,10 @@ CAUSES: Final = (
         "Kafka's authorizer refuses",
         403,
         40301,
-        lambda row: (
-            _describes(row) or _reads(row) or _produces(row) or _last("commit-offsets", "get-committed-offsets")(row)
-        ),
+        lambda row: _describes(row) or _reads(row) or _last("commit-offsets", "get-committed-offsets")(row),
         _forbidden,
     ),
+    Cause("in a record: Kafka's authorizer refuses", 200, 1, _produces, _forbidden),
 )
 
 _WITHOUT_KAFKA: Final = "Kafka doesn't answer within `api.request.timeout.ms`"

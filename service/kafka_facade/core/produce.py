@@ -13,6 +13,7 @@ from kafka_facade.core.errors import (
     FacadeError,
     InvalidBatch,
     InvalidTopicName,
+    KafkaAuthorizationFailed,
     KeySchemaMissing,
     PartitionNotFound,
     ValueSchemaMissing,
@@ -135,10 +136,10 @@ class Produce:
             if request.value_schema is None and record.value is not None and record.value.data is not None:
                 raise ValueSchemaMissing
         # No schema is registered for a topic that isn't there, or can't be.
-        if not is_legal_topic_name(topic):
-            return [_illegal(topic)] * len(request.records), SchemaIds(None, None)
-        if self._producer.cached_partition_count(topic) is None:
-            await self._producer.partition_count(topic, call.remaining)
+        try:
+            await self._partition_count(call, topic)
+        except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
+            return [refusal] * len(request.records), SchemaIds(None, None)
         key_id = await self._schemas.id_of(topic, "key", format, request.key_schema, call.remaining)
         value_id = await self._schemas.id_of(topic, "value", format, request.value_schema, call.remaining)
         records = [
@@ -161,14 +162,12 @@ class Produce:
         """
         cluster_id = await self._identity.check(request.cluster_id, call)
         topic = request.topic_name
-        if not is_legal_topic_name(topic):
-            refusal = _illegal(topic)
-            return PendingReports(
-                cluster_id, topic, request.records, [], dict.fromkeys(range(len(request.records)), refusal)
-            )
-        count = self._producer.cached_partition_count(topic)
-        if count is None:
-            count = await self._producer.partition_count(topic, call.remaining)
+        try:
+            count = await self._partition_count(call, topic)
+        except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
+            # As where the producer meets them: each record fails.
+            refusals: dict[int, FacadeError] = dict.fromkeys(range(len(request.records)), refusal)
+            return PendingReports(cluster_id, topic, request.records, [], refusals)
         for record in request.records:
             if record.partition_id is not None and record.partition_id >= count:
                 count = await self._producer.partition_count(topic, call.remaining, refresh=True)
@@ -199,6 +198,12 @@ class Produce:
                 errors[index] = error
         deliveries = await self._producer.submit(topic, wire) if wire else None
         return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
+
+    async def _partition_count(self, call: Call, topic: str) -> int:
+        if not is_legal_topic_name(topic):
+            raise InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic)
+        count = self._producer.cached_partition_count(topic)
+        return await self._producer.partition_count(topic, call.remaining) if count is None else count
 
     async def _with_schemas(
         self, call: Call, topic: str, record: RecordToProduce
@@ -260,10 +265,6 @@ class PendingReports:
                 )
             )
         return reports
-
-
-def _illegal(topic: str) -> InvalidTopicName:
-    return InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic)
 
 
 def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:
