@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
+from msgspec import Struct
+
 from kafka_facade.core.catalogue import BY_IDENTIFIER, Operation
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import KafkaTimeout, OperationBlocked, Unavailable
@@ -24,8 +26,7 @@ IDENTIFIERS = frozenset(name for identifier in BY_IDENTIFIER for name in _names(
 """What an access list may hold: operations, and their groups such as ``api.v3.topics.*``."""
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct, gc=False):
     """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`."""
 
     operation: Operation

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import repeat
+
+from msgspec import Struct
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import (
@@ -220,8 +222,7 @@ UsedSchemas = tuple[SubjectVersion | None, SubjectVersion | None]
 _NO_SCHEMAS: UsedSchemas = (None, None)
 
 
-@dataclass(slots=True)
-class PendingReports:
+class PendingReports(Struct):
     """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order.
 
     ``used`` has the schemas of the records that have any.
@@ -233,7 +234,7 @@ class PendingReports:
     wire: list[SerializedRecord]
     errors: dict[int, FacadeError]
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
-    used: dict[int, UsedSchemas] = field(default_factory=dict)
+    used: dict[int, UsedSchemas] = {}
 
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """What became of each record, in order, once Kafka has decided on all of them."""

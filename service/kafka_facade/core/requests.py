@@ -199,8 +199,7 @@ class RecordToProduce(Struct, gc=False):
     timestamp: int | None = None
 
 
-@dataclass(slots=True)
-class ProduceRecords:
+class ProduceRecords(Struct):
     """``all_or_nothing`` (the v2 API) lets the first bad record fail the request before any is sent."""
 
     cluster_id: str | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
+
+from msgspec import Struct
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
@@ -31,21 +32,19 @@ _Result = TypeVar("_Result")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
 
 
-@dataclass(slots=True)
-class Response:
+class Response(Struct):
     """An answer that is complete. ``content_type`` None is the type that was negotiated, empty is none."""
 
     status: int = 200
     body: bytes = b""
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    headers: list[tuple[bytes, bytes]] = []
     content_type: str | None = None
 
 
 NO_CONTENT: Final = Response(204)
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct):
     """A request on its way to a handler. ``parameters`` are those of the path, decoded."""
 
     facade: Facade

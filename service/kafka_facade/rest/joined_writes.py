@@ -39,7 +39,9 @@ class JoinedWrites:
             data = b"".join(self._written)
             self._written.clear()
             self._size = 0
-            self.transport.write(data)
+            # The peer may be gone by now.
+            if not self.transport.is_closing():
+                self.transport.write(data)
 
     def close(self) -> None:
         """Send what was written, then close."""
