@@ -102,6 +102,174 @@ async def test_a_million_records_in_cut_reads(stack: BackgroundStack, instance: 
     await instance.delete()
 
 
+async def _produce(client: httpx.AsyncClient, topic: str, values: range, partitions: int) -> None:
+    body = {"records": [{"value": value, "partition": value % partitions} for value in values]}
+    response = await client.post(f"/topics/{topic}", headers={"content-type": JSON}, content=json.dumps(body))
+    assert response.status_code == 200, response.text
+
+
+async def _assigned(instance: Instance, partitions: int) -> None:
+    """Wait until the group has given it all of so many partitions, and it has looked at each."""
+    async with asyncio.timeout(30):
+        while len((await instance.client.get(f"{instance.path}/assignments")).json()["partitions"]) < partitions:
+            assert await instance.read(100) == []
+    assert await instance.read(1500) == []
+
+
+@pytest.mark.parametrize("what", ["another member", "a member after it", "another subscription"])
+async def test_what_comes_after_the_first_read_of_the_end(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: Instance, what: str
+) -> None:
+    """Where a member stands is committed too: the next one goes on there and not at a later end."""
+    partitions, values = 2, range(20)
+    name, other = await topic(partitions=partitions), await topic()
+    settings = {"auto.offset.reset": "latest", "fetch.min.bytes": 1}
+    await instance.create(**settings)
+    await instance.subscribe(name)
+    await _assigned(instance, partitions)
+    members = [instance]
+    if what == "a member after it":
+        await instance.delete()
+    await _produce(client, name, values, partitions)
+    if what == "another subscription":
+        await instance.subscribe(name, other)
+    else:
+        second = Instance(client, instance.group, "j")
+        await second.create(**settings)
+        await second.subscribe(name)
+        members = [second] if what == "a member after it" else [instance, second]
+    seen: set[int] = set()
+    async with asyncio.timeout(40):
+        while seen != set(values):
+            for member in members:
+                seen |= {value for _, _, value in await member.read(500)}
+    for member in members:
+        await member.delete()
+
+
+async def test_a_former_member_commits(client: httpx.AsyncClient, topic: TopicFactory, instance: Instance) -> None:
+    name = await topic()
+    await _produce(client, name, range(50), 1)
+    place = {"topic": name, "partition": 0}
+
+    async def committed() -> list[int]:
+        body = json.dumps({"partitions": [place]})
+        headers = {"content-type": V2}
+        response = await client.request("GET", f"{instance.path}/offsets", headers=headers, content=body)
+        return [entry["offset"] for entry in response.json()["offsets"]]
+
+    await instance.create(**{"fetch.min.bytes": 1})
+    await instance.subscribe(name)
+    found = await instance.read(10_000, 10)
+    await client.delete(f"{instance.path}/subscription")
+    assert await committed() == [len(found)]
+    response = await instance.post(f"{instance.path}/offsets", {"offsets": [{**place, "offset": 29}]})
+    assert response.status_code == 200, response.text
+    assert await committed() == [30]
+    assert (await instance.post(f"{instance.path}/assignments", {"partitions": [place]})).status_code == 204
+    read: list[int] = []
+    async with asyncio.timeout(20):
+        while len(read) < 20:
+            read += [value for _, _, value in await instance.read(5000)]
+    assert read == list(range(30, 50))
+    async with asyncio.timeout(20):
+        while await committed() != [50]:  # noqa: ASYNC110  nothing tells of a commit
+            await asyncio.sleep(0.2)
+    await instance.delete()
+
+
+async def test_where_one_has_gone_back_to_is_committed(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: Instance
+) -> None:
+    name = await topic()
+    await _produce(client, name, range(10), 1)
+    place = {"topic": name, "partition": 0}
+    await instance.create(**{"fetch.min.bytes": 1, "auto.commit.enable": "false"})
+    assert (await instance.post(f"{instance.path}/assignments", {"partitions": [place]})).status_code == 204
+    assert await instance.read(10_000)
+    went = await instance.post(f"{instance.path}/positions", {"offsets": [{**place, "offset": 3}]})
+    assert went.status_code == 204, went.text
+    assert (await client.post(f"{instance.path}/offsets")).status_code == 200
+    body = json.dumps({"partitions": [place]})
+    asked = await client.request("GET", f"{instance.path}/offsets", headers={"content-type": V2}, content=body)
+    assert [entry["offset"] for entry in asked.json()["offsets"]] == [3]
+    await instance.delete()
+
+
+async def test_reads_of_one_instance_at_the_same_time(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: Instance
+) -> None:
+    name = await topic()
+    await instance.create(**{"consumer.request.timeout.ms": 30_000, "fetch.min.bytes": 1})
+    await instance.subscribe(name)
+    await _assigned(instance, 1)
+
+    async def timed(call: Awaitable[Any]) -> float:
+        started = time.monotonic()
+        await call
+        return time.monotonic() - started
+
+    reads = [asyncio.create_task(timed(instance.read(2000))) for _ in range(4)]
+    others = []
+    for _ in range(5):
+        await asyncio.sleep(0.2)
+        others.append(await timed(client.get(f"{instance.path}/assignments")))
+    took = await asyncio.gather(*reads)
+    assert min(took) >= 2 - 0.001
+    assert statistics.median(took) < 2.05
+    assert max(took) < 2.5
+    assert statistics.median(others) < 0.2
+    # What comes goes to one of them.
+    reading = [asyncio.create_task(instance.read(4000)) for _ in range(3)]
+    await _produce(client, name, range(5), 1)
+    found = [entry for entries in await asyncio.gather(*reading) for entry in entries]
+    assert sorted(value for _, _, value in found) == list(range(5))
+    # And whoever waits finds the instance gone with it.
+    waiting = asyncio.create_task(client.get(f"{instance.path}/records?timeout=20000", headers={"accept": JSON}))
+    await asyncio.sleep(0.3)
+    assert await timed(instance.delete()) < 5
+    assert (await waiting).status_code == 404
+
+
+async def test_a_read_waits_longer_than_other_requests_may_take(
+    gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    gateway = await gateway_factory({"api.request.timeout.ms": "2000"})
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=60) as client:
+        instance = Instance(client, f"g-{uuid.uuid4()}")
+        await instance.create(**{"consumer.request.timeout.ms": 5000})
+        await instance.subscribe(await topic())
+        started = time.monotonic()
+        assert await instance.read(4000) == []
+        assert 4 - 0.001 <= time.monotonic() - started < 4.5
+        await instance.delete()
+
+
+async def test_a_record_that_is_nested_too_deeply(
+    client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory, instance: Instance
+) -> None:
+    """What comes before it is delivered, and the error says where it is."""
+    name = await topic()
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True})
+    for value in (b"1", b"2", b"[" * 3000 + b"]" * 3000, b"3"):
+        producer.produce(name, value, partition=0)
+    assert await asyncio.to_thread(producer.flush, 30) == 0
+    await instance.create(**{"fetch.min.bytes": -1, "consumer.request.timeout.ms": 3000})
+    await instance.subscribe(name)
+    found: list[int] = []
+    async with asyncio.timeout(30):
+        while len(found) < 2:
+            found += [value for _, _, value in await instance.read(3000)]
+    assert found == [1, 2]
+    refused = await client.get(f"{instance.path}/records", headers={"accept": JSON})
+    assert (refused.status_code, refused.json()["error_code"]) == (408, 40801)
+    assert "offset 2" in refused.json()["message"]
+    where = {"offsets": [{"topic": name, "partition": 0, "offset": 3}]}
+    assert (await instance.post(f"{instance.path}/positions", where)).status_code == 204
+    assert [value for _, _, value in await instance.read(3000)] == [3]
+    await instance.delete()
+
+
 async def test_callers_that_leave_in_the_middle(
     stack: BackgroundStack, instance: Instance, topic: TopicFactory
 ) -> None:

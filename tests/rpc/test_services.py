@@ -232,10 +232,10 @@ async def test_a_deletion_that_its_caller_gives_up_leaves_no_member_behind(
     await stub.Subscribe(consumer_instance_pb2.SubscribeRequest(**where, topics=[name]))
     fetch = asyncio.create_task(_code(stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))))
     await asyncio.sleep(0.5)
-    # It waits for the read that holds the instance.
+    # To leave the group takes longer.
     delete = consumer_instance_pb2.DeleteConsumerInstanceRequest(**where)
-    assert await _code(stub.DeleteConsumerInstance(delete, timeout=0.5)) is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert await fetch is grpc.StatusCode.OK
+    assert await _code(stub.DeleteConsumerInstance(delete, timeout=0.005)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await fetch in (grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND)
     again = await _code(stub.DeleteConsumerInstance(delete))
     assert again in (grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND)
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})

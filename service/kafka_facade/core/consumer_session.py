@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from typing import Any
 
-from kafka_facade.core.errors import ConsumerInstanceNotFound, DeserializationFailed, IllegalConsumerState
+from kafka_facade.core.errors import (
+    ConsumerInstanceNotFound,
+    DeserializationFailed,
+    FacadeError,
+    IllegalConsumerState,
+)
 from kafka_facade.core.ports import ConsumerPort
 from kafka_facade.core.resources import (
     ConsumerInstance,
@@ -26,12 +32,13 @@ from kafka_facade.core.serde import deserialize
 from kafka_facade.core.topic_pattern import TopicPattern
 
 _POLL_RECORDS = 500
-# A read looks this often (s) whether the server is to end.
-_SLICE_SECONDS = 0.5
+# A read that finds nothing looks again after this long (s), ever less often.
+_FIRST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.025
 # New topics that match a pattern are found after this long (s) at the latest, by the next fetch.
 _PATTERN_SECONDS = 5.0
-# A fetch ends this long (s) before the call's deadline, so that what it has fetched is still returned.
-_MARGIN_SECONDS = 0.5
+# How long (s) a schema may take that a record needs.
+_DECODE_SECONDS = 5.0
 
 
 class State(Enum):
@@ -62,7 +69,7 @@ TRANSITIONS: dict[tuple[State, str], State] = {
 
 
 class ConsumerSession:
-    """One instance with its consumer. All but :meth:`use` is called with the session in use."""
+    """One instance with its consumer. All but :meth:`use` and :meth:`fetch` is called with the session in use."""
 
     def __init__(
         self,
@@ -85,7 +92,13 @@ class ConsumerSession:
         self._pattern: TopicPattern | None = None
         self._matched_at = 0.0
         self._ahead: deque[Record] = deque()
+        # What a read that goes on has for its caller.
+        self._taken: list[FetchedRecord] = []
+        self._taken_bytes = 0
         self._lock = asyncio.Lock()
+        self._reading = asyncio.Lock()
+        self._users = 0
+        self._has_read = False
         self._change: asyncio.Task[None] | None = None
         self._last_used = time.monotonic()
         self._ended = False
@@ -93,22 +106,32 @@ class ConsumerSession:
     @property
     def idle_seconds(self) -> float:
         """How long nobody has used the instance; 0 while somebody does."""
-        return 0.0 if self._lock.locked() else time.monotonic() - self._last_used
+        return 0.0 if self._users else time.monotonic() - self._last_used
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[ConsumerSession]:
         """Have the instance to oneself: a Kafka consumer serves one caller at a time; ConsumerInstanceNotFound."""
-        async with self._lock:
-            if self._change is not None:
-                # Its caller has given up; it goes on.
-                await asyncio.wait({self._change})
-                self._change = None
-            if self._ended:
-                raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
-            try:
+        with self._using():
+            async with self._lock:
+                await self._ready()
                 yield self
-            finally:
-                self._last_used = time.monotonic()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._last_used = time.monotonic()
+
+    async def _ready(self) -> None:
+        if self._change is not None:
+            # Its caller has given up; it goes on.
+            await asyncio.wait({self._change})
+            self._change = None
+        if self._ended:
+            raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
 
     def end(self) -> None:
         """Whoever waits to use the instance finds it gone."""
@@ -151,8 +174,7 @@ class ConsumerSession:
         # The group need not take away what is subscribed to still; where it does, that is forgotten then.
         self._forget(set(topics))
 
-    @property
-    def stale_pattern(self) -> TopicPattern | None:
+    def _stale_pattern(self) -> TopicPattern | None:
         """The pattern, if it is time to look which topics match it now."""
         if self._pattern is None or time.monotonic() - self._matched_at < _PATTERN_SECONDS:
             return None
@@ -198,94 +220,165 @@ class ConsumerSession:
         """Read on from these positions; what was read ahead of their partitions is dropped."""
         self.check_assigned(positions)
         await self.consumer.seek(positions, timeout)
-        moved = {(position.topic, position.partition) for position in positions}
-        self._ahead = deque(entry for entry in self._ahead if (entry.topic_name, entry.partition_id) not in moved)
-        for key in moved:
-            self.returned.pop(key, None)
+        moved = {(position.topic, position.partition): position.offset for position in positions}
+        self._keep(lambda topic, partition: (topic, partition) not in moved)
+        for place, offset in moved.items():
+            self.returned.pop(place, None)
+            # As in Kafka's own client, where one stands is what is committed.
+            if offset >= 0:
+                self.returned[place] = offset
+                if self.instance.auto_commit:
+                    self.consumer.store(*place, offset)
 
-    async def fetch(self, timeout_ms: int | None, max_bytes: int | None, remaining: float) -> list[FetchedRecord]:
-        """The next records; see :meth:`kafka_facade.core.consumers.Consumers.fetch`."""
+    async def fetch(
+        self,
+        timeout_ms: int | None,
+        max_bytes: int | None,
+        matching: Callable[[TopicPattern], Awaitable[Sequence[str]]],
+    ) -> list[FetchedRecord]:
+        """The next records; see :meth:`kafka_facade.core.consumers.Consumers.fetch`.
+
+        Reads take turns with one another, so that records are committed in the order in which they were delivered; a
+        read that doesn't get its turn in time ends with nothing. All other calls come in between the looks of a read.
+        """
         self._next("fetch")
         wait_ms = self.instance.request_timeout_ms
         if timeout_ms is not None and timeout_ms > 0:
             wait_ms = min(wait_ms, timeout_ms)
-        latest = time.monotonic() + max(0.0, remaining - _MARGIN_SECONDS)
-        deadline = min(time.monotonic() + wait_ms / 1000, latest)
+        deadline = time.monotonic() + wait_ms / 1000
         limit = self._max_bytes if max_bytes is None or max_bytes < 0 else min(max_bytes, self._max_bytes)
-        fetched: list[FetchedRecord] = []
-        size = 0
-        format = self.instance.format
+        with self._using():
+            if not await self._acquired(self._reading, deadline):
+                return []
+            try:
+                return await self._read(deadline, limit, matching)
+            except BaseException:
+                # The caller is gone, or gets an error: the records are for the next call.
+                self._ahead.extendleft(entry.record for entry in reversed(self._taken))
+                raise
+            finally:
+                self._taken, self._taken_bytes = [], 0
+                self._reading.release()
+
+    async def _acquired(self, lock: asyncio.Lock, deadline: float) -> bool:
+        if self._users == 1:
+            return await lock.acquire()
         try:
-            while True:
-                fetched = self._drop_revoked(fetched)
-                await asyncio.sleep(0)  # Records that are there don't keep others waiting.
-                while self._ahead:
-                    record = self._ahead[0]
-                    length = len(record.key or b"") + len(record.value or b"")
-                    if fetched and size + length > limit:
-                        return self._return(fetched)
-                    try:
-                        if format is Format.BINARY:
-                            entry = FetchedRecord(record, record.key, record.value)
-                        elif self._has_schemas:
-                            entry = await self._with_schemas(record, latest - time.monotonic())
-                        else:
-                            key = None if record.key is None else deserialize(format, record, "key")
-                            entry = FetchedRecord(record, key, deserialize(format, record, "value"))
-                    except DeserializationFailed:
-                        if fetched:
-                            return self._return(fetched)
-                        raise
-                    fetched.append(entry)
-                    self._ahead.popleft()
-                    size += length
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await lock.acquire()
+        except TimeoutError:
+            return False
+
+    async def _read(
+        self, deadline: float, limit: int, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
+    ) -> list[FetchedRecord]:
+        checked = False
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            if not await self._acquired(self._lock, deadline):
+                # Somebody has the instance to himself, and waits for Kafka.
+                return self._return()
+            try:
+                await self._ready()
+                self._next("fetch")
                 left = 0.0 if self._closing.is_set() else deadline - time.monotonic()
-                enough = size >= limit or 0 <= self.instance.fetch_min_bytes < size
-                if enough or (left <= 0 and fetched):
-                    return self._return(fetched)
-                polled = await self.consumer.poll(_POLL_RECORDS, max(0.0, min(left, _SLICE_SECONDS)))
-                fetched = self._drop_revoked(fetched)
-                if left <= 0 and not polled:
-                    return []
+                if not checked:
+                    checked = True
+                    await self.consumer.check(max(0.0, left))
+                if (pattern := self._stale_pattern()) is not None:
+                    await self._match_again(pattern, matching)
+                self._drop_revoked()
+                if await self._take(limit) or (left <= 0 and self._taken):
+                    return self._return()
+                self._has_read = True
+                polled = await self.consumer.poll(_POLL_RECORDS, 0)
+                self._drop_revoked()
                 self._ahead.extend(polled)
-        except BaseException:
-            # The caller is gone, or gets an error: the records are for the next call.
-            self._ahead.extendleft(entry.record for entry in reversed(fetched))
-            raise
+                if left <= 0 and not polled:
+                    return self._return()
+            finally:
+                self._lock.release()
+            if polled:
+                pause = 0.0  # Records that are there don't keep others waiting.
+            await asyncio.sleep(min(pause, max(0.0, left)))
+            pause = min(max(pause * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
 
-    async def _with_schemas(self, record: Record, timeout: float) -> FetchedRecord:
+    async def _match_again(
+        self, pattern: TopicPattern, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
+    ) -> None:
+        self._matched_at = time.monotonic()
+        # What is subscribed to can be read meanwhile.
+        with contextlib.suppress(FacadeError):
+            await self.subscribe(await matching(pattern), pattern)
+
+    async def _take(self, limit: int) -> bool:
+        """Decode what was read ahead, up to ``limit`` (bytes); whether that is enough for an answer."""
+        format, ahead, taken, size = self.instance.format, self._ahead, self._taken, self._taken_bytes
+        try:
+            while ahead:
+                record = ahead[0]
+                length = _length(record)
+                if taken and size + length > limit:
+                    return True
+                try:
+                    if format is Format.BINARY:
+                        entry = FetchedRecord(record, record.key, record.value)
+                    elif self._has_schemas:
+                        entry = await self._with_schemas(record)
+                    else:
+                        key = None if record.key is None else deserialize(format, record, "key")
+                        entry = FetchedRecord(record, key, deserialize(format, record, "value"))
+                except DeserializationFailed:
+                    if taken:
+                        return True
+                    raise
+                taken.append(entry)
+                ahead.popleft()
+                size += length
+        finally:
+            self._taken_bytes = size
+        return size >= limit or 0 <= self.instance.fetch_min_bytes < size
+
+    async def _with_schemas(self, record: Record) -> FetchedRecord:
         format, decode = self.instance.format, self._schemas.deserialize
-        timeout = max(0.0, timeout)
-        key = await decode(format, record, "key", timeout)
-        return FetchedRecord(record, key, await decode(format, record, "value", timeout))
+        key = await decode(format, record, "key", _DECODE_SECONDS)
+        return FetchedRecord(record, key, await decode(format, record, "value", _DECODE_SECONDS))
 
-    def _return(self, fetched: list[FetchedRecord]) -> list[FetchedRecord]:
-        for entry in fetched:
-            record = entry.record
-            self.returned[record.topic_name, record.partition_id] = record.offset + 1
+    def _return(self) -> list[FetchedRecord]:
+        fetched = self._taken
+        ends = {(entry.record.topic_name, entry.record.partition_id): entry.record.offset + 1 for entry in fetched}
         if self.instance.auto_commit:
-            for topic, partition in {(entry.record.topic_name, entry.record.partition_id) for entry in fetched}:
-                self.consumer.store(topic, partition, self.returned[topic, partition])
+            for (topic, partition), offset in ends.items():
+                self.consumer.store(topic, partition, offset)
+        self.returned |= ends
+        self._taken = []
         return fetched
 
-    def look_for_revocations(self) -> None:
-        """Forget what was returned of partitions that are another member's now: it is not ours to commit."""
-        self._drop_revoked([])
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Where the caller stands in each partition, as far as that is known: what a commit without offsets commits."""
+        # What was returned of partitions that are another member's now is not ours to commit.
+        self._drop_revoked()
+        return {**(self.consumer.starts() if self._has_read else {}), **self.returned}
 
     def _forget(self, but: Collection[str] = ()) -> None:
         """Forget what was read, but of these topics."""
-        self._ahead = deque(record for record in self._ahead if record.topic_name in but)
+        self._has_read = False
+        self._keep(lambda topic, _: topic in but)
         self.returned = {place: offset for place, offset in self.returned.items() if place[0] in but}
 
-    def _drop_revoked(self, fetched: list[FetchedRecord]) -> list[FetchedRecord]:
-        """Forget what was read of partitions that the group has taken away; what is left of ``fetched``."""
+    def _drop_revoked(self) -> None:
+        """Forget what was read of partitions that the group has taken away."""
         revoked = self.consumer.take_revoked()
-        if not revoked:
-            return fetched
-        for key in revoked:
-            self.returned.pop(key, None)
-        self._ahead = deque(entry for entry in self._ahead if (entry.topic_name, entry.partition_id) not in revoked)
-        return [e for e in fetched if (e.record.topic_name, e.record.partition_id) not in revoked]
+        if revoked:
+            for place in revoked:
+                self.returned.pop(place, None)
+            self._keep(lambda topic, partition: (topic, partition) not in revoked)
+
+    def _keep(self, wanted: Callable[[str, int], bool]) -> None:
+        """Keep only the records of some partitions."""
+        self._ahead = deque(record for record in self._ahead if wanted(record.topic_name, record.partition_id))
+        self._taken = [e for e in self._taken if wanted(e.record.topic_name, e.record.partition_id)]
+        self._taken_bytes = sum(_length(entry.record) for entry in self._taken)
 
     def _next(self, action: str) -> State:
         try:
@@ -296,3 +389,7 @@ class ConsumerSession:
                     "Illegal state: Consumer is not subscribed to any topics or assigned any partitions"
                 ) from None
             raise IllegalConsumerState from None
+
+
+def _length(record: Record) -> int:
+    return len(record.key or b"") + len(record.value or b"")

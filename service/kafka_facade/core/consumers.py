@@ -49,6 +49,8 @@ _MAX_OFFSET = 2**63 - 2
 _CLOSE_SECONDS = 10.0
 _NAMES_TRIED = 200
 _EXPIRY_CHECK_SECONDS = 1.0
+# How long (s) a read waits for the topics that match its pattern.
+_MATCH_SECONDS = 1.0
 
 
 class Consumers:
@@ -126,7 +128,7 @@ class Consumers:
             if not is_legal_topic_name(topic):
                 raise InvalidTopicName(topic=topic)
         async with self._session(request.group, request.instance).use() as session:
-            topics = request.topics if pattern is None else await self._matching(pattern, call)
+            topics = request.topics if pattern is None else await self._matching(pattern, call.remaining)
             await session.subscribe(topics, pattern)
 
     @implements("api.v2.consumers.get-subscription")
@@ -175,27 +177,23 @@ class Consumers:
         session = self._session(request.group, request.instance)
         if request.format is not None and request.format is not session.instance.format:
             raise ConsumerFormatMismatch
-        async with session.use():
-            if (pattern := session.stale_pattern) is not None:
-                await session.subscribe(await self._matching(pattern, call), pattern)
-            return await session.fetch(request.timeout_ms, request.max_bytes, call.remaining)
+        return await session.fetch(request.timeout_ms, request.max_bytes, self._matching_soon)
 
     @implements("api.v2.consumers.commit-offsets")
     @placed
     async def commit(self, call: Call, request: CommitOffsets) -> None:
-        """Commit offsets, or all that was fetched, and return once the group coordinator has them."""
+        """Commit offsets, or where the instance stands, and return once the group coordinator has them."""
         async with self._session(request.group, request.instance).use() as session:
-            session.look_for_revocations()
             if request.offsets is not None:
                 _check_positions(request.offsets)
             offsets = (
-                session.returned
+                session.positions()
                 if request.offsets is None
                 else {(entry.topic, entry.partition): entry.offset + 1 for entry in request.offsets}
             )
             metadata = {(entry.topic, entry.partition): entry.metadata for entry in request.offsets or ()}
             if offsets:
-                await session.consumer.commit(dict(offsets), call.remaining, metadata)
+                await session.consumer.commit(offsets, call.remaining, metadata)
 
     @implements("api.v2.consumers.get-committed-offsets")
     @placed
@@ -268,9 +266,12 @@ class Consumers:
         ending.add_done_callback(self._endings.discard)
         return ending
 
-    async def _matching(self, pattern: TopicPattern, call: Call) -> list[str]:
+    async def _matching_soon(self, pattern: TopicPattern) -> list[str]:
+        return await self._matching(pattern, _MATCH_SECONDS)
+
+    async def _matching(self, pattern: TopicPattern, timeout: float) -> list[str]:
         """The topics that match now; internal ones never do, as with the official proxy."""
-        topics = [entry.topic for entry in await self._admin.list_topics(call.remaining)]
+        topics = [entry.topic for entry in await self._admin.list_topics(timeout)]
         return pattern.matching(topic.topic_name for topic in topics if not topic.is_internal)
 
     async def _ends(self, partitions: Sequence[TopicPartition], call: Call) -> list[PartitionPosition]:

@@ -25,6 +25,10 @@ def _names(identifier: str) -> set[str]:
 IDENTIFIERS = frozenset(name for identifier in BY_IDENTIFIER for name in _names(identifier))
 """What an access list may hold: operations, and their groups such as ``api.v3.topics.*``."""
 
+_READS = frozenset(name for name in BY_IDENTIFIER if name.startswith("api.v2.consumers.consume-"))
+# As long as an instance can wait (an Int32 of milliseconds), and some more.
+_LONGEST_READ_SECONDS = 2**31 / 1000 + 60
+
 
 class Call(Struct, gc=False):
     """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`."""
@@ -97,7 +101,9 @@ class Pipeline:
 
     def call(self, identifier: str, face: str, *, timeout: float | None = None) -> Call:
         """A new call; ``timeout`` is the caller's own (seconds) and can only shorten the default."""
-        limit = self._default_timeout if timeout is None else min(timeout, self._default_timeout)
+        # A read of a consumer instance waits as long as that says.
+        longest = _LONGEST_READ_SECONDS if identifier in _READS else self._default_timeout
+        limit = longest if timeout is None else min(timeout, longest)
         return Call(BY_IDENTIFIER[identifier], face, time.monotonic() + limit)
 
     def admit(self, call: Call) -> Admission:

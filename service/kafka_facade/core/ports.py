@@ -141,6 +141,12 @@ class ConsumerPort(Protocol):
     def position(self, topic: str, partition: int) -> int:
         """The next offset that :meth:`poll` will return, past markers and gaps; negative while nothing was read."""
 
+    async def check(self, timeout: float) -> None:
+        """KafkaAuthorizationFailed where an assigned topic may not be read; as far as that is found out in time."""
+
+    def starts(self) -> Mapping[tuple[str, int], int]:
+        """The offsets at which the reading of assigned partitions began, as far as they are known."""
+
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
 

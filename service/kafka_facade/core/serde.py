@@ -67,7 +67,7 @@ def deserialize(format: Format, record: Record, which: str) -> object:
         case Format.JSON:
             try:
                 return _decode_json(payload)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 raise DeserializationFailed(
                     f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "
                     f"offset {record.offset}: {error}. If needed, please seek past the record to continue consumption.",

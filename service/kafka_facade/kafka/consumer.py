@@ -80,8 +80,14 @@ class Consumer(EventfulClient):
         """Leave the group or drop the assignment, and return when that is done: what is assigned next stays."""
         await self._free.wait()
         self._resume()
+        member = self._subscribed
         await self._leave(_LEAVE_SECONDS)
+        if member:
+            # This one would commit as the member that it was, which the group refuses.
+            await self._renew(_LEAVE_SECONDS)
         self._start_anew()
+        self._starts.clear()
+        self._unstarted.clear()
         self._unchecked.clear()
         self._assigned = set()
         self._subscribed = False
@@ -90,6 +96,7 @@ class Consumer(EventfulClient):
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
         await self._free.wait()
         self._start_anew()
+        self._starts.clear()
         self._call(
             self._client.assign,
             [
@@ -106,6 +113,7 @@ class Consumer(EventfulClient):
             if isinstance(entry, PartitionPosition):
                 self._positions[entry.topic, entry.partition] = entry.offset
         if self._grouped:
+            self._unstarted = set(self._assigned)
             self._unchecked = {entry.topic for entry in positions}
             self._serve_from_now_on()
 
@@ -130,11 +138,11 @@ class Consumer(EventfulClient):
             except TimeoutError:
                 return []
         self._resume()
-        for topic in list(self._unchecked):
-            await self._check(topic, timeout)
         while True:
             self._polled_at = time.monotonic()
             if self._pending:
+                if len(self._pending) < max_records:
+                    self._pending.extend(self._consume(max_records - len(self._pending))[1])
                 return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
             for place, failure in self._failures.items():
                 self._look_again(place)
@@ -149,8 +157,12 @@ class Consumer(EventfulClient):
                 await asyncio.sleep(min(pause, left))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    async def _check(self, topic: str, timeout: float) -> None:
+    async def check(self, timeout: float) -> None:
         """KafkaAuthorizationFailed for an assigned topic that may not be read: the client says nothing of it."""
+        for topic in list(self._unchecked):
+            await self._check(topic, timeout)
+
+    async def _check(self, topic: str, timeout: float) -> None:
         try:
             metadata = await self._in_thread(timeout, self._client.list_topics, topic, timeout=positive(timeout))
         except FacadeError:
@@ -200,6 +212,10 @@ class Consumer(EventfulClient):
         # Events were served meanwhile.
         await self._free.wait()
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
+        if self._grouped:
+            moved &= self._assigned
+            self._starts = {place: offset for place, offset in self._starts.items() if place not in moved}
+            self._unstarted |= moved
 
     def _assign_again(self, target: ClientPartition) -> None:
         """The same partitions, each where it stands, but one of them at a new offset."""

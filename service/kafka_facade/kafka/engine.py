@@ -135,7 +135,8 @@ class Engine:
             "enable.auto.commit": auto_commit and group is not None,
             # What is committed is what the caller got, not what the client has fetched.
             "enable.auto.offset.store": False,
-            "enable.partition.eof": group is None,
+            # It is how the client tells where a partition begins of which there is nothing to read yet.
+            "enable.partition.eof": True,
             # A caller may be as slow as its instance lives; only then has it left.
             "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
         }

@@ -34,6 +34,8 @@ _LEAVE_MESSAGES = 100
 _QUIET_SECONDS = 0.25
 # A member that nobody has read from for so long (s) stops to read ahead and drops what it has.
 _IDLE_SECONDS = 5.0
+# How many records may come with the events that tell where partitions begin.
+_MOST_PENDING = 20
 # Most records have none: one list for all is one object less for each.
 _NO_HEADERS: list[Header] = []
 # What the client says of the group it says of no topic.
@@ -60,6 +62,10 @@ class EventfulClient(SerializedClient):
         # Why nothing comes of a partition, or, with no topic, of the group.
         self._failures: dict[tuple[str, int], FacadeError] = {}
         self._positions: dict[tuple[str, int], int] = {}
+        # Where the reading of each assigned partition began, and the partitions of which that isn't known yet.
+        self._starts: dict[tuple[str, int], int] = {}
+        self._unstarted: set[tuple[str, int]] = set()
+        self._auto_commit = bool(config.get("enable.auto.commit"))
         # What is to be committed automatically, as long as the client is busy.
         self._to_store: dict[tuple[str, int], int] = {}
         self._topic_missing = False
@@ -91,16 +97,17 @@ class EventfulClient(SerializedClient):
                         self._pause()
             except FacadeError as failure:
                 self._failures.setdefault(GROUP, failure)
-            if self._assigned or not self._subscribed:
-                joining = JOIN_SECONDS
-                await asyncio.sleep(_SERVE_SECONDS)
-            else:
+            starting = bool(self._unstarted) and len(self._pending) < _MOST_PENDING
+            if starting or (self._subscribed and not self._assigned):
                 await asyncio.sleep(joining)
                 joining = min(joining * 1.1, _SLOW_JOIN_SECONDS)
+            else:
+                joining = JOIN_SECONDS
+                await asyncio.sleep(_SERVE_SECONDS)
 
     def _pause(self) -> None:
         """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
-        more = self._assigned - self._paused
+        more = self._assigned - self._paused - self._unstarted
         if more:
             self._call(self._client.pause, [ClientPartition(*key) for key in more])
             self._paused |= more
@@ -122,24 +129,31 @@ class EventfulClient(SerializedClient):
         self._store()
         messages = self._call(self._client.consume, max_records, 0)
         records = self._records(messages)
+        if self._to_store:
+            self._store()
         if self._just_revoked:
             # A partition that comes back does so in a later call, and is read again from what was committed.
             records = [r for r in records if (r.topic_name, r.partition_id) not in self._just_revoked]
         return len(messages), records
 
     def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-        self._assigned |= {(entry.topic, entry.partition) for entry in partitions}
+        new = {(entry.topic, entry.partition) for entry in partitions}
+        self._assigned |= new
+        self._unstarted |= new
         # The group takes the member, and these topics are there.
         there = {entry.topic for entry in partitions} | {GROUP[0]}
         self._failures = {place: failure for place, failure in self._failures.items() if place[0] not in there}
 
     def _on_revoke(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
         gone = {(entry.topic, entry.partition) for entry in partitions}
-        # The client would keep them paused when they come back.
+        # It commits what is stored before it gives them back; and it would keep them paused when they come back.
         with contextlib.suppress(FacadeError):
+            self._store()
             self._forget_pause(gone)
         self._assigned -= gone
         self._to_store = {place: offset for place, offset in self._to_store.items() if place not in gone}
+        self._starts = {place: offset for place, offset in self._starts.items() if place not in gone}
+        self._unstarted -= gone
         self._just_revoked |= gone
         self._revoked |= gone
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
@@ -148,6 +162,21 @@ class EventfulClient(SerializedClient):
         """The partitions that the group has taken away since this was last asked, some of them given back since."""
         revoked, self._revoked = self._revoked, set()
         return revoked
+
+    def starts(self) -> dict[tuple[str, int], int]:
+        """Where the reading of each assigned partition began, as far as that is known."""
+        return self._starts
+
+    def _started(self, place: tuple[str, int], offset: int) -> None:
+        """What an assigned partition stands at is committed automatically too, as in the Java client.
+
+        Otherwise a partition of which nothing was delivered yet would begin at its end again with the next member.
+        """
+        if place not in self._just_revoked:
+            self._unstarted.discard(place)
+            self._starts[place] = offset
+            if self._auto_commit:
+                self._to_store[place] = offset
 
     def store(self, topic: str, partition: int, offset: int) -> None:
         """Remember the next-to-read offset for the automatic commit."""
@@ -210,12 +239,16 @@ class EventfulClient(SerializedClient):
             if error is not None:
                 if error.code() == ClientError._PARTITION_EOF:
                     positions[topic, partition] = offset
+                    if self._unstarted and (topic, partition) in self._unstarted:
+                        self._started((topic, partition), offset)
                 else:
                     self._note(error, (topic, partition))
                 continue
             if self._failures:
                 self._failures.pop((topic, partition), None)
             positions[topic, partition] = offset + 1
+            if self._unstarted and (topic, partition) in self._unstarted:
+                self._started((topic, partition), offset)
             kind, timestamp = message.timestamp()
             headers = cast(_Headers | None, message.headers())
             records.append(

@@ -25,16 +25,20 @@ class SerializedClient:
     """
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking) -> None:
-        try:
-            # The only reference: what clears the list destroys the client.
-            self._owned = [ClientConsumer(dict(config))]
-        except Exception as error:
-            raise from_exception(error) from error
+        self._config = dict(config)
+        # The only reference: what clears the list destroys the client.
+        self._owned = [self._new_client()]
         self._blocking = blocking
         # Leaving a group can wait for a broker; that must not hold up other calls.
         self._closing = closing
         self._free = asyncio.Event()
         self._free.set()
+
+    def _new_client(self) -> ClientConsumer:
+        try:
+            return ClientConsumer(self._config)
+        except Exception as error:
+            raise from_exception(error) from error
 
     @property
     def _client(self) -> ClientConsumer:
@@ -63,6 +67,11 @@ class SerializedClient:
 
         begun.add_done_callback(free)
         return await settled(begun, within)
+
+    async def _renew(self, timeout: float) -> None:
+        """Go on with a new client that knows nothing of the old one's group."""
+        await self._destroy(timeout)
+        self._owned = [self._new_client()]
 
     async def _destroy(self, timeout: float) -> None:
         """Let go of the client, without its own close; never raises.
