@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from kafka_facade.rest.joined_writes import JoinedWrites
 
@@ -24,11 +25,26 @@ class _HeaderTooLarge(Exception):
     pass
 
 
+class _Place(Enum):
+    """Where in the stream of requests the bytes that come next are."""
+
+    BETWEEN = 1
+    HEAD = 2
+    BODY = 3
+
+
 class JsonErrorHttpProtocol(HttpToolsProtocol):
     """Give it to uvicorn as ``http``."""
 
-    _in_head = False
+    _place = _Place.BETWEEN
+    # The requests that have begun.
+    _begun = 0
+    # The fields of the present head that are complete.
     _head_bytes = 0
+    # What the parser may hold on to: of a head that isn't complete, or of a body since its last piece.
+    _held = 0
+    # What is still to be said once the requests before are answered.
+    _refusal: tuple[bytes, bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A new connection."""
@@ -44,7 +60,8 @@ class JsonErrorHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A new request: its head comes now."""
-        self._in_head = True
+        self._place = _Place.HEAD
+        self._begun += 1
         self._head_bytes = 0
         super().on_message_begin()
 
@@ -54,21 +71,42 @@ class JsonErrorHttpProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field."""
+        """A header field, or a trailer."""
         self._count(len(name) + len(value) + _FIELD_OVERHEAD)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
-        self._in_head = False
         super().on_headers_complete()
+        self._place = _Place.BODY
+        self._held = 0
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._held = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._place = _Place.BETWEEN
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the caller; a field that doesn't end is cut off before it fills the memory."""
+        """Bytes from the caller; what isn't complete is cut off before it fills the memory."""
+        if self._refusal is not None:
+            return
+        place, begun, held = self._place, self._begun, self._held
+        # A piece of a body sets it back.
+        self._held = held + len(data)
         super().data_received(data)
-        if self._in_head and len(data) > MAX_HEADER_BYTES and not self.transport.is_closing():
-            self._head_bytes = MAX_HEADER_BYTES + 1
-            self.send_400_response("")
+        if self._place is _Place.BETWEEN or self._refusal is not None:
+            return
+        if self._begun > begun and self._place is _Place.HEAD:
+            # Where there was more in front of it, how much of it has come is known of complete fields only.
+            alone = place is _Place.BETWEEN and self._begun == begun + 1
+            self._held = len(data.lstrip(b"\r\n")) if alone else self._head_bytes
+        if self._held > MAX_HEADER_BYTES:
+            self._refuse(_TOO_LARGE)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -78,8 +116,38 @@ class JsonErrorHttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a request that can't be parsed, and close the connection."""
-        status, body = _TOO_LARGE if self._head_bytes > MAX_HEADER_BYTES else _BAD_REQUEST
-        self._in_head = False
+        self._refuse(_TOO_LARGE if self._head_bytes > MAX_HEADER_BYTES else _BAD_REQUEST)
+
+    def on_response_complete(self) -> None:
+        """A request is answered: it is the turn of the next, or of the refusal."""
+        last = not self.pipeline
+        super().on_response_complete()
+        if last and self._refusal is not None and not self.transport.is_closing():
+            self._say(self._refusal)
+
+    def _refuse(self, refusal: tuple[bytes, bytes]) -> None:
+        """Read nothing more; answer the requests before the broken one, then say ``refusal`` and close."""
+        self._refusal = refusal
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None:
+            self._say(refusal)
+        elif self._place is not _Place.BODY:
+            if cycle.response_complete:
+                self._say(refusal)
+        elif self.pipeline and self.pipeline[0][0] is cycle:
+            # It waits for those before it, and won't be carried out.
+            self.pipeline.popleft()
+        else:
+            # To the application the caller is gone: what it still sends would come after the refusal.
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+            else:
+                self._say(refusal)
+
+    def _say(self, refusal: tuple[bytes, bytes]) -> None:
+        status, body = refusal
         self.transport.write(
             b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (status, len(body), body)

@@ -1,0 +1,208 @@
+"""What a connection gets for requests that are cut, broken or too long, behind others and alone."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from conftest import TopicFactory
+from kafka_facade.devstack.gateway import Gateway
+
+_SECONDS = 20
+_GET = b"GET /topics HTTP/1.1\r\nHost: h\r\n\r\n"
+_GARBAGE = b"garbage\r\n\r\n"
+_RECORD = b'{"value":{"type":"JSON","data":1}}'
+
+
+class Connection:
+    """A bare connection to the REST face."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """The status and the header fields of the next answer."""
+        text = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), _SECONDS)
+        status, *fields = text.decode().lower().splitlines()[:-1]
+        return int(status.split()[1]), dict(field.split(": ", 1) for field in fields)
+
+    async def answer(self) -> tuple[int, bytes]:
+        """The next answer, which has a content-length."""
+        status, fields = await self.head()
+        return status, await asyncio.wait_for(self._reader.readexactly(int(fields["content-length"])), _SECONDS)
+
+    async def rest(self) -> bytes:
+        """All that comes before the other side closes the connection."""
+        return await asyncio.wait_for(self._reader.read(), _SECONDS)
+
+    async def until(self, end: bytes) -> bytes:
+        return await asyncio.wait_for(self._reader.readuntil(end), _SECONDS)
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+
+Connect = Callable[[Gateway], Awaitable[Connection]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """`await connect(gateway)`: a new connection."""
+    opened: list[Connection] = []
+
+    async def open(gateway: Gateway) -> Connection:
+        parts = urlsplit(gateway.rest)
+        opened.append(Connection(*await asyncio.open_connection(parts.hostname, parts.port)))
+        return opened[-1]
+
+    yield open
+    for connection in opened:
+        connection.abort()
+
+
+def _produce(topic: str, size: int = 1) -> bytes:
+    body = json.dumps({"records": [{"value": "x" * size}]}).encode()
+    head = f"POST /topics/{topic} HTTP/1.1\r\nHost: h\r\nContent-Type: application/vnd.kafka.json.v2+json\r\n"
+    return head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def _chunked(path: str, content_type: str = "application/json") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head.encode()
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _offset(answer: tuple[int, bytes]) -> int:
+    status, body = answer
+    assert status == 200, body
+    offset: int = json.loads(body)["offsets"][0]["offset"]
+    return offset
+
+
+async def test_a_head_may_be_cut_behind_a_large_request(
+    gateway: Gateway, topic: TopicFactory, connect: Connect
+) -> None:
+    connection = await connect(gateway)
+    await connection.send(_produce(await topic(), 60_000) + _GET[:20])
+    assert _offset(await connection.answer()) == 0
+    await connection.send(_GET[20:])
+    assert (await connection.answer())[0] == 200
+
+
+async def test_many_requests_in_one_go_are_all_answered(
+    gateway: Gateway, topic: TopicFactory, connect: Connect
+) -> None:
+    connection = await connect(gateway)
+    sending = asyncio.create_task(connection.send(_produce(await topic()) * 1000))
+    assert [_offset(await connection.answer()) for _ in range(1000)] == list(range(1000))
+    await sending
+
+
+async def test_a_head_of_the_longest_kind_may_come_in_pieces(gateway: Gateway, connect: Connect) -> None:
+    connection = await connect(gateway)
+    head = b"GET /topics HTTP/1.1\r\nHost: h\r\nX-Big: " + b"a" * 8100
+    for _ in range(2):
+        for place in range(0, len(head), 1000):
+            await connection.send(head[place : place + 1000])
+            await asyncio.sleep(0.005)
+        await connection.send(b"\r\n\r\n")
+        assert (await connection.answer())[0] == 200
+
+
+@pytest.mark.parametrize("before", [b"", _GET], ids=["alone", "behind another"])
+@pytest.mark.parametrize(
+    "begin", [b"GET /topics HTTP/1.1\r\nHost: h\r\nX-Big: ", b"GET /topics?"], ids=["field", "target"]
+)
+async def test_a_head_without_an_end_is_refused(
+    gateway: Gateway, connect: Connect, before: bytes, begin: bytes
+) -> None:
+    connection = await connect(gateway)
+    await connection.send(before + begin)
+    if before:
+        assert (await connection.answer())[0] == 200
+    for _ in range(10):
+        await connection.send(b"a" * 1000)
+        await asyncio.sleep(0.01)
+    status, body = await connection.answer()
+    assert (status, json.loads(body)["error_code"]) == (431, 431)
+    assert await connection.rest() == b""
+
+
+async def test_a_trailer_without_an_end_is_refused(gateway: Gateway, topic: TopicFactory, connect: Connect) -> None:
+    connection = await connect(gateway)
+    await connection.send(_chunked(f"/topics/{await topic()}", "application/vnd.kafka.json.v2+json"))
+    await connection.send(_chunk(b'{"records":[{"value":1}]}') + b"0\r\nX-Big: ")
+    for _ in range(10):
+        await connection.send(b"a" * 1000)
+        await asyncio.sleep(0.01)
+    assert (await connection.answer())[0] == 431
+    assert await connection.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("broken", "refusal"),
+    [(_GARBAGE, 400), (b"GET / HTTP/1.1\r\nX-Big: " + b"a" * 20_000 + b"\r\n\r\n", 431)],
+    ids=["garbage", "too long"],
+)
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_requests_before_a_broken_one_are_answered_first(
+    gateway: Gateway, topic: TopicFactory, connect: Connect, requests: int, broken: bytes, refusal: int
+) -> None:
+    connection = await connect(gateway)
+    name = await topic()
+    await connection.send(_produce(name) * requests + broken + _produce(name))
+    assert [_offset(await connection.answer()) for _ in range(requests)] == list(range(requests))
+    assert (await connection.answer())[0] == refusal
+    assert await connection.rest() == b""
+    another = await connect(gateway)
+    await another.send(_produce(name))
+    assert _offset(await another.answer()) == requests, "what followed the broken request was carried out"
+
+
+async def test_what_is_broken_after_an_answer_is_refused_at_once(gateway: Gateway, connect: Connect) -> None:
+    connection = await connect(gateway)
+    await connection.send(_GET)
+    assert (await connection.answer())[0] == 200
+    await connection.send(_GARBAGE)
+    assert (await connection.answer())[0] == 400
+    assert await connection.rest() == b""
+
+
+async def test_a_body_that_breaks_before_its_answer_is_refused(
+    gateway: Gateway, topic: TopicFactory, connect: Connect
+) -> None:
+    path = f"/topics/{await topic()}"
+    for before in (b"", _GET):
+        connection = await connect(gateway)
+        await connection.send(before + _chunked(path, "application/vnd.kafka.json.v2+json") + b"zz\r\n")
+        if before:
+            assert (await connection.answer())[0] == 200
+        status, body = await connection.answer()
+        assert (status, json.loads(body)["error_code"]) == (400, 400)
+        assert await connection.rest() == b""
+
+
+async def test_a_body_that_breaks_within_its_answer_gets_no_second_head(
+    gateway: Gateway, topic: TopicFactory, connect: Connect, cluster: str, client: httpx.AsyncClient
+) -> None:
+    connection = await connect(gateway)
+    name = await topic()
+    await connection.send(_chunked(f"{cluster}/topics/{name}/records") + _chunk(_RECORD))
+    assert (await connection.head())[0] == 200
+    assert b'"offset":0' in await connection.until(b"\n\r\n")
+    await connection.send(b"zz\r\n" + _GET)
+    assert await connection.rest() == b""
+    # And the gateway has noticed: it goes on as ever.
+    response = await client.post(f"{cluster}/topics/{name}/records", json=json.loads(_RECORD))
+    assert response.json()["offset"] == 1
