@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -127,3 +128,19 @@ def test_a_document_over_the_limit_is_refused_before_it_has_ended() -> None:
     splitter.feed(b'{"a":"')
     splitter.feed(b"x" * 30)
     assert isinstance(splitter.error, PayloadTooLarge)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"1 ", b'"s"', b"[" * 9 + b"]" * 9, b'{"a":1}1 ', b"[" * 9 + b'"]"' + b"]" * 9 + b'{"b":2}true\n'],
+    ids=["numbers", "strings", "deep", "mixed", "deep and mixed"],
+)
+def test_many_documents_at_once_take_no_longer_than_one_by_one(text: bytes) -> None:
+    body = text * (2_000_000 // len(text))
+    before = time.process_time()
+    documents, splitter = _split(body, [])
+    # Some 2 s; what looks at the rest again for each document takes minutes.
+    assert time.process_time() - before < 30
+    assert splitter.error is None
+    assert splitter.clean
+    assert b"".join(documents) == body.translate(None, b" \n")

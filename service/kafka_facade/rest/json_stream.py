@@ -1,8 +1,9 @@
 """Cutting a stream of concatenated JSON documents (RFC 8259) into documents, however the bytes are split.
 
 Complete documents are found by one regular expression that only balances brackets and skips strings: what it finds
-still has to be decoded, which tells whether it is JSON. What is left at the end of a chunk is read token by token, so
-that a document that can't become JSON any more is refused at once and not when its end arrives. Each byte is read once.
+still has to be decoded, which tells whether it is JSON. What it doesn't take is read token by token: what is nested
+deeply, and what is left at the end of a chunk, so that a document that can't become JSON any more is refused at once
+and not when its end arrives. Each of the two reads a byte at most once.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ def _balanced(levels: int) -> bytes:
 
 
 _WHITESPACE = rb"[ \t\r\n]*+"
+_CHARACTERS = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
+_DIGITS = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
+# Only what comes next tells where a number ends.
+_SCALAR = rb'"' + _CHARACTERS + rb'"|(?:' + _DIGITS + rb"|true|false|null)(?=[ \t\r\n])"
 # Deeper documents are left to the tokens.
-_DOCUMENT = re.compile(_WHITESPACE + rb"(" + _balanced(6) + rb")" + _WHITESPACE, re.DOTALL)
+_DOCUMENT = re.compile(_WHITESPACE + rb"(" + _balanced(6) + rb"|" + _SCALAR + rb")" + _WHITESPACE, re.DOTALL)
 _SPACE = re.compile(_WHITESPACE)
-_TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
+_TEXT = re.compile(_CHARACTERS)
 _ESCAPE_START = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _WORD = re.compile(rb"[-+.0-9A-Za-z]++")
-_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?\Z")
+_NUMBER = re.compile(_DIGITS + rb"\Z")
 _NUMBER_START = re.compile(rb"-?(?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?(?:(?<=[0-9])[eE][-+]?[0-9]*+)?)?\Z")
 _LITERALS = (b"true", b"false", b"null")
 
@@ -54,6 +59,8 @@ class JsonSplitter:
         self.error: FacadeError | None = None
         self._max_bytes = max_bytes
         self._buffer = bytearray()
+        # Where the document that is being read begins, and where reading it goes on.
+        self._start = 0
         self._position = 0
         self._stack: list[int] = []
         self._expected = _VALUE
@@ -69,28 +76,14 @@ class JsonSplitter:
         documents: list[bytes] = []
         if self.error is not None:
             return documents
-        if self._buffer:
+        if not self._buffer:
+            position = _take_documents(data, 0, documents)
+            if position < len(data):
+                self._buffer += memoryview(data)[position:]
+        else:
             self._buffer += data
-            end = self._scan(False)
-            if not end:
-                return documents
-            documents.append(bytes(self._buffer[:end]).strip())
-            data = bytes(self._buffer[end:])
-            self._reset()
-        position = 0
-        match = _DOCUMENT.match(data)
-        while match is not None:
-            documents.append(match[1])
-            position = match.end()
-            match = _DOCUMENT.match(data, position)
-        while position < len(data):
-            self._buffer += memoryview(data)[position:]
-            end = self._scan(False)
-            if not end:
-                break
-            documents.append(bytes(self._buffer[:end]).strip())
-            position += end
-            self._reset()
+        if self._buffer:
+            self._scan_documents(documents)
         for index, document in enumerate(documents):
             if len(document) > self._max_bytes:
                 self._fail(self._too_large())
@@ -109,8 +102,24 @@ class JsonSplitter:
                 self._fail(MalformedBody("Unexpected end of input: the last JSON value isn't complete."))
         return []
 
+    def _scan_documents(self, documents: list[bytes]) -> None:
+        """Move the documents that end in the buffer to ``documents``, and leave in it what follows them."""
+        buffer = self._buffer
+        start = 0
+        while end := self._scan(False):
+            documents.append(bytes(memoryview(buffer)[start:end]).strip())
+            start = _take_documents(buffer, end, documents)
+            self._start = self._position = start
+            self._expected = _VALUE
+        # Anew where it was emptied or the stream is in error.
+        if start and self._buffer is buffer:
+            del buffer[:start]
+            self._position -= start
+        self._start = 0
+
     def _reset(self) -> None:
         self._buffer = bytearray()
+        self._start = 0
         self._position = 0
         self._stack.clear()
         self._expected = _VALUE
@@ -144,6 +153,7 @@ class JsonSplitter:
             if position == size:
                 if self._expected == _VALUE and not self._stack:
                     self._reset()
+                    return 0
                 break
             end = self._scan_token(buffer[position], position, size, at_end)
             if self.error is not None:
@@ -153,7 +163,7 @@ class JsonSplitter:
             self._position = end
             if self._expected == _NEXT and not self._stack and not self._in_string:
                 return end
-        if size > self._max_bytes and self.error is None:
+        if size - self._start > self._max_bytes and self.error is None:
             self._fail(self._too_large())
         return 0
 
@@ -232,6 +242,14 @@ class JsonSplitter:
 
 
 # A match holds on to the buffer, which can't grow as long: nothing outlives these functions.
+def _take_documents(data: bytes | bytearray, position: int, documents: list[bytes]) -> int:
+    """Add the documents from ``position`` on that the expression finds; where they end."""
+    while (match := _DOCUMENT.match(data, position)) is not None:
+        documents.append(match[1])
+        position = match.end()
+    return position
+
+
 def _skip_space(buffer: bytearray, position: int) -> int:
     match = _SPACE.match(buffer, position)
     return position if match is None else match.end()
