@@ -73,6 +73,14 @@ async def test_the_epoch_itself_is_refused_and_not_stored_as_now(gateway: Gatewa
         assert (answer["error_code"], answer["timestamp"]) == (200, "1970-01-01T00:00:00.001Z")
 
 
+async def test_a_header_name_that_would_be_cut_is_refused(face: FaceClient, cluster: str) -> None:
+    name = _name()
+    with pytest.raises(FaceError, match="cannot hold the character U\\+0000") as refused:
+        await face.produce(cluster, name, Produced(Data("JSON", 1), headers=[("whole", b""), ("a\0b", b"")]))
+    assert 40002 in refused.value.codes
+    assert await face.produce(cluster, name, Produced(Data("JSON", 1), headers=[("ab", b"")])) == (0, 0)
+
+
 async def test_offsets_out_of_range(gateway: Gateway) -> None:
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30, headers=V2) as client:
         group = _name("group")

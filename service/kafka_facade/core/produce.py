@@ -14,6 +14,7 @@ from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidBatch,
+    InvalidKafkaRequest,
     InvalidTopicName,
     KafkaAuthorizationFailed,
     KeySchemaMissing,
@@ -32,7 +33,7 @@ from kafka_facade.core.requests import (
     RecordToProduce,
     SchemaSelector,
 )
-from kafka_facade.core.resources import DataReport, Format, RecordReport, SchemaIds
+from kafka_facade.core.resources import DataReport, Format, Header, RecordReport, SchemaIds
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.topics import is_legal_topic_name
@@ -182,6 +183,8 @@ class Produce:
                 partition = record.partition_id
                 if partition is not None and not 0 <= partition < count:
                     raise PartitionNotFound(partition_id=str(partition))
+                if record.headers:
+                    _check_headers(record.headers)
                 key, value = record.key, record.value
                 try:
                     stored = SerializedRecord(
@@ -266,6 +269,12 @@ class PendingReports(Struct):
                 )
             )
         return reports
+
+
+def _check_headers(headers: Sequence[Header]) -> None:
+    # To librdkafka, a name ends there.
+    if any("\0" in header.name for header in headers):
+        raise InvalidKafkaRequest("The name of a header cannot hold the character U+0000.")
 
 
 def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:
