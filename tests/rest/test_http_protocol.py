@@ -1,17 +1,22 @@
 """What a connection gets for requests that are cut, broken or too long, behind others and alone."""
 
 import asyncio
+import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.typing import Subprotocol
 
-from conftest import TopicFactory
+from conftest import GatewayFactory, TopicFactory
 from kafka_facade.devstack.gateway import Gateway
 
 _SECONDS = 20
+_SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 _GET = b"GET /topics HTTP/1.1\r\nHost: h\r\n\r\n"
 _GARBAGE = b"garbage\r\n\r\n"
 _RECORD = b'{"value":{"type":"JSON","data":1}}'
@@ -206,3 +211,52 @@ async def test_a_body_that_breaks_within_its_answer_gets_no_second_head(
     # And the gateway has noticed: it goes on as ever.
     response = await client.post(f"{cluster}/topics/{name}/records", json=json.loads(_RECORD))
     assert response.json()["offset"] == 1
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\r\n", _GET[:20], _GET, _GET + _GET[:20]])
+async def test_a_connection_that_asks_for_nothing_is_closed(
+    gateway_factory: GatewayFactory, connect: Connect, beginning: bytes
+) -> None:
+    connection = await connect(await gateway_factory({"idle.timeout.ms": "2000"}))
+    await connection.send(beginning)
+    started = time.monotonic()
+    if beginning.startswith(_GET):
+        assert (await connection.answer())[0] == 200
+    assert await connection.rest() == b""
+    assert 1.5 < time.monotonic() - started < 5
+
+
+async def test_a_head_that_comes_byte_by_byte_has_no_longer(gateway_factory: GatewayFactory, connect: Connect) -> None:
+    connection = await connect(await gateway_factory({"idle.timeout.ms": "2000"}))
+    started = time.monotonic()
+
+    async def trickle() -> None:
+        for byte in b"GET /topics HTTP/1.1\r\nX-Long: " + b"a" * 1000:
+            await connection.send(bytes([byte]))
+            await asyncio.sleep(0.1)
+
+    trickling = asyncio.create_task(trickle())
+    with contextlib.suppress(ConnectionResetError):
+        assert await connection.rest() == b""
+    assert 1.5 < time.monotonic() - started < 5
+    trickling.cancel()
+    await asyncio.gather(trickling, return_exceptions=True)
+
+
+async def test_a_request_may_take_longer_than_a_connection_may_be_idle(
+    gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect
+) -> None:
+    gateway = await gateway_factory({"idle.timeout.ms": "1000"})
+    connection = await connect(gateway)
+    request = _produce(await topic(), 100)
+    await connection.send(request[:-50])
+    await asyncio.sleep(3)
+    await connection.send(request[-50:])
+    assert _offset(await connection.answer()) == 0
+    parts = urlsplit(gateway.graphql)
+    async with connect_websocket(f"ws://{parts.netloc}{parts.path}", subprotocols=[_SUBPROTOCOL]) as websocket:
+        await websocket.send('{"type":"connection_init"}')
+        assert "connection_ack" in str(await websocket.recv())
+        await asyncio.sleep(3)
+        await websocket.send('{"type":"ping"}')
+        assert "pong" in str(await websocket.recv())

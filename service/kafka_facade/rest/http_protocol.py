@@ -31,6 +31,8 @@ class _Place(Enum):
     BETWEEN = 1
     HEAD = 2
     BODY = 3
+    ELSEWHERE = 4
+    """The connection speaks another protocol."""
 
 
 class JsonErrorHttpProtocol(HttpToolsProtocol):
@@ -50,12 +52,14 @@ class JsonErrorHttpProtocol(HttpToolsProtocol):
         """A new connection."""
         joined: Any = JoinedWrites(transport)  # type: ignore[arg-type]
         super().connection_made(joined)
+        self._arm()
 
     def handle_websocket_upgrade(self) -> None:
         """The connection is another protocol's from now on, which joins its writes itself."""
         joined: Any = self.transport
         joined.flush()
         self.transport = joined.transport
+        self._place = _Place.ELSEWHERE
         super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
@@ -95,10 +99,13 @@ class JsonErrorHttpProtocol(HttpToolsProtocol):
         """Bytes from the caller; what isn't complete is cut off before it fills the memory."""
         if self._refusal is not None:
             return
-        place, begun, held = self._place, self._begun, self._held
+        place, begun = self._place, self._begun
         # A piece of a body sets it back.
-        self._held = held + len(data)
+        self._held += len(data)
+        # Or it would be cancelled below.
+        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         super().data_received(data)
+        self._rearm(timer, place is not _Place.BODY and self._begun == begun)
         if self._place is _Place.BETWEEN or self._refusal is not None:
             return
         if self._begun > begun and self._place is _Place.HEAD:
@@ -107,6 +114,20 @@ class JsonErrorHttpProtocol(HttpToolsProtocol):
             self._held = len(data.lstrip(b"\r\n")) if alone else self._head_bytes
         if self._held > MAX_HEADER_BYTES:
             self._refuse(_TOO_LARGE)
+
+    def _rearm(self, timer: asyncio.TimerHandle | None, waiting: bool) -> None:
+        """After bytes came: the caller has so long for the next ones, but ``waiting``, for a head, only as before."""
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self._place is not _Place.ELSEWHERE and not self.transport.is_closing():
+            if timer is not None and waiting:
+                self.timeout_keep_alive_task = timer
+                return
+            self._arm()
+        if timer is not None:
+            timer.cancel()
+
+    def _arm(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

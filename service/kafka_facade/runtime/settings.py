@@ -200,7 +200,7 @@ class Settings:
     """How long one streamed produce request may stay open."""
 
     idle_timeout_ms: int = _setting("idle.timeout.ms", "30000", _integer(1000))
-    """How long an idle HTTP connection is kept."""
+    """How long an HTTP connection is kept without a request, or within the head of one."""
 
     compression_enable: bool = _setting("compression.enable", "true", _boolean)
     """Whether responses are compressed for callers that accept it."""
