@@ -56,6 +56,20 @@ async def test_options_name_the_methods(client: httpx.AsyncClient, cluster: str)
     assert response.headers["content-type"] == "text/plain"
 
 
+@pytest.mark.parametrize("path", ["/topics", "/v3/clusters", "/nope", "/topics/no-such-topic"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_head_says_what_get_would(client: httpx.AsyncClient, path: str, encoding: str) -> None:
+    asked = {"accept-encoding": encoding}
+    expected = await client.get(path, headers=asked)
+    for _ in range(2):
+        response = await client.head(path, headers=asked)
+        assert (response.status_code, response.content) == (expected.status_code, b"")
+        for name in ("content-type", "content-encoding", "vary"):
+            assert response.headers.get(name) == expected.headers.get(name)
+        if "content-encoding" not in expected.headers:
+            assert response.headers["content-length"] == str(len(expected.content))
+
+
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     response = await client.head("/topics")
     assert (response.status_code, response.content) == (200, b"")

@@ -49,7 +49,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 # The order in which the official proxy names methods.
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
 _VARY: Final = (b"vary", b"Accept-Encoding")
-_VARYING: Final = ("GET", "POST")
+_VARYING: Final = ("GET", "HEAD", "POST")
 _COMPRESS_IN_THREAD: Final = 256 * 1024
 
 
@@ -175,17 +175,22 @@ class RestApp:
             content_type = media_type if response.content_type is None else response.content_type
             if content_type:
                 headers.append((b"content-type", content_type.encode()))
-            if method == "HEAD":
-                body = b""
-            elif (
+            compressed = (
                 self._options.compression
                 and len(body) >= MIN_COMPRESSED_BYTES
                 and method in _VARYING
                 and accepts_gzip(request_headers.get(b"accept-encoding"))
-            ):
-                body = await asyncio.to_thread(compress, body) if len(body) > _COMPRESS_IN_THREAD else compress(body)
+            )
+            if compressed:
                 headers.append((b"content-encoding", b"gzip"))
-            headers.append((b"content-length", b"%d" % len(body)))
+                # For HEAD, the length of a GET's answer may be left out (RFC 9110, 8.6).
+                if method != "HEAD":
+                    large = len(body) > _COMPRESS_IN_THREAD
+                    body = await asyncio.to_thread(compress, body) if large else compress(body)
+            if method != "HEAD" or not compressed:
+                headers.append((b"content-length", b"%d" % len(body)))
+            if method == "HEAD":
+                body = b""
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
