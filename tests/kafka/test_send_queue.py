@@ -49,6 +49,13 @@ async def test_records_keep_the_order_of_their_submission(engine: Engine, topic:
     assert found == list(range(sum(1 + number % 20 for number in range(300))))
 
 
+async def test_no_records_at_all(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    async with asyncio.timeout(10):
+        assert await (await engine.producer.submit(name, [])) == []
+        assert offsets(await (await engine.producer.submit(name, records(1)))) == [0]
+
+
 async def test_topics_do_not_wait_for_each_other(engine: Engine, topic: TopicFactory) -> None:
     names = [await topic() for _ in range(5)]
     for name in names:

@@ -114,6 +114,10 @@ class SendQueue:
         self, topic: str, records: Sequence[SerializedRecord]
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
         """Take records, in order, waiting while there is no room for them (see ``ProducerPort.submit``)."""
+        if not records:
+            nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
+            nothing.set_result([])
+            return nothing
         while not self._room.is_set():
             await self._room.wait()
         if self._closed:
