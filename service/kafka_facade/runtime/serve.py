@@ -141,18 +141,19 @@ def _bind(address: Address, key: str) -> socket.socket:
 
 def _without_rejected(settings: Settings) -> tuple[Settings, list[str]]:
     """The settings without what the Kafka clients don't know, and a warning for each."""
-    warnings = []
+    unknown: dict[str, None] = {}
     changes: dict[str, Any] = {}
     for role in ("producer", "consumer", "admin"):
         name = f"{role}_properties"
         properties: dict[str, str] = getattr(settings, name)
         kept = dict(properties)
         for problem in rejected("consumer" if role == "consumer" else "producer", properties):
+            general = settings.client_properties.get(problem.name) == problem.value
+            key = f"{'client' if general else role}.{problem.name}"
             if problem.known:
-                raise SettingsError(
-                    f"{role}.{problem.name} is {problem.value!r}; the Kafka client says: {problem.reason}"
-                )
+                raise SettingsError(f"{key} is {problem.value!r}; the Kafka client says: {problem.reason}")
             del kept[problem.name]
-            warnings.append(f"the Kafka client setting {role}.{problem.name} isn't known and has no effect")
+            unknown[key] = None
         changes[name] = kept
+    warnings = [f"the Kafka client setting {key} isn't known and has no effect" for key in unknown]
     return dataclasses.replace(settings, **changes), warnings

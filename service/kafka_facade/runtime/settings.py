@@ -255,6 +255,9 @@ class Settings:
     log_level: str = _setting("log.level", "info", _one_of("debug", "info", "warning", "error"))
     """What is logged, to standard error."""
 
+    client_properties: dict[str, str] = field(default_factory=dict)
+    """What was given as ``client.*``, without the prefix. The three that follow have it too."""
+
     producer_properties: dict[str, str] = field(default_factory=dict)
     """Settings of the Kafka producer: ``producer.*`` and ``client.*`` without the prefix."""
 
@@ -294,6 +297,7 @@ def load(
             registry[key.removeprefix(_REGISTRY_PREFIX)] = text.strip()
         else:
             warnings.append(f"the setting {key} isn't known here and has no effect")
+    values["client_properties"] = clients["client."]
     for role in ("producer", "consumer", "admin"):
         values[f"{role}_properties"] = clients["client."] | clients[f"{role}."]
     return Settings(**values, schema_registry_properties=registry), warnings
