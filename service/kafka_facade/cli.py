@@ -107,6 +107,8 @@ def _cells(operation: Operation) -> list[str]:
 try:
     from kafka_facade.devstack.command import dev
 except ModuleNotFoundError as missing:
+    if missing.name is None or missing.name.partition(".")[0] == "kafka_facade":
+        raise
     _missing = missing.name
 
     @main.command(name="dev", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from google.protobuf import json_format
 
 from kafka_facade.devstack.ports import HOST, PortPlan
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 
 LAUNCH = (sys.executable, "-m", "kafka_facade", "dev")
 SECONDS = 90
@@ -89,9 +92,12 @@ def test_the_whole_stack_answers_the_examples_that_it_prints(tmp_path: Path) -> 
     dev = Dev(tmp_path)
     told = dev.ready()
     assert set(told) == {"kafka", "schema_registry", "rest", "graphql", "grpc", "cluster_id", "pids"}
-    rest, graphql = [shlex.split(line) for line in dev.output.read_text().splitlines() if line.startswith("  curl ")]
+    lines = dev.output.read_text().splitlines()
+    rest, graphql, grpcurl = [shlex.split(line) for line in lines if line.startswith(("  curl ", "  grpcurl "))]
     assert posted(rest)["topic_name"] == "demo"
-    assert posted(graphql)["data"]["clusters"][0]["clusterId"] == told["cluster_id"]
+    [result] = posted(graphql)["data"]["produceRecords"]["results"]
+    assert result == {"report": {"partitionId": 0, "offset": 1}, "error": None}
+    assert consumed(grpcurl) == [b'{"hello":"world"}', b'{"hello":"GraphQL"}']
     assert first(told["kafka"], "demo") == b'{"hello":"world"}'
     assert dev.end(signal.SIGTERM) == (0, "")
     assert gone(told["pids"])
@@ -103,6 +109,16 @@ def posted(command: list[str]) -> Any:
     data = command[command.index("--data") + 1]
     answer = httpx.post(command[-1], content=data, headers=dict([header]), timeout=SECONDS, trust_env=False)
     return answer.raise_for_status().json()
+
+
+def consumed(command: list[str]) -> list[bytes]:
+    """The values that the call of a printed grpcurl command reads."""
+    request = json_format.Parse(command[command.index("-d") + 1], record_pb2.ConsumeRequest())
+    *_, address, method = command
+    assert method == "kafka_facade.v1.RecordService/Consume"
+    with grpc.insecure_channel(address) as channel:
+        answers = record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=SECONDS)
+        return [record.value for answer in answers for record in answer.records]
 
 
 def test_a_setting_that_the_gateway_refuses_is_named(tmp_path: Path) -> None:
@@ -195,6 +211,13 @@ def test_a_file_as_data_folder_is_one_line(tmp_path: Path) -> None:
     code, errors = run("--no-gateway", "--port-base", str(PortPlan.free().rest), "--data-dir", str(file))
     assert code == 1
     assert errors == f"error: can't use the data folder {file} (File exists): name another with --data-dir\n"
+
+
+def test_an_error_is_printed_as_it_is(tmp_path: Path) -> None:
+    ready = tmp_path / "none" / "[/x]"
+    code, errors = run("--no-gateway", "--port-base", str(PortPlan.free().rest), "--ready-file", str(ready))
+    assert code == 1
+    assert errors == f"error: can't write --ready-file {ready} (No such file or directory): name another\n"
 
 
 @pytest.mark.parametrize(

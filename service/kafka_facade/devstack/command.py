@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from kafka_facade.devstack import artifacts
@@ -72,12 +73,12 @@ def dev(
                 ports=ports,
                 data_dir=data_dir,
                 gateway=settings if gateway else None,
-                say=lambda step: _console.print(f"[dim]{step} ...[/]"),
+                say=lambda step: _console.print(f"[dim]{escape(step)} ...[/]"),
                 progress=progress,
             )
             asyncio.run(_run(stack, ready_file))
     except DevStackError as error:
-        _errors.print(f"[red]error:[/] {error}", markup=True)
+        _errors.print(f"[red]error:[/] {escape(str(error))}")
         raise SystemExit(1) from error
 
 

@@ -30,14 +30,18 @@ def _examples(stack: Stack) -> dict[str, str]:
     if stack.gateway is None:
         return {}
     record = {"value": {"type": "JSON", "data": {"hello": "world"}}}
-    query = {"query": "{ clusters { clusterId brokers { brokerId } } }"}
+    fields = f'topicName: "{_TOPIC}", records: [{{value: {{format: JSON, data: {{hello: "GraphQL"}}}}}}]'
+    mutation = {
+        "query": f"mutation {{ produceRecords(input: {{{fields}}}) "
+        "{ results { report { partitionId offset } error { message } } } }"
+    }
     rest = f"{stack.gateway.rest}/v3/clusters/{stack.cluster_id}/topics/{_TOPIC}/records"
-    method = "kafka_facade.v1.TopicService/ListTopics"
-    cluster = {"cluster_id": stack.cluster_id}
+    method = "kafka_facade.v1.RecordService/Consume"
+    start = {"topic_name": _TOPIC, "earliest": {}}
     return {
         f"REST: produce a record to the topic {_TOPIC}": _curl(record, rest),
-        "gRPC: list the topics": f"grpcurl -plaintext -d {_quoted(cluster)} {stack.gateway.grpc} {method}",
-        "GraphQL: the cluster and its brokers": _curl(query, stack.gateway.graphql),
+        "GraphQL: produce another": _curl(mutation, stack.gateway.graphql),
+        "gRPC: read both": f"grpcurl -plaintext -d {_quoted(start)} {stack.gateway.grpc} {method}",
     }
 
 
