@@ -48,3 +48,7 @@ def test_what_callers_meet_most(code: int, kind: type[errors.FacadeError]) -> No
 
 def test_an_unheard_of_code_is_a_kafka_error() -> None:
     assert type(facade_error(KafkaError(9999))) is errors.KafkaError
+
+
+def test_an_error_that_is_a_result_is_mapped_like_one_that_is_raised() -> None:
+    assert type(from_exception(KafkaError(KafkaError._TIMED_OUT))) is errors.KafkaTimeout

@@ -16,9 +16,10 @@ from kafka_facade.kafka.acls import Acls
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_config import translate
+from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.configs import Configs
 from kafka_facade.kafka.consumer import Consumer
-from kafka_facade.kafka.group_details import GroupDetailsClient
+from kafka_facade.kafka.coordinators import Coordinators
 from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.prefetch import PrefetchBudget
 from kafka_facade.kafka.producer import Producer
@@ -32,6 +33,7 @@ logger = logging.getLogger("kafka_facade.kafka")
 
 _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
+_GROUP_REQUESTS = 64
 _CHECK_SECONDS = 5.0
 
 # By default a producer or admin client that asks for the metadata of a topic has brokers create it, even long after
@@ -110,8 +112,11 @@ class Engine:
             self._control,
             self.admin,
         )
-        self.groups = Groups(self.admin.client, self._control, GroupDetailsClient(self._protocol))
-
+        # Coordinators that don't answer hold up neither each other nor what is asked of the controller.
+        self._group_protocol = ProtocolClient(self._config({}, options.admin), self._control, _GROUP_REQUESTS)
+        usable = self._group_protocol.usable
+        coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(self.admin.client, self._control)
+        self.groups = Groups(self.admin.client, self._control, coordinators)
         self.admin.on_change = self.producer.forget
         self.registry = _registry(options)
         self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
@@ -157,7 +162,7 @@ class Engine:
         lost = await self.producer.close(timeout)
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
-        await self._protocol.close()
+        await asyncio.gather(self._protocol.close(), self._group_protocol.close())
         self._control.close()
         self._closing.close()
         if self.registry is not None:

@@ -122,12 +122,14 @@ def from_code(code: int, message: str | None, **about: str) -> FacadeError:
     return facade_error(ClientError(code, message) if message else ClientError(code), **about)
 
 
-def from_exception(error: BaseException, **about: str) -> FacadeError:
-    """The core's error for whatever a client call raised."""
+def from_exception(error: BaseException | ClientError, **about: str) -> FacadeError:
+    """The core's error for whatever a client call raised, or gave as a result."""
     if isinstance(error, FacadeError):
         return error
     if isinstance(error, KafkaException) and error.args and isinstance(error.args[0], ClientError):
         return facade_error(error.args[0], **about)
+    if isinstance(error, ClientError):
+        return facade_error(error, **about)
     if isinstance(error, BufferError):
         return errors.RetriableKafkaError("The producer's queue is full.")
     if isinstance(error, TimeoutError):

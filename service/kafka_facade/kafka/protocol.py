@@ -34,12 +34,12 @@ _IN_FLIGHT = 4
 class ProtocolClient:
     """Sends single requests to a cluster. ``config`` has librdkafka's names; it is looked at with the first request."""
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking) -> None:
+    def __init__(self, config: Mapping[str, Any], blocking: Blocking, in_flight: int = _IN_FLIGHT) -> None:
         self._config = config
         self._blocking = blocking
         self.usable = untranslated(config) is None
         """Whether the settings let it connect: some of security don't translate."""
-        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._slots = asyncio.Semaphore(in_flight)
         self._opening: asyncio.Task[None] | None = None
         self._connections: Connections | None = None
         self._closing: set[asyncio.Task[None]] = set()

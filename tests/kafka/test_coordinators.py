@@ -1,0 +1,96 @@
+"""What coordinators say of groups, however they are asked and whoever of them answers."""
+
+import asyncio
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from conftest import MemberFactory, TopicFactory
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, RetriableKafkaError, UnknownConsumerGroup
+from kafka_facade.core.ports import GroupDescription
+from kafka_facade.core.resources import ConsumerGroupState
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.client_groups import ClientGroups
+from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.groups import Groups
+
+_SECONDS = 20
+
+
+async def _commit(bootstrap_servers: str, groups: list[str], topic: str, offset: int) -> None:
+    """As tools do, for groups without members. The first coordinators of a cluster take a moment to begin."""
+    left = set(groups)
+    async with asyncio.timeout(_SECONDS * 2):
+        while left:
+            admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+            commits = [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0, offset)]) for group in left]
+            futures = [admin.alter_consumer_group_offsets([one], request_timeout=5)[one.group_id] for one in commits]
+            for answer in await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True):
+                if not isinstance(answer, BaseException) and answer.topic_partitions[0].error is None:
+                    left.remove(answer.group_id)
+
+
+def _by_id(group: GroupDescription | FacadeError) -> Any:
+    if isinstance(group, FacadeError):
+        return type(group)
+    members = [
+        replace(member, partitions=sorted(member.partitions, key=lambda entry: entry.partition))
+        for member in sorted(group.members, key=lambda member: member.consumer_id)
+    ]
+    return replace(group, members=members)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+async def test_both_clients_say_the_same(
+    stack: BackgroundStack, engine: Engine, topic: TopicFactory, member: MemberFactory, protocol: str
+) -> None:
+    name, group, committed_only = await topic(partitions=3), uuid.uuid4().hex, uuid.uuid4().hex
+    settings = {"group.protocol": protocol, "client.id": "reader", "group.instance.id": "first"}
+    await member(group, name, partitions=3, settings=settings)
+    await _commit(stack.bootstrap_servers, [committed_only], name, 7)
+    blocking = Blocking("test", 2)
+    other = Groups(engine.admin.client, blocking, ClientGroups(engine.admin.client, blocking))
+    wanted = [group, "nobody", committed_only, group, "", "\0", "é"]
+    ours, theirs = [await groups.describe_groups(wanted, _SECONDS) for groups in (engine.groups, other)]
+    assert list(map(_by_id, ours)) == list(map(_by_id, theirs))
+    assert [entry.state for entry in ours if isinstance(entry, GroupDescription)] == [
+        *(ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.STABLE)
+    ]
+    assert sum(isinstance(entry, UnknownConsumerGroup) for entry in ours) == 4
+    for groups in (engine.groups, other):
+        assert await groups.committed_offsets([committed_only, group], _SECONDS) == [{(name, 0): 7}, {}]
+    blocking.close()
+
+
+async def test_one_coordinator_that_does_not_answer_holds_up_no_other(
+    three_brokers: BackgroundStack, topic: TopicFactory
+) -> None:
+    name = await topic(on=three_brokers, replicas=3)
+    ids = [uuid.uuid4().hex for _ in range(30)]
+    await _commit(three_brokers.bootstrap_servers, ids, name, 1)
+    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers))
+    described = await engine.groups.describe_groups(ids, _SECONDS)
+    of = {entry.consumer_group_id: entry.coordinator_id for entry in described if isinstance(entry, GroupDescription)}
+    assert [entry for entry in described if not isinstance(entry, GroupDescription)] == []
+    stuck = [group for group in ids if of[group] == 1]
+    free = [group for group in ids if of[group] != 1]
+    await three_brokers.pause_broker(0)
+    began = time.monotonic()
+    waiting = [asyncio.create_task(engine.groups.committed_offsets(stuck, 4)) for _ in range(20)]
+    await asyncio.sleep(0.5)
+    assert await engine.groups.committed_offsets(free, 4) == [{(name, 0): 1}] * len(free)
+    assert not any(task.done() for task in waiting)
+    for answer in await asyncio.gather(*waiting):
+        assert all(isinstance(entry, (KafkaTimeout, RetriableKafkaError)) for entry in answer)
+    assert time.monotonic() - began < 6
+    await three_brokers.resume_broker(0)
+    async with asyncio.timeout(_SECONDS):
+        while await engine.groups.committed_offsets(ids, 4) != [{(name, 0): 1}] * len(ids):
+            pass
+    await engine.close(5)
