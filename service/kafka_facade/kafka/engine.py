@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("kafka_facade.kafka")
 
+# Of the admin client, and as many of the producer: a few calls that wait for one broker hold up none of the other's.
 _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
 _GROUP_REQUESTS = 64
@@ -100,6 +101,9 @@ class Engine:
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
+        self._producing = Blocking("kafka-produce", _CONTROL_THREADS)
+        # A consumer makes one call at a time, which may wait for its coordinator: none waits for a thread as well.
+        self._consuming = Blocking("kafka-consume", options.most_consumers + 1)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin) | _NO_CREATION, self._control)
         self._protocol = ProtocolClient(self._config({}, options.admin), self._control)
@@ -109,7 +113,7 @@ class Engine:
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
             self._config(_producer_defaults(options.producer), options.producer) | _NO_CREATION | delivery,
-            self._control,
+            self._producing,
             self.admin,
         )
         # Coordinators that don't answer hold up neither each other nor what is asked of the controller.
@@ -146,7 +150,7 @@ class Engine:
             "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
         }
         try:
-            return Consumer(config, self._control, self._closing, share.give_back, grouped=group is not None)
+            return Consumer(config, self._consuming, self._closing, share.give_back, grouped=group is not None)
         except FacadeError:
             share.give_back()
             raise
@@ -163,8 +167,8 @@ class Engine:
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
         await asyncio.gather(self._protocol.close(), self._group_protocol.close())
-        self._control.close()
-        self._closing.close()
+        for blocking in (self._control, self._producing, self._consuming, self._closing):
+            blocking.close()
         if self.registry is not None:
             await self.registry.close()
         await asyncio.sleep(0)

@@ -1,0 +1,68 @@
+"""One broker of three that doesn't answer holds up only what needs it."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from conftest import TopicFactory
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.ports import ConsumerPort, GroupDescription
+from kafka_facade.core.resources import PartitionPosition
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.engine import Engine, KafkaOptions
+
+_T = TypeVar("_T")
+
+_SECONDS = 30
+_CONSUMERS = 75
+# More than any pool of threads has that serves several of them.
+_STUCK = 20
+
+
+async def _timed(work: Awaitable[_T]) -> float:
+    began = time.monotonic()
+    await work
+    return time.monotonic() - began
+
+
+async def _first_commit(consumer: ConsumerPort, offsets: dict[tuple[str, int], int]) -> None:
+    """The first coordinators of a cluster take a moment to begin."""
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            with contextlib.suppress(FacadeError):
+                return await consumer.commit(offsets, _SECONDS, {})
+
+
+async def test_commits_that_wait_hold_up_no_others(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic(on=three_brokers, replicas=3)
+    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers))
+    places, commits = [PartitionPosition(name, 0, 0)], {(name, 0): 0}
+    consumers: dict[str, ConsumerPort] = {}
+    for _ in range(_CONSUMERS):
+        group = uuid.uuid4().hex
+        consumers[group] = engine.create(group=group, auto_offset_reset="earliest", auto_commit=False, overrides={})
+        await consumers[group].assign(places)
+    # Each knows its coordinator then.
+    await asyncio.gather(*(_first_commit(consumer, commits) for consumer in consumers.values()))
+    by_broker: dict[int | None, list[ConsumerPort]] = defaultdict(list)
+    for found in await engine.groups.describe_groups(list(consumers), _SECONDS):
+        assert isinstance(found, GroupDescription)
+        by_broker[found.coordinator_id].append(consumers[found.consumer_group_id])
+    hung = max(by_broker, key=lambda broker: len(by_broker[broker]))
+    assert hung is not None
+    assert len(by_broker[hung]) >= _STUCK
+    await three_brokers.pause_broker(hung - 1)
+    waiting = [asyncio.create_task(consumer.commit(commits, 25, {})) for consumer in by_broker.pop(hung)]
+    await asyncio.sleep(0.2)
+    free = [consumer.commit(commits, _SECONDS, {}) for some in by_broker.values() for consumer in some]
+    # Kafka itself takes a moment to go on without a replica.
+    assert await _timed(asyncio.gather(*free)) < 12
+    assert not any(task.done() for task in waiting)
+    await three_brokers.resume_broker(hung - 1)
+    await asyncio.gather(*waiting)
+    await asyncio.gather(*(consumer.close(_SECONDS) for consumer in consumers.values()))
+    await engine.close(5)
