@@ -176,3 +176,47 @@ async def test_what_waits_at_the_end_is_given_up_at_once(stack: BackgroundStack,
             assert all(isinstance(answer, Unavailable) for answer in refused)
     finally:
         await stack.resume_broker(0)
+
+
+async def test_a_big_batch_lets_other_topics_pass(stack: BackgroundStack, topic: TopicFactory) -> None:
+    big, small = await topic(), await topic()
+    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    for name in (big, small):
+        await engine.producer.partition_count(name, 10)
+    count = 500_000
+    whole = await engine.producer.submit(big, records(count))
+    for _ in range(5):
+        started = time.monotonic()
+        assert offsets(await (await engine.producer.submit(small, records(1))))
+        assert time.monotonic() - started < 1
+    assert not whole.done()
+    async with asyncio.timeout(60):
+        assert offsets(await whole) == list(range(count))
+    assert await engine.producer.close(5) == 0
+
+
+async def test_a_topic_that_hangs_leaves_others_room(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
+    names = [await topic(on=three_brokers, partitions=3) for _ in range(2)]
+    properties = {"queue.buffering.max.messages": "2000"}
+    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers, producer=properties))
+    for name in names:
+        await engine.producer.partition_count(name, 10)
+    leaders = await engine.admin.describe_topics(names, 10)
+    hung, free = [
+        [entry.leader_id for entry in found.partitions] for found in leaders if not isinstance(found, FacadeError)
+    ]
+    stuck, other = hung.index(1), next(place for place, leader in enumerate(free) if leader != 1)
+    await three_brokers.pause_broker(0)
+    waiting = await engine.producer.submit(
+        names[0], [SerializedRecord(None, b"x", stuck, [], None) for _ in range(10_000)]
+    )
+    await asyncio.sleep(0.5)
+    for number in range(5):
+        async with asyncio.timeout(5):
+            one = SerializedRecord(None, b"x", other, [], None)
+            assert offsets(await (await engine.producer.submit(names[1], [one]))) == [number]
+    assert not waiting.done()
+    await three_brokers.resume_broker(0)
+    async with asyncio.timeout(30):
+        assert len(offsets(await waiting)) == 10_000
+    assert await engine.producer.close(5) == 0

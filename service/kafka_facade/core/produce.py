@@ -38,6 +38,8 @@ from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.topics import is_legal_topic_name
 
+# The loop sees to others after so many records.
+_RECORDS_A_TURN = 2_000
 _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
 
 
@@ -178,7 +180,11 @@ class Produce:
         wire: list[SerializedRecord] = []
         errors: dict[int, FacadeError] = {}
         used: dict[int, UsedSchemas] = {}
+        turn_ends = _RECORDS_A_TURN
         for index, record in enumerate(request.records):
+            if index >= turn_ends:
+                turn_ends += _RECORDS_A_TURN
+                await asyncio.sleep(0)
             try:
                 partition = record.partition_id
                 if partition is not None and not 0 <= partition < count:
@@ -252,7 +258,11 @@ class PendingReports(Struct):
         outcomes = await self.outcomes()
         wire = iter(self.wire)
         reports: list[RecordReport | FacadeError] = []
+        turn_ends = _RECORDS_A_TURN
         for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
+            if index >= turn_ends:
+                turn_ends += _RECORDS_A_TURN
+                await asyncio.sleep(0)
             if index in self.errors:
                 reports.append(self.errors[index])
                 continue

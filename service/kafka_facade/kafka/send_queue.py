@@ -33,9 +33,14 @@ from kafka_facade.kafka.errors import facade_error, from_exception
 
 logger = logging.getLogger("kafka_facade.kafka")
 
-# How long (s) and up to how many records wait for those in flight.
+# How long (s) and up to how many records of a topic wait for those in flight.
 _LONGEST_WAIT_SECONDS = 0.002
 _MOST_WAITING = 1_000
+# The loop hands over so many records of a topic before it sees to others.
+_MOST_A_TURN = 2_000
+# librdkafka's own limit, and what its 0 stands for.
+_CLIENT_MESSAGES = 100_000
+_NO_LIMIT = 2**31
 # How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
 # the loop from a poll thread for each record costs several times as much.
 _POLL_SECONDS = 0.001
@@ -50,6 +55,7 @@ _RENEWAL_SECONDS = 1.0
 # How long (s) the reports of records that are given up may take.
 _PURGE_SECONDS = 1.0
 _GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError._PURGE_INFLIGHT})
+_MESSAGES = "queue.buffering.max.messages"
 _PARTITIONER_DECIDES = -1
 _NOW = 0
 _NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
@@ -73,16 +79,22 @@ class _Batch:
 
 
 class _Lane:
-    """The batches of one topic: ``in_flight``, or waiting for those."""
+    """The batches of one topic: ``in_flight``, or waiting for those.
 
-    __slots__ = ("in_flight", "timer", "topic", "waiting", "waiting_records")
+    ``undecided`` counts the records of both, ``waiting_records`` those that the client hasn't got yet.
+    """
+
+    __slots__ = ("in_flight", "room", "timer", "topic", "undecided", "waiting", "waiting_records")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.in_flight = 0
         self.waiting: deque[_Batch] = deque()
         self.waiting_records = 0
+        self.undecided = 0
         self.timer: asyncio.TimerHandle | None = None
+        # What those who have no room wait for, once; None while there are none.
+        self.room: asyncio.Event | None = None
 
 
 class SendQueue:
@@ -95,10 +107,10 @@ class SendQueue:
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
         self._lanes: dict[str, _Lane] = {}
+        # One topic never has more than this in the client: others have room there while it hangs.
+        self._share = max((int(self._config.get(_MESSAGES, _CLIENT_MESSAGES)) or _NO_LIMIT) // 2, 1)
+        # All records of the batches that have any undecided.
         self._undecided = 0
-        self._waiting = 0
-        self._room = asyncio.Event()
-        self._room.set()
         self._eager_until = 0.0
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
@@ -113,30 +125,29 @@ class SendQueue:
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord]
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
-        """Take records, in order, waiting while there is no room for them (see ``ProducerPort.submit``)."""
+        """Take records, in order, waiting while their topic has no room for them (see ``ProducerPort.submit``)."""
         if not records:
             nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
             nothing.set_result([])
             return nothing
-        while not self._room.is_set():
-            await self._room.wait()
+        while (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
+            if lane.room is None:
+                lane.room = asyncio.Event()
+            await lane.room.wait()
         if self._closed:
             raise Unavailable("The server is shutting down.")
-        lane = self._lanes.get(topic)
         if lane is None:
             lane = self._lanes[topic] = _Lane(topic)
         batch = _Batch(records, lane, self._loop.create_future())
         count = len(records)
         lane.waiting.append(batch)
         lane.waiting_records += count
-        self._waiting += count
+        lane.undecided += count
         self._undecided += count
         if not lane.in_flight or lane.waiting_records >= _MOST_WAITING:
             self._hand_over(lane)
         elif lane.timer is None:
             lane.timer = self._loop.call_later(_LONGEST_WAIT_SECONDS, self._hand_over, lane)
-        if self._waiting >= _MOST_WAITING:
-            self._room.clear()
         return batch.future
 
     async def close(self, timeout: float) -> int:
@@ -144,7 +155,7 @@ class SendQueue:
         self._closed = True
         # After a fatal error no other client takes over any more.
         await self._until(lambda: not self._undecided or self._doomed, timeout)
-        left = self._undecided
+        left = sum(lane.undecided for lane in self._lanes.values())
         for lane in list(self._lanes.values()):
             while lane.waiting:
                 self._give_up(lane.waiting.popleft(), Unavailable("The server is shutting down."))
@@ -162,22 +173,31 @@ class SendQueue:
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
     def _hand_over(self, lane: _Lane) -> None:
-        """Give the client what waits for a topic; what it has no room for waits on."""
+        """Give the client what waits for a topic, for one turn; what it has no room for waits on."""
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
         waiting = lane.waiting
-        while waiting:
+        share = self._share - (lane.undecided - lane.waiting_records)
+        left = min(share, _MOST_A_TURN)
+        full = False
+        while waiting and left > 0 and not full:
             batch = waiting[0]
+            begun = batch.handed_over
             if batch.future.cancelled():
                 # Its caller has given up, and may send the records again.
                 self._give_up(batch, Unavailable())
-            elif not self._produce(lane, batch):
-                lane.timer = self._loop.call_later(_FULL_QUEUE_SECONDS, self._hand_over, lane)
-                break
-            waiting.popleft()
-        if self._waiting < _MOST_WAITING:
-            self._room.set()
+            else:
+                full = not self._produce(lane, batch, left)
+                left -= batch.handed_over - begun
+            if batch.handed_over == len(batch.records):
+                waiting.popleft()
+        if waiting:
+            pause = 0 if share > _MOST_A_TURN and not full else _FULL_QUEUE_SECONDS
+            lane.timer = self._loop.call_later(pause, self._hand_over, lane)
+        if lane.room is not None and lane.waiting_records < _MOST_WAITING:
+            lane.room.set()
+            lane.room = None
         self._drop_if_idle(lane)
         self._wake()
 
@@ -185,11 +205,11 @@ class SendQueue:
         if not lane.in_flight and not lane.waiting and self._lanes.get(lane.topic) is lane:
             del self._lanes[lane.topic]
 
-    def _produce(self, lane: _Lane, batch: _Batch) -> bool:
-        """Hand over a batch, from where it was left; False when the client's queue is full."""
+    def _produce(self, lane: _Lane, batch: _Batch, most: int) -> bool:
+        """Hand over so many records of a batch, from where it was left; False when the client's queue is full."""
         produce, topic, records, report = self.client.produce, lane.topic, batch.records, self._report
         first = index = batch.handed_over
-        count = len(records)
+        count = min(first + most, len(records))
         if not batch.in_flight:
             batch.in_flight = True
             lane.in_flight += 1
@@ -218,16 +238,17 @@ class SendQueue:
         finally:
             batch.handed_over = index
             lane.waiting_records -= index - first
-            self._waiting -= index - first
 
     def _give_up(self, batch: _Batch, outcome: FacadeError) -> None:
         """Decide the records of a batch that haven't been handed over."""
-        left = range(batch.handed_over, len(batch.records))
-        batch.handed_over = len(batch.records)
-        batch.lane.waiting_records -= len(left)
-        self._waiting -= len(left)
-        for index in left:
-            self._decide(batch, index, outcome)
+        first, batch.handed_over = batch.handed_over, len(batch.records)
+        left = len(batch.records) - first
+        batch.outcomes[first:] = [outcome] * left
+        batch.left -= left
+        batch.lane.waiting_records -= left
+        batch.lane.undecided -= left
+        if not batch.left:
+            self._finish(batch)
 
     def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
         if error is None:
@@ -247,14 +268,18 @@ class SendQueue:
                     self._drop_if_idle(lane)
 
     def _decide(self, batch: _Batch, index: int, outcome: Delivery | FacadeError) -> None:
-        self._undecided -= 1
         batch.outcomes[index] = outcome
+        batch.lane.undecided -= 1
         batch.left -= 1
         if not batch.left:
-            if batch.in_flight:
-                batch.lane.in_flight -= 1
-            if not batch.future.done():
-                batch.future.set_result(batch.outcomes)
+            self._finish(batch)
+
+    def _finish(self, batch: _Batch) -> None:
+        self._undecided -= len(batch.records)
+        if batch.in_flight:
+            batch.lane.in_flight -= 1
+        if not batch.future.done():
+            batch.future.set_result(batch.outcomes)
 
     def _failure(self, record: SerializedRecord, error: ClientError, topic: str) -> FacadeError:
         if self._fatal is not None and error.code() in _GIVEN_UP:
