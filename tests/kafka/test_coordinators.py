@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from conftest import MemberFactory, TopicFactory
-from kafka_facade.core.errors import FacadeError, UnknownConsumerGroup
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, RetriableKafkaError, UnknownConsumerGroup
 from kafka_facade.core.ports import GroupDescription
 from kafka_facade.core.resources import ConsumerGroupState
 from kafka_facade.devstack.background import BackgroundStack
@@ -94,12 +94,14 @@ async def _one_hung(stack: BackgroundStack, engine: Engine, ids: list[str], topi
     await stack.pause_broker(hung - 1)
     there = {(topic, 0): 1}
     began = time.monotonic()
-    waiting = [asyncio.create_task(engine.groups.committed_offsets(stuck, 7)) for _ in range(20)]
+    waiting = [asyncio.create_task(engine.groups.committed_offsets(stuck, _SECONDS)) for _ in range(20)]
     await asyncio.sleep(0.5)
-    assert await engine.groups.committed_offsets(free, 5) == [there] * len(free)
-    assert not any(task.done() for task in waiting)
-    await asyncio.gather(*waiting)
-    assert time.monotonic() - began < 10
+    # It may take several attempts: whom to ask for a coordinator, and other connections, may be the hung broker's.
+    assert await engine.groups.committed_offsets(free, _SECONDS) == [there] * len(free)
+    # In the end another broker becomes the coordinator.
+    late = [entry for answer in await asyncio.gather(*waiting) for entry in answer if entry != there]
+    assert [entry for entry in late if not isinstance(entry, (KafkaTimeout, RetriableKafkaError))] == []
+    assert time.monotonic() - began < _SECONDS + 3
     await stack.resume_broker(hung - 1)
     async with asyncio.timeout(_SECONDS):
         while await engine.groups.committed_offsets(ids, 4) != [there] * len(ids):

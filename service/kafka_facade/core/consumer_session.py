@@ -299,9 +299,11 @@ class ConsumerSession:
             finally:
                 self._lock.release()
             if polled:
-                pause = 0.0  # Records that are there don't keep others waiting.
-            await asyncio.sleep(min(pause, max(0.0, left)))
-            pause = min(max(pause * 2, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(0)  # Records that are there don't keep others waiting.
+                pause = _FIRST_PAUSE_SECONDS
+            else:
+                await asyncio.sleep(min(pause, left))
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def _match_again(
         self, pattern: TopicPattern, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
@@ -351,7 +353,6 @@ class ConsumerSession:
             for (topic, partition), offset in ends.items():
                 self.consumer.store(topic, partition, offset)
         self.returned |= ends
-        self._taken = []
         return fetched
 
     def positions(self) -> dict[tuple[str, int], int]:

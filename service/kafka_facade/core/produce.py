@@ -14,7 +14,6 @@ from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidBatch,
-    InvalidKafkaRequest,
     InvalidTopicName,
     KafkaAuthorizationFailed,
     KeySchemaMissing,
@@ -33,7 +32,7 @@ from kafka_facade.core.requests import (
     RecordToProduce,
     SchemaSelector,
 )
-from kafka_facade.core.resources import DataReport, Format, Header, RecordReport, SchemaIds
+from kafka_facade.core.resources import DataReport, Format, RecordReport, SchemaIds
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.topics import is_legal_topic_name
@@ -180,17 +179,13 @@ class Produce:
         wire: list[SerializedRecord] = []
         errors: dict[int, FacadeError] = {}
         used: dict[int, UsedSchemas] = {}
-        turn_ends = _RECORDS_A_TURN
         for index, record in enumerate(request.records):
-            if index >= turn_ends:
-                turn_ends += _RECORDS_A_TURN
+            if index and not index % _RECORDS_A_TURN:
                 await asyncio.sleep(0)
             try:
                 partition = record.partition_id
                 if partition is not None and not 0 <= partition < count:
                     raise PartitionNotFound(partition_id=str(partition))
-                if record.headers:
-                    _check_headers(record.headers)
                 key, value = record.key, record.value
                 try:
                     stored = SerializedRecord(
@@ -258,10 +253,8 @@ class PendingReports(Struct):
         outcomes = await self.outcomes()
         wire = iter(self.wire)
         reports: list[RecordReport | FacadeError] = []
-        turn_ends = _RECORDS_A_TURN
         for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
-            if index >= turn_ends:
-                turn_ends += _RECORDS_A_TURN
+            if index and not index % _RECORDS_A_TURN:
                 await asyncio.sleep(0)
             if index in self.errors:
                 reports.append(self.errors[index])
@@ -279,12 +272,6 @@ class PendingReports(Struct):
                 )
             )
         return reports
-
-
-def _check_headers(headers: Sequence[Header]) -> None:
-    # To librdkafka, a name ends there.
-    if any("\0" in header.name for header in headers):
-        raise InvalidKafkaRequest("The name of a header cannot hold the character U+0000.")
 
 
 def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:

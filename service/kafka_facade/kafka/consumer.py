@@ -87,7 +87,6 @@ class Consumer(EventfulClient):
             await self._renew(_LEAVE_SECONDS)
         self._start_anew()
         self._starts.clear()
-        self._unstarted.clear()
         self._unchecked.clear()
         self._assigned = set()
         self._subscribed = False
@@ -113,7 +112,6 @@ class Consumer(EventfulClient):
             if isinstance(entry, PartitionPosition):
                 self._positions[entry.topic, entry.partition] = entry.offset
         if self._grouped:
-            self._unstarted = set(self._assigned)
             self._unchecked = {entry.topic for entry in positions}
             self._serve_from_now_on()
 
@@ -212,10 +210,7 @@ class Consumer(EventfulClient):
         # Events were served meanwhile.
         await self._free.wait()
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
-        if self._grouped:
-            moved &= self._assigned
-            self._starts = {place: offset for place, offset in self._starts.items() if place not in moved}
-            self._unstarted |= moved
+        self._forget_starts(moved)
 
     def _assign_again(self, target: ClientPartition) -> None:
         """The same partitions, each where it stands, but one of them at a new offset."""

@@ -62,9 +62,8 @@ class EventfulClient(SerializedClient):
         # Why nothing comes of a partition, or, with no topic, of the group.
         self._failures: dict[tuple[str, int], FacadeError] = {}
         self._positions: dict[tuple[str, int], int] = {}
-        # Where the reading of each assigned partition began, and the partitions of which that isn't known yet.
+        # Where the reading of each assigned partition began, once that is known.
         self._starts: dict[tuple[str, int], int] = {}
-        self._unstarted: set[tuple[str, int]] = set()
         self._auto_commit = bool(config.get("enable.auto.commit"))
         # What is to be committed automatically, as long as the client is busy.
         self._to_store: dict[tuple[str, int], int] = {}
@@ -97,7 +96,7 @@ class EventfulClient(SerializedClient):
                         self._pause()
             except FacadeError as failure:
                 self._failures.setdefault(GROUP, failure)
-            starting = bool(self._unstarted) and len(self._pending) < _MOST_PENDING
+            starting = len(self._starts) < len(self._assigned) and len(self._pending) < _MOST_PENDING
             if starting or (self._subscribed and not self._assigned):
                 await asyncio.sleep(joining)
                 joining = min(joining * 1.1, _SLOW_JOIN_SECONDS)
@@ -107,7 +106,7 @@ class EventfulClient(SerializedClient):
 
     def _pause(self) -> None:
         """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
-        more = self._assigned - self._paused - self._unstarted
+        more = self._starts.keys() - self._paused
         if more:
             self._call(self._client.pause, [ClientPartition(*key) for key in more])
             self._paused |= more
@@ -137,9 +136,7 @@ class EventfulClient(SerializedClient):
         return len(messages), records
 
     def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
-        new = {(entry.topic, entry.partition) for entry in partitions}
-        self._assigned |= new
-        self._unstarted |= new
+        self._assigned |= {(entry.topic, entry.partition) for entry in partitions}
         # The group takes the member, and these topics are there.
         there = {entry.topic for entry in partitions} | {GROUP[0]}
         self._failures = {place: failure for place, failure in self._failures.items() if place[0] not in there}
@@ -152,8 +149,7 @@ class EventfulClient(SerializedClient):
             self._forget_pause(gone)
         self._assigned -= gone
         self._to_store = {place: offset for place, offset in self._to_store.items() if place not in gone}
-        self._starts = {place: offset for place, offset in self._starts.items() if place not in gone}
-        self._unstarted -= gone
+        self._forget_starts(gone)
         self._just_revoked |= gone
         self._revoked |= gone
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
@@ -167,13 +163,15 @@ class EventfulClient(SerializedClient):
         """Where the reading of each assigned partition began, as far as that is known."""
         return self._starts
 
-    def _started(self, place: tuple[str, int], offset: int) -> None:
-        """What an assigned partition stands at is committed automatically too, as in the Java client.
+    def _forget_starts(self, places: set[tuple[str, int]]) -> None:
+        self._starts = {place: offset for place, offset in self._starts.items() if place not in places}
+
+    def _saw(self, place: tuple[str, int], offset: int) -> None:
+        """Where an assigned partition begins is committed automatically too, as in the Java client.
 
         Otherwise a partition of which nothing was delivered yet would begin at its end again with the next member.
         """
-        if place not in self._just_revoked:
-            self._unstarted.discard(place)
+        if place in self._assigned and place not in self._starts and place not in self._just_revoked:
             self._starts[place] = offset
             if self._auto_commit:
                 self._to_store[place] = offset
@@ -239,16 +237,15 @@ class EventfulClient(SerializedClient):
             if error is not None:
                 if error.code() == ClientError._PARTITION_EOF:
                     positions[topic, partition] = offset
-                    if self._unstarted and (topic, partition) in self._unstarted:
-                        self._started((topic, partition), offset)
+                    self._saw((topic, partition), offset)
                 else:
                     self._note(error, (topic, partition))
                 continue
             if self._failures:
                 self._failures.pop((topic, partition), None)
             positions[topic, partition] = offset + 1
-            if self._unstarted and (topic, partition) in self._unstarted:
-                self._started((topic, partition), offset)
+            if len(self._starts) < len(self._assigned):
+                self._saw((topic, partition), offset)
             kind, timestamp = message.timestamp()
             headers = cast(_Headers | None, message.headers())
             records.append(

@@ -58,6 +58,7 @@ _GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError
 _MESSAGES = "queue.buffering.max.messages"
 _PARTITIONER_DECIDES = -1
 _NOW = 0
+_CUT_NAME = "The name of a header cannot hold the character U+0000."  # To the client it would end there.
 _NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
 
 
@@ -367,5 +368,7 @@ def _extras(record: SerializedRecord) -> dict[str, Any]:
         raise InvalidKafkaRequest(_NO_EPOCH, field="timestamp")
     extras: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
     if record.headers:
+        if any("\0" in header.name for header in record.headers):
+            raise InvalidKafkaRequest(_CUT_NAME)
         extras["headers"] = [(header.name, header.value) for header in record.headers]
     return extras
