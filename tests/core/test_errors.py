@@ -56,3 +56,22 @@ def test_a_message_of_its_own_wins_over_the_standard_text() -> None:
     assert errors.TopicNotFound().rest_message(3) == "This server does not host this topic-partition."
     assert errors.NotFound("Broker 9 cannot be found.").rest_message(3) == "Broker 9 cannot be found."
     assert errors.NotFound(broker_id="9").message == "Not found: broker_id 9"
+
+
+def test_a_field_moves_with_what_holds_it() -> None:
+    error = errors.InvalidRequest("bad", field="value.data")
+    placed = error.within("records[1]")
+    assert (placed.field, placed.message, type(placed)) == ("records[1].value.data", "bad", errors.InvalidRequest)
+    assert error.field == "value.data"
+    assert placed.within("entries[3].record", instead_of="records[1]").field == "entries[3].record.value.data"
+    assert placed.within("entries[3].record", instead_of="records[10]") is placed
+    assert placed.within("entries[3]", instead_of="records").field == "entries[3][1].value.data"
+    unblamed = errors.KafkaTimeout()
+    assert unblamed.within("records[1]") is unblamed
+    assert unblamed.field is None
+
+
+def test_the_field_to_blame_is_not_what_was_looked_for() -> None:
+    error = errors.PartitionNotFound(partition_id="7", field="partition_id")
+    assert error.message == "Partition not found: partition_id 7"
+    assert error.rest_message(3) == "Partition not found."

@@ -52,6 +52,7 @@ def test_data_of_another_format(format: Format, data: object, message: str) -> N
     with pytest.raises(InvalidRequest) as caught:
         serialize(RecordData(format, data))
     assert caught.value.message == message
+    assert caught.value.field == "value.data"
 
 
 def test_numbers_keep_their_digits() -> None:

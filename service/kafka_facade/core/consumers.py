@@ -124,9 +124,9 @@ class Consumers:
         if request.topics and request.topic_pattern is not None:
             raise IllegalConsumerState
         pattern = None if request.topic_pattern is None else TopicPattern(request.topic_pattern)
-        for topic in request.topics:
+        for index, topic in enumerate(request.topics):
             if not is_legal_topic_name(topic):
-                raise InvalidTopicName(topic=topic)
+                raise InvalidTopicName(topic=topic, field=f"topics[{index}]")
         async with self._session(request.group, request.instance).use() as session:
             topics = request.topics if pattern is None else await self._matching(pattern, call.remaining)
             await session.subscribe(topics, pattern)
@@ -210,7 +210,7 @@ class Consumers:
     async def seek(self, call: Call, request: SeekConsumer) -> None:
         """Read on from these offsets and times; IllegalConsumerState for a partition that isn't assigned."""
         _check_positions(request.offsets)
-        _check_partitions(request.times)
+        _check_partitions(request.times, "times")
         async with self._session(request.group, request.instance).use() as session:
             session.check_assigned([*request.offsets, *request.times])
             positions = list(request.offsets)
@@ -290,16 +290,19 @@ class Consumers:
             raise ConsumerInstanceNotFound(group=group, instance=instance) from None
 
 
-def _check_partitions(partitions: Iterable[TopicPartition | PartitionPosition | PartitionTime]) -> None:
-    for entry in partitions:
+def _check_partitions(
+    partitions: Iterable[TopicPartition | PartitionPosition | PartitionTime], place: str = "partitions"
+) -> None:
+    """InvalidTopicName, InvalidRequest; ``place`` is the field of the request that holds them."""
+    for index, entry in enumerate(partitions):
         if not is_legal_topic_name(entry.topic):
-            raise InvalidTopicName(topic=entry.topic)
+            raise InvalidTopicName(topic=entry.topic, field=f"{place}[{index}].topic_name")
         if not 0 <= entry.partition < 2**31:
-            raise InvalidRequest("A partition must not be negative.", field="partition")
+            raise InvalidRequest("A partition must not be negative.", field=f"{place}[{index}].partition_id")
 
 
 def _check_positions(positions: Sequence[PartitionPosition]) -> None:
-    _check_partitions(positions)
-    for entry in positions:
+    _check_partitions(positions, "offsets")
+    for index, entry in enumerate(positions):
         if not 0 <= entry.offset <= _MAX_OFFSET:
-            raise InvalidRequest(f"An offset must be from 0 to {_MAX_OFFSET}.", field="offset")
+            raise InvalidRequest(f"An offset must be from 0 to {_MAX_OFFSET}.", field=f"offsets[{index}].offset")

@@ -58,9 +58,10 @@ Sources: API reference, "Errors" and the status codes of each operation; google.
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ class FacadeError(Exception):
     """Base of all errors that reach a caller.
 
     ``reason`` (UPPER_SNAKE, AIP-193) names the kind on gRPC (``ErrorInfo.reason``) and GraphQL (``extensions.code``);
-    ``metadata`` holds the values that the message mentions, for machines.
+    ``metadata`` holds the values that the message mentions, for machines; ``field`` in it is the path of the field to
+    blame, from the request down: ``records[1].value.data``. Faces spell it in their own way.
     """
 
     row: ClassVar[Row] = Row(500, 500, 500, "INTERNAL")
@@ -102,6 +104,32 @@ class FacadeError(Exception):
         self._message = message
         self.metadata = metadata
         super().__init__(self.message)
+
+    @property
+    def field(self) -> str | None:
+        """The path of the field to blame; None where no field is."""
+        return self.metadata.get("field")
+
+    def at(self, field: str) -> Self:
+        """The same error, with that field to blame."""
+        moved = copy.copy(self)
+        moved.metadata = self.metadata | {"field": field}
+        return moved
+
+    def within(self, outer: str, *, instead_of: str = "") -> Self:
+        """The same error, where ``outer`` is the path of what was checked by itself, or stood at ``instead_of``.
+
+        An error that blames no field, or another part of the request, stays as it is.
+        """
+        field = self.field
+        if field is None:
+            return self
+        if not instead_of:
+            return self.at(f"{outer}.{field}")
+        rest = field.removeprefix(instead_of)
+        if not field.startswith(instead_of) or rest[:1] not in ("", ".", "["):
+            return self
+        return self.at(outer + rest)
 
     @property
     def own_message(self) -> str | None:
@@ -297,8 +325,9 @@ class NotFound(FacadeError):
     @property
     def message(self) -> str:
         """The message, with what was looked for."""
-        if self._message is None and self.metadata:
-            return f"{self.default_message}: {', '.join(f'{name} {value}' for name, value in self.metadata.items())}"
+        sought = [f"{name} {value}" for name, value in self.metadata.items() if name != "field"]
+        if self._message is None and sought:
+            return f"{self.default_message}: {', '.join(sought)}"
         return super().message
 
 

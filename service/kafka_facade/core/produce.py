@@ -89,19 +89,29 @@ class Produce:
         except FacadeError as error:
             outcomes = repeat(error)
         report = BatchReport([], [])
-        for entry in entries:
-            outcome = entry.record if isinstance(entry.record, FacadeError) else next(outcomes)
+        sent = 0
+        for index, entry in enumerate(entries):
+            place = f"entries[{index}].record"
+            if isinstance(entry.record, FacadeError):
+                report.failures.append((entry.id, entry.record.within(place)))
+                continue
+            outcome = next(outcomes)
+            sent += 1
             if isinstance(outcome, FacadeError):
-                report.failures.append((entry.id, outcome))
+                report.failures.append((entry.id, outcome.within(place, instead_of=f"records[{sent - 1}]")))
             else:
                 report.successes.append((entry.id, outcome))
         return report
 
     def _check_batch(self, entries: Sequence[BatchEntry]) -> None:
-        if not all(_ENTRY_ID.fullmatch(entry.id) for entry in entries):
-            raise InvalidBatch("Batch entry identifier is not a valid string.", field="entries.id")
-        if len({entry.id for entry in entries}) < len(entries):
-            raise InvalidBatch("Batch entry IDs are not distinct.", field="entries.id")
+        seen: set[str] = set()
+        for index, entry in enumerate(entries):
+            if not _ENTRY_ID.fullmatch(entry.id):
+                raise InvalidBatch("Batch entry identifier is not a valid string.", field=f"entries[{index}].id")
+        for index, entry in enumerate(entries):
+            if entry.id in seen:
+                raise InvalidBatch("Batch entry IDs are not distinct.", field=f"entries[{index}].id")
+            seen.add(entry.id)
         if not entries:
             raise InvalidBatch("Empty batch.", field="entries")
         if len(entries) > self._batch_max_entries:
@@ -185,12 +195,12 @@ class Produce:
             try:
                 partition = record.partition_id
                 if partition is not None and not 0 <= partition < count:
-                    raise PartitionNotFound(partition_id=str(partition))
+                    raise PartitionNotFound(partition_id=str(partition), field="partition_id")
                 key, value = record.key, record.value
                 try:
                     stored = SerializedRecord(
-                        None if key is None else serialize(key),
-                        None if value is None else serialize(value),
+                        None if key is None else serialize(key, "key"),
+                        None if value is None else serialize(value, "value"),
                         partition,
                         record.headers,
                         record.timestamp,
@@ -199,15 +209,16 @@ class Produce:
                     stored, used[index] = await self._with_schemas(call, topic, record)
                 wire.append(stored)
             except FacadeError as error:
+                placed = error.within(f"records[{index}]")
                 if request.all_or_nothing:
-                    raise
-                errors[index] = error
+                    raise placed from None
+                errors[index] = placed
         deliveries = await self._producer.submit(topic, wire) if wire else None
         return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
 
     async def _partition_count(self, call: Call, topic: str) -> int:
         if not is_legal_topic_name(topic):
-            raise InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic)
+            raise InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic, field="topic_name")
         count = self._producer.cached_partition_count(topic)
         return await self._producer.partition_count(topic, call.remaining) if count is None else count
 
@@ -243,10 +254,13 @@ class PendingReports(Struct):
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """What became of each record, in order, once Kafka has decided on all of them."""
         decided = await self.deliveries if self.deliveries is not None else []
-        if not self.errors:
-            return decided
-        rest = iter(decided)
-        return [self.errors[i] if i in self.errors else next(rest) for i in range(len(self.records))]
+        if self.errors:
+            rest = iter(decided)
+            decided = [self.errors[i] if i in self.errors else next(rest) for i in range(len(self.records))]
+        for index, outcome in enumerate(decided):
+            if isinstance(outcome, FacadeError) and index not in self.errors:
+                decided[index] = outcome.within(f"records[{index}]")
+        return decided
 
     async def reports(self) -> list[RecordReport | FacadeError]:
         """The same, with what was stored of each record."""

@@ -90,13 +90,19 @@ class Schemas:
         if data is None:
             return None, None
         with contextlib.suppress(SchemaNeeded):
-            return serialize(data), None
-        version = await self.resolve(topic, which, data, timeout)
+            return serialize(data, which), None
+        try:
+            version = await self.resolve(topic, which, data, timeout)
+        except InvalidRequest as error:
+            raise _blaming(error, f"{which}.schema") from None
         value = data.data
-        if version.codec.costly or _is_large(value):
-            return await self._encode_in_thread(which, value, version), version
-        started = time.perf_counter()
-        payload = _encode(value, version)
+        try:
+            if version.codec.costly or _is_large(value):
+                return await self._encode_in_thread(which, value, version), version
+            started = time.perf_counter()
+            payload = _encode(value, version)
+        except InvalidRequest as error:
+            raise _blaming(error, f"{which}.data") from None
         await self._take_turns(started)
         return payload, version
 
@@ -133,7 +139,7 @@ class Schemas:
             async with asyncio.timeout(_ENCODE_SECONDS):
                 return await encoded
         except TimeoutError:
-            raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.", field=which) from None
+            raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.") from None
 
     async def _in_thread(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
         """Work that goes on in a thread, once one was free: to wait for that is no fault of the data's."""
@@ -230,6 +236,11 @@ def _subject(selector: SchemaSelector, topic: str, which: str, codec: SchemaCode
             field="subject_name_strategy",
         )
     return codec.record_name if strategy is SubjectNameStrategy.RECORD_NAME else f"{topic}-{codec.record_name}"
+
+
+def _blaming(error: InvalidRequest, place: str) -> InvalidRequest:
+    """The error with the place to blame, or the field in it that it blames."""
+    return error.at(place) if error.field is None else error.within(place)
 
 
 def _excluded(message: str) -> InvalidRequest:

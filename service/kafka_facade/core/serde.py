@@ -24,8 +24,11 @@ class SchemaNeeded(Exception):
     """The bytes of the data need a schema."""
 
 
-def serialize(data: RecordData) -> bytes | None:
-    """The bytes of a key or value; None for null. InvalidRequest where the data isn't of its format, SchemaNeeded."""
+def serialize(data: RecordData, which: str = "value") -> bytes | None:
+    """The bytes of a key or value (``which``); None for null.
+
+    InvalidRequest, which blames ``value.data``, where the data isn't of its format; SchemaNeeded.
+    """
     if data.schema is not None:
         raise SchemaNeeded
     value = data.data
@@ -36,21 +39,23 @@ def serialize(data: RecordData) -> bytes | None:
     if format is _JSON:
         return _encode_json(value)
     if format is _BINARY:
-        return value if isinstance(value, bytes) else _from_base64(value)
+        return value if isinstance(value, bytes) else _from_base64(value, which)
     if format is _STRING:
         if not isinstance(value, str):
-            raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a string.")
+            raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a string.", field=f"{which}.data")
         return value.encode()
     raise SchemaNeeded
 
 
-def _from_base64(value: object) -> bytes:
+def _from_base64(value: object, which: str) -> bytes:
     if not isinstance(value, str):
-        raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a base64 string.")
+        raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a base64 string.", field=f"{which}.data")
     try:
         return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a valid base64 string.") from None
+        raise InvalidRequest(
+            f"Bad Request: data={json.dumps(value)} is not a valid base64 string.", field=f"{which}.data"
+        ) from None
 
 
 def deserialize(format: Format, record: Record, which: str) -> object:

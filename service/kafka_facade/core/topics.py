@@ -180,7 +180,7 @@ class Topics:
     ) -> TopicDescription:
         await self._identity.check(cluster_id, call)
         if not is_legal_topic_name(name):
-            raise InvalidTopicName(topic_name=name)
+            raise InvalidTopicName(topic_name=name, field="topic_name")
         [found] = await self._admin.describe_topics([name], call.remaining, authorized_operations=authorized_operations)
         if isinstance(found, FacadeError):
             raise found

@@ -369,6 +369,6 @@ def _extras(record: SerializedRecord) -> dict[str, Any]:
     extras: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
     if record.headers:
         if any("\0" in header.name for header in record.headers):
-            raise InvalidKafkaRequest(_CUT_NAME)
+            raise InvalidKafkaRequest(_CUT_NAME, field="headers")
         extras["headers"] = [(header.name, header.value) for header in record.headers]
     return extras
