@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from kafka_facade.core.errors import KafkaTimeout
 from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.text import replace_in_this_thread
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -23,7 +24,7 @@ class Blocking:
     """A bounded pool of threads for calls that block."""
 
     def __init__(self, name: str, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=replace_in_this_thread)
 
     async def run(self, within: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a call in a thread; KafkaTimeout after ``within`` seconds, whatever becomes of the thread."""

@@ -15,6 +15,7 @@ from kafka.protocol import admin
 from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout, RetriableKafkaError, UnsupportedVersion
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol_config import protocol_config
+from kafka_facade.kafka.text import replace_in_this_thread
 
 # One broker that doesn't answer must not use up the time in which another one would.
 _SHARE = 0.25
@@ -56,6 +57,7 @@ class Connections:
 
     async def _exchange(self, request: Any, timeout_ms: int, node: int | None) -> Any:
         """In the thread: find the cluster, and ask the node, or else the controller, or any while there is none."""
+        replace_in_this_thread()
         manager = self._manager
         if not manager.bootstrapped:
             await manager.bootstrap_async(timeout_ms)

@@ -23,6 +23,7 @@ from kafka_facade.core.resources import CommittedOffset, PartitionPosition, Reco
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error
 from kafka_facade.kafka.eventful_client import GROUP, JOIN_SECONDS, JOINING_SECONDS, EventfulClient
+from kafka_facade.kafka.text import replacing_invalid_text
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -252,11 +253,12 @@ class Consumer(EventfulClient):
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
-        return [
-            CommittedOffset(entry.topic, entry.partition, entry.offset, entry.metadata or "")
-            for entry in found
-            if entry.offset >= 0
-        ]
+        with replacing_invalid_text:
+            return [
+                CommittedOffset(entry.topic, entry.partition, entry.offset, entry.metadata or "")
+                for entry in found
+                if entry.offset >= 0
+            ]
 
     @property
     def _is_joining(self) -> bool:

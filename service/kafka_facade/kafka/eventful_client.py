@@ -19,6 +19,7 @@ from kafka_facade.core.resources import Header, Record
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.serialized_client import SerializedClient
+from kafka_facade.kafka.text import replacing_invalid_text
 
 _Headers = Sequence[tuple[str, str | bytes | None]]
 
@@ -127,7 +128,8 @@ class EventfulClient(SerializedClient):
         self._just_revoked.clear()
         self._store()
         messages = self._call(self._client.consume, max_records, 0)
-        records = self._records(messages)
+        with replacing_invalid_text:
+            records = self._records(messages)
         if self._to_store:
             self._store()
         if self._just_revoked:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer as ClientConsumer
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState
 from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.text import replacing_invalid_text
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -49,7 +50,8 @@ class SerializedClient:
     def _call(self, call: Any, *args: Any, **named: Any) -> Any:
         """Make a call that doesn't wait for Kafka."""
         try:
-            return call(*args, **named)
+            with replacing_invalid_text:
+                return call(*args, **named)
         except Exception as error:
             raise from_exception(error) from error
 

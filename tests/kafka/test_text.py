@@ -1,0 +1,101 @@
+"""Text from Kafka that is not UTF-8 arrives with U+FFFD for what is invalid; all other decoding stays strict."""
+
+import _thread
+import asyncio
+import ctypes
+from collections import deque
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import TopicFactory
+from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.core.resources import Header, PartitionPosition, Record
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.text import replacing_invalid_text
+from raw_records import produce_with_headers
+
+# How native code makes a string, and what it does to the process when that fails.
+_from_c = ctypes.pythonapi.PyUnicode_FromString
+_from_c.restype = ctypes.py_object
+
+INVALID = b"a\xff\xc3(\xed\xa0\x80\xf0\x9f"
+
+
+@given(st.binary().filter(lambda raw: b"\0" not in raw))
+def test_inside_it_is_decoded_with_replacement(raw: bytes) -> None:
+    with replacing_invalid_text:
+        assert _from_c(raw) == raw.decode("utf-8", "replace")
+
+
+def test_outside_it_is_refused() -> None:
+    for decode in (_from_c, bytes.decode):
+        with replacing_invalid_text, replacing_invalid_text:
+            assert "\ufffd" in decode(INVALID)
+        with pytest.raises(UnicodeDecodeError) as refused:
+            decode(INVALID)
+        assert (refused.value.start, refused.value.end) == (1, 2)
+    with replacing_invalid_text, pytest.raises(UnicodeEncodeError):
+        "\ud800".encode()
+
+
+async def test_another_thread_stays_strict_and_those_of_the_client_do_not() -> None:
+    with replacing_invalid_text:
+        elsewhere = asyncio.get_running_loop().run_in_executor(None, bytes.decode, INVALID)
+    with pytest.raises(UnicodeDecodeError):
+        await elsewhere
+    blocking = Blocking("test", 1)
+    assert await blocking.run(5, bytes.decode, INVALID) == INVALID.decode(errors="replace")
+    blocking.close()
+
+
+async def test_a_native_thread_replaces() -> None:
+    found: deque[str] = deque()
+    _thread.start_new_thread(found.extend, (map(bytes.decode, [INVALID]),))
+    async with asyncio.timeout(5):
+        while not found:  # noqa: ASYNC110  a native thread tells nobody
+            await asyncio.sleep(0.01)
+    assert list(found) == [INVALID.decode(errors="replace")]
+
+
+async def read(consumer: ConsumerPort, count: int) -> list[Record]:
+    found: list[Record] = []
+    async with asyncio.timeout(30):
+        while len(found) < count:
+            found += await consumer.poll(500, 1)
+    return found
+
+
+async def test_header_names_that_are_not_text(stack: BackgroundStack, engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    # The interpreter calls what it has called often in another way, which checks less.
+    ordinary: list[list[tuple[bytes, bytes]]] = [[(b"n", b"v"), (b"m", b"")]] * 1000
+    odd: list[list[tuple[bytes, bytes]]] = [
+        [(b"\xff\xfe", b"v")],
+        [(b"ok", b"\xff"), (b"\xff", b""), (b"a\xc3", b"\0"), (b"", b"x"), ("\u00e9\U0001f600".encode(), b"y")],
+        [(b"\xed\xa0\x80", b"v")] * 3,
+        [],
+    ]
+    await produce_with_headers(stack.bootstrap_servers, name, [*ordinary, *odd, *ordinary])
+    reader = engine.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
+    await reader.assign([PartitionPosition(name, 0, 0)])
+    records = await read(reader, 2000 + len(odd))
+    await reader.close(5)
+    assert [record.value for record in records] == [f"value-{n}".encode() for n in range(len(records))]
+    assert records[0].headers == records[-1].headers == [Header("n", b"v"), Header("m", b"")]
+    assert [record.headers for record in records[1000:-1000]] == [
+        [Header(raw.decode(errors="replace"), value) for raw, value in headers] for headers in odd
+    ]
+
+
+async def test_a_member_of_a_group_reads_on(stack: BackgroundStack, engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    await produce_with_headers(stack.bootstrap_servers, name, [[(b"\xff", b"v")]] * 600)
+    member = engine.create(group=f"group-{uuid4()}", auto_offset_reset="earliest", auto_commit=False, overrides={})
+    await member.subscribe([name])
+    assert [record.headers for record in await read(member, 600)] == [[Header("\ufffd", b"v")]] * 600
+    await member.close(10)
