@@ -1,8 +1,11 @@
 """JSON that is checked against its schema; hostile schemas."""
 
 import json
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -143,6 +146,47 @@ def test_what_a_recursive_schema_refers_to() -> None:
         JsonSchemaCodec('{"items":{"$ref":"#"},"properties":{"a":{"$ref":"http://127.0.0.1:1/x"}}}').encode({"a": 1})
     with pytest.raises(ValueError):
         JsonSchemaCodec('{"items":{"$ref":"#"},"type":5}')
+
+
+def test_nothing_is_fetched() -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        loop: dict[str, Any] = {"items": {"$ref": "#"}}
+        for schema, others in (
+            ({"$ref": f"{base}/a"}, {}),
+            ({"$schema": f"{base}/a"}, {}),
+            ({"$schema": f"{base}/a", **loop}, {}),
+            ({"$id": f"{base}/a/", "properties": {"a": {"$ref": "b"}}}, {}),
+            ({"$id": f"{base}/a/", "properties": {"a": {"$ref": "b"}}, **loop}, {}),
+            ({"properties": {"a": {"$ref": f"{base}/a"}}, **loop}, {}),
+            ({"$ref": "o"}, {"o": {"$ref": f"{base}/a"}}),
+            ({"$ref": "o"}, {"o": {"$id": f"{base}/x", "properties": {"a": {"$ref": "b"}}}}),
+            ({"$ref": "o"}, {"o": {"$schema": f"{base}/a"}}),
+            ({"properties": {"a": {"$ref": "o"}}, **loop}, {"o": {"$schema": f"{base}/a", "$ref": f"{base}/b"}}),
+            ({"$schema": "https://json-schema.org/draft/2020-12/schema", "$dynamicRef": f"{base}/a"}, {}),
+            ({"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": {"a": {"$schema": f"{base}/a"}}}, {}),
+        ):
+            with suppress(ValueError, InvalidRequest):
+                sources = [Source(name, json.dumps(text)) for name, text in others.items()]
+                JsonSchemaCodec(json.dumps(schema), sources).encode({"a": 1})
+        server.shutdown()
+        thread.join()
+    assert asked == []
 
 
 def test_shared_definitions_are_checked_fast() -> None:

@@ -1,14 +1,20 @@
 """Protobuf schemas compiled at run time, their JSON mapping and message indexes; hostile schemas and payloads."""
 
 import base64
+import subprocess
+import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.kafka.schemas import protoc
 from kafka_facade.kafka.schemas.protobuf import ProtobufCodec
 from kafka_facade.kafka.schemas.protoc import compile_files
 
@@ -48,12 +54,12 @@ class Source:
     text: str
 
 
-async def codec(text: str, *sources: Source) -> ProtobufCodec:
-    return ProtobufCodec(await compile_files(text, sources))
+def codec(text: str, *sources: Source) -> ProtobufCodec:
+    return ProtobufCodec(compile_files(text, sources))
 
 
-async def test_the_json_mapping() -> None:
-    found = await codec(SCHEMA, Source("other/file.proto", OTHER))
+def test_the_json_mapping() -> None:
+    found = codec(SCHEMA, Source("other/file.proto", OTHER))
     assert found.record_name == "org.example.Foo"
     given = {
         "f1": "v",
@@ -81,8 +87,8 @@ async def test_the_json_mapping() -> None:
     }
 
 
-async def test_message_indexes() -> None:
-    found = await codec(SCHEMA, Source("other/file.proto", OTHER))
+def test_message_indexes() -> None:
+    found = codec(SCHEMA, Source("other/file.proto", OTHER))
     assert found.decode(b"\x02\x02\x08\x05") == {"x": 5}
     # The entry that the map field makes of itself isn't counted.
     assert found.decode(b"\x04\x00\x00\x08\x05") == {"a": 5}
@@ -92,14 +98,14 @@ async def test_message_indexes() -> None:
             found.decode(payload)
 
 
-async def test_a_schema_as_a_serialized_descriptor() -> None:
-    files = await compile_files(SCHEMA, [Source("other/file.proto", OTHER)])
+def test_a_schema_as_a_serialized_descriptor() -> None:
+    files = compile_files(SCHEMA, [Source("other/file.proto", OTHER)])
     by_name = {file.name: file for file in files}
 
     def serialized(file: FileDescriptorProto) -> str:
         return base64.b64encode(file.SerializeToString()).decode()
 
-    found = await codec(serialized(files[-1]), Source("other/file.proto", serialized(by_name["other/file.proto"])))
+    found = codec(serialized(files[-1]), Source("other/file.proto", serialized(by_name["other/file.proto"])))
     payload = found.encode({"f1": "v", "other": {"s": "x"}})
     assert payload == ProtobufCodec(files).encode({"f1": "v", "other": {"s": "x"}})
 
@@ -111,14 +117,14 @@ async def test_a_schema_as_a_serialized_descriptor() -> None:
         *([], 5, "x", {"f1": "\ud800"}, {"counts": []}, {"list": [None]}, {"left": "a", "right": "b"}, {"raw": 5}),
     ],
 )
-async def test_data_that_is_not_of_the_message(data: Any) -> None:
-    found = await codec(SCHEMA, Source("other/file.proto", OTHER))
+def test_data_that_is_not_of_the_message(data: Any) -> None:
+    found = codec(SCHEMA, Source("other/file.proto", OTHER))
     with pytest.raises(InvalidRequest):
         found.encode(data)
 
 
-async def test_recursion_has_an_end() -> None:
-    found = await codec('syntax = "proto3"; message A { A a = 1; }')
+def test_recursion_has_an_end() -> None:
+    found = codec('syntax = "proto3"; message A { A a = 1; }')
     data: dict[str, Any] = {}
     for _ in range(300):
         data = {"a": data}
@@ -132,8 +138,8 @@ async def test_recursion_has_an_end() -> None:
         found.decode(b"\x00" + payload)
 
 
-async def test_required_fields() -> None:
-    found = await codec("message A { required string a = 1; }")
+def test_required_fields() -> None:
+    found = codec("message A { required string a = 1; }")
     with pytest.raises(InvalidRequest):
         found.encode({})
     with pytest.raises(ValueError):
@@ -153,15 +159,101 @@ async def test_required_fields() -> None:
         ("AAAA", "default"),
     ],
 )
-async def test_what_is_no_schema(text: str, message: str) -> None:
+def test_what_is_no_schema(text: str, message: str) -> None:
     started = time.monotonic()
     with pytest.raises(ValueError, match=message) as caught:
-        await codec(text)
+        codec(text)
     assert "/tmp" not in str(caught.value)
     assert time.monotonic() - started < 6
 
 
-@pytest.mark.parametrize("name", ["../x.proto", "/x.proto", "a/../x.proto", "", "a\0b", "x" * 300, "."])
-async def test_names_that_lead_elsewhere(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["../x.proto", "/x.proto", "a/../x.proto", "", "a\0b", "x" * 300, ".", "./x", "a/.", "a//b", "a\\b"]
+)
+def test_names_that_lead_elsewhere(name: str) -> None:
     with pytest.raises(ValueError, match="imported"):
-        await codec('syntax = "proto3"; message A {}', Source(name, OTHER))
+        codec('syntax = "proto3"; message A {}', Source(name, OTHER))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("--python_out=out", "--plugin=protoc-gen-x=/bin/sh", "--x_out=out", "-I/", "-", "--", "@file", "--help"),
+        *("a/-b", "a/@b", ";id>x", "$(id)", "`id`", "a b", "a\nb", "a=b", "a:b", "a,b", "~/x", ".hidden", "a/.b", "*"),
+    ],
+)
+def test_names_that_a_command_line_could_take_for_something_else(name: str) -> None:
+    with pytest.raises(ValueError, match="imported"):
+        codec('syntax = "proto3"; message A {}', Source(name, OTHER))
+    with pytest.raises(ValueError, match="imported"):
+        codec('syntax = "proto3"; message A {}', Source("good.proto", OTHER), Source(name, OTHER))
+
+
+@pytest.mark.parametrize("name", ["a/b-c+d/e_1.v2.proto", "a", "x" * 200])
+def test_names_of_imports(name: str) -> None:
+    found = codec(f'syntax = "proto3"; import "{name}"; message A {{ other.Other o = 1; }}', Source(name, OTHER))
+    assert found.decode(found.encode({"o": {"s": "x"}})) == {"o": {"s": "x"}}
+
+
+def test_names_that_cannot_be_beside_each_other() -> None:
+    for names in (("a", "a/b"), ("a/b", "a")):
+        with pytest.raises(ValueError, match="folder"):
+            codec('syntax = "proto3"; message A {}', *(Source(name, OTHER) for name in names))
+
+
+def test_a_reference_may_have_any_name_that_the_schema_could_have() -> None:
+    text = (
+        'syntax = "proto3"; import "default.proto"; import "_default.proto"; message A { other.Other o = 1; B b = 2; }'
+    )
+    second = 'syntax = "proto3"; message B {}'
+    found = codec(text, Source("default.proto", OTHER), Source("_default.proto", second))
+    assert found.decode(found.encode({"o": {"s": "x"}, "b": {}})) == {"o": {"s": "x"}, "b": {}}
+
+
+def _in_child(program: str, folder: Path) -> str:
+    """What a program prints that runs as protoc does, with its child's functions."""
+    path = Path(protoc.__file__).with_name("protoc_child.py")
+    head = f"import runpy, sys; child = runpy.run_path({str(path)!r}); restricted = child['_restrict']([])\n"
+    head += "if not restricted: print('no Landlock'); sys.exit()\n"
+    shown = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", head + program], capture_output=True, text=True, cwd=folder, timeout=60
+    )
+    if "no Landlock" in shown.stdout:
+        pytest.skip("this kernel has no Landlock")
+    return shown.stdout + shown.stderr
+
+
+def test_the_compiler_reaches_nothing_but_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    outside = tmp_path / "outside"
+    outside.write_text("secret")
+    assert "PermissionError" in _in_child(f"print(open({str(outside)!r}).read())", folder)
+    assert "PermissionError" in _in_child(f"open({str(outside)!r}, 'w')", folder)
+    assert "PermissionError" in _in_child("import os; os.execv('/bin/sh', ['sh', '-c', 'echo run'])", folder)
+    connect = "import socket; socket.create_connection(('127.0.0.1', 1))"
+    assert "Refused" not in _in_child(connect, folder)
+    assert _in_child("open('inside', 'w').write('x')", folder) == ""
+    assert outside.read_text() == "secret"
+
+
+HUGE = 'syntax = "proto3"; message A {' + "".join(f"message M{n} {{}}" for n in range(40_000)) + "}"
+MISTAKES = 'syntax = "proto3"; message A {' + "".join(f"X x{n} = {n};" for n in range(1, 60_000)) + "}"
+
+
+def test_large_schemas_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    codec(HUGE)
+    with pytest.raises(ValueError, match=r"default\.proto") as caught:
+        codec(MISTAKES)
+    assert len(str(caught.value)) <= 500
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(protoc, "_SECONDS", 0.01)
+    with pytest.raises(ValueError, match="in time"):
+        codec(SCHEMA, Source("other/file.proto", OTHER))
+    assert list(tmp_path.iterdir()) == []
+    assert [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE] == []

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -304,6 +306,33 @@ async def test_no_registry(gateway_factory: GatewayFactory, topic: Topic) -> Non
         "error_code": 50002,
         "message": "There is no Schema Registry: schema.registry.url isn't set.",
     }
+
+
+@pytest.mark.parametrize(
+    "name", ["--python_out={folder}", "--plugin=protoc-gen-x=/bin/sh", "@{folder}/x", "../x.proto"]
+)
+async def test_the_name_of_a_reference_is_no_option(
+    produce: Produce, topic: Topic, registry: SchemaRegistryClient, tmp_path: Path, name: str
+) -> None:
+    subject = f"hostile-{uuid.uuid4().hex}"
+    other = Schema('syntax="proto3"; message B {}', "PROTOBUF")
+    registry.register_schema(subject, other)
+    text = 'syntax="proto3"; message A { string a = 1; }'
+    reference = SchemaReference(name.format(folder=tmp_path), subject, 1)
+    where = await topic()
+    schema_id = registry.register_schema(f"{where}-value", Schema(text, "PROTOBUF", [reference]))
+    answer = await produce(where, {"value": {"schema_id": schema_id, "data": {"a": "x"}}})
+    assert answer["error_code"] == 422
+    assert "cannot be imported" in answer["message"]
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_subject_leads_nowhere_else(produce: Produce, topic: Topic) -> None:
+    where = await topic()
+    for subject in ("..", "../subjects", "a/../b"):
+        for choice in ({}, {"schema_version": 1}, {"type": "AVRO", "schema": '"string"'}):
+            answer = await produce(where, {"value": {"subject": subject, **choice, "data": "x"}})
+            assert (answer["error_code"], "the subject has" in answer["message"]) == (400, True)
 
 
 JSON_SCHEMA = {"type": "JSONSCHEMA", "schema": '{"properties":{"f1":{"type":"string"}},"required":["f1"]}'}

@@ -6,16 +6,22 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import msgspec
 
-from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidRequest, SchemaLookupFailed
+from kafka_facade.core.errors import (
+    DeserializationFailed,
+    FacadeError,
+    InvalidRequest,
+    SchemaLookupFailed,
+    Unavailable,
+)
 from kafka_facade.core.ports import SchemaCodec, SchemaRegistryPort, SubjectVersion
 from kafka_facade.core.requests import RecordData, SchemaSelector
 from kafka_facade.core.resources import Format, Record, SubjectNameStrategy
 from kafka_facade.core.serde import SchemaNeeded, serialize
+from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
 _T = TypeVar("_T")
 
@@ -24,9 +30,9 @@ SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOB
 _MAGIC: Final = b"\0"
 _HEAD_SIZE: Final = 5
 _LATEST: Final = SchemaSelector()
-# Data that is large, or costly by its schema, is serialized in threads, within so long (s).
-_THREADS: Final = 4
-_ENCODE_SECONDS: Final = 5.0
+# Data that is large, or costly by its schema, is serialized in threads, a few for each format, within so long (s).
+_THREADS: Final = 2
+_WORK_SECONDS: Final = 5.0
 # In characters, about; a number or a member counts as ten.
 _LARGE: Final = 50_000
 # Serializing small data goes on for so long (s) before others have a turn.
@@ -41,13 +47,16 @@ class Schemas:
 
     def __init__(self, registry: SchemaRegistryPort | None) -> None:
         self._registry = registry
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="serializer")
-        self._free_threads = asyncio.Semaphore(_THREADS)
+        # One format's slow data doesn't hold up another's.
+        self._threads = {
+            format: WorkerThreads(f"serializer-{format.value.lower()}", _THREADS) for format in SCHEMA_FORMATS
+        }
         self._spent = 0.0
 
     def close(self) -> None:
         """Serialize no more away from the event loop."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.close()
 
     async def resolve(self, topic: str, which: str, data: RecordData, timeout: float) -> SubjectVersion:
         """The schema of a key or value (``which``), registered if it was given as a text.
@@ -98,7 +107,7 @@ class Schemas:
         value = data.data
         try:
             if version.codec.costly or _is_large(value):
-                return await self._encode_in_thread(which, value, version), version
+                return await self._encode_in_thread(which, value, version, timeout), version
             started = time.perf_counter()
             payload = _encode(value, version)
         except InvalidRequest as error:
@@ -119,7 +128,7 @@ class Schemas:
             if codec.format is not format:
                 raise ValueError(f"its schema is of the format {codec.format.value}")
             if len(payload) >= _LARGE:
-                return await (await self._in_thread(lambda: codec.decode(payload[_HEAD_SIZE:])))
+                return await self._in_thread(format, lambda: codec.decode(payload[_HEAD_SIZE:]), timeout)
             started = time.perf_counter()
             data = codec.decode(payload[_HEAD_SIZE:])
             await self._take_turns(started)
@@ -133,27 +142,20 @@ class Schemas:
                 offset=str(record.offset),
             ) from None
 
-    async def _encode_in_thread(self, which: str, value: object, version: SubjectVersion) -> bytes | None:
-        encoded = await self._in_thread(lambda: _encode(value, version))
+    async def _encode_in_thread(self, which: str, value: object, version: SubjectVersion, wait: float) -> bytes | None:
         try:
-            async with asyncio.timeout(_ENCODE_SECONDS):
-                return await encoded
-        except TimeoutError:
+            return await self._in_thread(version.codec.format, lambda: _encode(value, version), wait)
+        except ValueError:
             raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.") from None
 
-    async def _in_thread(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Work that goes on in a thread, once one was free: to wait for that is no fault of the data's."""
-        await self._free_threads.acquire()
-        loop = asyncio.get_running_loop()
-        begun = self._threads.submit(work)
-
-        def free(_: object) -> None:
-            # The loop is closed where nobody waits any more.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._free_threads.release)
-
-        begun.add_done_callback(free)
-        return asyncio.wrap_future(begun)
+    async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float) -> _T:
+        """The result of work; ValueError where it takes too long, Unavailable where no thread was free in time."""
+        try:
+            return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS)
+        except NoFreeThread:
+            raise Unavailable("Too much data with schemas is being read or written at once.") from None
+        except TimeoutError:
+            raise ValueError("it takes too long") from None
 
     async def _take_turns(self, started: float) -> None:
         """Let others run after some work, so that many small pieces of it don't keep them waiting."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from kafka_facade.core.ports import SchemaCodec
 from kafka_facade.core.resources import Format
+from kafka_facade.core.worker_threads import WorkerThreads
 from kafka_facade.kafka.schemas.avro import AvroCodec
 from kafka_facade.kafka.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.kafka.schemas.protobuf import ProtobufCodec
 from kafka_facade.kafka.schemas.protoc import compile_files
 
+# Of each format.
 _THREADS: Final = 2
+# A schema that takes longer (s) is refused; protoc has the same limit.
+_COMPILE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +28,43 @@ class Source:
     text: str
 
 
+_Compile = Callable[[str, Sequence[Source]], SchemaCodec]
+
+_COMPILERS: Final[Mapping[Format, _Compile]] = {
+    Format.AVRO: lambda text, references: AvroCodec(text, [source.text for source in references]),
+    Format.JSONSCHEMA: JsonSchemaCodec,
+    Format.PROTOBUF: lambda text, references: ProtobufCodec(compile_files(text, references)),
+}
+
+
 class Compiler:
-    """Compiles schemas, a few at a time."""
+    """Compiles schemas, a few of each format at a time: one that takes long does not hold up other formats."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="schema-compiler")
-        self._processes = asyncio.Semaphore(_THREADS)
+        self._threads = {format: WorkerThreads(f"compiler-{format.value.lower()}", _THREADS) for format in _COMPILERS}
 
     def close(self) -> None:
         """Compile no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.close()
 
-    async def compile(self, format: Format, text: str, references: Sequence[Source]) -> SchemaCodec:
-        """The codec of a schema; ``references`` come before those that refer to them. ValueError for what is none."""
-        run = asyncio.get_running_loop().run_in_executor
-        match format:
-            case Format.AVRO:
-                return await run(self._pool, AvroCodec, text, [source.text for source in references])
-            case Format.JSONSCHEMA:
-                return await run(self._pool, JsonSchemaCodec, text, references)
-            case Format.PROTOBUF:
-                async with self._processes:
-                    files = await compile_files(text, references)
-                return await run(self._pool, ProtobufCodec, files)
-        raise ValueError(f"{format.value} has no schemas")
+    async def compile(
+        self,
+        format: Format,
+        text: str,
+        references: Sequence[Source],
+        known: Callable[[], SchemaCodec | None],
+        wait: float,
+    ) -> SchemaCodec:
+        """The codec of a schema; ``references`` come before those that refer to them.
+
+        ``known`` gives the codec that others may have compiled while this waited. ValueError for what is no schema, or
+        takes too long; NoFreeThread after ``wait`` seconds.
+        """
+        compiler = _COMPILERS[format]
+        try:
+            return await self._threads[format].run(
+                lambda: compiler(text, references), wait=wait, limit=_COMPILE_SECONDS + 1, known=known
+            )
+        except TimeoutError:
+            raise ValueError("the schema cannot be compiled in time") from None

@@ -33,7 +33,8 @@ def guarded_check(schema: Any, others: Mapping[str, Any]) -> Callable[[Any], Non
 
     jsonschema_rs.ValidationError for what is no schema.
     """
-    jsonschema_rs.meta.validate(schema)
+    # Without a registry it would fetch a meta-schema that it doesn't know.
+    jsonschema_rs.meta.validate(schema, registry=jsonschema_rs.Registry([]))
     where = schema.get("$id") if isinstance(schema, dict) else None
     resources = [
         (uri, Resource.from_contents(other, default_specification=DRAFT7))

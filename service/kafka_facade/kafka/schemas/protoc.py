@@ -1,16 +1,22 @@
-"""Protobuf schemas to descriptors, by grpcio-tools' protoc in a process of its own: what a schema makes of it can't
-hurt this one, and it ends in time."""
+"""Protobuf schemas to descriptors, by grpcio-tools' protoc in a child process (see ``protoc_child``).
+
+Texts and names of schemas come from callers and from the registry. They reach protoc as files only: each argument is
+a constant, or a folder that the gateway chose.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import binascii
+import os
 import re
-import shutil
+import selectors
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 from base64 import b64decode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -25,31 +31,37 @@ from kafka_facade.kafka.schemas.json_schema import NamedText
 
 _SECONDS: Final = 5.0
 _MAX_MESSAGE: Final = 500
+_MAX_ERROR_BYTES: Final = 64 * 1024
+_MAX_OUTPUT_BYTES: Final = 16 * 1024 * 1024
+_MAX_NAME: Final = 200
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*\Z")
-_PATH: Final = re.compile(r"(?:(?!\.\.?(?:/|\Z))[^/\\:\0\n]+/)*(?!\.\.?\Z)[^/\\:\0\n]+\Z")
+# A relative import path. No part begins with a dot, or with what a command line could take for an option or a file.
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z", re.ASCII)
 _LOG: Final = re.compile(r"[IWEF][0-9]{4} ")
-_RUN: Final = (
-    "import resource, sys; from grpc_tools import protoc; "
-    "resource.setrlimit(resource.RLIMIT_CPU, (5, 5)); "
-    "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); "
-    "sys.exit(protoc.main(sys.argv))"
-)
+_CHILD: Final = Path(__file__).with_name("protoc_child.py")
+_TOOLS: Final = Path(str(resources.files("grpc_tools")))
+_GOOGLE_TYPE: Final = Path(google.type.__path__[0])
+# What a Python that is not where it was built needs to start.
+_ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 # What schemas may import without a reference, besides Google's own types: Confluent's.
 _BUILT_IN: Final = tuple(
     FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb) for module in (meta_pb2, decimal_pb2)
 )
 
 
-async def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescriptorProto]:
-    """The files of a schema, each after those that it imports; the last is the schema itself. ValueError for none."""
+def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescriptorProto]:
+    """The files of a schema, each after those that it imports; the last is the schema itself.
+
+    Blocks for up to 5 seconds. ValueError for what is no schema, or takes longer.
+    """
     name = "default.proto"
     while any(source.name == name for source in references):
         name = f"_{name}"
     texts: dict[str, str] = {}
     ready = {file.name: file for file in _BUILT_IN}
     for path, content in [*((source.name, source.text) for source in references), (name, text)]:
-        if not _PATH.match(path) or len(path) > 200:
-            raise ValueError(f"a schema can't be imported as {path[:200]}")
+        if not _NAME.match(path) or len(path) > _MAX_NAME:
+            raise ValueError(f"a schema cannot be imported as {path[:_MAX_NAME]!r}")
         if path.startswith("google/protobuf/"):
             continue
         if (file := _serialized(content)) is not None:
@@ -57,10 +69,7 @@ async def compile_files(text: str, references: Sequence[NamedText]) -> list[File
             ready[path] = file
         else:
             texts[path] = content
-    if texts or name in ready:
-        wanted = [*texts, *([name] if name in ready else [])]
-        found = await _protoc(texts, ready, wanted)
-    return _needed(found, name)
+    return _needed(_compile(texts, ready, name), name)
 
 
 def _serialized(content: str) -> FileDescriptorProto | None:
@@ -86,57 +95,100 @@ def _needed(found: Mapping[str, FileDescriptorProto], name: str) -> list[FileDes
     return list(ordered.values())
 
 
-async def _protoc(
-    texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto], wanted: Iterable[str]
+def _compile(
+    texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto], name: str
 ) -> dict[str, FileDescriptorProto]:
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="kafka-facade-protoc-"))
-    try:
-        root, out, given = folder / "schemas", folder / "out", folder / "in"
-        await asyncio.to_thread(_write, root, given, texts, ready)
-        arguments = [
-            f"-I{root}",
-            f"-I{resources.files('grpc_tools') / '_proto'}",
-            f"-Igoogle/type={Path(google.type.__path__[0])}",
-            f"--descriptor_set_in={given}",
-            f"--descriptor_set_out={out}",
-            "--include_imports",
-            *wanted,
-        ]
-        await _run(arguments, f"{root}/")
-        files = FileDescriptorSet.FromString(await asyncio.to_thread(out.read_bytes)).file
-        return {file.name: file for file in files}
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="kafka-facade-protoc-", ignore_cleanup_errors=True) as created:
+        folder = Path(created)
+        _write(folder, texts, ready)
+        _run(
+            folder,
+            [
+                "-Ischemas",
+                f"-I{_TOOLS / '_proto'}",
+                f"-Igoogle/type={_GOOGLE_TYPE}",
+                "--descriptor_set_in=in",
+                "--descriptor_set_out=out",
+                "--include_imports",
+                # The schema's own name, which is of the gateway's making; it imports the others.
+                name,
+            ],
+        )
+        with (folder / "out").open("rb") as output:
+            compiled = output.read(_MAX_OUTPUT_BYTES + 1)
+    if len(compiled) > _MAX_OUTPUT_BYTES:
+        raise ValueError("the compiled schema is too large")
+    return {file.name: file for file in FileDescriptorSet.FromString(compiled).file}
 
 
-def _write(root: Path, given: Path, texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto]) -> None:
+def _write(folder: Path, texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto]) -> None:
+    root = folder / "schemas"
     root.mkdir()
-    given.write_bytes(FileDescriptorSet(file=ready.values()).SerializeToString())
+    (folder / "in").write_bytes(FileDescriptorSet(file=ready.values()).SerializeToString())
     for path, content in texts.items():
         file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise ValueError(f"{path!r} is in a folder that has the name of another schema") from None
+        if file.is_dir():
+            raise ValueError(f"{path!r} is the name of a folder that has another schema")
         file.write_text(content, encoding="utf-8")
 
 
-async def _run(arguments: Sequence[str], root: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-c", _RUN, *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(_SECONDS):
-            _, said = await process.communicate()
-    except TimeoutError:
-        raise ValueError("the schema can't be compiled in time") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+def _run(folder: Path, arguments: Sequence[str]) -> None:
+    readable = os.pathsep.join((str(_TOOLS / "_proto"), str(_GOOGLE_TYPE)))
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_CHILD), str(_TOOLS.parent), str(_MAX_OUTPUT_BYTES), readable, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env={"PATH": ""} | {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
+        # A group of its own, which ends as a whole.
+        start_new_session=True,
+    ) as process:
+        try:
+            errors = _errors(process)
+        finally:
+            _end(process)
+    if errors is None:
+        raise ValueError("the schema cannot be compiled in time")
     if process.returncode != 0:
-        lines = said.decode(errors="replace").replace(root, "").splitlines()
-        errors = [line for line in lines if ".proto:" in line and "warning:" not in line]
-        # The log of the compiler, unlike its errors, begins with a level and a date.
-        errors = [line for line in errors if not _LOG.match(line)]
-        raise ValueError("; ".join(errors)[:_MAX_MESSAGE] or "the schema can't be compiled")
+        lines = errors.decode(errors="replace").replace("schemas/", "").splitlines()
+        shown = [line for line in lines if ".proto:" in line and "warning:" not in line]
+        # protoc's log, unlike its errors, begins with a level and a date.
+        shown = [line for line in shown if not _LOG.match(line)]
+        raise ValueError("; ".join(shown)[:_MAX_MESSAGE] or "the schema cannot be compiled")
+
+
+def _errors(process: subprocess.Popen[bytes]) -> bytes | None:
+    """What the process writes until it ends, or as much as is of use; None if it does not end in time."""
+    assert process.stderr is not None
+    deadline = time.monotonic() + _SECONDS
+    found = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while len(found) < _MAX_ERROR_BYTES:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return None
+            chunk = os.read(process.stderr.fileno(), 16 * 1024)
+            if not chunk:
+                break
+            found += chunk
+        else:
+            return bytes(found)
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return None
+    return bytes(found)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process, with whatever it may have started."""
+    if process.returncode is None:
+        # Not reaped yet, so that its group is still its own.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final
 
 from cachetools import LRUCache, TTLCache
-from confluent_kafka.schema_registry import AsyncSchemaRegistryClient, RegisteredSchema, Schema
+from confluent_kafka.schema_registry import RegisteredSchema, Schema
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from kafka_facade.core.errors import (
@@ -18,22 +19,28 @@ from kafka_facade.core.errors import (
     InvalidSchema,
     KafkaAuthorizationFailed,
     SchemaLookupFailed,
+    Unavailable,
 )
 from kafka_facade.core.ports import SchemaCodec, SubjectVersion
 from kafka_facade.core.resources import Format
+from kafka_facade.core.worker_threads import NoFreeThread
 from kafka_facade.kafka.schemas.compiler import Compiler, Source
+from kafka_facade.kafka.schemas.registry_client import (
+    BadAnswer,
+    NoAnswer,
+    Queued,
+    RegistryClient,
+    check_subject,
+)
 
 logger = logging.getLogger("kafka_facade.kafka")
 
 _TYPES: Final = {Format.AVRO: "AVRO", Format.JSONSCHEMA: "JSON", Format.PROTOBUF: "PROTOBUF"}
 _FORMATS: Final = {type_: format for format, type_ in _TYPES.items()}
 
-# A registry that doesn't answer for so long (s) is one that is down.
-_LIMIT_SECONDS: Final = 5.0
 # How long (s) the latest version of a subject, and a failure, are taken for granted.
 _LATEST_SECONDS: Final = 1.0
 _FAILURE_SECONDS: Final = 1.0
-_MAX_CONCURRENT: Final = 16
 # Caches are bounded by the length of the schemas' texts, and what each costs besides.
 _CACHE_SIZE: Final = 32 * 1024 * 1024
 _ENTRY_SIZE: Final = 8192
@@ -61,6 +68,22 @@ class _Entry:
     size: int
 
 
+class _Collected:
+    """A schema's text, and the schemas that it refers to by subject and version."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sources: dict[tuple[str, int], Source] = {}
+        self.size = 0
+        self.count(text)
+
+    def count(self, text: str) -> None:
+        """Add to the size; _Unreadable once it is too large."""
+        self.size += len(text)
+        if self.size > _MAX_TEXT:
+            raise _Unreadable(f"the schema is longer than {_MAX_TEXT} characters")
+
+
 def client_config(url: str, properties: Mapping[str, str]) -> dict[str, Any]:
     """The client's settings; ``properties`` have their names without ``schema.registry.``."""
     kept = {name: value for name, value in properties.items() if name != _IGNORED}
@@ -74,17 +97,16 @@ class SchemaRegistry:
     """
 
     def __init__(self, url: str, properties: Mapping[str, str]) -> None:
-        self._client = AsyncSchemaRegistryClient(client_config(url, properties))
+        self._client = RegistryClient(client_config(url, properties))
         self._compiler = Compiler()
         self._known: LRUCache[_Key, _Entry] = LRUCache(_CACHE_SIZE, getsizeof=lambda entry: entry.size)
         self._latest: TTLCache[str, SubjectVersion] = TTLCache(1000, _LATEST_SECONDS)
         self._failed: TTLCache[_Key, FacadeError] = TTLCache(1000, _FAILURE_SECONDS)
-        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def close(self) -> None:
         """Let go of connections and threads."""
         self._compiler.close()
-        await self._client.aclose()
+        await self._client.close()
 
     async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
         """See the port."""
@@ -92,7 +114,9 @@ class SchemaRegistry:
         def what() -> str:
             return f"Error when fetching schema by id. schemaId = {schema_id}"
 
-        codec: SchemaCodec = await self._cached(("id", schema_id), lambda: self._of_id(schema_id), what, timeout)
+        codec: SchemaCodec = await self._cached(
+            ("id", schema_id), lambda deadline: self._of_id(schema_id, deadline), what, timeout
+        )
         return codec
 
     async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
@@ -102,38 +126,40 @@ class SchemaRegistry:
             return f"Error when parsing raw schema. format = {format.value}, schema = {text[:_MAX_SHOWN]}"
 
         codec: SchemaCodec = await self._cached(
-            ("text", format, text), lambda: self._of_text(format, text), what, timeout
+            _text_key(format, text), lambda deadline: self._of_text(format, text, deadline), what, timeout
         )
         return codec
 
     async def register(self, subject: str, format: Format, text: str, timeout: float) -> SubjectVersion:
         """See the port."""
+        _check_subject(subject)
 
-        async def load() -> _Entry:
-            codec = (await self._of_text(format, text)).value
+        async def load(deadline: float) -> _Entry:
+            codec = (await self._of_text(format, text, deadline)).value
             schema = Schema(text, _TYPES[format])
             try:
-                found = await self._client.lookup_schema(subject, schema)
+                found = await self._client.lookup(subject, schema, deadline)
             except SchemaRegistryError as error:
                 if error.http_status_code != _NOT_FOUND:
                     raise
-                await self._client.register_schema_full_response(subject, schema)
-                found = await self._client.lookup_schema(subject, schema)
+                await self._client.register(subject, schema, deadline)
+                found = await self._client.lookup(subject, schema, deadline)
             return _Entry(_subject_version(subject, found, codec), _ENTRY_SIZE + len(text))
 
         def what() -> str:
             head = f"Error when registering schema. format = {format.value}, subject = {subject}"
             return f"{head}, schema = {text[:_MAX_SHOWN]}"
 
-        version: SubjectVersion = await self._cached(("raw", subject, format, text), load, what, timeout)
+        version: SubjectVersion = await self._cached((*_text_key(format, text), subject), load, what, timeout)
         return version
 
     async def version_of(self, subject: str, schema_id: int, timeout: float) -> SubjectVersion:
         """See the port."""
+        _check_subject(subject)
 
-        async def load() -> _Entry:
-            codec = (await self._of_id(schema_id)).value
-            found = await self._client.lookup_schema(subject, await self._client.get_schema(schema_id))
+        async def load(deadline: float) -> _Entry:
+            codec = (await self._of_id(schema_id, deadline)).value
+            found = await self._client.lookup(subject, await self._client.schema(schema_id, deadline), deadline)
             # A schema may have another id in a subject; what is written has the one that was asked for.
             return _Entry(SubjectVersion(subject, found.version or 0, schema_id, codec), _ENTRY_SIZE)
 
@@ -145,12 +171,13 @@ class SchemaRegistry:
 
     async def subject_version(self, subject: str, version: int | None, timeout: float) -> SubjectVersion:
         """See the port."""
+        _check_subject(subject)
         if version is None:
             if (known := self._latest.get(subject)) is not None:
                 return known
             found: SubjectVersion = await self._cached(
                 ("latest", subject),
-                lambda: self._of_version(subject, None),
+                lambda deadline: self._of_version(subject, None, deadline),
                 lambda: f"Error when fetching latest schema version. subject = {subject}",
                 timeout,
                 keep=False,
@@ -160,7 +187,7 @@ class SchemaRegistry:
         try:
             found = await self._cached(
                 ("version", subject, version),
-                lambda: self._of_version(subject, version),
+                lambda deadline: self._of_version(subject, version, deadline),
                 lambda: f"Error when fetching schema by version. subject = {subject}, version = {version}",
                 timeout,
             )
@@ -171,63 +198,68 @@ class SchemaRegistry:
             raise InvalidRequest(text, subject=subject, version=str(version)) from None
         return found
 
-    async def _of_id(self, schema_id: int) -> _Entry:
+    async def _of_id(self, schema_id: int, deadline: float) -> _Entry:
         key = ("id", schema_id)
-        entry = self._known.get(key)
-        if entry is None:
-            entry = self._keep(key, await self._compiled(await self._client.get_schema(schema_id)))
-        return entry
+        if (entry := self._known.get(key)) is not None:
+            return entry
+        return await self._compiled(key, await self._client.schema(schema_id, deadline), deadline)
 
-    async def _of_text(self, format: Format, text: str) -> _Entry:
-        key = ("text", format, text)
-        entry = self._known.get(key)
-        if entry is None:
-            entry = self._keep(key, await self._compiled(Schema(text, _TYPES[format])))
-        return entry
+    async def _of_text(self, format: Format, text: str, deadline: float) -> _Entry:
+        key = _text_key(format, text)
+        if (entry := self._known.get(key)) is not None:
+            return entry
+        return await self._compiled(key, Schema(text, _TYPES[format]), deadline)
 
-    async def _of_version(self, subject: str, version: int | None) -> _Entry:
-        found = await self._client.get_version(subject, "latest" if version is None else version)
+    async def _of_version(self, subject: str, version: int | None, deadline: float) -> _Entry:
+        found = await self._client.version(subject, version, deadline)
         key = ("id", found.schema_id)
         entry = self._known.get(key)
         if entry is None:
-            entry = self._keep(key, await self._compiled(found.schema))
+            entry = await self._compiled(key, found.schema, deadline)
         return _Entry(_subject_version(subject, found, entry.value), _ENTRY_SIZE)
 
-    async def _compiled(self, schema: Schema) -> _Entry:
-        """A codec of a schema with all that it refers to."""
+    async def _compiled(self, key: _Key, schema: Schema, deadline: float) -> _Entry:
+        """A codec of a schema with all that it refers to, from now on known by the key."""
         format = _FORMATS.get(schema.schema_type or "AVRO")
         if format is None:
             raise _Unreadable(f"schemas of the type {schema.schema_type} aren't supported")
-        sources: dict[tuple[str, int], Source] = {}
-        await self._collect(schema, sources, ())
-        text = schema.schema_str or ""
-        size = len(text) + sum(len(source.text) for source in sources.values())
-        if size > _MAX_TEXT:
-            raise _Unreadable(f"the schema is longer than {_MAX_TEXT} characters")
+        collected = _Collected(schema.schema_str or "")
+        await self._collect(schema, collected, (), deadline)
         try:
-            codec = await self._compiler.compile(format, text, list(sources.values()))
+            codec = await self._compiler.compile(
+                format,
+                collected.text,
+                list(collected.sources.values()),
+                lambda: entry.value if (entry := self._known.get(key)) is not None else None,
+                deadline - time.monotonic(),
+            )
         except ValueError as error:
             raise _Unreadable(str(error)) from None
-        return _Entry(codec, _ENTRY_SIZE + size)
+        return self._keep(key, _Entry(codec, _ENTRY_SIZE + collected.size))
 
     async def _collect(
-        self, schema: Schema, sources: dict[tuple[str, int], Source], within: tuple[tuple[str, int], ...]
+        self, schema: Schema, collected: _Collected, within: tuple[tuple[str, int], ...], deadline: float
     ) -> None:
         """Find what a schema refers to; what refers to something comes after it."""
         for reference in schema.references or ():
             key = (reference.subject or "", reference.version or 0)
-            if key in sources:
+            if key in collected.sources:
                 continue
-            if key in within or len(sources) + len(within) > _MAX_REFERENCES:
+            if key in within or len(collected.sources) + len(within) > _MAX_REFERENCES:
                 raise _Unreadable("the references of the schema are too many or a circle")
-            found = await self._client.get_version(*key)
-            await self._collect(found.schema, sources, (*within, key))
-            sources[key] = Source(reference.name or "", found.schema.schema_str or "")
+            try:
+                check_subject(key[0])
+            except ValueError as error:
+                raise _Unreadable(f"a reference names no subject: {error}") from None
+            found = await self._client.version(*key, deadline)
+            collected.count(found.schema.schema_str or "")
+            await self._collect(found.schema, collected, (*within, key), deadline)
+            collected.sources[key] = Source(reference.name or "", found.schema.schema_str or "")
 
     async def _cached(
         self,
         key: _Key,
-        load: Callable[[], Awaitable[_Entry]],
+        load: Callable[[float], Awaitable[_Entry]],
         what: Callable[[], str],
         timeout: float,
         *,
@@ -243,23 +275,24 @@ class SchemaRegistry:
             # Another exception each time: an exception gathers the places where it was raised.
             raise type(failure)(failure.message, **failure.metadata)
         try:
-            async with asyncio.timeout(min(timeout, _LIMIT_SECONDS)), self._slots:
-                if (entry := self._known.get(key)) is None:
-                    entry = await load()
+            entry = await load(time.monotonic() + timeout)
         except _Unreadable as error:
             raise self._remembered(key, InvalidSchema(f"Invalid schema: {what()}: {error}")) from None
-        except TimeoutError:
+        except (Queued, NoFreeThread):
+            # Others were served meanwhile: nothing is wrong with the registry, or with this schema.
+            raise Unavailable(f"{what()}: too many schemas are being looked up at once") from None
+        except NoAnswer:
             message = f"{what()}: the Schema Registry doesn't answer"
             raise self._remembered(key, SchemaLookupFailed(message)) from None
         except SchemaRegistryError as error:
             raise _refusal(what(), error) from None
+        except BadAnswer as error:
+            message = f"{what()}: the Schema Registry can't be understood: {error}"
+            raise self._remembered(key, SchemaLookupFailed(message)) from None
         except Exception as error:
             logger.warning("the Schema Registry can't be reached: %s: %s", type(error).__name__, error)
             message = f"{what()}: the Schema Registry can't be reached"
             raise self._remembered(key, SchemaLookupFailed(message)) from None
-        finally:
-            # The client's own caches have no bound.
-            await self._client.clear_caches()
         return (self._keep(key, entry) if keep else entry).value
 
     def _keep(self, key: _Key, entry: _Entry) -> _Entry:
@@ -271,12 +304,24 @@ class SchemaRegistry:
         return failure
 
 
+def _text_key(format: Format, text: str) -> _Key:
+    # A text is large, and failures are remembered too.
+    return ("text", format, blake2b(text.encode(errors="surrogatepass"), digest_size=32).digest())
+
+
+def _check_subject(subject: str) -> None:
+    try:
+        check_subject(subject)
+    except ValueError as error:
+        raise InvalidRequest(f"Bad Request: {error}", field="subject") from None
+
+
 def _subject_version(subject: str, found: RegisteredSchema, codec: SchemaCodec) -> SubjectVersion:
     return SubjectVersion(subject, found.version or 0, found.schema_id or 0, codec)
 
 
 def _refusal(what: str, error: SchemaRegistryError) -> FacadeError:
-    text = f"{error.error_message}; error code: {error.error_code}"
+    text = f"{error.error_message}; error code: {error.error_code}"[:_MAX_SHOWN]
     if error.error_code == _NOT_AUTHORIZED:
         return KafkaAuthorizationFailed(what)
     if error.error_code == _INVALID_SCHEMA:

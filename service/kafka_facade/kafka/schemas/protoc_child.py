@@ -1,0 +1,111 @@
+"""The child process in which protoc runs. It is started by its path and imports nothing of this package.
+
+Arguments: the folder that holds the package grpc_tools, the size limit of the output in bytes, the folders that may be
+read besides the working directory, joined with ``os.pathsep``, and after those the arguments for protoc.
+
+Before protoc sees anything of a caller, the process gives up what it does not need: resource limits, no new
+privileges, and, where the kernel has Landlock, no access to files but those named, no execution and no TCP.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+_CPU_SECONDS = 5
+_MEMORY_BYTES = 1 << 30
+_OPEN_FILES = 64
+
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+# The same on every architecture; linux/landlock.h.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION = 1
+_PATH_BENEATH = 1
+_WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 8, 1 << 14
+# How many rights to files each version of Landlock knows; later versions know at least those of the last.
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
+_MOST_FILE_RIGHTS = 16
+_TCP_VERSION, _TCP_RIGHTS = 4, 0b11
+_SCOPE_VERSION, _SCOPES = 6, 0b11
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+def _set_limits(output_bytes: int) -> None:
+    for limit, most in (
+        (resource.RLIMIT_CPU, _CPU_SECONDS),
+        (resource.RLIMIT_AS, _MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, output_bytes),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(limit)[1]
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        resource.setrlimit(limit, (most, most))
+
+
+def _restrict(folders: list[str]) -> bool:
+    """Give up privileges and access; whether Landlock is in force."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    # The process ends with the thread that started it.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        return False
+    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
+    if version < 1:
+        return False
+    rights = (1 << _FILE_RIGHTS.get(version, _MOST_FILE_RIGHTS)) - 1
+    rules = _Ruleset(
+        rights,
+        _TCP_RIGHTS if version >= _TCP_VERSION else 0,
+        _SCOPES if version >= _SCOPE_VERSION else 0,
+    )
+    size = ctypes.sizeof(rules) if version >= _SCOPE_VERSION else 16 if version >= _TCP_VERSION else 8
+    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(size), 0)
+    if ruleset < 0:
+        return False
+    reading = _READ_FILE | _READ_DIR
+    writing = reading | _WRITE_FILE | _MAKE_REG | _TRUNCATE
+    for folder, allowed in [(".", writing), *((folder, reading) for folder in folders)]:
+        parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        rule = _PathBeneath(allowed & rights, parent)
+        if libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0) != 0:
+            return False
+    return bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
+
+
+def main(arguments: list[str]) -> int:
+    """Run protoc and return its exit status."""
+    packages, output_bytes, folders, *rest = arguments
+    sys.path.append(packages)
+    from grpc_tools import protoc  # type: ignore[import-untyped]
+
+    _restrict(folders.split(os.pathsep))
+    _set_limits(int(output_bytes))
+    return int(protoc.main(["protoc", *rest]))
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    # Nothing is left to tidy up, and modules that would be imported for it can't be read any more.
+    os._exit(code)

@@ -1,0 +1,300 @@
+"""A Schema Registry whose answers are hostile, and names that would lead requests elsewhere."""
+
+import asyncio
+import gzip
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from kafka_facade.core.errors import InvalidRequest, InvalidSchema, SchemaLookupFailed, Unavailable
+from kafka_facade.core.resources import Format
+from kafka_facade.kafka.schemas import registry_client
+from kafka_facade.kafka.schemas.registry import SchemaRegistry
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+MIB = 1024 * 1024
+
+
+class Peer(ThreadingHTTPServer):
+    """Answers every request as it is told to, and remembers what was asked."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.credentials: list[str | None] = []
+        self.answer: Answer = send({})
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Peer
+
+    def _any(self) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+        self.server.credentials.append(self.headers["authorization"])
+        self.rfile.read(int(self.headers["content-length"] or 0))
+        with suppress(OSError):
+            self.server.answer(self)
+
+    do_GET = do_POST = _any
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def send(document: object, status: int = 200, **headers: str) -> Answer:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"content-length": str(len(body)), **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+@contextmanager
+def running() -> Iterator[Peer]:
+    with Peer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def registry(peer: Peer) -> AsyncIterator[SchemaRegistry]:
+    found = SchemaRegistry(peer.url, {"basic.auth.user.info": "user:secret"})
+    yield found
+    await found.close()
+
+
+@pytest.mark.parametrize(
+    "subject", ["..", ".", "../x", "x/..", "a/../b", "a/./b", "a\\..\\b", "", "a\nb", "\0", "x" * 3000]
+)
+async def test_a_subject_stays_in_its_path(peer: Peer, registry: SchemaRegistry, subject: str) -> None:
+    for call in (
+        registry.subject_version(subject, None, 5),
+        registry.subject_version(subject, 1, 5),
+        registry.version_of(subject, 1, 5),
+        registry.register(subject, Format.AVRO, '"string"', 5),
+    ):
+        with pytest.raises(InvalidRequest, match="subject"):
+            await call
+    assert peer.asked == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "path"),
+    [
+        ("a/b", "/subjects/a%2Fb/versions/1"),
+        ("%2e%2e", "/subjects/%252e%252e/versions/1"),
+        ("%2F..%2F", "/subjects/%252F..%252F/versions/1"),
+        ("a?b#c d", "/subjects/a%3Fb%23c%20d/versions/1"),
+        (":.context:topic-value", "/subjects/%3A.context%3Atopic-value/versions/1"),
+        ("...", "/subjects/.../versions/1"),
+        ("é", "/subjects/%C3%A9/versions/1"),
+    ],
+)
+async def test_what_a_subject_may_have(peer: Peer, registry: SchemaRegistry, subject: str, path: str) -> None:
+    peer.answer = send({"subject": "s", "version": 1, "id": 7, "schema": '"string"'})
+    assert (await registry.subject_version(subject, 1, 5)).schema_id == 7
+    assert peer.asked == [f"GET {path}?deleted=false"]
+
+
+@pytest.mark.parametrize("schema_id", [-1, -(2**31), 0, 2**31 - 1])
+async def test_the_id_of_a_record(peer: Peer, registry: SchemaRegistry, schema_id: int) -> None:
+    peer.answer = send({"error_code": 40403, "message": "Schema not found"}, 404)
+    with pytest.raises(SchemaLookupFailed, match="40403"):
+        await registry.schema(schema_id, 5)
+    assert peer.asked == [f"GET /schemas/ids/{schema_id}"]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"name": "a", "subject": "..", "version": 1},
+        {"name": "a", "subject": "../../x", "version": 1},
+        {"name": "a", "subject": "s", "version": "../../../x"},
+        {"name": "a", "subject": "s", "version": None},
+        {"name": "a", "subject": "s", "version": 2**40},
+        {"name": ["a"], "subject": "s", "version": 1},
+        {"name": "a", "subject": {}, "version": 1},
+        {"name": "a"},
+        "a",
+        5,
+    ],
+)
+async def test_references_lead_nowhere_else(peer: Peer, registry: SchemaRegistry, reference: Any) -> None:
+    peer.answer = send({"schema": '"string"', "references": [reference]})
+    with pytest.raises((InvalidSchema, SchemaLookupFailed)):
+        await registry.schema(1, 5)
+    assert peer.asked == ["GET /schemas/ids/1"]
+
+
+@pytest.mark.parametrize("name", ["--python_out=/tmp", "@/etc/passwd", "../x.proto", "--plugin=protoc-gen-x=/bin/sh"])
+async def test_names_of_references(peer: Peer, registry: SchemaRegistry, name: str) -> None:
+    text = 'syntax = "proto3"; message A {}'
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        references = [] if "subjects" in handler.path else [{"name": name, "subject": "s", "version": 1}]
+        document = {"id": 2, "version": 1, "schemaType": "PROTOBUF", "schema": text, "references": references}
+        send(document)(handler)
+
+    peer.answer = answer
+    with pytest.raises(InvalidSchema, match="imported"):
+        await registry.schema(1, 5)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(None, 5, [], "x", {}, b"", b"{", b"\xff", b"[" * 100_000, {"schema": 5}, {"schema": None}),
+        *({"schema": '"string"', "schemaType": 5}, {"schema": '"string"', "references": 5}),
+        {"schema": '"string"', "references": {"a": 1}},
+    ],
+)
+async def test_answers_that_are_none(peer: Peer, registry: SchemaRegistry, document: Any) -> None:
+    peer.answer = send(document)
+    with pytest.raises(SchemaLookupFailed):
+        await registry.schema(1, 5)
+
+
+@pytest.mark.parametrize("member", [{"id": "7"}, {"id": None}, {"id": 2**31}, {"version": "1"}, {"id": True}])
+async def test_versions_that_are_none(peer: Peer, registry: SchemaRegistry, member: dict[str, Any]) -> None:
+    peer.answer = send({"subject": "s", "version": 1, "id": 7, "schema": '"string"', **member})
+    for call in (
+        registry.subject_version("s", None, 5),
+        registry.subject_version("s", 1, 5),
+        registry.version_of("s", 7, 5),
+        registry.register("s", Format.AVRO, '"string"', 5),
+    ):
+        with pytest.raises(SchemaLookupFailed):
+            await call
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+async def test_answers_have_a_size(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+    sent = 0
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        handler.send_response(status)
+        handler.end_headers()
+        handler.wfile.write(b'{"schema":"')
+        for _ in range(400):
+            handler.wfile.write(b"x" * MIB)
+            sent += 1
+
+    peer.answer = endless
+    with pytest.raises(SchemaLookupFailed, match="larger") as caught:
+        await registry.schema(1, 5)
+    assert len(caught.value.message) < 2000
+    # What is on the way in the sockets, besides.
+    assert sent < 60
+
+
+async def test_answers_are_not_unpacked(peer: Peer, registry: SchemaRegistry) -> None:
+    peer.answer = send(gzip.compress(b" " * 64 * MIB), content_encoding="gzip")
+    with pytest.raises(SchemaLookupFailed, match="compressed"):
+        await registry.schema(1, 5)
+
+
+async def test_a_long_message_is_cut(peer: Peer, registry: SchemaRegistry) -> None:
+    peer.answer = send({"error_code": 40403, "message": "x" * 3 * MIB}, 404)
+    with pytest.raises(SchemaLookupFailed) as caught:
+        await registry.schema(1, 5)
+    assert len(caught.value.message) < 2000
+    peer.answer = send(b"\xff" * 3 * MIB, 404)
+    with pytest.raises(SchemaLookupFailed) as caught:
+        await registry.schema(2, 5)
+    assert len(caught.value.message) < 2000
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+    with running() as other:
+        other.answer = send({"schema": '"string"'})
+        peer.answer = send({}, status, location=f"{other.url}/x")
+        with pytest.raises(SchemaLookupFailed):
+            await registry.schema(1, 5)
+        with pytest.raises(SchemaLookupFailed):
+            await registry.register("s", Format.AVRO, '"string"', 5)
+        assert other.asked == []
+    assert peer.credentials[0] is not None
+
+
+async def test_many_references_are_not_kept(peer: Peer, registry: SchemaRegistry) -> None:
+    """Each refers to the next: what they are in all is bounded, not only each."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        count = len(peer.asked)
+        reference = {"name": f"r{count}", "subject": f"s{count}", "version": 1}
+        send({"id": count, "version": 1, "schema": '"' + "x" * 300_000 + '"', "references": [reference]})(handler)
+
+    peer.answer = answer
+    with pytest.raises(InvalidSchema, match="longer than"):
+        await registry.schema(1, 5)
+    assert len(peer.asked) < 6
+
+
+async def test_an_answer_in_drops_has_an_end(
+    peer: Peer, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_client, "_ANSWER_SECONDS", 1.0)
+
+    def drops(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(300):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+
+    peer.answer = drops
+    with pytest.raises(SchemaLookupFailed, match="doesn't answer"):
+        await registry.schema(1, 0.5)
+    # Others in the queue don't wait for their whole time where nobody is answered.
+    started = time.monotonic()
+    found = await asyncio.gather(*(registry.schema(id, 25) for id in range(2, 60)), return_exceptions=True)
+    assert {type(error) for error in found} == {SchemaLookupFailed}
+    assert time.monotonic() - started < 15
+
+
+async def test_to_wait_in_the_queue_is_not_a_registry_that_is_down(peer: Peer, registry: SchemaRegistry) -> None:
+    """Each answer takes 0.3 s: some get theirs, others run out of time behind them."""
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.3)
+        send({"schema": '"string"'})(handler)
+
+    peer.answer = slow
+    found = await asyncio.gather(*(registry.schema(id, 1.2) for id in range(120)), return_exceptions=True)
+    failed = [error for error in found if isinstance(error, BaseException)]
+    assert 0 < len(failed) < 120
+    # The first to be asked did not have to wait: theirs may be too late on a busy machine.
+    assert {type(error) for error in found[16:] if isinstance(error, BaseException)} == {Unavailable}
+    # Nothing of that is remembered as a failure.
+    peer.answer = send({"schema": '"string"'})
+    await asyncio.gather(*(registry.schema(id, 20) for id in range(16, 120)))
