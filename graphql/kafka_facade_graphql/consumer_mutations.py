@@ -292,7 +292,9 @@ class ConsumerMutations:
         if format is None:
             format = (await context.consumer(_reference(input))).format
         identifier = FETCHES.get(format, FETCHES[core.Format.BINARY])
-        request = requests.FetchRecords(input.group, input.instance, format, input.timeout_ms, input.max_bytes)
+        request = requests.FetchRecords(
+            input.group, input.instance, format, input.timeout_ms, input.max_bytes, at_once=True
+        )
         fetched = await context.change(identifier, context.facade.consumers.fetch, request)
         return FetchConsumerRecordsPayload(reference=_reference(input), fetched=fetched)
 

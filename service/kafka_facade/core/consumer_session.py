@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -18,6 +19,7 @@ from kafka_facade.core.errors import (
     IllegalConsumerState,
 )
 from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.core.requests import FetchRecords
 from kafka_facade.core.resources import (
     ConsumerInstance,
     FetchedRecord,
@@ -29,6 +31,7 @@ from kafka_facade.core.resources import (
 )
 from kafka_facade.core.schemas import SCHEMA_FORMATS, Schemas
 from kafka_facade.core.serde import deserialize
+from kafka_facade.core.sizes import fetched_size
 from kafka_facade.core.topic_pattern import TopicPattern
 
 _POLL_RECORDS = 500
@@ -37,8 +40,19 @@ _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.025
 # New topics that match a pattern are found after this long (s) at the latest, by the next fetch.
 _PATTERN_SECONDS = 5.0
+# A read ends this long (s) before its caller's deadline at most: the answer has to get there.
+_MARGIN_SECONDS = 0.1
 # How long (s) a schema may take that a record needs.
 _DECODE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Limit:
+    """What ends a read; ``answer_bytes`` None is no limit."""
+
+    data_bytes: int
+    answer_bytes: int | None
+    at_once: bool
 
 
 class State(Enum):
@@ -95,6 +109,7 @@ class ConsumerSession:
         # What a read that goes on has for its caller.
         self._taken: list[FetchedRecord] = []
         self._taken_bytes = 0
+        self._answer_bytes = 0
         self._lock = asyncio.Lock()
         self._reading = asyncio.Lock()
         self._users = 0
@@ -232,21 +247,23 @@ class ConsumerSession:
 
     async def fetch(
         self,
-        timeout_ms: int | None,
-        max_bytes: int | None,
+        request: FetchRecords,
+        seconds: float,
         matching: Callable[[TopicPattern], Awaitable[Sequence[str]]],
     ) -> list[FetchedRecord]:
-        """The next records; see :meth:`kafka_facade.core.consumers.Consumers.fetch`.
+        """The next records within ``seconds``; see :meth:`kafka_facade.core.consumers.Consumers.fetch`.
 
         Reads take turns with one another, so that records are committed in the order in which they were delivered; a
         read that doesn't get its turn in time ends with nothing. All other calls come in between the looks of a read.
         """
         self._next("fetch")
         wait_ms = self.instance.request_timeout_ms
-        if timeout_ms is not None and timeout_ms > 0:
-            wait_ms = min(wait_ms, timeout_ms)
-        deadline = time.monotonic() + wait_ms / 1000
-        limit = self._max_bytes if max_bytes is None or max_bytes < 0 else min(max_bytes, self._max_bytes)
+        if request.timeout_ms is not None and request.timeout_ms > 0:
+            wait_ms = min(wait_ms, request.timeout_ms)
+        deadline = time.monotonic() + min(wait_ms / 1000, seconds - min(_MARGIN_SECONDS, seconds / 5))
+        limit = Limit(self._max_bytes, request.max_answer_bytes, at_once=request.at_once)
+        if request.max_bytes is not None and request.max_bytes >= 0:
+            limit.data_bytes = min(request.max_bytes, self._max_bytes)
         with self._using():
             if not await self._acquired(self._reading, deadline):
                 return []
@@ -257,7 +274,7 @@ class ConsumerSession:
                 self._ahead.extendleft(entry.record for entry in reversed(self._taken))
                 raise
             finally:
-                self._taken, self._taken_bytes = [], 0
+                self._taken, self._taken_bytes, self._answer_bytes = [], 0, 0
                 self._reading.release()
 
     async def _acquired(self, lock: asyncio.Lock, deadline: float) -> bool:
@@ -270,7 +287,7 @@ class ConsumerSession:
             return False
 
     async def _read(
-        self, deadline: float, limit: int, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
+        self, deadline: float, limit: Limit, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
     ) -> list[FetchedRecord]:
         checked = False
         pause = _FIRST_PAUSE_SECONDS
@@ -294,7 +311,7 @@ class ConsumerSession:
                 polled = await self.consumer.poll(_POLL_RECORDS, 0)
                 self._drop_revoked()
                 self._ahead.extend(polled)
-                if left <= 0 and not polled:
+                if not polled and (left <= 0 or (limit.at_once and self._taken and self.instance.fetch_min_bytes <= 0)):
                     return self._return()
             finally:
                 self._lock.release()
@@ -313,33 +330,38 @@ class ConsumerSession:
         with contextlib.suppress(FacadeError):
             await self.subscribe(await matching(pattern), pattern)
 
-    async def _take(self, limit: int) -> bool:
-        """Decode what was read ahead, up to ``limit`` (bytes); whether that is enough for an answer."""
-        format, ahead, taken, size = self.instance.format, self._ahead, self._taken, self._taken_bytes
-        try:
-            while ahead:
-                record = ahead[0]
-                length = _length(record)
-                if taken and size + length > limit:
+    async def _take(self, limit: Limit) -> bool:
+        """Decode what was read ahead, up to the limit; whether that is enough for an answer."""
+        ahead, taken = self._ahead, self._taken
+        while ahead:
+            record = ahead[0]
+            length = _length(record)
+            if taken and self._taken_bytes + length > limit.data_bytes:
+                return True
+            try:
+                entry = await self._decode(record)
+                size = 0 if limit.answer_bytes is None else fetched_size(entry, self.instance.format)
+            except (DeserializationFailed, UnicodeEncodeError):
+                if taken:
                     return True
-                try:
-                    if format is Format.BINARY:
-                        entry = FetchedRecord(record, record.key, record.value)
-                    elif self._has_schemas:
-                        entry = await self._with_schemas(record)
-                    else:
-                        key = None if record.key is None else deserialize(format, record, "key")
-                        entry = FetchedRecord(record, key, deserialize(format, record, "value"))
-                except DeserializationFailed:
-                    if taken:
-                        return True
-                    raise
-                taken.append(entry)
-                ahead.popleft()
-                size += length
-        finally:
-            self._taken_bytes = size
-        return size >= limit or 0 <= self.instance.fetch_min_bytes < size
+                raise
+            if taken and limit.answer_bytes is not None and self._answer_bytes + size > limit.answer_bytes:
+                return True
+            taken.append(entry)
+            ahead.popleft()
+            self._taken_bytes += length
+            self._answer_bytes += size
+        full = limit.answer_bytes is not None and self._answer_bytes >= limit.answer_bytes
+        return full or self._taken_bytes >= limit.data_bytes or 0 <= self.instance.fetch_min_bytes < self._taken_bytes
+
+    async def _decode(self, record: Record) -> FetchedRecord:
+        format = self.instance.format
+        if format is Format.BINARY:
+            return FetchedRecord(record, record.key, record.value)
+        if self._has_schemas:
+            return await self._with_schemas(record)
+        key = None if record.key is None else deserialize(format, record, "key")
+        return FetchedRecord(record, key, deserialize(format, record, "value"))
 
     async def _with_schemas(self, record: Record) -> FetchedRecord:
         format, decode = self.instance.format, self._schemas.deserialize
@@ -380,6 +402,8 @@ class ConsumerSession:
         self._ahead = deque(record for record in self._ahead if wanted(record.topic_name, record.partition_id))
         self._taken = [e for e in self._taken if wanted(e.record.topic_name, e.record.partition_id)]
         self._taken_bytes = sum(_length(entry.record) for entry in self._taken)
+        if self._answer_bytes:
+            self._answer_bytes = sum(fetched_size(entry, self.instance.format) for entry in self._taken)
 
     def _next(self, action: str) -> State:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -41,10 +42,18 @@ def decode_token(token: str) -> Any:
         raise InvalidRequest("The page token is invalid.", field="page_token") from error
 
 
-def paginate(items: Sequence[_Item], key: Callable[[_Item], Any], *, size: int = 0, token: str = "") -> Page[_Item]:
+def paginate(
+    items: Sequence[_Item],
+    key: Callable[[_Item], Any],
+    *,
+    size: int = 0,
+    token: str = "",
+    fits: Callable[[_Item], bool] | None = None,
+) -> Page[_Item]:
     """The page of ``items`` (ordered by ``key``) that follows ``token``.
 
-    ``size`` 0 is the default, above the maximum is coerced, negative is InvalidRequest.
+    ``size`` 0 is the default, above the maximum is coerced, negative is InvalidRequest. ``fits`` is asked for each item
+    of the page in order; the page ends before the first one that doesn't fit, and must take its first item.
     """
     if size < 0:
         raise InvalidRequest("The page size must not be negative.", field="page_size")
@@ -55,5 +64,7 @@ def paginate(items: Sequence[_Item], key: Callable[[_Item], Any], *, size: int =
     except TypeError as error:
         raise InvalidRequest("The page token is invalid.", field="page_token") from error
     page = rest[:limit]
-    more = len(rest) > limit
+    if fits is not None:
+        page = list(itertools.takewhile(fits, page))
+    more = len(rest) > len(page)
     return Page(page, encode_token(key(page[-1])) if more else "", len(rest) < len(items), len(items))

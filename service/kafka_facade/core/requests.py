@@ -267,13 +267,19 @@ class AssignConsumer:
 
 @dataclass(slots=True)
 class FetchRecords:
-    """``format`` is what the caller accepts, None where it takes any; timeout and max_bytes only lower the defaults."""
+    """``format`` is what the caller accepts, None where it takes any; timeout and max_bytes only lower the defaults.
+
+    ``max_bytes`` counts keys and values, ``max_answer_bytes`` whole records as :mod:`kafka_facade.core.sizes` does.
+    With ``at_once`` the read ends as soon as it has what is there, unless the instance wants a least number of bytes.
+    """
 
     group: str
     instance: str
     format: Format | None = None
     timeout_ms: int | None = None
     max_bytes: int | None = None
+    max_answer_bytes: int | None = None
+    at_once: bool = False
 
 
 @dataclass(slots=True)

@@ -5,19 +5,24 @@ from __future__ import annotations
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.requests import AlterMultipleTopicConfigs
+from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import reader
-from kafka_facade.rpc.errors import to_status
 from kafka_facade.rpc.gen.v1 import topic_config_pb2
+from kafka_facade.rpc.options import RpcOptions
+
+# A failure with the longest name of a topic and a code.
+_FAILURE_BYTES = 300
 
 _read = reader(AlterMultipleTopicConfigs, topic_config_pb2.AlterMultipleTopicConfigsRequest)
 
 
 async def alter_multiple(
-    facade: Facade, call: Call, message: topic_config_pb2.AlterMultipleTopicConfigsRequest
+    facade: Facade, call: Call, message: topic_config_pb2.AlterMultipleTopicConfigsRequest, options: RpcOptions
 ) -> topic_config_pb2.AlterMultipleTopicConfigsResponse:
     """TopicConfigService.AlterMultipleTopicConfigs."""
     failures = await facade.topic_configs.alter_multiple(call, _read(message))
+    room = Room(options.max_response_bytes, len(failures), _FAILURE_BYTES)
     response = topic_config_pb2.AlterMultipleTopicConfigsResponse()
     for failure in failures:
-        response.failures.add(topic_name=failure.topic_name, error=to_status(failure.error))
+        response.failures.add(topic_name=failure.topic_name, error=room.status(failure.error))
     return response

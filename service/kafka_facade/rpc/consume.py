@@ -13,12 +13,15 @@ from kafka_facade.rpc.convert import to_milliseconds
 from kafka_facade.rpc.dispatch import FACE, Context, require_message
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
-from kafka_facade.rpc.records import write_records
+from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.records import split, write_records
 
 _MAX_RECORDS = 500
 
 
-def consume(facade: Facade, operation: Operation) -> Callable[[record_pb2.ConsumeRequest, Context], Awaitable[None]]:
+def consume(
+    facade: Facade, operation: Operation, options: RpcOptions
+) -> Callable[[record_pb2.ConsumeRequest, Context], Awaitable[None]]:
     """The handler of RecordService.Consume."""
 
     async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
@@ -29,11 +32,14 @@ def consume(facade: Facade, operation: Operation) -> Callable[[record_pb2.Consum
             with facade.pipeline.admit(call):
                 if message.max_records < 0:
                     raise InvalidRequest("max_records must not be negative.", field="max_records")
-                size = message.max_records or _MAX_RECORDS
+                if message.max_bytes < 0:
+                    raise InvalidRequest("max_bytes must not be negative.", field="max_bytes")
+                max_records = message.max_records or _MAX_RECORDS
+                max_bytes = min(message.max_bytes or options.max_response_bytes, options.max_response_bytes)
                 async with aclosing(facade.reading.consume(call, _read_request(message))) as batches:
                     async for records in batches:
-                        for start in range(0, len(records), size):
-                            await context.write(write_records(records[start : start + size]))
+                        for part in split(records, max_records, max_bytes):
+                            await context.write(write_records(part))
 
     return serve
 

@@ -12,6 +12,7 @@ from kafka_facade.core.resources import FetchedRecord, Format
 from kafka_facade.rpc.convert import reader, to_timestamp
 from kafka_facade.rpc.dispatch import Context, new_call
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
+from kafka_facade.rpc.options import RpcOptions
 
 _encode = msgspec.json.Encoder().encode
 _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
@@ -37,10 +38,15 @@ async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRe
 
 
 async def fetch(
-    facade: Facade, call: Call, message: consumer_instance_pb2.FetchRecordsRequest
+    facade: Facade, call: Call, message: consumer_instance_pb2.FetchRecordsRequest, options: RpcOptions
 ) -> consumer_instance_pb2.FetchRecordsResponse:
     """ConsumerInstanceService.FetchRecords."""
-    found = await facade.consumers.fetch(call, _read_request(message))
+    request = _read_request(message)
+    request.max_answer_bytes = options.max_response_bytes
+    if request.max_bytes is not None and request.max_bytes >= 0:
+        request.max_answer_bytes = min(request.max_bytes, request.max_answer_bytes)
+    request.at_once = True
+    found = await facade.consumers.fetch(call, request)
     format = next(format for format, name in _IDENTIFIERS.items() if name == call.operation.identifier)
     return consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry, format) for entry in found])
 

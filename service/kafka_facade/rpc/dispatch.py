@@ -14,12 +14,17 @@ from google.protobuf.message_factory import GetMessageClass
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
 from kafka_facade.core.errors import MalformedBody, NotImplementedYet
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.paging import paginate
+from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.pipeline import Call
 from kafka_facade.rpc.convert import reader, writer
 from kafka_facade.rpc.errors import reporting
+from kafka_facade.rpc.options import RpcOptions
 
 FACE = "grpc"
+
+# What a page has besides its items, of which the token is the largest, and what an item has around it (bytes).
+_PAGE_OVERHEAD = 4096
+_ITEM_OVERHEAD = 6
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Serve = Callable[[Any, Context], Awaitable[Message]]
@@ -57,7 +62,7 @@ class Types:
 class Binding(Protocol):
     """What serves one method."""
 
-    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
         """The handler of the method."""
 
 
@@ -68,7 +73,7 @@ class Single:
     method: Callable[[Facade], CoreMethod]
     request: type[Any]
 
-    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
         read = reader(self.request, types.request)
         encode = _nothing if types.response is Empty else writer(types.response)
         method = self.method(facade)
@@ -83,6 +88,8 @@ class Single:
 class Listing:
     """A core method that gives many resources; a page of them is answered, or all where the method has no pages.
 
+    A page ends early where the answer would grow over its size.
+
     ``key`` is the sort key, as a JSON value; None pages by position, for lists with an order of their own.
     """
 
@@ -90,7 +97,7 @@ class Listing:
     request: type[Any] | None
     key: Callable[[Any], Any] | None = None
 
-    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
         read = reader(self.request, types.request) if self.request is not None else _nothing
         items = types.response.DESCRIPTOR.fields_by_number[1]
         encode = _item_encoder(types.response)
@@ -101,13 +108,21 @@ class Listing:
             found = await method(call, read(message))
             if not paged:
                 return types.response(**{items.name: [encode(item) for item in found]})
-            page = _page(found, self.key, message)
-            answer = {
-                items.name: [encode(item) for item in page.items],
-                "next_page_token": page.next_token,
-                "total_size": page.total,
-            }
-            return types.response(**answer)
+            encoded: list[Any] = []
+            room = options.max_response_bytes - _PAGE_OVERHEAD
+
+            def fits(item: Any) -> bool:
+                nonlocal room
+                entry = encode(item)
+                room -= _size(entry)
+                # An item that is too large alone has to be somewhere.
+                if room < 0 and encoded:
+                    return False
+                encoded.append(entry)
+                return True
+
+            page = _page(found, self.key, message, fits)
+            return types.response(**{items.name: encoded, "next_page_token": page.next_token, "total_size": page.total})
 
         return _unary(facade, operation, run)
 
@@ -116,12 +131,12 @@ class Listing:
 class Custom:
     """A method with conversions of its own; ``identify`` chooses another row of the method's than the first."""
 
-    run: Callable[[Facade, Call, Any], Awaitable[Message]]
+    run: Callable[[Facade, Call, Any, RpcOptions], Awaitable[Message]]
     identify: Callable[[Facade, Any, Context], Awaitable[str]] | None = None
 
-    def serve(self, facade: Facade, operation: Operation, types: Types) -> Serve:
+    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
         async def run(call: Call, message: Any) -> Message:
-            return await self.run(facade, call, message)
+            return await self.run(facade, call, message, options)
 
         return _unary(facade, operation, run, self.identify)
 
@@ -169,12 +184,21 @@ def _unary(
     return serve
 
 
-def _page(found: Sequence[Any], key: Callable[[Any], Any] | None, message: Any) -> Any:
+def _page(
+    found: Sequence[Any], key: Callable[[Any], Any] | None, message: Any, fits: Callable[[Any], bool]
+) -> Page[Any]:
+    size, token = message.page_size, message.page_token
     if key is not None:
-        return paginate(found, key, size=message.page_size, token=message.page_token)
-    page = paginate(list(enumerate(found)), lambda entry: entry[0], size=message.page_size, token=message.page_token)
+        return paginate(found, key, size=size, token=token, fits=fits)
+    page: Page[Any] = paginate(
+        list(enumerate(found)), lambda entry: entry[0], size=size, token=token, fits=lambda entry: fits(entry[1])
+    )
     page.items = [item for _, item in page.items]
     return page
+
+
+def _size(entry: Message | str) -> int:
+    return _ITEM_OVERHEAD + (entry.ByteSize() if isinstance(entry, Message) else len(entry.encode()))
 
 
 def _item_encoder(response: type[Message]) -> Callable[[Any], Any]:

@@ -47,6 +47,13 @@ def to_status(error: FacadeError) -> Status:
     return status
 
 
+def to_brief_status(error: FacadeError) -> Status:
+    """The code and the reason alone."""
+    status = Status(code=code_pb2.Code.Value(error.row.grpc))
+    status.details.add().Pack(ErrorInfo(reason=error.reason, domain=DOMAIN))
+    return status
+
+
 def _cut(text: str, limit: int) -> str:
     """The text, or as much of it as fits into so many bytes of UTF-8."""
     encoded = text.encode()

@@ -20,10 +20,12 @@ from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery
 from kafka_facade.core.produce import PendingReports
 from kafka_facade.core.requests import ProduceRecords
+from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import FACE, Context, require_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
-from kafka_facade.rpc.records import Batch, stream_results
+from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.records import STREAM_RESULT_BYTES, Batch, stream_results
 
 # What a record costs in memory besides its bytes, roughly.
 _RECORD_BYTES = 512
@@ -38,6 +40,7 @@ class _Frame:
     batch: Batch
     pending: PendingReports | FacadeError
     call: Call
+    room: Room
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class _Window:
 
 
 def produce_stream(
-    facade: Facade, operation: Operation, window_bytes: int
+    facade: Facade, operation: Operation, options: RpcOptions
 ) -> Callable[[object, Context], Awaitable[None]]:
     """The handler of RecordService.ProduceStream."""
 
@@ -77,7 +80,7 @@ def produce_stream(
         async with reporting(context):
             call = facade.pipeline.call(operation.identifier, FACE)
             with facade.pipeline.admit(call):
-                await _Stream(facade, operation.identifier, context, window_bytes).run()
+                await _Stream(facade, operation.identifier, context, options).run()
 
     return serve
 
@@ -85,11 +88,12 @@ def produce_stream(
 class _Stream:
     """One ProduceStream."""
 
-    def __init__(self, facade: Facade, identifier: str, context: Context, window_bytes: int) -> None:
+    def __init__(self, facade: Facade, identifier: str, context: Context, options: RpcOptions) -> None:
         self._facade = facade
         self._identifier = identifier
         self._context = context
-        self._window = _Window(window_bytes)
+        self._window = _Window(options.stream_window_bytes)
+        self._max_bytes = options.max_response_bytes
         self._receiving = False
         self._stopping = False
         # The window bounds what is in here.
@@ -164,6 +168,7 @@ class _Stream:
     async def _take(
         self, setup: record_pb2.ProduceStreamSetup, records: record_pb2.ProduceStreamRecords, size: int
     ) -> None:
+        room = Room(self._max_bytes, len(records.records), STREAM_RESULT_BYTES)
         cost = size + _RECORD_BYTES * (1 + len(records.records))
         await self._window.take(cost)
         batch = Batch(records.records, setup.partition_id if setup.HasField("partition_id") else None)
@@ -177,7 +182,7 @@ class _Stream:
             pending = error
         except TimeoutError:
             pending = KafkaTimeout()
-        self._frames.put_nowait(_Frame(records.correlation_id, cost, batch, pending, call))
+        self._frames.put_nowait(_Frame(records.correlation_id, cost, batch, pending, call, room))
 
     async def _answer(self, frame: _Frame) -> record_pb2.ProduceStreamResponse:
         outcomes: list[Delivery | FacadeError]
@@ -190,4 +195,4 @@ class _Stream:
             except TimeoutError:
                 outcomes = [KafkaTimeout() for _ in frame.batch.records]
         response = record_pb2.ProduceStreamResponse(correlation_id=frame.correlation_id)
-        return stream_results(response, frame.batch.merge(outcomes))
+        return stream_results(response, frame.batch.merge(outcomes), frame.room)

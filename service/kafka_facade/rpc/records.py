@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -20,9 +20,16 @@ from kafka_facade.core.requests import (
     SchemaSelector,
 )
 from kafka_facade.core.resources import Format, Header, Record, RecordReport
+from kafka_facade.core.sizes import record_size
+from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
-from kafka_facade.rpc.errors import to_status
 from kafka_facade.rpc.gen.v1 import record_pb2
+from kafka_facade.rpc.options import RpcOptions
+
+# The result of one record in bytes, but for the name of its topic; a stream's results name none.
+_REPORT_BYTES = 112
+STREAM_RESULT_BYTES = 48
+_LONGEST_ID = 84
 
 _Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 
@@ -119,11 +126,12 @@ class Batch:
 
 
 async def produce(
-    facade: Facade, call: Call, message: record_pb2.ProduceRecordsRequest
+    facade: Facade, call: Call, message: record_pb2.ProduceRecordsRequest, options: RpcOptions
 ) -> record_pb2.ProduceRecordsResponse:
     """RecordService.ProduceRecords."""
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
+    room = Room(options.max_response_bytes, len(message.records), _REPORT_BYTES + len(message.topic_name))
     batch = Batch(message.records, message.partition_id if message.HasField("partition_id") else None)
     if message.all_or_nothing and batch.first_error is not None:
         raise batch.first_error
@@ -132,18 +140,25 @@ async def produce(
     response = record_pb2.ProduceRecordsResponse()
     for outcome in outcomes:
         if isinstance(outcome, FacadeError):
-            response.results.add(error=to_status(outcome))
-        else:
-            response.results.add(report=_write_report(outcome))
+            response.results.add(error=room.status(outcome))
+            continue
+        report = _write_report(outcome)
+        if not room.takes(report):
+            # Names of subjects may be of any length; where the record is, is always said.
+            report.ClearField("key")
+            report.ClearField("value")
+        response.results.add(report=report)
     return response
 
 
 async def produce_batch(
-    facade: Facade, call: Call, message: record_pb2.BatchProduceRecordsRequest
+    facade: Facade, call: Call, message: record_pb2.BatchProduceRecordsRequest, options: RpcOptions
 ) -> record_pb2.BatchProduceRecordsResponse:
     """RecordService.BatchProduceRecords."""
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
+    each = _REPORT_BYTES + len(message.topic_name) + _LONGEST_ID
+    room = Room(options.max_response_bytes, len(message.entries), each)
     entries = [BatchEntry(entry.id, _read_entry(entry.record)) for entry in message.entries]
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
     report = await facade.produce.produce_batch(call, request)
@@ -151,7 +166,7 @@ async def produce_batch(
     for id, found in report.successes:
         response.successes.add(id=id, report=_write_report(found))
     for id, error in report.failures:
-        response.failures.add(id=id, error=to_status(error))
+        response.failures.add(id=id, error=room.status(error))
     return response
 
 
@@ -163,7 +178,7 @@ def _read_entry(message: record_pb2.RecordToProduce) -> RecordToProduce | Facade
 
 
 def stream_results(
-    response: record_pb2.ProduceStreamResponse, outcomes: Sequence[Delivery | FacadeError]
+    response: record_pb2.ProduceStreamResponse, outcomes: Sequence[Delivery | FacadeError], room: Room
 ) -> record_pb2.ProduceStreamResponse:
     """Fill in one result a record."""
     results = response.results
@@ -172,7 +187,7 @@ def stream_results(
     timestamp: int | None = None
     for outcome in outcomes:
         if isinstance(outcome, FacadeError):
-            results.add(error=to_status(outcome))
+            results.add(error=room.status(outcome))
             continue
         if outcome.timestamp != timestamp:
             timestamp = outcome.timestamp
@@ -184,6 +199,19 @@ def stream_results(
         result.offset = outcome.offset
         results.append(result)
     return response
+
+
+def split(records: Sequence[Record], max_records: int, max_bytes: int) -> Iterator[Sequence[Record]]:
+    """The records in frames of so many records and bytes at most; one that is larger alone has a frame of its own."""
+    start = size = 0
+    for position, record in enumerate(records):
+        length = record_size(record)
+        if position > start and (position - start >= max_records or size + length > max_bytes):
+            yield records[start:position]
+            start, size = position, 0
+        size += length
+    if start < len(records):
+        yield records[start:]
 
 
 def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:

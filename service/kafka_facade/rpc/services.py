@@ -8,7 +8,6 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.facade import Facade
 from kafka_facade.rpc.consume import consume
 from kafka_facade.rpc.dispatch import Types, decoder, operation_of, unimplemented
@@ -84,13 +83,10 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
     decode, encode = decoder(types.request), types.response.SerializeToString
     if method.client_streaming:
-        serve_stream = produce_stream(facade, operation, options.stream_window_bytes)
+        serve_stream = produce_stream(facade, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, decode, encode)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(consume(facade, operation), decode, encode)
-    return grpc.unary_unary_rpc_method_handler(_unary(facade, operation, service, method, types), decode, encode)
-
-
-def _unary(facade: Facade, operation: Operation, service: str, method: MethodDescriptor, types: Types) -> Any:
+        return grpc.unary_stream_rpc_method_handler(consume(facade, operation, options), decode, encode)
     binding = METHODS.get(f"{service}/{method.name}")
-    return unimplemented(facade, operation) if binding is None else binding.serve(facade, operation, types)
+    serve = unimplemented(facade, operation) if binding is None else binding.serve(facade, operation, types, options)
+    return grpc.unary_unary_rpc_method_handler(serve, decode, encode)

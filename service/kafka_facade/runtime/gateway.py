@@ -270,4 +270,8 @@ def _graphql_options(settings: Settings) -> GraphQLOptions:
 
 
 def _rpc_options(settings: Settings) -> RpcOptions:
-    return RpcOptions(max_message_bytes=settings.max_request_body_size, reuse_port=settings.workers > 1)
+    return RpcOptions(
+        max_message_bytes=settings.max_request_body_size,
+        max_response_bytes=settings.grpc_max_response_bytes,
+        reuse_port=settings.workers > 1,
+    )

@@ -371,9 +371,14 @@ class FetchRecordsRequest(_message.Message):
     format: _record_pb2.Format.ValueType
     """The format that the caller takes; left out it takes that of the instance."""
     timeout_ms: _builtins.int
-    """How many milliseconds to wait; it can only shorten the instance's own setting."""
+    """How many milliseconds to wait for a record; it can only shorten the instance's own setting. What is there is
+    returned at once, unless the instance has fetch_min_bytes.
+    """
     max_bytes: _builtins.int
-    """How many bytes of keys and values to return; it can only lower the gateway's own limit."""
+    """The most bytes of the answer. It can only lower the gateway's own limits (grpc.max.response.bytes, 4 MiB by
+    default, and consumer.request.max.bytes for keys and values). A record that is larger alone comes alone: a client
+    needs to take messages as large as the largest record. What does not fit is returned by the next fetch.
+    """
     def __init__(
         self,
         *,

@@ -477,6 +477,7 @@ class ConsumeRequest(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     MAX_RECORDS_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
@@ -489,6 +490,10 @@ class ConsumeRequest(_message.Message):
     """
     max_records: _builtins.int
     """The most records in one response; 0 leaves it to the gateway, which sends at most 500."""
+    max_bytes: _builtins.int
+    """The most bytes in one response; 0 leaves it to the gateway (grpc.max.response.bytes, 4 MiB by default), and it
+    can only lower that. A record that is larger alone comes in a response of its own.
+    """
     @_builtins.property
     def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The partitions to read; none means all."""
@@ -517,10 +522,11 @@ class ConsumeRequest(_message.Message):
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         follow: _builtins.bool = ...,
         max_records: _builtins.int = ...,
+        max_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "latest", b"latest", "offset", b"offset", "start", b"start", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "earliest", b"earliest", "follow", b"follow", "latest", b"latest", "max_records", b"max_records", "offset", b"offset", "partitions", b"partitions", "start", b"start", "timestamp", b"timestamp", "topic_name", b"topic_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "earliest", b"earliest", "follow", b"follow", "latest", b"latest", "max_bytes", b"max_bytes", "max_records", b"max_records", "offset", b"offset", "partitions", b"partitions", "start", b"start", "timestamp", b"timestamp", "topic_name", b"topic_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["earliest", "latest", "offset", "timestamp"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015

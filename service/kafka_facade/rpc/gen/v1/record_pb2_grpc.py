@@ -62,7 +62,8 @@ class RecordServiceServicer:
     """
 
     def ProduceRecords(self, request, context):
-        """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them.
+        """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
+        answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class RecordServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecordServiceAsyncStub: ...
     ProduceRecords: _grpc.UnaryUnaryMultiCallable[_record_pb2.ProduceRecordsRequest, _record_pb2.ProduceRecordsResponse]
-    """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them."""
+    """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
+    answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+    """
     BatchProduceRecords: _grpc.UnaryUnaryMultiCallable[_record_pb2.BatchProduceRecordsRequest, _record_pb2.BatchProduceRecordsResponse]
     """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them."""
     ProduceStream: _grpc.StreamStreamMultiCallable[_record_pb2.ProduceStreamRequest, _record_pb2.ProduceStreamResponse]
@@ -55,7 +57,9 @@ class RecordServiceAsyncStub(RecordServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ProduceRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.ProduceRecordsRequest, _record_pb2.ProduceRecordsResponse]  # type: ignore[assignment]
-    """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them."""
+    """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
+    answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+    """
     BatchProduceRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.BatchProduceRecordsRequest, _record_pb2.BatchProduceRecordsResponse]  # type: ignore[assignment]
     """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them."""
     ProduceStream: _aio.StreamStreamMultiCallable[_record_pb2.ProduceStreamRequest, _record_pb2.ProduceStreamResponse]  # type: ignore[assignment]
@@ -79,7 +83,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.ProduceRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_pb2.ProduceRecordsResponse, _abc.Awaitable[_record_pb2.ProduceRecordsResponse]]:
-        """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them."""
+        """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
+        answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+        """
 
     @_abc_1.abstractmethod
     def BatchProduceRecords(

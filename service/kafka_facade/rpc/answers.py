@@ -1,0 +1,44 @@
+"""Answers stay under the size that clients take (4 MiB by default): what a client refuses is lost to it."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from google.rpc.code_pb2 import Code
+from google.rpc.status_pb2 import Status
+
+from kafka_facade.core.errors import FacadeError, PayloadTooLarge
+from kafka_facade.rpc.errors import to_brief_status, to_status
+
+# Tags and lengths around one entry of an answer, in bytes.
+_AROUND = 16
+
+
+class Room:
+    """The room for the results of ``count`` records, of which each needs ``each`` bytes where all goes well.
+
+    PayloadTooLarge, before anything is produced, where they can't all fit into ``limit`` bytes.
+    """
+
+    def __init__(self, limit: int, count: int, each: int) -> None:
+        self._each = each
+        self._spare = limit - _AROUND - count * each
+        if self._spare < 0:
+            raise PayloadTooLarge(
+                f"The results of {count} records need more than the {limit} bytes of an answer: send at most "
+                f"{(limit - _AROUND) // each} records in one message."
+            )
+
+    def takes(self, result: Message) -> bool:
+        """Whether there is room for this result; if so, it is taken."""
+        excess = max(0, result.ByteSize() + _AROUND - self._each)
+        if excess > self._spare:
+            return False
+        self._spare -= excess
+        return True
+
+    def status(self, error: FacadeError) -> Status:
+        """The error with as many details as there is room for; its code always."""
+        for status in (to_status(error), to_brief_status(error)):
+            if self.takes(status):
+                return status
+        return Status(code=Code.Value(error.row.grpc))

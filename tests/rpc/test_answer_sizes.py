@@ -1,0 +1,215 @@
+"""Answers and frames stay under the size that a client takes; nothing is lost that doesn't fit."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.empty_pb2 import Empty
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
+from kafka_facade.core.resources import Header, Record
+from kafka_facade.core.sizes import record_size
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.rpc.answers import Room
+from kafka_facade.rpc.gen.v1 import (
+    consumer_instance_pb2,
+    consumer_instance_pb2_grpc,
+    partition_pb2,
+    partition_pb2_grpc,
+    record_pb2,
+    record_pb2_grpc,
+    topic_config_pb2,
+    topic_config_pb2_grpc,
+)
+from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
+from kafka_facade.rpc.records import split, write_records
+
+TopicFactory = Callable[..., Awaitable[str]]
+InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]
+GatewayFactory = Callable[..., Awaitable[Gateway]]
+
+_SECONDS = 60
+_CLIENT_LIMIT = 4 * 1024 * 1024
+_SMALL = 16_384
+
+
+async def produce(channel: grpc.aio.Channel, topic: str, values: list[bytes], headers: int = 0) -> None:
+    stub = record_pb2_grpc.RecordServiceStub(channel)
+    many = [record_pb2.Header(name=f"name-{n}", value=b"v" * 10) for n in range(headers)]
+    # One record a request: a larger one is more than Kafka takes in a batch.
+    for value in values:
+        record = RecordToProduce(value=RecordData(binary=value), headers=many)
+        answer = await stub.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=topic, records=[record]))
+        assert answer.results[0].HasField("report")
+
+
+async def reader_of(channel: grpc.aio.Channel, topic: str, **settings: Any) -> tuple[Any, dict[str, Any]]:
+    """An instance that is assigned the topic's partition, and where it is."""
+    stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
+    where: dict[str, Any] = {"group": f"g-{uuid.uuid4().hex}", "instance": "i"}
+    await stub.CreateConsumerInstance(
+        consumer_instance_pb2.CreateConsumerInstanceRequest(
+            group=where["group"], name="i", auto_offset_reset="earliest", **settings
+        )
+    )
+    partition = consumer_instance_pb2.TopicPartition(topic=topic, partition=0)
+    await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=[partition]))
+    return stub, where
+
+
+async def committed(stub: Any, where: dict[str, Any], topic: str) -> list[int]:
+    partition = consumer_instance_pb2.TopicPartition(topic=topic, partition=0)
+    await stub.CommitOffsets(consumer_instance_pb2.CommitOffsetsRequest(**where))
+    answer = await stub.GetCommittedOffsets(
+        consumer_instance_pb2.GetCommittedOffsetsRequest(**where, partitions=[partition])
+    )
+    return [entry.offset for entry in answer.offsets]
+
+
+async def test_large_records_come_in_several_answers_and_none_is_lost(
+    channel: grpc.aio.Channel, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await produce(channel, name, [bytes([n]) * 900_000 for n in range(5)])
+    stub, where = await reader_of(channel, name)
+    found: list[int] = []
+    answers = 0
+    while len(found) < 5:
+        answer = await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where), timeout=_SECONDS)
+        assert answer.ByteSize() <= _CLIENT_LIMIT
+        if answer.records:
+            answers += 1
+            found += [record.offset for record in answer.records]
+            # What stays behind is not committed as if it had been read.
+            assert await committed(stub, where, name) == [len(found)]
+    assert found == list(range(5))
+    assert answers >= 2
+
+
+async def test_a_fetch_keeps_the_callers_max_bytes_and_a_larger_record_comes_alone(
+    channel: grpc.aio.Channel, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await produce(channel, name, [b"x" * 10, b"x" * 50_000, b"x" * 3000, b"x" * 3000, b"x" * 10], headers=50)
+    stub, where = await reader_of(channel, name)
+    fetch = consumer_instance_pb2.FetchRecordsRequest(**where, max_bytes=10_000)
+    sizes: list[list[int]] = []
+    while sum(map(len, sizes)) < 5:
+        answer = await stub.FetchRecords(fetch, timeout=_SECONDS)
+        assert answer.ByteSize() <= 10_000 or len(answer.records) == 1
+        if answer.records:
+            sizes.append([len(record.value.binary) for record in answer.records])
+    assert [size for answer in sizes for size in answer] == [10, 50_000, 3000, 3000, 10]
+    assert [50_000] in sizes
+
+
+async def test_frames_of_a_stream_fit_into_what_a_client_takes(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+    name = await topic()
+    stub = record_pb2_grpc.RecordServiceStub(channel)
+    records = [RecordToProduce(value=RecordData(binary=b"x" * 9000))] * 1000
+    await stub.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=records))
+    request = record_pb2.ConsumeRequest(topic_name=name, earliest=Empty())
+    frames = [frame async for frame in stub.Consume(request, timeout=_SECONDS)]
+    assert [record.offset for frame in frames for record in frame.records] == list(range(1000))
+    assert max(frame.ByteSize() for frame in frames) <= _CLIENT_LIMIT
+    request.max_bytes = 20_000
+    frames = [frame async for frame in stub.Consume(request, timeout=_SECONDS)]
+    assert [record.offset for frame in frames for record in frame.records] == list(range(1000))
+    assert max(frame.ByteSize() for frame in frames) <= 20_000
+    request.max_bytes = 1
+    assert [len(frame.records) async for frame in stub.Consume(request, timeout=_SECONDS)] == [1] * 1000
+
+
+async def test_answers_keep_the_limit_that_is_set(
+    gateway_factory: GatewayFactory, topic: TopicFactory, info_of: InfoOf
+) -> None:
+    name = await topic()
+    gateway = await gateway_factory({"grpc.max.response.bytes": str(_SMALL)})
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        records = record_pb2_grpc.RecordServiceStub(channel)
+        # The results of so many would be lost to the caller: they are refused before any is stored.
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await records.ProduceRecords(
+                record_pb2.ProduceRecordsRequest(topic_name=name, records=[RecordToProduce()] * 1000)
+            )
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert info_of(caught.value).reason == "PAYLOAD_TOO_LARGE"
+        offsets = await partition_pb2_grpc.PartitionServiceStub(channel).GetPartitionOffsets(
+            partition_pb2.GetPartitionOffsetsRequest(topic_name=name, partition_id=0)
+        )
+        assert offsets.latest_offset == 0
+        # Errors are told with all that there is room for, and at least with their code.
+        bad = RecordToProduce(value=RecordData(json="{" + "\N{SNOWMAN}" * 300))
+        answer = await records.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=[bad] * 80))
+        assert answer.ByteSize() <= _SMALL
+        assert [result.error.code for result in answer.results] == [code_pb2.INVALID_ARGUMENT] * 80
+        assert info_of(answer.results[0].error).reason == "INVALID_REQUEST"
+        stream = records.ProduceStream(timeout=_SECONDS)
+        setup = record_pb2.ProduceStreamSetup(topic_name=name)
+        await stream.write(record_pb2.ProduceStreamRequest(setup=setup))
+        frame = record_pb2.ProduceStreamRecords(records=[bad] * 200)
+        await stream.write(record_pb2.ProduceStreamRequest(records=frame))
+        answered: Any = await stream.read()
+        assert answered.ByteSize() <= _SMALL
+        assert [result.error.code for result in answered.results] == [code_pb2.INVALID_ARGUMENT] * 200
+        await stream.done_writing()
+
+        configs = topic_config_pb2_grpc.TopicConfigServiceStub(channel)
+        request = topic_config_pb2.ListTopicConfigsRequest(topic_name=name, page_size=1000)
+        names: list[str] = []
+        pages = 0
+        while True:
+            page = await configs.ListTopicConfigs(request)
+            assert page.ByteSize() <= _SMALL
+            assert page.topic_configs
+            names += [config.name for config in page.topic_configs]
+            pages += 1
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                break
+        assert len(set(names)) == len(names) == page.total_size
+        assert names == sorted(names)
+
+
+_record = st.builds(
+    Record,
+    topic_name=st.text(st.characters(max_codepoint=127), max_size=249),
+    partition_id=st.integers(0, 2**31 - 1),
+    offset=st.integers(0, 2**63 - 1),
+    timestamp=st.none() | st.integers(-(2**43), 2**45),
+    headers=st.lists(st.builds(Header, st.text(max_size=50), st.none() | st.binary(max_size=50)), max_size=20),
+    key=st.none() | st.binary(max_size=300),
+    value=st.none() | st.binary(max_size=3000),
+)
+
+
+@given(st.lists(_record, max_size=20), st.integers(1, 10), st.integers(1, 10_000))
+def test_frames_keep_their_limits_whatever_the_records(records: list[Record], count: int, size: int) -> None:
+    frames = list(split(records, count, size))
+    assert [record for frame in frames for record in frame] == records
+    for frame in frames:
+        encoded = write_records(frame).ByteSize()
+        assert encoded <= sum(map(record_size, frame))
+        assert 1 <= len(frame) <= count
+        assert encoded <= size or len(frame) == 1
+
+
+@given(st.lists(st.integers(0, 2000), max_size=50), st.integers(0, 40_000))
+def test_errors_fit_into_an_answer_and_keep_their_codes(lengths: list[int], limit: int) -> None:
+    response = record_pb2.ProduceRecordsResponse()
+    try:
+        room = Room(limit, len(lengths), 40)
+    except PayloadTooLarge:
+        assert limit < 16 + 40 * len(lengths)
+        return
+    for length in lengths:
+        response.results.add(error=room.status(InvalidRequest("x" * length, field="f" * length)))
+    assert response.ByteSize() <= limit
+    assert all(result.error.code == code_pb2.INVALID_ARGUMENT for result in response.results)
