@@ -13,6 +13,7 @@ import grpc
 import httpx
 import pytest
 
+from conftest import TopicFactory
 from faces.clients import Data, FaceClient, FaceError, Produced
 from faces.conftest import Kafka
 from kafka_facade.devstack.background import BackgroundStack
@@ -298,3 +299,24 @@ async def test_members_that_come_and_go_at_once_never_hold_up_the_server(gateway
             assert (await asyncio.wait_for(client.get("/"), 5)).status_code == 200
             await asyncio.sleep(0.1)
         await visits
+
+
+async def test_a_record_that_kafka_refuses_fails_alone(face: FaceClient, cluster: str, topic: TopicFactory) -> None:
+    name = await topic(config={"cleanup.policy": "compact"})
+
+    async def produce(key: Data | None) -> tuple[int, int] | FaceError:
+        try:
+            return await face.produce(cluster, name, Produced(Data("JSON", 1), key))
+        except FaceError as error:
+            return error
+
+    outcomes = await asyncio.gather(
+        *(produce(None if number % 10 == 5 else Data("STRING", "k")) for number in range(50))
+    )
+    for number, outcome in enumerate(outcomes):
+        if number % 10 == 5:
+            assert isinstance(outcome, FaceError)
+            assert 40002 in outcome.codes or "INVALID_ARGUMENT" in outcome.codes
+            assert "without a key" in outcome.message
+        else:
+            assert isinstance(outcome, tuple)

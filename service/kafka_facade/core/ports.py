@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls
+from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls, RecordOrder
 from kafka_facade.core.resources import (
     Broker,
     BrokerConfig,
@@ -109,10 +109,12 @@ class ProducerPort(Protocol):
         """The number of partitions; a topic that the broker creates by itself is created (TopicNotFound otherwise)."""
 
     async def submit(
-        self, topic: str, records: Sequence[SerializedRecord]
+        self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
         """Hand records to the producer, in order, waiting while its queue is full.
 
+        A record that Kafka refuses because of another one is sent again, or fails as retriable where that would change
+        its place among the records of the same submission, or of those with the same ``order``.
         The future has one delivery or error a record, in order, once all of them are decided.
         """
 

@@ -213,7 +213,7 @@ class Produce:
                 if request.all_or_nothing:
                     raise placed from None
                 errors[index] = placed
-        deliveries = await self._producer.submit(topic, wire) if wire else None
+        deliveries = await self._producer.submit(topic, wire, request.order) if wire else None
         return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
 
     async def _partition_count(self, call: Call, topic: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec import Struct
 
@@ -199,6 +200,16 @@ class RecordToProduce(Struct, gc=False):
     timestamp: int | None = None
 
 
+class RecordOrder:
+    """What the requests of one stream have in common: in each partition their records keep the requests' order."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last: Any = None
+        """The producer's own: what it got last."""
+
+
 class ProduceRecords(Struct):
     """``all_or_nothing`` (the v2 API) lets the first bad record fail the request before any is sent."""
 
@@ -206,6 +217,7 @@ class ProduceRecords(Struct):
     topic_name: str
     records: list[RecordToProduce]
     all_or_nothing: bool = False
+    order: RecordOrder | None = None
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from kafka_facade.kafka.prefetch import PrefetchBudget
 from kafka_facade.kafka.producer import Producer
 from kafka_facade.kafka.protocol import ProtocolClient
 from kafka_facade.kafka.reassignments import Reassignments
+from kafka_facade.kafka.topic_limits import TopicLimits
 
 if TYPE_CHECKING:
     from kafka_facade.kafka.schemas.registry import SchemaRegistry
@@ -115,6 +116,7 @@ class Engine:
             self._config(_producer_defaults(options.producer), options.producer) | _NO_CREATION | delivery,
             self._producing,
             self.admin,
+            TopicLimits(self.configs),
         )
         # Coordinators that don't answer hold up neither each other nor what is asked of the controller.
         self._group_protocol = ProtocolClient(self._config({}, options.admin), self._control, _GROUP_REQUESTS)

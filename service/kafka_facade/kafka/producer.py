@@ -15,12 +15,13 @@ from kafka_facade.core.errors import (
     TopicNotFound,
 )
 from kafka_facade.core.ports import Delivery, SerializedRecord
-from kafka_facade.core.requests import CreateTopic
+from kafka_facade.core.requests import CreateTopic, RecordOrder
 from kafka_facade.core.resources import TopicPartition
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error
 from kafka_facade.kafka.send_queue import SendQueue
+from kafka_facade.kafka.topic_limits import TopicLimits
 
 _METADATA_SECONDS = 30.0
 # An unknown partition makes us ask again, but not more often than this (s) for a topic.
@@ -37,8 +38,9 @@ class Producer:
         config: Mapping[str, Any],
         blocking: Blocking,
         admin: Admin,
+        limits: TopicLimits,
     ) -> None:
-        self._queue = SendQueue(config, self.forget)
+        self._queue = SendQueue(config, self.forget, limits)
         self._admin = admin
         self._blocking = blocking
         self._partitions: dict[str, tuple[int, float]] = {}
@@ -74,10 +76,10 @@ class Producer:
             await self._while_created(topic, error, deadline)
 
     async def submit(
-        self, topic: str, records: Sequence[SerializedRecord]
+        self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
-        """Hand records to the producer, in order, waiting while its queue is full."""
-        return await self._queue.submit(topic, records)
+        """Hand records to the producer (see ``ProducerPort.submit``)."""
+        return await self._queue.submit(topic, records, order)
 
     async def close(self, timeout: float) -> int:
         """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""

@@ -9,29 +9,31 @@ out together (Nagle's algorithm, RFC 896, at the size of batches).
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import Message
 from confluent_kafka import Producer as ClientProducer
 
 from kafka_facade.core.errors import (
     FacadeError,
-    InvalidKafkaRequest,
     PartitionNotFound,
     RetriableKafkaError,
     TopicNotFound,
     Unavailable,
 )
 from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.core.requests import RecordOrder
+from kafka_facade.kafka import refusals
 from kafka_facade.kafka.errors import facade_error, from_exception
-
-logger = logging.getLogger("kafka_facade.kafka")
+from kafka_facade.kafka.producer_client import ProducerClient, extras
+from kafka_facade.kafka.refusals import Refused
+from kafka_facade.kafka.resending import Resender
+from kafka_facade.kafka.submissions import NONE_REFUSED, Batch, Lane
+from kafka_facade.kafka.topic_limits import TopicLimits, objection
 
 # How long (s) and up to how many records of a topic wait for those in flight.
 _LONGEST_WAIT_SECONDS = 0.002
@@ -50,96 +52,67 @@ _EAGER_SECONDS = 0.001
 # While nothing is in flight, the client's log lines and errors still want to be served now and then.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
-# A client that has met a fatal error is replaced, but not more often than this (s): the next one may meet it too.
-_RENEWAL_SECONDS = 1.0
 # How long (s) the reports of records that are given up may take.
 _PURGE_SECONDS = 1.0
-_GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError._PURGE_INFLIGHT})
 _MESSAGES = "queue.buffering.max.messages"
 _PARTITIONER_DECIDES = -1
-_NOW = 0
-_CUT_NAME = "The name of a header cannot hold the character U+0000."  # To the client it would end there.
-_NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
-
-
-class _Batch:
-    """Records that were submitted together, and what became of them."""
-
-    __slots__ = ("future", "handed_over", "in_flight", "lane", "left", "outcomes", "records")
-
-    def __init__(
-        self, records: Sequence[SerializedRecord], lane: _Lane, future: asyncio.Future[list[Delivery | FacadeError]]
-    ) -> None:
-        self.records = records
-        self.lane = lane
-        self.future = future
-        self.outcomes: list[Any] = [None] * len(records)
-        self.left = len(records)
-        self.handed_over = 0
-        self.in_flight = False
-
-
-class _Lane:
-    """The batches of one topic: ``in_flight``, or waiting for those.
-
-    ``undecided`` counts the records of both, ``waiting_records`` those that the client hasn't got yet.
-    """
-
-    __slots__ = ("in_flight", "room", "timer", "topic", "undecided", "waiting", "waiting_records")
-
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self.in_flight = 0
-        self.waiting: deque[_Batch] = deque()
-        self.waiting_records = 0
-        self.undecided = 0
-        self.timer: asyncio.TimerHandle | None = None
-        # What those who have no room wait for, once; None while there are none.
-        self.room: asyncio.Event | None = None
 
 
 class SendQueue:
     """One client, and the records that go through it. Made and used on one event loop."""
 
-    def __init__(self, config: Mapping[str, Any], on_missing: Callable[[str], None]) -> None:
-        self._config = dict(config)
-        self.client = ClientProducer(self._config)
+    def __init__(self, config: Mapping[str, Any], on_missing: Callable[[str], None], limits: TopicLimits) -> None:
         # Told of a topic that Kafka doesn't have, or not so many partitions of it.
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
-        self._lanes: dict[str, _Lane] = {}
+        self._first = ProducerClient(config, self._loop)
+        self._resenders = [
+            Resender(dict(config) | changed, self._loop, self._report, self._conclude)
+            for changed in refusals.CLIENTS[1:]
+        ]
+        self._limits = limits
+        self._judging: set[asyncio.Task[None]] = set()
+        self._lanes: dict[str, Lane] = {}
         # One topic never has more than this in the client: others have room there while it hangs.
-        self._share = max((int(self._config.get(_MESSAGES, _CLIENT_MESSAGES)) or _NO_LIMIT) // 2, 1)
+        self._share = max((int(config.get(_MESSAGES, _CLIENT_MESSAGES)) or _NO_LIMIT) // 2, 1)
         # All records of the batches that have any undecided.
         self._undecided = 0
         self._eager_until = 0.0
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
+        # Nothing more is taken; nothing more is sent again.
         self._closed = False
-        # The last fatal error, and whether it is the present client that has met it.
-        self._fatal: ClientError | None = None
-        self._doomed = False
-        self._renewed_at = -_RENEWAL_SECONDS
-        self._broken: list[ClientProducer] = []
-        self._destructions: set[asyncio.Future[None]] = set()
+        self._ended = False
+
+    @property
+    def client(self) -> ClientProducer:
+        """The client that records go to first."""
+        return self._first.current
 
     async def submit(
-        self, topic: str, records: Sequence[SerializedRecord]
+        self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
         """Take records, in order, waiting while their topic has no room for them (see ``ProducerPort.submit``)."""
         if not records:
             nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
             nothing.set_result([])
             return nothing
-        while (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
-            if lane.room is None:
-                lane.room = asyncio.Event()
-            await lane.room.wait()
+        while True:
+            if (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
+                if lane.room is None:
+                    lane.room = asyncio.Event()
+                await lane.room.wait()
+            elif order is not None and isinstance(order.last, Batch) and order.last.is_sent_again:
+                await asyncio.wait([order.last.future])
+            else:
+                break
         if self._closed:
             raise Unavailable("The server is shutting down.")
         if lane is None:
-            lane = self._lanes[topic] = _Lane(topic)
-        batch = _Batch(records, lane, self._loop.create_future())
+            lane = self._lanes[topic] = Lane(topic)
+        batch = Batch(records, lane, order, self._loop.create_future())
+        if order is not None:
+            order.last = batch
         count = len(records)
         lane.waiting.append(batch)
         lane.waiting_records += count
@@ -155,17 +128,29 @@ class SendQueue:
         """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
         self._closed = True
         # After a fatal error no other client takes over any more.
-        await self._until(lambda: not self._undecided or self._doomed, timeout)
+        await self._until(lambda: not self._undecided or self._first.doomed, timeout)
         left = sum(lane.undecided for lane in self._lanes.values())
         for lane in list(self._lanes.values()):
             while lane.waiting:
                 self._give_up(lane.waiting.popleft(), Unavailable("The server is shutting down."))
             self._hand_over(lane)
-        self.client.purge()
+        self._ended = True
+        for judging in self._judging:
+            judging.cancel()
+        await self._limits.close()
+        for resender in self._resenders:
+            resender.give_up(Unavailable("The server is shutting down."))
+        for client in self._clients():
+            client.current.purge()
         await self._until(lambda: not self._undecided, _PURGE_SECONDS)
         self._timer.cancel()
-        await asyncio.gather(*self._destructions, return_exceptions=True)
+        await self._first.close()
+        for resender in self._resenders:
+            await resender.close()
         return left
+
+    def _clients(self) -> list[ProducerClient]:
+        return [self._first, *(resender.client for resender in self._resenders if resender.client is not None)]
 
     async def _until(self, done: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -173,13 +158,13 @@ class SendQueue:
             self._wake()
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
-    def _hand_over(self, lane: _Lane) -> None:
+    def _hand_over(self, lane: Lane) -> None:
         """Give the client what waits for a topic, for one turn; what it has no room for waits on."""
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
         waiting = lane.waiting
-        share = self._share - (lane.undecided - lane.waiting_records)
+        share = self._share - (lane.undecided - lane.waiting_records - lane.refused_records)
         left = min(share, _MOST_A_TURN)
         full = False
         while waiting and left > 0 and not full:
@@ -202,11 +187,11 @@ class SendQueue:
         self._drop_if_idle(lane)
         self._wake()
 
-    def _drop_if_idle(self, lane: _Lane) -> None:
+    def _drop_if_idle(self, lane: Lane) -> None:
         if not lane.in_flight and not lane.waiting and self._lanes.get(lane.topic) is lane:
             del self._lanes[lane.topic]
 
-    def _produce(self, lane: _Lane, batch: _Batch, most: int) -> bool:
+    def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
         """Hand over so many records of a batch, from where it was left; False when the client's queue is full."""
         produce, topic, records, report = self.client.produce, lane.topic, batch.records, self._report
         first = index = batch.handed_over
@@ -223,12 +208,12 @@ class SendQueue:
                     if record.timestamp is None and not record.headers:
                         produce(topic, record.value, record.key, partition, partial(report, batch, index))
                     else:
-                        extras = _extras(record)
-                        produce(topic, record.value, record.key, partition, partial(report, batch, index), **extras)
+                        more = extras(record)
+                        produce(topic, record.value, record.key, partition, partial(report, batch, index), **more)
                 except BufferError:
                     return False
                 except Exception as error:
-                    if self._is_doomed_by(error):
+                    if self._first.is_doomed_by(error):
                         return False
                     failure = from_exception(error)
                     if isinstance(failure, (TopicNotFound, PartitionNotFound)):
@@ -240,7 +225,7 @@ class SendQueue:
             batch.handed_over = index
             lane.waiting_records -= index - first
 
-    def _give_up(self, batch: _Batch, outcome: FacadeError) -> None:
+    def _give_up(self, batch: Batch, outcome: FacadeError) -> None:
         """Decide the records of a batch that haven't been handed over."""
         first, batch.handed_over = batch.handed_over, len(batch.records)
         left = len(batch.records) - first
@@ -248,18 +233,26 @@ class SendQueue:
         batch.left -= left
         batch.lane.waiting_records -= left
         batch.lane.undecided -= left
-        if not batch.left:
-            self._finish(batch)
+        self._settle(batch)
 
-    def _report(self, batch: _Batch, index: int, error: ClientError | None, message: Message) -> None:
+    def _report(self, batch: Batch, index: int, error: ClientError | None, message: Message) -> None:
         if error is None:
             kind, timestamp = message.timestamp()
-            outcome: Delivery | FacadeError = Delivery(
-                message.partition() or 0, message.offset() or 0, timestamp if kind else None
-            )
+            offset = message.offset() or 0
+            self._decide(batch, index, Delivery(message.partition() or 0, offset, timestamp if kind else None))
+        elif batch.client < refusals.ALONE and error.code() in refusals.COLLECTIVE:
+            self._refuse(batch, Refused(index, message.partition() or 0, error.code()))
         else:
-            outcome = self._failure(batch.records[index], error, message.topic() or "")
+            self._decide(batch, index, self._failure(batch, index, error))
+        self._go_on(batch)
+
+    def _conclude(self, batch: Batch, index: int, outcome: FacadeError) -> None:
+        """Decide a record that couldn't be sent again."""
         self._decide(batch, index, outcome)
+        self._go_on(batch)
+
+    def _go_on(self, batch: Batch) -> None:
+        """Hand over what has waited for a batch, if that is decided."""
         if not batch.left:
             lane = batch.lane
             if not lane.in_flight:
@@ -268,23 +261,77 @@ class SendQueue:
                 else:
                     self._drop_if_idle(lane)
 
-    def _decide(self, batch: _Batch, index: int, outcome: Delivery | FacadeError) -> None:
+    def _decide(self, batch: Batch, index: int, outcome: Delivery | FacadeError) -> None:
         batch.outcomes[index] = outcome
         batch.lane.undecided -= 1
         batch.left -= 1
+        self._settle(batch)
+
+    def _settle(self, batch: Batch) -> None:
+        """Go on with a batch of which nothing is in flight any more."""
         if not batch.left:
             self._finish(batch)
+        elif batch.left == len(batch.refused):
+            self._send_again(batch)
 
-    def _finish(self, batch: _Batch) -> None:
+    def _refuse(self, batch: Batch, entry: Refused) -> None:
+        """Keep a record, which may have been refused because of another one, until the batch's others are decided."""
+        if not batch.refused:
+            batch.refused = []
+        batch.refused.append(entry)
+        batch.lane.refused_records += 1
+        self._settle(batch)
+
+    def _send_again(self, batch: Batch) -> None:
+        """Give the records that were refused to the next client; what may not follow the others fails."""
+        refused, batch.refused = batch.refused, NONE_REFUSED
+        batch.lane.refused_records -= len(refused)
+        in_order = batch.order is None or batch.order.last is batch
+        chosen: list[Refused] = []
+        if in_order and not batch.future.cancelled() and not self._ended:
+            batch.client, chosen = refusals.plan(batch.client, refused, batch.records, batch.outcomes)
+        if chosen:
+            self._resenders[batch.client - 1].add(batch, chosen)
+        sent = {entry.place for entry in chosen}
+        doubtful = []
+        for entry in refused:
+            if entry.place in sent:
+                continue
+            if refusals.is_doubtful(batch.records[entry.place], entry.code) and not self._ended:
+                doubtful.append(entry)
+            else:
+                self._decide(batch, entry.place, refusals.innocent(batch.topic))
+        if doubtful:
+            judging = self._loop.create_task(self._judge(batch, doubtful), name="judging refused records")
+            self._judging.add(judging)
+            judging.add_done_callback(self._judging.discard)
+
+    async def _judge(self, batch: Batch, refused: Sequence[Refused]) -> None:
+        """Decide records that can't be sent again by what their topic's configs say of them."""
+        limits: Mapping[str, str] = {}
+        try:
+            limits = await self._limits.of(batch.topic)
+        finally:
+            for entry in refused:
+                code = objection(batch.records[entry.place], entry.code, limits)
+                outcome = refusals.innocent(batch.topic)
+                if code is not None:
+                    outcome = self._failure(batch, entry.place, ClientError(code))
+                self._conclude(batch, entry.place, outcome)
+
+    def _finish(self, batch: Batch) -> None:
         self._undecided -= len(batch.records)
         if batch.in_flight:
             batch.lane.in_flight -= 1
         if not batch.future.done():
             batch.future.set_result(batch.outcomes)
 
-    def _failure(self, record: SerializedRecord, error: ClientError, topic: str) -> FacadeError:
-        if self._fatal is not None and error.code() in _GIVEN_UP:
-            error = self._fatal
+    def _failure(self, batch: Batch, index: int, error: ClientError) -> FacadeError:
+        client = self._first if not batch.client else self._resenders[batch.client - 1].client
+        record, topic = batch.records[index], batch.topic
+        error = error if client is None else client.cause(error)
+        if (verdict := refusals.verdict(record, error, topic)) is not None:
+            return verdict
         failure = facade_error(error, topic_name=topic)
         if isinstance(failure, (TopicNotFound, PartitionNotFound)):
             self._on_missing(topic)
@@ -302,73 +349,15 @@ class SendQueue:
             self._timer = self._next_look()
 
     def _serve(self) -> None:
+        clients = self._clients()
         try:
-            self._poll(self.client)
-            if self._doomed:
-                self._replace()
-            if self._broken:
-                self._bury()
+            for client in clients:
+                client.serve(renew=not self._closed)
         finally:
-            self._fast = self._undecided > 0 or self._doomed or bool(self._broken)
+            self._fast = self._undecided > 0 or any(client.busy for client in clients)
             self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
-
-    def _poll(self, client: ClientProducer) -> None:
-        """Serve a client's reports. It is here that it tells of a fatal error."""
-        try:
-            client.poll(0)
-        except KafkaException as error:
-            if client is self.client and not self._is_doomed_by(error):
-                logger.exception("the Kafka producer can't be served")
 
     def _next_look(self) -> asyncio.Handle:
         if self._undecided <= _FEW and time.monotonic() < self._eager_until:
             return self._loop.call_soon(self._serve)
         return self._loop.call_later(_POLL_SECONDS, self._serve)
-
-    def _is_doomed_by(self, error: Exception) -> bool:
-        """Whether the error is fatal to the client, which another one takes over from then."""
-        if not isinstance(error, KafkaException):
-            return False
-        reason: ClientError = error.args[0]
-        if reason.fatal():
-            self._fatal = reason
-        elif reason.code() != ClientError._FATAL:
-            return False
-        self._doomed = True
-        return True
-
-    def _replace(self) -> None:
-        """A fatal error (no right to write, a broken sequence) is for good to a client: go on with a new one."""
-        now = time.monotonic()
-        if self._closed or now - self._renewed_at < _RENEWAL_SECONDS:
-            return
-        logger.error("the Kafka producer met a fatal error and is replaced: %s", self._fatal)
-        self._renewed_at = now
-        self.client.purge(blocking=False)
-        self._broken.append(self.client)
-        self.client = ClientProducer(self._config)
-        self._doomed = False
-
-    def _bury(self) -> None:
-        """Let go of clients that were replaced, once the last of their reports is in."""
-        for index in reversed(range(len(self._broken))):
-            self._poll(self._broken[index])
-            if not len(self._broken[index]):
-                # To destroy a client takes a while; the list is its only owner.
-                destruction = self._loop.run_in_executor(None, [self._broken.pop(index)].clear)
-                self._destructions.add(destruction)
-                destruction.add_done_callback(self._destructions.discard)
-        if not self._broken and not self._doomed:
-            self._fatal = None
-
-
-def _extras(record: SerializedRecord) -> dict[str, Any]:
-    """What few records have: a timestamp, headers."""
-    if record.timestamp == _NOW:
-        raise InvalidKafkaRequest(_NO_EPOCH, field="timestamp")
-    extras: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
-    if record.headers:
-        if any("\0" in header.name for header in record.headers):
-            raise InvalidKafkaRequest(_CUT_NAME, field="headers")
-        extras["headers"] = [(header.name, header.value) for header in record.headers]
-    return extras

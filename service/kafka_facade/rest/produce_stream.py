@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload
+from kafka_facade.core.requests import RecordOrder
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange
 from kafka_facade.rest.json_stream import JsonSplitter
@@ -82,6 +83,7 @@ class RecordStream:
         self._splitter = splitter
         self._complete = complete
         self._queue = _Queue(exchange.options.stream_max_in_flight)
+        self._order = RecordOrder()
         self._failure: FacadeError | None = None
         self._started = False
         self._stopping = False
@@ -164,7 +166,10 @@ class RecordStream:
             await self._queue.reserve(len(part))
             batch = Batch.decode(part, exchange.call())
             await batch.enqueue(
-                exchange.facade.produce, exchange.parameters["cluster_id"], exchange.parameters["topic_name"]
+                exchange.facade.produce,
+                exchange.parameters["cluster_id"],
+                exchange.parameters["topic_name"],
+                self._order,
             )
             self._queue.put(batch)
             if batch.broken:

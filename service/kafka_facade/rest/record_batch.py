@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kafka_facade.core.errors import ClusterNotFound, FacadeError, KafkaTimeout, Unavailable
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.produce import PendingReports, Produce
-from kafka_facade.core.requests import ProduceRecords, RecordToProduce
+from kafka_facade.core.requests import ProduceRecords, RecordOrder, RecordToProduce
 from kafka_facade.rest.bodies import is_json
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.record_decoding import Answer, decode_record
@@ -55,14 +55,14 @@ class Batch:
         pending = self.pending
         return not isinstance(pending, PendingReports) or pending.deliveries is None or pending.deliveries.done()
 
-    async def enqueue(self, produce: Produce, cluster_id: str, topic: str) -> None:
+    async def enqueue(self, produce: Produce, cluster_id: str, topic: str, order: RecordOrder | None = None) -> None:
         """Hand the records to the producer within the call's time; what goes wrong is in the answers."""
         records = self.records
         if not records:
             return
         try:
             async with asyncio.timeout(self.call.remaining):
-                self.pending = await produce.enqueue(self.call, ProduceRecords(cluster_id, topic, records))
+                self.pending = await produce.enqueue(self.call, ProduceRecords(cluster_id, topic, records, order=order))
         except TimeoutError:
             self.pending = KafkaTimeout()
         except Exception as error:

@@ -19,7 +19,7 @@ from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery
 from kafka_facade.core.produce import PendingReports
-from kafka_facade.core.requests import ProduceRecords
+from kafka_facade.core.requests import ProduceRecords, RecordOrder
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import FACE, Context, require_message
 from kafka_facade.rpc.errors import logger, reporting
@@ -94,6 +94,7 @@ class _Stream:
         self._context = context
         self._window = _Window(options.stream_window_bytes)
         self._max_bytes = options.max_response_bytes
+        self._order = RecordOrder()
         self._receiving = False
         self._stopping = False
         # The window bounds what is in here.
@@ -172,7 +173,7 @@ class _Stream:
         cost = size + _RECORD_BYTES * (1 + len(records.records))
         await self._window.take(cost)
         batch = Batch(records.records, setup.partition_id if setup.HasField("partition_id") else None)
-        request = ProduceRecords(setup.cluster_id or None, setup.topic_name, batch.records)
+        request = ProduceRecords(setup.cluster_id or None, setup.topic_name, batch.records, order=self._order)
         call = self._facade.pipeline.call(self._identifier, FACE)
         pending: PendingReports | FacadeError
         try:

@@ -1,0 +1,201 @@
+"""A record that Kafka refuses takes no others with it."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from confluent_kafka import KafkaError as ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import TopicFactory
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, PayloadTooLarge, RetriableKafkaError
+from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.core.requests import RecordOrder
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan
+
+FAR_FUTURE = 9_000_000_000_000
+GOOD = SerializedRecord(b"k", b"good", 0, [], None)
+IN_FUTURE = SerializedRecord(b"k", b"bad", 0, [], FAR_FUTURE)
+WITHOUT_KEY = SerializedRecord(None, b"bad", 0, [], None)
+TOO_LARGE = SerializedRecord(b"k", b"bad" * 200, 0, [], None)
+
+
+@pytest.fixture(
+    params=[{}, {"acks": "1"}, {"queue.buffering.max.messages": "20"}], ids=["idempotent", "leader-acks", "narrow"]
+)
+async def engine(stack: BackgroundStack, request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    made = Engine(KafkaOptions(stack.bootstrap_servers, producer=request.param))
+    yield made
+    await made.close(5)
+
+
+async def _ready(engine: Engine, topic: TopicFactory, **config: str) -> str:
+    name = await topic(config={key.replace("_", "."): value for key, value in config.items()})
+    await engine.producer.partition_count(name, 10)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("config", "bad", "kind", "said"),
+    [
+        ({}, IN_FUTURE, InvalidKafkaRequest, ("timestamp", str(FAR_FUTURE))),
+        ({"cleanup_policy": "compact"}, WITHOUT_KEY, InvalidKafkaRequest, ("key", "without a key")),
+        ({"max_message_bytes": "500"}, TOO_LARGE, PayloadTooLarge, (None, "larger than the maximum")),
+    ],
+    ids=["timestamp", "key", "size"],
+)
+async def test_a_record_that_is_refused_fails_alone(
+    engine: Engine,
+    topic: TopicFactory,
+    config: dict[str, str],
+    bad: SerializedRecord,
+    kind: type[FacadeError],
+    said: tuple[str | None, str],
+) -> None:
+    name = await _ready(engine, topic, **config)
+    stored = 0
+    async with asyncio.timeout(60):
+        given = [[GOOD], *([GOOD, GOOD], [bad], [GOOD]) * 3, [bad, GOOD, bad]]
+        pending = [await engine.producer.submit(name, records) for records in given]
+        for records, future in zip(given, pending, strict=True):
+            outcomes = await future
+            for place, (record, outcome) in enumerate(zip(records, outcomes, strict=True)):
+                if record is bad:
+                    assert type(outcome) is kind
+                    assert outcome.field == said[0]
+                    assert said[1] in outcome.message
+                elif isinstance(outcome, Delivery):
+                    stored += 1
+                else:
+                    # Only where a later one of the same submission, which went on its way alone, is stored already.
+                    assert isinstance(outcome, RetriableKafkaError)
+                    assert any(isinstance(later, Delivery) for later in outcomes[place + 1 :])
+        [last] = await (await engine.producer.submit(name, [GOOD]))
+    assert isinstance(last, Delivery)
+    assert last.offset == stored > 6
+
+
+async def test_records_keep_their_order_although_some_are_sent_again(engine: Engine, topic: TopicFactory) -> None:
+    name = await _ready(engine, topic)
+    chance = random.Random(5)
+    order = RecordOrder()
+    done = asyncio.Event()
+
+    async def spoil() -> None:
+        while not done.is_set():
+            await (await engine.producer.submit(name, [IN_FUTURE]))
+
+    spoiling = [asyncio.create_task(spoil()) for _ in range(2)]
+    pending, records = [], list[SerializedRecord]()
+    async with asyncio.timeout(90):
+        for _ in range(60):
+            given = [IN_FUTURE if chance.random() < 0.03 else GOOD for _ in range(chance.randrange(1, 30))]
+            pending.append(await engine.producer.submit(name, given, order))
+            records += given
+            await asyncio.sleep(chance.choice((0, 0, 0.001, 0.02)))
+        outcomes = [outcome for future in pending for outcome in await future]
+        done.set()
+        await asyncio.gather(*spoiling)
+    offsets = [outcome.offset for outcome in outcomes if isinstance(outcome, Delivery)]
+    assert offsets == sorted(offsets)
+    assert offsets
+    for record, outcome in zip(records, outcomes, strict=True):
+        if record is GOOD:
+            assert isinstance(outcome, (Delivery, RetriableKafkaError))
+        else:
+            assert isinstance(outcome, InvalidKafkaRequest)
+
+
+async def test_who_sends_nothing_but_bad_records_starves_nobody(engine: Engine, topic: TopicFactory) -> None:
+    name = await _ready(engine, topic)
+    done = asyncio.Event()
+    refused = 0
+
+    async def spoil() -> None:
+        nonlocal refused
+        while not done.is_set():
+            outcomes = await (await engine.producer.submit(name, [IN_FUTURE] * 5))
+            assert {type(outcome) for outcome in outcomes} == {InvalidKafkaRequest}
+            refused += len(outcomes)
+
+    async def write() -> list[Delivery | FacadeError]:
+        return [(await (await engine.producer.submit(name, [GOOD])))[0] for _ in range(20)]
+
+    spoiling = [asyncio.create_task(spoil()) for _ in range(5)]
+    async with asyncio.timeout(90):
+        outcomes = await asyncio.gather(*(write() for _ in range(20)))
+        done.set()
+        await asyncio.gather(*spoiling)
+    assert all(isinstance(outcome, Delivery) for found in outcomes for outcome in found)
+    assert refused
+
+
+async def test_so_many_records_of_a_submission_are_sent_one_by_one(stack: BackgroundStack, topic: TopicFactory) -> None:
+    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    name = await _ready(engine, topic)
+    now = int(time.time() * 1000)
+    dated = SerializedRecord(None, b"x", 0, [], now)
+    async with asyncio.timeout(60):
+        outcomes = await (await engine.producer.submit(name, [*[dated] * 100, IN_FUTURE, *[dated] * 1_400]))
+    assert type(outcomes.pop(100)) is InvalidKafkaRequest
+    kinds = Counter(type(outcome) for outcome in outcomes)
+    assert set(kinds) == {Delivery, RetriableKafkaError}
+    stored = [outcome.offset for outcome in outcomes if isinstance(outcome, Delivery)]
+    assert stored == list(range(len(stored)))
+    await engine.close(5)
+
+
+async def test_the_end_does_not_wait_for_records_that_are_sent_again(
+    stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    name = await _ready(engine, topic)
+    pending = [await engine.producer.submit(name, [GOOD, IN_FUTURE, GOOD]) for _ in range(20)]
+    started = time.monotonic()
+    await engine.close(0)
+    assert time.monotonic() - started < 10
+    async with asyncio.timeout(5):
+        for future in pending:
+            assert len(await future) == 3
+
+
+_codes = st.sampled_from(
+    [ClientError.INVALID_TIMESTAMP, ClientError.INVALID_RECORD, ClientError.MSG_SIZE_TOO_LARGE, -138]
+)
+
+
+@given(
+    st.sampled_from([0, SMALL]),
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([GOOD, IN_FUTURE, WITHOUT_KEY]), st.none() | _codes),
+        min_size=1,
+        max_size=30,
+    ),
+    st.integers(1, 3),
+)
+def test_what_is_sent_again_follows_nothing_that_it_stood_before(
+    client: int, given: list[tuple[int, SerializedRecord, int | None]], repeats: int
+) -> None:
+    entries = given * (repeats if len(given) < 20 else 100)
+    codes = [(partition, code) for partition, _, code in entries]
+    refused = [Refused(place, partition, code) for place, (partition, code) in enumerate(codes) if code is not None]
+    outcomes = [Delivery(partition, 0, None) if code is None else None for partition, _, code in entries]
+    then, chosen = plan(client, refused[::-1], [record for _, record, _ in entries], outcomes)
+    assert then > client
+    assert chosen == sorted(chosen)
+    assert set(chosen) <= set(refused)
+    assert then == SMALL or len(chosen) <= MOST_ALONE
+
+    def stored_later(entry: Refused) -> bool:
+        return (entry.partition, None) in codes[entry.place :]
+
+    assert not any(map(stored_later, chosen))
+    assert len(chosen) == sum(not stored_later(entry) for entry in refused) or (
+        then == ALONE and len(chosen) == MOST_ALONE
+    )
