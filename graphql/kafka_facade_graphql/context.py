@@ -25,17 +25,23 @@ class Context:
         self.facade = facade
         self.max_objects = max_objects
         self.loaders = Loaders(facade)
+        self.overflow: InvalidRequest | None = None
+        """Why the answer is given up, once it holds too many objects."""
         self._objects = 0
 
     def count_object(self) -> None:
         """Count an object of the answer; InvalidRequest once there are too many."""
         self._objects += 1
         if self._objects > self.max_objects:
-            raise InvalidRequest(f"The answer would hold more than {self.max_objects} objects: ask for less at a time.")
+            message = f"The answer would hold more than {self.max_objects} objects: ask for less at a time."
+            error = InvalidRequest(message)
+            self.overflow = self.overflow or error
+            raise error
 
     def start_event(self) -> None:
         """Begin the next event of a subscription: an answer of its own."""
         self._objects = 0
+        self.overflow = None
         self.forget()
 
     def forget(self) -> None:

@@ -1,62 +1,166 @@
-"""What callers are told of errors: the row of the core's table, and nothing of what is inside the gateway."""
+"""What callers are told of errors: codes that GraphQL clients know, the core's reasons, and nothing of the gateway.
+
+``extensions`` of each error has ``code``, ``errorCode`` (that of the v3 REST API) and ``retriable``. Where one field is
+to blame, ``field`` is its path (``input.records[1].value.data``). ``metadata`` has the values in the message.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import Any, Final
 
-from graphql import GraphQLError
+from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
-from strawberry.extensions import MaskErrors
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import StreamExecutionResult
+from strawberry.utils.str_converters import to_camel_case
 
-from kafka_facade.core.errors import FacadeError, MalformedBody
+from kafka_facade.core.errors import FacadeError, MalformedBody, ServerError
+from kafka_facade_graphql.limits import LimitError
 
 logger = logging.getLogger("kafka_facade.graphql")
 
+MAX_ERRORS: Final = 100
+"""How many errors an answer has at the most; one more says that there were others."""
+_MAX_MESSAGE: Final = 500
+_INPUT: Final = "input"
 # What Strawberry raises for documents and values that a caller got wrong.
-_CALLERS = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError, StrawberryInputCoercionError)
+_CALLERS: Final = (MissingQueryError, InvalidOperationTypeError, StrawberryInputCoercionError)
+# How graphql-core says which variable has a bad value, and where in it.
+_VARIABLE: Final = re.compile(r'Variable ["\']\$(\w+)["\'] (?:has|got) invalid value(?: at (\S+))?: ')
 
 
-def extensions_of(error: FacadeError) -> dict[str, object]:
-    """The ``extensions`` of an error: its kind, its v3 error code, whether to try again, the values in its message."""
-    found: dict[str, object] = {"code": error.reason, "errorCode": error.row.v3, "retriable": error.row.retriable}
-    if error.metadata:
-        found["metadata"] = dict(error.metadata)
+class Code(str, Enum):
+    """``extensions.code`` of errors that are GraphQL's own, as Apollo Server names them."""
+
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    OPERATION_RESOLUTION_FAILURE = "OPERATION_RESOLUTION_FAILURE"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    BAD_REQUEST = "BAD_REQUEST"
+    PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
+def extensions_of(error: FacadeError, code: Code | None = None, *, prefix: str = "") -> dict[str, object]:
+    """The ``extensions`` of an error; its reason is the code unless one is given, ``prefix`` holds its field."""
+    if code is None and type(error) in (FacadeError, ServerError):
+        code = Code.INTERNAL_SERVER_ERROR
+    found: dict[str, object] = {
+        "code": error.reason if code is None else code.value,
+        "errorCode": error.row.v3,
+        "retriable": error.row.retriable,
+    }
+    if error.field is not None:
+        found["field"] = field_path(error, prefix=prefix)
+    metadata = {to_camel_case(name): cut(value) for name, value in error.metadata.items() if name != "field"}
+    if metadata:
+        found["metadata"] = metadata
     return found
 
 
-def translate(error: GraphQLError) -> GraphQLError:
-    """The error as callers see it. What no caller can mend is logged here, and only here."""
+def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
+    """The path of the field to blame in GraphQL's names, e.g. ``input.records[1].value.data``."""
+    if error.field is None:
+        return None
+    path = ".".join(to_camel_case(part) for part in error.field.split("."))
+    return f"{prefix}.{path}" if prefix else path
+
+
+def refusal(message: str, code: Code) -> GraphQLError:
+    """An error of a request that is not executed."""
+    return GraphQLError(cut(message), extensions=extensions_of(MalformedBody(), code))
+
+
+def cut(text: str) -> str:
+    """A text that may quote the caller, not longer than people read."""
+    return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "..."
+
+
+def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLError:
+    """The error as callers see it; ``code`` is for what graphql-core finds wrong with the caller's document or values.
+
+    What no caller can mend is logged here, and only here.
+    """
     if error.extensions and "code" in error.extensions:
         return error
     cause: BaseException | None = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
+    message = error.message
     if isinstance(cause, FacadeError):
-        shown, message = cause, cause.message
+        message = cause.message
+        extensions = extensions_of(cause, prefix=_INPUT if _takes_input(error) else "")
+    elif isinstance(error, LimitError):
+        extensions = extensions_of(MalformedBody(), Code.GRAPHQL_VALIDATION_FAILED) | {"metadata": error.limited}
+    elif isinstance(error, GraphQLSyntaxError):
+        extensions = extensions_of(MalformedBody(), Code.GRAPHQL_PARSE_FAILED)
     elif isinstance(cause, RecursionError) and error.path is None:
-        shown, message = MalformedBody(), "The document is nested too deeply."
+        message = "The document is nested too deeply."
+        extensions = extensions_of(MalformedBody(), Code.GRAPHQL_VALIDATION_FAILED)
+    elif isinstance(cause, CannotGetOperationTypeError):
+        extensions = extensions_of(MalformedBody(), Code.OPERATION_RESOLUTION_FAILURE)
     elif cause is None or isinstance(cause, _CALLERS):
-        shown, message = MalformedBody(), error.message
+        extensions = extensions_of(MalformedBody(), code)
+        variable = _VARIABLE.match(message)
+        if variable is not None:
+            extensions["field"] = f"{variable[1]}{variable[2] or ''}"
     else:
         logger.error("field %s failed", ".".join(map(str, error.path or ["?"])), exc_info=cause)
-        shown, message = FacadeError(), FacadeError.default_message
+        message = FacadeError.default_message
+        extensions = extensions_of(FacadeError())
     return GraphQLError(
-        message,
+        cut(message),
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,
         path=error.path,
-        extensions=extensions_of(shown),
+        extensions=extensions,
     )
 
 
-class TranslateErrors(MaskErrors):
+def _takes_input(error: GraphQLError) -> bool:
+    """Whether the field that failed is one of those whose arguments are all in an input object."""
+    fields = [node for node in error.nodes or () if isinstance(node, FieldNode)]
+    return any(argument.name.value == _INPUT for node in fields for argument in node.arguments or ())
+
+
+def translate_all(errors: Sequence[GraphQLError], overflow: FacadeError | None) -> list[GraphQLError]:
+    """The errors of a result as callers see them; ``overflow`` is why an answer that grew too large was given up."""
+    if overflow is not None:
+        cause = next((error for error in errors if error.original_error is overflow), None)
+        return [translate(cause if cause is not None else GraphQLError(overflow.message, original_error=overflow))]
+    shown = [translate(error) for error in errors[:MAX_ERRORS]]
+    if len(errors) > MAX_ERRORS:
+        shown.append(refusal(f"{len(errors) - MAX_ERRORS} more errors are left out.", Code.BAD_REQUEST))
+    return shown
+
+
+class TranslateErrors(SchemaExtension):
     """Translates the errors of every result, on whatever transport."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    _streamed = False
 
-    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        """The error as callers see it."""
-        return translate(error)
+    def on_operation(self) -> Iterator[None]:
+        """Translate the one result, where it is not a stream."""
+        yield
+        if not self._streamed:
+            self._translate(self.execution_context.result)
+
+    def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
+        """Translate the next result of a stream."""
+        self._streamed = True
+        self._translate(result)
+        yield
+
+    def _translate(self, result: Any) -> None:
+        if result is None or not result.errors:
+            return
+        overflow = self.execution_context.context.overflow
+        result.errors = translate_all(result.errors, overflow)
+        if overflow is not None:
+            result.data = None

@@ -5,8 +5,8 @@ Resolvers are called with the core resource as ``self``; the links are those of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import strawberry
 from strawberry.relay import Node, PageInfo
@@ -25,6 +25,8 @@ from kafka_facade_graphql.scalars import BigInt
 if TYPE_CHECKING:
     from kafka_facade_graphql.broker_configs import BrokerConfig, ClusterConfig
     from kafka_facade_graphql.groups import ConsumerGroup, ConsumerGroupConnection
+
+_Item = TypeVar("_Item")
 
 First = Annotated[
     int | None,
@@ -74,12 +76,8 @@ class Cluster(core.Cluster, Node):
 
     @field(graphql_type="TopicConnection | None", description="The topics, ordered by name.")
     async def topics(self, info: Info, first: First = None, after: After = None) -> TopicConnection:
-        if first is not None and first < 1:
-            raise InvalidRequest("first must be at least 1.", field="first")
         topics = await info.context.loaders.topics("api.v3.topics.list", self.cluster_id)
-        return TopicConnection(
-            page=paging.paginate(topics, _topic_key, size=first or 0, token=after or ""), cluster_id=self.cluster_id
-        )
+        return TopicConnection(page=_page(topics, _topic_key, first, after), cluster_id=self.cluster_id)
 
     @field(graphql_type="Topic | None", description="A topic.")
     async def topic(self, info: Info, topic_name: TopicName) -> core.Topic:
@@ -92,10 +90,8 @@ class Cluster(core.Cluster, Node):
     async def consumer_groups(
         self, info: Info, first: First = None, after: After = None
     ) -> paging.Page[core.ConsumerGroup]:
-        if first is not None and first < 1:
-            raise InvalidRequest("first must be at least 1.", field="first")
         groups = await info.context.loaders.groups("api.v3.consumer-groups.list", self.cluster_id)
-        return paging.paginate(groups, _group_key, size=first or 0, token=after or "")
+        return _page(groups, _group_key, first, after)
 
     @field(
         graphql_type=Annotated["ConsumerGroup", strawberry.lazy("kafka_facade_graphql.groups")] | None,
@@ -433,6 +429,18 @@ class TopicConnection:
     )
     async def configs(self, info: Info) -> Sequence[core.TopicConfig]:
         return await info.context.loaders.all_configs(self.cluster_id)
+
+
+def _page(
+    items: Sequence[_Item], key: Callable[[_Item], str], first: int | None, after: str | None
+) -> paging.Page[_Item]:
+    """The page that the arguments of a connection ask for; InvalidRequest."""
+    if first is not None and first < 1:
+        raise InvalidRequest("first must be at least 1.", field="first")
+    try:
+        return paging.paginate(items, key, size=first or 0, token=after or "")
+    except InvalidRequest:
+        raise InvalidRequest("after isn't a cursor that this API has given.", field="after") from None
 
 
 def _topic_key(topic: core.Topic) -> str:

@@ -1,8 +1,17 @@
-"""Limits on what a document may ask for, checked in time linear in its length: fragments are measured once each."""
+"""What an operation may ask for, measured before it runs: depth, aliases, repeated fields, and a cost.
+
+The cost is about the number of fields that the answer would hold: each field counts once for each object that it is
+asked of, and a list counts as many objects as its page has, or as such a list usually has. The entries of lists and
+input objects in variables count too. Depth, aliases and cost take time linear in the document: a fragment is measured
+once, wherever it is used.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from graphql import (
     DocumentNode,
@@ -10,79 +19,271 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
     InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    Node,
+    ObjectValueNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionNode,
     SelectionSetNode,
-    ValidationContext,
-    ValidationRule,
+    ValueNode,
+    VariableNode,
+    get_introspection_query,
+    get_named_type,
+    get_nullable_type,
+    parse,
+    type_from_ast,
 )
+
+from kafka_facade.core.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+
+# How many entries a list usually has, where no page says so.
+_USUAL_SIZE: Final = 3
+_USUAL_SIZES: Final = {
+    "Query.clusters": 1,
+    "__Schema.types": 150,
+    "__Field.args": 2,
+    "__Directive.args": 2,
+    "__Type.interfaces": 1,
+    "__Type.possibleTypes": 3,
+}
+# Pairs of fields or fragments at the same place in the answer, which validation compares with each other.
+_MAX_PAIRS: Final = 5_000
+# Fields of a document with its fragments filled in, each once for each place in the answer.
+_MAX_FIELDS: Final = 10_000
+# How much more an operation may introspect than the standard query of tools does.
+_INTROSPECTION_MARGIN: Final = 2
+
+
+class LimitError(GraphQLError):
+    """A document that asks for more than one may; ``limited`` has the figures for machines."""
+
+    def __init__(self, message: str, node: Node | None = None, **limited: int) -> None:
+        super().__init__(message, node)
+        self.limited = limited
 
 
 @dataclass(slots=True)
 class Size:
-    """How deep fields are nested, and how many aliases there are, with fragments filled in."""
+    """What selections ask for, with fragments filled in.
+
+    ``paged`` is the cost of one entry of the page whose size the enclosing field knows; ``introspection`` the cost of
+    what is asked of the schema itself.
+    """
 
     depth: int = 0
     aliases: int = 0
+    cost: int = 0
+    paged: int = 0
+    introspection: int = 0
+
+    def add(self, other: Size) -> None:
+        """Add what is asked for beside this."""
+        self.depth = max(self.depth, other.depth)
+        self.aliases += other.aliases
+        self.cost += other.cost
+        self.paged += other.paged
+        self.introspection += other.introspection
 
 
 class Measure:
-    """Measures the operations of one document."""
+    """Measures the operations of one document, which need not be valid. ``variables`` are as the caller gave them."""
 
-    def __init__(self, document: DocumentNode) -> None:
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any]) -> None:
+        self._schema = schema
+        self._variables = variables
+        self._defaults: dict[str, ValueNode] = {}
         self._fragments = {
             entry.name.value: entry for entry in document.definitions if isinstance(entry, FragmentDefinitionNode)
         }
         self._measured: dict[str, Size] = {}
 
-    def selections(self, selections: SelectionSetNode | None) -> Size:
-        """The size of what is asked for; introspection counts as flat."""
-        size = Size()
-        for selection in selections.selections if selections is not None else ():
-            inner = self._selection(selection)
-            size.depth = max(size.depth, inner.depth)
-            size.aliases += inner.aliases
+    def operation(self, operation: OperationDefinitionNode) -> Size:
+        """The size of an operation, with its variables."""
+        self._measured = {}
+        self._defaults = {
+            entry.variable.name.value: entry.default_value
+            for entry in operation.variable_definitions or ()
+            if entry.default_value is not None
+        }
+        size = self._selections(operation.selection_set, self._root(operation.operation))
+        size.cost += size.paged * _USUAL_SIZE
+        for entry in operation.variable_definitions or ():
+            value = self._variables.get(entry.variable.name.value)
+            if value is not None:
+                size.cost += _input_cost(type_from_ast(self._schema, entry.type), value)
         return size
 
-    def _selection(self, selection: SelectionNode) -> Size:
+    def _root(self, kind: OperationType) -> GraphQLNamedType | None:
+        return self._schema.get_root_type(kind)
+
+    def _selections(self, selections: SelectionSetNode | None, parent: GraphQLNamedType | None) -> Size:
+        size = Size()
+        for selection in selections.selections if selections is not None else ():
+            size.add(self._selection(selection, parent))
+        return size
+
+    def _selection(self, selection: SelectionNode, parent: GraphQLNamedType | None) -> Size:
         if isinstance(selection, FragmentSpreadNode):
             return self._fragment(selection.name.value)
         if isinstance(selection, InlineFragmentNode):
-            return self.selections(selection.selection_set)
-        if not isinstance(selection, FieldNode):
-            return Size()
-        size = self.selections(selection.selection_set)
-        size.aliases += selection.alias is not None
-        if selection.name.value.startswith("__"):
-            size.depth = 0
-        elif selection.selection_set is not None:
-            size.depth += 1
-        return size
+            condition = selection.type_condition
+            return self._selections(
+                selection.selection_set,
+                parent if condition is None else self._schema.get_type(condition.name.value),
+            )
+        return self._field(selection, parent) if isinstance(selection, FieldNode) else Size()
 
     def _fragment(self, name: str) -> Size:
         if name not in self._measured:
             # What a fragment finds of itself, in a cycle, is nothing; another rule refuses cycles.
             self._measured[name] = Size()
-            if name in self._fragments:
-                self._measured[name] = self.selections(self._fragments[name].selection_set)
+            fragment = self._fragments.get(name)
+            if fragment is not None:
+                of = self._schema.get_type(fragment.type_condition.name.value)
+                self._measured[name] = self._selections(fragment.selection_set, of)
         return self._measured[name]
 
+    def _field(self, node: FieldNode, parent: GraphQLNamedType | None) -> Size:
+        name = node.name.value
+        found = None
+        if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
+            found = self._schema.get_field(parent, name)
+        shown = None if found is None else get_nullable_type(found.type)
+        named = None if found is None else get_named_type(found.type)
+        size = self._selections(node.selection_set, named)
+        size.aliases += node.alias is not None
+        if name in ("__schema", "__type"):
+            return Size(aliases=size.aliases, introspection=1 + size.cost + size.paged * _USUAL_SIZE)
+        if node.selection_set is not None:
+            size.depth += 1
+        if size.paged:
+            size.cost += size.paged * self._page(node)
+            size.paged = 0
+        if isinstance(shown, GraphQLList):
+            if parent is not None and _has_pages(parent):
+                size.cost, size.paged = 1, size.cost + 1
+                return size
+            size.cost *= _USUAL_SIZES.get(f"{parent}.{name}", _USUAL_SIZE)
+        size.cost += 1
+        return size
 
-def limits(max_depth: int, max_aliases: int) -> type[ValidationRule]:
-    """A validation rule that holds each operation to a depth of nested fields and a number of aliases."""
+    def _page(self, node: FieldNode) -> int:
+        """How many entries the lists right below a connection or the answer of a mutation have."""
+        for argument in node.arguments or ():
+            value = self._value(argument.value)
+            if argument.name.value == "first" and isinstance(value, int):
+                return max(1, min(value, MAX_PAGE_SIZE))
+            if argument.name.value == "input":
+                return max(_USUAL_SIZE, _longest_list(value))
+        return DEFAULT_PAGE_SIZE
 
-    class Limits(ValidationRule):
-        def __init__(self, context: ValidationContext) -> None:
-            super().__init__(context)
-            measure = Measure(context.document)
-            for entry in context.document.definitions:
-                if not isinstance(entry, OperationDefinitionNode):
-                    continue
-                size = measure.selections(entry.selection_set)
-                if size.depth > max_depth:
-                    self.report_error(GraphQLError(f"The operation is nested deeper than {max_depth}.", entry))
-                if size.aliases > max_aliases:
-                    self.report_error(GraphQLError(f"The operation has more than {max_aliases} aliases.", entry))
+    def _value(self, node: ValueNode | None) -> Any:
+        """The value of an argument: a number, or what a variable or a literal holds."""
+        if isinstance(node, VariableNode):
+            name = node.name.value
+            return self._variables[name] if name in self._variables else self._value(self._defaults.get(name))
+        if isinstance(node, IntValueNode):
+            return int(node.value) if len(node.value) < 10 else MAX_PAGE_SIZE
+        if isinstance(node, ObjectValueNode):
+            return {field.name.value: self._value(field.value) for field in node.fields}
+        if isinstance(node, ListValueNode):
+            return list(node.values)
+        return None
 
-    return Limits
+
+def _has_pages(of: GraphQLNamedType) -> bool:
+    """Whether the field that leads here knows how long the lists of this type are."""
+    return of.name.endswith(("Connection", "Payload"))
+
+
+def _longest_list(value: Any) -> int:
+    entries = value.values() if isinstance(value, dict) else ()
+    return max((len(entry) for entry in entries if isinstance(entry, list)), default=0)
+
+
+def _input_cost(of: Any, value: Any) -> int:
+    """How many entries of lists and input objects a value has, without what is in scalars."""
+    cost = 0
+    waiting = [(of, value)]
+    while waiting:
+        kind, found = waiting.pop()
+        if isinstance(kind, GraphQLNonNull):
+            kind = kind.of_type
+        if isinstance(kind, GraphQLList):
+            entries = found if isinstance(found, list) else [found]
+            cost += len(entries)
+            waiting += [(kind.of_type, entry) for entry in entries]
+        elif isinstance(kind, GraphQLInputObjectType) and isinstance(found, dict):
+            cost += len(found)
+            waiting += [(kind.fields[name].type, entry) for name, entry in found.items() if name in kind.fields]
+    return cost
+
+
+def introspection_cost(schema: GraphQLSchema) -> int:
+    """The most that an operation may introspect."""
+    query = get_introspection_query(
+        specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
+    )
+    document = parse(query)
+    [operation] = [entry for entry in document.definitions if isinstance(entry, OperationDefinitionNode)]
+    return _INTROSPECTION_MARGIN * Measure(schema, document, {}).operation(operation).introspection
+
+
+def check_repetition(document: DocumentNode) -> None:
+    """LimitError where fields or fragments are repeated so often that validation would take long.
+
+    Validation compares each two fields that have the same place in the answer, and each two fragments there.
+    """
+    fragments = {entry.name.value: entry for entry in document.definitions if isinstance(entry, FragmentDefinitionNode)}
+    pairs = fields = 0
+    waiting: list[list[SelectionSetNode]] = [
+        [entry.selection_set]
+        for entry in document.definitions
+        if isinstance(entry, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while waiting:
+        spread, below = _same_place(waiting.pop(), fragments)
+        pairs += spread * (spread - 1) // 2
+        for count, selections in below:
+            fields += count
+            pairs += count * (count - 1) // 2
+            if selections:
+                waiting.append(selections)
+        if pairs > _MAX_PAIRS or fields > _MAX_FIELDS:
+            raise LimitError("The document repeats fields or fragments too often.")
+
+
+def _same_place(
+    selections: list[SelectionSetNode], fragments: Mapping[str, FragmentDefinitionNode]
+) -> tuple[int, Iterable[tuple[int, list[SelectionSetNode]]]]:
+    """How many fragments are spread in these selections; how often each field is there, and what is asked of it."""
+    counts: defaultdict[str, int] = defaultdict(int)
+    below: defaultdict[str, list[SelectionSetNode]] = defaultdict(list)
+    seen: set[str] = set()
+    spreads = 0
+    while selections:
+        for selection in selections.pop().selections:
+            if isinstance(selection, FieldNode):
+                key = selection.name.value if selection.alias is None else selection.alias.value
+                counts[key] += 1
+                if selection.selection_set is not None:
+                    below[key].append(selection.selection_set)
+            elif isinstance(selection, InlineFragmentNode):
+                selections.append(selection.selection_set)
+            elif isinstance(selection, FragmentSpreadNode):
+                spreads += 1
+                name = selection.name.value
+                if name in fragments and name not in seen:
+                    seen.add(name)
+                    selections.append(fragments[name].selection_set)
+    return spreads, [(count, below[key]) for key, count in counts.items()]

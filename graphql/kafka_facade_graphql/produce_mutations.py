@@ -12,6 +12,7 @@ from kafka_facade.core import resources as core
 from kafka_facade.core.errors import FacadeError
 from kafka_facade_graphql.content import Format, RecordReport
 from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.errors import cut, extensions_of, field_path
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.scalars import JSON, Base64, to_millis
 
@@ -114,11 +115,21 @@ class UserError:
     error_code: int = strawberry.field(description="The error code of the v3 REST API.")
     message: str = strawberry.field(description="What went wrong, for people.")
     retriable: bool = strawberry.field(description="Whether the same may succeed later.")
+    field: str | None = strawberry.field(
+        default=None,
+        description="The path of the field to blame, e.g. input.records[1].value.data; null where no field is.",
+    )
 
     @classmethod
     def of(cls, error: FacadeError) -> UserError:
         """What is told of an error."""
-        return cls(code=error.reason, error_code=error.row.v3, message=error.message, retriable=error.row.retriable)
+        return cls(
+            code=str(extensions_of(error)["code"]),
+            error_code=error.row.v3,
+            message=cut(error.message),
+            retriable=error.row.retriable,
+            field=field_path(error),
+        )
 
 
 @strawberry.type(description="What became of one record: a report or an error.")

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError, OperationDefinitionNode
-from strawberry.extensions import (
-    AddValidationRules,
-    DisableIntrospection,
-    MaxTokensLimiter,
-    ParserCache,
-    SchemaExtension,
-    ValidationCache,
-)
+from strawberry.exceptions import MissingQueryError
+from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.base import StrawberryObjectDefinition
-from strawberry.types.execution import ExecutionContext
+from strawberry.types.execution import ExecutionContext, PreExecutionError
 from strawberry.types.field import StrawberryField
+from strawberry.types.graphql import OperationType
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS
+from kafka_facade.core.errors import FacadeError
 from kafka_facade_graphql.acls import AclMutations
 from kafka_facade_graphql.config_mutations import ConfigMutations
 from kafka_facade_graphql.consumer_mutations import ConsumerMutations
 from kafka_facade_graphql.context import Context
-from kafka_facade_graphql.errors import TranslateErrors
-from kafka_facade_graphql.limits import limits
+from kafka_facade_graphql.documents import Document, Documents
+from kafka_facade_graphql.errors import Code, TranslateErrors, refusal
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
 from kafka_facade_graphql.produce_mutations import ProduceMutations
@@ -34,8 +32,6 @@ from kafka_facade_graphql.query import Query
 from kafka_facade_graphql.scalars import SCALARS
 from kafka_facade_graphql.subscription import Subscription
 from kafka_facade_graphql.topic_mutations import TopicMutations
-
-_CACHED_DOCUMENTS = 256
 
 
 @strawberry.type(description="What can be written.")
@@ -52,21 +48,12 @@ class _FreshContext(SchemaExtension):
         yield None
 
 
-class _OneOperation(SchemaExtension):
-    """Refuses a document with several operations and no word on which to run (GraphQL, "Executing Requests")."""
-
-    def on_validate(self) -> Iterator[None]:
-        context = self.execution_context
-        definitions = context.graphql_document.definitions if context.graphql_document is not None else ()
-        operations = [entry for entry in definitions if isinstance(entry, OperationDefinitionNode)]
-        # The public name falls back to the first operation's.
-        if len(operations) > 1 and context._provided_operation_name is None:
-            context.pre_execution_errors = [GraphQLError("The document has several operations: name one.")]
-        yield None
-
-
 class Schema(strawberry.Schema):
-    """The schema; it logs nothing itself, since the translation of errors does."""
+    """The schema, with limits on documents; it logs nothing itself, since the translation of errors does."""
+
+    def __init__(self, *, options: GraphQLOptions, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.documents = Documents(self._schema, options)
 
     @cached_property
     def _placeholders(self) -> dict[str, list[StrawberryField]]:
@@ -77,27 +64,80 @@ class Schema(strawberry.Schema):
         """The fields of a type, with its placeholders."""
         return [*type_definition.fields, *self._placeholders.get(type_definition.name, ())]
 
+    def operation_type(self, query: str | None, name: str | None) -> OperationType | None:
+        """The type of the operation that a request asks for; None where it can't be told."""
+        try:
+            operation = self.documents.get(query or "").operation(name)
+        except (GraphQLError, FacadeError, RecursionError):
+            return None
+        return None if operation is None else OperationType(operation.operation.value)
+
+    async def _prepare_operation_async(
+        self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
+    ) -> PreExecutionError | None:
+        """Take the document from the cache, check its limits, and leave the type of the operation to Strawberry."""
+        try:
+            document = self._document(context)
+            operation = self._operation(document, context._provided_operation_name)
+        except GraphQLError as error:
+            context.pre_execution_errors = [error]
+            return PreExecutionError(data=None, errors=[error])
+        context.graphql_document = document.node
+        context.pre_execution_errors = document.errors or self._check(document, operation, context)
+        return await super()._prepare_operation_async(context, extensions_runner)
+
+    def _document(self, context: ExecutionContext) -> Document:
+        """MissingQueryError, or a GraphQLError with what is wrong with the request or its document."""
+        query, name = context.query, context._provided_operation_name
+        if query is None or query == "":
+            raise MissingQueryError
+        # Over a websocket nobody has looked at the types yet.
+        if not isinstance(query, str):
+            raise refusal("The query must be a string.", Code.BAD_REQUEST)
+        if not isinstance(name, str | None):
+            raise refusal("The operationName must be a string or null.", Code.BAD_REQUEST)
+        if not isinstance(context.variables, dict | None):
+            raise refusal("The variables must be an object or null.", Code.BAD_REQUEST)
+        try:
+            return self.documents.get(query)
+        except GraphQLError:
+            raise
+        except (FacadeError, RecursionError) as error:
+            raise GraphQLError(str(error), original_error=error) from error
+
+    def _operation(self, document: Document, name: str | None) -> OperationDefinitionNode:
+        """The operation to run (GraphQL, "Executing Requests"); a GraphQLError where it can't be told."""
+        operation = document.operation(name)
+        if operation is None:
+            reason = "has several operations, or none: name one" if name is None else f"has no operation named {name}"
+            raise refusal(f"The document {reason}.", Code.OPERATION_RESOLUTION_FAILURE)
+        return operation
+
+    def _check(
+        self, document: Document, operation: OperationDefinitionNode, context: ExecutionContext
+    ) -> list[GraphQLError]:
+        try:
+            self.documents.check_variables(document, operation, context.variables or {})
+        except GraphQLError as error:
+            return [error]
+        return []
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: see :func:`kafka_facade_graphql.errors.translate`."""
 
 
 def create_schema(options: GraphQLOptions) -> Schema:
     """The schema with the limits of the options."""
-    document_limits = limits(options.max_depth, options.max_aliases)
-    extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [
-        TranslateErrors,
-        # Validation costs more than all the rest of a short operation; clients send the same documents again and again.
-        lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
-        lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
-        _FreshContext,
-        _OneOperation,
-        lambda: MaxTokensLimiter(max_token_count=options.max_tokens),
-        lambda: AddValidationRules([document_limits]),
-    ]
-    if not options.introspection:
-        extensions.append(DisableIntrospection)
+    extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [TranslateErrors, _FreshContext]
     config = StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not options.introspection)
-    return Schema(query=Query, mutation=Mutation, subscription=Subscription, extensions=extensions, config=config)
+    return Schema(
+        options=options,
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        extensions=extensions,
+        config=config,
+    )
 
 
 def sdl() -> str:

@@ -13,7 +13,6 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
@@ -28,16 +27,20 @@ from kafka_facade.core.errors import (
     NotAcceptable,
     NotFound,
     PayloadTooLarge,
+    UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
+from kafka_facade.web.media_types import parse_media_type
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.context import Context
-from kafka_facade_graphql.errors import extensions_of, translate
+from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
+from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
 from kafka_facade_graphql.options import GraphQLOptions
-from kafka_facade_graphql.schema import create_schema
+from kafka_facade_graphql.schema import Schema, create_schema
 
-RESPONSE_TYPE = "application/graphql-response+json"
 _SUBSCRIPTIONS_PER_CONNECTION = 100
+_NEEDS_STREAM = "A subscription is served over a websocket (graphql-transport-ws) or as text/event-stream."
+_NEEDS_JSON = "The answer can be application/json, application/graphql-response+json or text/event-stream."
 
 
 class _WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -53,6 +56,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     """The ASGI application of the endpoint itself, for the scopes http and websocket."""
 
     graphql_transport_ws_handler_class = _WebSocketHandler
+
+    schema: Schema
 
     def __init__(self, facade: Facade, options: GraphQLOptions) -> None:
         super().__init__(
@@ -76,9 +81,13 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response = await self.run(request)
         except HTTPException as error:
             kind = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code, MalformedBody)
-            response = _error_response(kind(error.reason), _media_type(request))
+            response = _error_response(kind(error.reason), request)
         except FacadeError as error:
-            response = _error_response(error, _media_type(request))
+            response = _error_response(error, request)
+        except GraphQLError as error:
+            # Apollo Server answers 200, with this header.
+            response = _json_response({"errors": [error.formatted]}, 200, json_type(request.headers.get("accept")))
+            response.headers["cache-control"] = "private, no-cache, must-revalidate"
         await response(scope, receive, send)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
@@ -88,7 +97,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """A response that remembers which media type was negotiated."""
         response = await super().get_sub_response(request)
-        response.media_type = _media_type(request)
+        response.media_type = json_type(request.headers.get("accept"))
         return response
 
     async def render_graphql_ide(self, request: Request) -> Response:
@@ -105,10 +114,30 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         )
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """The parameters of the request; HTTPException where they aren't of their types."""
+        """The parameters of the request, with the way to answer it.
+
+        HTTPException where they aren't of their types, UnsupportedMediaType, NotAcceptable; GraphQLError for a query
+        that is given by its hash alone.
+        """
+        if request.method == "POST":
+            content_type = parse_media_type(request.content_type or "")
+            if content_type is None or content_type.type != JSON:
+                raise UnsupportedMediaType("The body of the request must be application/json.")
         data = await super().parse_http_body(request)
-        if isinstance(data, GraphQLRequestData) and not isinstance(data.operation_name, str | None):
+        if isinstance(data, list):
+            return data
+        if not isinstance(data.operation_name, str | None):
             raise HTTPException(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
+        if not data.query and "persistedQuery" in (data.extensions or {}):
+            # With this message and code clients send the whole query.
+            raise refusal("PersistedQueryNotSupported", Code.PERSISTED_QUERY_NOT_SUPPORTED)
+        if not data.query:
+            raise MalformedBody("The request has no query.")
+        subscription = self.schema.operation_type(data.query, data.operation_name) is OperationType.SUBSCRIPTION
+        chosen = choose(request.headers.get("accept"), subscription=subscription)
+        if chosen is None:
+            raise NotAcceptable(_NEEDS_STREAM if subscription else _NEEDS_JSON)
+        data.protocol = "sse" if chosen == EVENTS else "http"
         return data
 
     def parse_json(self, data: str | bytes) -> Any:
@@ -150,15 +179,11 @@ class GraphQLEndpoint(GraphQL[Context, None]):
                 allowed_operation_types=allowed,
                 operation_extensions=request_data.extensions,
             )
-        except MissingQueryError as error:
-            raise MalformedBody("The request has no query.") from error
         except CannotGetOperationTypeError as error:
             raise MalformedBody(error.as_http_error_reason()) from error
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
-                raise NotAcceptable(
-                    "A subscription is served over a websocket (graphql-transport-ws) or as text/event-stream."
-                ) from error
+                raise NotAcceptable(_NEEDS_STREAM) from error
             raise MethodNotAllowed(error.as_http_error_reason(request_adapter.method)) from error
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
@@ -174,9 +199,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
     ) -> Response:
         """A response of the negotiated type; with the newer one, its status says whether the operation was executed."""
-        media_type = sub_response.media_type or "application/json"
+        media_type = sub_response.media_type or JSON
         executed = isinstance(response_data, list) or "data" in response_data
-        status = 200 if executed or media_type != RESPONSE_TYPE else 400
+        status = 200 if executed or media_type != RESPONSE else 400
         return _json_response(response_data, status, media_type)
 
 
@@ -195,14 +220,10 @@ def _bounded(receive: Receive, limit: int) -> Receive:
     return bounded
 
 
-def _media_type(request: Request | WebSocket) -> str:
-    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
-    return RESPONSE_TYPE if RESPONSE_TYPE in accepted else "application/json"
-
-
-def _error_response(error: FacadeError, media_type: str) -> Response:
-    shown = GraphQLError(error.message, extensions=extensions_of(error)).formatted
-    response = _json_response({"errors": [shown]}, error.row.status, media_type)
+def _error_response(error: FacadeError, request: Request) -> Response:
+    code = Code.BAD_REQUEST if type(error) is MalformedBody else None
+    shown = GraphQLError(error.message, extensions=extensions_of(error, code)).formatted
+    response = _json_response({"errors": [shown]}, error.row.status, json_type(request.headers.get("accept")))
     if isinstance(error, MethodNotAllowed):
         response.headers["allow"] = "GET, POST"
     return response

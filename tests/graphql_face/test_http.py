@@ -34,27 +34,37 @@ async def test_the_response_type_is_negotiated(client: httpx.AsyncClient) -> Non
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "code", "field"),
     [
-        {"query": "{ server { name }"},
-        {"query": "{ nope }"},
-        {"query": "query A { server { name } } query B { server { name } }"},
-        {"query": "query A { server { name } }", "operationName": "B"},
-        {"query": "query ($c: ID!) { cluster(clusterId: $c) { id } }"},
-        {"query": '{ cluster(clusterId: "x") { topics(first: "many") { totalCount } } }'},
-        {"query": PRODUCE, "variables": {"input": {"topicName": "t", "records": [{"timestamp": "yesterday"}]}}},
-        {"query": PRODUCE, "variables": {"input": {"topicName": "t", "records": {"headers": BAD_BASE64}}}},
-        {"query": "subscription ($o: BigInt) { records(topicName: \"t\", from: OFFSET, offset: $o) { offset } }",
-         "variables": {"o": "9" * 30}},
+        ({"query": "{ server { name }"}, "GRAPHQL_PARSE_FAILED", None),
+        ({"query": "{ nope }"}, "GRAPHQL_VALIDATION_FAILED", None),
+        ({"query": "query A { server { name } } query B { server { name } }"}, "OPERATION_RESOLUTION_FAILURE", None),
+        ({"query": "query A { server { name } }", "operationName": "B"}, "OPERATION_RESOLUTION_FAILURE", None),
+        ({"query": "fragment F on Query { server { name } }"}, "OPERATION_RESOLUTION_FAILURE", None),
+        ({"query": "query ($c: ID!) { cluster(clusterId: $c) { id } }"}, "BAD_USER_INPUT", "c"),
+        ({"query": '{ cluster(clusterId: "x") { topics(first: "many") { totalCount } } }'},
+         "GRAPHQL_VALIDATION_FAILED", None),
+        ({"query": PRODUCE, "variables": {"input": {"topicName": "t", "records": [{}, {"timestamp": "yesterday"}]}}},
+         "BAD_USER_INPUT", "input.records[1].timestamp"),
+        ({"query": PRODUCE, "variables": {"input": {"topicName": "t", "records": {"headers": BAD_BASE64}}}},
+         "BAD_USER_INPUT", "input.records.headers.value"),
+        ({"query": "query ($first: Int) { clusters { topics(first: $first) { totalCount } } }",
+          "variables": {"first": "9" * 1_000_000}}, "BAD_USER_INPUT", "first"),
+        ({"query": "subscription ($o: BigInt) { records(topicName: \"t\", from: OFFSET, offset: $o) { offset } }",
+         "variables": {"o": "9" * 30}}, "NOT_ACCEPTABLE", None),
     ],
 )  # fmt: skip
-async def test_a_request_that_cannot_be_executed(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+async def test_a_request_that_cannot_be_executed(
+    client: httpx.AsyncClient, body: dict[str, Any], code: str, field: str | None
+) -> None:
     response = await client.post("/graphql", json=body, headers={"accept": NEWER})
-    assert response.status_code in (400, 406)
+    assert response.status_code == (406 if code == "NOT_ACCEPTABLE" else 400)
     answer = response.json()
     assert "data" not in answer
-    assert answer["errors"][0]["extensions"]["code"] in ("MALFORMED_BODY", "NOT_ACCEPTABLE")
+    extensions = answer["errors"][0]["extensions"]
+    assert (extensions["code"], extensions.get("field")) == (code, field)
     assert "Traceback" not in response.text
+    assert len(response.text) < 2000
 
 
 @pytest.mark.parametrize(
@@ -66,7 +76,81 @@ async def test_a_body_of_another_form_is_a_clean_400(client: httpx.AsyncClient, 
     response = await client.post("/graphql", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     [error] = response.json()["errors"]
-    assert error["extensions"] == {"code": "MALFORMED_BODY", "errorCode": 400, "retriable": False}
+    assert error["extensions"] == {"code": "BAD_REQUEST", "errorCode": 400, "retriable": False}
+
+
+async def test_a_body_that_is_no_json(client: httpx.AsyncClient) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "text/application/json"):
+        response = await client.post("/graphql", content=b"{}", headers={"content-type": content_type})
+        assert response.status_code == 415
+        assert response.json()["errors"][0]["extensions"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
+
+
+async def test_a_query_by_its_hash_alone_makes_clients_send_the_whole_one(client: httpx.AsyncClient) -> None:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": "00"}}
+    for response in (
+        await client.post("/graphql", json={"extensions": extensions}, headers={"accept": f"{NEWER}, */*;q=0.1"}),
+        await client.get("/graphql", params={"extensions": json.dumps(extensions)}),
+    ):
+        assert response.status_code == 200
+        assert "no-cache" in response.headers["cache-control"]
+        [error] = response.json()["errors"]
+        assert error["message"] == "PersistedQueryNotSupported"
+        assert error["extensions"]["code"] == "PERSISTED_QUERY_NOT_SUPPORTED"
+    whole = await client.post("/graphql", json={"query": "{ server { name } }", "extensions": extensions})
+    assert whole.json() == {"data": {"server": {"name": "kafka-facade"}}}
+
+
+async def test_a_field_to_blame_has_its_path(client: httpx.AsyncClient) -> None:
+    document = '{ clusters { topics(after: "no cursor") { totalCount } } }'
+    [error] = (await client.post("/graphql", json={"query": document})).json()["errors"]
+    assert error["extensions"]["field"] == "after"
+    assert "page" not in error["message"]
+    document = "mutation ($input: CreateTopicInput!) { createTopic(input: $input) { topic { id } } }"
+    variables = {"input": {"clusterId": "no cluster", "topicName": "t"}}
+    [error] = (await client.post("/graphql", json={"query": document, "variables": variables})).json()["errors"]
+    assert error["extensions"]["metadata"] == {"clusterId": "no cluster"}
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/event-stream",
+        "text/event-stream, application/json;q=0.5",
+        "text/*;q=0.1, text/event-stream;q=0.9",
+    ],
+)
+async def test_a_query_as_a_stream_of_events(client: httpx.AsyncClient, accept: str) -> None:
+    response = await client.post("/graphql", json={"query": "{ server { name } }"}, headers={"accept": accept})
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert [event for event in _events(response.text) if event] == [
+        ("next", {"data": {"server": {"name": "kafka-facade"}}}),
+        ("complete", None),
+    ]
+    failed = await client.post("/graphql", json={"query": "{ nope }"}, headers={"accept": accept})
+    (kind, answer), end = _events(failed.text)
+    assert (kind, end) == ("next", ("complete", None))
+    assert answer["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    syntax = await client.post("/graphql", json={"query": "{"}, headers={"accept": accept})
+    assert _events(syntax.text)[0][1]["errors"][0]["extensions"]["code"] == "GRAPHQL_PARSE_FAILED"
+
+
+def _events(text: str) -> list[tuple[str, Any]]:
+    """The events of a stream as the HTML standard has them, without comments."""
+    found = []
+    for block in text.replace("\r\n", "\n").split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":"))
+        if fields:
+            found.append((fields["event"], json.loads(fields["data"]) if fields.get("data") else None))
+    return found
+
+
+async def test_a_type_that_cannot_be_answered(client: httpx.AsyncClient) -> None:
+    response = await client.post("/graphql", json={"query": "{ server { name } }"}, headers={"accept": "image/png"})
+    assert response.status_code == 406
+    assert response.headers["content-type"].startswith("application/json")
+    assert response.json()["errors"][0]["extensions"]["code"] == "NOT_ACCEPTABLE"
 
 
 async def test_no_mutation_over_get(client: httpx.AsyncClient) -> None:
@@ -86,6 +170,8 @@ async def test_a_subscription_needs_a_stream(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("options", "document", "message"),
     [
+        (GraphQLOptions(max_document_bytes=30), "{ server { name } } # and so on", "longer than 30 bytes"),
+        (GraphQLOptions(max_cost=300), "{ clusters { topics { nodes { id topicName isInternal } } } }", "costs 403,"),
         (
             GraphQLOptions(max_depth=3),
             "{ clusters { brokers { cluster { brokers { host } } } } }",
@@ -102,16 +188,26 @@ async def test_limits(local: Any, options: GraphQLOptions, document: str, messag
     async with local.client(options) as client:
         response = await client.post("/graphql", json={"query": document}, headers={"accept": NEWER})
     assert response.status_code == 400
-    error = response.json()["errors"][0]
+    errors = response.json()["errors"]
+    assert len(errors) <= 2
+    error = errors[0]
     assert message in error["message"]
-    assert error["extensions"]["code"] == "MALFORMED_BODY"
+    codes = ("GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "PAYLOAD_TOO_LARGE")
+    assert error["extensions"]["code"] in codes
 
 
 async def test_an_answer_that_would_be_too_large(local: Any) -> None:
     document = "{ clusters { brokers { cluster { brokers { cluster { brokers { host } } } } } } }"
     async with local.client(GraphQLOptions(max_objects=4)) as client:
-        answer = (await client.post("/graphql", json={"query": document})).json()
-        assert "more than 4 objects" in answer["errors"][0]["message"]
+        response = await client.post("/graphql", json={"query": document}, headers={"accept": NEWER})
+        assert response.status_code == 200
+        answer = response.json()
+        assert answer["data"] is None
+        [error] = answer["errors"]
+        assert "more than 4 objects" in error["message"]
+        many = " ".join(f"a{n}: clusters {{ clusterId }}" for n in range(29))
+        answer = (await client.post("/graphql", json={"query": f"{{ {many} }}"})).json()
+        assert len(answer["errors"]) == 1
         assert "errors" not in (await client.post("/graphql", json={"query": "{ clusters { clusterId } }"})).json()
 
 

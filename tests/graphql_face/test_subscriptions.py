@@ -50,7 +50,7 @@ class Socket:
         while True:
             await self.receive()
 
-    async def subscribe(self, id: str, document: str, **variables: Any) -> None:
+    async def subscribe(self, id: str, document: object, **variables: Any) -> None:
         await self.send(id=id, type="subscribe", payload={"query": document, "variables": variables})
 
     async def record(self) -> Any:
@@ -151,7 +151,15 @@ async def test_a_subscription_that_fails_says_why_and_ends(
         await socket.subscribe("2", "subscription { nope }")
         refused = await socket.receive()
         assert refused["type"] == "error"
-        assert refused["payload"][0]["extensions"]["code"] == "MALFORMED_BODY"
+        assert refused["payload"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        for document, code in (
+            ("{", "GRAPHQL_PARSE_FAILED"),
+            ("{ server { name } } #" + "x" * 65536, "PAYLOAD_TOO_LARGE"),
+            (5, "BAD_REQUEST"),
+        ):
+            await socket.subscribe("3", document)
+            refused = await socket.receive()
+            assert (refused["type"], refused["payload"][0]["extensions"]["code"]) == ("error", code)
 
 
 def _client_threads(gateway: Gateway) -> int:

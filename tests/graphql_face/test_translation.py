@@ -3,10 +3,12 @@
 import logging
 
 import pytest
-from graphql import GraphQLError
+from graphql import GraphQLError, OperationDefinitionNode, parse
 
-from kafka_facade.core.errors import TABLE, FacadeError, TopicNotFound
-from kafka_facade_graphql.errors import translate
+from kafka_facade.core.errors import TABLE, FacadeError, InvalidRequest, TopicNotFound
+from kafka_facade_graphql.errors import MAX_ERRORS, translate, translate_all
+
+CODES = {"SERVER_ERROR": "INTERNAL_SERVER_ERROR"}
 
 
 @pytest.mark.parametrize("kind", TABLE.values(), ids=lambda kind: kind.reason)
@@ -15,14 +17,18 @@ def test_every_kind_is_told_by_its_row(kind: type[FacadeError]) -> None:
     assert shown.formatted == {
         "message": "what went wrong",
         "path": ["topic"],
-        "extensions": {"code": kind.reason, "errorCode": kind.row.v3, "retriable": kind.row.retriable},
+        "extensions": {
+            "code": CODES.get(kind.reason, kind.reason),
+            "errorCode": kind.row.v3,
+            "retriable": kind.row.retriable,
+        },
     }
 
 
 def test_metadata_comes_along() -> None:
     shown = translate(GraphQLError("x", original_error=TopicNotFound(topic_name="orders")))
     assert shown.extensions is not None
-    assert shown.extensions["metadata"] == {"topic_name": "orders"}
+    assert shown.extensions["metadata"] == {"topicName": "orders"}
 
 
 def test_what_no_caller_can_mend_is_masked_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -31,7 +37,7 @@ def test_what_no_caller_can_mend_is_masked_and_logged_once(caplog: pytest.LogCap
         shown = translate(GraphQLError(str(secret), path=["clusters", 0], original_error=secret))
         assert translate(shown) is shown
     assert shown.message == "Internal Server Error"
-    assert shown.extensions == {"code": "INTERNAL", "errorCode": 500, "retriable": False}
+    assert shown.extensions == {"code": "INTERNAL_SERVER_ERROR", "errorCode": 500, "retriable": False}
     assert "swordfish" not in str(shown.formatted)
     [record] = caplog.records
     assert record.exc_info is not None
@@ -42,4 +48,25 @@ def test_a_document_that_is_wrong_is_the_callers_error() -> None:
     shown = translate(GraphQLError("Cannot query field 'x'."))
     assert shown.message == "Cannot query field 'x'."
     assert shown.extensions is not None
-    assert shown.extensions["code"] == "MALFORMED_BODY"
+    assert shown.extensions["code"] == "BAD_USER_INPUT"
+
+
+def test_the_field_to_blame_is_named_as_graphql_names_it() -> None:
+    error = InvalidRequest("bad", field="records[1].value.schema.subject_name_strategy", topic_name="t")
+    document = parse("mutation { produceRecords(input: {}) { results } query(first: 1) { x } }")
+    [operation] = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    mutation, query = operation.selection_set.selections
+    shown = translate(GraphQLError("x", mutation, original_error=error)).extensions or {}
+    assert shown["field"] == "input.records[1].value.schema.subjectNameStrategy"
+    assert shown["metadata"] == {"topicName": "t"}
+    shown = translate(GraphQLError("x", query, original_error=error.at("page_size"))).extensions or {}
+    assert shown["field"] == "pageSize"
+
+
+def test_messages_and_errors_are_bounded() -> None:
+    long = translate(GraphQLError("x" * 10_000, original_error=InvalidRequest("y" * 10_000, topic_name="z" * 10_000)))
+    assert len(str(long.formatted)) < 1500
+    errors = translate_all([GraphQLError("x")] * 5000, None)
+    assert len(errors) == MAX_ERRORS + 1
+    assert errors[-1].message == "4900 more errors are left out."

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from kafka_facade.core.catalogue import BY_IDENTIFIER, OPERATIONS
 from kafka_facade.core.errors import NotAcceptable, UnsupportedMediaType
-from kafka_facade.rest.negotiation import choose, contract_for, parse_media_type
+from kafka_facade.rest.negotiation import choose, contract_for
+from kafka_facade.web.media_types import parse_media_type
 
 V2 = "application/vnd.kafka.v2+json"
 OFFERS = (V2, "application/vnd.kafka+json", "application/json")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import NotAcceptable, UnsupportedMediaType
+from kafka_facade.web.media_types import UNICODE, best_range, parse_accept, parse_media_type
 
 JSON: Final = "application/json"
 V2_JSON: Final = "application/vnd.kafka.v2+json"
@@ -25,71 +25,10 @@ EMBEDDED: Final = {
     "protobuf": "protobuf",
 }
 
-_UNICODE = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_QUALITIES = ("q", "qs")
-
 
 def embedded_type(format: str) -> str:
     """The v2 media type of an embedded format, e.g. ``application/vnd.kafka.avro.v2+json``."""
     return f"application/vnd.kafka.{format}.v2+json"
-
-
-@dataclass(frozen=True, slots=True)
-class MediaType:
-    """A media type or range, lower-case; ``quality`` is the ``q`` of a range, ``parameters`` what else it has."""
-
-    type: str
-    charset: str | None = None
-    quality: float = 1.0
-    parameters: str = ""
-
-
-def parse_media_type(text: str) -> MediaType | None:
-    """A media type with its parameters; None if the text isn't one."""
-    name, *parameters = text.split(";")
-    name = name.strip().lower()
-    main, slash, sub = name.partition("/")
-    if not (main and slash and sub) or "/" in sub or " " in name or (main == "*" and sub != "*"):
-        return None
-    charset = None
-    quality = 1.0
-    others: dict[str, str] = {}
-    for parameter in parameters:
-        key, _, value = parameter.partition("=")
-        key = key.strip().lower()
-        value = value.strip().strip('"')
-        if key == "charset":
-            charset = value.lower()
-        elif key == "q":
-            try:
-                quality = float(value)
-            except ValueError:
-                return None
-            if not 0 <= quality <= 1:
-                return None
-        if key not in _QUALITIES and _TOKEN.fullmatch(key) and _TOKEN.fullmatch(value):
-            others[key] = value
-    if charset not in _UNICODE:
-        others.pop("charset", None)
-    return MediaType(name, charset, quality, "".join(f";{key}={value}" for key, value in sorted(others.items())))
-
-
-def parse_accept(text: str) -> list[MediaType]:
-    """The ranges of an Accept header; what is no range is left out."""
-    ranges = (parse_media_type(part) for part in text.split(","))
-    return [range_ for range_ in ranges if range_ is not None]
-
-
-def _best_range(offer: str, ranges: Iterable[MediaType]) -> MediaType | None:
-    """The most specific range that an offer is in, the one of the highest quality where there are several."""
-    wildcard = offer.partition("/")[0] + "/*"
-    best, found = 0, None
-    for range_ in ranges:
-        rank = 3 if range_.type == offer else 2 if range_.type == wildcard else 1 if range_.type == "*/*" else 0
-        if rank > best or (rank and rank == best and found is not None and range_.quality > found.quality):
-            best, found = rank, range_
-    return found
 
 
 @lru_cache(maxsize=512)
@@ -103,7 +42,7 @@ def choose(accept: str | None, offers: tuple[str, ...]) -> tuple[str, str] | Non
     ranges = parse_accept(accept)
     chosen, highest = None, 0.0
     for offer in offers:
-        range_ = _best_range(offer, ranges)
+        range_ = best_range(offer, ranges)
         if range_ is not None and range_.quality > highest:
             parameters = range_.parameters if range_.type == offer else ""
             chosen, highest = (offer, offer + parameters), range_.quality
@@ -138,7 +77,7 @@ class Contract:
         if content_type in bodies:
             return bodies[content_type]
         parsed = _parse_content_type(content_type)
-        if parsed is None or parsed.type not in bodies or (parsed.charset or "utf-8") not in _UNICODE:
+        if parsed is None or parsed.type not in bodies or (parsed.charset or "utf-8") not in UNICODE:
             raise UnsupportedMediaType
         return bodies[parsed.type]
 

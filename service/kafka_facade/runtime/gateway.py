@@ -265,7 +265,9 @@ def _graphql_options(settings: Settings) -> GraphQLOptions:
         max_aliases=settings.graphql_max_aliases,
         max_tokens=settings.graphql_max_tokens,
         max_objects=settings.graphql_max_objects,
-        max_body_bytes=settings.max_request_body_size,
+        max_cost=settings.graphql_max_cost,
+        max_document_bytes=settings.graphql_max_document_size,
+        max_body_bytes=min(settings.graphql_max_request_size, settings.max_request_body_size),
     )
 
 

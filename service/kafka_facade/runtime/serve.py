@@ -85,6 +85,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         proxy_headers=False,
         workers=settings.workers,
         backlog=_BACKLOG,
+        ws_max_size=settings.graphql_max_request_size,
         timeout_worker_healthcheck=_HEALTH_SECONDS,
         timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
         timeout_graceful_shutdown=max(1, math.floor(settings.shutdown_timeout_ms / 1000 * 0.6)),

@@ -253,6 +253,15 @@ class Settings:
     graphql_max_tokens: int = _setting("graphql.max.tokens", "2000", _integer(1))
     """How many tokens a query may have."""
 
+    graphql_max_document_size: int = _setting("graphql.max.document.size", "65536", _integer(1024))
+    """How long the text of a GraphQL document may be, in bytes."""
+
+    graphql_max_request_size: int = _setting("graphql.max.request.size", "4194304", _integer(1024))
+    """The largest GraphQL request over HTTP or websocket message: the document and its variables."""
+
+    graphql_max_cost: int = _setting("graphql.max.cost", "50000", _integer(1))
+    """How much an operation may cost: about the number of fields in its answer, and of entries in its variables."""
+
     graphql_max_objects: int = _setting("graphql.max.objects", "20000", _integer(1))
     """How many objects an answer may hold: nested lists multiply."""
 

@@ -1,0 +1,139 @@
+"""Documents: parsed, validated and measured once, and kept within a budget of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cachetools import LRUCache
+from graphql import (
+    ASTValidationRule,
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
+from graphql.validation import NoFragmentCyclesRule, NoSchemaIntrospectionCustomRule, specified_rules
+from msgspec import Struct
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from kafka_facade.core.errors import PayloadTooLarge
+from kafka_facade_graphql.errors import Code, translate
+from kafka_facade_graphql.limits import LimitError, Measure, Size, check_repetition, introspection_cost
+from kafka_facade_graphql.options import GraphQLOptions
+
+_CACHE_BYTES: Final = 16 * 1024 * 1024
+# What the nodes of a document take in memory for each of its tokens, measured, and what one takes at least.
+_BYTES_A_TOKEN: Final = 700
+_BYTES_A_DOCUMENT: Final = 4_000
+_MAX_VALIDATION_ERRORS: Final = 10
+
+
+class Document(Struct):
+    """A document that can be parsed. ``errors`` are what validation has found."""
+
+    text: str
+    node: DocumentNode
+    errors: list[GraphQLError]
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory."""
+        return _BYTES_A_DOCUMENT + 2 * len(self.text) + _BYTES_A_TOKEN * self.node.token_count
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation of that name, the only one where no name is given; None where there is no such."""
+        operations = [entry for entry in self.node.definitions if isinstance(entry, OperationDefinitionNode)]
+        if name is None:
+            return operations[0] if len(operations) == 1 else None
+        return next((entry for entry in operations if entry.name is not None and entry.name.value == name), None)
+
+
+class Documents:
+    """The documents of one schema. About ``cache_bytes`` are spent on those that were asked for last."""
+
+    def __init__(self, schema: GraphQLSchema, options: GraphQLOptions, cache_bytes: int = _CACHE_BYTES) -> None:
+        self._schema = schema
+        self._options = options
+        self._rules: tuple[type[ASTValidationRule], ...] = (
+            *specified_rules,
+            MaybeNullValidationRule,
+            OneOfInputValidationRule,
+        )
+        if not options.introspection:
+            self._rules += (NoSchemaIntrospectionCustomRule,)
+        self._max_introspection = introspection_cost(schema)
+        self._cache: LRUCache[str, Document] = LRUCache(cache_bytes, getsizeof=lambda document: document.bytes)
+
+    def get(self, text: str) -> Document:
+        """The document of a text; GraphQLSyntaxError, LimitError, PayloadTooLarge, RecursionError."""
+        limit = self._options.max_document_bytes
+        # A character has at least one byte: what is far too long need not be encoded.
+        if len(text) > limit or len(text.encode(errors="replace")) > limit:
+            raise PayloadTooLarge(f"The document is longer than {limit} bytes.")
+        document = self._cache.get(text)
+        if document is None:
+            document = self._read(text)
+            if document.bytes <= self._cache.maxsize:
+                self._cache[text] = document
+        return document
+
+    def _read(self, text: str) -> Document:
+        node = parse(text, max_tokens=self._options.max_tokens)
+        try:
+            self._check(node)
+            errors = validate(self._schema, node, self._rules, max_errors=_MAX_VALIDATION_ERRORS)
+        except LimitError as error:
+            # Fragments that use each other in a cycle are a plainer reason.
+            errors = validate(self._schema, node, [NoFragmentCyclesRule], max_errors=1) or [error]
+        return Document(text, node, [translate(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
+
+    def _check(self, node: DocumentNode) -> None:
+        """LimitError for what is too large whatever the variables are."""
+        measure = Measure(self._schema, node, {})
+        for entry in node.definitions:
+            if isinstance(entry, OperationDefinitionNode):
+                size = measure.operation(entry)
+                self._check_size(size, entry)
+                if not entry.variable_definitions:
+                    self._check_cost(size, entry)
+        check_repetition(node)
+
+    def check_variables(
+        self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> None:
+        """LimitError where an operation costs too much with these variables."""
+        if operation.variable_definitions:
+            self._check_cost(Measure(self._schema, document.node, variables).operation(operation), operation)
+
+    def _check_size(self, size: Size, operation: OperationDefinitionNode) -> None:
+        options = self._options
+        if size.depth > options.max_depth:
+            raise LimitError(
+                f"The operation is nested deeper than {options.max_depth}.", operation, maxDepth=options.max_depth
+            )
+        if size.aliases > options.max_aliases:
+            raise LimitError(
+                f"The operation has more than {options.max_aliases} aliases.", operation, maxAliases=options.max_aliases
+            )
+        if size.introspection > self._max_introspection:
+            raise LimitError(
+                "The operation asks for more of the schema than the standard introspection query.",
+                operation,
+                cost=size.introspection,
+                maxCost=self._max_introspection,
+            )
+
+    def _check_cost(self, size: Size, operation: OperationDefinitionNode) -> None:
+        limit = self._options.max_cost
+        if size.cost > limit:
+            raise LimitError(
+                f"The operation costs {size.cost}, more than {limit}: ask for fewer fields or entries, or for shorter "
+                "pages.",
+                operation,
+                cost=size.cost,
+                maxCost=limit,
+            )

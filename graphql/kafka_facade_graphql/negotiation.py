@@ -1,0 +1,44 @@
+"""Which media type answers an operation (GraphQL over HTTP, "Accept"; RFC 9110, 12.5.1)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from kafka_facade.web.media_types import best_range, parse_accept
+
+JSON: Final = "application/json"
+RESPONSE: Final = "application/graphql-response+json"
+EVENTS: Final = "text/event-stream"
+
+
+@lru_cache(maxsize=512)
+def choose(accept: str | None, *, subscription: bool) -> str | None:
+    """The type that the caller likes best; None if it accepts none.
+
+    A subscription is answered with events alone. To a query or mutation events are the last resort among types of the
+    same weight, since clients name all that they can read; a type that is named is preferred to one that only a
+    wildcard covers, and nobody means events by a wildcard.
+    """
+    ranges = parse_accept(accept or "*/*")
+    best: tuple[float, bool, int] = (0.0, False, 0)
+    chosen = None
+    for preference, offer in ((2, RESPONSE), (3, JSON), (1, EVENTS)):
+        found = best_range(offer, ranges)
+        if found is None or not found.quality:
+            continue
+        named = found.type == offer
+        if offer == EVENTS and not named:
+            continue
+        if subscription and offer != EVENTS:
+            continue
+        rank = (found.quality, named and offer != EVENTS, 4 if named and offer == RESPONSE else preference)
+        if rank > best:
+            best, chosen = rank, offer
+    return chosen
+
+
+def json_type(accept: str | None) -> str:
+    """The JSON type for an answer that can't be a stream of events, also where the caller names none."""
+    chosen = choose(accept, subscription=False)
+    return JSON if chosen is None or chosen == EVENTS else chosen
