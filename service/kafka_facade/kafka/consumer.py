@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from confluent_kafka import OFFSET_INVALID
+from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import (
@@ -67,7 +68,7 @@ class Consumer(EventfulClient):
         self._unchecked.clear()
         self._pending.extend(kept)
         self._call(
-            self._client.subscribe,
+            ClientConsumer.subscribe,
             list(topics),
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
@@ -98,7 +99,7 @@ class Consumer(EventfulClient):
         self._start_anew()
         self._starts.clear()
         self._call(
-            self._client.assign,
+            ClientConsumer.assign,
             [
                 ClientPartition(
                     entry.topic,
@@ -145,7 +146,8 @@ class Consumer(EventfulClient):
                 return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
             for place, failure in self._failures.items():
                 self._look_again(place)
-                raise failure
+                # Raised again and again, it would collect the frames of all its callers.
+                raise failure.with_traceback(None)
             messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and not self._failures):
                 return records
@@ -163,7 +165,7 @@ class Consumer(EventfulClient):
 
     async def _check(self, topic: str, timeout: float) -> None:
         try:
-            metadata = await self._in_thread(timeout, self._client.list_topics, topic, timeout=positive(timeout))
+            metadata = await self._in_thread(timeout, ClientConsumer.list_topics, topic, timeout=positive(timeout))
         except FacadeError:
             # Too little time, or no broker: that is for the next poll to find out.
             await self._free.wait()
@@ -179,8 +181,8 @@ class Consumer(EventfulClient):
         if place in self._assigned:
             del self._failures[place]
             again = [ClientPartition(*place)]
-            self._call(self._client.pause, again)
-            self._call(self._client.resume, again)
+            self._call(ClientConsumer.pause, again)
+            self._call(ClientConsumer.resume, again)
 
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
         """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
@@ -198,7 +200,7 @@ class Consumer(EventfulClient):
                 if left <= 0:
                     raise KafkaTimeout
                 try:
-                    await self._in_thread(left, self._client.seek, target)
+                    await self._in_thread(left, ClientConsumer.seek, target)
                     break
                 except IllegalConsumerState:
                     # A partition that was just assigned isn't being fetched yet; one that has found no offset to
@@ -215,16 +217,16 @@ class Consumer(EventfulClient):
 
     def _assign_again(self, target: ClientPartition) -> None:
         """The same partitions, each where it stands, but one of them at a new offset."""
-        standing = self._call(self._client.position, self._call(self._client.assignment))
+        standing = self._call(ClientConsumer.position, self._call(ClientConsumer.assignment))
         for entry in standing:
             if (entry.topic, entry.partition) == (target.topic, target.partition):
                 entry.offset = target.offset
-        self._call(self._client.assign, standing)
+        self._call(ClientConsumer.assign, standing)
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
         wanted = [ClientPartition(entry.topic, entry.partition, timestamp) for entry in partitions]
-        found = await self._in_thread(timeout, self._client.offsets_for_times, wanted, timeout=positive(timeout))
+        found = await self._in_thread(timeout, ClientConsumer.offsets_for_times, wanted, timeout=positive(timeout))
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
@@ -236,7 +238,7 @@ class Consumer(EventfulClient):
         """Commit next-to-read offsets with their metadata, and return once the group coordinator has them."""
         wanted = [ClientPartition(*place, offset, metadata.get(place, "")) for place, offset in offsets.items()]
         try:
-            found = await self._ask(timeout, self._client.commit, offsets=wanted, asynchronous=False)
+            found = await self._ask(timeout, ClientConsumer.commit, offsets=wanted, asynchronous=False)
         except TopicNotFound:
             # Kafka has one code for both; whoever commits has named a partition.
             raise PartitionNotFound from None
@@ -249,7 +251,7 @@ class Consumer(EventfulClient):
     async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
         """What the group has committed; partitions without a commit are left out."""
         wanted = [ClientPartition(entry.topic, entry.partition) for entry in partitions]
-        found = await self._ask(timeout, self._client.committed, wanted, timeout=positive(timeout))
+        found = await self._ask(timeout, ClientConsumer.committed, wanted, timeout=positive(timeout))
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
@@ -264,7 +266,9 @@ class Consumer(EventfulClient):
     def _is_joining(self) -> bool:
         return self._subscribed and not (self._assigned or self._failures)
 
-    async def _ask(self, within: float, call: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
+    async def _ask(
+        self, within: float, call: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
+    ) -> _T:
         """Make a call that the group's coordinator answers, unless the group is known to refuse."""
         known = time.monotonic() + min(within, JOINING_SECONDS)
         while self._is_joining and time.monotonic() < known:  # noqa: ASYNC110  the client has to be asked
@@ -274,11 +278,12 @@ class Consumer(EventfulClient):
         return await self._in_thread(within, call, *args, **named)
 
     async def close(self, timeout: float) -> None:
-        """Leave the group and free everything; never raises."""
+        """Leave the group and free everything; never raises. The client may be destroyed after ``timeout`` (s)."""
         if self._closed:
             return
         self._closed = True
-        if self._grouped:
-            await self._leave(min(timeout / 2, _LEAVE_SECONDS))
-        await self._destroy(timeout)
-        self._on_closed()
+        try:
+            if self._grouped:
+                await self._leave(min(timeout / 2, _LEAVE_SECONDS))
+        finally:
+            await self._destroy(timeout, self._on_closed)

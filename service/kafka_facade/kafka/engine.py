@@ -169,7 +169,8 @@ class Engine:
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
         await asyncio.gather(self._protocol.close(), self._group_protocol.close())
-        for blocking in (self._control, self._producing, self._consuming, self._closing):
+        # Not the one that destroys consumers: those of streams that end later would be destroyed on the event loop.
+        for blocking in (self._control, self._producing, self._consuming):
             blocking.close()
         if self.registry is not None:
             await self.registry.close()

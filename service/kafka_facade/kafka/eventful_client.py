@@ -109,7 +109,7 @@ class EventfulClient(SerializedClient):
         """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
         more = self._starts.keys() - self._paused
         if more:
-            self._call(self._client.pause, [ClientPartition(*key) for key in more])
+            self._call(ClientConsumer.pause, [ClientPartition(*key) for key in more])
             self._paused |= more
 
     def _resume(self) -> None:
@@ -121,13 +121,13 @@ class EventfulClient(SerializedClient):
         resumed = self._paused & partitions
         if resumed:
             self._paused = self._paused - resumed
-            self._call(self._client.resume, [ClientPartition(*key) for key in resumed])
+            self._call(ClientConsumer.resume, [ClientPartition(*key) for key in resumed])
 
     def _consume(self, max_records: int) -> tuple[int, list[Record]]:
         """How many messages were there, and the records among them that are still ours."""
         self._just_revoked.clear()
         self._store()
-        messages = self._call(self._client.consume, max_records, 0)
+        messages = self._call(ClientConsumer.consume, max_records, 0)
         with replacing_invalid_text:
             records = self._records(messages)
         if self._to_store:
@@ -207,18 +207,18 @@ class EventfulClient(SerializedClient):
                 await self._free.wait()
             self._store()
             # Until the group has answered the first request to join, the client has nothing to leave with.
-            while subscribed and not self._call(self._client.memberid):
+            while subscribed and not self._call(ClientConsumer.memberid):
                 hopeless = self._topic_missing or self._failures
                 if time.monotonic() - started > (JOINING_SECONDS if hopeless else timeout):
                     break
                 await self._serve_leaving()
-            self._call(self._client.unsubscribe if subscribed else self._client.unassign)
+            self._call(ClientConsumer.unsubscribe if subscribed else ClientConsumer.unassign)
             gone = time.monotonic()
             while time.monotonic() - started < timeout:
                 await self._serve_leaving()
-                if self._call(self._client.assignment):
+                if self._call(ClientConsumer.assignment):
                     gone = time.monotonic()
-                elif not self._call(self._client.memberid) or (
+                elif not self._call(ClientConsumer.memberid) or (
                     self._keeps_its_id and time.monotonic() - gone > _QUIET_SECONDS
                 ):
                     return
@@ -226,7 +226,7 @@ class EventfulClient(SerializedClient):
             return
 
     async def _serve_leaving(self) -> None:
-        self._call(self._client.consume, _LEAVE_MESSAGES, 0)
+        self._call(ClientConsumer.consume, _LEAVE_MESSAGES, 0)
         await asyncio.sleep(_LEAVE_PAUSE_SECONDS)
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:

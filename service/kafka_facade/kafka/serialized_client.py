@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from concurrent.futures import Future
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from confluent_kafka import Consumer as ClientConsumer
 
-from kafka_facade.core.errors import FacadeError, IllegalConsumerState
+from kafka_facade.core.errors import IllegalConsumerState
 from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
@@ -23,11 +24,14 @@ class SerializedClient:
 
     So calls that may wait for Kafka go to a thread (:meth:`_in_thread`), and calls from the event loop (:meth:`_call`)
     are made only while no thread is in one (``_free``).
+
+    The last reference to a client destroys it, which waits for its threads. No frame on the event loop holds one:
+    methods are passed as those of the class, and exceptions keep their frames alive.
     """
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking) -> None:
         self._config = dict(config)
-        # The only reference: what clears the list destroys the client.
+        # The only reference: taking the client out of the list destroys it.
         self._owned = [self._new_client()]
         self._blocking = blocking
         # Leaving a group can wait for a broker; that must not hold up other calls.
@@ -47,27 +51,22 @@ class SerializedClient:
             raise IllegalConsumerState
         return self._owned[0]
 
-    def _call(self, call: Any, *args: Any, **named: Any) -> Any:
-        """Make a call that doesn't wait for Kafka."""
+    def _call(self, method: Any, *args: Any, **named: Any) -> Any:
+        """Call a method of the client that doesn't wait for Kafka."""
         try:
             with replacing_invalid_text:
-                return call(*args, **named)
+                return method(self._client, *args, **named)
         except Exception as error:
             raise from_exception(error) from error
 
-    async def _in_thread(self, within: float, call: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) -> _T:
-        """Make a call that waits for Kafka; KafkaTimeout after ``within`` seconds, while the call may still go on."""
+    async def _in_thread(
+        self, within: float, method: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
+    ) -> _T:
+        """Call a method that waits for Kafka; KafkaTimeout after ``within`` seconds, while it may still go on."""
         await self._free.wait()
         self._free.clear()
-        begun = self._blocking.begin(call, *args, **named)
-        loop = asyncio.get_running_loop()
-
-        def free(_: object) -> None:
-            # The loop is closed where nobody waits any more.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._free.set)
-
-        begun.add_done_callback(free)
+        begun = self._blocking.begin(_called, self._owned, method, *args, **named)
+        _when_done(begun, self._free.set)
         return await settled(begun, within)
 
     async def _renew(self, timeout: float) -> None:
@@ -75,13 +74,42 @@ class SerializedClient:
         await self._destroy(timeout)
         self._owned = [self._new_client()]
 
-    async def _destroy(self, timeout: float) -> None:
-        """Let go of the client, without its own close; never raises.
+    async def _destroy(self, timeout: float, then: Callable[[], None] | None = None) -> None:
+        """Destroy the client in a thread, without its own close, and call ``then``; never raises.
 
-        That serves rebalances to the end, and one that comes too late waits for an answer for ever, with the
-        interpreter's lock held. https://github.com/confluentinc/librdkafka/issues/4884
+        Waits up to ``timeout`` (s) and never takes the work back: nobody else may destroy the client. Its own close
+        serves rebalances to the end, and one that comes too late waits for an answer for ever, with the interpreter's
+        lock held. https://github.com/confluentinc/librdkafka/issues/4884
         """
         owned, self._owned = self._owned, []
+        destroyed = asyncio.Event()
+
+        def done() -> None:
+            destroyed.set()
+            if then is not None:
+                then()
+
+        _when_done(self._closing.begin(owned.clear), done)
         # Nothing is lost by a member that the group has to time out.
-        with contextlib.suppress(FacadeError):
-            await self._closing.run(timeout, owned.clear)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await destroyed.wait()
+
+
+def _called(owned: list[ClientConsumer], method: Any, *args: Any, **named: Any) -> Any:
+    """In a thread: call a method of the client, which is destroyed here if it has been given up meanwhile."""
+    if not owned:
+        raise IllegalConsumerState
+    return method(owned[0], *args, **named)
+
+
+def _when_done(begun: Future[Any], then: Callable[[], None]) -> None:
+    """Have the running event loop call ``then`` once a thread is done."""
+    loop = asyncio.get_running_loop()
+
+    def tell(_: object) -> None:
+        # The loop is closed where nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(then)
+
+    begun.add_done_callback(tell)

@@ -1,0 +1,129 @@
+"""Where and when clients are destroyed: in threads alone, whatever becomes of those who close them."""
+
+import asyncio
+import threading
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer as ClientConsumer
+
+from conftest import TopicFactory
+from kafka_facade.core.errors import FacadeError, IllegalConsumerState
+from kafka_facade.core.ports import SerializedRecord
+from kafka_facade.core.resources import PartitionPosition, TopicPartition
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka import serialized_client
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.consumer import Consumer
+from kafka_facade.kafka.engine import Engine
+
+destroyed_in: list[threading.Thread] = []
+
+
+class WatchedClient(ClientConsumer):
+    """A client that tells where it is destroyed."""
+
+    def __del__(self) -> None:
+        destroyed_in.append(threading.current_thread())
+
+
+@pytest.fixture(autouse=True)
+def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    destroyed_in.clear()
+    monkeypatch.setattr(serialized_client, "ClientConsumer", WatchedClient)
+
+
+async def _all_destroyed(count: int) -> None:
+    async with asyncio.timeout(20):
+        while len(destroyed_in) < count:  # noqa: ASYNC110  a destructor wakes nobody
+            await asyncio.sleep(0.02)
+    assert threading.main_thread() not in destroyed_in
+    assert len(destroyed_in) == count
+
+
+async def _filled(engine: Engine, name: str) -> None:
+    wire = [SerializedRecord(None, b"x" * 1000, None, [], None)] * 1000
+    await (await engine.producer.submit(name, wire))
+
+
+async def test_many_that_are_cut_at_once(engine: Engine, topic: TopicFactory) -> None:
+    name, count = await topic(), 60
+    await _filled(engine, name)
+
+    async def read_until_cut() -> None:
+        consumer = engine.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
+        try:
+            await consumer.assign([PartitionPosition(name, 0, 0)])
+            while True:
+                await consumer.poll(10, 1)
+                await asyncio.sleep(0.01)
+        finally:
+            await consumer.close(0.001)
+
+    readers = [asyncio.create_task(read_until_cut()) for _ in range(count)]
+    await asyncio.sleep(1)
+    for _ in range(2):
+        # The second one comes while they close.
+        for reader in readers:
+            reader.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(*readers, return_exceptions=True)
+    readers.clear()
+    await _all_destroyed(count)
+
+
+async def test_members_that_are_cut_while_they_leave(engine: Engine, topic: TopicFactory) -> None:
+    name, count = await topic(partitions=2), 8
+
+    async def join_and_leave() -> None:
+        group = f"group-{uuid4()}"
+        consumer = engine.create(group=group, auto_offset_reset="earliest", auto_commit=True, overrides={})
+        await consumer.subscribe([name])
+        await consumer.close(10)
+
+    members = [asyncio.create_task(join_and_leave()) for _ in range(count)]
+    await asyncio.sleep(0.3)
+    for member in members:
+        member.cancel()
+    await asyncio.gather(*members, return_exceptions=True)
+    members.clear()
+    await _all_destroyed(count)
+
+
+async def test_one_that_has_failed_and_one_with_a_call_under_way(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    first = engine.create(group="f", auto_offset_reset="none", auto_commit=False, overrides={})
+    await first.assign([PartitionPosition(name, 0, 1000)])
+    with pytest.raises(FacadeError) as kept:
+        await first.poll(10, 20)
+    await first.close(5)
+    second = engine.create(group="g", auto_offset_reset="earliest", auto_commit=False, overrides={})
+    asking = asyncio.create_task(second.offsets_at([TopicPartition(name, 0)], 0, 5))
+    await asyncio.sleep(0)
+    await second.close(0.001)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    del asking
+    await _all_destroyed(2)
+    assert isinstance(kept.value, IllegalConsumerState)
+
+
+async def test_its_share_is_given_back_once_it_is_gone(stack: BackgroundStack) -> None:
+    consuming, closing = Blocking("test-consume", 1), Blocking("test-close", 1)
+    given_back: list[int] = []
+    config: dict[str, Any] = {"bootstrap.servers": stack.bootstrap_servers, "group.id": "g"}
+    consumer = Consumer(config, consuming, closing, lambda: given_back.append(len(destroyed_in)), grouped=False)
+    busy = threading.Event()
+    closing.begin(busy.wait)
+    started = time.monotonic()
+    try:
+        await consumer.close(0.1)
+        assert time.monotonic() - started < 5
+        assert (destroyed_in, given_back) == ([], [])
+    finally:
+        busy.set()
+    await _all_destroyed(1)
+    await asyncio.sleep(0.1)
+    assert given_back == [1]
