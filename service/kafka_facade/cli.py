@@ -37,12 +37,13 @@ def main() -> None:
 )
 def serve(config: Path | None, properties: tuple[str, ...]) -> None:
     """Run the gateway. Settings come from -p, then KAFKA_REST_* environment variables, then the file."""
+    from kafka_facade.runtime.ending import exit_now
     from kafka_facade.runtime.serve import ListenError, serve
     from kafka_facade.runtime.settings import SettingsError, load
 
     try:
         settings, warnings = load(config, list(properties))
-        raise SystemExit(serve(settings, warnings))
+        exit_now(serve(settings, warnings))
     except (SettingsError, ListenError) as error:
         click.echo(f"kafka-facade: {error}", err=True)
         raise SystemExit(1) from None

@@ -23,6 +23,7 @@ from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.server import GrpcServer
+from kafka_facade.runtime.ending import end_within
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.settings import Settings
 from kafka_facade_graphql.app import create_app as create_graphql_app
@@ -60,7 +61,9 @@ class Gateway:
         self._engine: Engine | None = None
         self._grpc: GrpcServer | None = None
         self._grpc_stop: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._deadline: float | None = None
+        self._ending = False
         self._orphan_watch: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,6 +97,7 @@ class Gateway:
 
     async def _startup(self) -> None:
         settings = self.settings
+        self._loop = asyncio.get_running_loop()
         configure_logging(settings.log_level)
         self._engine = Engine(
             KafkaOptions(
@@ -144,7 +148,6 @@ class Gateway:
             for address in settings.grpc_listeners:
                 self._grpc.listen(str(address))
             await self._grpc.start()
-        self._watch_signals()
         if settings.workers > 1:
             self._orphan_watch = asyncio.create_task(_end_with(os.getppid()), name="supervisor watch")
         # What is here now stays: the collector needn't look at it again, and what is in flight seldom.
@@ -152,33 +155,30 @@ class Gateway:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
 
-    def _watch_signals(self) -> None:
-        """Learn of SIGTERM and SIGINT before the HTTP server, whose handlers go on to be called."""
-        loop = asyncio.get_running_loop()
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous = signal.getsignal(number)
-
-            def handle(received: int, frame: Any, previous: Any = previous) -> None:
-                loop.call_soon_threadsafe(self._begin_shutdown)
-                if callable(previous):
-                    previous(received, frame)
-
-            signal.signal(number, handle)
+    def end_by(self, deadline: float) -> None:
+        """Begin to shut down, so as to be done by then (``time.monotonic``). May be called in any thread."""
+        if self._deadline is None:
+            self._deadline = deadline
+        if self._loop is not None:
+            # The loop is closed where all is done already.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._begin_shutdown)
 
     def _begin_shutdown(self) -> None:
-        """End streams, take no more gRPC calls, and see to it that the process ends in time whatever happens."""
-        if self._deadline is not None:
+        """End streams and take no more gRPC calls."""
+        if self._ending:
             return
-        timeout = self.settings.shutdown_timeout_ms / 1000
-        self._deadline = time.monotonic() + timeout
-        last_resort = threading.Timer(timeout, _exit_hard)
-        last_resort.daemon = True
-        last_resort.start()
+        self._ending = True
+        if self._deadline is None:
+            timeout = self.settings.shutdown_timeout_ms / 1000
+            self._deadline = time.monotonic() + timeout
+            end_within(timeout)
         if self._facade is not None:
             self._facade.pipeline.closing.set()
-        if self._grpc is not None:
+        self._stop_grpc()
+
+    def _stop_grpc(self) -> None:
+        if self._grpc is not None and self._grpc_stop is None:
             self._grpc_stop = asyncio.create_task(self._grpc.stop(self._drain_seconds()), name="gRPC shutdown")
 
     def _drain_seconds(self) -> float:
@@ -187,6 +187,8 @@ class Gateway:
 
     async def _shutdown(self) -> None:
         self._begin_shutdown()
+        # A signal during the start comes before there is a gRPC server.
+        self._stop_grpc()
         if self._orphan_watch is not None:
             self._orphan_watch.cancel()
             await asyncio.gather(self._orphan_watch, return_exceptions=True)
@@ -221,12 +223,6 @@ def _exit_soon() -> None:
     watchdog = threading.Timer(_LINGER_SECONDS, os._exit, (0,))
     watchdog.daemon = True
     watchdog.start()
-
-
-def _exit_hard() -> None:
-    logger.error("the process didn't end within shutdown.timeout.ms and is stopped")
-    logging.shutdown()
-    os._exit(1)
 
 
 def _consumer_defaults(settings: Settings) -> ConsumerDefaults:

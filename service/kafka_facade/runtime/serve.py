@@ -8,15 +8,12 @@ import errno
 import logging
 import math
 import resource
-import signal
 import socket
 import tempfile
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from kafka_facade.core.catalogue import OPERATIONS
 from kafka_facade.core.pipeline import IDENTIFIERS
@@ -24,11 +21,12 @@ from kafka_facade.kafka.client_config import rejected
 from kafka_facade.rest.http_protocol import JsonErrorHttpProtocol
 from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.log import configure_logging
+from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import Address, Settings, SettingsError
+from kafka_facade.runtime.supervisor import Supervisor
 
 logger = logging.getLogger("kafka_facade.runtime")
 
-_BACKLOG = 2048
 _LONGEST_PARENT = 60
 # A worker that starts on a busy machine isn't one that hangs.
 _HEALTH_SECONDS = 30
@@ -37,15 +35,6 @@ _REST_PATHS = frozenset(operation.path.split("/")[1] for operation in OPERATIONS
 
 class ListenError(Exception):
     """An address can't be listened on; the message says which, why, and the mend."""
-
-
-class _Server(uvicorn.Server):
-    """A server that ends with exit status 0 when it is asked to end."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
-        self.should_exit = True
 
 
 def serve(settings: Settings, warnings: list[str]) -> int:
@@ -73,8 +62,9 @@ def _socket_parent() -> str | None:
 
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:
+    gateway = Gateway(settings, peers_directory)
     config = uvicorn.Config(
-        Gateway(settings, peers_directory),
+        gateway,
         loop="uvloop",
         http=JsonErrorHttpProtocol,
         interface="asgi3",
@@ -84,7 +74,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         server_header=False,
         proxy_headers=False,
         workers=settings.workers,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         ws_max_size=settings.graphql_max_request_size,
         timeout_worker_healthcheck=_HEALTH_SECONDS,
         timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
@@ -95,11 +85,10 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
     for address in settings.grpc_listeners:
         logger.info("gRPC on %s", address)
     if settings.workers > 1:
-        Multiprocess(config, sockets).run()
-        return 0
-    server = _Server(config)
-    server.run(sockets)
-    return 0 if server.started else 1
+        supervisor = Supervisor(config, sockets, settings.shutdown_timeout_ms / 1000)
+        supervisor.run()
+        return supervisor.status
+    return run(config, gateway, sockets)
 
 
 def _check(settings: Settings) -> None:
@@ -131,7 +120,6 @@ def _bind(address: Address, key: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((address.host, address.port))
-        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         reason = "the port is taken" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))

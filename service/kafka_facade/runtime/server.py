@@ -1,0 +1,104 @@
+"""The HTTP server of one process, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+import uvicorn
+
+from kafka_facade.runtime.ending import Signals
+from kafka_facade.runtime.gateway import Gateway
+
+BACKLOG = 2048
+# How long (s) what was accepted last has to send its request, before idle connections are closed.
+_HAND_OVER_SECONDS = 0.1
+# Where the event loop hasn't closed the ports so long (s) after a signal, they are closed for it.
+PORTS_SECONDS = 0.5
+
+
+class Server(uvicorn.Server):
+    """A server that takes what is queued before it stops to accept, and ends with exit status 0 when it is told to."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a second SIGINT doesn't wait for requests."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept what is queued, close the ports, then finish what was begun."""
+        accepted = [connection for listener in sockets or () for connection in _queued(listener)]
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(self._new_protocol, connection, ssl=self.config.ssl)
+        await asyncio.sleep(_HAND_OVER_SECONDS)
+        await super().shutdown(sockets)
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+
+def _queued(listener: socket.socket) -> list[socket.socket]:
+    """The connections that nobody has accepted yet."""
+    accepted: list[socket.socket] = []
+    listener.setblocking(False)
+    with contextlib.suppress(OSError):
+        while len(accepted) < BACKLOG:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            accepted.append(connection)
+    return accepted
+
+
+def run(
+    config: uvicorn.Config,
+    gateway: Gateway,
+    sockets: list[socket.socket],
+    made: Callable[[Server], None] | None = None,
+) -> int:
+    """Serve until a signal ends it; the exit status. ``made`` is given the server before it runs."""
+    signals = Signals(gateway.settings.shutdown_timeout_ms / 1000)
+    server = Server(config)
+    if made is not None:
+        made(server)
+
+    def end(number: int, deadline: float) -> None:
+        if config.workers == 1:
+            close_ports_soon(sockets)
+        gateway.end_by(deadline)
+        server.handle_exit(number, None)
+
+    signals.tell(end)
+    try:
+        server.run(sockets)
+    except SystemExit as failed:
+        return failed.code if isinstance(failed.code, int) else 1
+    return 0 if server.started else 1
+
+
+def close_ports(sockets: Sequence[socket.socket]) -> None:
+    """Refuse connections from now on, in all processes that share these sockets; those that are queued are reset."""
+    for listener in sockets:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def close_ports_soon(sockets: Sequence[socket.socket]) -> None:
+    """The same after a moment, for an event loop that doesn't do it."""
+    timer = threading.Timer(PORTS_SECONDS, close_ports, (sockets,))
+    timer.daemon = True
+    timer.start()
