@@ -26,6 +26,7 @@ from kafka_facade.core.ports import (
     SchemaRegistryPort,
 )
 from kafka_facade.core.produce import Produce
+from kafka_facade.core.readiness import Readiness
 from kafka_facade.core.reading import Reading
 from kafka_facade.core.reassignments import Reassignments
 from kafka_facade.core.schemas import Schemas
@@ -67,11 +68,13 @@ class Facade:
         self.groups = ConsumerGroups(groups, self.identity)
         self.acls = Acls(acls, self.identity)
         self.reassignments = Reassignments(reassignments, self.identity)
+        self.readiness = Readiness(admin)
         self._expiry: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the work that goes on between calls."""
         self._expiry = asyncio.create_task(self.consumers.expire(), name="consumer expiry")
+        await self.readiness.start()
 
     async def close(self, timeout: float) -> None:
         """Close what is left after the pipeline has drained; engines are closed by who made them."""
@@ -79,5 +82,6 @@ class Facade:
             self._expiry.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._expiry
+        await self.readiness.close()
         await self.consumers.close(timeout)
         self.schemas.close()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
-from grpc_reflection.v1alpha import reflection
 
 from kafka_facade.core.facade import Facade
+from kafka_facade.rpc import health, reflection
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.services import SERVICES, handlers
 
-_OVERALL = ""
+_WITHOUT_KAFKA = ("kafka_facade.v1.ServerService",)
 _MINUTE_MS = 60_000
 
 
@@ -31,15 +29,10 @@ class GrpcServer:
                 ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
             ]
         )
-        self._health = health.HealthServicer()
-        self._server.add_generic_rpc_handlers(handlers(facade, options))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [service.full_name for service in SERVICES]
-        reflection.enable_server_reflection(
-            [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
-            self._server,
-        )
-        self._names = [_OVERALL, *names]
+        self._server.add_generic_rpc_handlers(handlers(facade, options))
+        self._health = health.Health(self._server, facade.readiness, names, _WITHOUT_KAFKA)
+        self._server.add_generic_rpc_handlers(reflection.handlers([*names, health.SERVICE_NAME]))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listen on ``host:port`` and return the port; RuntimeError if it can't be had."""
@@ -49,11 +42,10 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Begin to serve, and say so to health checks."""
+        await self._health.start()
         await self._server.start()
-        for name in self._names:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace: float) -> None:
         """Tell health checks, take no more calls, and wait up to ``grace`` seconds for those that run."""
-        await self._health.enter_graceful_shutdown()
+        await self._health.stop()
         await self._server.stop(grace)

@@ -1,0 +1,83 @@
+"""Whether the gateway can serve: whether Kafka answers. One question in the background, for every face to report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+
+from kafka_facade.core.errors import FacadeError, KafkaAuthorizationFailed
+from kafka_facade.core.ports import AdminPort
+
+logger = logging.getLogger("kafka_facade.core")
+
+# How long (s) Kafka may take to answer, and how long after an answer, or after none, it is asked again.
+_ANSWER_SECONDS = 5.0
+_READY_SECONDS = 5.0
+_NOT_READY_SECONDS = 1.0
+# How long (s) the start waits to know.
+_FIRST_SECONDS = 1.0
+
+
+class Readiness:
+    """Asks Kafka for its cluster again and again."""
+
+    def __init__(self, admin: AdminPort) -> None:
+        self._admin = admin
+        self._ready = False
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether Kafka answered when it was last asked."""
+        return self._ready
+
+    async def changes(self) -> AsyncGenerator[bool, None]:
+        """Whether Kafka answers: now, and again whenever that changes; changes that were not waited for are one."""
+        last: bool | None = None
+        while True:
+            changed = self._changed
+            if self._ready is not last:
+                last = self._ready
+                yield last
+            else:
+                await changed.wait()
+
+    async def start(self) -> None:
+        """Begin to ask, and return once the first answer is known, or soon where there is none."""
+        self._task = asyncio.create_task(self._run(), name="readiness")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SECONDS):
+                await self._changed.wait()
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            ready = await self._answers()
+            if ready is not self._ready:
+                logger.log(logging.INFO if ready else logging.WARNING, "Kafka %s", "answers" if ready else "is away")
+                self._ready = ready
+                changed, self._changed = self._changed, asyncio.Event()
+                changed.set()
+            await asyncio.sleep(_READY_SECONDS if ready else _NOT_READY_SECONDS)
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS + 1):
+                await self._admin.describe_cluster(_ANSWER_SECONDS)
+        except KafkaAuthorizationFailed:
+            # Kafka answers; what a caller may do is another question.
+            return True
+        except (FacadeError, TimeoutError):
+            return False
+        except Exception:
+            logger.exception("asking Kafka whether it answers failed unexpectedly")
+            return False
+        return True

@@ -1,0 +1,55 @@
+"""grpc.health.v1: a service is SERVING while Kafka answers, for those who check and those who watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from kafka_facade.core.readiness import Readiness
+
+SERVICE_NAME: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_OVERALL = ""
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Health:
+    """The health service of a server. ``independent`` are the services that do without Kafka."""
+
+    def __init__(
+        self, server: grpc.aio.Server, readiness: Readiness, services: Sequence[str], independent: Sequence[str]
+    ) -> None:
+        self._servicer = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+        self._readiness = readiness
+        self._services = [_OVERALL, *(name for name in services if name not in independent)]
+        self._independent = [SERVICE_NAME, *independent]
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Tell what is so now, and from then on."""
+        for name in self._independent:
+            await self._servicer.set(name, _SERVING)
+        await self._set(self._readiness.ready)
+        self._task = asyncio.create_task(self._follow(), name="gRPC health")
+
+    async def stop(self) -> None:
+        """Nothing is served any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._servicer.enter_graceful_shutdown()
+
+    async def _follow(self) -> None:
+        async with aclosing(self._readiness.changes()) as changes:
+            async for ready in changes:
+                await self._set(ready)
+
+    async def _set(self, ready: bool) -> None:
+        for name in self._services:
+            await self._servicer.set(name, _SERVING if ready else _NOT_SERVING)

@@ -1,0 +1,62 @@
+"""Server reflection, v1 and v1alpha, over the library's servicer, which lacks v1 and the symbols of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha.reflection import aio
+
+_ALPHA = reflection.SERVICE_NAME
+_V1 = "grpc.reflection.v1.ServerReflection"
+_METHOD = "ServerReflectionInfo"
+
+
+class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
+    """Finds what stands inside of a message or a service, which the pool doesn't, by what it stands in."""
+
+    def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
+        outer, _, name = fully_qualified_name.rpartition(".")
+        if _has(self._pool, outer, name):
+            fully_qualified_name = outer
+        return super()._file_containing_symbol(request, fully_qualified_name)
+
+
+def _has(pool: Any, outer: str, name: str) -> bool:
+    try:
+        return name in pool.FindServiceByName(outer).methods_by_name
+    except KeyError:
+        pass
+    try:
+        message = pool.FindMessageTypeByName(outer)
+    except KeyError:
+        return False
+    return name in message.fields_by_name or name in message.oneofs_by_name
+
+
+def handlers(service_names: Iterable[str]) -> list[grpc.GenericRpcHandler]:
+    """The handlers of both versions, which list themselves beside the services."""
+    _describe_v1()
+    servicer = _Servicer([*service_names, _ALPHA, _V1])
+    # Both versions have the same messages but for the name of their package.
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        reflection_pb2.ServerReflectionRequest.FromString,
+        reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return [grpc.method_handlers_generic_handler(service, {_METHOD: method}) for service in (_ALPHA, _V1)]
+
+
+def _describe_v1() -> None:
+    """Have the pool know v1, for those who ask for the service by its symbol."""
+    pool: Any = descriptor_pool.Default()
+    try:
+        pool.FindServiceByName(_V1)
+    except KeyError:
+        alpha = descriptor_pb2.FileDescriptorProto()
+        reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
+        text = text_format.MessageToString(alpha).replace("v1alpha", "v1")
+        pool.AddSerializedFile(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()).SerializeToString())
