@@ -202,23 +202,30 @@ class GrpcClient:
         return (result.report.partition_id, result.report.offset)
 
     async def create_consumer(self, group: str, name: str, **settings: str) -> str:
-        request = consumers.CreateConsumerInstanceRequest(group=group, name=name)
+        request = consumers.CreateConsumerInstanceRequest(consumer_group_id=group, instance_id=name)
         if "format" in settings:
             request.format = records.Format.Value(f"FORMAT_{settings['format']}")
         if "auto_offset_reset" in settings:
             request.auto_offset_reset = settings["auto_offset_reset"]
         if "auto_commit" in settings:
-            request.auto_commit_enable = settings["auto_commit"] == "true"
+            request.auto_commit = settings["auto_commit"] == "true"
         if "request_timeout_ms" in settings:
             request.request_timeout_ms = int(settings["request_timeout_ms"])
         return (await _call(self._consumers.CreateConsumerInstance(request))).instance_id
 
     async def subscribe(self, group: str, name: str, topics: list[str]) -> None:
-        await _call(self._consumers.Subscribe(consumers.SubscribeRequest(group=group, instance=name, topics=topics)))
+        await _call(
+            self._consumers.Subscribe(
+                consumers.SubscribeRequest(consumer_group_id=group, instance_id=name, topic_names=topics)
+            )
+        )
 
     async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
         request = consumers.FetchRecordsRequest(
-            group=group, instance=name, format=records.Format.Value(f"FORMAT_{format}"), timeout_ms=timeout_ms
+            consumer_group_id=group,
+            instance_id=name,
+            format=records.Format.Value(f"FORMAT_{format}"),
+            timeout_ms=timeout_ms,
         )
         answer = await _call(self._consumers.FetchRecords(request))
         return [(found.offset, self._decoded(found.key), self._decoded(found.value)) for found in answer.records]
@@ -234,29 +241,37 @@ class GrpcClient:
         return None
 
     def _positions(self, offsets: list[tuple[str, int, int]]) -> list[consumers.PartitionPosition]:
-        return [consumers.PartitionPosition(topic=t, partition=p, offset=o) for t, p, o in offsets]
+        return [consumers.PartitionPosition(topic_name=t, partition_id=p, offset=o) for t, p, o in offsets]
 
     async def commit(self, group: str, name: str, offsets: list[tuple[str, int, int]] | None = None) -> None:
-        request = consumers.CommitOffsetsRequest(group=group, instance=name, offsets=self._positions(offsets or []))
+        request = consumers.CommitOffsetsRequest(
+            consumer_group_id=group, instance_id=name, offsets=self._positions(offsets or [])
+        )
         await _call(self._consumers.CommitOffsets(request))
 
     async def seek(self, group: str, name: str, offsets: list[tuple[str, int, int]]) -> None:
-        request = consumers.SeekToOffsetsRequest(group=group, instance=name, offsets=self._positions(offsets))
+        request = consumers.SeekToOffsetsRequest(
+            consumer_group_id=group, instance_id=name, offsets=self._positions(offsets)
+        )
         await _call(self._consumers.SeekToOffsets(request))
 
     def _named(self, partitions: list[tuple[str, int]]) -> list[consumers.TopicPartition]:
-        return [consumers.TopicPartition(topic=topic, partition=partition) for topic, partition in partitions]
+        return [consumers.TopicPartition(topic_name=topic, partition_id=partition) for topic, partition in partitions]
 
     async def seek_to_beginning(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
-        request = consumers.SeekToBeginningRequest(group=group, instance=name, partitions=self._named(partitions))
+        request = consumers.SeekToBeginningRequest(
+            consumer_group_id=group, instance_id=name, partitions=self._named(partitions)
+        )
         await _call(self._consumers.SeekToBeginning(request))
 
     async def seek_to_end(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
-        request = consumers.SeekToEndRequest(group=group, instance=name, partitions=self._named(partitions))
+        request = consumers.SeekToEndRequest(
+            consumer_group_id=group, instance_id=name, partitions=self._named(partitions)
+        )
         await _call(self._consumers.SeekToEnd(request))
 
     async def delete_consumer(self, group: str, name: str) -> None:
-        request = consumers.DeleteConsumerInstanceRequest(group=group, instance=name)
+        request = consumers.DeleteConsumerInstanceRequest(consumer_group_id=group, instance_id=name)
         await _call(self._consumers.DeleteConsumerInstance(request))
 
     async def consumer_groups(self, cluster: str) -> dict[str, str]:

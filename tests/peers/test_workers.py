@@ -98,12 +98,16 @@ async def test_other_faces_reach_it_too(client: httpx.AsyncClient, gateway: Gate
     for number in range(2 * WORKERS):
         async with grpc.aio.insecure_channel(gateway.grpc, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
             stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
-            position = consumer_instance_pb2.PartitionPosition(topic=name, partition=0, offset=0)
+            position = consumer_instance_pb2.PartitionPosition(topic_name=name, partition_id=0, offset=0)
             if number:
                 await stub.SeekToOffsets(
-                    consumer_instance_pb2.SeekToOffsetsRequest(group=group, instance="i", offsets=[position])
+                    consumer_instance_pb2.SeekToOffsetsRequest(
+                        consumer_group_id=group, instance_id="i", offsets=[position]
+                    )
                 )
-            found = await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(group=group, instance="i"))
+            found = await stub.FetchRecords(
+                consumer_instance_pb2.FetchRecordsRequest(consumer_group_id=group, instance_id="i")
+            )
             assert [record.value.binary for record in found.records] == [b"\0\1"]
 
 

@@ -59,7 +59,8 @@ async def test_what_is_left_out_of_an_acl(channel: grpc.aio.Channel, stack: Back
             ),
         ]
         text = name in ("resource_name", "principal", "host")
-        assert set(said) == {(f"{name} is required." if text else f"{name} cannot be UNKNOWN", name)}
+        message = f"{name} is required." if text else f"{name} cannot be UNKNOWN"
+        assert said == [(message, name), (message, f"data[0].{name}")]
     listed = await service.ListAcls(acl_pb2.ListAclsRequest(cluster_id=stack.cluster_id, principal="User:rpc"))
     assert listed.total_size == 0
 

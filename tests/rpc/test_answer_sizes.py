@@ -53,19 +53,19 @@ async def produce(channel: grpc.aio.Channel, topic: str, values: list[bytes], he
 async def reader_of(channel: grpc.aio.Channel, topic: str, **settings: Any) -> tuple[Any, dict[str, Any]]:
     """An instance that is assigned the topic's partition, and where it is."""
     stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
-    where: dict[str, Any] = {"group": f"g-{uuid.uuid4().hex}", "instance": "i"}
+    where: dict[str, Any] = {"consumer_group_id": f"g-{uuid.uuid4().hex}", "instance_id": "i"}
     await stub.CreateConsumerInstance(
         consumer_instance_pb2.CreateConsumerInstanceRequest(
-            group=where["group"], name="i", auto_offset_reset="earliest", **settings
+            consumer_group_id=where["consumer_group_id"], instance_id="i", auto_offset_reset="earliest", **settings
         )
     )
-    partition = consumer_instance_pb2.TopicPartition(topic=topic, partition=0)
+    partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
     await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=[partition]))
     return stub, where
 
 
 async def committed(stub: Any, where: dict[str, Any], topic: str) -> list[int]:
-    partition = consumer_instance_pb2.TopicPartition(topic=topic, partition=0)
+    partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
     await stub.CommitOffsets(consumer_instance_pb2.CommitOffsetsRequest(**where))
     answer = await stub.GetCommittedOffsets(
         consumer_instance_pb2.GetCommittedOffsetsRequest(**where, partitions=[partition])

@@ -1,9 +1,10 @@
 """The protos and the catalogue say the same."""
 
 import re
+from pathlib import Path
 
 import pytest
-from google.api import annotations_pb2, http_pb2
+from google.api import annotations_pb2
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
 from kafka_facade.rpc.dispatch import operation_of
@@ -12,19 +13,17 @@ from kafka_facade.rpc.services import SERVICES
 
 METHODS_OF_PROTOS = {(service.name, method.name): method for service in SERVICES for method in service.methods}
 
-# Fields have the names of v3, which the templates of v2 paths don't.
-V3_NAMES = {"{topic}": "{topic_name}", "{partition}": "{partition_id}"}
+PROTO = Path(__file__).resolve().parent.parent.parent / "proto"
+COMMENTS = {
+    (service, method): comment
+    for path in sorted((PROTO / "kafka_facade").rglob("*.proto"))
+    for service, body in re.findall(r"^service (\w+) \{\n(.*?)^\}", path.read_text(), re.MULTILINE | re.DOTALL)
+    for comment, method in re.findall(r"((?:  //.*\n)+)  rpc (\w+)\(", body)
+}
 
 
 def rows(service: str, method: str) -> list[Operation]:
     return [row for row in OPERATIONS if (row.grpc_service, row.grpc_method) == (service, method)]
-
-
-def routes(rule: http_pb2.HttpRule) -> list[tuple[str, str]]:
-    verb = rule.WhichOneof("pattern")
-    return [(verb.upper(), getattr(rule, verb))] + [
-        route for more in rule.additional_bindings for route in routes(more)
-    ]
 
 
 def test_every_operation_has_a_method_and_every_method_an_operation() -> None:
@@ -33,27 +32,23 @@ def test_every_operation_has_a_method_and_every_method_an_operation() -> None:
 
 
 @pytest.mark.parametrize("key", METHODS_OF_PROTOS, ids="/".join)
-def test_annotations_name_the_rest_routes(key: tuple[str, str]) -> None:
-    rule = METHODS_OF_PROTOS[key].GetOptions().Extensions[annotations_pb2.http]
-    expected = set()
-    for row in rows(*key):
-        expected.add((row.method, re.sub(r"{\w+}", lambda found: V3_NAMES.get(found[0], found[0]), row.path)))
-    if not expected:
-        assert not rule.WhichOneof("pattern")
-        return
-    found = routes(rule)
+def test_comments_name_the_rest_routes(key: tuple[str, str]) -> None:
+    found = re.findall(r"// REST: (\w+) (\S+)\n", COMMENTS[key])
+    expected = {(row.method, row.path) for row in rows(*key)}
     assert len(found) == len(expected)
     assert set(found) == expected
-    assert found[0][1].startswith("/v3/") or not any(path.startswith("/v3/") for _, path in expected)
+    assert not found or found[0][1].startswith("/v3/") or not any(path.startswith("/v3/") for _, path in expected)
 
 
 @pytest.mark.parametrize("key", METHODS_OF_PROTOS, ids="/".join)
-def test_path_variables_are_fields(key: tuple[str, str]) -> None:
-    method = METHODS_OF_PROTOS[key]
-    rule = method.GetOptions().Extensions[annotations_pb2.http]
-    if rule.WhichOneof("pattern"):
-        for _, path in routes(rule):
-            assert set(re.findall(r"{(\w+)}", path)) <= set(method.input_type.fields_by_name)
+def test_comments_say_what_is_not_implemented(key: tuple[str, str]) -> None:
+    assert ("answers UNIMPLEMENTED" in COMMENTS[key]) is not operation_of(*key).implemented
+
+
+@pytest.mark.parametrize("key", METHODS_OF_PROTOS, ids="/".join)
+def test_no_annotation_promises_that_a_transcoder_gives_the_rest_api(key: tuple[str, str]) -> None:
+    # REST has kind, metadata and links, snake_case, numbers that aren't texts, and 204 where there is nothing to say.
+    assert not METHODS_OF_PROTOS[key].GetOptions().HasExtension(annotations_pb2.http)
 
 
 def test_the_v3_row_stands_for_a_method_that_several_rows_share() -> None:

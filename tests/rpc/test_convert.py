@@ -26,6 +26,7 @@ from kafka_facade.rpc.gen.v1 import (
     topic_config_pb2,
     topic_pb2,
 )
+from kafka_facade.rpc.names import field_of, spell
 from kafka_facade.rpc.services import SERVICES
 
 MESSAGES: list[tuple[type[Any], Any]] = [
@@ -73,7 +74,9 @@ OF_THE_FACE = {"max_answer_bytes", "at_once"}
 @pytest.mark.parametrize(("core", "message"), MESSAGES, ids=[core.__name__ for core, _ in MESSAGES])
 def test_messages_have_the_fields_of_the_core(core: type[Any], message: Any) -> None:
     own = {field.name for field in dataclasses.fields(core)} - OF_THE_FACE
-    assert set(message.DESCRIPTOR.fields_by_name) == own
+    found = [field_of(message.DESCRIPTOR, name) for name in own]
+    assert {field.name for field in found if field is not None} == set(message.DESCRIPTOR.fields_by_name)
+    assert len(found) == len(message.DESCRIPTOR.fields)
 
 
 def test_methods_that_list_have_pages() -> None:
@@ -127,12 +130,12 @@ def test_what_is_left_out_is_none_or_the_default_of_the_core() -> None:
     )
     assert [change.operation for change in altered.data] == [AlterOperation.SET, AlterOperation.DELETE]
     commit = reader(requests.CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest)
-    assert commit(consumer_instance_pb2.CommitOffsetsRequest(group="g", instance="i")).offsets is None
+    assert commit(consumer_instance_pb2.CommitOffsetsRequest(consumer_group_id="g", instance_id="i")).offsets is None
 
 
 def test_settings_of_a_consumer_are_given_to_the_core_as_text() -> None:
     message = consumer_instance_pb2.CreateConsumerInstanceRequest(
-        group="g", format=record_pb2.FORMAT_JSON, auto_commit_enable=False, fetch_min_bytes=-1
+        consumer_group_id="g", format=record_pb2.FORMAT_JSON, auto_commit=False, fetch_min_bytes=-1
     )
     read = reader(requests.CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest)
     assert read(message) == requests.CreateConsumer(
@@ -185,3 +188,38 @@ def test_a_report_keeps_format_and_size() -> None:
         timestamp=Timestamp(seconds=1, nanos=500_000_000),
         key=record_pb2.DataReport(type=record_pb2.FORMAT_JSON, size=-1),
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "spelled"),
+    [
+        ("topic_name", "topic_name"),
+        ("records[1].value.data", "records[1].value.json"),
+        ("records[0].key.data", "records[0].key.text"),
+        ("records[1].key.data", "records[1].key.data"),
+        ("records[1].headers[0].name", "records[1].headers[0].name"),
+        ("records[7].value.data", "records[7].value.data"),
+        ("nothing.of[2].that", "nothing.of[2].that"),
+        ("", ""),
+    ],
+)
+def test_paths_of_fields_are_spelled_as_the_request_has_them(path: str, spelled: str) -> None:
+    request = record_pb2.ProduceRecordsRequest(
+        records=[
+            record_pb2.RecordToProduce(key=record_pb2.RecordData(text="k")),
+            record_pb2.RecordToProduce(value=record_pb2.RecordData(json="{"), headers=[record_pb2.Header(name="h")]),
+        ]
+    )
+    assert spell(path, request) == spelled
+
+
+def test_paths_have_the_names_of_the_protos() -> None:
+    subscribe = consumer_instance_pb2.SubscribeRequest(topic_names=["a", "b"])
+    assert spell("topics[1]", subscribe) == "topic_names[1]"
+    assert spell("instance", subscribe) == "instance_id"
+
+
+@given(st.text(alphabet="records[].0129valuekydt", max_size=30))
+def test_any_path_is_spelled(path: str) -> None:
+    request = record_pb2.ProduceRecordsRequest(records=[record_pb2.RecordToProduce()])
+    assert isinstance(spell(path, request), str)

@@ -77,7 +77,7 @@ def test_malformed_json_is_refused(text: str) -> None:
 def test_data_that_does_not_fit_its_format_is_refused(data: Data) -> None:
     with pytest.raises(InvalidRequest) as caught:
         stored(data)
-    assert caught.value.metadata == {"field": "format"}
+    assert caught.value.metadata == {"field": "value.format"}
 
 
 def test_schema_formats_take_json() -> None:

@@ -9,11 +9,12 @@ import grpc
 import pytest
 from confluent_kafka.admin import AdminClient
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
@@ -78,12 +79,71 @@ async def test_health_is_serving_for_all_and_for_each(channel: grpc.aio.Channel)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING, name
 
 
-async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-    [answer] = [answer async for answer in stub.ServerReflectionInfo(iter([request]))]
-    names = {service.name for service in answer.list_services_response.service}
-    assert {service.full_name for service in SERVICES} | {"grpc.health.v1.Health"} <= names
+async def test_health_follows_kafka(three_brokers: BackgroundStack, gateway_factory: GatewayFactory) -> None:
+    gateway = await gateway_factory(on=three_brokers)
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel, asyncio.timeout(120):
+        stub = health_pb2_grpc.HealthStub(channel)
+        service = "kafka_facade.v1.RecordService"
+        overall = stub.Watch(health_pb2.HealthCheckRequest())
+        records = stub.Watch(health_pb2.HealthCheckRequest(service=service))
+        for watch in (overall, records):
+            while (await watch.read()).status != health_pb2.HealthCheckResponse.SERVING:
+                pass
+        for broker in range(3):
+            await three_brokers.pause_broker(broker)
+        try:
+            for watch in (overall, records):
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            for name in ("", service):
+                answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
+                assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+            # What does without Kafka goes on.
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service="kafka_facade.v1.ServerService"))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        finally:
+            for broker in range(3):
+                await three_brokers.resume_broker(broker)
+        for watch in (overall, records):
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+
+
+REFLECTION = ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
+
+
+async def reflect(
+    channel: grpc.aio.Channel, version: str, *requests: reflection_pb2.ServerReflectionRequest
+) -> list[reflection_pb2.ServerReflectionResponse]:
+    """The answers to requests, whose messages are the same in both versions."""
+    call: Any = channel.stream_stream(
+        f"/{version}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return [answer async for answer in call(iter(requests))]
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_lists_the_services(channel: grpc.aio.Channel, version: str) -> None:
+    [answer] = await reflect(channel, version, reflection_pb2.ServerReflectionRequest(list_services=""))
+    names = [service.name for service in answer.list_services_response.service]
+    assert sorted(names) == sorted([service.full_name for service in SERVICES] + ["grpc.health.v1.Health", *REFLECTION])
+    # Clients then ask for each, as grpcurl and ghz do for methods.
+    methods = [method.full_name for service in SERVICES for method in service.methods]
+    inner = ["kafka_facade.v1.Record.topic_name", "kafka_facade.v1.RecordData.data", "kafka_facade.v1.FORMAT_AVRO"]
+    symbols = names + methods + inner
+    requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols]
+    for symbol, answer in zip(symbols, await reflect(channel, version, *requests), strict=True):
+        files = map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
+        packages = {file.package for file in files}
+        assert any(symbol.startswith(f"{package}.") for package in packages if package), symbol
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_does_not_find_what_there_is_not(channel: grpc.aio.Channel, version: str) -> None:
+    symbols = ["kafka_facade.v1.RecordService.NoSuchMethod", "kafka_facade.v1.Record.none", "x", "", "."]
+    requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols]
+    for answer in await reflect(channel, version, *requests):
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 async def test_the_cluster_and_its_brokers(channel: grpc.aio.Channel, stack: BackgroundStack) -> None:
@@ -224,12 +284,14 @@ async def test_a_deletion_that_its_caller_gives_up_leaves_no_member_behind(
     channel: grpc.aio.Channel, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
-    where: dict[str, Any] = {"group": f"g-{uuid.uuid4()}", "instance": "i"}
+    where: dict[str, Any] = {"consumer_group_id": f"g-{uuid.uuid4()}", "instance_id": "i"}
     stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
     await stub.CreateConsumerInstance(
-        consumer_instance_pb2.CreateConsumerInstanceRequest(group=where["group"], name="i", request_timeout_ms=3000)
+        consumer_instance_pb2.CreateConsumerInstanceRequest(
+            consumer_group_id=where["consumer_group_id"], instance_id="i", request_timeout_ms=3000
+        )
     )
-    await stub.Subscribe(consumer_instance_pb2.SubscribeRequest(**where, topics=[name]))
+    await stub.Subscribe(consumer_instance_pb2.SubscribeRequest(**where, topic_names=[name]))
     fetch = asyncio.create_task(_code(stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))))
     await asyncio.sleep(0.5)
     # To leave the group takes longer.
@@ -241,7 +303,7 @@ async def test_a_deletion_that_its_caller_gives_up_leaves_no_member_behind(
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
     async with asyncio.timeout(10):
         while True:
-            [group] = admin.describe_consumer_groups([where["group"]]).values()
+            [group] = admin.describe_consumer_groups([where["consumer_group_id"]]).values()
             if not (await asyncio.wrap_future(group)).members:
                 break
             await asyncio.sleep(0.1)
@@ -257,20 +319,23 @@ async def test_an_unsubscription_that_its_caller_gives_up_is_whole(
     await records.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=[record]))
 
     async def one(deadline: float) -> None:
-        where: dict[str, Any] = {"group": f"g-{uuid.uuid4()}", "instance": "i"}
+        where: dict[str, Any] = {"consumer_group_id": f"g-{uuid.uuid4()}", "instance_id": "i"}
         await stub.CreateConsumerInstance(
             consumer_instance_pb2.CreateConsumerInstanceRequest(
-                group=where["group"], name="i", auto_offset_reset="earliest", fetch_min_bytes=0
+                consumer_group_id=where["consumer_group_id"],
+                instance_id="i",
+                auto_offset_reset="earliest",
+                fetch_min_bytes=0,
             )
         )
-        subscribe = consumer_instance_pb2.SubscribeRequest(**where, topics=[name])
+        subscribe = consumer_instance_pb2.SubscribeRequest(**where, topic_names=[name])
         fetch = consumer_instance_pb2.FetchRecordsRequest(**where)
         await stub.Subscribe(subscribe)
         async with asyncio.timeout(20):
             while not (await stub.FetchRecords(fetch)).records:
                 pass
         await _code(stub.Unsubscribe(consumer_instance_pb2.UnsubscribeRequest(**where), timeout=deadline))
-        if (await stub.GetSubscription(consumer_instance_pb2.GetSubscriptionRequest(**where))).topics:
+        if (await stub.GetSubscription(consumer_instance_pb2.GetSubscriptionRequest(**where))).topic_names:
             await stub.Unsubscribe(consumer_instance_pb2.UnsubscribeRequest(**where))
         assert await _code(stub.FetchRecords(fetch)) is grpc.StatusCode.FAILED_PRECONDITION
         await stub.Subscribe(subscribe)
@@ -278,7 +343,7 @@ async def test_an_unsubscription_that_its_caller_gives_up_is_whole(
         async with asyncio.timeout(20):
             while not (await stub.GetAssignments(assignments)).partitions:  # noqa: ASYNC110  nothing tells
                 await asyncio.sleep(0.05)
-        position = consumer_instance_pb2.PartitionPosition(topic=name, partition=0, offset=0)
+        position = consumer_instance_pb2.PartitionPosition(topic_name=name, partition_id=0, offset=0)
         await stub.SeekToOffsets(consumer_instance_pb2.SeekToOffsetsRequest(**where, offsets=[position]))
         async with asyncio.timeout(20):
             while not (await stub.FetchRecords(fetch)).records:
@@ -310,14 +375,14 @@ async def test_a_consumer_instance_reads_what_was_produced(
     group = f"group-{uuid.uuid4().hex}"
     created = await stub.CreateConsumerInstance(
         consumer_instance_pb2.CreateConsumerInstanceRequest(
-            group=group, format=format, auto_offset_reset="earliest", auto_commit_enable=False
+            consumer_group_id=group, format=format, auto_offset_reset="earliest", auto_commit=False
         )
     )
     assert (created.format, created.auto_commit) == (format, False)
-    where: dict[str, Any] = {"group": group, "instance": created.instance_id}
-    await stub.Subscribe(consumer_instance_pb2.SubscribeRequest(**where, topics=[name]))
+    where: dict[str, Any] = {"consumer_group_id": group, "instance_id": created.instance_id}
+    await stub.Subscribe(consumer_instance_pb2.SubscribeRequest(**where, topic_names=[name]))
     subscribed = await stub.GetSubscription(consumer_instance_pb2.GetSubscriptionRequest(**where))
-    assert list(subscribed.topics) == [name]
+    assert list(subscribed.topic_names) == [name]
     records: list[consumer_instance_pb2.FetchedRecord] = []
     for _ in range(30):
         records += (await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))).records
@@ -326,7 +391,7 @@ async def test_a_consumer_instance_reads_what_was_produced(
     expected = RecordData(json=text) if format == record_pb2.FORMAT_JSON else RecordData(binary=text.encode())
     assert records[0].value == expected
     assert not records[1].HasField("value")
-    partition = consumer_instance_pb2.TopicPartition(topic=name, partition=0)
+    partition = consumer_instance_pb2.TopicPartition(topic_name=name, partition_id=0)
     assigned = await stub.GetAssignments(consumer_instance_pb2.GetAssignmentsRequest(**where))
     assert list(assigned.partitions) == [partition]
     await stub.CommitOffsets(consumer_instance_pb2.CommitOffsetsRequest(**where))

@@ -273,7 +273,7 @@ async def test_consume_starts_where_it_is_told(channel: grpc.aio.Channel, topic:
         return sorted([int(record.value) async for record in consume(channel, asked)])
 
     assert await values(earliest=Empty()) == list(range(10))
-    assert await values(earliest=Empty(), partitions=[1]) == [1, 3, 5, 7, 9]
+    assert await values(earliest=Empty(), partition_ids=[1]) == [1, 3, 5, 7, 9]
     assert await values(offset=3) == [6, 7, 8, 9]
     assert await values(timestamp=Timestamp(seconds=begin + 7)) == [7, 8, 9]
     assert await values(latest=Empty()) == []
@@ -316,7 +316,7 @@ async def test_following_gives_what_comes_later(channel: grpc.aio.Channel, topic
     [
         ({"topic_name": f"none-{uuid.uuid4().hex}"}, grpc.StatusCode.NOT_FOUND, "TOPIC_NOT_FOUND"),
         ({"topic_name": ""}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
-        ({"partitions": [5]}, grpc.StatusCode.NOT_FOUND, "PARTITION_NOT_FOUND"),
+        ({"partition_ids": [5]}, grpc.StatusCode.NOT_FOUND, "PARTITION_NOT_FOUND"),
         ({"cluster_id": "another"}, grpc.StatusCode.NOT_FOUND, "CLUSTER_NOT_FOUND"),
         ({"max_records": -1}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
     ],

@@ -39,6 +39,7 @@ class Acls:
     async def create_acl(self, call: Call, request: CreateAcl) -> Acl:
         """Create an ACL; InvalidRequest, InvalidKafkaRequest. One that exists already is no error."""
         binding = AclBinding(**{name: value for name, value in asdict(request).items() if name != "cluster_id"})
+        _require_concrete(binding)
         [created] = await self.create_acls(call, BatchCreateAcls(request.cluster_id, [binding]))
         return created
 
@@ -48,8 +49,8 @@ class Acls:
 
         InvalidKafkaRequest is the first that Kafka refuses; the others are created then.
         """
-        for binding in request.data:
-            _require_concrete(binding)
+        for index, binding in enumerate(request.data):
+            _require_concrete(binding, f"data[{index}].")
         cluster_id = await self._identity.check(request.cluster_id, call)
         if request.data:
             await self._acls.create_acls(request.data, call.remaining)
@@ -122,7 +123,7 @@ def _require_known(request: ListAcls | DeleteAcls, refused: str) -> None:
             raise InvalidRequest(f"{name} cannot be {refused}", field=name)
 
 
-def _require_concrete(binding: AclBinding) -> None:
+def _require_concrete(binding: AclBinding, place: str = "") -> None:
     for name, value in _types(binding).items():
         if value.value in _FILTER_ONLY:
-            raise InvalidRequest(f"{name} cannot be {value.value}", field=name)
+            raise InvalidRequest(f"{name} cannot be {value.value}", field=f"{place}{name}")

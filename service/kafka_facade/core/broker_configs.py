@@ -85,11 +85,11 @@ class BrokerConfigs:
                 request.broker_id, request.data, request.validate_only, call.remaining
             )
 
-    async def _change(self, call: Call, cluster_id: str, broker_id: int, change: ConfigAlteration) -> None:
-        cluster_id = await self._identity.check(cluster_id, call)
+    async def _change(self, call: Call, cluster_id: str | None, broker_id: int, change: ConfigAlteration) -> None:
+        own = await self._identity.check(cluster_id, call)
         known = {config.name for config in await self._of(call, broker_id)}
         if not is_broker_config(change.name, known):
-            raise config_not_found(change.name, f"BROKER {broker_id}", cluster_id)
+            raise config_not_found(change.name, f"BROKER {broker_id}", own)
         check_values([change])
         await self._configs.alter_broker_configs(broker_id, [change], False, call.remaining)
 

@@ -28,7 +28,7 @@ class Clusters:
     async def get_cluster(self, call: Call, request: GetCluster) -> Cluster:
         """The cluster; NotFound if it isn't this one."""
         cluster, _ = await self._admin.describe_cluster(call.remaining)
-        if cluster.cluster_id != request.cluster_id:
+        if request.cluster_id is not None and cluster.cluster_id != request.cluster_id:
             raise NotFound(cluster_id=request.cluster_id)
         return cluster
 

@@ -1,6 +1,7 @@
 """What callers ask of the core: one type an operation, decoded by a face.
 
-``timeout`` and ``*_ms`` are milliseconds unless a name says otherwise; None means that the caller left it out.
+``timeout`` and ``*_ms`` are milliseconds unless a name says otherwise; None means that the caller left it out, and of
+``cluster_id`` the cluster behind the gateway.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from kafka_facade.core.resources import (
 
 @dataclass(slots=True)
 class GetCluster:
-    cluster_id: str
+    cluster_id: str | None
 
 
 @dataclass(slots=True)
@@ -39,14 +40,12 @@ class ListBrokers:
 
 @dataclass(slots=True)
 class GetBroker:
-    cluster_id: str
+    cluster_id: str | None
     broker_id: int
 
 
 @dataclass(slots=True)
 class ListTopics:
-    """``cluster_id`` None is the v2 API's way of not naming the cluster, here and below."""
-
     cluster_id: str | None
     include_authorized_operations: bool = False
 
@@ -68,7 +67,7 @@ class ConfigEntry:
 class CreateTopic:
     """``replicas_assignments`` maps each partition to its brokers and excludes counts (reference: Topic, Create)."""
 
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
     partitions_count: int | None = None
     replication_factor: int | None = None
@@ -79,13 +78,13 @@ class CreateTopic:
 
 @dataclass(slots=True)
 class DeleteTopic:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
 
 
 @dataclass(slots=True)
 class UpdatePartitionCount:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
     partitions_count: int
 
@@ -105,7 +104,7 @@ class GetPartition:
 
 @dataclass(slots=True)
 class GetReplica:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
     partition_id: int
     broker_id: int
@@ -113,7 +112,7 @@ class GetReplica:
 
 @dataclass(slots=True)
 class ListBrokerReplicas:
-    cluster_id: str
+    cluster_id: str | None
     broker_id: int
 
 
@@ -127,14 +126,14 @@ class ListTopicConfigs:
 
 @dataclass(slots=True)
 class GetTopicConfig:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
     name: str
 
 
 @dataclass(slots=True)
 class UpdateTopicConfig:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
     name: str
     value: str | None
@@ -142,7 +141,7 @@ class UpdateTopicConfig:
 
 @dataclass(slots=True)
 class ResetTopicConfig:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
     name: str
 
@@ -156,7 +155,7 @@ class ConfigAlteration:
 
 @dataclass(slots=True)
 class AlterTopicConfigs:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
     data: list[ConfigAlteration]
     validate_only: bool = False
@@ -338,14 +337,14 @@ class GetConsumerGroup:
 
 @dataclass(slots=True)
 class GetConsumer:
-    cluster_id: str
+    cluster_id: str | None
     consumer_group_id: str
     consumer_id: str
 
 
 @dataclass(slots=True)
 class GetConsumerAssignment:
-    cluster_id: str
+    cluster_id: str | None
     consumer_group_id: str
     consumer_id: str
     topic_name: str
@@ -354,7 +353,7 @@ class GetConsumerAssignment:
 
 @dataclass(slots=True)
 class GetConsumerLag:
-    cluster_id: str
+    cluster_id: str | None
     consumer_group_id: str
     topic_name: str
     partition_id: int
@@ -377,7 +376,7 @@ class AclBinding:
 class ListAcls:
     """A filter; a text that is None or empty matches everything, as ANY does."""
 
-    cluster_id: str
+    cluster_id: str | None
     resource_type: AclResourceType = AclResourceType.ANY
     resource_name: str | None = None
     pattern_type: AclPatternType = AclPatternType.ANY
@@ -391,7 +390,7 @@ class ListAcls:
 class DeleteAcls:
     """The same filter, whose types must be given: UNKNOWN is one that wasn't."""
 
-    cluster_id: str
+    cluster_id: str | None
     resource_type: AclResourceType = AclResourceType.UNKNOWN
     resource_name: str | None = None
     pattern_type: AclPatternType = AclPatternType.UNKNOWN
@@ -405,7 +404,7 @@ class DeleteAcls:
 class CreateAcl:
     """An ACL to create; UNKNOWN is a type that wasn't given."""
 
-    cluster_id: str
+    cluster_id: str | None
     resource_type: AclResourceType = AclResourceType.UNKNOWN
     resource_name: str = ""
     pattern_type: AclPatternType = AclPatternType.UNKNOWN
@@ -419,7 +418,7 @@ class CreateAcl:
 class BatchCreateAcls:
     """ACLs to create together."""
 
-    cluster_id: str
+    cluster_id: str | None
     data: list[AclBinding]
 
 
@@ -442,12 +441,12 @@ class BatchProduceRecords:
 
 @dataclass(slots=True)
 class ListReassignments:
-    cluster_id: str
+    cluster_id: str | None
 
 
 @dataclass(slots=True)
 class ListTopicReassignments:
-    cluster_id: str
+    cluster_id: str | None
     topic_name: str
 
 
@@ -461,32 +460,32 @@ class TopicConfigAlterations:
 class AlterMultipleTopicConfigs:
     """Of entries for the same topic the last one counts."""
 
-    cluster_id: str
+    cluster_id: str | None
     data: list[TopicConfigAlterations]
     validate_only: bool = False
 
 
 @dataclass(slots=True)
 class ListBrokerConfigs:
-    cluster_id: str
+    cluster_id: str | None
     broker_id: int
 
 
 @dataclass(slots=True)
 class ListAllBrokerConfigs:
-    cluster_id: str
+    cluster_id: str | None
 
 
 @dataclass(slots=True)
 class GetBrokerConfig:
-    cluster_id: str
+    cluster_id: str | None
     broker_id: int
     name: str
 
 
 @dataclass(slots=True)
 class UpdateBrokerConfig:
-    cluster_id: str
+    cluster_id: str | None
     broker_id: int
     name: str
     value: str | None
@@ -494,14 +493,14 @@ class UpdateBrokerConfig:
 
 @dataclass(slots=True)
 class ResetBrokerConfig:
-    cluster_id: str
+    cluster_id: str | None
     broker_id: int
     name: str
 
 
 @dataclass(slots=True)
 class AlterBrokerConfigs:
-    cluster_id: str
+    cluster_id: str | None
     broker_id: int
     data: list[ConfigAlteration]
     validate_only: bool = False
@@ -509,31 +508,31 @@ class AlterBrokerConfigs:
 
 @dataclass(slots=True)
 class ListClusterConfigs:
-    cluster_id: str
+    cluster_id: str | None
 
 
 @dataclass(slots=True)
 class GetClusterConfig:
-    cluster_id: str
+    cluster_id: str | None
     name: str
 
 
 @dataclass(slots=True)
 class UpdateClusterConfig:
-    cluster_id: str
+    cluster_id: str | None
     name: str
     value: str | None
 
 
 @dataclass(slots=True)
 class ResetClusterConfig:
-    cluster_id: str
+    cluster_id: str | None
     name: str
 
 
 @dataclass(slots=True)
 class AlterClusterConfigs:
-    cluster_id: str
+    cluster_id: str | None
     data: list[ConfigAlteration]
     validate_only: bool = False
 

@@ -86,10 +86,10 @@ class TopicConfigs:
         await self._check(call, changes)
         return await self._alter(call, changes, request.validate_only)
 
-    async def _change(self, call: Call, cluster_id: str, topic: str, change: ConfigAlteration) -> None:
-        cluster_id = await self._identity.check(cluster_id, call)
+    async def _change(self, call: Call, cluster_id: str | None, topic: str, change: ConfigAlteration) -> None:
+        own = await self._identity.check(cluster_id, call)
         if all(config.name != change.name for config in await self._of(call, topic)):
-            raise config_not_found(change.name, f"TOPIC {topic}", cluster_id)
+            raise config_not_found(change.name, f"TOPIC {topic}", own)
         check_values([change])
         for failure in await self._alter(call, {topic: [change]}, False):
             raise failure.error

@@ -70,7 +70,8 @@ class Topics:
         """Create a topic, or only validate it; TopicAlreadyExists, InvalidPayload, InvalidKafkaRequest."""
         cluster_id = await self._identity.check(request.cluster_id, call)
         if not is_legal_topic_name(request.topic_name):
-            raise InvalidPayload("Payload error. Invalid topic name.", topic_name=request.topic_name)
+            message = "Payload error. Invalid topic name."
+            raise InvalidPayload(message, topic_name=request.topic_name, field="topic_name")
         created = await self._admin.create_topic(request, call.remaining)
         return created.topic if created is not None else await self._validated(call, cluster_id, request)
 

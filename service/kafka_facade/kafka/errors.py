@@ -112,6 +112,8 @@ _OWN_TEXT = (
 def facade_error(error: ClientError, **about: str) -> FacadeError:
     """The core's error for one of the client's; ``about`` says what it concerns."""
     kind = KINDS.get(error.code(), errors.KafkaError)
+    if kind is errors.InvalidTopicName and "topic_name" in about:
+        about["field"] = "topic_name"
     if issubclass(kind, _OWN_TEXT):
         return kind(**about)
     return kind(error.str(), kafka_error=error.name(), **about)

@@ -16,10 +16,12 @@ _AROUND = 16
 class Room:
     """The room for the results of ``count`` records, of which each needs ``each`` bytes where all goes well.
 
-    PayloadTooLarge, before anything is produced, where they can't all fit into ``limit`` bytes.
+    Errors blame fields as ``request`` has them. PayloadTooLarge, before anything is produced, where the results can't
+    all fit into ``limit`` bytes.
     """
 
-    def __init__(self, limit: int, count: int, each: int) -> None:
+    def __init__(self, limit: int, count: int, each: int, request: Message | None = None) -> None:
+        self._request = request
         self._each = each
         self._spare = limit - _AROUND - count * each
         if self._spare < 0:
@@ -38,7 +40,7 @@ class Room:
 
     def status(self, error: FacadeError) -> Status:
         """The error with as many details as there is room for; its code always."""
-        for status in (to_status(error), to_brief_status(error)):
+        for status in (to_status(error, self._request), to_brief_status(error)):
             if self.takes(status):
                 return status
         return Status(code=Code.Value(error.row.grpc))

@@ -21,7 +21,7 @@ async def alter_multiple(
 ) -> topic_config_pb2.AlterMultipleTopicConfigsResponse:
     """TopicConfigService.AlterMultipleTopicConfigs."""
     failures = await facade.topic_configs.alter_multiple(call, _read(message))
-    room = Room(options.max_response_bytes, len(failures), _FAILURE_BYTES)
+    room = Room(options.max_response_bytes, len(failures), _FAILURE_BYTES, message)
     response = topic_config_pb2.AlterMultipleTopicConfigsResponse()
     for failure in failures:
         response.failures.add(topic_name=failure.topic_name, error=room.status(failure.error))

@@ -25,7 +25,7 @@ def consume(
     """The handler of RecordService.Consume."""
 
     async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
-        async with reporting(context):
+        async with reporting(context, message):
             # The caller's deadline is that of the whole stream, which gRPC keeps; this one bounds the start.
             require_message(message)
             call = facade.pipeline.call(operation.identifier, FACE, timeout=context.time_remaining())
@@ -50,7 +50,7 @@ def _read_request(message: record_pb2.ConsumeRequest) -> ConsumeRecords:
     return ConsumeRecords(
         message.cluster_id or None,
         message.topic_name,
-        partitions=list(message.partitions),
+        partitions=list(message.partition_ids),
         start=message.WhichOneof("start") or "latest",
         offset=message.offset,
         timestamp=to_milliseconds(message.timestamp),

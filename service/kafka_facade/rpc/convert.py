@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.rpc.names import core_names, field_of
 
 _Value = Callable[[Any], Any]
 _Target = TypeVar("_Target")
@@ -58,14 +59,14 @@ def _enum_numbers(descriptor: EnumDescriptor) -> Mapping[str, int]:
 
 
 def reader(target: type[_Target], message_type: type[Message]) -> Callable[[Message], _Target]:
-    """A converter from a message to the core's dataclass; InvalidRequest where a required text is empty."""
+    """A converter from a message to the core's dataclass; InvalidRequest where a required field is empty."""
     hints = get_type_hints(target)
     # Any: the stubs know two classes of descriptors, of which the program has one.
     descriptor: Any = message_type.DESCRIPTOR
     parts = [
-        (field.name, _field_reader(descriptor.fields_by_name[field.name], hints[field.name]))
+        (field.name, _field_reader(found, hints[field.name]))
         for field in dataclasses.fields(target)  # type: ignore[arg-type]
-        if field.name in descriptor.fields_by_name
+        if (found := field_of(descriptor, field.name)) is not None
     ]
 
     def read(message: Message) -> _Target:
@@ -89,10 +90,16 @@ def _field_reader(field: FieldDescriptor, hint: Any) -> Callable[[Message], Any]
     if field.is_repeated:
         [item] = get_args(kind)
         each = _value_reader(field, item)
+        every = _every(field, each)
+        if _is_required(field):
+            return _required(field, every)
         if optional:
-            return lambda message: [each(value) for value in getattr(message, name)] or None
-        return lambda message: [each(value) for value in getattr(message, name)]
+            return lambda message: every(getattr(message, name)) or None
+        return lambda message: every(getattr(message, name))
     convert = _value_reader(field, kind)
+    # The core has words of its own for a value of an enum that was left out.
+    if _is_required(field) and field.enum_type is None:
+        return _required(field, convert)
     if field.has_presence:
         absent = None if optional else _LEFT_OUT
         return lambda message: convert(getattr(message, name)) if message.HasField(name) else absent
@@ -101,16 +108,40 @@ def _field_reader(field: FieldDescriptor, hint: Any) -> Callable[[Message], Any]
         return lambda message: convert(getattr(message, name)) if getattr(message, name) else absent
     if kind is str and optional:
         return lambda message: getattr(message, name) or None
-    if kind is str and field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]:
-
-        def required(message: Message) -> str:
-            value: str = getattr(message, name)
-            if not value:
-                raise InvalidRequest(f"{name} is required.", field=name)
-            return value
-
-        return required
     return lambda message: convert(getattr(message, name))
+
+
+def _is_required(field: FieldDescriptor) -> bool:
+    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+
+
+def _required(field: FieldDescriptor, convert: _Value) -> Callable[[Message], Any]:
+    name = field.name
+
+    def required(message: Message) -> Any:
+        value = getattr(message, name)
+        if not (message.HasField(name) if field.has_presence else value):
+            raise InvalidRequest(f"{name} is required.", field=name)
+        return convert(value)
+
+    return required
+
+
+def _every(field: FieldDescriptor, convert: _Value) -> Callable[[Any], list[Any]]:
+    """A converter of a list; errors have the place of the entry to blame."""
+    if field.message_type is None:
+        return lambda values: [convert(value) for value in values]
+
+    def every(values: Any) -> list[Any]:
+        converted: list[Any] = []
+        try:
+            converted.extend(map(convert, values))
+        except InvalidRequest as error:
+            # Those before it are there already.
+            raise error.within(f"{field.name}[{len(converted)}]") from None
+        return converted
+
+    return every
 
 
 def _value_reader(field: FieldDescriptor, kind: Any) -> _Value:
@@ -145,12 +176,21 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 def writer(message_type: type[Message]) -> Callable[[object], Message]:
     """A converter from any resource that has the message's fields as attributes; None is left out."""
     descriptor: Any = message_type.DESCRIPTOR
-    parts = [(field.name, _field_writer(field)) for field in descriptor.fields]
+    parts = [(field.name, core_names(descriptor, field), _field_writer(field)) for field in descriptor.fields]
+
+    found: dict[type[Any], list[tuple[str, str, _Value]]] = {}
+
+    def parts_of(resource: Any) -> list[tuple[str, str, _Value]]:
+        # The name of a field in the core depends on the resource's type alone.
+        own = found[type(resource)] = [
+            (name, next(n for n in names if hasattr(resource, n)), convert) for name, names, convert in parts
+        ]
+        return own
 
     def write(resource: object) -> Message:
         values = {}
-        for name, convert in parts:
-            value = getattr(resource, name)
+        for name, own, convert in found.get(type(resource)) or parts_of(resource):
+            value = getattr(resource, own)
             if value is not None:
                 values[name] = convert(value)
         return message_type(**values)

@@ -175,7 +175,7 @@ def _unary(
     identify: Callable[[Facade, Any, Context], Awaitable[str]] | None = None,
 ) -> Serve:
     async def serve(message: Any, context: Context) -> Message:
-        async with reporting(context):
+        async with reporting(context, message):
             require_message(message)
             identifier = await identify(facade, message, context) if identify else operation.identifier
             return await facade.pipeline.run(new_call(facade, identifier, context), run, message)

@@ -9,11 +9,13 @@ from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from kafka_facade.core.errors import FacadeError, ServerError
+from kafka_facade.rpc.names import spell
 
 DOMAIN = "kafka-facade"
 
@@ -27,20 +29,26 @@ _LONGEST_VALUE = 256
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
-def to_status(error: FacadeError) -> Status:
+def to_status(error: FacadeError, request: Message | None = None) -> Status:
     """The status: exactly one ErrorInfo, a BadRequest where a field is to blame, a RetryInfo where trying again helps.
+
+    The path of the field is spelled as ``request`` has it.
 
     ``ErrorInfo.reason`` is the error's reason; its metadata has the REST API's ``error_code`` besides the error's own.
     """
     row = error.row
     message = _cut(error.message, _LONGEST_MESSAGE)
     status = Status(code=code_pb2.Code.Value(row.grpc), message=message)
-    about = {name: _cut(value, _LONGEST_VALUE) for name, value in error.metadata.items()}
+    field = error.field
+    metadata = error.metadata
+    if field is not None:
+        field = spell(field, request)
+        metadata = metadata | {"field": field}
+    about = {name: _cut(value, _LONGEST_VALUE) for name, value in metadata.items()}
     info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**about, "error_code": str(row.v3)})
     status.details.add().Pack(info)
-    field = error.metadata.get("field")
     if field is not None:
-        violation = BadRequest.FieldViolation(field=field, description=message)
+        violation = BadRequest.FieldViolation(field=_cut(field, _LONGEST_VALUE), description=message)
         status.details.add().Pack(BadRequest(field_violations=[violation]))
     if row.retriable:
         status.details.add().Pack(RetryInfo(retry_delay=_RETRY_DELAY))
@@ -60,16 +68,18 @@ def _cut(text: str, limit: int) -> str:
     return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore") + "..."
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: FacadeError) -> NoReturn:
+async def abort(
+    context: grpc.aio.ServicerContext[Any, Any], error: FacadeError, request: Message | None = None
+) -> NoReturn:
     """End the call with the error."""
-    status = to_status(error)
+    status = to_status(error, request)
     await context.abort(
         _CODES[error.row.grpc], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
     )
 
 
 @asynccontextmanager
-async def reporting(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+async def reporting(context: grpc.aio.ServicerContext[Any, Any], request: Message | None = None) -> AsyncIterator[None]:
     """End the call with what goes wrong in the block; of what nobody foresaw, only the log has more than the fact."""
     try:
         yield
@@ -82,4 +92,4 @@ async def reporting(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterato
         failure = ServerError()
     else:
         return
-    await abort(context, failure)
+    await abort(context, failure, request)

@@ -43,9 +43,16 @@ _write_report = writer(record_pb2.RecordReport)
 def read_record(message: record_pb2.RecordToProduce, partition_id: int | None) -> RecordToProduce:
     """A record; ``partition_id`` is for one that names none. InvalidRequest where data and format don't fit."""
     headers = message.headers
+    place = "key"
+    try:
+        key = _read_data(message.key) if message.HasField("key") else None
+        place = "value"
+        value = _read_data(message.value) if message.HasField("value") else None
+    except InvalidRequest as error:
+        raise error.within(place) from None
     return RecordToProduce(
-        _read_data(message.key) if message.HasField("key") else None,
-        _read_data(message.value) if message.HasField("value") else None,
+        key,
+        value,
         message.partition_id if message.HasField("partition_id") else partition_id,
         [_read_header(header) for header in headers] if headers else [],
         to_milliseconds(message.timestamp) if message.HasField("timestamp") else None,
@@ -109,7 +116,7 @@ class Batch:
             try:
                 self.records.append(read_record(message, partition_id))
             except InvalidRequest as error:
-                self._errors[position] = error
+                self._errors[position] = error.within(f"records[{position}]")
 
     @property
     def first_error(self) -> FacadeError | None:
@@ -120,9 +127,19 @@ class Batch:
         """The outcome of every record, in order, from those of the records that could be read."""
         if not self._errors:
             return outcomes
-        rest = iter(outcomes)
-        total = len(outcomes) + len(self._errors)
-        return [self._errors[position] if position in self._errors else next(rest) for position in range(total)]
+        merged: list[_Outcome | FacadeError] = []
+        for index, outcome in enumerate(outcomes):
+            self._add_errors(merged)
+            if isinstance(outcome, FacadeError):
+                outcome = outcome.within(f"records[{len(merged)}]", instead_of=f"records[{index}]")
+            merged.append(outcome)
+        self._add_errors(merged)
+        return merged
+
+    def _add_errors(self, merged: list[_Outcome | FacadeError]) -> None:
+        """Add the errors of the records that come next and couldn't be read."""
+        while (error := self._errors.get(len(merged))) is not None:
+            merged.append(error)
 
 
 async def produce(
@@ -131,7 +148,7 @@ async def produce(
     """RecordService.ProduceRecords."""
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
-    room = Room(options.max_response_bytes, len(message.records), _REPORT_BYTES + len(message.topic_name))
+    room = Room(options.max_response_bytes, len(message.records), _REPORT_BYTES + len(message.topic_name), message)
     batch = Batch(message.records, message.partition_id if message.HasField("partition_id") else None)
     if message.all_or_nothing and batch.first_error is not None:
         raise batch.first_error
@@ -158,7 +175,7 @@ async def produce_batch(
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
     each = _REPORT_BYTES + len(message.topic_name) + _LONGEST_ID
-    room = Room(options.max_response_bytes, len(message.entries), each)
+    room = Room(options.max_response_bytes, len(message.entries), each, message)
     entries = [BatchEntry(entry.id, _read_entry(entry.record)) for entry in message.entries]
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
     report = await facade.produce.produce_batch(call, request)
@@ -187,7 +204,8 @@ def stream_results(
     timestamp: int | None = None
     for outcome in outcomes:
         if isinstance(outcome, FacadeError):
-            results.add(error=room.status(outcome))
+            placed = outcome.within("records.records", instead_of="records")
+            results.add(error=room.status(placed.within("setup.topic_name", instead_of="topic_name")))
             continue
         if outcome.timestamp != timestamp:
             timestamp = outcome.timestamp

@@ -22,20 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kafka_facade/v1/acl.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\"\xce\x03\n\x0fListAclsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x01\x12 \n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x01\x12\x1c\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x17\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x01\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x42\x10\n\x0e_resource_nameB\x0c\n\n_principalB\x07\n\x05_host\"c\n\x10ListAclsResponse\x12\"\n\x04\x61\x63ls\x18\x01 \x03(\x0b\x32\x14.kafka_facade.v1.Acl\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xe4\x02\n\x10\x43reateAclRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x02\x12\x1b\n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x02\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x02\"c\n\x16\x42\x61tchCreateAclsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x1b.kafka_facade.v1.AclBindingB\x04\xe2\x41\x01\x02\"\xc4\x02\n\nAclBinding\x12=\n\rresource_type\x18\x01 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x02\x12\x1b\n\rresource_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x0cpattern_type\x18\x03 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04host\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\toperation\x18\x06 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x02\x12\x38\n\npermission\x18\x07 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x02\"\x9d\x03\n\x11\x44\x65leteAclsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x02\x12 \n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x02\x12\x1c\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x17\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x02\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x02\x42\x10\n\x0e_resource_nameB\x0c\n\n_principalB\x07\n\x05_host\"8\n\x12\x44\x65leteAclsResponse\x12\"\n\x04\x61\x63ls\x18\x01 \x03(\x0b\x32\x14.kafka_facade.v1.Acl\"\xd7\x02\n\x03\x41\x63l\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x03\x12\x1b\n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x03\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x03*\x94\x02\n\x0f\x41\x63lResourceType\x12!\n\x1d\x41\x43L_RESOURCE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43L_RESOURCE_TYPE_ANY\x10\x01\x12\x1b\n\x17\x41\x43L_RESOURCE_TYPE_TOPIC\x10\x02\x12\x1b\n\x17\x41\x43L_RESOURCE_TYPE_GROUP\x10\x03\x12\x1d\n\x19\x41\x43L_RESOURCE_TYPE_CLUSTER\x10\x04\x12&\n\"ACL_RESOURCE_TYPE_TRANSACTIONAL_ID\x10\x05\x12&\n\"ACL_RESOURCE_TYPE_DELEGATION_TOKEN\x10\x06\x12\x1a\n\x16\x41\x43L_RESOURCE_TYPE_USER\x10\x07*\xa5\x01\n\x0e\x41\x63lPatternType\x12 \n\x1c\x41\x43L_PATTERN_TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43L_PATTERN_TYPE_ANY\x10\x01\x12\x1a\n\x16\x41\x43L_PATTERN_TYPE_MATCH\x10\x02\x12\x1c\n\x18\x41\x43L_PATTERN_TYPE_LITERAL\x10\x03\x12\x1d\n\x19\x41\x43L_PATTERN_TYPE_PREFIXED\x10\x04*\xe8\x03\n\x0c\x41\x63lOperation\x12\x1d\n\x19\x41\x43L_OPERATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43L_OPERATION_ANY\x10\x01\x12\x15\n\x11\x41\x43L_OPERATION_ALL\x10\x02\x12\x16\n\x12\x41\x43L_OPERATION_READ\x10\x03\x12\x17\n\x13\x41\x43L_OPERATION_WRITE\x10\x04\x12\x18\n\x14\x41\x43L_OPERATION_CREATE\x10\x05\x12\x18\n\x14\x41\x43L_OPERATION_DELETE\x10\x06\x12\x17\n\x13\x41\x43L_OPERATION_ALTER\x10\x07\x12\x1a\n\x16\x41\x43L_OPERATION_DESCRIBE\x10\x08\x12 \n\x1c\x41\x43L_OPERATION_CLUSTER_ACTION\x10\t\x12\"\n\x1e\x41\x43L_OPERATION_DESCRIBE_CONFIGS\x10\n\x12\x1f\n\x1b\x41\x43L_OPERATION_ALTER_CONFIGS\x10\x0b\x12\"\n\x1e\x41\x43L_OPERATION_IDEMPOTENT_WRITE\x10\x0c\x12\x1f\n\x1b\x41\x43L_OPERATION_CREATE_TOKENS\x10\r\x12!\n\x1d\x41\x43L_OPERATION_DESCRIBE_TOKENS\x10\x0e\x12\"\n\x1e\x41\x43L_OPERATION_TWO_PHASE_COMMIT\x10\x0f*z\n\rAclPermission\x12\x1e\n\x1a\x41\x43L_PERMISSION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43L_PERMISSION_ANY\x10\x01\x12\x18\n\x14\x41\x43L_PERMISSION_ALLOW\x10\x02\x12\x17\n\x13\x41\x43L_PERMISSION_DENY\x10\x03\x32\xfd\x03\n\nAclService\x12w\n\x08ListAcls\x12 .kafka_facade.v1.ListAclsRequest\x1a!.kafka_facade.v1.ListAclsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v3/clusters/{cluster_id}/acls\x12q\n\tCreateAcl\x12!.kafka_facade.v1.CreateAclRequest\x1a\x16.google.protobuf.Empty\")\x82\xd3\xe4\x93\x02#\"\x1e/v3/clusters/{cluster_id}/acls:\x01*\x12\x83\x01\n\x0f\x42\x61tchCreateAcls\x12\'.kafka_facade.v1.BatchCreateAclsRequest\x1a\x16.google.protobuf.Empty\"/\x82\xd3\xe4\x93\x02)\"$/v3/clusters/{cluster_id}/acls:batch:\x01*\x12}\n\nDeleteAcls\x12\".kafka_facade.v1.DeleteAclsRequest\x1a#.kafka_facade.v1.DeleteAclsResponse\"&\x82\xd3\xe4\x93\x02 *\x1e/v3/clusters/{cluster_id}/aclsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19kafka_facade/v1/acl.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\"\xce\x03\n\x0fListAclsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x01\x12 \n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x01\x12\x1c\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x17\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x01\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x42\x10\n\x0e_resource_nameB\x0c\n\n_principalB\x07\n\x05_host\"c\n\x10ListAclsResponse\x12\"\n\x04\x61\x63ls\x18\x01 \x03(\x0b\x32\x14.kafka_facade.v1.Acl\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xe4\x02\n\x10\x43reateAclRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x02\x12\x1b\n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x02\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x02\"c\n\x16\x42\x61tchCreateAclsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12/\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\x1b.kafka_facade.v1.AclBindingB\x04\xe2\x41\x01\x01\"\xc4\x02\n\nAclBinding\x12=\n\rresource_type\x18\x01 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x02\x12\x1b\n\rresource_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x0cpattern_type\x18\x03 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x02\x12\x17\n\tprincipal\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04host\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\toperation\x18\x06 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x02\x12\x38\n\npermission\x18\x07 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x02\"\x9d\x03\n\x11\x44\x65leteAclsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x02\x12 \n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x02\x12\x1c\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x17\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x02\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x02\x42\x10\n\x0e_resource_nameB\x0c\n\n_principalB\x07\n\x05_host\"8\n\x12\x44\x65leteAclsResponse\x12\"\n\x04\x61\x63ls\x18\x01 \x03(\x0b\x32\x14.kafka_facade.v1.Acl\"\xd7\x02\n\x03\x41\x63l\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12=\n\rresource_type\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.AclResourceTypeB\x04\xe2\x41\x01\x03\x12\x1b\n\rresource_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12;\n\x0cpattern_type\x18\x04 \x01(\x0e\x32\x1f.kafka_facade.v1.AclPatternTypeB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04host\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\toperation\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x03\x12\x38\n\npermission\x18\x08 \x01(\x0e\x32\x1e.kafka_facade.v1.AclPermissionB\x04\xe2\x41\x01\x03*\x94\x02\n\x0f\x41\x63lResourceType\x12!\n\x1d\x41\x43L_RESOURCE_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41\x43L_RESOURCE_TYPE_ANY\x10\x01\x12\x1b\n\x17\x41\x43L_RESOURCE_TYPE_TOPIC\x10\x02\x12\x1b\n\x17\x41\x43L_RESOURCE_TYPE_GROUP\x10\x03\x12\x1d\n\x19\x41\x43L_RESOURCE_TYPE_CLUSTER\x10\x04\x12&\n\"ACL_RESOURCE_TYPE_TRANSACTIONAL_ID\x10\x05\x12&\n\"ACL_RESOURCE_TYPE_DELEGATION_TOKEN\x10\x06\x12\x1a\n\x16\x41\x43L_RESOURCE_TYPE_USER\x10\x07*\xa5\x01\n\x0e\x41\x63lPatternType\x12 \n\x1c\x41\x43L_PATTERN_TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43L_PATTERN_TYPE_ANY\x10\x01\x12\x1a\n\x16\x41\x43L_PATTERN_TYPE_MATCH\x10\x02\x12\x1c\n\x18\x41\x43L_PATTERN_TYPE_LITERAL\x10\x03\x12\x1d\n\x19\x41\x43L_PATTERN_TYPE_PREFIXED\x10\x04*\xe8\x03\n\x0c\x41\x63lOperation\x12\x1d\n\x19\x41\x43L_OPERATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43L_OPERATION_ANY\x10\x01\x12\x15\n\x11\x41\x43L_OPERATION_ALL\x10\x02\x12\x16\n\x12\x41\x43L_OPERATION_READ\x10\x03\x12\x17\n\x13\x41\x43L_OPERATION_WRITE\x10\x04\x12\x18\n\x14\x41\x43L_OPERATION_CREATE\x10\x05\x12\x18\n\x14\x41\x43L_OPERATION_DELETE\x10\x06\x12\x17\n\x13\x41\x43L_OPERATION_ALTER\x10\x07\x12\x1a\n\x16\x41\x43L_OPERATION_DESCRIBE\x10\x08\x12 \n\x1c\x41\x43L_OPERATION_CLUSTER_ACTION\x10\t\x12\"\n\x1e\x41\x43L_OPERATION_DESCRIBE_CONFIGS\x10\n\x12\x1f\n\x1b\x41\x43L_OPERATION_ALTER_CONFIGS\x10\x0b\x12\"\n\x1e\x41\x43L_OPERATION_IDEMPOTENT_WRITE\x10\x0c\x12\x1f\n\x1b\x41\x43L_OPERATION_CREATE_TOKENS\x10\r\x12!\n\x1d\x41\x43L_OPERATION_DESCRIBE_TOKENS\x10\x0e\x12\"\n\x1e\x41\x43L_OPERATION_TWO_PHASE_COMMIT\x10\x0f*z\n\rAclPermission\x12\x1e\n\x1a\x41\x43L_PERMISSION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43L_PERMISSION_ANY\x10\x01\x12\x18\n\x14\x41\x43L_PERMISSION_ALLOW\x10\x02\x12\x17\n\x13\x41\x43L_PERMISSION_DENY\x10\x03\x32\xd0\x02\n\nAclService\x12O\n\x08ListAcls\x12 .kafka_facade.v1.ListAclsRequest\x1a!.kafka_facade.v1.ListAclsResponse\x12\x46\n\tCreateAcl\x12!.kafka_facade.v1.CreateAclRequest\x1a\x16.google.protobuf.Empty\x12R\n\x0f\x42\x61tchCreateAcls\x12\'.kafka_facade.v1.BatchCreateAclsRequest\x1a\x16.google.protobuf.Empty\x12U\n\nDeleteAcls\x12\".kafka_facade.v1.DeleteAclsRequest\x1a#.kafka_facade.v1.DeleteAclsResponseB;\n\x0ekafkafacade.v1B\x08\x41\x63lProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.acl_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\010AclProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTACLSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTACLSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTACLSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTACLSREQUEST'].fields_by_name['resource_type']._loaded_options = None
   _globals['_LISTACLSREQUEST'].fields_by_name['resource_type']._serialized_options = b'\342A\001\001'
   _globals['_LISTACLSREQUEST'].fields_by_name['resource_name']._loaded_options = None
@@ -55,7 +55,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTACLSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTACLSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_CREATEACLREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_CREATEACLREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEACLREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATEACLREQUEST'].fields_by_name['resource_type']._loaded_options = None
   _globals['_CREATEACLREQUEST'].fields_by_name['resource_type']._serialized_options = b'\342A\001\002'
   _globals['_CREATEACLREQUEST'].fields_by_name['resource_name']._loaded_options = None
@@ -71,9 +71,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEACLREQUEST'].fields_by_name['permission']._loaded_options = None
   _globals['_CREATEACLREQUEST'].fields_by_name['permission']._serialized_options = b'\342A\001\002'
   _globals['_BATCHCREATEACLSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_BATCHCREATEACLSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_BATCHCREATEACLSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_BATCHCREATEACLSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_BATCHCREATEACLSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_BATCHCREATEACLSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_ACLBINDING'].fields_by_name['resource_type']._loaded_options = None
   _globals['_ACLBINDING'].fields_by_name['resource_type']._serialized_options = b'\342A\001\002'
   _globals['_ACLBINDING'].fields_by_name['resource_name']._loaded_options = None
@@ -89,7 +89,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACLBINDING'].fields_by_name['permission']._loaded_options = None
   _globals['_ACLBINDING'].fields_by_name['permission']._serialized_options = b'\342A\001\002'
   _globals['_DELETEACLSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_DELETEACLSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEACLSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_DELETEACLSREQUEST'].fields_by_name['resource_type']._loaded_options = None
   _globals['_DELETEACLSREQUEST'].fields_by_name['resource_type']._serialized_options = b'\342A\001\002'
   _globals['_DELETEACLSREQUEST'].fields_by_name['resource_name']._loaded_options = None
@@ -120,38 +120,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACL'].fields_by_name['operation']._serialized_options = b'\342A\001\003'
   _globals['_ACL'].fields_by_name['permission']._loaded_options = None
   _globals['_ACL'].fields_by_name['permission']._serialized_options = b'\342A\001\003'
-  _globals['_ACLSERVICE'].methods_by_name['ListAcls']._loaded_options = None
-  _globals['_ACLSERVICE'].methods_by_name['ListAcls']._serialized_options = b'\202\323\344\223\002 \022\036/v3/clusters/{cluster_id}/acls'
-  _globals['_ACLSERVICE'].methods_by_name['CreateAcl']._loaded_options = None
-  _globals['_ACLSERVICE'].methods_by_name['CreateAcl']._serialized_options = b'\202\323\344\223\002#\"\036/v3/clusters/{cluster_id}/acls:\001*'
-  _globals['_ACLSERVICE'].methods_by_name['BatchCreateAcls']._loaded_options = None
-  _globals['_ACLSERVICE'].methods_by_name['BatchCreateAcls']._serialized_options = b'\202\323\344\223\002)\"$/v3/clusters/{cluster_id}/acls:batch:\001*'
-  _globals['_ACLSERVICE'].methods_by_name['DeleteAcls']._loaded_options = None
-  _globals['_ACLSERVICE'].methods_by_name['DeleteAcls']._serialized_options = b'\202\323\344\223\002 *\036/v3/clusters/{cluster_id}/acls'
-  _globals['_ACLRESOURCETYPE']._serialized_start=2312
-  _globals['_ACLRESOURCETYPE']._serialized_end=2588
-  _globals['_ACLPATTERNTYPE']._serialized_start=2591
-  _globals['_ACLPATTERNTYPE']._serialized_end=2756
-  _globals['_ACLOPERATION']._serialized_start=2759
-  _globals['_ACLOPERATION']._serialized_end=3247
-  _globals['_ACLPERMISSION']._serialized_start=3249
-  _globals['_ACLPERMISSION']._serialized_end=3371
-  _globals['_LISTACLSREQUEST']._serialized_start=139
-  _globals['_LISTACLSREQUEST']._serialized_end=601
-  _globals['_LISTACLSRESPONSE']._serialized_start=603
-  _globals['_LISTACLSRESPONSE']._serialized_end=702
-  _globals['_CREATEACLREQUEST']._serialized_start=705
-  _globals['_CREATEACLREQUEST']._serialized_end=1061
-  _globals['_BATCHCREATEACLSREQUEST']._serialized_start=1063
-  _globals['_BATCHCREATEACLSREQUEST']._serialized_end=1162
-  _globals['_ACLBINDING']._serialized_start=1165
-  _globals['_ACLBINDING']._serialized_end=1489
-  _globals['_DELETEACLSREQUEST']._serialized_start=1492
-  _globals['_DELETEACLSREQUEST']._serialized_end=1905
-  _globals['_DELETEACLSRESPONSE']._serialized_start=1907
-  _globals['_DELETEACLSRESPONSE']._serialized_end=1963
-  _globals['_ACL']._serialized_start=1966
-  _globals['_ACL']._serialized_end=2309
-  _globals['_ACLSERVICE']._serialized_start=3374
-  _globals['_ACLSERVICE']._serialized_end=3883
+  _globals['_ACLRESOURCETYPE']._serialized_start=2282
+  _globals['_ACLRESOURCETYPE']._serialized_end=2558
+  _globals['_ACLPATTERNTYPE']._serialized_start=2561
+  _globals['_ACLPATTERNTYPE']._serialized_end=2726
+  _globals['_ACLOPERATION']._serialized_start=2729
+  _globals['_ACLOPERATION']._serialized_end=3217
+  _globals['_ACLPERMISSION']._serialized_start=3219
+  _globals['_ACLPERMISSION']._serialized_end=3341
+  _globals['_LISTACLSREQUEST']._serialized_start=109
+  _globals['_LISTACLSREQUEST']._serialized_end=571
+  _globals['_LISTACLSRESPONSE']._serialized_start=573
+  _globals['_LISTACLSRESPONSE']._serialized_end=672
+  _globals['_CREATEACLREQUEST']._serialized_start=675
+  _globals['_CREATEACLREQUEST']._serialized_end=1031
+  _globals['_BATCHCREATEACLSREQUEST']._serialized_start=1033
+  _globals['_BATCHCREATEACLSREQUEST']._serialized_end=1132
+  _globals['_ACLBINDING']._serialized_start=1135
+  _globals['_ACLBINDING']._serialized_end=1459
+  _globals['_DELETEACLSREQUEST']._serialized_start=1462
+  _globals['_DELETEACLSREQUEST']._serialized_end=1875
+  _globals['_DELETEACLSRESPONSE']._serialized_start=1877
+  _globals['_DELETEACLSRESPONSE']._serialized_end=1933
+  _globals['_ACL']._serialized_start=1936
+  _globals['_ACL']._serialized_end=2279
+  _globals['_ACLSERVICE']._serialized_start=3344
+  _globals['_ACLSERVICE']._serialized_end=3680
 # @@protoc_insertion_point(module_scope)

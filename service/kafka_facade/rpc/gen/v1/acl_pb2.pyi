@@ -216,7 +216,7 @@ class ListAclsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     resource_type: Global___AclResourceType.ValueType
     """The type of resource to match."""
     resource_name: _builtins.str
@@ -315,7 +315,7 @@ class CreateAclRequest(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     PERMISSION_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     resource_type: Global___AclResourceType.ValueType
     """The type of resource."""
     resource_name: _builtins.str
@@ -359,7 +359,7 @@ class BatchCreateAclsRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___AclBinding]:
         """The ACLs to create."""
@@ -439,7 +439,7 @@ class DeleteAclsRequest(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     PERMISSION_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     resource_type: Global___AclResourceType.ValueType
     """The type of resource to match."""
     resource_name: _builtins.str

@@ -64,6 +64,8 @@ class AclServiceServicer:
 
     def ListAcls(self, request, context):
         """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+
+        REST: GET /v3/clusters/{cluster_id}/acls
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +73,8 @@ class AclServiceServicer:
 
     def CreateAcl(self, request, context):
         """CreateAcl creates an ACL.
+
+        REST: POST /v3/clusters/{cluster_id}/acls
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +82,8 @@ class AclServiceServicer:
 
     def BatchCreateAcls(self, request, context):
         """BatchCreateAcls creates several ACLs.
+
+        REST: POST /v3/clusters/{cluster_id}/acls:batch
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +91,8 @@ class AclServiceServicer:
 
     def DeleteAcls(self, request, context):
         """DeleteAcls deletes the ACLs that match a filter and returns them.
+
+        REST: DELETE /v3/clusters/{cluster_id}/acls
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,13 +35,25 @@ class AclServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AclServiceAsyncStub: ...
     ListAcls: _grpc.UnaryUnaryMultiCallable[_acl_pb2.ListAclsRequest, _acl_pb2.ListAclsResponse]
-    """ListAcls returns the ACLs that match a filter; what is left out matches everything."""
+    """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+
+    REST: GET /v3/clusters/{cluster_id}/acls
+    """
     CreateAcl: _grpc.UnaryUnaryMultiCallable[_acl_pb2.CreateAclRequest, _empty_pb2.Empty]
-    """CreateAcl creates an ACL."""
+    """CreateAcl creates an ACL.
+
+    REST: POST /v3/clusters/{cluster_id}/acls
+    """
     BatchCreateAcls: _grpc.UnaryUnaryMultiCallable[_acl_pb2.BatchCreateAclsRequest, _empty_pb2.Empty]
-    """BatchCreateAcls creates several ACLs."""
+    """BatchCreateAcls creates several ACLs.
+
+    REST: POST /v3/clusters/{cluster_id}/acls:batch
+    """
     DeleteAcls: _grpc.UnaryUnaryMultiCallable[_acl_pb2.DeleteAclsRequest, _acl_pb2.DeleteAclsResponse]
-    """DeleteAcls deletes the ACLs that match a filter and returns them."""
+    """DeleteAcls deletes the ACLs that match a filter and returns them.
+
+    REST: DELETE /v3/clusters/{cluster_id}/acls
+    """
 
 @_typing.type_check_only
 class AclServiceAsyncStub(AclServiceStub):
@@ -49,13 +61,25 @@ class AclServiceAsyncStub(AclServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAcls: _aio.UnaryUnaryMultiCallable[_acl_pb2.ListAclsRequest, _acl_pb2.ListAclsResponse]  # type: ignore[assignment]
-    """ListAcls returns the ACLs that match a filter; what is left out matches everything."""
+    """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+
+    REST: GET /v3/clusters/{cluster_id}/acls
+    """
     CreateAcl: _aio.UnaryUnaryMultiCallable[_acl_pb2.CreateAclRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """CreateAcl creates an ACL."""
+    """CreateAcl creates an ACL.
+
+    REST: POST /v3/clusters/{cluster_id}/acls
+    """
     BatchCreateAcls: _aio.UnaryUnaryMultiCallable[_acl_pb2.BatchCreateAclsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """BatchCreateAcls creates several ACLs."""
+    """BatchCreateAcls creates several ACLs.
+
+    REST: POST /v3/clusters/{cluster_id}/acls:batch
+    """
     DeleteAcls: _aio.UnaryUnaryMultiCallable[_acl_pb2.DeleteAclsRequest, _acl_pb2.DeleteAclsResponse]  # type: ignore[assignment]
-    """DeleteAcls deletes the ACLs that match a filter and returns them."""
+    """DeleteAcls deletes the ACLs that match a filter and returns them.
+
+    REST: DELETE /v3/clusters/{cluster_id}/acls
+    """
 
 class AclServiceServicer(metaclass=_abc_1.ABCMeta):
     """AclService reads and changes the access control lists of a cluster."""
@@ -66,7 +90,10 @@ class AclServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acl_pb2.ListAclsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acl_pb2.ListAclsResponse, _abc.Awaitable[_acl_pb2.ListAclsResponse]]:
-        """ListAcls returns the ACLs that match a filter; what is left out matches everything."""
+        """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+
+        REST: GET /v3/clusters/{cluster_id}/acls
+        """
 
     @_abc_1.abstractmethod
     def CreateAcl(
@@ -74,7 +101,10 @@ class AclServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acl_pb2.CreateAclRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """CreateAcl creates an ACL."""
+        """CreateAcl creates an ACL.
+
+        REST: POST /v3/clusters/{cluster_id}/acls
+        """
 
     @_abc_1.abstractmethod
     def BatchCreateAcls(
@@ -82,7 +112,10 @@ class AclServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acl_pb2.BatchCreateAclsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """BatchCreateAcls creates several ACLs."""
+        """BatchCreateAcls creates several ACLs.
+
+        REST: POST /v3/clusters/{cluster_id}/acls:batch
+        """
 
     @_abc_1.abstractmethod
     def DeleteAcls(
@@ -90,6 +123,9 @@ class AclServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acl_pb2.DeleteAclsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acl_pb2.DeleteAclsResponse, _abc.Awaitable[_acl_pb2.DeleteAclsResponse]]:
-        """DeleteAcls deletes the ACLs that match a filter and returns them."""
+        """DeleteAcls deletes the ACLs that match a filter and returns them.
+
+        REST: DELETE /v3/clusters/{cluster_id}/acls
+        """
 
 def add_AclServiceServicer_to_server(servicer: AclServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

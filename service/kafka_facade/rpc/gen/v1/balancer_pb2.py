@@ -22,22 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekafka_facade/v1/balancer.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n\x18GetBalancerStatusRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"3\n\x17GetAnyUnevenLoadRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xa2\x01\n\x0e\x42\x61lancerStatus\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\xdc\x02\n\rAnyUnevenLoad\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\"\n\x0fprevious_status\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12;\n\x11status_updated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x44\n\x1aprevious_status_updated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12 \n\rerror_message\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\x12\n\x10_previous_statusB\r\n\x0b_error_codeB\x10\n\x0e_error_message2\xba\x02\n\x0f\x42\x61lancerService\x12\x8b\x01\n\x11GetBalancerStatus\x12).kafka_facade.v1.GetBalancerStatusRequest\x1a\x1f.kafka_facade.v1.BalancerStatus\"*\x82\xd3\xe4\x93\x02$\x12\"/v3/clusters/{cluster_id}/balancer\x12\x98\x01\n\x10GetAnyUnevenLoad\x12(.kafka_facade.v1.GetAnyUnevenLoadRequest\x1a\x1e.kafka_facade.v1.AnyUnevenLoad\":\x82\xd3\xe4\x93\x02\x34\x12\x32/v3/clusters/{cluster_id}/balancer/any-uneven-loadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekafka_facade/v1/balancer.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n\x18GetBalancerStatusRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"3\n\x17GetAnyUnevenLoadRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"\xa2\x01\n\x0e\x42\x61lancerStatus\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\xdc\x02\n\rAnyUnevenLoad\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\"\n\x0fprevious_status\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12;\n\x11status_updated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x44\n\x1aprevious_status_updated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12 \n\rerror_message\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\x12\n\x10_previous_statusB\r\n\x0b_error_codeB\x10\n\x0e_error_message2\xd0\x01\n\x0f\x42\x61lancerService\x12_\n\x11GetBalancerStatus\x12).kafka_facade.v1.GetBalancerStatusRequest\x1a\x1f.kafka_facade.v1.BalancerStatus\x12\\\n\x10GetAnyUnevenLoad\x12(.kafka_facade.v1.GetAnyUnevenLoadRequest\x1a\x1e.kafka_facade.v1.AnyUnevenLoadB@\n\x0ekafkafacade.v1B\rBalancerProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.balancer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\rBalancerProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_GETBALANCERSTATUSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETBALANCERSTATUSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBALANCERSTATUSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETANYUNEVENLOADREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETANYUNEVENLOADREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETANYUNEVENLOADREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_BALANCERSTATUS'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_BALANCERSTATUS'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\003'
   _globals['_BALANCERSTATUS'].fields_by_name['status']._loaded_options = None
@@ -60,18 +60,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANYUNEVENLOAD'].fields_by_name['error_code']._serialized_options = b'\342A\001\003'
   _globals['_ANYUNEVENLOAD'].fields_by_name['error_message']._loaded_options = None
   _globals['_ANYUNEVENLOAD'].fields_by_name['error_message']._serialized_options = b'\342A\001\003'
-  _globals['_BALANCERSERVICE'].methods_by_name['GetBalancerStatus']._loaded_options = None
-  _globals['_BALANCERSERVICE'].methods_by_name['GetBalancerStatus']._serialized_options = b'\202\323\344\223\002$\022\"/v3/clusters/{cluster_id}/balancer'
-  _globals['_BALANCERSERVICE'].methods_by_name['GetAnyUnevenLoad']._loaded_options = None
-  _globals['_BALANCERSERVICE'].methods_by_name['GetAnyUnevenLoad']._serialized_options = b'\202\323\344\223\0024\0222/v3/clusters/{cluster_id}/balancer/any-uneven-load'
-  _globals['_GETBALANCERSTATUSREQUEST']._serialized_start=147
-  _globals['_GETBALANCERSTATUSREQUEST']._serialized_end=199
-  _globals['_GETANYUNEVENLOADREQUEST']._serialized_start=201
-  _globals['_GETANYUNEVENLOADREQUEST']._serialized_end=252
-  _globals['_BALANCERSTATUS']._serialized_start=255
-  _globals['_BALANCERSTATUS']._serialized_end=417
-  _globals['_ANYUNEVENLOAD']._serialized_start=420
-  _globals['_ANYUNEVENLOAD']._serialized_end=768
-  _globals['_BALANCERSERVICE']._serialized_start=771
-  _globals['_BALANCERSERVICE']._serialized_end=1085
+  _globals['_GETBALANCERSTATUSREQUEST']._serialized_start=117
+  _globals['_GETBALANCERSTATUSREQUEST']._serialized_end=169
+  _globals['_GETANYUNEVENLOADREQUEST']._serialized_start=171
+  _globals['_GETANYUNEVENLOADREQUEST']._serialized_end=222
+  _globals['_BALANCERSTATUS']._serialized_start=225
+  _globals['_BALANCERSTATUS']._serialized_end=387
+  _globals['_ANYUNEVENLOAD']._serialized_start=390
+  _globals['_ANYUNEVENLOAD']._serialized_end=738
+  _globals['_BALANCERSERVICE']._serialized_start=741
+  _globals['_BALANCERSERVICE']._serialized_end=949
 # @@protoc_insertion_point(module_scope)

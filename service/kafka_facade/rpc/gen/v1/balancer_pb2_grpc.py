@@ -53,6 +53,9 @@ class BalancerServiceServicer:
 
     def GetBalancerStatus(self, request, context):
         """GetBalancerStatus returns whether the balancer runs.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/balancer
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +63,9 @@ class BalancerServiceServicer:
 
     def GetAnyUnevenLoad(self, request, context):
         """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,9 +34,17 @@ class BalancerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BalancerServiceAsyncStub: ...
     GetBalancerStatus: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]
-    """GetBalancerStatus returns whether the balancer runs."""
+    """GetBalancerStatus returns whether the balancer runs.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/balancer
+    """
     GetAnyUnevenLoad: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]
-    """GetAnyUnevenLoad returns whether the balancer is mending an uneven load."""
+    """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
+    """
 
 @_typing.type_check_only
 class BalancerServiceAsyncStub(BalancerServiceStub):
@@ -44,9 +52,17 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBalancerStatus: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]  # type: ignore[assignment]
-    """GetBalancerStatus returns whether the balancer runs."""
+    """GetBalancerStatus returns whether the balancer runs.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/balancer
+    """
     GetAnyUnevenLoad: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]  # type: ignore[assignment]
-    """GetAnyUnevenLoad returns whether the balancer is mending an uneven load."""
+    """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
+    """
 
 class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
     """BalancerService reads what the balancer of a cluster does."""
@@ -57,7 +73,11 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balancer_pb2.GetBalancerStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.BalancerStatus, _abc.Awaitable[_balancer_pb2.BalancerStatus]]:
-        """GetBalancerStatus returns whether the balancer runs."""
+        """GetBalancerStatus returns whether the balancer runs.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/balancer
+        """
 
     @_abc_1.abstractmethod
     def GetAnyUnevenLoad(
@@ -65,6 +85,10 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balancer_pb2.GetAnyUnevenLoadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.AnyUnevenLoad, _abc.Awaitable[_balancer_pb2.AnyUnevenLoad]]:
-        """GetAnyUnevenLoad returns whether the balancer is mending an uneven load."""
+        """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
+        """
 
 def add_BalancerServiceServicer_to_server(servicer: BalancerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,59 +22,59 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from kafka_facade.rpc.gen.v1 import config_pb2 as kafka__facade_dot_v1_dot_config__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kafka_facade/v1/broker_config.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"\x80\x01\n\x18ListBrokerConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x19ListBrokerConfigsResponse\x12\x35\n\x0e\x62roker_configs\x18\x01 \x03(\x0b\x32\x1d.kafka_facade.v1.BrokerConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"j\n\x1bListAllBrokerConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n\x1cListAllBrokerConfigsResponse\x12\x35\n\x0e\x62roker_configs\x18\x01 \x03(\x0b\x32\x1d.kafka_facade.v1.BrokerConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"_\n\x16GetBrokerConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x86\x01\n\x19UpdateBrokerConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x42\x08\n\x06_value\"a\n\x18ResetBrokerConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa2\x01\n\x19\x41lterBrokerConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x35\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xb8\x02\n\x0c\x42rokerConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1a\n\x0cis_read_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x36\n\x08synonyms\x18\x08 \x03(\x0b\x32\x1e.kafka_facade.v1.ConfigSynonymB\x04\xe2\x41\x01\x03\x12\x18\n\nis_default\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x08\n\x06_value2\xf4\x07\n\x13\x42rokerConfigService\x12\xa9\x01\n\x11ListBrokerConfigs\x12).kafka_facade.v1.ListBrokerConfigsRequest\x1a*.kafka_facade.v1.ListBrokerConfigsResponse\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/v3/clusters/{cluster_id}/brokers/{broker_id}/configs\x12\xa8\x01\n\x14ListAllBrokerConfigs\x12,.kafka_facade.v1.ListAllBrokerConfigsRequest\x1a-.kafka_facade.v1.ListAllBrokerConfigsResponse\"3\x82\xd3\xe4\x93\x02-\x12+/v3/clusters/{cluster_id}/brokers/-/configs\x12\x9f\x01\n\x0fGetBrokerConfig\x12\'.kafka_facade.v1.GetBrokerConfigRequest\x1a\x1d.kafka_facade.v1.BrokerConfig\"D\x82\xd3\xe4\x93\x02>\x12</v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}\x12\xa1\x01\n\x12UpdateBrokerConfig\x12*.kafka_facade.v1.UpdateBrokerConfigRequest\x1a\x16.google.protobuf.Empty\"G\x82\xd3\xe4\x93\x02\x41\x1a</v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}:\x01*\x12\x9c\x01\n\x11ResetBrokerConfig\x12).kafka_facade.v1.ResetBrokerConfigRequest\x1a\x16.google.protobuf.Empty\"D\x82\xd3\xe4\x93\x02>*</v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}\x12\xa0\x01\n\x12\x41lterBrokerConfigs\x12*.kafka_facade.v1.AlterBrokerConfigsRequest\x1a\x16.google.protobuf.Empty\"F\x82\xd3\xe4\x93\x02@\";/v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#kafka_facade/v1/broker_config.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"\x80\x01\n\x18ListBrokerConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x19ListBrokerConfigsResponse\x12\x35\n\x0e\x62roker_configs\x18\x01 \x03(\x0b\x32\x1d.kafka_facade.v1.BrokerConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"j\n\x1bListAllBrokerConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n\x1cListAllBrokerConfigsResponse\x12\x35\n\x0e\x62roker_configs\x18\x01 \x03(\x0b\x32\x1d.kafka_facade.v1.BrokerConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"_\n\x16GetBrokerConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x86\x01\n\x19UpdateBrokerConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"a\n\x18ResetBrokerConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa2\x01\n\x19\x41lterBrokerConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x35\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xb8\x02\n\x0c\x42rokerConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1a\n\x0cis_read_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x36\n\x08synonyms\x18\x08 \x03(\x0b\x32\x1e.kafka_facade.v1.ConfigSynonymB\x04\xe2\x41\x01\x03\x12\x18\n\nis_default\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x08\n\x06_value2\xdd\x04\n\x13\x42rokerConfigService\x12j\n\x11ListBrokerConfigs\x12).kafka_facade.v1.ListBrokerConfigsRequest\x1a*.kafka_facade.v1.ListBrokerConfigsResponse\x12s\n\x14ListAllBrokerConfigs\x12,.kafka_facade.v1.ListAllBrokerConfigsRequest\x1a-.kafka_facade.v1.ListAllBrokerConfigsResponse\x12Y\n\x0fGetBrokerConfig\x12\'.kafka_facade.v1.GetBrokerConfigRequest\x1a\x1d.kafka_facade.v1.BrokerConfig\x12X\n\x12UpdateBrokerConfig\x12*.kafka_facade.v1.UpdateBrokerConfigRequest\x1a\x16.google.protobuf.Empty\x12V\n\x11ResetBrokerConfig\x12).kafka_facade.v1.ResetBrokerConfigRequest\x1a\x16.google.protobuf.Empty\x12X\n\x12\x41lterBrokerConfigs\x12*.kafka_facade.v1.AlterBrokerConfigsRequest\x1a\x16.google.protobuf.EmptyBD\n\x0ekafkafacade.v1B\x11\x42rokerConfigProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.broker_config_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\021BrokerConfigProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTBROKERCONFIGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTALLBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTALLBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLBROKERCONFIGSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTALLBROKERCONFIGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLBROKERCONFIGSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLBROKERCONFIGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETBROKERCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['value']._loaded_options = None
-  _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEBROKERCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\001'
   _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_RESETBROKERCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_ALTERBROKERCONFIGSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_BROKERCONFIG'].fields_by_name['cluster_id']._loaded_options = None
@@ -95,36 +95,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BROKERCONFIG'].fields_by_name['synonyms']._serialized_options = b'\342A\001\003'
   _globals['_BROKERCONFIG'].fields_by_name['is_default']._loaded_options = None
   _globals['_BROKERCONFIG'].fields_by_name['is_default']._serialized_options = b'\342A\001\003'
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['ListBrokerConfigs']._loaded_options = None
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['ListBrokerConfigs']._serialized_options = b'\202\323\344\223\0027\0225/v3/clusters/{cluster_id}/brokers/{broker_id}/configs'
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['ListAllBrokerConfigs']._loaded_options = None
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['ListAllBrokerConfigs']._serialized_options = b'\202\323\344\223\002-\022+/v3/clusters/{cluster_id}/brokers/-/configs'
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['GetBrokerConfig']._loaded_options = None
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['GetBrokerConfig']._serialized_options = b'\202\323\344\223\002>\022</v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}'
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['UpdateBrokerConfig']._loaded_options = None
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['UpdateBrokerConfig']._serialized_options = b'\202\323\344\223\002A\032</v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}:\001*'
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['ResetBrokerConfig']._loaded_options = None
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['ResetBrokerConfig']._serialized_options = b'\202\323\344\223\002>*</v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}'
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['AlterBrokerConfigs']._loaded_options = None
-  _globals['_BROKERCONFIGSERVICE'].methods_by_name['AlterBrokerConfigs']._serialized_options = b'\202\323\344\223\002@\";/v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter:\001*'
-  _globals['_LISTBROKERCONFIGSREQUEST']._serialized_start=179
-  _globals['_LISTBROKERCONFIGSREQUEST']._serialized_end=307
-  _globals['_LISTBROKERCONFIGSRESPONSE']._serialized_start=309
-  _globals['_LISTBROKERCONFIGSRESPONSE']._serialized_end=436
-  _globals['_LISTALLBROKERCONFIGSREQUEST']._serialized_start=438
-  _globals['_LISTALLBROKERCONFIGSREQUEST']._serialized_end=544
-  _globals['_LISTALLBROKERCONFIGSRESPONSE']._serialized_start=547
-  _globals['_LISTALLBROKERCONFIGSRESPONSE']._serialized_end=677
-  _globals['_GETBROKERCONFIGREQUEST']._serialized_start=679
-  _globals['_GETBROKERCONFIGREQUEST']._serialized_end=774
-  _globals['_UPDATEBROKERCONFIGREQUEST']._serialized_start=777
-  _globals['_UPDATEBROKERCONFIGREQUEST']._serialized_end=911
-  _globals['_RESETBROKERCONFIGREQUEST']._serialized_start=913
-  _globals['_RESETBROKERCONFIGREQUEST']._serialized_end=1010
-  _globals['_ALTERBROKERCONFIGSREQUEST']._serialized_start=1013
-  _globals['_ALTERBROKERCONFIGSREQUEST']._serialized_end=1175
-  _globals['_BROKERCONFIG']._serialized_start=1178
-  _globals['_BROKERCONFIG']._serialized_end=1490
-  _globals['_BROKERCONFIGSERVICE']._serialized_start=1493
-  _globals['_BROKERCONFIGSERVICE']._serialized_end=2505
+  _globals['_LISTBROKERCONFIGSREQUEST']._serialized_start=149
+  _globals['_LISTBROKERCONFIGSREQUEST']._serialized_end=277
+  _globals['_LISTBROKERCONFIGSRESPONSE']._serialized_start=279
+  _globals['_LISTBROKERCONFIGSRESPONSE']._serialized_end=406
+  _globals['_LISTALLBROKERCONFIGSREQUEST']._serialized_start=408
+  _globals['_LISTALLBROKERCONFIGSREQUEST']._serialized_end=514
+  _globals['_LISTALLBROKERCONFIGSRESPONSE']._serialized_start=517
+  _globals['_LISTALLBROKERCONFIGSRESPONSE']._serialized_end=647
+  _globals['_GETBROKERCONFIGREQUEST']._serialized_start=649
+  _globals['_GETBROKERCONFIGREQUEST']._serialized_end=744
+  _globals['_UPDATEBROKERCONFIGREQUEST']._serialized_start=747
+  _globals['_UPDATEBROKERCONFIGREQUEST']._serialized_end=881
+  _globals['_RESETBROKERCONFIGREQUEST']._serialized_start=883
+  _globals['_RESETBROKERCONFIGREQUEST']._serialized_end=980
+  _globals['_ALTERBROKERCONFIGSREQUEST']._serialized_start=983
+  _globals['_ALTERBROKERCONFIGSREQUEST']._serialized_end=1145
+  _globals['_BROKERCONFIG']._serialized_start=1148
+  _globals['_BROKERCONFIG']._serialized_end=1460
+  _globals['_BROKERCONFIGSERVICE']._serialized_start=1463
+  _globals['_BROKERCONFIGSERVICE']._serialized_end=2068
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,7 @@ class ListBrokerConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     page_size: _builtins.int
@@ -95,7 +95,7 @@ class ListAllBrokerConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
     """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
     page_token: _builtins.str
@@ -157,7 +157,7 @@ class GetBrokerConfigRequest(_message.Message):
     BROKER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     name: _builtins.str
@@ -188,7 +188,7 @@ class UpdateBrokerConfigRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     name: _builtins.str
@@ -223,7 +223,7 @@ class ResetBrokerConfigRequest(_message.Message):
     BROKER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     name: _builtins.str
@@ -254,7 +254,7 @@ class AlterBrokerConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     validate_only: _builtins.bool

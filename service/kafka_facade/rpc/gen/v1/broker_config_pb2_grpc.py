@@ -74,6 +74,8 @@ class BrokerConfigServiceServicer:
 
     def ListBrokerConfigs(self, request, context):
         """ListBrokerConfigs returns the configs of one broker, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +83,8 @@ class BrokerConfigServiceServicer:
 
     def ListAllBrokerConfigs(self, request, context):
         """ListAllBrokerConfigs returns the configs of all brokers, ordered by broker and name.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/-/configs
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +92,8 @@ class BrokerConfigServiceServicer:
 
     def GetBrokerConfig(self, request, context):
         """GetBrokerConfig returns one config of a broker.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +101,8 @@ class BrokerConfigServiceServicer:
 
     def UpdateBrokerConfig(self, request, context):
         """UpdateBrokerConfig sets one config of a broker.
+
+        REST: PUT /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +110,8 @@ class BrokerConfigServiceServicer:
 
     def ResetBrokerConfig(self, request, context):
         """ResetBrokerConfig puts one config of a broker back to its default.
+
+        REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +119,8 @@ class BrokerConfigServiceServicer:
 
     def AlterBrokerConfigs(self, request, context):
         """AlterBrokerConfigs sets or resets several configs of a broker: all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

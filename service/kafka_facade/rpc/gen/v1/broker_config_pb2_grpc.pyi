@@ -35,17 +35,35 @@ class BrokerConfigServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BrokerConfigServiceAsyncStub: ...
     ListBrokerConfigs: _grpc.UnaryUnaryMultiCallable[_broker_config_pb2.ListBrokerConfigsRequest, _broker_config_pb2.ListBrokerConfigsResponse]
-    """ListBrokerConfigs returns the configs of one broker, ordered by name."""
+    """ListBrokerConfigs returns the configs of one broker, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs
+    """
     ListAllBrokerConfigs: _grpc.UnaryUnaryMultiCallable[_broker_config_pb2.ListAllBrokerConfigsRequest, _broker_config_pb2.ListAllBrokerConfigsResponse]
-    """ListAllBrokerConfigs returns the configs of all brokers, ordered by broker and name."""
+    """ListAllBrokerConfigs returns the configs of all brokers, ordered by broker and name.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/-/configs
+    """
     GetBrokerConfig: _grpc.UnaryUnaryMultiCallable[_broker_config_pb2.GetBrokerConfigRequest, _broker_config_pb2.BrokerConfig]
-    """GetBrokerConfig returns one config of a broker."""
+    """GetBrokerConfig returns one config of a broker.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+    """
     UpdateBrokerConfig: _grpc.UnaryUnaryMultiCallable[_broker_config_pb2.UpdateBrokerConfigRequest, _empty_pb2.Empty]
-    """UpdateBrokerConfig sets one config of a broker."""
+    """UpdateBrokerConfig sets one config of a broker.
+
+    REST: PUT /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+    """
     ResetBrokerConfig: _grpc.UnaryUnaryMultiCallable[_broker_config_pb2.ResetBrokerConfigRequest, _empty_pb2.Empty]
-    """ResetBrokerConfig puts one config of a broker back to its default."""
+    """ResetBrokerConfig puts one config of a broker back to its default.
+
+    REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+    """
     AlterBrokerConfigs: _grpc.UnaryUnaryMultiCallable[_broker_config_pb2.AlterBrokerConfigsRequest, _empty_pb2.Empty]
-    """AlterBrokerConfigs sets or resets several configs of a broker: all of them or none."""
+    """AlterBrokerConfigs sets or resets several configs of a broker: all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter
+    """
 
 @_typing.type_check_only
 class BrokerConfigServiceAsyncStub(BrokerConfigServiceStub):
@@ -53,17 +71,35 @@ class BrokerConfigServiceAsyncStub(BrokerConfigServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListBrokerConfigs: _aio.UnaryUnaryMultiCallable[_broker_config_pb2.ListBrokerConfigsRequest, _broker_config_pb2.ListBrokerConfigsResponse]  # type: ignore[assignment]
-    """ListBrokerConfigs returns the configs of one broker, ordered by name."""
+    """ListBrokerConfigs returns the configs of one broker, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs
+    """
     ListAllBrokerConfigs: _aio.UnaryUnaryMultiCallable[_broker_config_pb2.ListAllBrokerConfigsRequest, _broker_config_pb2.ListAllBrokerConfigsResponse]  # type: ignore[assignment]
-    """ListAllBrokerConfigs returns the configs of all brokers, ordered by broker and name."""
+    """ListAllBrokerConfigs returns the configs of all brokers, ordered by broker and name.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/-/configs
+    """
     GetBrokerConfig: _aio.UnaryUnaryMultiCallable[_broker_config_pb2.GetBrokerConfigRequest, _broker_config_pb2.BrokerConfig]  # type: ignore[assignment]
-    """GetBrokerConfig returns one config of a broker."""
+    """GetBrokerConfig returns one config of a broker.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+    """
     UpdateBrokerConfig: _aio.UnaryUnaryMultiCallable[_broker_config_pb2.UpdateBrokerConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """UpdateBrokerConfig sets one config of a broker."""
+    """UpdateBrokerConfig sets one config of a broker.
+
+    REST: PUT /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+    """
     ResetBrokerConfig: _aio.UnaryUnaryMultiCallable[_broker_config_pb2.ResetBrokerConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetBrokerConfig puts one config of a broker back to its default."""
+    """ResetBrokerConfig puts one config of a broker back to its default.
+
+    REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+    """
     AlterBrokerConfigs: _aio.UnaryUnaryMultiCallable[_broker_config_pb2.AlterBrokerConfigsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """AlterBrokerConfigs sets or resets several configs of a broker: all of them or none."""
+    """AlterBrokerConfigs sets or resets several configs of a broker: all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter
+    """
 
 class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     """BrokerConfigService reads and changes the configs of single brokers."""
@@ -74,7 +110,10 @@ class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_config_pb2.ListBrokerConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_config_pb2.ListBrokerConfigsResponse, _abc.Awaitable[_broker_config_pb2.ListBrokerConfigsResponse]]:
-        """ListBrokerConfigs returns the configs of one broker, ordered by name."""
+        """ListBrokerConfigs returns the configs of one broker, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs
+        """
 
     @_abc_1.abstractmethod
     def ListAllBrokerConfigs(
@@ -82,7 +121,10 @@ class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_config_pb2.ListAllBrokerConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_config_pb2.ListAllBrokerConfigsResponse, _abc.Awaitable[_broker_config_pb2.ListAllBrokerConfigsResponse]]:
-        """ListAllBrokerConfigs returns the configs of all brokers, ordered by broker and name."""
+        """ListAllBrokerConfigs returns the configs of all brokers, ordered by broker and name.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/-/configs
+        """
 
     @_abc_1.abstractmethod
     def GetBrokerConfig(
@@ -90,7 +132,10 @@ class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_config_pb2.GetBrokerConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_config_pb2.BrokerConfig, _abc.Awaitable[_broker_config_pb2.BrokerConfig]]:
-        """GetBrokerConfig returns one config of a broker."""
+        """GetBrokerConfig returns one config of a broker.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def UpdateBrokerConfig(
@@ -98,7 +143,10 @@ class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_config_pb2.UpdateBrokerConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """UpdateBrokerConfig sets one config of a broker."""
+        """UpdateBrokerConfig sets one config of a broker.
+
+        REST: PUT /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def ResetBrokerConfig(
@@ -106,7 +154,10 @@ class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_config_pb2.ResetBrokerConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetBrokerConfig puts one config of a broker back to its default."""
+        """ResetBrokerConfig puts one config of a broker back to its default.
+
+        REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def AlterBrokerConfigs(
@@ -114,6 +165,9 @@ class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_config_pb2.AlterBrokerConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """AlterBrokerConfigs sets or resets several configs of a broker: all of them or none."""
+        """AlterBrokerConfigs sets or resets several configs of a broker: all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}/configs:alter
+        """
 
 def add_BrokerConfigServiceServicer_to_server(servicer: BrokerConfigServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,17 +22,17 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckafka_facade/v1/broker.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"a\n\x12ListBrokersRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"l\n\x13ListBrokersResponse\x12(\n\x07\x62rokers\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Broker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"E\n\x10GetBrokerRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\x80\x01\n\x13RemoveBrokerRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\"\n\x0fshould_shutdown\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x12\n\x10_should_shutdown\"\x87\x01\n\x19\x42\x61tchRemoveBrokersRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nbroker_ids\x18\x02 \x03(\x05\x42\x04\xe2\x41\x01\x02\x12\"\n\x0fshould_shutdown\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x12\n\x10_should_shutdown\"U\n\x1a\x42\x61tchRemoveBrokersResponse\x12\x37\n\x0f\x62roker_removals\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.BrokerRemoval\"L\n\x17UnregisterBrokerRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"A\n\x18UnregisterBrokerResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x11\n\tbroker_id\x18\x02 \x01(\x05\"\x85\x01\n\x06\x42roker\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04host\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04port\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\x04rack\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x07\n\x05_rack\"B\n\rBrokerRemoval\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x32\x80\x06\n\rBrokerService\x12\x8f\x01\n\x0bListBrokers\x12#.kafka_facade.v1.ListBrokersRequest\x1a$.kafka_facade.v1.ListBrokersResponse\"5\x82\xd3\xe4\x93\x02/\x12!/v3/clusters/{cluster_id}/brokersZ\n\x12\x08/brokers\x12~\n\tGetBroker\x12!.kafka_facade.v1.GetBrokerRequest\x1a\x17.kafka_facade.v1.Broker\"5\x82\xd3\xe4\x93\x02/\x12-/v3/clusters/{cluster_id}/brokers/{broker_id}\x12\x8b\x01\n\x0cRemoveBroker\x12$.kafka_facade.v1.RemoveBrokerRequest\x1a\x1e.kafka_facade.v1.BrokerRemoval\"5\x82\xd3\xe4\x93\x02/*-/v3/clusters/{cluster_id}/brokers/{broker_id}\x12\xa2\x01\n\x12\x42\x61tchRemoveBrokers\x12*.kafka_facade.v1.BatchRemoveBrokersRequest\x1a+.kafka_facade.v1.BatchRemoveBrokersResponse\"3\x82\xd3\xe4\x93\x02-\"(/v3/clusters/{cluster_id}/brokers:delete:\x01*\x12\xa9\x01\n\x10UnregisterBroker\x12(.kafka_facade.v1.UnregisterBrokerRequest\x1a).kafka_facade.v1.UnregisterBrokerResponse\"@\x82\xd3\xe4\x93\x02:\"8/v3/clusters/{cluster_id}/brokers/{broker_id}:unregisterb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckafka_facade/v1/broker.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"a\n\x12ListBrokersRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"l\n\x13ListBrokersResponse\x12(\n\x07\x62rokers\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Broker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"E\n\x10GetBrokerRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x80\x01\n\x13RemoveBrokerRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\"\n\x0fshould_shutdown\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x12\n\x10_should_shutdown\"\x87\x01\n\x19\x42\x61tchRemoveBrokersRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nbroker_ids\x18\x02 \x03(\x05\x42\x04\xe2\x41\x01\x02\x12\"\n\x0fshould_shutdown\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x12\n\x10_should_shutdown\"U\n\x1a\x42\x61tchRemoveBrokersResponse\x12\x37\n\x0f\x62roker_removals\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.BrokerRemoval\"L\n\x17UnregisterBrokerRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"A\n\x18UnregisterBrokerResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x11\n\tbroker_id\x18\x02 \x01(\x05\"\x85\x01\n\x06\x42roker\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04host\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04port\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\x04rack\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x07\n\x05_rack\"B\n\rBrokerRemoval\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x32\xe0\x03\n\rBrokerService\x12X\n\x0bListBrokers\x12#.kafka_facade.v1.ListBrokersRequest\x1a$.kafka_facade.v1.ListBrokersResponse\x12G\n\tGetBroker\x12!.kafka_facade.v1.GetBrokerRequest\x1a\x17.kafka_facade.v1.Broker\x12T\n\x0cRemoveBroker\x12$.kafka_facade.v1.RemoveBrokerRequest\x1a\x1e.kafka_facade.v1.BrokerRemoval\x12m\n\x12\x42\x61tchRemoveBrokers\x12*.kafka_facade.v1.BatchRemoveBrokersRequest\x1a+.kafka_facade.v1.BatchRemoveBrokersResponse\x12g\n\x10UnregisterBroker\x12(.kafka_facade.v1.UnregisterBrokerRequest\x1a).kafka_facade.v1.UnregisterBrokerResponseB>\n\x0ekafkafacade.v1B\x0b\x42rokerProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.broker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\013BrokerProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTBROKERSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_LISTBROKERSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -40,25 +40,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTBROKERSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTBROKERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETBROKERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_GETBROKERREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_REMOVEBROKERREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_REMOVEBROKERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_REMOVEBROKERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_REMOVEBROKERREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_REMOVEBROKERREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_REMOVEBROKERREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_REMOVEBROKERREQUEST'].fields_by_name['should_shutdown']._loaded_options = None
   _globals['_REMOVEBROKERREQUEST'].fields_by_name['should_shutdown']._serialized_options = b'\342A\001\001'
   _globals['_BATCHREMOVEBROKERSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_BATCHREMOVEBROKERSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_BATCHREMOVEBROKERSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_BATCHREMOVEBROKERSREQUEST'].fields_by_name['broker_ids']._loaded_options = None
   _globals['_BATCHREMOVEBROKERSREQUEST'].fields_by_name['broker_ids']._serialized_options = b'\342A\001\002'
   _globals['_BATCHREMOVEBROKERSREQUEST'].fields_by_name['should_shutdown']._loaded_options = None
   _globals['_BATCHREMOVEBROKERSREQUEST'].fields_by_name['should_shutdown']._serialized_options = b'\342A\001\001'
   _globals['_UNREGISTERBROKERREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_UNREGISTERBROKERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_UNREGISTERBROKERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_UNREGISTERBROKERREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_UNREGISTERBROKERREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_UNREGISTERBROKERREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_BROKER'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_BROKER'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\003'
   _globals['_BROKER'].fields_by_name['broker_id']._loaded_options = None
@@ -73,36 +73,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BROKERREMOVAL'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\003'
   _globals['_BROKERREMOVAL'].fields_by_name['broker_id']._loaded_options = None
   _globals['_BROKERREMOVAL'].fields_by_name['broker_id']._serialized_options = b'\342A\001\003'
-  _globals['_BROKERSERVICE'].methods_by_name['ListBrokers']._loaded_options = None
-  _globals['_BROKERSERVICE'].methods_by_name['ListBrokers']._serialized_options = b'\202\323\344\223\002/\022!/v3/clusters/{cluster_id}/brokersZ\n\022\010/brokers'
-  _globals['_BROKERSERVICE'].methods_by_name['GetBroker']._loaded_options = None
-  _globals['_BROKERSERVICE'].methods_by_name['GetBroker']._serialized_options = b'\202\323\344\223\002/\022-/v3/clusters/{cluster_id}/brokers/{broker_id}'
-  _globals['_BROKERSERVICE'].methods_by_name['RemoveBroker']._loaded_options = None
-  _globals['_BROKERSERVICE'].methods_by_name['RemoveBroker']._serialized_options = b'\202\323\344\223\002/*-/v3/clusters/{cluster_id}/brokers/{broker_id}'
-  _globals['_BROKERSERVICE'].methods_by_name['BatchRemoveBrokers']._loaded_options = None
-  _globals['_BROKERSERVICE'].methods_by_name['BatchRemoveBrokers']._serialized_options = b'\202\323\344\223\002-\"(/v3/clusters/{cluster_id}/brokers:delete:\001*'
-  _globals['_BROKERSERVICE'].methods_by_name['UnregisterBroker']._loaded_options = None
-  _globals['_BROKERSERVICE'].methods_by_name['UnregisterBroker']._serialized_options = b'\202\323\344\223\002:\"8/v3/clusters/{cluster_id}/brokers/{broker_id}:unregister'
-  _globals['_LISTBROKERSREQUEST']._serialized_start=112
-  _globals['_LISTBROKERSREQUEST']._serialized_end=209
-  _globals['_LISTBROKERSRESPONSE']._serialized_start=211
-  _globals['_LISTBROKERSRESPONSE']._serialized_end=319
-  _globals['_GETBROKERREQUEST']._serialized_start=321
-  _globals['_GETBROKERREQUEST']._serialized_end=390
-  _globals['_REMOVEBROKERREQUEST']._serialized_start=393
-  _globals['_REMOVEBROKERREQUEST']._serialized_end=521
-  _globals['_BATCHREMOVEBROKERSREQUEST']._serialized_start=524
-  _globals['_BATCHREMOVEBROKERSREQUEST']._serialized_end=659
-  _globals['_BATCHREMOVEBROKERSRESPONSE']._serialized_start=661
-  _globals['_BATCHREMOVEBROKERSRESPONSE']._serialized_end=746
-  _globals['_UNREGISTERBROKERREQUEST']._serialized_start=748
-  _globals['_UNREGISTERBROKERREQUEST']._serialized_end=824
-  _globals['_UNREGISTERBROKERRESPONSE']._serialized_start=826
-  _globals['_UNREGISTERBROKERRESPONSE']._serialized_end=891
-  _globals['_BROKER']._serialized_start=894
-  _globals['_BROKER']._serialized_end=1027
-  _globals['_BROKERREMOVAL']._serialized_start=1029
-  _globals['_BROKERREMOVAL']._serialized_end=1095
-  _globals['_BROKERSERVICE']._serialized_start=1098
-  _globals['_BROKERSERVICE']._serialized_end=1866
+  _globals['_LISTBROKERSREQUEST']._serialized_start=82
+  _globals['_LISTBROKERSREQUEST']._serialized_end=179
+  _globals['_LISTBROKERSRESPONSE']._serialized_start=181
+  _globals['_LISTBROKERSRESPONSE']._serialized_end=289
+  _globals['_GETBROKERREQUEST']._serialized_start=291
+  _globals['_GETBROKERREQUEST']._serialized_end=360
+  _globals['_REMOVEBROKERREQUEST']._serialized_start=363
+  _globals['_REMOVEBROKERREQUEST']._serialized_end=491
+  _globals['_BATCHREMOVEBROKERSREQUEST']._serialized_start=494
+  _globals['_BATCHREMOVEBROKERSREQUEST']._serialized_end=629
+  _globals['_BATCHREMOVEBROKERSRESPONSE']._serialized_start=631
+  _globals['_BATCHREMOVEBROKERSRESPONSE']._serialized_end=716
+  _globals['_UNREGISTERBROKERREQUEST']._serialized_start=718
+  _globals['_UNREGISTERBROKERREQUEST']._serialized_end=794
+  _globals['_UNREGISTERBROKERRESPONSE']._serialized_start=796
+  _globals['_UNREGISTERBROKERRESPONSE']._serialized_end=861
+  _globals['_BROKER']._serialized_start=864
+  _globals['_BROKER']._serialized_end=997
+  _globals['_BROKERREMOVAL']._serialized_start=999
+  _globals['_BROKERREMOVAL']._serialized_end=1065
+  _globals['_BROKERSERVICE']._serialized_start=1068
+  _globals['_BROKERSERVICE']._serialized_end=1548
 # @@protoc_insertion_point(module_scope)

@@ -89,7 +89,7 @@ class GetBrokerRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     def __init__(
@@ -116,7 +116,7 @@ class RemoveBrokerRequest(_message.Message):
     BROKER_ID_FIELD_NUMBER: _builtins.int
     SHOULD_SHUTDOWN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     should_shutdown: _builtins.bool
@@ -148,7 +148,7 @@ class BatchRemoveBrokersRequest(_message.Message):
     BROKER_IDS_FIELD_NUMBER: _builtins.int
     SHOULD_SHUTDOWN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     should_shutdown: _builtins.bool
     """Whether the brokers are shut down afterwards; true if left out."""
     @_builtins.property
@@ -205,7 +205,7 @@ class UnregisterBrokerRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     def __init__(

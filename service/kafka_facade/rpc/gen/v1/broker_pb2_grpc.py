@@ -68,6 +68,9 @@ class BrokerServiceServicer:
 
     def ListBrokers(self, request, context):
         """ListBrokers returns the live brokers, ordered by id.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers
+        REST: GET /brokers
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +78,8 @@ class BrokerServiceServicer:
 
     def GetBroker(self, request, context):
         """GetBroker returns one live broker.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,6 +87,9 @@ class BrokerServiceServicer:
 
     def RemoveBroker(self, request, context):
         """RemoveBroker moves all replicas away from a broker and starts its removal.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,6 +97,9 @@ class BrokerServiceServicer:
 
     def BatchRemoveBrokers(self, request, context):
         """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/brokers:delete
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +107,9 @@ class BrokerServiceServicer:
 
     def UnregisterBroker(self, request, context):
         """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft).
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,15 +34,34 @@ class BrokerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BrokerServiceAsyncStub: ...
     ListBrokers: _grpc.UnaryUnaryMultiCallable[_broker_pb2.ListBrokersRequest, _broker_pb2.ListBrokersResponse]
-    """ListBrokers returns the live brokers, ordered by id."""
+    """ListBrokers returns the live brokers, ordered by id.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers
+    REST: GET /brokers
+    """
     GetBroker: _grpc.UnaryUnaryMultiCallable[_broker_pb2.GetBrokerRequest, _broker_pb2.Broker]
-    """GetBroker returns one live broker."""
+    """GetBroker returns one live broker.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}
+    """
     RemoveBroker: _grpc.UnaryUnaryMultiCallable[_broker_pb2.RemoveBrokerRequest, _broker_pb2.BrokerRemoval]
-    """RemoveBroker moves all replicas away from a broker and starts its removal."""
+    """RemoveBroker moves all replicas away from a broker and starts its removal.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
+    """
     BatchRemoveBrokers: _grpc.UnaryUnaryMultiCallable[_broker_pb2.BatchRemoveBrokersRequest, _broker_pb2.BatchRemoveBrokersResponse]
-    """BatchRemoveBrokers does what RemoveBroker does for several brokers at once."""
+    """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/brokers:delete
+    """
     UnregisterBroker: _grpc.UnaryUnaryMultiCallable[_broker_pb2.UnregisterBrokerRequest, _broker_pb2.UnregisterBrokerResponse]
-    """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft)."""
+    """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft).
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
+    """
 
 @_typing.type_check_only
 class BrokerServiceAsyncStub(BrokerServiceStub):
@@ -50,15 +69,34 @@ class BrokerServiceAsyncStub(BrokerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListBrokers: _aio.UnaryUnaryMultiCallable[_broker_pb2.ListBrokersRequest, _broker_pb2.ListBrokersResponse]  # type: ignore[assignment]
-    """ListBrokers returns the live brokers, ordered by id."""
+    """ListBrokers returns the live brokers, ordered by id.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers
+    REST: GET /brokers
+    """
     GetBroker: _aio.UnaryUnaryMultiCallable[_broker_pb2.GetBrokerRequest, _broker_pb2.Broker]  # type: ignore[assignment]
-    """GetBroker returns one live broker."""
+    """GetBroker returns one live broker.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}
+    """
     RemoveBroker: _aio.UnaryUnaryMultiCallable[_broker_pb2.RemoveBrokerRequest, _broker_pb2.BrokerRemoval]  # type: ignore[assignment]
-    """RemoveBroker moves all replicas away from a broker and starts its removal."""
+    """RemoveBroker moves all replicas away from a broker and starts its removal.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
+    """
     BatchRemoveBrokers: _aio.UnaryUnaryMultiCallable[_broker_pb2.BatchRemoveBrokersRequest, _broker_pb2.BatchRemoveBrokersResponse]  # type: ignore[assignment]
-    """BatchRemoveBrokers does what RemoveBroker does for several brokers at once."""
+    """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/brokers:delete
+    """
     UnregisterBroker: _aio.UnaryUnaryMultiCallable[_broker_pb2.UnregisterBrokerRequest, _broker_pb2.UnregisterBrokerResponse]  # type: ignore[assignment]
-    """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft)."""
+    """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft).
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
+    """
 
 class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
     """BrokerService reads and removes brokers."""
@@ -69,7 +107,11 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.ListBrokersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.ListBrokersResponse, _abc.Awaitable[_broker_pb2.ListBrokersResponse]]:
-        """ListBrokers returns the live brokers, ordered by id."""
+        """ListBrokers returns the live brokers, ordered by id.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers
+        REST: GET /brokers
+        """
 
     @_abc_1.abstractmethod
     def GetBroker(
@@ -77,7 +119,10 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.GetBrokerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.Broker, _abc.Awaitable[_broker_pb2.Broker]]:
-        """GetBroker returns one live broker."""
+        """GetBroker returns one live broker.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}
+        """
 
     @_abc_1.abstractmethod
     def RemoveBroker(
@@ -85,7 +130,11 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.RemoveBrokerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.BrokerRemoval, _abc.Awaitable[_broker_pb2.BrokerRemoval]]:
-        """RemoveBroker moves all replicas away from a broker and starts its removal."""
+        """RemoveBroker moves all replicas away from a broker and starts its removal.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
+        """
 
     @_abc_1.abstractmethod
     def BatchRemoveBrokers(
@@ -93,7 +142,11 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.BatchRemoveBrokersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.BatchRemoveBrokersResponse, _abc.Awaitable[_broker_pb2.BatchRemoveBrokersResponse]]:
-        """BatchRemoveBrokers does what RemoveBroker does for several brokers at once."""
+        """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/brokers:delete
+        """
 
     @_abc_1.abstractmethod
     def UnregisterBroker(
@@ -101,6 +154,10 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.UnregisterBrokerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.UnregisterBrokerResponse, _abc.Awaitable[_broker_pb2.UnregisterBrokerResponse]]:
-        """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft)."""
+        """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft).
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
+        """
 
 def add_BrokerServiceServicer_to_server(servicer: BrokerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

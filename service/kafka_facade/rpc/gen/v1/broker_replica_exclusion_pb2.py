@@ -22,37 +22,37 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.kafka_facade/v1/broker_replica_exclusion.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"q\n\"ListBrokerReplicaExclusionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x9e\x01\n#ListBrokerReplicaExclusionsResponse\x12J\n\x19\x62roker_replica_exclusions\x18\x01 \x03(\x0b\x32\'.kafka_facade.v1.BrokerReplicaExclusion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"U\n GetBrokerReplicaExclusionRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\x82\x01\n$CreateBrokerReplicaExclusionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12@\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32,.kafka_facade.v1.BrokerReplicaExclusionEntryB\x04\xe2\x41\x01\x02\"o\n%CreateBrokerReplicaExclusionsResponse\x12\x46\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32\x31.kafka_facade.v1.BrokerReplicaExclusionAlteration\"\x82\x01\n$DeleteBrokerReplicaExclusionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12@\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32,.kafka_facade.v1.BrokerReplicaExclusionEntryB\x04\xe2\x41\x01\x02\"o\n%DeleteBrokerReplicaExclusionsResponse\x12\x46\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32\x31.kafka_facade.v1.BrokerReplicaExclusionAlteration\"L\n\x1b\x42rokerReplicaExclusionEntry\x12\x17\n\tbroker_id\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"a\n\x16\x42rokerReplicaExclusion\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xe6\x01\n BrokerReplicaExclusionAlteration\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\texclusion\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message2\xda\x06\n\x1d\x42rokerReplicaExclusionService\x12\xc5\x01\n\x1bListBrokerReplicaExclusions\x12\x33.kafka_facade.v1.ListBrokerReplicaExclusionsRequest\x1a\x34.kafka_facade.v1.ListBrokerReplicaExclusionsResponse\";\x82\xd3\xe4\x93\x02\x35\x12\x33/v3/clusters/{cluster_id}/broker-replica-exclusions\x12\xc0\x01\n\x19GetBrokerReplicaExclusion\x12\x31.kafka_facade.v1.GetBrokerReplicaExclusionRequest\x1a\'.kafka_facade.v1.BrokerReplicaExclusion\"G\x82\xd3\xe4\x93\x02\x41\x12?/v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}\x12\xd5\x01\n\x1d\x43reateBrokerReplicaExclusions\x12\x35.kafka_facade.v1.CreateBrokerReplicaExclusionsRequest\x1a\x36.kafka_facade.v1.CreateBrokerReplicaExclusionsResponse\"E\x82\xd3\xe4\x93\x02?\":/v3/clusters/{cluster_id}/broker-replica-exclusions:create:\x01*\x12\xd5\x01\n\x1d\x44\x65leteBrokerReplicaExclusions\x12\x35.kafka_facade.v1.DeleteBrokerReplicaExclusionsRequest\x1a\x36.kafka_facade.v1.DeleteBrokerReplicaExclusionsResponse\"E\x82\xd3\xe4\x93\x02?\":/v3/clusters/{cluster_id}/broker-replica-exclusions:delete:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.kafka_facade/v1/broker_replica_exclusion.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"q\n\"ListBrokerReplicaExclusionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x9e\x01\n#ListBrokerReplicaExclusionsResponse\x12J\n\x19\x62roker_replica_exclusions\x18\x01 \x03(\x0b\x32\'.kafka_facade.v1.BrokerReplicaExclusion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"U\n GetBrokerReplicaExclusionRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x82\x01\n$CreateBrokerReplicaExclusionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12@\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32,.kafka_facade.v1.BrokerReplicaExclusionEntryB\x04\xe2\x41\x01\x01\"o\n%CreateBrokerReplicaExclusionsResponse\x12\x46\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32\x31.kafka_facade.v1.BrokerReplicaExclusionAlteration\"\x82\x01\n$DeleteBrokerReplicaExclusionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12@\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32,.kafka_facade.v1.BrokerReplicaExclusionEntryB\x04\xe2\x41\x01\x01\"o\n%DeleteBrokerReplicaExclusionsResponse\x12\x46\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32\x31.kafka_facade.v1.BrokerReplicaExclusionAlteration\"L\n\x1b\x42rokerReplicaExclusionEntry\x12\x17\n\tbroker_id\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"a\n\x16\x42rokerReplicaExclusion\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xe6\x01\n BrokerReplicaExclusionAlteration\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\texclusion\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message2\xc5\x04\n\x1d\x42rokerReplicaExclusionService\x12\x88\x01\n\x1bListBrokerReplicaExclusions\x12\x33.kafka_facade.v1.ListBrokerReplicaExclusionsRequest\x1a\x34.kafka_facade.v1.ListBrokerReplicaExclusionsResponse\x12w\n\x19GetBrokerReplicaExclusion\x12\x31.kafka_facade.v1.GetBrokerReplicaExclusionRequest\x1a\'.kafka_facade.v1.BrokerReplicaExclusion\x12\x8e\x01\n\x1d\x43reateBrokerReplicaExclusions\x12\x35.kafka_facade.v1.CreateBrokerReplicaExclusionsRequest\x1a\x36.kafka_facade.v1.CreateBrokerReplicaExclusionsResponse\x12\x8e\x01\n\x1d\x44\x65leteBrokerReplicaExclusions\x12\x35.kafka_facade.v1.DeleteBrokerReplicaExclusionsRequest\x1a\x36.kafka_facade.v1.DeleteBrokerReplicaExclusionsResponseBN\n\x0ekafkafacade.v1B\x1b\x42rokerReplicaExclusionProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.broker_replica_exclusion_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\033BrokerReplicaExclusionProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERREPLICAEXCLUSIONREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERREPLICAEXCLUSIONREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_BROKERREPLICAEXCLUSIONENTRY'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_BROKERREPLICAEXCLUSIONENTRY'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_BROKERREPLICAEXCLUSIONENTRY'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_BROKERREPLICAEXCLUSIONENTRY'].fields_by_name['reason']._loaded_options = None
   _globals['_BROKERREPLICAEXCLUSIONENTRY'].fields_by_name['reason']._serialized_options = b'\342A\001\002'
   _globals['_BROKERREPLICAEXCLUSION'].fields_by_name['cluster_id']._loaded_options = None
@@ -73,34 +73,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BROKERREPLICAEXCLUSIONALTERATION'].fields_by_name['error_code']._serialized_options = b'\342A\001\003'
   _globals['_BROKERREPLICAEXCLUSIONALTERATION'].fields_by_name['error_message']._loaded_options = None
   _globals['_BROKERREPLICAEXCLUSIONALTERATION'].fields_by_name['error_message']._serialized_options = b'\342A\001\003'
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['ListBrokerReplicaExclusions']._loaded_options = None
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['ListBrokerReplicaExclusions']._serialized_options = b'\202\323\344\223\0025\0223/v3/clusters/{cluster_id}/broker-replica-exclusions'
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['GetBrokerReplicaExclusion']._loaded_options = None
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['GetBrokerReplicaExclusion']._serialized_options = b'\202\323\344\223\002A\022?/v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}'
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['CreateBrokerReplicaExclusions']._loaded_options = None
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['CreateBrokerReplicaExclusions']._serialized_options = b'\202\323\344\223\002?\":/v3/clusters/{cluster_id}/broker-replica-exclusions:create:\001*'
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['DeleteBrokerReplicaExclusions']._loaded_options = None
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE'].methods_by_name['DeleteBrokerReplicaExclusions']._serialized_options = b'\202\323\344\223\002?\":/v3/clusters/{cluster_id}/broker-replica-exclusions:delete:\001*'
-  _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST']._serialized_start=130
-  _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST']._serialized_end=243
-  _globals['_LISTBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_start=246
-  _globals['_LISTBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_end=404
-  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST']._serialized_start=406
-  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST']._serialized_end=491
-  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_start=494
-  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_end=624
-  _globals['_CREATEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_start=626
-  _globals['_CREATEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_end=737
-  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_start=740
-  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_end=870
-  _globals['_DELETEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_start=872
-  _globals['_DELETEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_end=983
-  _globals['_BROKERREPLICAEXCLUSIONENTRY']._serialized_start=985
-  _globals['_BROKERREPLICAEXCLUSIONENTRY']._serialized_end=1061
-  _globals['_BROKERREPLICAEXCLUSION']._serialized_start=1063
-  _globals['_BROKERREPLICAEXCLUSION']._serialized_end=1160
-  _globals['_BROKERREPLICAEXCLUSIONALTERATION']._serialized_start=1163
-  _globals['_BROKERREPLICAEXCLUSIONALTERATION']._serialized_end=1393
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE']._serialized_start=1396
-  _globals['_BROKERREPLICAEXCLUSIONSERVICE']._serialized_end=2254
+  _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST']._serialized_start=100
+  _globals['_LISTBROKERREPLICAEXCLUSIONSREQUEST']._serialized_end=213
+  _globals['_LISTBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_start=216
+  _globals['_LISTBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_end=374
+  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST']._serialized_start=376
+  _globals['_GETBROKERREPLICAEXCLUSIONREQUEST']._serialized_end=461
+  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_start=464
+  _globals['_CREATEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_end=594
+  _globals['_CREATEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_start=596
+  _globals['_CREATEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_end=707
+  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_start=710
+  _globals['_DELETEBROKERREPLICAEXCLUSIONSREQUEST']._serialized_end=840
+  _globals['_DELETEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_start=842
+  _globals['_DELETEBROKERREPLICAEXCLUSIONSRESPONSE']._serialized_end=953
+  _globals['_BROKERREPLICAEXCLUSIONENTRY']._serialized_start=955
+  _globals['_BROKERREPLICAEXCLUSIONENTRY']._serialized_end=1031
+  _globals['_BROKERREPLICAEXCLUSION']._serialized_start=1033
+  _globals['_BROKERREPLICAEXCLUSION']._serialized_end=1130
+  _globals['_BROKERREPLICAEXCLUSIONALTERATION']._serialized_start=1133
+  _globals['_BROKERREPLICAEXCLUSIONALTERATION']._serialized_end=1363
+  _globals['_BROKERREPLICAEXCLUSIONSERVICE']._serialized_start=1366
+  _globals['_BROKERREPLICAEXCLUSIONSERVICE']._serialized_end=1947
 # @@protoc_insertion_point(module_scope)

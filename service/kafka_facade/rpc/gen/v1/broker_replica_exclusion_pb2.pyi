@@ -28,7 +28,7 @@ class ListBrokerReplicaExclusionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
     """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
     page_token: _builtins.str
@@ -89,7 +89,7 @@ class GetBrokerReplicaExclusionRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     def __init__(
@@ -115,7 +115,7 @@ class CreateBrokerReplicaExclusionsRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerReplicaExclusionEntry]:
         """The brokers to exclude."""
@@ -167,7 +167,7 @@ class DeleteBrokerReplicaExclusionsRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerReplicaExclusionEntry]:
         """The brokers to include again."""

@@ -63,6 +63,9 @@ class BrokerReplicaExclusionServiceServicer:
 
     def ListBrokerReplicaExclusions(self, request, context):
         """ListBrokerReplicaExclusions returns all brokers that are excluded.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,6 +73,9 @@ class BrokerReplicaExclusionServiceServicer:
 
     def GetBrokerReplicaExclusion(self, request, context):
         """GetBrokerReplicaExclusion returns the exclusion of one broker.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,6 +83,9 @@ class BrokerReplicaExclusionServiceServicer:
 
     def CreateBrokerReplicaExclusions(self, request, context):
         """CreateBrokerReplicaExclusions excludes brokers.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +93,9 @@ class BrokerReplicaExclusionServiceServicer:
 
     def DeleteBrokerReplicaExclusions(self, request, context):
         """DeleteBrokerReplicaExclusions takes exclusions back.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,13 +34,29 @@ class BrokerReplicaExclusionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BrokerReplicaExclusionServiceAsyncStub: ...
     ListBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]
-    """ListBrokerReplicaExclusions returns all brokers that are excluded."""
+    """ListBrokerReplicaExclusions returns all brokers that are excluded.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
+    """
     GetBrokerReplicaExclusion: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest, _broker_replica_exclusion_pb2.BrokerReplicaExclusion]
-    """GetBrokerReplicaExclusion returns the exclusion of one broker."""
+    """GetBrokerReplicaExclusion returns the exclusion of one broker.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
+    """
     CreateBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]
-    """CreateBrokerReplicaExclusions excludes brokers."""
+    """CreateBrokerReplicaExclusions excludes brokers.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
+    """
     DeleteBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]
-    """DeleteBrokerReplicaExclusions takes exclusions back."""
+    """DeleteBrokerReplicaExclusions takes exclusions back.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
+    """
 
 @_typing.type_check_only
 class BrokerReplicaExclusionServiceAsyncStub(BrokerReplicaExclusionServiceStub):
@@ -48,13 +64,29 @@ class BrokerReplicaExclusionServiceAsyncStub(BrokerReplicaExclusionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
-    """ListBrokerReplicaExclusions returns all brokers that are excluded."""
+    """ListBrokerReplicaExclusions returns all brokers that are excluded.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
+    """
     GetBrokerReplicaExclusion: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest, _broker_replica_exclusion_pb2.BrokerReplicaExclusion]  # type: ignore[assignment]
-    """GetBrokerReplicaExclusion returns the exclusion of one broker."""
+    """GetBrokerReplicaExclusion returns the exclusion of one broker.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
+    """
     CreateBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
-    """CreateBrokerReplicaExclusions excludes brokers."""
+    """CreateBrokerReplicaExclusions excludes brokers.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
+    """
     DeleteBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
-    """DeleteBrokerReplicaExclusions takes exclusions back."""
+    """DeleteBrokerReplicaExclusions takes exclusions back.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
+    """
 
 class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
     """BrokerReplicaExclusionService reads and changes which brokers get no new replicas."""
@@ -65,7 +97,11 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]]:
-        """ListBrokerReplicaExclusions returns all brokers that are excluded."""
+        """ListBrokerReplicaExclusions returns all brokers that are excluded.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
+        """
 
     @_abc_1.abstractmethod
     def GetBrokerReplicaExclusion(
@@ -73,7 +109,11 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.BrokerReplicaExclusion, _abc.Awaitable[_broker_replica_exclusion_pb2.BrokerReplicaExclusion]]:
-        """GetBrokerReplicaExclusion returns the exclusion of one broker."""
+        """GetBrokerReplicaExclusion returns the exclusion of one broker.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
+        """
 
     @_abc_1.abstractmethod
     def CreateBrokerReplicaExclusions(
@@ -81,7 +121,11 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]]:
-        """CreateBrokerReplicaExclusions excludes brokers."""
+        """CreateBrokerReplicaExclusions excludes brokers.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
+        """
 
     @_abc_1.abstractmethod
     def DeleteBrokerReplicaExclusions(
@@ -89,6 +133,10 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]]:
-        """DeleteBrokerReplicaExclusions takes exclusions back."""
+        """DeleteBrokerReplicaExclusions takes exclusions back.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
+        """
 
 def add_BrokerReplicaExclusionServiceServicer_to_server(servicer: BrokerReplicaExclusionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

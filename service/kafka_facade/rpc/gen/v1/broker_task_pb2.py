@@ -22,26 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kafka_facade/v1/broker_task.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"h\n\x19ListAllBrokerTasksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x1aListAllBrokerTasksResponse\x12\x31\n\x0c\x62roker_tasks\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.BrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x87\x01\n\x1fListAllBrokerTasksByTypeRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttask_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n ListAllBrokerTasksByTypeResponse\x12\x31\n\x0c\x62roker_tasks\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.BrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"~\n\x16ListBrokerTasksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"y\n\x17ListBrokerTasksResponse\x12\x31\n\x0c\x62roker_tasks\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.BrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"b\n\x14GetBrokerTaskRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x17\n\ttask_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"k\n\x1cListRemoveBrokerTasksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x8c\x01\n\x1dListRemoveBrokerTasksResponse\x12>\n\x13remove_broker_tasks\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.RemoveBrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"O\n\x1aGetRemoveBrokerTaskRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\xc2\x03\n\nBrokerTask\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttask_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0btask_status\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12%\n\x12shutdown_scheduled\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x41\n\x11sub_task_statuses\x18\x06 \x01(\x0b\x32 .kafka_facade.v1.SubTaskStatusesB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12 \n\rerror_message\x18\n \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\x15\n\x13_shutdown_scheduledB\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\x83\x02\n\x0fSubTaskStatuses\x12\x32\n\x1f\x62roker_replica_exclusion_status\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x30\n\x1dpartition_reassignment_status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12)\n\x16\x62roker_shutdown_status\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\"\n _broker_replica_exclusion_statusB \n\x1e_partition_reassignment_statusB\x19\n\x17_broker_shutdown_status\"\xcb\x02\n\x10RemoveBrokerTask\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12 \n\x12shutdown_scheduled\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12-\n\x1f\x62roker_replica_exclusion_status\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12+\n\x1dpartition_reassignment_status\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12$\n\x16\x62roker_shutdown_status\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message2\x95\x08\n\x11\x42rokerTaskService\x12\xa0\x01\n\x12ListAllBrokerTasks\x12*.kafka_facade.v1.ListAllBrokerTasksRequest\x1a+.kafka_facade.v1.ListAllBrokerTasksResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v3/clusters/{cluster_id}/brokers/-/tasks\x12\xbe\x01\n\x18ListAllBrokerTasksByType\x12\x30.kafka_facade.v1.ListAllBrokerTasksByTypeRequest\x1a\x31.kafka_facade.v1.ListAllBrokerTasksByTypeResponse\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}\x12\xa1\x01\n\x0fListBrokerTasks\x12\'.kafka_facade.v1.ListBrokerTasksRequest\x1a(.kafka_facade.v1.ListBrokerTasksResponse\";\x82\xd3\xe4\x93\x02\x35\x12\x33/v3/clusters/{cluster_id}/brokers/{broker_id}/tasks\x12\x9c\x01\n\rGetBrokerTask\x12%.kafka_facade.v1.GetBrokerTaskRequest\x1a\x1b.kafka_facade.v1.BrokerTask\"G\x82\xd3\xe4\x93\x02\x41\x12?/v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}\x12\xad\x01\n\x15ListRemoveBrokerTasks\x12-.kafka_facade.v1.ListRemoveBrokerTasksRequest\x1a..kafka_facade.v1.ListRemoveBrokerTasksResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v3/clusters/{cluster_id}/remove-broker-tasks\x12\xa8\x01\n\x13GetRemoveBrokerTask\x12+.kafka_facade.v1.GetRemoveBrokerTaskRequest\x1a!.kafka_facade.v1.RemoveBrokerTask\"A\x82\xd3\xe4\x93\x02;\x12\x39/v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kafka_facade/v1/broker_task.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"h\n\x19ListAllBrokerTasksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x1aListAllBrokerTasksResponse\x12\x31\n\x0c\x62roker_tasks\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.BrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x87\x01\n\x1fListAllBrokerTasksByTypeRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\ttask_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n ListAllBrokerTasksByTypeResponse\x12\x31\n\x0c\x62roker_tasks\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.BrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"~\n\x16ListBrokerTasksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"y\n\x17ListBrokerTasksResponse\x12\x31\n\x0c\x62roker_tasks\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.BrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"b\n\x14GetBrokerTaskRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\ttask_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"k\n\x1cListRemoveBrokerTasksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x8c\x01\n\x1dListRemoveBrokerTasksResponse\x12>\n\x13remove_broker_tasks\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.RemoveBrokerTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"O\n\x1aGetRemoveBrokerTaskRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xc2\x03\n\nBrokerTask\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\ttask_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0btask_status\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12%\n\x12shutdown_scheduled\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x41\n\x11sub_task_statuses\x18\x06 \x01(\x0b\x32 .kafka_facade.v1.SubTaskStatusesB\x04\xe2\x41\x01\x03\x12\x34\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nupdated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12 \n\rerror_message\x18\n \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\x15\n\x13_shutdown_scheduledB\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\x83\x02\n\x0fSubTaskStatuses\x12\x32\n\x1f\x62roker_replica_exclusion_status\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x30\n\x1dpartition_reassignment_status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12)\n\x16\x62roker_shutdown_status\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\"\n _broker_replica_exclusion_statusB \n\x1e_partition_reassignment_statusB\x19\n\x17_broker_shutdown_status\"\xcb\x02\n\x10RemoveBrokerTask\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12 \n\x12shutdown_scheduled\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12-\n\x1f\x62roker_replica_exclusion_status\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12+\n\x1dpartition_reassignment_status\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12$\n\x16\x62roker_shutdown_status\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message2\x9d\x05\n\x11\x42rokerTaskService\x12m\n\x12ListAllBrokerTasks\x12*.kafka_facade.v1.ListAllBrokerTasksRequest\x1a+.kafka_facade.v1.ListAllBrokerTasksResponse\x12\x7f\n\x18ListAllBrokerTasksByType\x12\x30.kafka_facade.v1.ListAllBrokerTasksByTypeRequest\x1a\x31.kafka_facade.v1.ListAllBrokerTasksByTypeResponse\x12\x64\n\x0fListBrokerTasks\x12\'.kafka_facade.v1.ListBrokerTasksRequest\x1a(.kafka_facade.v1.ListBrokerTasksResponse\x12S\n\rGetBrokerTask\x12%.kafka_facade.v1.GetBrokerTaskRequest\x1a\x1b.kafka_facade.v1.BrokerTask\x12v\n\x15ListRemoveBrokerTasks\x12-.kafka_facade.v1.ListRemoveBrokerTasksRequest\x1a..kafka_facade.v1.ListRemoveBrokerTasksResponse\x12\x65\n\x13GetRemoveBrokerTask\x12+.kafka_facade.v1.GetRemoveBrokerTaskRequest\x1a!.kafka_facade.v1.RemoveBrokerTaskBB\n\x0ekafkafacade.v1B\x0f\x42rokerTaskProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.broker_task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\017BrokerTaskProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTALLBROKERTASKSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTALLBROKERTASKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTALLBROKERTASKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLBROKERTASKSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTALLBROKERTASKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLBROKERTASKSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLBROKERTASKSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['task_type']._loaded_options = None
   _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['task_type']._serialized_options = b'\342A\001\002'
   _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -49,29 +49,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLBROKERTASKSBYTYPEREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTBROKERTASKSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERTASKREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETBROKERTASKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERTASKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERTASKREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_GETBROKERTASKREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETBROKERTASKREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_GETBROKERTASKREQUEST'].fields_by_name['task_type']._loaded_options = None
   _globals['_GETBROKERTASKREQUEST'].fields_by_name['task_type']._serialized_options = b'\342A\001\002'
   _globals['_LISTREMOVEBROKERTASKSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTREMOVEBROKERTASKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTREMOVEBROKERTASKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTREMOVEBROKERTASKSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTREMOVEBROKERTASKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTREMOVEBROKERTASKSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTREMOVEBROKERTASKSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETREMOVEBROKERTASKREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETREMOVEBROKERTASKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETREMOVEBROKERTASKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETREMOVEBROKERTASKREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_GETREMOVEBROKERTASKREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETREMOVEBROKERTASKREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_BROKERTASK'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_BROKERTASK'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\003'
   _globals['_BROKERTASK'].fields_by_name['broker_id']._loaded_options = None
@@ -114,44 +114,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVEBROKERTASK'].fields_by_name['error_code']._serialized_options = b'\342A\001\003'
   _globals['_REMOVEBROKERTASK'].fields_by_name['error_message']._loaded_options = None
   _globals['_REMOVEBROKERTASK'].fields_by_name['error_message']._serialized_options = b'\342A\001\003'
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListAllBrokerTasks']._loaded_options = None
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListAllBrokerTasks']._serialized_options = b'\202\323\344\223\002+\022)/v3/clusters/{cluster_id}/brokers/-/tasks'
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListAllBrokerTasksByType']._loaded_options = None
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListAllBrokerTasksByType']._serialized_options = b'\202\323\344\223\0027\0225/v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}'
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListBrokerTasks']._loaded_options = None
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListBrokerTasks']._serialized_options = b'\202\323\344\223\0025\0223/v3/clusters/{cluster_id}/brokers/{broker_id}/tasks'
-  _globals['_BROKERTASKSERVICE'].methods_by_name['GetBrokerTask']._loaded_options = None
-  _globals['_BROKERTASKSERVICE'].methods_by_name['GetBrokerTask']._serialized_options = b'\202\323\344\223\002A\022?/v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}'
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListRemoveBrokerTasks']._loaded_options = None
-  _globals['_BROKERTASKSERVICE'].methods_by_name['ListRemoveBrokerTasks']._serialized_options = b'\202\323\344\223\002/\022-/v3/clusters/{cluster_id}/remove-broker-tasks'
-  _globals['_BROKERTASKSERVICE'].methods_by_name['GetRemoveBrokerTask']._loaded_options = None
-  _globals['_BROKERTASKSERVICE'].methods_by_name['GetRemoveBrokerTask']._serialized_options = b'\202\323\344\223\002;\0229/v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}'
-  _globals['_LISTALLBROKERTASKSREQUEST']._serialized_start=150
-  _globals['_LISTALLBROKERTASKSREQUEST']._serialized_end=254
-  _globals['_LISTALLBROKERTASKSRESPONSE']._serialized_start=256
-  _globals['_LISTALLBROKERTASKSRESPONSE']._serialized_end=380
-  _globals['_LISTALLBROKERTASKSBYTYPEREQUEST']._serialized_start=383
-  _globals['_LISTALLBROKERTASKSBYTYPEREQUEST']._serialized_end=518
-  _globals['_LISTALLBROKERTASKSBYTYPERESPONSE']._serialized_start=521
-  _globals['_LISTALLBROKERTASKSBYTYPERESPONSE']._serialized_end=651
-  _globals['_LISTBROKERTASKSREQUEST']._serialized_start=653
-  _globals['_LISTBROKERTASKSREQUEST']._serialized_end=779
-  _globals['_LISTBROKERTASKSRESPONSE']._serialized_start=781
-  _globals['_LISTBROKERTASKSRESPONSE']._serialized_end=902
-  _globals['_GETBROKERTASKREQUEST']._serialized_start=904
-  _globals['_GETBROKERTASKREQUEST']._serialized_end=1002
-  _globals['_LISTREMOVEBROKERTASKSREQUEST']._serialized_start=1004
-  _globals['_LISTREMOVEBROKERTASKSREQUEST']._serialized_end=1111
-  _globals['_LISTREMOVEBROKERTASKSRESPONSE']._serialized_start=1114
-  _globals['_LISTREMOVEBROKERTASKSRESPONSE']._serialized_end=1254
-  _globals['_GETREMOVEBROKERTASKREQUEST']._serialized_start=1256
-  _globals['_GETREMOVEBROKERTASKREQUEST']._serialized_end=1335
-  _globals['_BROKERTASK']._serialized_start=1338
-  _globals['_BROKERTASK']._serialized_end=1788
-  _globals['_SUBTASKSTATUSES']._serialized_start=1791
-  _globals['_SUBTASKSTATUSES']._serialized_end=2050
-  _globals['_REMOVEBROKERTASK']._serialized_start=2053
-  _globals['_REMOVEBROKERTASK']._serialized_end=2384
-  _globals['_BROKERTASKSERVICE']._serialized_start=2387
-  _globals['_BROKERTASKSERVICE']._serialized_end=3432
+  _globals['_LISTALLBROKERTASKSREQUEST']._serialized_start=120
+  _globals['_LISTALLBROKERTASKSREQUEST']._serialized_end=224
+  _globals['_LISTALLBROKERTASKSRESPONSE']._serialized_start=226
+  _globals['_LISTALLBROKERTASKSRESPONSE']._serialized_end=350
+  _globals['_LISTALLBROKERTASKSBYTYPEREQUEST']._serialized_start=353
+  _globals['_LISTALLBROKERTASKSBYTYPEREQUEST']._serialized_end=488
+  _globals['_LISTALLBROKERTASKSBYTYPERESPONSE']._serialized_start=491
+  _globals['_LISTALLBROKERTASKSBYTYPERESPONSE']._serialized_end=621
+  _globals['_LISTBROKERTASKSREQUEST']._serialized_start=623
+  _globals['_LISTBROKERTASKSREQUEST']._serialized_end=749
+  _globals['_LISTBROKERTASKSRESPONSE']._serialized_start=751
+  _globals['_LISTBROKERTASKSRESPONSE']._serialized_end=872
+  _globals['_GETBROKERTASKREQUEST']._serialized_start=874
+  _globals['_GETBROKERTASKREQUEST']._serialized_end=972
+  _globals['_LISTREMOVEBROKERTASKSREQUEST']._serialized_start=974
+  _globals['_LISTREMOVEBROKERTASKSREQUEST']._serialized_end=1081
+  _globals['_LISTREMOVEBROKERTASKSRESPONSE']._serialized_start=1084
+  _globals['_LISTREMOVEBROKERTASKSRESPONSE']._serialized_end=1224
+  _globals['_GETREMOVEBROKERTASKREQUEST']._serialized_start=1226
+  _globals['_GETREMOVEBROKERTASKREQUEST']._serialized_end=1305
+  _globals['_BROKERTASK']._serialized_start=1308
+  _globals['_BROKERTASK']._serialized_end=1758
+  _globals['_SUBTASKSTATUSES']._serialized_start=1761
+  _globals['_SUBTASKSTATUSES']._serialized_end=2020
+  _globals['_REMOVEBROKERTASK']._serialized_start=2023
+  _globals['_REMOVEBROKERTASK']._serialized_end=2354
+  _globals['_BROKERTASKSERVICE']._serialized_start=2357
+  _globals['_BROKERTASKSERVICE']._serialized_end=3026
 # @@protoc_insertion_point(module_scope)

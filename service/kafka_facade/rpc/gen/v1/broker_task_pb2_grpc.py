@@ -73,6 +73,9 @@ class BrokerTaskServiceServicer:
 
     def ListAllBrokerTasks(self, request, context):
         """ListAllBrokerTasks returns the tasks of all brokers.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +83,9 @@ class BrokerTaskServiceServicer:
 
     def ListAllBrokerTasksByType(self, request, context):
         """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,6 +93,9 @@ class BrokerTaskServiceServicer:
 
     def ListBrokerTasks(self, request, context):
         """ListBrokerTasks returns the tasks of one broker.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +103,9 @@ class BrokerTaskServiceServicer:
 
     def GetBrokerTask(self, request, context):
         """GetBrokerTask returns the task of one type of one broker.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +113,9 @@ class BrokerTaskServiceServicer:
 
     def ListRemoveBrokerTasks(self, request, context):
         """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +123,9 @@ class BrokerTaskServiceServicer:
 
     def GetRemoveBrokerTask(self, request, context):
         """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

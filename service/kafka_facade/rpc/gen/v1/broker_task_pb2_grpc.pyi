@@ -34,17 +34,41 @@ class BrokerTaskServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BrokerTaskServiceAsyncStub: ...
     ListAllBrokerTasks: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksRequest, _broker_task_pb2.ListAllBrokerTasksResponse]
-    """ListAllBrokerTasks returns the tasks of all brokers."""
+    """ListAllBrokerTasks returns the tasks of all brokers.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
+    """
     ListAllBrokerTasksByType: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksByTypeRequest, _broker_task_pb2.ListAllBrokerTasksByTypeResponse]
-    """ListAllBrokerTasksByType returns the tasks of one type of all brokers."""
+    """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
+    """
     ListBrokerTasks: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListBrokerTasksRequest, _broker_task_pb2.ListBrokerTasksResponse]
-    """ListBrokerTasks returns the tasks of one broker."""
+    """ListBrokerTasks returns the tasks of one broker.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
+    """
     GetBrokerTask: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.GetBrokerTaskRequest, _broker_task_pb2.BrokerTask]
-    """GetBrokerTask returns the task of one type of one broker."""
+    """GetBrokerTask returns the task of one type of one broker.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
+    """
     ListRemoveBrokerTasks: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListRemoveBrokerTasksRequest, _broker_task_pb2.ListRemoveBrokerTasksResponse]
-    """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form."""
+    """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
+    """
     GetRemoveBrokerTask: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.GetRemoveBrokerTaskRequest, _broker_task_pb2.RemoveBrokerTask]
-    """GetRemoveBrokerTask returns the task that removes one broker, in the older form."""
+    """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
+    """
 
 @_typing.type_check_only
 class BrokerTaskServiceAsyncStub(BrokerTaskServiceStub):
@@ -52,17 +76,41 @@ class BrokerTaskServiceAsyncStub(BrokerTaskServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAllBrokerTasks: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksRequest, _broker_task_pb2.ListAllBrokerTasksResponse]  # type: ignore[assignment]
-    """ListAllBrokerTasks returns the tasks of all brokers."""
+    """ListAllBrokerTasks returns the tasks of all brokers.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
+    """
     ListAllBrokerTasksByType: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksByTypeRequest, _broker_task_pb2.ListAllBrokerTasksByTypeResponse]  # type: ignore[assignment]
-    """ListAllBrokerTasksByType returns the tasks of one type of all brokers."""
+    """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
+    """
     ListBrokerTasks: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListBrokerTasksRequest, _broker_task_pb2.ListBrokerTasksResponse]  # type: ignore[assignment]
-    """ListBrokerTasks returns the tasks of one broker."""
+    """ListBrokerTasks returns the tasks of one broker.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
+    """
     GetBrokerTask: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.GetBrokerTaskRequest, _broker_task_pb2.BrokerTask]  # type: ignore[assignment]
-    """GetBrokerTask returns the task of one type of one broker."""
+    """GetBrokerTask returns the task of one type of one broker.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
+    """
     ListRemoveBrokerTasks: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListRemoveBrokerTasksRequest, _broker_task_pb2.ListRemoveBrokerTasksResponse]  # type: ignore[assignment]
-    """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form."""
+    """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
+    """
     GetRemoveBrokerTask: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.GetRemoveBrokerTaskRequest, _broker_task_pb2.RemoveBrokerTask]  # type: ignore[assignment]
-    """GetRemoveBrokerTask returns the task that removes one broker, in the older form."""
+    """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
+    """
 
 class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """BrokerTaskService reads the tasks that add and remove brokers."""
@@ -73,7 +121,11 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.ListAllBrokerTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListAllBrokerTasksResponse, _abc.Awaitable[_broker_task_pb2.ListAllBrokerTasksResponse]]:
-        """ListAllBrokerTasks returns the tasks of all brokers."""
+        """ListAllBrokerTasks returns the tasks of all brokers.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
+        """
 
     @_abc_1.abstractmethod
     def ListAllBrokerTasksByType(
@@ -81,7 +133,11 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.ListAllBrokerTasksByTypeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListAllBrokerTasksByTypeResponse, _abc.Awaitable[_broker_task_pb2.ListAllBrokerTasksByTypeResponse]]:
-        """ListAllBrokerTasksByType returns the tasks of one type of all brokers."""
+        """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
+        """
 
     @_abc_1.abstractmethod
     def ListBrokerTasks(
@@ -89,7 +145,11 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.ListBrokerTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListBrokerTasksResponse, _abc.Awaitable[_broker_task_pb2.ListBrokerTasksResponse]]:
-        """ListBrokerTasks returns the tasks of one broker."""
+        """ListBrokerTasks returns the tasks of one broker.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
+        """
 
     @_abc_1.abstractmethod
     def GetBrokerTask(
@@ -97,7 +157,11 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.GetBrokerTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.BrokerTask, _abc.Awaitable[_broker_task_pb2.BrokerTask]]:
-        """GetBrokerTask returns the task of one type of one broker."""
+        """GetBrokerTask returns the task of one type of one broker.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
+        """
 
     @_abc_1.abstractmethod
     def ListRemoveBrokerTasks(
@@ -105,7 +169,11 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.ListRemoveBrokerTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListRemoveBrokerTasksResponse, _abc.Awaitable[_broker_task_pb2.ListRemoveBrokerTasksResponse]]:
-        """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form."""
+        """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
+        """
 
     @_abc_1.abstractmethod
     def GetRemoveBrokerTask(
@@ -113,6 +181,10 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.GetRemoveBrokerTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.RemoveBrokerTask, _abc.Awaitable[_broker_task_pb2.RemoveBrokerTask]]:
-        """GetRemoveBrokerTask returns the task that removes one broker, in the older form."""
+        """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
+        """
 
 def add_BrokerTaskServiceServicer_to_server(servicer: BrokerTaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

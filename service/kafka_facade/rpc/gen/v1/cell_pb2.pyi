@@ -28,7 +28,7 @@ class ListCellsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
     """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
     page_token: _builtins.str

@@ -48,6 +48,9 @@ class CellServiceServicer:
 
     def ListCells(self, request, context):
         """ListCells returns the cells of a cluster.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/cells
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

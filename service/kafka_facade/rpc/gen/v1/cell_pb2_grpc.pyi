@@ -34,7 +34,11 @@ class CellServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CellServiceAsyncStub: ...
     ListCells: _grpc.UnaryUnaryMultiCallable[_cell_pb2.ListCellsRequest, _cell_pb2.ListCellsResponse]
-    """ListCells returns the cells of a cluster."""
+    """ListCells returns the cells of a cluster.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/cells
+    """
 
 @_typing.type_check_only
 class CellServiceAsyncStub(CellServiceStub):
@@ -42,7 +46,11 @@ class CellServiceAsyncStub(CellServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCells: _aio.UnaryUnaryMultiCallable[_cell_pb2.ListCellsRequest, _cell_pb2.ListCellsResponse]  # type: ignore[assignment]
-    """ListCells returns the cells of a cluster."""
+    """ListCells returns the cells of a cluster.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/cells
+    """
 
 class CellServiceServicer(metaclass=_abc_1.ABCMeta):
     """CellService reads the cells of a cluster."""
@@ -53,6 +61,10 @@ class CellServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cell_pb2.ListCellsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cell_pb2.ListCellsResponse, _abc.Awaitable[_cell_pb2.ListCellsResponse]]:
-        """ListCells returns the cells of a cluster."""
+        """ListCells returns the cells of a cluster.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/cells
+        """
 
 def add_CellServiceServicer_to_server(servicer: CellServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,43 +22,43 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from kafka_facade.rpc.gen.v1 import config_pb2 as kafka__facade_dot_v1_dot_config__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$kafka_facade/v1/cluster_config.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"h\n\x19ListClusterConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n\x1aListClusterConfigsResponse\x12\x37\n\x0f\x63luster_configs\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ClusterConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"G\n\x17GetClusterConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"n\n\x1aUpdateClusterConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x42\x08\n\x06_value\"I\n\x19ResetClusterConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x8a\x01\n\x1a\x41lterClusterConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xbb\x02\n\rClusterConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x63onfig_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1a\n\x0cis_read_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x36\n\x08synonyms\x18\x08 \x03(\x0b\x32\x1e.kafka_facade.v1.ConfigSynonymB\x04\xe2\x41\x01\x03\x12\x18\n\nis_default\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x08\n\x06_value2\x95\x06\n\x14\x43lusterConfigService\x12\x9f\x01\n\x12ListClusterConfigs\x12*.kafka_facade.v1.ListClusterConfigsRequest\x1a+.kafka_facade.v1.ListClusterConfigsResponse\"0\x82\xd3\xe4\x93\x02*\x12(/v3/clusters/{cluster_id}/broker-configs\x12\x95\x01\n\x10GetClusterConfig\x12(.kafka_facade.v1.GetClusterConfigRequest\x1a\x1e.kafka_facade.v1.ClusterConfig\"7\x82\xd3\xe4\x93\x02\x31\x12//v3/clusters/{cluster_id}/broker-configs/{name}\x12\x96\x01\n\x13UpdateClusterConfig\x12+.kafka_facade.v1.UpdateClusterConfigRequest\x1a\x16.google.protobuf.Empty\":\x82\xd3\xe4\x93\x02\x34\x1a//v3/clusters/{cluster_id}/broker-configs/{name}:\x01*\x12\x91\x01\n\x12ResetClusterConfig\x12*.kafka_facade.v1.ResetClusterConfigRequest\x1a\x16.google.protobuf.Empty\"7\x82\xd3\xe4\x93\x02\x31*//v3/clusters/{cluster_id}/broker-configs/{name}\x12\x95\x01\n\x13\x41lterClusterConfigs\x12+.kafka_facade.v1.AlterClusterConfigsRequest\x1a\x16.google.protobuf.Empty\"9\x82\xd3\xe4\x93\x02\x33\"./v3/clusters/{cluster_id}/broker-configs:alter:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$kafka_facade/v1/cluster_config.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"h\n\x19ListClusterConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x82\x01\n\x1aListClusterConfigsResponse\x12\x37\n\x0f\x63luster_configs\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ClusterConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"G\n\x17GetClusterConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"n\n\x1aUpdateClusterConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"I\n\x19ResetClusterConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x8a\x01\n\x1a\x41lterClusterConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xbb\x02\n\rClusterConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x63onfig_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1a\n\x0cis_read_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x36\n\x08synonyms\x18\x08 \x03(\x0b\x32\x1e.kafka_facade.v1.ConfigSynonymB\x04\xe2\x41\x01\x03\x12\x18\n\nis_default\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x08\n\x06_value2\xf5\x03\n\x14\x43lusterConfigService\x12m\n\x12ListClusterConfigs\x12*.kafka_facade.v1.ListClusterConfigsRequest\x1a+.kafka_facade.v1.ListClusterConfigsResponse\x12\\\n\x10GetClusterConfig\x12(.kafka_facade.v1.GetClusterConfigRequest\x1a\x1e.kafka_facade.v1.ClusterConfig\x12Z\n\x13UpdateClusterConfig\x12+.kafka_facade.v1.UpdateClusterConfigRequest\x1a\x16.google.protobuf.Empty\x12X\n\x12ResetClusterConfig\x12*.kafka_facade.v1.ResetClusterConfigRequest\x1a\x16.google.protobuf.Empty\x12Z\n\x13\x41lterClusterConfigs\x12+.kafka_facade.v1.AlterClusterConfigsRequest\x1a\x16.google.protobuf.EmptyBE\n\x0ekafkafacade.v1B\x12\x43lusterConfigProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.cluster_config_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\022ClusterConfigProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTCLUSTERCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTCLUSTERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTCLUSTERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTCLUSTERCONFIGSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTCLUSTERCONFIGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTCLUSTERCONFIGSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTCLUSTERCONFIGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETCLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETCLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETCLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETCLUSTERCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETCLUSTERCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['value']._loaded_options = None
-  _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATECLUSTERCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\001'
   _globals['_RESETCLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_RESETCLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESETCLUSTERCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_RESETCLUSTERCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_RESETCLUSTERCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_ALTERCLUSTERCONFIGSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_CLUSTERCONFIG'].fields_by_name['cluster_id']._loaded_options = None
@@ -79,30 +79,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLUSTERCONFIG'].fields_by_name['synonyms']._serialized_options = b'\342A\001\003'
   _globals['_CLUSTERCONFIG'].fields_by_name['is_default']._loaded_options = None
   _globals['_CLUSTERCONFIG'].fields_by_name['is_default']._serialized_options = b'\342A\001\003'
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['ListClusterConfigs']._loaded_options = None
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['ListClusterConfigs']._serialized_options = b'\202\323\344\223\002*\022(/v3/clusters/{cluster_id}/broker-configs'
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['GetClusterConfig']._loaded_options = None
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['GetClusterConfig']._serialized_options = b'\202\323\344\223\0021\022//v3/clusters/{cluster_id}/broker-configs/{name}'
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['UpdateClusterConfig']._loaded_options = None
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['UpdateClusterConfig']._serialized_options = b'\202\323\344\223\0024\032//v3/clusters/{cluster_id}/broker-configs/{name}:\001*'
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['ResetClusterConfig']._loaded_options = None
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['ResetClusterConfig']._serialized_options = b'\202\323\344\223\0021*//v3/clusters/{cluster_id}/broker-configs/{name}'
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['AlterClusterConfigs']._loaded_options = None
-  _globals['_CLUSTERCONFIGSERVICE'].methods_by_name['AlterClusterConfigs']._serialized_options = b'\202\323\344\223\0023\"./v3/clusters/{cluster_id}/broker-configs:alter:\001*'
-  _globals['_LISTCLUSTERCONFIGSREQUEST']._serialized_start=179
-  _globals['_LISTCLUSTERCONFIGSREQUEST']._serialized_end=283
-  _globals['_LISTCLUSTERCONFIGSRESPONSE']._serialized_start=286
-  _globals['_LISTCLUSTERCONFIGSRESPONSE']._serialized_end=416
-  _globals['_GETCLUSTERCONFIGREQUEST']._serialized_start=418
-  _globals['_GETCLUSTERCONFIGREQUEST']._serialized_end=489
-  _globals['_UPDATECLUSTERCONFIGREQUEST']._serialized_start=491
-  _globals['_UPDATECLUSTERCONFIGREQUEST']._serialized_end=601
-  _globals['_RESETCLUSTERCONFIGREQUEST']._serialized_start=603
-  _globals['_RESETCLUSTERCONFIGREQUEST']._serialized_end=676
-  _globals['_ALTERCLUSTERCONFIGSREQUEST']._serialized_start=679
-  _globals['_ALTERCLUSTERCONFIGSREQUEST']._serialized_end=817
-  _globals['_CLUSTERCONFIG']._serialized_start=820
-  _globals['_CLUSTERCONFIG']._serialized_end=1135
-  _globals['_CLUSTERCONFIGSERVICE']._serialized_start=1138
-  _globals['_CLUSTERCONFIGSERVICE']._serialized_end=1927
+  _globals['_LISTCLUSTERCONFIGSREQUEST']._serialized_start=149
+  _globals['_LISTCLUSTERCONFIGSREQUEST']._serialized_end=253
+  _globals['_LISTCLUSTERCONFIGSRESPONSE']._serialized_start=256
+  _globals['_LISTCLUSTERCONFIGSRESPONSE']._serialized_end=386
+  _globals['_GETCLUSTERCONFIGREQUEST']._serialized_start=388
+  _globals['_GETCLUSTERCONFIGREQUEST']._serialized_end=459
+  _globals['_UPDATECLUSTERCONFIGREQUEST']._serialized_start=461
+  _globals['_UPDATECLUSTERCONFIGREQUEST']._serialized_end=571
+  _globals['_RESETCLUSTERCONFIGREQUEST']._serialized_start=573
+  _globals['_RESETCLUSTERCONFIGREQUEST']._serialized_end=646
+  _globals['_ALTERCLUSTERCONFIGSREQUEST']._serialized_start=649
+  _globals['_ALTERCLUSTERCONFIGSREQUEST']._serialized_end=787
+  _globals['_CLUSTERCONFIG']._serialized_start=790
+  _globals['_CLUSTERCONFIG']._serialized_end=1105
+  _globals['_CLUSTERCONFIGSERVICE']._serialized_start=1108
+  _globals['_CLUSTERCONFIGSERVICE']._serialized_end=1609
 # @@protoc_insertion_point(module_scope)

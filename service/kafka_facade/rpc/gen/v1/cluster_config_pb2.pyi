@@ -29,7 +29,7 @@ class ListClusterConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
     """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
     page_token: _builtins.str
@@ -90,7 +90,7 @@ class GetClusterConfigRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     name: _builtins.str
     """The name of the config."""
     def __init__(
@@ -117,7 +117,7 @@ class UpdateClusterConfigRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     name: _builtins.str
     """The name of the config."""
     value: _builtins.str
@@ -148,7 +148,7 @@ class ResetClusterConfigRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     name: _builtins.str
     """The name of the config."""
     def __init__(
@@ -175,7 +175,7 @@ class AlterClusterConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     validate_only: _builtins.bool
     """Whether to check the request without carrying it out."""
     @_builtins.property

@@ -69,6 +69,8 @@ class ClusterConfigServiceServicer:
 
     def ListClusterConfigs(self, request, context):
         """ListClusterConfigs returns the cluster-wide dynamic configs, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-configs
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,6 +78,8 @@ class ClusterConfigServiceServicer:
 
     def GetClusterConfig(self, request, context):
         """GetClusterConfig returns one cluster-wide dynamic config.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,6 +87,8 @@ class ClusterConfigServiceServicer:
 
     def UpdateClusterConfig(self, request, context):
         """UpdateClusterConfig sets one cluster-wide dynamic config.
+
+        REST: PUT /v3/clusters/{cluster_id}/broker-configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +96,8 @@ class ClusterConfigServiceServicer:
 
     def ResetClusterConfig(self, request, context):
         """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+
+        REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,6 +105,8 @@ class ClusterConfigServiceServicer:
 
     def AlterClusterConfigs(self, request, context):
         """AlterClusterConfigs sets or resets several cluster-wide dynamic configs: all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/broker-configs:alter
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,15 +35,30 @@ class ClusterConfigServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClusterConfigServiceAsyncStub: ...
     ListClusterConfigs: _grpc.UnaryUnaryMultiCallable[_cluster_config_pb2.ListClusterConfigsRequest, _cluster_config_pb2.ListClusterConfigsResponse]
-    """ListClusterConfigs returns the cluster-wide dynamic configs, ordered by name."""
+    """ListClusterConfigs returns the cluster-wide dynamic configs, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-configs
+    """
     GetClusterConfig: _grpc.UnaryUnaryMultiCallable[_cluster_config_pb2.GetClusterConfigRequest, _cluster_config_pb2.ClusterConfig]
-    """GetClusterConfig returns one cluster-wide dynamic config."""
+    """GetClusterConfig returns one cluster-wide dynamic config.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-configs/{name}
+    """
     UpdateClusterConfig: _grpc.UnaryUnaryMultiCallable[_cluster_config_pb2.UpdateClusterConfigRequest, _empty_pb2.Empty]
-    """UpdateClusterConfig sets one cluster-wide dynamic config."""
+    """UpdateClusterConfig sets one cluster-wide dynamic config.
+
+    REST: PUT /v3/clusters/{cluster_id}/broker-configs/{name}
+    """
     ResetClusterConfig: _grpc.UnaryUnaryMultiCallable[_cluster_config_pb2.ResetClusterConfigRequest, _empty_pb2.Empty]
-    """ResetClusterConfig puts one cluster-wide dynamic config back to its default."""
+    """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+
+    REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
+    """
     AlterClusterConfigs: _grpc.UnaryUnaryMultiCallable[_cluster_config_pb2.AlterClusterConfigsRequest, _empty_pb2.Empty]
-    """AlterClusterConfigs sets or resets several cluster-wide dynamic configs: all of them or none."""
+    """AlterClusterConfigs sets or resets several cluster-wide dynamic configs: all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/broker-configs:alter
+    """
 
 @_typing.type_check_only
 class ClusterConfigServiceAsyncStub(ClusterConfigServiceStub):
@@ -51,15 +66,30 @@ class ClusterConfigServiceAsyncStub(ClusterConfigServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListClusterConfigs: _aio.UnaryUnaryMultiCallable[_cluster_config_pb2.ListClusterConfigsRequest, _cluster_config_pb2.ListClusterConfigsResponse]  # type: ignore[assignment]
-    """ListClusterConfigs returns the cluster-wide dynamic configs, ordered by name."""
+    """ListClusterConfigs returns the cluster-wide dynamic configs, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-configs
+    """
     GetClusterConfig: _aio.UnaryUnaryMultiCallable[_cluster_config_pb2.GetClusterConfigRequest, _cluster_config_pb2.ClusterConfig]  # type: ignore[assignment]
-    """GetClusterConfig returns one cluster-wide dynamic config."""
+    """GetClusterConfig returns one cluster-wide dynamic config.
+
+    REST: GET /v3/clusters/{cluster_id}/broker-configs/{name}
+    """
     UpdateClusterConfig: _aio.UnaryUnaryMultiCallable[_cluster_config_pb2.UpdateClusterConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """UpdateClusterConfig sets one cluster-wide dynamic config."""
+    """UpdateClusterConfig sets one cluster-wide dynamic config.
+
+    REST: PUT /v3/clusters/{cluster_id}/broker-configs/{name}
+    """
     ResetClusterConfig: _aio.UnaryUnaryMultiCallable[_cluster_config_pb2.ResetClusterConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetClusterConfig puts one cluster-wide dynamic config back to its default."""
+    """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+
+    REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
+    """
     AlterClusterConfigs: _aio.UnaryUnaryMultiCallable[_cluster_config_pb2.AlterClusterConfigsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """AlterClusterConfigs sets or resets several cluster-wide dynamic configs: all of them or none."""
+    """AlterClusterConfigs sets or resets several cluster-wide dynamic configs: all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/broker-configs:alter
+    """
 
 class ClusterConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     """ClusterConfigService reads and changes the dynamic configs that all brokers of a cluster share."""
@@ -70,7 +100,10 @@ class ClusterConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_config_pb2.ListClusterConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_config_pb2.ListClusterConfigsResponse, _abc.Awaitable[_cluster_config_pb2.ListClusterConfigsResponse]]:
-        """ListClusterConfigs returns the cluster-wide dynamic configs, ordered by name."""
+        """ListClusterConfigs returns the cluster-wide dynamic configs, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-configs
+        """
 
     @_abc_1.abstractmethod
     def GetClusterConfig(
@@ -78,7 +111,10 @@ class ClusterConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_config_pb2.GetClusterConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_config_pb2.ClusterConfig, _abc.Awaitable[_cluster_config_pb2.ClusterConfig]]:
-        """GetClusterConfig returns one cluster-wide dynamic config."""
+        """GetClusterConfig returns one cluster-wide dynamic config.
+
+        REST: GET /v3/clusters/{cluster_id}/broker-configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def UpdateClusterConfig(
@@ -86,7 +122,10 @@ class ClusterConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_config_pb2.UpdateClusterConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """UpdateClusterConfig sets one cluster-wide dynamic config."""
+        """UpdateClusterConfig sets one cluster-wide dynamic config.
+
+        REST: PUT /v3/clusters/{cluster_id}/broker-configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def ResetClusterConfig(
@@ -94,7 +133,10 @@ class ClusterConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_config_pb2.ResetClusterConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetClusterConfig puts one cluster-wide dynamic config back to its default."""
+        """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+
+        REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def AlterClusterConfigs(
@@ -102,6 +144,9 @@ class ClusterConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_config_pb2.AlterClusterConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """AlterClusterConfigs sets or resets several cluster-wide dynamic configs: all of them or none."""
+        """AlterClusterConfigs sets or resets several cluster-wide dynamic configs: all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/broker-configs:alter
+        """
 
 def add_ClusterConfigServiceServicer_to_server(servicer: ClusterConfigServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,33 +22,33 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from kafka_facade.rpc.gen.v1 import config_pb2 as kafka__facade_dot_v1_dot_config__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kafka_facade/v1/cluster_link.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"_\n\x10ListLinksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x11ListLinksResponse\x12$\n\x05links\x18\x01 \x03(\x0b\x32\x15.kafka_facade.v1.Link\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"`\n\x0eGetLinkRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rinclude_tasks\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x88\x02\n\x11\x43reateLinkRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x11remote_cluster_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x33\n\x07\x63onfigs\x18\x04 \x03(\x0b\x32\x1c.kafka_facade.v1.ConfigEntryB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\rvalidate_link\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x42\x14\n\x12_remote_cluster_idB\x10\n\x0e_validate_link\"x\n\x11\x44\x65leteLinkRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x66orce\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"~\n\x16ListLinkConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"y\n\x17ListLinkConfigsResponse\x12\x31\n\x0clink_configs\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.LinkConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"d\n\x14GetLinkConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63onfig_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x8b\x01\n\x17UpdateLinkConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63onfig_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x42\x08\n\x06_value\"f\n\x16ResetLinkConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63onfig_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa0\x01\n\x17\x41lterLinkConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xf3\x02\n\x04Link\x12\x17\n\tlink_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x07link_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1d\n\x0f\x63luster_link_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12$\n\x11remote_cluster_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x19\n\x0btopic_names\x18\x05 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nlink_state\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nlink_error\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x12%\n\x12link_error_message\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x03\x88\x01\x01\x12.\n\x05tasks\x18\t \x03(\x0b\x32\x19.kafka_facade.v1.LinkTaskB\x04\xe2\x41\x01\x03\x42\n\n\x08_link_idB\x14\n\x12_remote_cluster_idB\r\n\x0b_link_errorB\x15\n\x13_link_error_message\"n\n\x08LinkTask\x12\x17\n\ttask_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05state\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1e.kafka_facade.v1.LinkTaskErrorB\x04\xe2\x41\x01\x03\"F\n\rLinkTaskError\x12\x18\n\nerror_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xbe\x02\n\nLinkConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x07link_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x18\n\nis_default\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_read_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\t \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x16\n\x08synonyms\x18\n \x03(\tB\x04\xe2\x41\x01\x03\x42\n\n\x08_link_idB\x08\n\x06_value2\xa5\n\n\x12\x43lusterLinkService\x12{\n\tListLinks\x12!.kafka_facade.v1.ListLinksRequest\x1a\".kafka_facade.v1.ListLinksResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v3/clusters/{cluster_id}/links\x12v\n\x07GetLink\x12\x1f.kafka_facade.v1.GetLinkRequest\x1a\x15.kafka_facade.v1.Link\"3\x82\xd3\xe4\x93\x02-\x12+/v3/clusters/{cluster_id}/links/{link_name}\x12t\n\nCreateLink\x12\".kafka_facade.v1.CreateLinkRequest\x1a\x16.google.protobuf.Empty\"*\x82\xd3\xe4\x93\x02$\"\x1f/v3/clusters/{cluster_id}/links:\x01*\x12}\n\nDeleteLink\x12\".kafka_facade.v1.DeleteLinkRequest\x1a\x16.google.protobuf.Empty\"3\x82\xd3\xe4\x93\x02-*+/v3/clusters/{cluster_id}/links/{link_name}\x12\xa1\x01\n\x0fListLinkConfigs\x12\'.kafka_facade.v1.ListLinkConfigsRequest\x1a(.kafka_facade.v1.ListLinkConfigsResponse\";\x82\xd3\xe4\x93\x02\x35\x12\x33/v3/clusters/{cluster_id}/links/{link_name}/configs\x12\x9e\x01\n\rGetLinkConfig\x12%.kafka_facade.v1.GetLinkConfigRequest\x1a\x1b.kafka_facade.v1.LinkConfig\"I\x82\xd3\xe4\x93\x02\x43\x12\x41/v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}\x12\xa2\x01\n\x10UpdateLinkConfig\x12(.kafka_facade.v1.UpdateLinkConfigRequest\x1a\x16.google.protobuf.Empty\"L\x82\xd3\xe4\x93\x02\x46\x1a\x41/v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}:\x01*\x12\x9d\x01\n\x0fResetLinkConfig\x12\'.kafka_facade.v1.ResetLinkConfigRequest\x1a\x16.google.protobuf.Empty\"I\x82\xd3\xe4\x93\x02\x43*A/v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}\x12\x9a\x01\n\x10\x41lterLinkConfigs\x12(.kafka_facade.v1.AlterLinkConfigsRequest\x1a\x16.google.protobuf.Empty\"D\x82\xd3\xe4\x93\x02>\x1a\x39/v3/clusters/{cluster_id}/links/{link_name}/configs:alter:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kafka_facade/v1/cluster_link.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"_\n\x10ListLinksRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x11ListLinksResponse\x12$\n\x05links\x18\x01 \x03(\x0b\x32\x15.kafka_facade.v1.Link\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"`\n\x0eGetLinkRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rinclude_tasks\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x88\x02\n\x11\x43reateLinkRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x11remote_cluster_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x33\n\x07\x63onfigs\x18\x04 \x03(\x0b\x32\x1c.kafka_facade.v1.ConfigEntryB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\rvalidate_link\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x42\x14\n\x12_remote_cluster_idB\x10\n\x0e_validate_link\"x\n\x11\x44\x65leteLinkRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x66orce\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"~\n\x16ListLinkConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"y\n\x17ListLinkConfigsResponse\x12\x31\n\x0clink_configs\x18\x01 \x03(\x0b\x32\x1b.kafka_facade.v1.LinkConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"d\n\x14GetLinkConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63onfig_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x8b\x01\n\x17UpdateLinkConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63onfig_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"f\n\x16ResetLinkConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63onfig_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa0\x01\n\x17\x41lterLinkConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xf3\x02\n\x04Link\x12\x17\n\tlink_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x07link_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1d\n\x0f\x63luster_link_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12$\n\x11remote_cluster_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x19\n\x0btopic_names\x18\x05 \x03(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nlink_state\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nlink_error\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x12%\n\x12link_error_message\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03H\x03\x88\x01\x01\x12.\n\x05tasks\x18\t \x03(\x0b\x32\x19.kafka_facade.v1.LinkTaskB\x04\xe2\x41\x01\x03\x42\n\n\x08_link_idB\x14\n\x12_remote_cluster_idB\r\n\x0b_link_errorB\x15\n\x13_link_error_message\"n\n\x08LinkTask\x12\x17\n\ttask_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05state\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1e.kafka_facade.v1.LinkTaskErrorB\x04\xe2\x41\x01\x03\"F\n\rLinkTaskError\x12\x18\n\nerror_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xbe\x02\n\nLinkConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x07link_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x12\n\x04name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x18\n\nis_default\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_read_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\t \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x16\n\x08synonyms\x18\n \x03(\tB\x04\xe2\x41\x01\x03\x42\n\n\x08_link_idB\x08\n\x06_value2\xfa\x05\n\x12\x43lusterLinkService\x12R\n\tListLinks\x12!.kafka_facade.v1.ListLinksRequest\x1a\".kafka_facade.v1.ListLinksResponse\x12\x41\n\x07GetLink\x12\x1f.kafka_facade.v1.GetLinkRequest\x1a\x15.kafka_facade.v1.Link\x12H\n\nCreateLink\x12\".kafka_facade.v1.CreateLinkRequest\x1a\x16.google.protobuf.Empty\x12H\n\nDeleteLink\x12\".kafka_facade.v1.DeleteLinkRequest\x1a\x16.google.protobuf.Empty\x12\x64\n\x0fListLinkConfigs\x12\'.kafka_facade.v1.ListLinkConfigsRequest\x1a(.kafka_facade.v1.ListLinkConfigsResponse\x12S\n\rGetLinkConfig\x12%.kafka_facade.v1.GetLinkConfigRequest\x1a\x1b.kafka_facade.v1.LinkConfig\x12T\n\x10UpdateLinkConfig\x12(.kafka_facade.v1.UpdateLinkConfigRequest\x1a\x16.google.protobuf.Empty\x12R\n\x0fResetLinkConfig\x12\'.kafka_facade.v1.ResetLinkConfigRequest\x1a\x16.google.protobuf.Empty\x12T\n\x10\x41lterLinkConfigs\x12(.kafka_facade.v1.AlterLinkConfigsRequest\x1a\x16.google.protobuf.EmptyBC\n\x0ekafkafacade.v1B\x10\x43lusterLinkProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.cluster_link_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\020ClusterLinkProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTLINKSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTLINKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTLINKSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTLINKSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTLINKSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTLINKSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTLINKSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETLINKREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETLINKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETLINKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETLINKREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_GETLINKREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_GETLINKREQUEST'].fields_by_name['include_tasks']._loaded_options = None
   _globals['_GETLINKREQUEST'].fields_by_name['include_tasks']._serialized_options = b'\342A\001\001'
   _globals['_CREATELINKREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_CREATELINKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATELINKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATELINKREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_CREATELINKREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_CREATELINKREQUEST'].fields_by_name['remote_cluster_id']._loaded_options = None
@@ -60,7 +60,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATELINKREQUEST'].fields_by_name['validate_link']._loaded_options = None
   _globals['_CREATELINKREQUEST'].fields_by_name['validate_link']._serialized_options = b'\342A\001\001'
   _globals['_DELETELINKREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_DELETELINKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETELINKREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_DELETELINKREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_DELETELINKREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_DELETELINKREQUEST'].fields_by_name['force']._loaded_options = None
@@ -68,7 +68,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETELINKREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_DELETELINKREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -76,31 +76,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTLINKCONFIGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETLINKCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETLINKCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETLINKCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETLINKCONFIGREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_GETLINKCONFIGREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_GETLINKCONFIGREQUEST'].fields_by_name['config_name']._loaded_options = None
   _globals['_GETLINKCONFIGREQUEST'].fields_by_name['config_name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['config_name']._loaded_options = None
   _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['config_name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['value']._loaded_options = None
-  _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATELINKCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\001'
   _globals['_RESETLINKCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_RESETLINKCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESETLINKCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_RESETLINKCONFIGREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_RESETLINKCONFIGREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_RESETLINKCONFIGREQUEST'].fields_by_name['config_name']._loaded_options = None
   _globals['_RESETLINKCONFIGREQUEST'].fields_by_name['config_name']._serialized_options = b'\342A\001\002'
   _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_ALTERLINKCONFIGSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_LINK'].fields_by_name['link_name']._loaded_options = None
@@ -151,54 +151,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINKCONFIG'].fields_by_name['source']._serialized_options = b'\342A\001\003'
   _globals['_LINKCONFIG'].fields_by_name['synonyms']._loaded_options = None
   _globals['_LINKCONFIG'].fields_by_name['synonyms']._serialized_options = b'\342A\001\003'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['ListLinks']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['ListLinks']._serialized_options = b'\202\323\344\223\002!\022\037/v3/clusters/{cluster_id}/links'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['GetLink']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['GetLink']._serialized_options = b'\202\323\344\223\002-\022+/v3/clusters/{cluster_id}/links/{link_name}'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['CreateLink']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['CreateLink']._serialized_options = b'\202\323\344\223\002$\"\037/v3/clusters/{cluster_id}/links:\001*'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['DeleteLink']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['DeleteLink']._serialized_options = b'\202\323\344\223\002-*+/v3/clusters/{cluster_id}/links/{link_name}'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['ListLinkConfigs']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['ListLinkConfigs']._serialized_options = b'\202\323\344\223\0025\0223/v3/clusters/{cluster_id}/links/{link_name}/configs'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['GetLinkConfig']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['GetLinkConfig']._serialized_options = b'\202\323\344\223\002C\022A/v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['UpdateLinkConfig']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['UpdateLinkConfig']._serialized_options = b'\202\323\344\223\002F\032A/v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}:\001*'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['ResetLinkConfig']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['ResetLinkConfig']._serialized_options = b'\202\323\344\223\002C*A/v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}'
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['AlterLinkConfigs']._loaded_options = None
-  _globals['_CLUSTERLINKSERVICE'].methods_by_name['AlterLinkConfigs']._serialized_options = b'\202\323\344\223\002>\0329/v3/clusters/{cluster_id}/links/{link_name}/configs:alter:\001*'
-  _globals['_LISTLINKSREQUEST']._serialized_start=177
-  _globals['_LISTLINKSREQUEST']._serialized_end=272
-  _globals['_LISTLINKSRESPONSE']._serialized_start=274
-  _globals['_LISTLINKSRESPONSE']._serialized_end=376
-  _globals['_GETLINKREQUEST']._serialized_start=378
-  _globals['_GETLINKREQUEST']._serialized_end=474
-  _globals['_CREATELINKREQUEST']._serialized_start=477
-  _globals['_CREATELINKREQUEST']._serialized_end=741
-  _globals['_DELETELINKREQUEST']._serialized_start=743
-  _globals['_DELETELINKREQUEST']._serialized_end=863
-  _globals['_LISTLINKCONFIGSREQUEST']._serialized_start=865
-  _globals['_LISTLINKCONFIGSREQUEST']._serialized_end=991
-  _globals['_LISTLINKCONFIGSRESPONSE']._serialized_start=993
-  _globals['_LISTLINKCONFIGSRESPONSE']._serialized_end=1114
-  _globals['_GETLINKCONFIGREQUEST']._serialized_start=1116
-  _globals['_GETLINKCONFIGREQUEST']._serialized_end=1216
-  _globals['_UPDATELINKCONFIGREQUEST']._serialized_start=1219
-  _globals['_UPDATELINKCONFIGREQUEST']._serialized_end=1358
-  _globals['_RESETLINKCONFIGREQUEST']._serialized_start=1360
-  _globals['_RESETLINKCONFIGREQUEST']._serialized_end=1462
-  _globals['_ALTERLINKCONFIGSREQUEST']._serialized_start=1465
-  _globals['_ALTERLINKCONFIGSREQUEST']._serialized_end=1625
-  _globals['_LINK']._serialized_start=1628
-  _globals['_LINK']._serialized_end=1999
-  _globals['_LINKTASK']._serialized_start=2001
-  _globals['_LINKTASK']._serialized_end=2111
-  _globals['_LINKTASKERROR']._serialized_start=2113
-  _globals['_LINKTASKERROR']._serialized_end=2183
-  _globals['_LINKCONFIG']._serialized_start=2186
-  _globals['_LINKCONFIG']._serialized_end=2504
-  _globals['_CLUSTERLINKSERVICE']._serialized_start=2507
-  _globals['_CLUSTERLINKSERVICE']._serialized_end=3824
+  _globals['_LISTLINKSREQUEST']._serialized_start=147
+  _globals['_LISTLINKSREQUEST']._serialized_end=242
+  _globals['_LISTLINKSRESPONSE']._serialized_start=244
+  _globals['_LISTLINKSRESPONSE']._serialized_end=346
+  _globals['_GETLINKREQUEST']._serialized_start=348
+  _globals['_GETLINKREQUEST']._serialized_end=444
+  _globals['_CREATELINKREQUEST']._serialized_start=447
+  _globals['_CREATELINKREQUEST']._serialized_end=711
+  _globals['_DELETELINKREQUEST']._serialized_start=713
+  _globals['_DELETELINKREQUEST']._serialized_end=833
+  _globals['_LISTLINKCONFIGSREQUEST']._serialized_start=835
+  _globals['_LISTLINKCONFIGSREQUEST']._serialized_end=961
+  _globals['_LISTLINKCONFIGSRESPONSE']._serialized_start=963
+  _globals['_LISTLINKCONFIGSRESPONSE']._serialized_end=1084
+  _globals['_GETLINKCONFIGREQUEST']._serialized_start=1086
+  _globals['_GETLINKCONFIGREQUEST']._serialized_end=1186
+  _globals['_UPDATELINKCONFIGREQUEST']._serialized_start=1189
+  _globals['_UPDATELINKCONFIGREQUEST']._serialized_end=1328
+  _globals['_RESETLINKCONFIGREQUEST']._serialized_start=1330
+  _globals['_RESETLINKCONFIGREQUEST']._serialized_end=1432
+  _globals['_ALTERLINKCONFIGSREQUEST']._serialized_start=1435
+  _globals['_ALTERLINKCONFIGSREQUEST']._serialized_end=1595
+  _globals['_LINK']._serialized_start=1598
+  _globals['_LINK']._serialized_end=1969
+  _globals['_LINKTASK']._serialized_start=1971
+  _globals['_LINKTASK']._serialized_end=2081
+  _globals['_LINKTASKERROR']._serialized_start=2083
+  _globals['_LINKTASKERROR']._serialized_end=2153
+  _globals['_LINKCONFIG']._serialized_start=2156
+  _globals['_LINKCONFIG']._serialized_end=2474
+  _globals['_CLUSTERLINKSERVICE']._serialized_start=2477
+  _globals['_CLUSTERLINKSERVICE']._serialized_end=3239
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ class ListLinksRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
     """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
     page_token: _builtins.str
@@ -91,7 +91,7 @@ class GetLinkRequest(_message.Message):
     LINK_NAME_FIELD_NUMBER: _builtins.int
     INCLUDE_TASKS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     include_tasks: _builtins.bool
@@ -124,7 +124,7 @@ class CreateLinkRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     VALIDATE_LINK_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     remote_cluster_id: _builtins.str
@@ -173,7 +173,7 @@ class DeleteLinkRequest(_message.Message):
     FORCE_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     force: _builtins.bool
@@ -207,7 +207,7 @@ class ListLinkConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     page_size: _builtins.int
@@ -272,7 +272,7 @@ class GetLinkConfigRequest(_message.Message):
     LINK_NAME_FIELD_NUMBER: _builtins.int
     CONFIG_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     config_name: _builtins.str
@@ -303,7 +303,7 @@ class UpdateLinkConfigRequest(_message.Message):
     CONFIG_NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     config_name: _builtins.str
@@ -338,7 +338,7 @@ class ResetLinkConfigRequest(_message.Message):
     LINK_NAME_FIELD_NUMBER: _builtins.int
     CONFIG_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     config_name: _builtins.str
@@ -369,7 +369,7 @@ class AlterLinkConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     validate_only: _builtins.bool

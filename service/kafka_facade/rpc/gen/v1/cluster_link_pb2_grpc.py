@@ -89,6 +89,9 @@ class ClusterLinkServiceServicer:
 
     def ListLinks(self, request, context):
         """ListLinks returns the links of a cluster.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +99,9 @@ class ClusterLinkServiceServicer:
 
     def GetLink(self, request, context):
         """GetLink returns one link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +109,9 @@ class ClusterLinkServiceServicer:
 
     def CreateLink(self, request, context):
         """CreateLink creates a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +119,9 @@ class ClusterLinkServiceServicer:
 
     def DeleteLink(self, request, context):
         """DeleteLink deletes a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +129,9 @@ class ClusterLinkServiceServicer:
 
     def ListLinkConfigs(self, request, context):
         """ListLinkConfigs returns the configs of a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,6 +139,9 @@ class ClusterLinkServiceServicer:
 
     def GetLinkConfig(self, request, context):
         """GetLinkConfig returns one config of a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +149,9 @@ class ClusterLinkServiceServicer:
 
     def UpdateLinkConfig(self, request, context):
         """UpdateLinkConfig sets one config of a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +159,9 @@ class ClusterLinkServiceServicer:
 
     def ResetLinkConfig(self, request, context):
         """ResetLinkConfig puts one config of a link back to its default.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +169,9 @@ class ClusterLinkServiceServicer:
 
     def AlterLinkConfigs(self, request, context):
         """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,23 +35,59 @@ class ClusterLinkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClusterLinkServiceAsyncStub: ...
     ListLinks: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinksRequest, _cluster_link_pb2.ListLinksResponse]
-    """ListLinks returns the links of a cluster."""
+    """ListLinks returns the links of a cluster.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links
+    """
     GetLink: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkRequest, _cluster_link_pb2.Link]
-    """GetLink returns one link."""
+    """GetLink returns one link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links/{link_name}
+    """
     CreateLink: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.CreateLinkRequest, _empty_pb2.Empty]
-    """CreateLink creates a link."""
+    """CreateLink creates a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/links
+    """
     DeleteLink: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.DeleteLinkRequest, _empty_pb2.Empty]
-    """DeleteLink deletes a link."""
+    """DeleteLink deletes a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
+    """
     ListLinkConfigs: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinkConfigsRequest, _cluster_link_pb2.ListLinkConfigsResponse]
-    """ListLinkConfigs returns the configs of a link."""
+    """ListLinkConfigs returns the configs of a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
+    """
     GetLinkConfig: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkConfigRequest, _cluster_link_pb2.LinkConfig]
-    """GetLinkConfig returns one config of a link."""
+    """GetLinkConfig returns one config of a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+    """
     UpdateLinkConfig: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.UpdateLinkConfigRequest, _empty_pb2.Empty]
-    """UpdateLinkConfig sets one config of a link."""
+    """UpdateLinkConfig sets one config of a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+    """
     ResetLinkConfig: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.ResetLinkConfigRequest, _empty_pb2.Empty]
-    """ResetLinkConfig puts one config of a link back to its default."""
+    """ResetLinkConfig puts one config of a link back to its default.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+    """
     AlterLinkConfigs: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.AlterLinkConfigsRequest, _empty_pb2.Empty]
-    """AlterLinkConfigs sets or resets several configs of a link: all of them or none."""
+    """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
+    """
 
 @_typing.type_check_only
 class ClusterLinkServiceAsyncStub(ClusterLinkServiceStub):
@@ -59,23 +95,59 @@ class ClusterLinkServiceAsyncStub(ClusterLinkServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLinks: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinksRequest, _cluster_link_pb2.ListLinksResponse]  # type: ignore[assignment]
-    """ListLinks returns the links of a cluster."""
+    """ListLinks returns the links of a cluster.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links
+    """
     GetLink: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkRequest, _cluster_link_pb2.Link]  # type: ignore[assignment]
-    """GetLink returns one link."""
+    """GetLink returns one link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links/{link_name}
+    """
     CreateLink: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.CreateLinkRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """CreateLink creates a link."""
+    """CreateLink creates a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: POST /v3/clusters/{cluster_id}/links
+    """
     DeleteLink: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.DeleteLinkRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """DeleteLink deletes a link."""
+    """DeleteLink deletes a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
+    """
     ListLinkConfigs: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinkConfigsRequest, _cluster_link_pb2.ListLinkConfigsResponse]  # type: ignore[assignment]
-    """ListLinkConfigs returns the configs of a link."""
+    """ListLinkConfigs returns the configs of a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
+    """
     GetLinkConfig: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkConfigRequest, _cluster_link_pb2.LinkConfig]  # type: ignore[assignment]
-    """GetLinkConfig returns one config of a link."""
+    """GetLinkConfig returns one config of a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+    """
     UpdateLinkConfig: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.UpdateLinkConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """UpdateLinkConfig sets one config of a link."""
+    """UpdateLinkConfig sets one config of a link.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+    """
     ResetLinkConfig: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.ResetLinkConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetLinkConfig puts one config of a link back to its default."""
+    """ResetLinkConfig puts one config of a link back to its default.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+    """
     AlterLinkConfigs: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.AlterLinkConfigsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """AlterLinkConfigs sets or resets several configs of a link: all of them or none."""
+    """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
+    """
 
 class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """ClusterLinkService reads and changes links to other clusters."""
@@ -86,7 +158,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.ListLinksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.ListLinksResponse, _abc.Awaitable[_cluster_link_pb2.ListLinksResponse]]:
-        """ListLinks returns the links of a cluster."""
+        """ListLinks returns the links of a cluster.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links
+        """
 
     @_abc_1.abstractmethod
     def GetLink(
@@ -94,7 +170,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.GetLinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.Link, _abc.Awaitable[_cluster_link_pb2.Link]]:
-        """GetLink returns one link."""
+        """GetLink returns one link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}
+        """
 
     @_abc_1.abstractmethod
     def CreateLink(
@@ -102,7 +182,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.CreateLinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """CreateLink creates a link."""
+        """CreateLink creates a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links
+        """
 
     @_abc_1.abstractmethod
     def DeleteLink(
@@ -110,7 +194,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.DeleteLinkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """DeleteLink deletes a link."""
+        """DeleteLink deletes a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
+        """
 
     @_abc_1.abstractmethod
     def ListLinkConfigs(
@@ -118,7 +206,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.ListLinkConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.ListLinkConfigsResponse, _abc.Awaitable[_cluster_link_pb2.ListLinkConfigsResponse]]:
-        """ListLinkConfigs returns the configs of a link."""
+        """ListLinkConfigs returns the configs of a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
+        """
 
     @_abc_1.abstractmethod
     def GetLinkConfig(
@@ -126,7 +218,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.GetLinkConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.LinkConfig, _abc.Awaitable[_cluster_link_pb2.LinkConfig]]:
-        """GetLinkConfig returns one config of a link."""
+        """GetLinkConfig returns one config of a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+        """
 
     @_abc_1.abstractmethod
     def UpdateLinkConfig(
@@ -134,7 +230,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.UpdateLinkConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """UpdateLinkConfig sets one config of a link."""
+        """UpdateLinkConfig sets one config of a link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+        """
 
     @_abc_1.abstractmethod
     def ResetLinkConfig(
@@ -142,7 +242,11 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.ResetLinkConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetLinkConfig puts one config of a link back to its default."""
+        """ResetLinkConfig puts one config of a link back to its default.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
+        """
 
     @_abc_1.abstractmethod
     def AlterLinkConfigs(
@@ -150,6 +254,10 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.AlterLinkConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """AlterLinkConfigs sets or resets several configs of a link: all of them or none."""
+        """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
+        """
 
 def add_ClusterLinkServiceServicer_to_server(servicer: ClusterLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

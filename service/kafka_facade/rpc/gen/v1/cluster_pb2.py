@@ -22,39 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkafka_facade/v1/cluster.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"H\n\x13ListClustersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x14ListClustersResponse\x12*\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x18.kafka_facade.v1.Cluster\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"-\n\x11GetClusterRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"W\n\x07\x43luster\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\rcontroller_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_controller_id2\xf2\x01\n\x0e\x43lusterService\x12q\n\x0cListClusters\x12$.kafka_facade.v1.ListClustersRequest\x1a%.kafka_facade.v1.ListClustersResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v3/clusters\x12m\n\nGetCluster\x12\".kafka_facade.v1.GetClusterRequest\x1a\x18.kafka_facade.v1.Cluster\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v3/clusters/{cluster_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkafka_facade/v1/cluster.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"H\n\x13ListClustersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x14ListClustersResponse\x12*\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x18.kafka_facade.v1.Cluster\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"-\n\x11GetClusterRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"W\n\x07\x43luster\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\rcontroller_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_controller_id2\xb9\x01\n\x0e\x43lusterService\x12[\n\x0cListClusters\x12$.kafka_facade.v1.ListClustersRequest\x1a%.kafka_facade.v1.ListClustersResponse\x12J\n\nGetCluster\x12\".kafka_facade.v1.GetClusterRequest\x1a\x18.kafka_facade.v1.ClusterB?\n\x0ekafkafacade.v1B\x0c\x43lusterProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\014ClusterProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTCLUSTERSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTCLUSTERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTCLUSTERSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTCLUSTERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETCLUSTERREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETCLUSTERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETCLUSTERREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_CLUSTER'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_CLUSTER'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\003'
   _globals['_CLUSTER'].fields_by_name['controller_id']._loaded_options = None
   _globals['_CLUSTER'].fields_by_name['controller_id']._serialized_options = b'\342A\001\003'
-  _globals['_CLUSTERSERVICE'].methods_by_name['ListClusters']._loaded_options = None
-  _globals['_CLUSTERSERVICE'].methods_by_name['ListClusters']._serialized_options = b'\202\323\344\223\002\016\022\014/v3/clusters'
-  _globals['_CLUSTERSERVICE'].methods_by_name['GetCluster']._loaded_options = None
-  _globals['_CLUSTERSERVICE'].methods_by_name['GetCluster']._serialized_options = b'\202\323\344\223\002\033\022\031/v3/clusters/{cluster_id}'
-  _globals['_LISTCLUSTERSREQUEST']._serialized_start=113
-  _globals['_LISTCLUSTERSREQUEST']._serialized_end=185
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=187
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=298
-  _globals['_GETCLUSTERREQUEST']._serialized_start=300
-  _globals['_GETCLUSTERREQUEST']._serialized_end=345
-  _globals['_CLUSTER']._serialized_start=347
-  _globals['_CLUSTER']._serialized_end=434
-  _globals['_CLUSTERSERVICE']._serialized_start=437
-  _globals['_CLUSTERSERVICE']._serialized_end=679
+  _globals['_LISTCLUSTERSREQUEST']._serialized_start=83
+  _globals['_LISTCLUSTERSREQUEST']._serialized_end=155
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=157
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=268
+  _globals['_GETCLUSTERREQUEST']._serialized_start=270
+  _globals['_GETCLUSTERREQUEST']._serialized_end=315
+  _globals['_CLUSTER']._serialized_start=317
+  _globals['_CLUSTER']._serialized_end=404
+  _globals['_CLUSTERSERVICE']._serialized_start=407
+  _globals['_CLUSTERSERVICE']._serialized_end=592
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,8 @@ class ClusterServiceServicer:
 
     def ListClusters(self, request, context):
         """ListClusters returns all clusters, which is the one behind the gateway.
+
+        REST: GET /v3/clusters
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +62,8 @@ class ClusterServiceServicer:
 
     def GetCluster(self, request, context):
         """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+
+        REST: GET /v3/clusters/{cluster_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,9 +34,15 @@ class ClusterServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClusterServiceAsyncStub: ...
     ListClusters: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListClustersRequest, _cluster_pb2.ListClustersResponse]
-    """ListClusters returns all clusters, which is the one behind the gateway."""
+    """ListClusters returns all clusters, which is the one behind the gateway.
+
+    REST: GET /v3/clusters
+    """
     GetCluster: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterRequest, _cluster_pb2.Cluster]
-    """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway."""
+    """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+
+    REST: GET /v3/clusters/{cluster_id}
+    """
 
 @_typing.type_check_only
 class ClusterServiceAsyncStub(ClusterServiceStub):
@@ -44,9 +50,15 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListClusters: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListClustersRequest, _cluster_pb2.ListClustersResponse]  # type: ignore[assignment]
-    """ListClusters returns all clusters, which is the one behind the gateway."""
+    """ListClusters returns all clusters, which is the one behind the gateway.
+
+    REST: GET /v3/clusters
+    """
     GetCluster: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterRequest, _cluster_pb2.Cluster]  # type: ignore[assignment]
-    """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway."""
+    """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+
+    REST: GET /v3/clusters/{cluster_id}
+    """
 
 class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
     """ClusterService reads Kafka clusters."""
@@ -57,7 +69,10 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.ListClustersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ListClustersResponse, _abc.Awaitable[_cluster_pb2.ListClustersResponse]]:
-        """ListClusters returns all clusters, which is the one behind the gateway."""
+        """ListClusters returns all clusters, which is the one behind the gateway.
+
+        REST: GET /v3/clusters
+        """
 
     @_abc_1.abstractmethod
     def GetCluster(
@@ -65,6 +80,9 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.GetClusterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.Cluster, _abc.Awaitable[_cluster_pb2.Cluster]]:
-        """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway."""
+        """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+
+        REST: GET /v3/clusters/{cluster_id}
+        """
 
 def add_ClusterServiceServicer_to_server(servicer: ClusterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -113,7 +113,7 @@ class ListConsumerGroupsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
     """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
     page_token: _builtins.str
@@ -174,7 +174,7 @@ class GetConsumerGroupRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     def __init__(
@@ -200,7 +200,7 @@ class GetConsumerGroupLagSummaryRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     def __init__(
@@ -228,7 +228,7 @@ class ListConsumersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     page_size: _builtins.int
@@ -293,7 +293,7 @@ class GetConsumerRequest(_message.Message):
     CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     consumer_id: _builtins.str
@@ -325,7 +325,7 @@ class ListConsumerAssignmentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     consumer_id: _builtins.str
@@ -395,7 +395,7 @@ class GetConsumerAssignmentRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     consumer_id: _builtins.str
@@ -432,7 +432,7 @@ class ListConsumerLagsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     page_size: _builtins.int
@@ -498,7 +498,7 @@ class GetConsumerLagRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     topic_name: _builtins.str

@@ -88,6 +88,8 @@ class ConsumerGroupServiceServicer:
 
     def ListConsumerGroups(self, request, context):
         """ListConsumerGroups returns the consumer groups of a cluster.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +97,8 @@ class ConsumerGroupServiceServicer:
 
     def GetConsumerGroup(self, request, context):
         """GetConsumerGroup returns one consumer group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,6 +106,8 @@ class ConsumerGroupServiceServicer:
 
     def GetConsumerGroupLagSummary(self, request, context):
         """GetConsumerGroupLagSummary returns the largest and the total lag of a group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lag-summary
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +115,8 @@ class ConsumerGroupServiceServicer:
 
     def ListConsumers(self, request, context):
         """ListConsumers returns the members of a consumer group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,6 +124,8 @@ class ConsumerGroupServiceServicer:
 
     def GetConsumer(self, request, context):
         """GetConsumer returns one member of a consumer group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +133,8 @@ class ConsumerGroupServiceServicer:
 
     def ListConsumerAssignments(self, request, context):
         """ListConsumerAssignments returns the partitions that a consumer reads.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,6 +142,8 @@ class ConsumerGroupServiceServicer:
 
     def GetConsumerAssignment(self, request, context):
         """GetConsumerAssignment returns one partition that a consumer reads.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,6 +151,8 @@ class ConsumerGroupServiceServicer:
 
     def ListConsumerLags(self, request, context):
         """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +160,8 @@ class ConsumerGroupServiceServicer:
 
     def GetConsumerLag(self, request, context):
         """GetConsumerLag returns how far a group lags behind in one partition.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

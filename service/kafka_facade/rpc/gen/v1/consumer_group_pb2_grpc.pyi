@@ -34,23 +34,50 @@ class ConsumerGroupServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConsumerGroupServiceAsyncStub: ...
     ListConsumerGroups: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerGroupsRequest, _consumer_group_pb2.ListConsumerGroupsResponse]
-    """ListConsumerGroups returns the consumer groups of a cluster."""
+    """ListConsumerGroups returns the consumer groups of a cluster.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups
+    """
     GetConsumerGroup: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerGroupRequest, _consumer_group_pb2.ConsumerGroup]
-    """GetConsumerGroup returns one consumer group."""
+    """GetConsumerGroup returns one consumer group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}
+    """
     GetConsumerGroupLagSummary: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerGroupLagSummaryRequest, _consumer_group_pb2.ConsumerGroupLagSummary]
-    """GetConsumerGroupLagSummary returns the largest and the total lag of a group."""
+    """GetConsumerGroupLagSummary returns the largest and the total lag of a group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lag-summary
+    """
     ListConsumers: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumersRequest, _consumer_group_pb2.ListConsumersResponse]
-    """ListConsumers returns the members of a consumer group."""
+    """ListConsumers returns the members of a consumer group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers
+    """
     GetConsumer: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerRequest, _consumer_group_pb2.Consumer]
-    """GetConsumer returns one member of a consumer group."""
+    """GetConsumer returns one member of a consumer group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}
+    """
     ListConsumerAssignments: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerAssignmentsRequest, _consumer_group_pb2.ListConsumerAssignmentsResponse]
-    """ListConsumerAssignments returns the partitions that a consumer reads."""
+    """ListConsumerAssignments returns the partitions that a consumer reads.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments
+    """
     GetConsumerAssignment: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerAssignmentRequest, _consumer_group_pb2.ConsumerAssignment]
-    """GetConsumerAssignment returns one partition that a consumer reads."""
+    """GetConsumerAssignment returns one partition that a consumer reads.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}
+    """
     ListConsumerLags: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerLagsRequest, _consumer_group_pb2.ListConsumerLagsResponse]
-    """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first."""
+    """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
+    """
     GetConsumerLag: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerLagRequest, _consumer_group_pb2.ConsumerLag]
-    """GetConsumerLag returns how far a group lags behind in one partition."""
+    """GetConsumerLag returns how far a group lags behind in one partition.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
+    """
 
 @_typing.type_check_only
 class ConsumerGroupServiceAsyncStub(ConsumerGroupServiceStub):
@@ -58,23 +85,50 @@ class ConsumerGroupServiceAsyncStub(ConsumerGroupServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListConsumerGroups: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerGroupsRequest, _consumer_group_pb2.ListConsumerGroupsResponse]  # type: ignore[assignment]
-    """ListConsumerGroups returns the consumer groups of a cluster."""
+    """ListConsumerGroups returns the consumer groups of a cluster.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups
+    """
     GetConsumerGroup: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerGroupRequest, _consumer_group_pb2.ConsumerGroup]  # type: ignore[assignment]
-    """GetConsumerGroup returns one consumer group."""
+    """GetConsumerGroup returns one consumer group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}
+    """
     GetConsumerGroupLagSummary: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerGroupLagSummaryRequest, _consumer_group_pb2.ConsumerGroupLagSummary]  # type: ignore[assignment]
-    """GetConsumerGroupLagSummary returns the largest and the total lag of a group."""
+    """GetConsumerGroupLagSummary returns the largest and the total lag of a group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lag-summary
+    """
     ListConsumers: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumersRequest, _consumer_group_pb2.ListConsumersResponse]  # type: ignore[assignment]
-    """ListConsumers returns the members of a consumer group."""
+    """ListConsumers returns the members of a consumer group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers
+    """
     GetConsumer: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerRequest, _consumer_group_pb2.Consumer]  # type: ignore[assignment]
-    """GetConsumer returns one member of a consumer group."""
+    """GetConsumer returns one member of a consumer group.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}
+    """
     ListConsumerAssignments: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerAssignmentsRequest, _consumer_group_pb2.ListConsumerAssignmentsResponse]  # type: ignore[assignment]
-    """ListConsumerAssignments returns the partitions that a consumer reads."""
+    """ListConsumerAssignments returns the partitions that a consumer reads.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments
+    """
     GetConsumerAssignment: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerAssignmentRequest, _consumer_group_pb2.ConsumerAssignment]  # type: ignore[assignment]
-    """GetConsumerAssignment returns one partition that a consumer reads."""
+    """GetConsumerAssignment returns one partition that a consumer reads.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}
+    """
     ListConsumerLags: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerLagsRequest, _consumer_group_pb2.ListConsumerLagsResponse]  # type: ignore[assignment]
-    """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first."""
+    """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
+    """
     GetConsumerLag: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerLagRequest, _consumer_group_pb2.ConsumerLag]  # type: ignore[assignment]
-    """GetConsumerLag returns how far a group lags behind in one partition."""
+    """GetConsumerLag returns how far a group lags behind in one partition.
+
+    REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
+    """
 
 class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConsumerGroupService reads consumer groups, their members and how far they lag behind."""
@@ -85,7 +139,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.ListConsumerGroupsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ListConsumerGroupsResponse, _abc.Awaitable[_consumer_group_pb2.ListConsumerGroupsResponse]]:
-        """ListConsumerGroups returns the consumer groups of a cluster."""
+        """ListConsumerGroups returns the consumer groups of a cluster.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups
+        """
 
     @_abc_1.abstractmethod
     def GetConsumerGroup(
@@ -93,7 +150,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.GetConsumerGroupRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ConsumerGroup, _abc.Awaitable[_consumer_group_pb2.ConsumerGroup]]:
-        """GetConsumerGroup returns one consumer group."""
+        """GetConsumerGroup returns one consumer group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}
+        """
 
     @_abc_1.abstractmethod
     def GetConsumerGroupLagSummary(
@@ -101,7 +161,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.GetConsumerGroupLagSummaryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ConsumerGroupLagSummary, _abc.Awaitable[_consumer_group_pb2.ConsumerGroupLagSummary]]:
-        """GetConsumerGroupLagSummary returns the largest and the total lag of a group."""
+        """GetConsumerGroupLagSummary returns the largest and the total lag of a group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lag-summary
+        """
 
     @_abc_1.abstractmethod
     def ListConsumers(
@@ -109,7 +172,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.ListConsumersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ListConsumersResponse, _abc.Awaitable[_consumer_group_pb2.ListConsumersResponse]]:
-        """ListConsumers returns the members of a consumer group."""
+        """ListConsumers returns the members of a consumer group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers
+        """
 
     @_abc_1.abstractmethod
     def GetConsumer(
@@ -117,7 +183,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.GetConsumerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.Consumer, _abc.Awaitable[_consumer_group_pb2.Consumer]]:
-        """GetConsumer returns one member of a consumer group."""
+        """GetConsumer returns one member of a consumer group.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}
+        """
 
     @_abc_1.abstractmethod
     def ListConsumerAssignments(
@@ -125,7 +194,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.ListConsumerAssignmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ListConsumerAssignmentsResponse, _abc.Awaitable[_consumer_group_pb2.ListConsumerAssignmentsResponse]]:
-        """ListConsumerAssignments returns the partitions that a consumer reads."""
+        """ListConsumerAssignments returns the partitions that a consumer reads.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments
+        """
 
     @_abc_1.abstractmethod
     def GetConsumerAssignment(
@@ -133,7 +205,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.GetConsumerAssignmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ConsumerAssignment, _abc.Awaitable[_consumer_group_pb2.ConsumerAssignment]]:
-        """GetConsumerAssignment returns one partition that a consumer reads."""
+        """GetConsumerAssignment returns one partition that a consumer reads.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}
+        """
 
     @_abc_1.abstractmethod
     def ListConsumerLags(
@@ -141,7 +216,10 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.ListConsumerLagsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ListConsumerLagsResponse, _abc.Awaitable[_consumer_group_pb2.ListConsumerLagsResponse]]:
-        """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first."""
+        """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
+        """
 
     @_abc_1.abstractmethod
     def GetConsumerLag(
@@ -149,6 +227,9 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.GetConsumerLagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ConsumerLag, _abc.Awaitable[_consumer_group_pb2.ConsumerLag]]:
-        """GetConsumerLag returns how far a group lags behind in one partition."""
+        """GetConsumerLag returns how far a group lags behind in one partition.
+
+        REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
+        """
 
 def add_ConsumerGroupServiceServicer_to_server(servicer: ConsumerGroupServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,22 +26,22 @@ class CreateConsumerInstanceRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     AUTO_OFFSET_RESET_FIELD_NUMBER: _builtins.int
-    AUTO_COMMIT_ENABLE_FIELD_NUMBER: _builtins.int
+    AUTO_COMMIT_FIELD_NUMBER: _builtins.int
     FETCH_MIN_BYTES_FIELD_NUMBER: _builtins.int
     REQUEST_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    name: _builtins.str
+    instance_id: _builtins.str
     """The id that the instance shall have; left out, the gateway makes one."""
     format: _record_pb2.Format.ValueType
     """The format that records are fetched in; left out it is binary."""
     auto_offset_reset: _builtins.str
     """Where to start without a committed offset: earliest, latest or none."""
-    auto_commit_enable: _builtins.bool
+    auto_commit: _builtins.bool
     """Whether the gateway commits by itself what was fetched."""
     fetch_min_bytes: _builtins.int
     """How many bytes FetchRecords waits for; -1 or 1 to 10000000."""
@@ -50,36 +50,36 @@ class CreateConsumerInstanceRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        name: _builtins.str | None = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str | None = ...,
         format: _record_pb2.Format.ValueType = ...,
         auto_offset_reset: _builtins.str | None = ...,
-        auto_commit_enable: _builtins.bool | None = ...,
+        auto_commit: _builtins.bool | None = ...,
         fetch_min_bytes: _builtins.int | None = ...,
         request_timeout_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_commit_enable", b"_auto_commit_enable", "_auto_offset_reset", b"_auto_offset_reset", "_fetch_min_bytes", b"_fetch_min_bytes", "_name", b"_name", "_request_timeout_ms", b"_request_timeout_ms", "auto_commit_enable", b"auto_commit_enable", "auto_offset_reset", b"auto_offset_reset", "fetch_min_bytes", b"fetch_min_bytes", "name", b"name", "request_timeout_ms", b"request_timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_commit", b"_auto_commit", "_auto_offset_reset", b"_auto_offset_reset", "_fetch_min_bytes", b"_fetch_min_bytes", "_instance_id", b"_instance_id", "_request_timeout_ms", b"_request_timeout_ms", "auto_commit", b"auto_commit", "auto_offset_reset", b"auto_offset_reset", "fetch_min_bytes", b"fetch_min_bytes", "instance_id", b"instance_id", "request_timeout_ms", b"request_timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_commit_enable", b"_auto_commit_enable", "_auto_offset_reset", b"_auto_offset_reset", "_fetch_min_bytes", b"_fetch_min_bytes", "_name", b"_name", "_request_timeout_ms", b"_request_timeout_ms", "auto_commit_enable", b"auto_commit_enable", "auto_offset_reset", b"auto_offset_reset", "fetch_min_bytes", b"fetch_min_bytes", "format", b"format", "group", b"group", "name", b"name", "request_timeout_ms", b"request_timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_commit", b"_auto_commit", "_auto_offset_reset", b"_auto_offset_reset", "_fetch_min_bytes", b"_fetch_min_bytes", "_instance_id", b"_instance_id", "_request_timeout_ms", b"_request_timeout_ms", "auto_commit", b"auto_commit", "auto_offset_reset", b"auto_offset_reset", "consumer_group_id", b"consumer_group_id", "fetch_min_bytes", b"fetch_min_bytes", "format", b"format", "instance_id", b"instance_id", "request_timeout_ms", b"request_timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__auto_commit_enable: _TypeAlias = _typing.Literal["auto_commit_enable"]  # noqa: Y015
-    _WhichOneofArgType__auto_commit_enable: _TypeAlias = _typing.Literal["_auto_commit_enable", b"_auto_commit_enable"]  # noqa: Y015
+    _WhichOneofReturnType__auto_commit: _TypeAlias = _typing.Literal["auto_commit"]  # noqa: Y015
+    _WhichOneofArgType__auto_commit: _TypeAlias = _typing.Literal["_auto_commit", b"_auto_commit"]  # noqa: Y015
     _WhichOneofReturnType__auto_offset_reset: _TypeAlias = _typing.Literal["auto_offset_reset"]  # noqa: Y015
     _WhichOneofArgType__auto_offset_reset: _TypeAlias = _typing.Literal["_auto_offset_reset", b"_auto_offset_reset"]  # noqa: Y015
     _WhichOneofReturnType__fetch_min_bytes: _TypeAlias = _typing.Literal["fetch_min_bytes"]  # noqa: Y015
     _WhichOneofArgType__fetch_min_bytes: _TypeAlias = _typing.Literal["_fetch_min_bytes", b"_fetch_min_bytes"]  # noqa: Y015
-    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
-    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__instance_id: _TypeAlias = _typing.Literal["instance_id"]  # noqa: Y015
+    _WhichOneofArgType__instance_id: _TypeAlias = _typing.Literal["_instance_id", b"_instance_id"]  # noqa: Y015
     _WhichOneofReturnType__request_timeout_ms: _TypeAlias = _typing.Literal["request_timeout_ms"]  # noqa: Y015
     _WhichOneofArgType__request_timeout_ms: _TypeAlias = _typing.Literal["_request_timeout_ms", b"_request_timeout_ms"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__auto_commit_enable) -> _WhichOneofReturnType__auto_commit_enable | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__auto_commit) -> _WhichOneofReturnType__auto_commit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__auto_offset_reset) -> _WhichOneofReturnType__auto_offset_reset | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fetch_min_bytes) -> _WhichOneofReturnType__fetch_min_bytes | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__instance_id) -> _WhichOneofReturnType__instance_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_timeout_ms) -> _WhichOneofReturnType__request_timeout_ms | None: ...
 
@@ -91,14 +91,14 @@ class ConsumerInstance(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     AUTO_OFFSET_RESET_FIELD_NUMBER: _builtins.int
     AUTO_COMMIT_FIELD_NUMBER: _builtins.int
     FETCH_MIN_BYTES_FIELD_NUMBER: _builtins.int
     REQUEST_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
     instance_id: _builtins.str
     """The id of the instance within its group."""
@@ -115,7 +115,7 @@ class ConsumerInstance(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
         instance_id: _builtins.str = ...,
         format: _record_pb2.Format.ValueType = ...,
         auto_offset_reset: _builtins.str = ...,
@@ -125,7 +125,7 @@ class ConsumerInstance(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_commit", b"auto_commit", "auto_offset_reset", b"auto_offset_reset", "fetch_min_bytes", b"fetch_min_bytes", "format", b"format", "group", b"group", "instance_id", b"instance_id", "request_timeout_ms", b"request_timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_commit", b"auto_commit", "auto_offset_reset", b"auto_offset_reset", "consumer_group_id", b"consumer_group_id", "fetch_min_bytes", b"fetch_min_bytes", "format", b"format", "instance_id", b"instance_id", "request_timeout_ms", b"request_timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,21 +137,21 @@ class DeleteConsumerInstanceRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,31 +163,31 @@ class SubscribeRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
-    TOPICS_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    TOPIC_NAMES_FIELD_NUMBER: _builtins.int
     TOPIC_PATTERN_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     topic_pattern: _builtins.str
     """A regular expression for the names of topics."""
     @_builtins.property
-    def topics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    def topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of the topics; they and the pattern exclude each other."""
 
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
-        topics: _abc.Iterable[_builtins.str] | None = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
+        topic_names: _abc.Iterable[_builtins.str] | None = ...,
         topic_pattern: _builtins.str | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_topic_pattern", b"_topic_pattern", "topic_pattern", b"topic_pattern"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_topic_pattern", b"_topic_pattern", "group", b"group", "instance", b"instance", "topic_pattern", b"topic_pattern", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_topic_pattern", b"_topic_pattern", "consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id", "topic_names", b"topic_names", "topic_pattern", b"topic_pattern"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__topic_pattern: _TypeAlias = _typing.Literal["topic_pattern"]  # noqa: Y015
     _WhichOneofArgType__topic_pattern: _TypeAlias = _typing.Literal["_topic_pattern", b"_topic_pattern"]  # noqa: Y015
@@ -201,21 +201,21 @@ class GetSubscriptionRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,19 +227,19 @@ class GetSubscriptionResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOPICS_FIELD_NUMBER: _builtins.int
+    TOPIC_NAMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def topics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    def topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of the topics."""
 
     def __init__(
         self,
         *,
-        topics: _abc.Iterable[_builtins.str] | None = ...,
+        topic_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["topic_names", b"topic_names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -251,21 +251,21 @@ class UnsubscribeRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,12 +277,12 @@ class AssignPartitionsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPartition]:
@@ -291,13 +291,13 @@ class AssignPartitionsRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
         partitions: _abc.Iterable[Global___TopicPartition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "partitions", b"partitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id", "partitions", b"partitions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -309,21 +309,21 @@ class GetAssignmentsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,14 +359,14 @@ class FetchRecordsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     format: _record_pb2.Format.ValueType
     """The format that the caller takes; left out it takes that of the instance."""
@@ -382,15 +382,15 @@ class FetchRecordsRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
         format: _record_pb2.Format.ValueType = ...,
         timeout_ms: _builtins.int | None = ...,
         max_bytes: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_timeout_ms", b"_timeout_ms", "max_bytes", b"max_bytes", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_timeout_ms", b"_timeout_ms", "format", b"format", "group", b"group", "instance", b"instance", "max_bytes", b"max_bytes", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_timeout_ms", b"_timeout_ms", "consumer_group_id", b"consumer_group_id", "format", b"format", "instance_id", b"instance_id", "max_bytes", b"max_bytes", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_bytes: _TypeAlias = _typing.Literal["max_bytes"]  # noqa: Y015
     _WhichOneofArgType__max_bytes: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes"]  # noqa: Y015
@@ -487,12 +487,12 @@ class CommitOffsetsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     OFFSETS_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     @_builtins.property
     def offsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionPosition]:
@@ -503,13 +503,13 @@ class CommitOffsetsRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
         offsets: _abc.Iterable[Global___PartitionPosition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "offsets", b"offsets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id", "offsets", b"offsets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -521,12 +521,12 @@ class GetCommittedOffsetsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPartition]:
@@ -535,13 +535,13 @@ class GetCommittedOffsetsRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
         partitions: _abc.Iterable[Global___TopicPartition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "partitions", b"partitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id", "partitions", b"partitions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -577,13 +577,13 @@ class SeekToOffsetsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     OFFSETS_FIELD_NUMBER: _builtins.int
     TIMES_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     @_builtins.property
     def offsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionPosition]:
@@ -596,14 +596,14 @@ class SeekToOffsetsRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
         offsets: _abc.Iterable[Global___PartitionPosition] | None = ...,
         times: _abc.Iterable[Global___PartitionTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "offsets", b"offsets", "times", b"times"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id", "offsets", b"offsets", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -615,12 +615,12 @@ class SeekToBeginningRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPartition]:
@@ -629,13 +629,13 @@ class SeekToBeginningRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
         partitions: _abc.Iterable[Global___TopicPartition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "partitions", b"partitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id", "partitions", b"partitions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -647,12 +647,12 @@ class SeekToEndRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    INSTANCE_FIELD_NUMBER: _builtins.int
+    CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
-    group: _builtins.str
+    consumer_group_id: _builtins.str
     """The name of the consumer group."""
-    instance: _builtins.str
+    instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPartition]:
@@ -661,13 +661,13 @@ class SeekToEndRequest(_message.Message):
     def __init__(
         self,
         *,
-        group: _builtins.str = ...,
-        instance: _builtins.str = ...,
+        consumer_group_id: _builtins.str = ...,
+        instance_id: _builtins.str = ...,
         partitions: _abc.Iterable[Global___TopicPartition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "instance", b"instance", "partitions", b"partitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consumer_group_id", b"consumer_group_id", "instance_id", b"instance_id", "partitions", b"partitions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -679,21 +679,21 @@ class TopicPartition(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_FIELD_NUMBER: _builtins.int
-    PARTITION_FIELD_NUMBER: _builtins.int
-    topic: _builtins.str
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    PARTITION_ID_FIELD_NUMBER: _builtins.int
+    topic_name: _builtins.str
     """The name of the topic."""
-    partition: _builtins.int
+    partition_id: _builtins.int
     """The number of the partition, from 0."""
     def __init__(
         self,
         *,
-        topic: _builtins.str = ...,
-        partition: _builtins.int = ...,
+        topic_name: _builtins.str = ...,
+        partition_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition_id", b"partition_id", "topic_name", b"topic_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -705,13 +705,13 @@ class PartitionPosition(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_FIELD_NUMBER: _builtins.int
-    PARTITION_FIELD_NUMBER: _builtins.int
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    PARTITION_ID_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
-    topic: _builtins.str
+    topic_name: _builtins.str
     """The name of the topic."""
-    partition: _builtins.int
+    partition_id: _builtins.int
     """The number of the partition, from 0."""
     offset: _builtins.int
     """The offset."""
@@ -720,14 +720,14 @@ class PartitionPosition(_message.Message):
     def __init__(
         self,
         *,
-        topic: _builtins.str = ...,
-        partition: _builtins.int = ...,
+        topic_name: _builtins.str = ...,
+        partition_id: _builtins.int = ...,
         offset: _builtins.int = ...,
         metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "offset", b"offset", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "offset", b"offset", "partition_id", b"partition_id", "topic_name", b"topic_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -739,12 +739,12 @@ class PartitionTime(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_FIELD_NUMBER: _builtins.int
-    PARTITION_FIELD_NUMBER: _builtins.int
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    PARTITION_ID_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
-    topic: _builtins.str
+    topic_name: _builtins.str
     """The name of the topic."""
-    partition: _builtins.int
+    partition_id: _builtins.int
     """The number of the partition, from 0."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
@@ -753,13 +753,13 @@ class PartitionTime(_message.Message):
     def __init__(
         self,
         *,
-        topic: _builtins.str = ...,
-        partition: _builtins.int = ...,
+        topic_name: _builtins.str = ...,
+        partition_id: _builtins.int = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition", b"partition", "timestamp", b"timestamp", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition_id", b"partition_id", "timestamp", b"timestamp", "topic_name", b"topic_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -771,13 +771,13 @@ class CommittedOffset(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOPIC_FIELD_NUMBER: _builtins.int
-    PARTITION_FIELD_NUMBER: _builtins.int
+    TOPIC_NAME_FIELD_NUMBER: _builtins.int
+    PARTITION_ID_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
-    topic: _builtins.str
+    topic_name: _builtins.str
     """The name of the topic."""
-    partition: _builtins.int
+    partition_id: _builtins.int
     """The number of the partition, from 0."""
     offset: _builtins.int
     """The next offset to read."""
@@ -786,14 +786,14 @@ class CommittedOffset(_message.Message):
     def __init__(
         self,
         *,
-        topic: _builtins.str = ...,
-        partition: _builtins.int = ...,
+        topic_name: _builtins.str = ...,
+        partition_id: _builtins.int = ...,
         offset: _builtins.int = ...,
         metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "offset", b"offset", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "offset", b"offset", "partition_id", b"partition_id", "topic_name", b"topic_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

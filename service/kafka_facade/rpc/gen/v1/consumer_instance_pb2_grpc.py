@@ -111,6 +111,8 @@ class ConsumerInstanceServiceServicer:
 
     def CreateConsumerInstance(self, request, context):
         """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+
+        REST: POST /consumers/{group}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +120,8 @@ class ConsumerInstanceServiceServicer:
 
     def DeleteConsumerInstance(self, request, context):
         """DeleteConsumerInstance leaves the group and forgets the instance.
+
+        REST: DELETE /consumers/{group}/instances/{instance}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +129,8 @@ class ConsumerInstanceServiceServicer:
 
     def Subscribe(self, request, context):
         """Subscribe joins the group for some topics, or for all that match a pattern.
+
+        REST: POST /consumers/{group}/instances/{instance}/subscription
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +138,8 @@ class ConsumerInstanceServiceServicer:
 
     def GetSubscription(self, request, context):
         """GetSubscription returns the topics that the instance is subscribed to.
+
+        REST: GET /consumers/{group}/instances/{instance}/subscription
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,6 +147,8 @@ class ConsumerInstanceServiceServicer:
 
     def Unsubscribe(self, request, context):
         """Unsubscribe drops the subscription or the assignment.
+
+        REST: DELETE /consumers/{group}/instances/{instance}/subscription
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +156,8 @@ class ConsumerInstanceServiceServicer:
 
     def AssignPartitions(self, request, context):
         """AssignPartitions makes the instance read exactly these partitions.
+
+        REST: POST /consumers/{group}/instances/{instance}/assignments
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,6 +165,8 @@ class ConsumerInstanceServiceServicer:
 
     def GetAssignments(self, request, context):
         """GetAssignments returns the partitions that the instance reads at the moment.
+
+        REST: GET /consumers/{group}/instances/{instance}/assignments
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +174,8 @@ class ConsumerInstanceServiceServicer:
 
     def FetchRecords(self, request, context):
         """FetchRecords returns the next records; an empty answer means that there were none in time.
+
+        REST: GET /consumers/{group}/instances/{instance}/records
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +183,8 @@ class ConsumerInstanceServiceServicer:
 
     def CommitOffsets(self, request, context):
         """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+
+        REST: POST /consumers/{group}/instances/{instance}/offsets
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +192,8 @@ class ConsumerInstanceServiceServicer:
 
     def GetCommittedOffsets(self, request, context):
         """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+
+        REST: GET /consumers/{group}/instances/{instance}/offsets
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +201,8 @@ class ConsumerInstanceServiceServicer:
 
     def SeekToOffsets(self, request, context):
         """SeekToOffsets reads on from these offsets.
+
+        REST: POST /consumers/{group}/instances/{instance}/positions
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,6 +210,8 @@ class ConsumerInstanceServiceServicer:
 
     def SeekToBeginning(self, request, context):
         """SeekToBeginning reads on from the first offset of these partitions.
+
+        REST: POST /consumers/{group}/instances/{instance}/positions/beginning
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,6 +219,8 @@ class ConsumerInstanceServiceServicer:
 
     def SeekToEnd(self, request, context):
         """SeekToEnd reads on from the end of these partitions.
+
+        REST: POST /consumers/{group}/instances/{instance}/positions/end
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

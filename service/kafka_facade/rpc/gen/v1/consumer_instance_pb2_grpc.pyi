@@ -37,31 +37,70 @@ class ConsumerInstanceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConsumerInstanceServiceAsyncStub: ...
     CreateConsumerInstance: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.CreateConsumerInstanceRequest, _consumer_instance_pb2.ConsumerInstance]
-    """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name."""
+    """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+
+    REST: POST /consumers/{group}
+    """
     DeleteConsumerInstance: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.DeleteConsumerInstanceRequest, _empty_pb2.Empty]
-    """DeleteConsumerInstance leaves the group and forgets the instance."""
+    """DeleteConsumerInstance leaves the group and forgets the instance.
+
+    REST: DELETE /consumers/{group}/instances/{instance}
+    """
     Subscribe: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SubscribeRequest, _empty_pb2.Empty]
-    """Subscribe joins the group for some topics, or for all that match a pattern."""
+    """Subscribe joins the group for some topics, or for all that match a pattern.
+
+    REST: POST /consumers/{group}/instances/{instance}/subscription
+    """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetSubscriptionRequest, _consumer_instance_pb2.GetSubscriptionResponse]
-    """GetSubscription returns the topics that the instance is subscribed to."""
+    """GetSubscription returns the topics that the instance is subscribed to.
+
+    REST: GET /consumers/{group}/instances/{instance}/subscription
+    """
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.UnsubscribeRequest, _empty_pb2.Empty]
-    """Unsubscribe drops the subscription or the assignment."""
+    """Unsubscribe drops the subscription or the assignment.
+
+    REST: DELETE /consumers/{group}/instances/{instance}/subscription
+    """
     AssignPartitions: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.AssignPartitionsRequest, _empty_pb2.Empty]
-    """AssignPartitions makes the instance read exactly these partitions."""
+    """AssignPartitions makes the instance read exactly these partitions.
+
+    REST: POST /consumers/{group}/instances/{instance}/assignments
+    """
     GetAssignments: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetAssignmentsRequest, _consumer_instance_pb2.GetAssignmentsResponse]
-    """GetAssignments returns the partitions that the instance reads at the moment."""
+    """GetAssignments returns the partitions that the instance reads at the moment.
+
+    REST: GET /consumers/{group}/instances/{instance}/assignments
+    """
     FetchRecords: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.FetchRecordsRequest, _consumer_instance_pb2.FetchRecordsResponse]
-    """FetchRecords returns the next records; an empty answer means that there were none in time."""
+    """FetchRecords returns the next records; an empty answer means that there were none in time.
+
+    REST: GET /consumers/{group}/instances/{instance}/records
+    """
     CommitOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.CommitOffsetsRequest, _empty_pb2.Empty]
-    """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them."""
+    """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+
+    REST: POST /consumers/{group}/instances/{instance}/offsets
+    """
     GetCommittedOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetCommittedOffsetsRequest, _consumer_instance_pb2.GetCommittedOffsetsResponse]
-    """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out."""
+    """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+
+    REST: GET /consumers/{group}/instances/{instance}/offsets
+    """
     SeekToOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToOffsetsRequest, _empty_pb2.Empty]
-    """SeekToOffsets reads on from these offsets."""
+    """SeekToOffsets reads on from these offsets.
+
+    REST: POST /consumers/{group}/instances/{instance}/positions
+    """
     SeekToBeginning: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToBeginningRequest, _empty_pb2.Empty]
-    """SeekToBeginning reads on from the first offset of these partitions."""
+    """SeekToBeginning reads on from the first offset of these partitions.
+
+    REST: POST /consumers/{group}/instances/{instance}/positions/beginning
+    """
     SeekToEnd: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToEndRequest, _empty_pb2.Empty]
-    """SeekToEnd reads on from the end of these partitions."""
+    """SeekToEnd reads on from the end of these partitions.
+
+    REST: POST /consumers/{group}/instances/{instance}/positions/end
+    """
 
 @_typing.type_check_only
 class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
@@ -71,31 +110,70 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateConsumerInstance: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.CreateConsumerInstanceRequest, _consumer_instance_pb2.ConsumerInstance]  # type: ignore[assignment]
-    """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name."""
+    """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+
+    REST: POST /consumers/{group}
+    """
     DeleteConsumerInstance: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.DeleteConsumerInstanceRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """DeleteConsumerInstance leaves the group and forgets the instance."""
+    """DeleteConsumerInstance leaves the group and forgets the instance.
+
+    REST: DELETE /consumers/{group}/instances/{instance}
+    """
     Subscribe: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SubscribeRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Subscribe joins the group for some topics, or for all that match a pattern."""
+    """Subscribe joins the group for some topics, or for all that match a pattern.
+
+    REST: POST /consumers/{group}/instances/{instance}/subscription
+    """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetSubscriptionRequest, _consumer_instance_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
-    """GetSubscription returns the topics that the instance is subscribed to."""
+    """GetSubscription returns the topics that the instance is subscribed to.
+
+    REST: GET /consumers/{group}/instances/{instance}/subscription
+    """
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.UnsubscribeRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Unsubscribe drops the subscription or the assignment."""
+    """Unsubscribe drops the subscription or the assignment.
+
+    REST: DELETE /consumers/{group}/instances/{instance}/subscription
+    """
     AssignPartitions: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.AssignPartitionsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """AssignPartitions makes the instance read exactly these partitions."""
+    """AssignPartitions makes the instance read exactly these partitions.
+
+    REST: POST /consumers/{group}/instances/{instance}/assignments
+    """
     GetAssignments: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetAssignmentsRequest, _consumer_instance_pb2.GetAssignmentsResponse]  # type: ignore[assignment]
-    """GetAssignments returns the partitions that the instance reads at the moment."""
+    """GetAssignments returns the partitions that the instance reads at the moment.
+
+    REST: GET /consumers/{group}/instances/{instance}/assignments
+    """
     FetchRecords: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.FetchRecordsRequest, _consumer_instance_pb2.FetchRecordsResponse]  # type: ignore[assignment]
-    """FetchRecords returns the next records; an empty answer means that there were none in time."""
+    """FetchRecords returns the next records; an empty answer means that there were none in time.
+
+    REST: GET /consumers/{group}/instances/{instance}/records
+    """
     CommitOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.CommitOffsetsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them."""
+    """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+
+    REST: POST /consumers/{group}/instances/{instance}/offsets
+    """
     GetCommittedOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetCommittedOffsetsRequest, _consumer_instance_pb2.GetCommittedOffsetsResponse]  # type: ignore[assignment]
-    """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out."""
+    """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+
+    REST: GET /consumers/{group}/instances/{instance}/offsets
+    """
     SeekToOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToOffsetsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToOffsets reads on from these offsets."""
+    """SeekToOffsets reads on from these offsets.
+
+    REST: POST /consumers/{group}/instances/{instance}/positions
+    """
     SeekToBeginning: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToBeginningRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToBeginning reads on from the first offset of these partitions."""
+    """SeekToBeginning reads on from the first offset of these partitions.
+
+    REST: POST /consumers/{group}/instances/{instance}/positions/beginning
+    """
     SeekToEnd: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToEndRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToEnd reads on from the end of these partitions."""
+    """SeekToEnd reads on from the end of these partitions.
+
+    REST: POST /consumers/{group}/instances/{instance}/positions/end
+    """
 
 class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
@@ -108,7 +186,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.CreateConsumerInstanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.ConsumerInstance, _abc.Awaitable[_consumer_instance_pb2.ConsumerInstance]]:
-        """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name."""
+        """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+
+        REST: POST /consumers/{group}
+        """
 
     @_abc_1.abstractmethod
     def DeleteConsumerInstance(
@@ -116,7 +197,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.DeleteConsumerInstanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """DeleteConsumerInstance leaves the group and forgets the instance."""
+        """DeleteConsumerInstance leaves the group and forgets the instance.
+
+        REST: DELETE /consumers/{group}/instances/{instance}
+        """
 
     @_abc_1.abstractmethod
     def Subscribe(
@@ -124,7 +208,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Subscribe joins the group for some topics, or for all that match a pattern."""
+        """Subscribe joins the group for some topics, or for all that match a pattern.
+
+        REST: POST /consumers/{group}/instances/{instance}/subscription
+        """
 
     @_abc_1.abstractmethod
     def GetSubscription(
@@ -132,7 +219,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.GetSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.GetSubscriptionResponse, _abc.Awaitable[_consumer_instance_pb2.GetSubscriptionResponse]]:
-        """GetSubscription returns the topics that the instance is subscribed to."""
+        """GetSubscription returns the topics that the instance is subscribed to.
+
+        REST: GET /consumers/{group}/instances/{instance}/subscription
+        """
 
     @_abc_1.abstractmethod
     def Unsubscribe(
@@ -140,7 +230,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.UnsubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Unsubscribe drops the subscription or the assignment."""
+        """Unsubscribe drops the subscription or the assignment.
+
+        REST: DELETE /consumers/{group}/instances/{instance}/subscription
+        """
 
     @_abc_1.abstractmethod
     def AssignPartitions(
@@ -148,7 +241,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.AssignPartitionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """AssignPartitions makes the instance read exactly these partitions."""
+        """AssignPartitions makes the instance read exactly these partitions.
+
+        REST: POST /consumers/{group}/instances/{instance}/assignments
+        """
 
     @_abc_1.abstractmethod
     def GetAssignments(
@@ -156,7 +252,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.GetAssignmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.GetAssignmentsResponse, _abc.Awaitable[_consumer_instance_pb2.GetAssignmentsResponse]]:
-        """GetAssignments returns the partitions that the instance reads at the moment."""
+        """GetAssignments returns the partitions that the instance reads at the moment.
+
+        REST: GET /consumers/{group}/instances/{instance}/assignments
+        """
 
     @_abc_1.abstractmethod
     def FetchRecords(
@@ -164,7 +263,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.FetchRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.FetchRecordsResponse, _abc.Awaitable[_consumer_instance_pb2.FetchRecordsResponse]]:
-        """FetchRecords returns the next records; an empty answer means that there were none in time."""
+        """FetchRecords returns the next records; an empty answer means that there were none in time.
+
+        REST: GET /consumers/{group}/instances/{instance}/records
+        """
 
     @_abc_1.abstractmethod
     def CommitOffsets(
@@ -172,7 +274,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.CommitOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them."""
+        """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+
+        REST: POST /consumers/{group}/instances/{instance}/offsets
+        """
 
     @_abc_1.abstractmethod
     def GetCommittedOffsets(
@@ -180,7 +285,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.GetCommittedOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.GetCommittedOffsetsResponse, _abc.Awaitable[_consumer_instance_pb2.GetCommittedOffsetsResponse]]:
-        """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out."""
+        """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+
+        REST: GET /consumers/{group}/instances/{instance}/offsets
+        """
 
     @_abc_1.abstractmethod
     def SeekToOffsets(
@@ -188,7 +296,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToOffsets reads on from these offsets."""
+        """SeekToOffsets reads on from these offsets.
+
+        REST: POST /consumers/{group}/instances/{instance}/positions
+        """
 
     @_abc_1.abstractmethod
     def SeekToBeginning(
@@ -196,7 +307,10 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToBeginningRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToBeginning reads on from the first offset of these partitions."""
+        """SeekToBeginning reads on from the first offset of these partitions.
+
+        REST: POST /consumers/{group}/instances/{instance}/positions/beginning
+        """
 
     @_abc_1.abstractmethod
     def SeekToEnd(
@@ -204,6 +318,9 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToEndRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToEnd reads on from the end of these partitions."""
+        """SeekToEnd reads on from the end of these partitions.
+
+        REST: POST /consumers/{group}/instances/{instance}/positions/end
+        """
 
 def add_ConsumerInstanceServiceServicer_to_server(servicer: ConsumerInstanceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

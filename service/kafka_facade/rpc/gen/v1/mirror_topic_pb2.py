@@ -22,21 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from kafka_facade.rpc.gen.v1 import config_pb2 as kafka__facade_dot_v1_dot_config__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kafka_facade/v1/mirror_topic.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"\x81\x01\n\x15ListAllMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rmirror_status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x16ListAllMirrorsResponse\x12(\n\x07mirrors\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Mirror\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x97\x01\n\x12ListMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rmirror_status\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"l\n\x13ListMirrorsResponse\x12(\n\x07mirrors\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Mirror\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x95\x01\n\x10GetMirrorRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11mirror_topic_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x1finclude_state_transition_errors\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x98\x02\n\x13\x43reateMirrorRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11source_topic_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x11mirror_topic_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12%\n\x12replication_factor\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x33\n\x07\x63onfigs\x18\x06 \x03(\x0b\x32\x1c.kafka_facade.v1.ConfigEntryB\x04\xe2\x41\x01\x01\x42\x14\n\x12_mirror_topic_nameB\x15\n\x13_replication_factor\"\xd5\x01\n\x15PromoteMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"P\n\x16PromoteMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xd6\x01\n\x16\x46\x61ilOverMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"Q\n\x17\x46\x61ilOverMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xd3\x01\n\x13PauseMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"N\n\x14PauseMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xd4\x01\n\x14ResumeMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"O\n\x15ResumeMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xdd\x01\n\x1dReverseAndStartMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"X\n\x1eReverseAndStartMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xdd\x01\n\x1dReverseAndPauseMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"X\n\x1eReverseAndPauseMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xe0\x01\n TruncateAndRestoreMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"[\n!TruncateAndRestoreMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xcc\x01\n\x10MirrorAlteration\x12\x1f\n\x11mirror_topic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x35\n\x0bmirror_lags\x18\x04 \x03(\x0b\x32\x1a.kafka_facade.v1.MirrorLagB\x04\xe2\x41\x01\x03\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\xe8\x02\n\x06Mirror\x12\x17\n\tlink_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11mirror_topic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11source_topic_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0enum_partitions\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0bmirror_lags\x18\x05 \x03(\x0b\x32\x1a.kafka_facade.v1.MirrorLagB\x04\xe2\x41\x01\x03\x12\x1b\n\rmirror_status\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\x12mirror_topic_error\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rstate_time_ms\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12R\n\x17state_transition_errors\x18\t \x03(\x0b\x32+.kafka_facade.v1.MirrorStateTransitionErrorB\x04\xe2\x41\x01\x03\"_\n\tMirrorLag\x12\x17\n\tpartition\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x11\n\x03lag\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12&\n\x18last_source_fetch_offset\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"S\n\x1aMirrorStateTransitionError\x12\x18\n\nerror_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x32\x99\x0f\n\x12MirrorTopicService\x12\x94\x01\n\x0eListAllMirrors\x12&.kafka_facade.v1.ListAllMirrorsRequest\x1a\'.kafka_facade.v1.ListAllMirrorsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v3/clusters/{cluster_id}/links/-/mirrors\x12\x95\x01\n\x0bListMirrors\x12#.kafka_facade.v1.ListMirrorsRequest\x1a$.kafka_facade.v1.ListMirrorsResponse\";\x82\xd3\xe4\x93\x02\x35\x12\x33/v3/clusters/{cluster_id}/links/{link_name}/mirrors\x12\x98\x01\n\tGetMirror\x12!.kafka_facade.v1.GetMirrorRequest\x1a\x17.kafka_facade.v1.Mirror\"O\x82\xd3\xe4\x93\x02I\x12G/v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}\x12\x8c\x01\n\x0c\x43reateMirror\x12$.kafka_facade.v1.CreateMirrorRequest\x1a\x16.google.protobuf.Empty\">\x82\xd3\xe4\x93\x02\x38\"3/v3/clusters/{cluster_id}/links/{link_name}/mirrors:\x01*\x12\xa9\x01\n\x0ePromoteMirrors\x12&.kafka_facade.v1.PromoteMirrorsRequest\x1a\'.kafka_facade.v1.PromoteMirrorsResponse\"F\x82\xd3\xe4\x93\x02@\";/v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote:\x01*\x12\xad\x01\n\x0f\x46\x61ilOverMirrors\x12\'.kafka_facade.v1.FailOverMirrorsRequest\x1a(.kafka_facade.v1.FailOverMirrorsResponse\"G\x82\xd3\xe4\x93\x02\x41\"</v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover:\x01*\x12\xa1\x01\n\x0cPauseMirrors\x12$.kafka_facade.v1.PauseMirrorsRequest\x1a%.kafka_facade.v1.PauseMirrorsResponse\"D\x82\xd3\xe4\x93\x02>\"9/v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause:\x01*\x12\xa5\x01\n\rResumeMirrors\x12%.kafka_facade.v1.ResumeMirrorsRequest\x1a&.kafka_facade.v1.ResumeMirrorsResponse\"E\x82\xd3\xe4\x93\x02?\":/v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume:\x01*\x12\xd2\x01\n\x16ReverseAndStartMirrors\x12..kafka_facade.v1.ReverseAndStartMirrorsRequest\x1a/.kafka_facade.v1.ReverseAndStartMirrorsResponse\"W\x82\xd3\xe4\x93\x02Q\"L/v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror:\x01*\x12\xd2\x01\n\x16ReverseAndPauseMirrors\x12..kafka_facade.v1.ReverseAndPauseMirrorsRequest\x1a/.kafka_facade.v1.ReverseAndPauseMirrorsResponse\"W\x82\xd3\xe4\x93\x02Q\"L/v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror:\x01*\x12\xd7\x01\n\x19TruncateAndRestoreMirrors\x12\x31.kafka_facade.v1.TruncateAndRestoreMirrorsRequest\x1a\x32.kafka_facade.v1.TruncateAndRestoreMirrorsResponse\"S\x82\xd3\xe4\x93\x02M\"H/v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kafka_facade/v1/mirror_topic.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ckafka_facade/v1/config.proto\"\x81\x01\n\x15ListAllMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rmirror_status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x16ListAllMirrorsResponse\x12(\n\x07mirrors\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Mirror\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x97\x01\n\x12ListMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rmirror_status\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"l\n\x13ListMirrorsResponse\x12(\n\x07mirrors\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Mirror\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x95\x01\n\x10GetMirrorRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11mirror_topic_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x1finclude_state_transition_errors\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x98\x02\n\x13\x43reateMirrorRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x11source_topic_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12$\n\x11mirror_topic_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12%\n\x12replication_factor\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x33\n\x07\x63onfigs\x18\x06 \x03(\x0b\x32\x1c.kafka_facade.v1.ConfigEntryB\x04\xe2\x41\x01\x01\x42\x14\n\x12_mirror_topic_nameB\x15\n\x13_replication_factor\"\xd5\x01\n\x15PromoteMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"P\n\x16PromoteMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xd6\x01\n\x16\x46\x61ilOverMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"Q\n\x17\x46\x61ilOverMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xd3\x01\n\x13PauseMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"N\n\x14PauseMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xd4\x01\n\x14ResumeMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"O\n\x15ResumeMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xdd\x01\n\x1dReverseAndStartMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"X\n\x1eReverseAndStartMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xdd\x01\n\x1dReverseAndPauseMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"X\n\x1eReverseAndPauseMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xe0\x01\n TruncateAndRestoreMirrorsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlink_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x12mirror_topic_names\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12,\n\x19mirror_topic_name_pattern\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x42\x1c\n\x1a_mirror_topic_name_pattern\"[\n!TruncateAndRestoreMirrorsResponse\x12\x36\n\x0b\x61lterations\x18\x01 \x03(\x0b\x32!.kafka_facade.v1.MirrorAlteration\"\xcc\x01\n\x10MirrorAlteration\x12\x1f\n\x11mirror_topic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x35\n\x0bmirror_lags\x18\x04 \x03(\x0b\x32\x1a.kafka_facade.v1.MirrorLagB\x04\xe2\x41\x01\x03\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\xe8\x02\n\x06Mirror\x12\x17\n\tlink_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11mirror_topic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x11source_topic_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0enum_partitions\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0bmirror_lags\x18\x05 \x03(\x0b\x32\x1a.kafka_facade.v1.MirrorLagB\x04\xe2\x41\x01\x03\x12\x1b\n\rmirror_status\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12 \n\x12mirror_topic_error\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rstate_time_ms\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12R\n\x17state_transition_errors\x18\t \x03(\x0b\x32+.kafka_facade.v1.MirrorStateTransitionErrorB\x04\xe2\x41\x01\x03\"b\n\tMirrorLag\x12\x1a\n\x0cpartition_id\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x11\n\x03lag\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12&\n\x18last_source_fetch_offset\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\"S\n\x1aMirrorStateTransitionError\x12\x18\n\nerror_code\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rerror_message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x32\xe9\x08\n\x12MirrorTopicService\x12\x61\n\x0eListAllMirrors\x12&.kafka_facade.v1.ListAllMirrorsRequest\x1a\'.kafka_facade.v1.ListAllMirrorsResponse\x12X\n\x0bListMirrors\x12#.kafka_facade.v1.ListMirrorsRequest\x1a$.kafka_facade.v1.ListMirrorsResponse\x12G\n\tGetMirror\x12!.kafka_facade.v1.GetMirrorRequest\x1a\x17.kafka_facade.v1.Mirror\x12L\n\x0c\x43reateMirror\x12$.kafka_facade.v1.CreateMirrorRequest\x1a\x16.google.protobuf.Empty\x12\x61\n\x0ePromoteMirrors\x12&.kafka_facade.v1.PromoteMirrorsRequest\x1a\'.kafka_facade.v1.PromoteMirrorsResponse\x12\x64\n\x0f\x46\x61ilOverMirrors\x12\'.kafka_facade.v1.FailOverMirrorsRequest\x1a(.kafka_facade.v1.FailOverMirrorsResponse\x12[\n\x0cPauseMirrors\x12$.kafka_facade.v1.PauseMirrorsRequest\x1a%.kafka_facade.v1.PauseMirrorsResponse\x12^\n\rResumeMirrors\x12%.kafka_facade.v1.ResumeMirrorsRequest\x1a&.kafka_facade.v1.ResumeMirrorsResponse\x12y\n\x16ReverseAndStartMirrors\x12..kafka_facade.v1.ReverseAndStartMirrorsRequest\x1a/.kafka_facade.v1.ReverseAndStartMirrorsResponse\x12y\n\x16ReverseAndPauseMirrors\x12..kafka_facade.v1.ReverseAndPauseMirrorsRequest\x1a/.kafka_facade.v1.ReverseAndPauseMirrorsResponse\x12\x82\x01\n\x19TruncateAndRestoreMirrors\x12\x31.kafka_facade.v1.TruncateAndRestoreMirrorsRequest\x1a\x32.kafka_facade.v1.TruncateAndRestoreMirrorsResponseBC\n\x0ekafkafacade.v1B\x10MirrorTopicProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.mirror_topic_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\020MirrorTopicProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['mirror_status']._loaded_options = None
   _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['mirror_status']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -44,7 +44,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLMIRRORSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_LISTMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTMIRRORSREQUEST'].fields_by_name['mirror_status']._loaded_options = None
@@ -54,7 +54,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMIRRORSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTMIRRORSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETMIRRORREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETMIRRORREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETMIRRORREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETMIRRORREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_GETMIRRORREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_GETMIRRORREQUEST'].fields_by_name['mirror_topic_name']._loaded_options = None
@@ -62,7 +62,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMIRRORREQUEST'].fields_by_name['include_state_transition_errors']._loaded_options = None
   _globals['_GETMIRRORREQUEST'].fields_by_name['include_state_transition_errors']._serialized_options = b'\342A\001\001'
   _globals['_CREATEMIRRORREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_CREATEMIRRORREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATEMIRRORREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATEMIRRORREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_CREATEMIRRORREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_CREATEMIRRORREQUEST'].fields_by_name['source_topic_name']._loaded_options = None
@@ -74,7 +74,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEMIRRORREQUEST'].fields_by_name['configs']._loaded_options = None
   _globals['_CREATEMIRRORREQUEST'].fields_by_name['configs']._serialized_options = b'\342A\001\001'
   _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['mirror_topic_names']._loaded_options = None
@@ -84,7 +84,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_PROMOTEMIRRORSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['mirror_topic_names']._loaded_options = None
@@ -94,7 +94,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_FAILOVERMIRRORSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['mirror_topic_names']._loaded_options = None
@@ -104,7 +104,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_PAUSEMIRRORSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['mirror_topic_names']._loaded_options = None
@@ -114,7 +114,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_RESUMEMIRRORSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['mirror_topic_names']._loaded_options = None
@@ -124,7 +124,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_REVERSEANDSTARTMIRRORSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['mirror_topic_names']._loaded_options = None
@@ -134,7 +134,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_REVERSEANDPAUSEMIRRORSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST'].fields_by_name['link_name']._loaded_options = None
   _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST'].fields_by_name['link_name']._serialized_options = b'\342A\001\002'
   _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST'].fields_by_name['mirror_topic_names']._loaded_options = None
@@ -169,8 +169,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MIRROR'].fields_by_name['state_time_ms']._serialized_options = b'\342A\001\003'
   _globals['_MIRROR'].fields_by_name['state_transition_errors']._loaded_options = None
   _globals['_MIRROR'].fields_by_name['state_transition_errors']._serialized_options = b'\342A\001\003'
-  _globals['_MIRRORLAG'].fields_by_name['partition']._loaded_options = None
-  _globals['_MIRRORLAG'].fields_by_name['partition']._serialized_options = b'\342A\001\003'
+  _globals['_MIRRORLAG'].fields_by_name['partition_id']._loaded_options = None
+  _globals['_MIRRORLAG'].fields_by_name['partition_id']._serialized_options = b'\342A\001\003'
   _globals['_MIRRORLAG'].fields_by_name['lag']._loaded_options = None
   _globals['_MIRRORLAG'].fields_by_name['lag']._serialized_options = b'\342A\001\003'
   _globals['_MIRRORLAG'].fields_by_name['last_source_fetch_offset']._loaded_options = None
@@ -179,76 +179,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MIRRORSTATETRANSITIONERROR'].fields_by_name['error_code']._serialized_options = b'\342A\001\003'
   _globals['_MIRRORSTATETRANSITIONERROR'].fields_by_name['error_message']._loaded_options = None
   _globals['_MIRRORSTATETRANSITIONERROR'].fields_by_name['error_message']._serialized_options = b'\342A\001\003'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ListAllMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ListAllMirrors']._serialized_options = b'\202\323\344\223\002+\022)/v3/clusters/{cluster_id}/links/-/mirrors'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ListMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ListMirrors']._serialized_options = b'\202\323\344\223\0025\0223/v3/clusters/{cluster_id}/links/{link_name}/mirrors'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['GetMirror']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['GetMirror']._serialized_options = b'\202\323\344\223\002I\022G/v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['CreateMirror']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['CreateMirror']._serialized_options = b'\202\323\344\223\0028\"3/v3/clusters/{cluster_id}/links/{link_name}/mirrors:\001*'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['PromoteMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['PromoteMirrors']._serialized_options = b'\202\323\344\223\002@\";/v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote:\001*'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['FailOverMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['FailOverMirrors']._serialized_options = b'\202\323\344\223\002A\"</v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover:\001*'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['PauseMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['PauseMirrors']._serialized_options = b'\202\323\344\223\002>\"9/v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause:\001*'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ResumeMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ResumeMirrors']._serialized_options = b'\202\323\344\223\002?\":/v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume:\001*'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ReverseAndStartMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ReverseAndStartMirrors']._serialized_options = b'\202\323\344\223\002Q\"L/v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror:\001*'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ReverseAndPauseMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['ReverseAndPauseMirrors']._serialized_options = b'\202\323\344\223\002Q\"L/v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror:\001*'
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['TruncateAndRestoreMirrors']._loaded_options = None
-  _globals['_MIRRORTOPICSERVICE'].methods_by_name['TruncateAndRestoreMirrors']._serialized_options = b'\202\323\344\223\002M\"H/v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore:\001*'
-  _globals['_LISTALLMIRRORSREQUEST']._serialized_start=178
-  _globals['_LISTALLMIRRORSREQUEST']._serialized_end=307
-  _globals['_LISTALLMIRRORSRESPONSE']._serialized_start=309
-  _globals['_LISTALLMIRRORSRESPONSE']._serialized_end=420
-  _globals['_LISTMIRRORSREQUEST']._serialized_start=423
-  _globals['_LISTMIRRORSREQUEST']._serialized_end=574
-  _globals['_LISTMIRRORSRESPONSE']._serialized_start=576
-  _globals['_LISTMIRRORSRESPONSE']._serialized_end=684
-  _globals['_GETMIRRORREQUEST']._serialized_start=687
-  _globals['_GETMIRRORREQUEST']._serialized_end=836
-  _globals['_CREATEMIRRORREQUEST']._serialized_start=839
-  _globals['_CREATEMIRRORREQUEST']._serialized_end=1119
-  _globals['_PROMOTEMIRRORSREQUEST']._serialized_start=1122
-  _globals['_PROMOTEMIRRORSREQUEST']._serialized_end=1335
-  _globals['_PROMOTEMIRRORSRESPONSE']._serialized_start=1337
-  _globals['_PROMOTEMIRRORSRESPONSE']._serialized_end=1417
-  _globals['_FAILOVERMIRRORSREQUEST']._serialized_start=1420
-  _globals['_FAILOVERMIRRORSREQUEST']._serialized_end=1634
-  _globals['_FAILOVERMIRRORSRESPONSE']._serialized_start=1636
-  _globals['_FAILOVERMIRRORSRESPONSE']._serialized_end=1717
-  _globals['_PAUSEMIRRORSREQUEST']._serialized_start=1720
-  _globals['_PAUSEMIRRORSREQUEST']._serialized_end=1931
-  _globals['_PAUSEMIRRORSRESPONSE']._serialized_start=1933
-  _globals['_PAUSEMIRRORSRESPONSE']._serialized_end=2011
-  _globals['_RESUMEMIRRORSREQUEST']._serialized_start=2014
-  _globals['_RESUMEMIRRORSREQUEST']._serialized_end=2226
-  _globals['_RESUMEMIRRORSRESPONSE']._serialized_start=2228
-  _globals['_RESUMEMIRRORSRESPONSE']._serialized_end=2307
-  _globals['_REVERSEANDSTARTMIRRORSREQUEST']._serialized_start=2310
-  _globals['_REVERSEANDSTARTMIRRORSREQUEST']._serialized_end=2531
-  _globals['_REVERSEANDSTARTMIRRORSRESPONSE']._serialized_start=2533
-  _globals['_REVERSEANDSTARTMIRRORSRESPONSE']._serialized_end=2621
-  _globals['_REVERSEANDPAUSEMIRRORSREQUEST']._serialized_start=2624
-  _globals['_REVERSEANDPAUSEMIRRORSREQUEST']._serialized_end=2845
-  _globals['_REVERSEANDPAUSEMIRRORSRESPONSE']._serialized_start=2847
-  _globals['_REVERSEANDPAUSEMIRRORSRESPONSE']._serialized_end=2935
-  _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST']._serialized_start=2938
-  _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST']._serialized_end=3162
-  _globals['_TRUNCATEANDRESTOREMIRRORSRESPONSE']._serialized_start=3164
-  _globals['_TRUNCATEANDRESTOREMIRRORSRESPONSE']._serialized_end=3255
-  _globals['_MIRRORALTERATION']._serialized_start=3258
-  _globals['_MIRRORALTERATION']._serialized_end=3462
-  _globals['_MIRROR']._serialized_start=3465
-  _globals['_MIRROR']._serialized_end=3825
-  _globals['_MIRRORLAG']._serialized_start=3827
-  _globals['_MIRRORLAG']._serialized_end=3922
-  _globals['_MIRRORSTATETRANSITIONERROR']._serialized_start=3924
-  _globals['_MIRRORSTATETRANSITIONERROR']._serialized_end=4007
-  _globals['_MIRRORTOPICSERVICE']._serialized_start=4010
-  _globals['_MIRRORTOPICSERVICE']._serialized_end=5955
+  _globals['_LISTALLMIRRORSREQUEST']._serialized_start=148
+  _globals['_LISTALLMIRRORSREQUEST']._serialized_end=277
+  _globals['_LISTALLMIRRORSRESPONSE']._serialized_start=279
+  _globals['_LISTALLMIRRORSRESPONSE']._serialized_end=390
+  _globals['_LISTMIRRORSREQUEST']._serialized_start=393
+  _globals['_LISTMIRRORSREQUEST']._serialized_end=544
+  _globals['_LISTMIRRORSRESPONSE']._serialized_start=546
+  _globals['_LISTMIRRORSRESPONSE']._serialized_end=654
+  _globals['_GETMIRRORREQUEST']._serialized_start=657
+  _globals['_GETMIRRORREQUEST']._serialized_end=806
+  _globals['_CREATEMIRRORREQUEST']._serialized_start=809
+  _globals['_CREATEMIRRORREQUEST']._serialized_end=1089
+  _globals['_PROMOTEMIRRORSREQUEST']._serialized_start=1092
+  _globals['_PROMOTEMIRRORSREQUEST']._serialized_end=1305
+  _globals['_PROMOTEMIRRORSRESPONSE']._serialized_start=1307
+  _globals['_PROMOTEMIRRORSRESPONSE']._serialized_end=1387
+  _globals['_FAILOVERMIRRORSREQUEST']._serialized_start=1390
+  _globals['_FAILOVERMIRRORSREQUEST']._serialized_end=1604
+  _globals['_FAILOVERMIRRORSRESPONSE']._serialized_start=1606
+  _globals['_FAILOVERMIRRORSRESPONSE']._serialized_end=1687
+  _globals['_PAUSEMIRRORSREQUEST']._serialized_start=1690
+  _globals['_PAUSEMIRRORSREQUEST']._serialized_end=1901
+  _globals['_PAUSEMIRRORSRESPONSE']._serialized_start=1903
+  _globals['_PAUSEMIRRORSRESPONSE']._serialized_end=1981
+  _globals['_RESUMEMIRRORSREQUEST']._serialized_start=1984
+  _globals['_RESUMEMIRRORSREQUEST']._serialized_end=2196
+  _globals['_RESUMEMIRRORSRESPONSE']._serialized_start=2198
+  _globals['_RESUMEMIRRORSRESPONSE']._serialized_end=2277
+  _globals['_REVERSEANDSTARTMIRRORSREQUEST']._serialized_start=2280
+  _globals['_REVERSEANDSTARTMIRRORSREQUEST']._serialized_end=2501
+  _globals['_REVERSEANDSTARTMIRRORSRESPONSE']._serialized_start=2503
+  _globals['_REVERSEANDSTARTMIRRORSRESPONSE']._serialized_end=2591
+  _globals['_REVERSEANDPAUSEMIRRORSREQUEST']._serialized_start=2594
+  _globals['_REVERSEANDPAUSEMIRRORSREQUEST']._serialized_end=2815
+  _globals['_REVERSEANDPAUSEMIRRORSRESPONSE']._serialized_start=2817
+  _globals['_REVERSEANDPAUSEMIRRORSRESPONSE']._serialized_end=2905
+  _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST']._serialized_start=2908
+  _globals['_TRUNCATEANDRESTOREMIRRORSREQUEST']._serialized_end=3132
+  _globals['_TRUNCATEANDRESTOREMIRRORSRESPONSE']._serialized_start=3134
+  _globals['_TRUNCATEANDRESTOREMIRRORSRESPONSE']._serialized_end=3225
+  _globals['_MIRRORALTERATION']._serialized_start=3228
+  _globals['_MIRRORALTERATION']._serialized_end=3432
+  _globals['_MIRROR']._serialized_start=3435
+  _globals['_MIRROR']._serialized_end=3795
+  _globals['_MIRRORLAG']._serialized_start=3797
+  _globals['_MIRRORLAG']._serialized_end=3895
+  _globals['_MIRRORSTATETRANSITIONERROR']._serialized_start=3897
+  _globals['_MIRRORSTATETRANSITIONERROR']._serialized_end=3980
+  _globals['_MIRRORTOPICSERVICE']._serialized_start=3983
+  _globals['_MIRRORTOPICSERVICE']._serialized_end=5112
 # @@protoc_insertion_point(module_scope)

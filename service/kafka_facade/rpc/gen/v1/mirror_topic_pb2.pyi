@@ -30,7 +30,7 @@ class ListAllMirrorsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     mirror_status: _builtins.str
     """The status to match; empty matches all."""
     page_size: _builtins.int
@@ -97,7 +97,7 @@ class ListMirrorsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_status: _builtins.str
@@ -166,7 +166,7 @@ class GetMirrorRequest(_message.Message):
     MIRROR_TOPIC_NAME_FIELD_NUMBER: _builtins.int
     INCLUDE_STATE_TRANSITION_ERRORS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name: _builtins.str
@@ -202,7 +202,7 @@ class CreateMirrorRequest(_message.Message):
     REPLICATION_FACTOR_FIELD_NUMBER: _builtins.int
     CONFIGS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     source_topic_name: _builtins.str
@@ -252,7 +252,7 @@ class PromoteMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -318,7 +318,7 @@ class FailOverMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -384,7 +384,7 @@ class PauseMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -450,7 +450,7 @@ class ResumeMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -516,7 +516,7 @@ class ReverseAndStartMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -582,7 +582,7 @@ class ReverseAndPauseMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -648,7 +648,7 @@ class TruncateAndRestoreMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -809,10 +809,10 @@ class MirrorLag(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PARTITION_FIELD_NUMBER: _builtins.int
+    PARTITION_ID_FIELD_NUMBER: _builtins.int
     LAG_FIELD_NUMBER: _builtins.int
     LAST_SOURCE_FETCH_OFFSET_FIELD_NUMBER: _builtins.int
-    partition: _builtins.int
+    partition_id: _builtins.int
     """The number of the partition, from 0."""
     lag: _builtins.int
     """The number of records that the mirror has yet to fetch."""
@@ -821,13 +821,13 @@ class MirrorLag(_message.Message):
     def __init__(
         self,
         *,
-        partition: _builtins.int = ...,
+        partition_id: _builtins.int = ...,
         lag: _builtins.int = ...,
         last_source_fetch_offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lag", b"lag", "last_source_fetch_offset", b"last_source_fetch_offset", "partition", b"partition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lag", b"lag", "last_source_fetch_offset", b"last_source_fetch_offset", "partition_id", b"partition_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,6 +99,9 @@ class MirrorTopicServiceServicer:
 
     def ListAllMirrors(self, request, context):
         """ListAllMirrors returns the mirror topics of all links.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/-/mirrors
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,6 +109,9 @@ class MirrorTopicServiceServicer:
 
     def ListMirrors(self, request, context):
         """ListMirrors returns the mirror topics of one link.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +119,9 @@ class MirrorTopicServiceServicer:
 
     def GetMirror(self, request, context):
         """GetMirror returns one mirror topic.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +129,9 @@ class MirrorTopicServiceServicer:
 
     def CreateMirror(self, request, context):
         """CreateMirror creates a topic that mirrors one of the other cluster.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +139,9 @@ class MirrorTopicServiceServicer:
 
     def PromoteMirrors(self, request, context):
         """PromoteMirrors makes mirrors into topics of their own once they have caught up.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +149,9 @@ class MirrorTopicServiceServicer:
 
     def FailOverMirrors(self, request, context):
         """FailOverMirrors makes mirrors into topics of their own at once.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +159,9 @@ class MirrorTopicServiceServicer:
 
     def PauseMirrors(self, request, context):
         """PauseMirrors pauses mirroring.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,6 +169,9 @@ class MirrorTopicServiceServicer:
 
     def ResumeMirrors(self, request, context):
         """ResumeMirrors goes on with mirroring.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +179,9 @@ class MirrorTopicServiceServicer:
 
     def ReverseAndStartMirrors(self, request, context):
         """ReverseAndStartMirrors turns the direction of mirroring round and starts it.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +189,9 @@ class MirrorTopicServiceServicer:
 
     def ReverseAndPauseMirrors(self, request, context):
         """ReverseAndPauseMirrors turns the direction of mirroring round and leaves it paused.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,6 +199,9 @@ class MirrorTopicServiceServicer:
 
     def TruncateAndRestoreMirrors(self, request, context):
         """TruncateAndRestoreMirrors cuts topics back to where their mirrors stopped and makes them mirrors again.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

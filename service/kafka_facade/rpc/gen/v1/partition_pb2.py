@@ -22,18 +22,18 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from kafka_facade.rpc.gen.v1 import replica_pb2 as kafka__facade_dot_v1_dot_replica__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkafka_facade/v1/partition.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1dkafka_facade/v1/replica.proto\"~\n\x15ListPartitionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x16ListPartitionsResponse\x12.\n\npartitions\x18\x01 \x03(\x0b\x32\x1a.kafka_facade.v1.Partition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"e\n\x13GetPartitionRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\"l\n\x1aGetPartitionOffsetsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\xb9\x01\n\tPartition\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1c\n\tleader_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x30\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.kafka_facade.v1.ReplicaB\x04\xe2\x41\x01\x03\x42\x0c\n\n_leader_id\"\x9e\x01\n\x10PartitionOffsets\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x65\x61rliest_offset\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rlatest_offset\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x32\xae\x05\n\x10PartitionService\x12\xc6\x01\n\x0eListPartitions\x12&.kafka_facade.v1.ListPartitionsRequest\x1a\'.kafka_facade.v1.ListPartitionsResponse\"c\x82\xd3\xe4\x93\x02]\x12\x38/v3/clusters/{cluster_id}/topics/{topic_name}/partitionsZ!\x12\x1f/topics/{topic_name}/partitions\x12\xd4\x01\n\x0cGetPartition\x12$.kafka_facade.v1.GetPartitionRequest\x1a\x1a.kafka_facade.v1.Partition\"\x81\x01\x82\xd3\xe4\x93\x02{\x12G/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}Z0\x12./topics/{topic_name}/partitions/{partition_id}\x12\xf9\x01\n\x13GetPartitionOffsets\x12+.kafka_facade.v1.GetPartitionOffsetsRequest\x1a!.kafka_facade.v1.PartitionOffsets\"\x91\x01\x82\xd3\xe4\x93\x02\x8a\x01\x12N/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offsetZ8\x12\x36/topics/{topic_name}/partitions/{partition_id}/offsetsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fkafka_facade/v1/partition.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1dkafka_facade/v1/replica.proto\"~\n\x15ListPartitionsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x16ListPartitionsResponse\x12.\n\npartitions\x18\x01 \x03(\x0b\x32\x1a.kafka_facade.v1.Partition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"e\n\x13GetPartitionRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"l\n\x1aGetPartitionOffsetsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xb9\x01\n\tPartition\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1c\n\tleader_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x30\n\x08replicas\x18\x05 \x03(\x0b\x32\x18.kafka_facade.v1.ReplicaB\x04\xe2\x41\x01\x03\x42\x0c\n\n_leader_id\"\x9e\x01\n\x10PartitionOffsets\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x65\x61rliest_offset\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rlatest_offset\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x32\xae\x02\n\x10PartitionService\x12\x61\n\x0eListPartitions\x12&.kafka_facade.v1.ListPartitionsRequest\x1a\'.kafka_facade.v1.ListPartitionsResponse\x12P\n\x0cGetPartition\x12$.kafka_facade.v1.GetPartitionRequest\x1a\x1a.kafka_facade.v1.Partition\x12\x65\n\x13GetPartitionOffsets\x12+.kafka_facade.v1.GetPartitionOffsetsRequest\x1a!.kafka_facade.v1.PartitionOffsetsBA\n\x0ekafkafacade.v1B\x0ePartitionProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.partition_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\016PartitionProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTPARTITIONSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_LISTPARTITIONSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTPARTITIONSREQUEST'].fields_by_name['topic_name']._loaded_options = None
@@ -47,13 +47,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPARTITIONREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_GETPARTITIONREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_GETPARTITIONREQUEST'].fields_by_name['partition_id']._loaded_options = None
-  _globals['_GETPARTITIONREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETPARTITIONREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\001'
   _globals['_GETPARTITIONOFFSETSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_GETPARTITIONOFFSETSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETPARTITIONOFFSETSREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_GETPARTITIONOFFSETSREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_GETPARTITIONOFFSETSREQUEST'].fields_by_name['partition_id']._loaded_options = None
-  _globals['_GETPARTITIONOFFSETSREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETPARTITIONOFFSETSREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\001'
   _globals['_PARTITION'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_PARTITION'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\003'
   _globals['_PARTITION'].fields_by_name['topic_name']._loaded_options = None
@@ -74,24 +74,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTITIONOFFSETS'].fields_by_name['earliest_offset']._serialized_options = b'\342A\001\003'
   _globals['_PARTITIONOFFSETS'].fields_by_name['latest_offset']._loaded_options = None
   _globals['_PARTITIONOFFSETS'].fields_by_name['latest_offset']._serialized_options = b'\342A\001\003'
-  _globals['_PARTITIONSERVICE'].methods_by_name['ListPartitions']._loaded_options = None
-  _globals['_PARTITIONSERVICE'].methods_by_name['ListPartitions']._serialized_options = b'\202\323\344\223\002]\0228/v3/clusters/{cluster_id}/topics/{topic_name}/partitionsZ!\022\037/topics/{topic_name}/partitions'
-  _globals['_PARTITIONSERVICE'].methods_by_name['GetPartition']._loaded_options = None
-  _globals['_PARTITIONSERVICE'].methods_by_name['GetPartition']._serialized_options = b'\202\323\344\223\002{\022G/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}Z0\022./topics/{topic_name}/partitions/{partition_id}'
-  _globals['_PARTITIONSERVICE'].methods_by_name['GetPartitionOffsets']._loaded_options = None
-  _globals['_PARTITIONSERVICE'].methods_by_name['GetPartitionOffsets']._serialized_options = b'\202\323\344\223\002\212\001\022N/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offsetZ8\0226/topics/{topic_name}/partitions/{partition_id}/offsets'
-  _globals['_LISTPARTITIONSREQUEST']._serialized_start=146
-  _globals['_LISTPARTITIONSREQUEST']._serialized_end=272
-  _globals['_LISTPARTITIONSRESPONSE']._serialized_start=274
-  _globals['_LISTPARTITIONSRESPONSE']._serialized_end=391
-  _globals['_GETPARTITIONREQUEST']._serialized_start=393
-  _globals['_GETPARTITIONREQUEST']._serialized_end=494
-  _globals['_GETPARTITIONOFFSETSREQUEST']._serialized_start=496
-  _globals['_GETPARTITIONOFFSETSREQUEST']._serialized_end=604
-  _globals['_PARTITION']._serialized_start=607
-  _globals['_PARTITION']._serialized_end=792
-  _globals['_PARTITIONOFFSETS']._serialized_start=795
-  _globals['_PARTITIONOFFSETS']._serialized_end=953
-  _globals['_PARTITIONSERVICE']._serialized_start=956
-  _globals['_PARTITIONSERVICE']._serialized_end=1642
+  _globals['_LISTPARTITIONSREQUEST']._serialized_start=116
+  _globals['_LISTPARTITIONSREQUEST']._serialized_end=242
+  _globals['_LISTPARTITIONSRESPONSE']._serialized_start=244
+  _globals['_LISTPARTITIONSRESPONSE']._serialized_end=361
+  _globals['_GETPARTITIONREQUEST']._serialized_start=363
+  _globals['_GETPARTITIONREQUEST']._serialized_end=464
+  _globals['_GETPARTITIONOFFSETSREQUEST']._serialized_start=466
+  _globals['_GETPARTITIONOFFSETSREQUEST']._serialized_end=574
+  _globals['_PARTITION']._serialized_start=577
+  _globals['_PARTITION']._serialized_end=762
+  _globals['_PARTITIONOFFSETS']._serialized_start=765
+  _globals['_PARTITIONOFFSETS']._serialized_end=923
+  _globals['_PARTITIONSERVICE']._serialized_start=926
+  _globals['_PARTITIONSERVICE']._serialized_end=1228
 # @@protoc_insertion_point(module_scope)

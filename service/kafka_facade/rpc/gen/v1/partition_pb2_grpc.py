@@ -58,6 +58,9 @@ class PartitionServiceServicer:
 
     def ListPartitions(self, request, context):
         """ListPartitions returns the partitions of a topic, ordered by number.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions
+        REST: GET /topics/{topic}/partitions
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +68,9 @@ class PartitionServiceServicer:
 
     def GetPartition(self, request, context):
         """GetPartition returns one partition of a topic.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}
+        REST: GET /topics/{topic}/partitions/{partition}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +78,9 @@ class PartitionServiceServicer:
 
     def GetPartitionOffsets(self, request, context):
         """GetPartitionOffsets returns the first and the next offset of a partition.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offset
+        REST: GET /topics/{topic}/partitions/{partition}/offsets
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

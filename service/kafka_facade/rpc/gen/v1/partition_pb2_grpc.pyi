@@ -34,11 +34,23 @@ class PartitionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PartitionServiceAsyncStub: ...
     ListPartitions: _grpc.UnaryUnaryMultiCallable[_partition_pb2.ListPartitionsRequest, _partition_pb2.ListPartitionsResponse]
-    """ListPartitions returns the partitions of a topic, ordered by number."""
+    """ListPartitions returns the partitions of a topic, ordered by number.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions
+    REST: GET /topics/{topic}/partitions
+    """
     GetPartition: _grpc.UnaryUnaryMultiCallable[_partition_pb2.GetPartitionRequest, _partition_pb2.Partition]
-    """GetPartition returns one partition of a topic."""
+    """GetPartition returns one partition of a topic.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}
+    REST: GET /topics/{topic}/partitions/{partition}
+    """
     GetPartitionOffsets: _grpc.UnaryUnaryMultiCallable[_partition_pb2.GetPartitionOffsetsRequest, _partition_pb2.PartitionOffsets]
-    """GetPartitionOffsets returns the first and the next offset of a partition."""
+    """GetPartitionOffsets returns the first and the next offset of a partition.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offset
+    REST: GET /topics/{topic}/partitions/{partition}/offsets
+    """
 
 @_typing.type_check_only
 class PartitionServiceAsyncStub(PartitionServiceStub):
@@ -46,11 +58,23 @@ class PartitionServiceAsyncStub(PartitionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListPartitions: _aio.UnaryUnaryMultiCallable[_partition_pb2.ListPartitionsRequest, _partition_pb2.ListPartitionsResponse]  # type: ignore[assignment]
-    """ListPartitions returns the partitions of a topic, ordered by number."""
+    """ListPartitions returns the partitions of a topic, ordered by number.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions
+    REST: GET /topics/{topic}/partitions
+    """
     GetPartition: _aio.UnaryUnaryMultiCallable[_partition_pb2.GetPartitionRequest, _partition_pb2.Partition]  # type: ignore[assignment]
-    """GetPartition returns one partition of a topic."""
+    """GetPartition returns one partition of a topic.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}
+    REST: GET /topics/{topic}/partitions/{partition}
+    """
     GetPartitionOffsets: _aio.UnaryUnaryMultiCallable[_partition_pb2.GetPartitionOffsetsRequest, _partition_pb2.PartitionOffsets]  # type: ignore[assignment]
-    """GetPartitionOffsets returns the first and the next offset of a partition."""
+    """GetPartitionOffsets returns the first and the next offset of a partition.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offset
+    REST: GET /topics/{topic}/partitions/{partition}/offsets
+    """
 
 class PartitionServiceServicer(metaclass=_abc_1.ABCMeta):
     """PartitionService reads the partitions of topics."""
@@ -61,7 +85,11 @@ class PartitionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partition_pb2.ListPartitionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partition_pb2.ListPartitionsResponse, _abc.Awaitable[_partition_pb2.ListPartitionsResponse]]:
-        """ListPartitions returns the partitions of a topic, ordered by number."""
+        """ListPartitions returns the partitions of a topic, ordered by number.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions
+        REST: GET /topics/{topic}/partitions
+        """
 
     @_abc_1.abstractmethod
     def GetPartition(
@@ -69,7 +97,11 @@ class PartitionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partition_pb2.GetPartitionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partition_pb2.Partition, _abc.Awaitable[_partition_pb2.Partition]]:
-        """GetPartition returns one partition of a topic."""
+        """GetPartition returns one partition of a topic.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}
+        REST: GET /topics/{topic}/partitions/{partition}
+        """
 
     @_abc_1.abstractmethod
     def GetPartitionOffsets(
@@ -77,6 +109,10 @@ class PartitionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partition_pb2.GetPartitionOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partition_pb2.PartitionOffsets, _abc.Awaitable[_partition_pb2.PartitionOffsets]]:
-        """GetPartitionOffsets returns the first and the next offset of a partition."""
+        """GetPartitionOffsets returns the first and the next offset of a partition.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/offset
+        REST: GET /topics/{topic}/partitions/{partition}/offsets
+        """
 
 def add_PartitionServiceServicer_to_server(servicer: PartitionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

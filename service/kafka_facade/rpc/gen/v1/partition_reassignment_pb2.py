@@ -22,25 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,kafka_facade/v1/partition_reassignment.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"p\n!ListPartitionReassignmentsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x90\x01\n\"ListPartitionReassignmentsResponse\x12=\n\rreassignments\x18\x01 \x03(\x0b\x32&.kafka_facade.v1.PartitionReassignment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x8f\x01\n&ListTopicPartitionReassignmentsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x95\x01\n\'ListTopicPartitionReassignmentsResponse\x12=\n\rreassignments\x18\x01 \x03(\x0b\x32&.kafka_facade.v1.PartitionReassignment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"q\n\x1fGetPartitionReassignmentRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\xa7\x01\n\x15PartitionReassignment\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x61\x64\x64ing_replicas\x18\x04 \x03(\x05\x42\x04\xe2\x41\x01\x03\x12\x1f\n\x11removing_replicas\x18\x05 \x03(\x05\x42\x04\xe2\x41\x01\x03\x32\xa9\x05\n\x1cPartitionReassignmentService\x12\xcb\x01\n\x1aListPartitionReassignments\x12\x32.kafka_facade.v1.ListPartitionReassignmentsRequest\x1a\x33.kafka_facade.v1.ListPartitionReassignmentsResponse\"D\x82\xd3\xe4\x93\x02>\x12</v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment\x12\xe5\x01\n\x1fListTopicPartitionReassignments\x12\x37.kafka_facade.v1.ListTopicPartitionReassignmentsRequest\x1a\x38.kafka_facade.v1.ListTopicPartitionReassignmentsResponse\"O\x82\xd3\xe4\x93\x02I\x12G/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment\x12\xd2\x01\n\x18GetPartitionReassignment\x12\x30.kafka_facade.v1.GetPartitionReassignmentRequest\x1a&.kafka_facade.v1.PartitionReassignment\"\\\x82\xd3\xe4\x93\x02V\x12T/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignmentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,kafka_facade/v1/partition_reassignment.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"p\n!ListPartitionReassignmentsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x90\x01\n\"ListPartitionReassignmentsResponse\x12=\n\rreassignments\x18\x01 \x03(\x0b\x32&.kafka_facade.v1.PartitionReassignment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x8f\x01\n&ListTopicPartitionReassignmentsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x95\x01\n\'ListTopicPartitionReassignmentsResponse\x12=\n\rreassignments\x18\x01 \x03(\x0b\x32&.kafka_facade.v1.PartitionReassignment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"q\n\x1fGetPartitionReassignmentRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\xa7\x01\n\x15PartitionReassignment\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x61\x64\x64ing_replicas\x18\x04 \x03(\x05\x42\x04\xe2\x41\x01\x03\x12\x1f\n\x11removing_replicas\x18\x05 \x03(\x05\x42\x04\xe2\x41\x01\x03\x32\xb3\x03\n\x1cPartitionReassignmentService\x12\x85\x01\n\x1aListPartitionReassignments\x12\x32.kafka_facade.v1.ListPartitionReassignmentsRequest\x1a\x33.kafka_facade.v1.ListPartitionReassignmentsResponse\x12\x94\x01\n\x1fListTopicPartitionReassignments\x12\x37.kafka_facade.v1.ListTopicPartitionReassignmentsRequest\x1a\x38.kafka_facade.v1.ListTopicPartitionReassignmentsResponse\x12t\n\x18GetPartitionReassignment\x12\x30.kafka_facade.v1.GetPartitionReassignmentRequest\x1a&.kafka_facade.v1.PartitionReassignmentBM\n\x0ekafkafacade.v1B\x1aPartitionReassignmentProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.partition_reassignment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\032PartitionReassignmentProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -48,11 +48,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['partition_id']._loaded_options = None
-  _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETPARTITIONREASSIGNMENTREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\001'
   _globals['_PARTITIONREASSIGNMENT'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_PARTITIONREASSIGNMENT'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\003'
   _globals['_PARTITIONREASSIGNMENT'].fields_by_name['topic_name']._loaded_options = None
@@ -63,24 +63,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTITIONREASSIGNMENT'].fields_by_name['adding_replicas']._serialized_options = b'\342A\001\003'
   _globals['_PARTITIONREASSIGNMENT'].fields_by_name['removing_replicas']._loaded_options = None
   _globals['_PARTITIONREASSIGNMENT'].fields_by_name['removing_replicas']._serialized_options = b'\342A\001\003'
-  _globals['_PARTITIONREASSIGNMENTSERVICE'].methods_by_name['ListPartitionReassignments']._loaded_options = None
-  _globals['_PARTITIONREASSIGNMENTSERVICE'].methods_by_name['ListPartitionReassignments']._serialized_options = b'\202\323\344\223\002>\022</v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment'
-  _globals['_PARTITIONREASSIGNMENTSERVICE'].methods_by_name['ListTopicPartitionReassignments']._loaded_options = None
-  _globals['_PARTITIONREASSIGNMENTSERVICE'].methods_by_name['ListTopicPartitionReassignments']._serialized_options = b'\202\323\344\223\002I\022G/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment'
-  _globals['_PARTITIONREASSIGNMENTSERVICE'].methods_by_name['GetPartitionReassignment']._loaded_options = None
-  _globals['_PARTITIONREASSIGNMENTSERVICE'].methods_by_name['GetPartitionReassignment']._serialized_options = b'\202\323\344\223\002V\022T/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment'
-  _globals['_LISTPARTITIONREASSIGNMENTSREQUEST']._serialized_start=128
-  _globals['_LISTPARTITIONREASSIGNMENTSREQUEST']._serialized_end=240
-  _globals['_LISTPARTITIONREASSIGNMENTSRESPONSE']._serialized_start=243
-  _globals['_LISTPARTITIONREASSIGNMENTSRESPONSE']._serialized_end=387
-  _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST']._serialized_start=390
-  _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST']._serialized_end=533
-  _globals['_LISTTOPICPARTITIONREASSIGNMENTSRESPONSE']._serialized_start=536
-  _globals['_LISTTOPICPARTITIONREASSIGNMENTSRESPONSE']._serialized_end=685
-  _globals['_GETPARTITIONREASSIGNMENTREQUEST']._serialized_start=687
-  _globals['_GETPARTITIONREASSIGNMENTREQUEST']._serialized_end=800
-  _globals['_PARTITIONREASSIGNMENT']._serialized_start=803
-  _globals['_PARTITIONREASSIGNMENT']._serialized_end=970
-  _globals['_PARTITIONREASSIGNMENTSERVICE']._serialized_start=973
-  _globals['_PARTITIONREASSIGNMENTSERVICE']._serialized_end=1654
+  _globals['_LISTPARTITIONREASSIGNMENTSREQUEST']._serialized_start=98
+  _globals['_LISTPARTITIONREASSIGNMENTSREQUEST']._serialized_end=210
+  _globals['_LISTPARTITIONREASSIGNMENTSRESPONSE']._serialized_start=213
+  _globals['_LISTPARTITIONREASSIGNMENTSRESPONSE']._serialized_end=357
+  _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST']._serialized_start=360
+  _globals['_LISTTOPICPARTITIONREASSIGNMENTSREQUEST']._serialized_end=503
+  _globals['_LISTTOPICPARTITIONREASSIGNMENTSRESPONSE']._serialized_start=506
+  _globals['_LISTTOPICPARTITIONREASSIGNMENTSRESPONSE']._serialized_end=655
+  _globals['_GETPARTITIONREASSIGNMENTREQUEST']._serialized_start=657
+  _globals['_GETPARTITIONREASSIGNMENTREQUEST']._serialized_end=770
+  _globals['_PARTITIONREASSIGNMENT']._serialized_start=773
+  _globals['_PARTITIONREASSIGNMENT']._serialized_end=940
+  _globals['_PARTITIONREASSIGNMENTSERVICE']._serialized_start=943
+  _globals['_PARTITIONREASSIGNMENTSERVICE']._serialized_end=1378
 # @@protoc_insertion_point(module_scope)

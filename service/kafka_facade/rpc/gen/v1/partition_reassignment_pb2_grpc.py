@@ -58,6 +58,8 @@ class PartitionReassignmentServiceServicer:
 
     def ListPartitionReassignments(self, request, context):
         """ListPartitionReassignments returns all reassignments that are going on.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +67,8 @@ class PartitionReassignmentServiceServicer:
 
     def ListTopicPartitionReassignments(self, request, context):
         """ListTopicPartitionReassignments returns those of one topic.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +76,8 @@ class PartitionReassignmentServiceServicer:
 
     def GetPartitionReassignment(self, request, context):
         """GetPartitionReassignment returns that of one partition.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

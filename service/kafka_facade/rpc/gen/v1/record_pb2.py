@@ -22,26 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckafka_facade/v1/record.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xd4\x01\n\x15ProduceRecordsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x07records\x18\x03 \x03(\x0b\x32 .kafka_facade.v1.RecordToProduceB\x04\xe2\x41\x01\x02\x12\x1c\n\x0e\x61ll_or_nothing\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x0cpartition_id\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0f\n\r_partition_id\"H\n\x16ProduceRecordsResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.kafka_facade.v1.RecordResult\"\x8b\x01\n\x1a\x42\x61tchProduceRecordsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\".kafka_facade.v1.BatchProduceEntryB\x04\xe2\x41\x01\x02\"]\n\x11\x42\x61tchProduceEntry\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\x06record\x18\x02 \x01(\x0b\x32 .kafka_facade.v1.RecordToProduceB\x04\xe2\x41\x01\x02\"\x8e\x01\n\x1b\x42\x61tchProduceRecordsResponse\x12\x37\n\tsuccesses\x18\x01 \x03(\x0b\x32$.kafka_facade.v1.BatchProduceSuccess\x12\x36\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32$.kafka_facade.v1.BatchProduceFailure\"P\n\x13\x42\x61tchProduceSuccess\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x06report\x18\x02 \x01(\x0b\x32\x1d.kafka_facade.v1.RecordReport\"D\n\x13\x42\x61tchProduceFailure\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\x8f\x01\n\x14ProduceStreamRequest\x12\x34\n\x05setup\x18\x01 \x01(\x0b\x32#.kafka_facade.v1.ProduceStreamSetupH\x00\x12\x38\n\x07records\x18\x02 \x01(\x0b\x32%.kafka_facade.v1.ProduceStreamRecordsH\x00\x42\x07\n\x05\x66rame\"z\n\x12ProduceStreamSetup\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0f\n\r_partition_id\"m\n\x14ProduceStreamRecords\x12\x1c\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x42\x04\xe2\x41\x01\x01\x12\x37\n\x07records\x18\x02 \x03(\x0b\x32 .kafka_facade.v1.RecordToProduceB\x04\xe2\x41\x01\x02\"f\n\x15ProduceStreamResponse\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32$.kafka_facade.v1.ProduceStreamResult\"\x8d\x01\n\x13ProduceStreamResult\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\xe2\x02\n\x0e\x43onsumeRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\npartitions\x18\x03 \x03(\x05\x42\x04\xe2\x41\x01\x01\x12\x30\n\x08\x65\x61rliest\x18\x04 \x01(\x0b\x32\x16.google.protobuf.EmptyB\x04\xe2\x41\x01\x01H\x00\x12.\n\x06latest\x18\x05 \x01(\x0b\x32\x16.google.protobuf.EmptyB\x04\xe2\x41\x01\x01H\x00\x12\x16\n\x06offset\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x12\x35\n\ttimestamp\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x06\x66ollow\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0bmax_records\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_bytes\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x01\x42\x07\n\x05start\";\n\x0f\x43onsumeResponse\x12(\n\x07records\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Record\"\x8a\x02\n\x0fRecordToProduce\x12.\n\x03key\x18\x01 \x01(\x0b\x32\x1b.kafka_facade.v1.RecordDataB\x04\xe2\x41\x01\x01\x12\x30\n\x05value\x18\x02 \x01(\x0b\x32\x1b.kafka_facade.v1.RecordDataB\x04\xe2\x41\x01\x01\x12\x1f\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12.\n\x07headers\x18\x04 \x03(\x0b\x32\x17.kafka_facade.v1.HeaderB\x04\xe2\x41\x01\x01\x12\x33\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x42\x0f\n\r_partition_id\"\xbe\x01\n\nRecordData\x12\x16\n\x06\x62inary\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12-\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.kafka_facade.v1.FormatB\x04\xe2\x41\x01\x01\x12\x35\n\x06schema\x18\x05 \x01(\x0b\x32\x1f.kafka_facade.v1.SchemaSelectorB\x04\xe2\x41\x01\x01\x42\x06\n\x04\x64\x61ta\"\xe3\x01\n\x0eSchemaSelector\x12\x19\n\tschema_id\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x12\x1e\n\x0eschema_version\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x12\x16\n\x06schema\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x1a\n\x07subject\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12I\n\x15subject_name_strategy\x18\x05 \x01(\x0e\x32$.kafka_facade.v1.SubjectNameStrategyB\x04\xe2\x41\x01\x01\x42\x0b\n\tselectionB\n\n\x08_subject\"@\n\x06Header\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"n\n\x0cRecordResult\x12/\n\x06report\x18\x01 \x01(\x0b\x32\x1d.kafka_facade.v1.RecordReportH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x8b\x02\n\x0cRecordReport\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06offset\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12.\n\x03key\x18\x06 \x01(\x0b\x32\x1b.kafka_facade.v1.DataReportB\x04\xe2\x41\x01\x03\x12\x30\n\x05value\x18\x07 \x01(\x0b\x32\x1b.kafka_facade.v1.DataReportB\x04\xe2\x41\x01\x03\"\xd7\x01\n\nDataReport\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x17.kafka_facade.v1.FormatB\x04\xe2\x41\x01\x03\x12\x12\n\x04size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x07subject\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1c\n\tschema_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12!\n\x0eschema_version\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\n\n\x08_subjectB\x0c\n\n_schema_idB\x11\n\x0f_schema_version\"\xfd\x01\n\x06Record\x12\x18\n\ntopic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06offset\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12.\n\x07headers\x18\x05 \x03(\x0b\x32\x17.kafka_facade.v1.HeaderB\x04\xe2\x41\x01\x03\x12\x16\n\x03key\x18\x06 \x01(\x0c\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x18\n\x05value\x18\x07 \x01(\x0c\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\x06\n\x04_keyB\x08\n\x06_value*\xb6\x01\n\x13SubjectNameStrategy\x12%\n!SUBJECT_NAME_STRATEGY_UNSPECIFIED\x10\x00\x12$\n SUBJECT_NAME_STRATEGY_TOPIC_NAME\x10\x01\x12%\n!SUBJECT_NAME_STRATEGY_RECORD_NAME\x10\x02\x12+\n\'SUBJECT_NAME_STRATEGY_TOPIC_RECORD_NAME\x10\x03*\x94\x01\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x11\n\rFORMAT_BINARY\x10\x01\x12\x0f\n\x0b\x46ORMAT_JSON\x10\x02\x12\x11\n\rFORMAT_STRING\x10\x03\x12\x0f\n\x0b\x46ORMAT_AVRO\x10\x04\x12\x15\n\x11\x46ORMAT_JSONSCHEMA\x10\x05\x12\x13\n\x0f\x46ORMAT_PROTOBUF\x10\x06\x32\xf6\x04\n\rRecordService\x12\xf5\x01\n\x0eProduceRecords\x12&.kafka_facade.v1.ProduceRecordsRequest\x1a\'.kafka_facade.v1.ProduceRecordsResponse\"\x91\x01\x82\xd3\xe4\x93\x02\x8a\x01\"5/v3/clusters/{cluster_id}/topics/{topic_name}/records:\x01*Z3\"./topics/{topic_name}/partitions/{partition_id}:\x01*Z\x19\"\x14/topics/{topic_name}:\x01*\x12\xb8\x01\n\x13\x42\x61tchProduceRecords\x12+.kafka_facade.v1.BatchProduceRecordsRequest\x1a,.kafka_facade.v1.BatchProduceRecordsResponse\"F\x82\xd3\xe4\x93\x02@\";/v3/clusters/{cluster_id}/topics/{topic_name}/records:batch:\x01*\x12\x62\n\rProduceStream\x12%.kafka_facade.v1.ProduceStreamRequest\x1a&.kafka_facade.v1.ProduceStreamResponse(\x01\x30\x01\x12N\n\x07\x43onsume\x12\x1f.kafka_facade.v1.ConsumeRequest\x1a .kafka_facade.v1.ConsumeResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckafka_facade/v1/record.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xd4\x01\n\x15ProduceRecordsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x37\n\x07records\x18\x03 \x03(\x0b\x32 .kafka_facade.v1.RecordToProduceB\x04\xe2\x41\x01\x01\x12\x1c\n\x0e\x61ll_or_nothing\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x0cpartition_id\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0f\n\r_partition_id\"H\n\x16ProduceRecordsResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.kafka_facade.v1.RecordResult\"\x8b\x01\n\x1a\x42\x61tchProduceRecordsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\".kafka_facade.v1.BatchProduceEntryB\x04\xe2\x41\x01\x02\"]\n\x11\x42\x61tchProduceEntry\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\x06record\x18\x02 \x01(\x0b\x32 .kafka_facade.v1.RecordToProduceB\x04\xe2\x41\x01\x01\"\x8e\x01\n\x1b\x42\x61tchProduceRecordsResponse\x12\x37\n\tsuccesses\x18\x01 \x03(\x0b\x32$.kafka_facade.v1.BatchProduceSuccess\x12\x36\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32$.kafka_facade.v1.BatchProduceFailure\"P\n\x13\x42\x61tchProduceSuccess\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x06report\x18\x02 \x01(\x0b\x32\x1d.kafka_facade.v1.RecordReport\"D\n\x13\x42\x61tchProduceFailure\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\x8f\x01\n\x14ProduceStreamRequest\x12\x34\n\x05setup\x18\x01 \x01(\x0b\x32#.kafka_facade.v1.ProduceStreamSetupH\x00\x12\x38\n\x07records\x18\x02 \x01(\x0b\x32%.kafka_facade.v1.ProduceStreamRecordsH\x00\x42\x07\n\x05\x66rame\"z\n\x12ProduceStreamSetup\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1f\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0f\n\r_partition_id\"m\n\x14ProduceStreamRecords\x12\x1c\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x42\x04\xe2\x41\x01\x01\x12\x37\n\x07records\x18\x02 \x03(\x0b\x32 .kafka_facade.v1.RecordToProduceB\x04\xe2\x41\x01\x01\"f\n\x15ProduceStreamResponse\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32$.kafka_facade.v1.ProduceStreamResult\"\x8d\x01\n\x13ProduceStreamResult\x12\x14\n\x0cpartition_id\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\xe5\x02\n\x0e\x43onsumeRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rpartition_ids\x18\x03 \x03(\x05\x42\x04\xe2\x41\x01\x01\x12\x30\n\x08\x65\x61rliest\x18\x04 \x01(\x0b\x32\x16.google.protobuf.EmptyB\x04\xe2\x41\x01\x01H\x00\x12.\n\x06latest\x18\x05 \x01(\x0b\x32\x16.google.protobuf.EmptyB\x04\xe2\x41\x01\x01H\x00\x12\x16\n\x06offset\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x12\x35\n\ttimestamp\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x06\x66ollow\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x19\n\x0bmax_records\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tmax_bytes\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x01\x42\x07\n\x05start\";\n\x0f\x43onsumeResponse\x12(\n\x07records\x18\x01 \x03(\x0b\x32\x17.kafka_facade.v1.Record\"\x8a\x02\n\x0fRecordToProduce\x12.\n\x03key\x18\x01 \x01(\x0b\x32\x1b.kafka_facade.v1.RecordDataB\x04\xe2\x41\x01\x01\x12\x30\n\x05value\x18\x02 \x01(\x0b\x32\x1b.kafka_facade.v1.RecordDataB\x04\xe2\x41\x01\x01\x12\x1f\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12.\n\x07headers\x18\x04 \x03(\x0b\x32\x17.kafka_facade.v1.HeaderB\x04\xe2\x41\x01\x01\x12\x33\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x42\x0f\n\r_partition_id\"\xbe\x01\n\nRecordData\x12\x16\n\x06\x62inary\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x14\n\x04json\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12-\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.kafka_facade.v1.FormatB\x04\xe2\x41\x01\x01\x12\x35\n\x06schema\x18\x05 \x01(\x0b\x32\x1f.kafka_facade.v1.SchemaSelectorB\x04\xe2\x41\x01\x01\x42\x06\n\x04\x64\x61ta\"\xe3\x01\n\x0eSchemaSelector\x12\x19\n\tschema_id\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x12\x1e\n\x0eschema_version\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x12\x16\n\x06schema\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x1a\n\x07subject\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12I\n\x15subject_name_strategy\x18\x05 \x01(\x0e\x32$.kafka_facade.v1.SubjectNameStrategyB\x04\xe2\x41\x01\x01\x42\x0b\n\tselectionB\n\n\x08_subject\"@\n\x06Header\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x02 \x01(\x0c\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"n\n\x0cRecordResult\x12/\n\x06report\x18\x01 \x01(\x0b\x32\x1d.kafka_facade.v1.RecordReportH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x8b\x02\n\x0cRecordReport\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06offset\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12.\n\x03key\x18\x06 \x01(\x0b\x32\x1b.kafka_facade.v1.DataReportB\x04\xe2\x41\x01\x03\x12\x30\n\x05value\x18\x07 \x01(\x0b\x32\x1b.kafka_facade.v1.DataReportB\x04\xe2\x41\x01\x03\"\xd7\x01\n\nDataReport\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x17.kafka_facade.v1.FormatB\x04\xe2\x41\x01\x03\x12\x12\n\x04size\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x07subject\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1c\n\tschema_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12!\n\x0eschema_version\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\n\n\x08_subjectB\x0c\n\n_schema_idB\x11\n\x0f_schema_version\"\xfd\x01\n\x06Record\x12\x18\n\ntopic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06offset\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x33\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12.\n\x07headers\x18\x05 \x03(\x0b\x32\x17.kafka_facade.v1.HeaderB\x04\xe2\x41\x01\x03\x12\x16\n\x03key\x18\x06 \x01(\x0c\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x18\n\x05value\x18\x07 \x01(\x0c\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\x06\n\x04_keyB\x08\n\x06_value*\xb6\x01\n\x13SubjectNameStrategy\x12%\n!SUBJECT_NAME_STRATEGY_UNSPECIFIED\x10\x00\x12$\n SUBJECT_NAME_STRATEGY_TOPIC_NAME\x10\x01\x12%\n!SUBJECT_NAME_STRATEGY_RECORD_NAME\x10\x02\x12+\n\'SUBJECT_NAME_STRATEGY_TOPIC_RECORD_NAME\x10\x03*\x94\x01\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x11\n\rFORMAT_BINARY\x10\x01\x12\x0f\n\x0b\x46ORMAT_JSON\x10\x02\x12\x11\n\rFORMAT_STRING\x10\x03\x12\x0f\n\x0b\x46ORMAT_AVRO\x10\x04\x12\x15\n\x11\x46ORMAT_JSONSCHEMA\x10\x05\x12\x13\n\x0f\x46ORMAT_PROTOBUF\x10\x06\x32\x98\x03\n\rRecordService\x12\x61\n\x0eProduceRecords\x12&.kafka_facade.v1.ProduceRecordsRequest\x1a\'.kafka_facade.v1.ProduceRecordsResponse\x12p\n\x13\x42\x61tchProduceRecords\x12+.kafka_facade.v1.BatchProduceRecordsRequest\x1a,.kafka_facade.v1.BatchProduceRecordsResponse\x12\x62\n\rProduceStream\x12%.kafka_facade.v1.ProduceStreamRequest\x1a&.kafka_facade.v1.ProduceStreamResponse(\x01\x30\x01\x12N\n\x07\x43onsume\x12\x1f.kafka_facade.v1.ConsumeRequest\x1a .kafka_facade.v1.ConsumeResponse0\x01\x42>\n\x0ekafkafacade.v1B\x0bRecordProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.record_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\013RecordProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['records']._loaded_options = None
-  _globals['_PRODUCERECORDSREQUEST'].fields_by_name['records']._serialized_options = b'\342A\001\002'
+  _globals['_PRODUCERECORDSREQUEST'].fields_by_name['records']._serialized_options = b'\342A\001\001'
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['all_or_nothing']._loaded_options = None
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['all_or_nothing']._serialized_options = b'\342A\001\001'
   _globals['_PRODUCERECORDSREQUEST'].fields_by_name['partition_id']._loaded_options = None
@@ -55,7 +55,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHPRODUCEENTRY'].fields_by_name['id']._loaded_options = None
   _globals['_BATCHPRODUCEENTRY'].fields_by_name['id']._serialized_options = b'\342A\001\002'
   _globals['_BATCHPRODUCEENTRY'].fields_by_name['record']._loaded_options = None
-  _globals['_BATCHPRODUCEENTRY'].fields_by_name['record']._serialized_options = b'\342A\001\002'
+  _globals['_BATCHPRODUCEENTRY'].fields_by_name['record']._serialized_options = b'\342A\001\001'
   _globals['_PRODUCESTREAMSETUP'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_PRODUCESTREAMSETUP'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_PRODUCESTREAMSETUP'].fields_by_name['topic_name']._loaded_options = None
@@ -65,13 +65,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRODUCESTREAMRECORDS'].fields_by_name['correlation_id']._loaded_options = None
   _globals['_PRODUCESTREAMRECORDS'].fields_by_name['correlation_id']._serialized_options = b'\342A\001\001'
   _globals['_PRODUCESTREAMRECORDS'].fields_by_name['records']._loaded_options = None
-  _globals['_PRODUCESTREAMRECORDS'].fields_by_name['records']._serialized_options = b'\342A\001\002'
+  _globals['_PRODUCESTREAMRECORDS'].fields_by_name['records']._serialized_options = b'\342A\001\001'
   _globals['_CONSUMEREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_CONSUMEREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_CONSUMEREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_CONSUMEREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
-  _globals['_CONSUMEREQUEST'].fields_by_name['partitions']._loaded_options = None
-  _globals['_CONSUMEREQUEST'].fields_by_name['partitions']._serialized_options = b'\342A\001\001'
+  _globals['_CONSUMEREQUEST'].fields_by_name['partition_ids']._loaded_options = None
+  _globals['_CONSUMEREQUEST'].fields_by_name['partition_ids']._serialized_options = b'\342A\001\001'
   _globals['_CONSUMEREQUEST'].fields_by_name['earliest']._loaded_options = None
   _globals['_CONSUMEREQUEST'].fields_by_name['earliest']._serialized_options = b'\342A\001\001'
   _globals['_CONSUMEREQUEST'].fields_by_name['latest']._loaded_options = None
@@ -158,58 +158,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORD'].fields_by_name['key']._serialized_options = b'\342A\001\003'
   _globals['_RECORD'].fields_by_name['value']._loaded_options = None
   _globals['_RECORD'].fields_by_name['value']._serialized_options = b'\342A\001\003'
-  _globals['_RECORDSERVICE'].methods_by_name['ProduceRecords']._loaded_options = None
-  _globals['_RECORDSERVICE'].methods_by_name['ProduceRecords']._serialized_options = b'\202\323\344\223\002\212\001\"5/v3/clusters/{cluster_id}/topics/{topic_name}/records:\001*Z3\"./topics/{topic_name}/partitions/{partition_id}:\001*Z\031\"\024/topics/{topic_name}:\001*'
-  _globals['_RECORDSERVICE'].methods_by_name['BatchProduceRecords']._loaded_options = None
-  _globals['_RECORDSERVICE'].methods_by_name['BatchProduceRecords']._serialized_options = b'\202\323\344\223\002@\";/v3/clusters/{cluster_id}/topics/{topic_name}/records:batch:\001*'
-  _globals['_SUBJECTNAMESTRATEGY']._serialized_start=3684
-  _globals['_SUBJECTNAMESTRATEGY']._serialized_end=3866
-  _globals['_FORMAT']._serialized_start=3869
-  _globals['_FORMAT']._serialized_end=4017
-  _globals['_PRODUCERECORDSREQUEST']._serialized_start=200
-  _globals['_PRODUCERECORDSREQUEST']._serialized_end=412
-  _globals['_PRODUCERECORDSRESPONSE']._serialized_start=414
-  _globals['_PRODUCERECORDSRESPONSE']._serialized_end=486
-  _globals['_BATCHPRODUCERECORDSREQUEST']._serialized_start=489
-  _globals['_BATCHPRODUCERECORDSREQUEST']._serialized_end=628
-  _globals['_BATCHPRODUCEENTRY']._serialized_start=630
-  _globals['_BATCHPRODUCEENTRY']._serialized_end=723
-  _globals['_BATCHPRODUCERECORDSRESPONSE']._serialized_start=726
-  _globals['_BATCHPRODUCERECORDSRESPONSE']._serialized_end=868
-  _globals['_BATCHPRODUCESUCCESS']._serialized_start=870
-  _globals['_BATCHPRODUCESUCCESS']._serialized_end=950
-  _globals['_BATCHPRODUCEFAILURE']._serialized_start=952
-  _globals['_BATCHPRODUCEFAILURE']._serialized_end=1020
-  _globals['_PRODUCESTREAMREQUEST']._serialized_start=1023
-  _globals['_PRODUCESTREAMREQUEST']._serialized_end=1166
-  _globals['_PRODUCESTREAMSETUP']._serialized_start=1168
-  _globals['_PRODUCESTREAMSETUP']._serialized_end=1290
-  _globals['_PRODUCESTREAMRECORDS']._serialized_start=1292
-  _globals['_PRODUCESTREAMRECORDS']._serialized_end=1401
-  _globals['_PRODUCESTREAMRESPONSE']._serialized_start=1403
-  _globals['_PRODUCESTREAMRESPONSE']._serialized_end=1505
-  _globals['_PRODUCESTREAMRESULT']._serialized_start=1508
-  _globals['_PRODUCESTREAMRESULT']._serialized_end=1649
-  _globals['_CONSUMEREQUEST']._serialized_start=1652
-  _globals['_CONSUMEREQUEST']._serialized_end=2006
-  _globals['_CONSUMERESPONSE']._serialized_start=2008
-  _globals['_CONSUMERESPONSE']._serialized_end=2067
-  _globals['_RECORDTOPRODUCE']._serialized_start=2070
-  _globals['_RECORDTOPRODUCE']._serialized_end=2336
-  _globals['_RECORDDATA']._serialized_start=2339
-  _globals['_RECORDDATA']._serialized_end=2529
-  _globals['_SCHEMASELECTOR']._serialized_start=2532
-  _globals['_SCHEMASELECTOR']._serialized_end=2759
-  _globals['_HEADER']._serialized_start=2761
-  _globals['_HEADER']._serialized_end=2825
-  _globals['_RECORDRESULT']._serialized_start=2827
-  _globals['_RECORDRESULT']._serialized_end=2937
-  _globals['_RECORDREPORT']._serialized_start=2940
-  _globals['_RECORDREPORT']._serialized_end=3207
-  _globals['_DATAREPORT']._serialized_start=3210
-  _globals['_DATAREPORT']._serialized_end=3425
-  _globals['_RECORD']._serialized_start=3428
-  _globals['_RECORD']._serialized_end=3681
-  _globals['_RECORDSERVICE']._serialized_start=4020
-  _globals['_RECORDSERVICE']._serialized_end=4650
+  _globals['_SUBJECTNAMESTRATEGY']._serialized_start=3657
+  _globals['_SUBJECTNAMESTRATEGY']._serialized_end=3839
+  _globals['_FORMAT']._serialized_start=3842
+  _globals['_FORMAT']._serialized_end=3990
+  _globals['_PRODUCERECORDSREQUEST']._serialized_start=170
+  _globals['_PRODUCERECORDSREQUEST']._serialized_end=382
+  _globals['_PRODUCERECORDSRESPONSE']._serialized_start=384
+  _globals['_PRODUCERECORDSRESPONSE']._serialized_end=456
+  _globals['_BATCHPRODUCERECORDSREQUEST']._serialized_start=459
+  _globals['_BATCHPRODUCERECORDSREQUEST']._serialized_end=598
+  _globals['_BATCHPRODUCEENTRY']._serialized_start=600
+  _globals['_BATCHPRODUCEENTRY']._serialized_end=693
+  _globals['_BATCHPRODUCERECORDSRESPONSE']._serialized_start=696
+  _globals['_BATCHPRODUCERECORDSRESPONSE']._serialized_end=838
+  _globals['_BATCHPRODUCESUCCESS']._serialized_start=840
+  _globals['_BATCHPRODUCESUCCESS']._serialized_end=920
+  _globals['_BATCHPRODUCEFAILURE']._serialized_start=922
+  _globals['_BATCHPRODUCEFAILURE']._serialized_end=990
+  _globals['_PRODUCESTREAMREQUEST']._serialized_start=993
+  _globals['_PRODUCESTREAMREQUEST']._serialized_end=1136
+  _globals['_PRODUCESTREAMSETUP']._serialized_start=1138
+  _globals['_PRODUCESTREAMSETUP']._serialized_end=1260
+  _globals['_PRODUCESTREAMRECORDS']._serialized_start=1262
+  _globals['_PRODUCESTREAMRECORDS']._serialized_end=1371
+  _globals['_PRODUCESTREAMRESPONSE']._serialized_start=1373
+  _globals['_PRODUCESTREAMRESPONSE']._serialized_end=1475
+  _globals['_PRODUCESTREAMRESULT']._serialized_start=1478
+  _globals['_PRODUCESTREAMRESULT']._serialized_end=1619
+  _globals['_CONSUMEREQUEST']._serialized_start=1622
+  _globals['_CONSUMEREQUEST']._serialized_end=1979
+  _globals['_CONSUMERESPONSE']._serialized_start=1981
+  _globals['_CONSUMERESPONSE']._serialized_end=2040
+  _globals['_RECORDTOPRODUCE']._serialized_start=2043
+  _globals['_RECORDTOPRODUCE']._serialized_end=2309
+  _globals['_RECORDDATA']._serialized_start=2312
+  _globals['_RECORDDATA']._serialized_end=2502
+  _globals['_SCHEMASELECTOR']._serialized_start=2505
+  _globals['_SCHEMASELECTOR']._serialized_end=2732
+  _globals['_HEADER']._serialized_start=2734
+  _globals['_HEADER']._serialized_end=2798
+  _globals['_RECORDRESULT']._serialized_start=2800
+  _globals['_RECORDRESULT']._serialized_end=2910
+  _globals['_RECORDREPORT']._serialized_start=2913
+  _globals['_RECORDREPORT']._serialized_end=3180
+  _globals['_DATAREPORT']._serialized_start=3183
+  _globals['_DATAREPORT']._serialized_end=3398
+  _globals['_RECORD']._serialized_start=3401
+  _globals['_RECORD']._serialized_end=3654
+  _globals['_RECORDSERVICE']._serialized_start=3993
+  _globals['_RECORDSERVICE']._serialized_end=4401
 # @@protoc_insertion_point(module_scope)

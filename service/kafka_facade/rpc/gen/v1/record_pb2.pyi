@@ -470,7 +470,7 @@ class ConsumeRequest(_message.Message):
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
-    PARTITIONS_FIELD_NUMBER: _builtins.int
+    PARTITION_IDS_FIELD_NUMBER: _builtins.int
     EARLIEST_FIELD_NUMBER: _builtins.int
     LATEST_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
@@ -495,7 +495,7 @@ class ConsumeRequest(_message.Message):
     can only lower that. A record that is larger alone comes in a response of its own.
     """
     @_builtins.property
-    def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def partition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The partitions to read; none means all."""
 
     @_builtins.property
@@ -515,7 +515,7 @@ class ConsumeRequest(_message.Message):
         *,
         cluster_id: _builtins.str = ...,
         topic_name: _builtins.str = ...,
-        partitions: _abc.Iterable[_builtins.int] | None = ...,
+        partition_ids: _abc.Iterable[_builtins.int] | None = ...,
         earliest: _empty_pb2.Empty | None = ...,
         latest: _empty_pb2.Empty | None = ...,
         offset: _builtins.int = ...,
@@ -526,7 +526,7 @@ class ConsumeRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "latest", b"latest", "offset", b"offset", "start", b"start", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "earliest", b"earliest", "follow", b"follow", "latest", b"latest", "max_bytes", b"max_bytes", "max_records", b"max_records", "offset", b"offset", "partitions", b"partitions", "start", b"start", "timestamp", b"timestamp", "topic_name", b"topic_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "earliest", b"earliest", "follow", b"follow", "latest", b"latest", "max_bytes", b"max_bytes", "max_records", b"max_records", "offset", b"offset", "partition_ids", b"partition_ids", "start", b"start", "timestamp", b"timestamp", "topic_name", b"topic_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["earliest", "latest", "offset", "timestamp"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015

@@ -64,6 +64,10 @@ class RecordServiceServicer:
     def ProduceRecords(self, request, context):
         """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
         answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
+        REST: POST /topics/{topic}
+        REST: POST /topics/{topic}/partitions/{partition}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +75,8 @@ class RecordServiceServicer:
 
     def BatchProduceRecords(self, request, context):
         """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,7 +86,7 @@ class RecordServiceServicer:
         """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
         answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
         read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-        answered. It has no REST mapping: REST streams on the route of ProduceRecords.
+        answered. REST streams on the route of ProduceRecords.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

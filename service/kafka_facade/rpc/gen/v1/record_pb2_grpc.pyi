@@ -36,14 +36,21 @@ class RecordServiceStub:
     ProduceRecords: _grpc.UnaryUnaryMultiCallable[_record_pb2.ProduceRecordsRequest, _record_pb2.ProduceRecordsResponse]
     """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
     answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
+    REST: POST /topics/{topic}
+    REST: POST /topics/{topic}/partitions/{partition}
     """
     BatchProduceRecords: _grpc.UnaryUnaryMultiCallable[_record_pb2.BatchProduceRecordsRequest, _record_pb2.BatchProduceRecordsResponse]
-    """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them."""
+    """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
+    """
     ProduceStream: _grpc.StreamStreamMultiCallable[_record_pb2.ProduceStreamRequest, _record_pb2.ProduceStreamResponse]
     """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
     answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
     read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-    answered. It has no REST mapping: REST streams on the route of ProduceRecords.
+    answered. REST streams on the route of ProduceRecords.
     """
     Consume: _grpc.UnaryStreamMultiCallable[_record_pb2.ConsumeRequest, _record_pb2.ConsumeResponse]
     """Consume reads a topic from a start to its end, or follows it, without a consumer group. Records of a
@@ -59,14 +66,21 @@ class RecordServiceAsyncStub(RecordServiceStub):
     ProduceRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.ProduceRecordsRequest, _record_pb2.ProduceRecordsResponse]  # type: ignore[assignment]
     """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
     answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
+    REST: POST /topics/{topic}
+    REST: POST /topics/{topic}/partitions/{partition}
     """
     BatchProduceRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.BatchProduceRecordsRequest, _record_pb2.BatchProduceRecordsResponse]  # type: ignore[assignment]
-    """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them."""
+    """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
+    """
     ProduceStream: _aio.StreamStreamMultiCallable[_record_pb2.ProduceStreamRequest, _record_pb2.ProduceStreamResponse]  # type: ignore[assignment]
     """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
     answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
     read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-    answered. It has no REST mapping: REST streams on the route of ProduceRecords.
+    answered. REST streams on the route of ProduceRecords.
     """
     Consume: _aio.UnaryStreamMultiCallable[_record_pb2.ConsumeRequest, _record_pb2.ConsumeResponse]  # type: ignore[assignment]
     """Consume reads a topic from a start to its end, or follows it, without a consumer group. Records of a
@@ -85,6 +99,10 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_record_pb2.ProduceRecordsResponse, _abc.Awaitable[_record_pb2.ProduceRecordsResponse]]:
         """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
         answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
+        REST: POST /topics/{topic}
+        REST: POST /topics/{topic}/partitions/{partition}
         """
 
     @_abc_1.abstractmethod
@@ -93,7 +111,10 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.BatchProduceRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_pb2.BatchProduceRecordsResponse, _abc.Awaitable[_record_pb2.BatchProduceRecordsResponse]]:
-        """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them."""
+        """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
+        """
 
     @_abc_1.abstractmethod
     def ProduceStream(
@@ -104,7 +125,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
         answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
         read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-        answered. It has no REST mapping: REST streams on the route of ProduceRecords.
+        answered. REST streams on the route of ProduceRecords.
         """
 
     @_abc_1.abstractmethod

@@ -22,39 +22,39 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkafka_facade/v1/replica.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x98\x01\n\x13ListReplicasRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x14ListReplicasResponse\x12*\n\x08replicas\x18\x01 \x03(\x0b\x32\x18.kafka_facade.v1.Replica\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"|\n\x11GetReplicaRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\x81\x01\n\x19ListBrokerReplicasRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x1aListBrokerReplicasResponse\x12*\n\x08replicas\x18\x01 \x03(\x0b\x32\x18.kafka_facade.v1.Replica\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xa5\x01\n\x07Replica\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tis_leader\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x18\n\nis_in_sync\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x32\xb5\x04\n\x0eReplicaService\x12\xb5\x01\n\x0cListReplicas\x12$.kafka_facade.v1.ListReplicasRequest\x1a%.kafka_facade.v1.ListReplicasResponse\"X\x82\xd3\xe4\x93\x02R\x12P/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas\x12\xb0\x01\n\nGetReplica\x12\".kafka_facade.v1.GetReplicaRequest\x1a\x18.kafka_facade.v1.Replica\"d\x82\xd3\xe4\x93\x02^\x12\\/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}\x12\xb7\x01\n\x12ListBrokerReplicas\x12*.kafka_facade.v1.ListBrokerReplicasRequest\x1a+.kafka_facade.v1.ListBrokerReplicasResponse\"H\x82\xd3\xe4\x93\x02\x42\x12@/v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicasb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkafka_facade/v1/replica.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"\x98\x01\n\x13ListReplicasRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x14ListReplicasResponse\x12*\n\x08replicas\x18\x01 \x03(\x0b\x32\x18.kafka_facade.v1.Replica\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"|\n\x11GetReplicaRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x81\x01\n\x19ListBrokerReplicasRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tbroker_id\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x1aListBrokerReplicasResponse\x12*\n\x08replicas\x18\x01 \x03(\x0b\x32\x18.kafka_facade.v1.Replica\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xa5\x01\n\x07Replica\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tis_leader\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x18\n\nis_in_sync\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x32\xa8\x02\n\x0eReplicaService\x12[\n\x0cListReplicas\x12$.kafka_facade.v1.ListReplicasRequest\x1a%.kafka_facade.v1.ListReplicasResponse\x12J\n\nGetReplica\x12\".kafka_facade.v1.GetReplicaRequest\x1a\x18.kafka_facade.v1.Replica\x12m\n\x12ListBrokerReplicas\x12*.kafka_facade.v1.ListBrokerReplicasRequest\x1a+.kafka_facade.v1.ListBrokerReplicasResponseB?\n\x0ekafkafacade.v1B\x0cReplicaProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.replica_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\014ReplicaProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTREPLICASREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTREPLICASREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTREPLICASREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTREPLICASREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_LISTREPLICASREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTREPLICASREQUEST'].fields_by_name['partition_id']._loaded_options = None
-  _globals['_LISTREPLICASREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTREPLICASREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTREPLICASREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTREPLICASREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTREPLICASREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTREPLICASREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETREPLICAREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETREPLICAREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETREPLICAREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETREPLICAREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_GETREPLICAREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_GETREPLICAREQUEST'].fields_by_name['partition_id']._loaded_options = None
-  _globals['_GETREPLICAREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETREPLICAREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\001'
   _globals['_GETREPLICAREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_GETREPLICAREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETREPLICAREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['broker_id']._loaded_options = None
-  _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['broker_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTBROKERREPLICASREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -71,24 +71,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLICA'].fields_by_name['is_leader']._serialized_options = b'\342A\001\003'
   _globals['_REPLICA'].fields_by_name['is_in_sync']._loaded_options = None
   _globals['_REPLICA'].fields_by_name['is_in_sync']._serialized_options = b'\342A\001\003'
-  _globals['_REPLICASERVICE'].methods_by_name['ListReplicas']._loaded_options = None
-  _globals['_REPLICASERVICE'].methods_by_name['ListReplicas']._serialized_options = b'\202\323\344\223\002R\022P/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas'
-  _globals['_REPLICASERVICE'].methods_by_name['GetReplica']._loaded_options = None
-  _globals['_REPLICASERVICE'].methods_by_name['GetReplica']._serialized_options = b'\202\323\344\223\002^\022\\/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}'
-  _globals['_REPLICASERVICE'].methods_by_name['ListBrokerReplicas']._loaded_options = None
-  _globals['_REPLICASERVICE'].methods_by_name['ListBrokerReplicas']._serialized_options = b'\202\323\344\223\002B\022@/v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicas'
-  _globals['_LISTREPLICASREQUEST']._serialized_start=114
-  _globals['_LISTREPLICASREQUEST']._serialized_end=266
-  _globals['_LISTREPLICASRESPONSE']._serialized_start=268
-  _globals['_LISTREPLICASRESPONSE']._serialized_end=379
-  _globals['_GETREPLICAREQUEST']._serialized_start=381
-  _globals['_GETREPLICAREQUEST']._serialized_end=505
-  _globals['_LISTBROKERREPLICASREQUEST']._serialized_start=508
-  _globals['_LISTBROKERREPLICASREQUEST']._serialized_end=637
-  _globals['_LISTBROKERREPLICASRESPONSE']._serialized_start=639
-  _globals['_LISTBROKERREPLICASRESPONSE']._serialized_end=756
-  _globals['_REPLICA']._serialized_start=759
-  _globals['_REPLICA']._serialized_end=924
-  _globals['_REPLICASERVICE']._serialized_start=927
-  _globals['_REPLICASERVICE']._serialized_end=1492
+  _globals['_LISTREPLICASREQUEST']._serialized_start=84
+  _globals['_LISTREPLICASREQUEST']._serialized_end=236
+  _globals['_LISTREPLICASRESPONSE']._serialized_start=238
+  _globals['_LISTREPLICASRESPONSE']._serialized_end=349
+  _globals['_GETREPLICAREQUEST']._serialized_start=351
+  _globals['_GETREPLICAREQUEST']._serialized_end=475
+  _globals['_LISTBROKERREPLICASREQUEST']._serialized_start=478
+  _globals['_LISTBROKERREPLICASREQUEST']._serialized_end=607
+  _globals['_LISTBROKERREPLICASRESPONSE']._serialized_start=609
+  _globals['_LISTBROKERREPLICASRESPONSE']._serialized_end=726
+  _globals['_REPLICA']._serialized_start=729
+  _globals['_REPLICA']._serialized_end=894
+  _globals['_REPLICASERVICE']._serialized_start=897
+  _globals['_REPLICASERVICE']._serialized_end=1193
 # @@protoc_insertion_point(module_scope)

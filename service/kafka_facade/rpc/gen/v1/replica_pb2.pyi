@@ -30,7 +30,7 @@ class ListReplicasRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -99,7 +99,7 @@ class GetReplicaRequest(_message.Message):
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -133,7 +133,7 @@ class ListBrokerReplicasRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     broker_id: _builtins.int
     """The id of the broker."""
     page_size: _builtins.int

@@ -58,6 +58,8 @@ class ReplicaServiceServicer:
 
     def ListReplicas(self, request, context):
         """ListReplicas returns the replicas of a partition, in order of preference.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +67,8 @@ class ReplicaServiceServicer:
 
     def GetReplica(self, request, context):
         """GetReplica returns the replica of a partition on one broker.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +76,8 @@ class ReplicaServiceServicer:
 
     def ListBrokerReplicas(self, request, context):
         """ListBrokerReplicas returns the replicas that one broker holds, ordered by topic and partition.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicas
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,11 +34,20 @@ class ReplicaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReplicaServiceAsyncStub: ...
     ListReplicas: _grpc.UnaryUnaryMultiCallable[_replica_pb2.ListReplicasRequest, _replica_pb2.ListReplicasResponse]
-    """ListReplicas returns the replicas of a partition, in order of preference."""
+    """ListReplicas returns the replicas of a partition, in order of preference.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas
+    """
     GetReplica: _grpc.UnaryUnaryMultiCallable[_replica_pb2.GetReplicaRequest, _replica_pb2.Replica]
-    """GetReplica returns the replica of a partition on one broker."""
+    """GetReplica returns the replica of a partition on one broker.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}
+    """
     ListBrokerReplicas: _grpc.UnaryUnaryMultiCallable[_replica_pb2.ListBrokerReplicasRequest, _replica_pb2.ListBrokerReplicasResponse]
-    """ListBrokerReplicas returns the replicas that one broker holds, ordered by topic and partition."""
+    """ListBrokerReplicas returns the replicas that one broker holds, ordered by topic and partition.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicas
+    """
 
 @_typing.type_check_only
 class ReplicaServiceAsyncStub(ReplicaServiceStub):
@@ -46,11 +55,20 @@ class ReplicaServiceAsyncStub(ReplicaServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListReplicas: _aio.UnaryUnaryMultiCallable[_replica_pb2.ListReplicasRequest, _replica_pb2.ListReplicasResponse]  # type: ignore[assignment]
-    """ListReplicas returns the replicas of a partition, in order of preference."""
+    """ListReplicas returns the replicas of a partition, in order of preference.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas
+    """
     GetReplica: _aio.UnaryUnaryMultiCallable[_replica_pb2.GetReplicaRequest, _replica_pb2.Replica]  # type: ignore[assignment]
-    """GetReplica returns the replica of a partition on one broker."""
+    """GetReplica returns the replica of a partition on one broker.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}
+    """
     ListBrokerReplicas: _aio.UnaryUnaryMultiCallable[_replica_pb2.ListBrokerReplicasRequest, _replica_pb2.ListBrokerReplicasResponse]  # type: ignore[assignment]
-    """ListBrokerReplicas returns the replicas that one broker holds, ordered by topic and partition."""
+    """ListBrokerReplicas returns the replicas that one broker holds, ordered by topic and partition.
+
+    REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicas
+    """
 
 class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
     """ReplicaService reads the replicas of partitions."""
@@ -61,7 +79,10 @@ class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _replica_pb2.ListReplicasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_replica_pb2.ListReplicasResponse, _abc.Awaitable[_replica_pb2.ListReplicasResponse]]:
-        """ListReplicas returns the replicas of a partition, in order of preference."""
+        """ListReplicas returns the replicas of a partition, in order of preference.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas
+        """
 
     @_abc_1.abstractmethod
     def GetReplica(
@@ -69,7 +90,10 @@ class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _replica_pb2.GetReplicaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_replica_pb2.Replica, _abc.Awaitable[_replica_pb2.Replica]]:
-        """GetReplica returns the replica of a partition on one broker."""
+        """GetReplica returns the replica of a partition on one broker.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replicas/{broker_id}
+        """
 
     @_abc_1.abstractmethod
     def ListBrokerReplicas(
@@ -77,6 +101,9 @@ class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _replica_pb2.ListBrokerReplicasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_replica_pb2.ListBrokerReplicasResponse, _abc.Awaitable[_replica_pb2.ListBrokerReplicasResponse]]:
-        """ListBrokerReplicas returns the replicas that one broker holds, ordered by topic and partition."""
+        """ListBrokerReplicas returns the replicas that one broker holds, ordered by topic and partition.
+
+        REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/partition-replicas
+        """
 
 def add_ReplicaServiceServicer_to_server(servicer: ReplicaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,25 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$kafka_facade/v1/replica_status.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"l\n\x1dListAllReplicaStatusesRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x87\x01\n\x1eListAllReplicaStatusesResponse\x12\x38\n\x10replica_statuses\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ReplicaStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x88\x01\n\x1fListTopicReplicaStatusesRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x89\x01\n ListTopicReplicaStatusesResponse\x12\x38\n\x10replica_statuses\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ReplicaStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xa8\x01\n#ListPartitionReplicaStatusesRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"\x8d\x01\n$ListPartitionReplicaStatusesResponse\x12\x38\n\x10replica_statuses\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ReplicaStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xb2\x03\n\rReplicaStatus\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tis_leader\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bis_observer\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fis_isr_eligible\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x17\n\tis_in_isr\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_caught_up\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10log_start_offset\x18\n \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0elog_end_offset\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12$\n\x16last_caught_up_time_ms\x18\x0c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12 \n\x12last_fetch_time_ms\x18\r \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\tlink_name\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x0c\n\n_link_name2\x9d\x05\n\x14ReplicaStatusService\x12\xc1\x01\n\x16ListAllReplicaStatuses\x12..kafka_facade.v1.ListAllReplicaStatusesRequest\x1a/.kafka_facade.v1.ListAllReplicaStatusesResponse\"F\x82\xd3\xe4\x93\x02@\x12>/v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status\x12\xd2\x01\n\x18ListTopicReplicaStatuses\x12\x30.kafka_facade.v1.ListTopicReplicaStatusesRequest\x1a\x31.kafka_facade.v1.ListTopicReplicaStatusesResponse\"Q\x82\xd3\xe4\x93\x02K\x12I/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status\x12\xeb\x01\n\x1cListPartitionReplicaStatuses\x12\x34.kafka_facade.v1.ListPartitionReplicaStatusesRequest\x1a\x35.kafka_facade.v1.ListPartitionReplicaStatusesResponse\"^\x82\xd3\xe4\x93\x02X\x12V/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$kafka_facade/v1/replica_status.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"l\n\x1dListAllReplicaStatusesRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x87\x01\n\x1eListAllReplicaStatusesResponse\x12\x38\n\x10replica_statuses\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ReplicaStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\x88\x01\n\x1fListTopicReplicaStatusesRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x89\x01\n ListTopicReplicaStatusesResponse\x12\x38\n\x10replica_statuses\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ReplicaStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xa8\x01\n#ListPartitionReplicaStatusesRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpartition_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"\x8d\x01\n$ListPartitionReplicaStatusesResponse\x12\x38\n\x10replica_statuses\x18\x01 \x03(\x0b\x32\x1e.kafka_facade.v1.ReplicaStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xb2\x03\n\rReplicaStatus\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tbroker_id\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpartition_id\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\tis_leader\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bis_observer\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fis_isr_eligible\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x17\n\tis_in_isr\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_caught_up\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10log_start_offset\x18\n \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0elog_end_offset\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12$\n\x16last_caught_up_time_ms\x18\x0c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12 \n\x12last_fetch_time_ms\x18\r \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\tlink_name\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x0c\n\n_link_name2\xa0\x03\n\x14ReplicaStatusService\x12y\n\x16ListAllReplicaStatuses\x12..kafka_facade.v1.ListAllReplicaStatusesRequest\x1a/.kafka_facade.v1.ListAllReplicaStatusesResponse\x12\x7f\n\x18ListTopicReplicaStatuses\x12\x30.kafka_facade.v1.ListTopicReplicaStatusesRequest\x1a\x31.kafka_facade.v1.ListTopicReplicaStatusesResponse\x12\x8b\x01\n\x1cListPartitionReplicaStatuses\x12\x34.kafka_facade.v1.ListPartitionReplicaStatusesRequest\x1a\x35.kafka_facade.v1.ListPartitionReplicaStatusesResponseBE\n\x0ekafkafacade.v1B\x12ReplicaStatusProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.replica_status_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\022ReplicaStatusProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTALLREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTALLREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTALLREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLREPLICASTATUSESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTALLREPLICASTATUSESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTALLREPLICASTATUSESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLREPLICASTATUSESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -48,11 +48,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTTOPICREPLICASTATUSESREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['partition_id']._loaded_options = None
-  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['partition_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTPARTITIONREPLICASTATUSESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -85,26 +85,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLICASTATUS'].fields_by_name['last_fetch_time_ms']._serialized_options = b'\342A\001\003'
   _globals['_REPLICASTATUS'].fields_by_name['link_name']._loaded_options = None
   _globals['_REPLICASTATUS'].fields_by_name['link_name']._serialized_options = b'\342A\001\003'
-  _globals['_REPLICASTATUSSERVICE'].methods_by_name['ListAllReplicaStatuses']._loaded_options = None
-  _globals['_REPLICASTATUSSERVICE'].methods_by_name['ListAllReplicaStatuses']._serialized_options = b'\202\323\344\223\002@\022>/v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status'
-  _globals['_REPLICASTATUSSERVICE'].methods_by_name['ListTopicReplicaStatuses']._loaded_options = None
-  _globals['_REPLICASTATUSSERVICE'].methods_by_name['ListTopicReplicaStatuses']._serialized_options = b'\202\323\344\223\002K\022I/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status'
-  _globals['_REPLICASTATUSSERVICE'].methods_by_name['ListPartitionReplicaStatuses']._loaded_options = None
-  _globals['_REPLICASTATUSSERVICE'].methods_by_name['ListPartitionReplicaStatuses']._serialized_options = b'\202\323\344\223\002X\022V/v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status'
-  _globals['_LISTALLREPLICASTATUSESREQUEST']._serialized_start=120
-  _globals['_LISTALLREPLICASTATUSESREQUEST']._serialized_end=228
-  _globals['_LISTALLREPLICASTATUSESRESPONSE']._serialized_start=231
-  _globals['_LISTALLREPLICASTATUSESRESPONSE']._serialized_end=366
-  _globals['_LISTTOPICREPLICASTATUSESREQUEST']._serialized_start=369
-  _globals['_LISTTOPICREPLICASTATUSESREQUEST']._serialized_end=505
-  _globals['_LISTTOPICREPLICASTATUSESRESPONSE']._serialized_start=508
-  _globals['_LISTTOPICREPLICASTATUSESRESPONSE']._serialized_end=645
-  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST']._serialized_start=648
-  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST']._serialized_end=816
-  _globals['_LISTPARTITIONREPLICASTATUSESRESPONSE']._serialized_start=819
-  _globals['_LISTPARTITIONREPLICASTATUSESRESPONSE']._serialized_end=960
-  _globals['_REPLICASTATUS']._serialized_start=963
-  _globals['_REPLICASTATUS']._serialized_end=1397
-  _globals['_REPLICASTATUSSERVICE']._serialized_start=1400
-  _globals['_REPLICASTATUSSERVICE']._serialized_end=2069
+  _globals['_LISTALLREPLICASTATUSESREQUEST']._serialized_start=90
+  _globals['_LISTALLREPLICASTATUSESREQUEST']._serialized_end=198
+  _globals['_LISTALLREPLICASTATUSESRESPONSE']._serialized_start=201
+  _globals['_LISTALLREPLICASTATUSESRESPONSE']._serialized_end=336
+  _globals['_LISTTOPICREPLICASTATUSESREQUEST']._serialized_start=339
+  _globals['_LISTTOPICREPLICASTATUSESREQUEST']._serialized_end=475
+  _globals['_LISTTOPICREPLICASTATUSESRESPONSE']._serialized_start=478
+  _globals['_LISTTOPICREPLICASTATUSESRESPONSE']._serialized_end=615
+  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST']._serialized_start=618
+  _globals['_LISTPARTITIONREPLICASTATUSESREQUEST']._serialized_end=786
+  _globals['_LISTPARTITIONREPLICASTATUSESRESPONSE']._serialized_start=789
+  _globals['_LISTPARTITIONREPLICASTATUSESRESPONSE']._serialized_end=930
+  _globals['_REPLICASTATUS']._serialized_start=933
+  _globals['_REPLICASTATUS']._serialized_end=1367
+  _globals['_REPLICASTATUSSERVICE']._serialized_start=1370
+  _globals['_REPLICASTATUSSERVICE']._serialized_end=1786
 # @@protoc_insertion_point(module_scope)

@@ -58,6 +58,9 @@ class ReplicaStatusServiceServicer:
 
     def ListAllReplicaStatuses(self, request, context):
         """ListAllReplicaStatuses returns the status of all replicas of all topics.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +68,9 @@ class ReplicaStatusServiceServicer:
 
     def ListTopicReplicaStatuses(self, request, context):
         """ListTopicReplicaStatuses returns the status of all replicas of one topic.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +78,9 @@ class ReplicaStatusServiceServicer:
 
     def ListPartitionReplicaStatuses(self, request, context):
         """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

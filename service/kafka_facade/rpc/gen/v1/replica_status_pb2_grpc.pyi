@@ -34,11 +34,23 @@ class ReplicaStatusServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReplicaStatusServiceAsyncStub: ...
     ListAllReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListAllReplicaStatusesRequest, _replica_status_pb2.ListAllReplicaStatusesResponse]
-    """ListAllReplicaStatuses returns the status of all replicas of all topics."""
+    """ListAllReplicaStatuses returns the status of all replicas of all topics.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
+    """
     ListTopicReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListTopicReplicaStatusesRequest, _replica_status_pb2.ListTopicReplicaStatusesResponse]
-    """ListTopicReplicaStatuses returns the status of all replicas of one topic."""
+    """ListTopicReplicaStatuses returns the status of all replicas of one topic.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
+    """
     ListPartitionReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListPartitionReplicaStatusesRequest, _replica_status_pb2.ListPartitionReplicaStatusesResponse]
-    """ListPartitionReplicaStatuses returns the status of the replicas of one partition."""
+    """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
+    """
 
 @_typing.type_check_only
 class ReplicaStatusServiceAsyncStub(ReplicaStatusServiceStub):
@@ -46,11 +58,23 @@ class ReplicaStatusServiceAsyncStub(ReplicaStatusServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAllReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListAllReplicaStatusesRequest, _replica_status_pb2.ListAllReplicaStatusesResponse]  # type: ignore[assignment]
-    """ListAllReplicaStatuses returns the status of all replicas of all topics."""
+    """ListAllReplicaStatuses returns the status of all replicas of all topics.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
+    """
     ListTopicReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListTopicReplicaStatusesRequest, _replica_status_pb2.ListTopicReplicaStatusesResponse]  # type: ignore[assignment]
-    """ListTopicReplicaStatuses returns the status of all replicas of one topic."""
+    """ListTopicReplicaStatuses returns the status of all replicas of one topic.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
+    """
     ListPartitionReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListPartitionReplicaStatusesRequest, _replica_status_pb2.ListPartitionReplicaStatusesResponse]  # type: ignore[assignment]
-    """ListPartitionReplicaStatuses returns the status of the replicas of one partition."""
+    """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
+    """
 
 class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
     """ReplicaStatusService reads how far each replica has come."""
@@ -61,7 +85,11 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _replica_status_pb2.ListAllReplicaStatusesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListAllReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListAllReplicaStatusesResponse]]:
-        """ListAllReplicaStatuses returns the status of all replicas of all topics."""
+        """ListAllReplicaStatuses returns the status of all replicas of all topics.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
+        """
 
     @_abc_1.abstractmethod
     def ListTopicReplicaStatuses(
@@ -69,7 +97,11 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _replica_status_pb2.ListTopicReplicaStatusesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListTopicReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListTopicReplicaStatusesResponse]]:
-        """ListTopicReplicaStatuses returns the status of all replicas of one topic."""
+        """ListTopicReplicaStatuses returns the status of all replicas of one topic.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
+        """
 
     @_abc_1.abstractmethod
     def ListPartitionReplicaStatuses(
@@ -77,6 +109,10 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _replica_status_pb2.ListPartitionReplicaStatusesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListPartitionReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListPartitionReplicaStatusesResponse]]:
-        """ListPartitionReplicaStatuses returns the status of the replicas of one partition."""
+        """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
+        """
 
 def add_ReplicaStatusServiceServicer_to_server(servicer: ReplicaStatusServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,27 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckafka_facade/v1/server.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x16\n\x14GetServerInfoRequest\"7\n\nServerInfo\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x32t\n\rServerService\x12\x63\n\rGetServerInfo\x12%.kafka_facade.v1.GetServerInfoRequest\x1a\x1b.kafka_facade.v1.ServerInfo\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x01/Z\x03\"\x01/b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ckafka_facade/v1/server.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"\x16\n\x14GetServerInfoRequest\"7\n\nServerInfo\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x32\x64\n\rServerService\x12S\n\rGetServerInfo\x12%.kafka_facade.v1.GetServerInfoRequest\x1a\x1b.kafka_facade.v1.ServerInfoB>\n\x0ekafkafacade.v1B\x0bServerProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.server_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\013ServerProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_SERVERINFO'].fields_by_name['name']._loaded_options = None
   _globals['_SERVERINFO'].fields_by_name['name']._serialized_options = b'\342A\001\003'
   _globals['_SERVERINFO'].fields_by_name['version']._loaded_options = None
   _globals['_SERVERINFO'].fields_by_name['version']._serialized_options = b'\342A\001\003'
-  _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
-  _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\202\323\344\223\002\010\022\001/Z\003\"\001/'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=112
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=134
-  _globals['_SERVERINFO']._serialized_start=136
-  _globals['_SERVERINFO']._serialized_end=191
-  _globals['_SERVERSERVICE']._serialized_start=193
-  _globals['_SERVERSERVICE']._serialized_end=309
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=82
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=104
+  _globals['_SERVERINFO']._serialized_start=106
+  _globals['_SERVERINFO']._serialized_end=161
+  _globals['_SERVERSERVICE']._serialized_start=163
+  _globals['_SERVERSERVICE']._serialized_end=263
 # @@protoc_insertion_point(module_scope)

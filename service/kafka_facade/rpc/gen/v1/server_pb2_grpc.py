@@ -48,6 +48,9 @@ class ServerServiceServicer:
 
     def GetServerInfo(self, request, context):
         """GetServerInfo returns the gateway's name and version.
+
+        REST: GET /
+        REST: POST /
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,11 @@ class ServerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ServerServiceAsyncStub: ...
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.ServerInfo]
-    """GetServerInfo returns the gateway's name and version."""
+    """GetServerInfo returns the gateway's name and version.
+
+    REST: GET /
+    REST: POST /
+    """
 
 @_typing.type_check_only
 class ServerServiceAsyncStub(ServerServiceStub):
@@ -42,7 +46,11 @@ class ServerServiceAsyncStub(ServerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.ServerInfo]  # type: ignore[assignment]
-    """GetServerInfo returns the gateway's name and version."""
+    """GetServerInfo returns the gateway's name and version.
+
+    REST: GET /
+    REST: POST /
+    """
 
 class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
     """ServerService tells about the gateway itself."""
@@ -53,6 +61,10 @@ class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _server_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_server_pb2.ServerInfo, _abc.Awaitable[_server_pb2.ServerInfo]]:
-        """GetServerInfo returns the gateway's name and version."""
+        """GetServerInfo returns the gateway's name and version.
+
+        REST: GET /
+        REST: POST /
+        """
 
 def add_ServerServiceServicer_to_server(servicer: ServerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,20 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from kafka_facade.rpc.gen.v1 import config_pb2 as kafka__facade_dot_v1_dot_config__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kafka_facade/v1/topic_config.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x17google/rpc/status.proto\x1a\x1ckafka_facade/v1/config.proto\"\x80\x01\n\x17ListTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x18ListTopicConfigsResponse\x12\x33\n\rtopic_configs\x18\x01 \x03(\x0b\x32\x1c.kafka_facade.v1.TopicConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"i\n\x1aListAllTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x1bListAllTopicConfigsResponse\x12\x33\n\rtopic_configs\x18\x01 \x03(\x0b\x32\x1c.kafka_facade.v1.TopicConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"_\n\x15GetTopicConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x86\x01\n\x18UpdateTopicConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x42\x08\n\x06_value\"a\n\x17ResetTopicConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa2\x01\n\x18\x41lterTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x96\x01\n AlterMultipleTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\'.kafka_facade.v1.TopicConfigAlterationsB\x04\xe2\x41\x01\x02\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"Z\n!AlterMultipleTopicConfigsResponse\x12\x35\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32#.kafka_facade.v1.TopicConfigFailure\"W\n\x12TopicConfigFailure\x12\x18\n\ntopic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\"l\n\x16TopicConfigAlterations\x12\x18\n\ntopic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x38\n\x07\x63onfigs\x18\x02 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x02\"\x87\x01\n\x1eListTopicDefaultConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x83\x01\n\x1fListTopicDefaultConfigsResponse\x12\x33\n\rtopic_configs\x18\x01 \x03(\x0b\x32\x1c.kafka_facade.v1.TopicConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xb8\x02\n\x0bTopicConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1a\n\x0cis_read_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x36\n\x08synonyms\x18\x08 \x03(\x0b\x32\x1e.kafka_facade.v1.ConfigSynonymB\x04\xe2\x41\x01\x03\x12\x18\n\nis_default\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x08\n\x06_value2\xeb\n\n\x12TopicConfigService\x12\xa6\x01\n\x10ListTopicConfigs\x12(.kafka_facade.v1.ListTopicConfigsRequest\x1a).kafka_facade.v1.ListTopicConfigsResponse\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/v3/clusters/{cluster_id}/topics/{topic_name}/configs\x12\xa4\x01\n\x13ListAllTopicConfigs\x12+.kafka_facade.v1.ListAllTopicConfigsRequest\x1a,.kafka_facade.v1.ListAllTopicConfigsResponse\"2\x82\xd3\xe4\x93\x02,\x12*/v3/clusters/{cluster_id}/topics/-/configs\x12\x9c\x01\n\x0eGetTopicConfig\x12&.kafka_facade.v1.GetTopicConfigRequest\x1a\x1c.kafka_facade.v1.TopicConfig\"D\x82\xd3\xe4\x93\x02>\x12</v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}\x12\x9f\x01\n\x11UpdateTopicConfig\x12).kafka_facade.v1.UpdateTopicConfigRequest\x1a\x16.google.protobuf.Empty\"G\x82\xd3\xe4\x93\x02\x41\x1a</v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}:\x01*\x12\x9a\x01\n\x10ResetTopicConfig\x12(.kafka_facade.v1.ResetTopicConfigRequest\x1a\x16.google.protobuf.Empty\"D\x82\xd3\xe4\x93\x02>*</v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}\x12\x9e\x01\n\x11\x41lterTopicConfigs\x12).kafka_facade.v1.AlterTopicConfigsRequest\x1a\x16.google.protobuf.Empty\"F\x82\xd3\xe4\x93\x02@\";/v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter:\x01*\x12\xbf\x01\n\x19\x41lterMultipleTopicConfigs\x12\x31.kafka_facade.v1.AlterMultipleTopicConfigsRequest\x1a\x32.kafka_facade.v1.AlterMultipleTopicConfigsResponse\";\x82\xd3\xe4\x93\x02\x35\"0/v3/clusters/{cluster_id}/topics/-/configs:alter:\x01*\x12\xc3\x01\n\x17ListTopicDefaultConfigs\x12/.kafka_facade.v1.ListTopicDefaultConfigsRequest\x1a\x30.kafka_facade.v1.ListTopicDefaultConfigsResponse\"E\x82\xd3\xe4\x93\x02?\x12=/v3/clusters/{cluster_id}/topics/{topic_name}/default-configsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"kafka_facade/v1/topic_config.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x17google/rpc/status.proto\x1a\x1ckafka_facade/v1/config.proto\"\x80\x01\n\x17ListTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x18ListTopicConfigsResponse\x12\x33\n\rtopic_configs\x18\x01 \x03(\x0b\x32\x1c.kafka_facade.v1.TopicConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"i\n\x1aListAllTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x1bListAllTopicConfigsResponse\x12\x33\n\rtopic_configs\x18\x01 \x03(\x0b\x32\x1c.kafka_facade.v1.TopicConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"_\n\x15GetTopicConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\x86\x01\n\x18UpdateTopicConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x08\n\x06_value\"a\n\x17ResetTopicConfigRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xa2\x01\n\x18\x41lterTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\x04\x64\x61ta\x18\x03 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x96\x01\n AlterMultipleTopicConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12;\n\x04\x64\x61ta\x18\x02 \x03(\x0b\x32\'.kafka_facade.v1.TopicConfigAlterationsB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"Z\n!AlterMultipleTopicConfigsResponse\x12\x35\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32#.kafka_facade.v1.TopicConfigFailure\"W\n\x12TopicConfigFailure\x12\x18\n\ntopic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\"l\n\x16TopicConfigAlterations\x12\x18\n\ntopic_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x38\n\x07\x63onfigs\x18\x02 \x03(\x0b\x32!.kafka_facade.v1.ConfigAlterationB\x04\xe2\x41\x01\x01\"\x87\x01\n\x1eListTopicDefaultConfigsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x83\x01\n\x1fListTopicDefaultConfigsResponse\x12\x33\n\rtopic_configs\x18\x01 \x03(\x0b\x32\x1c.kafka_facade.v1.TopicConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"\xb8\x02\n\x0bTopicConfig\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\x05value\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1a\n\x0cis_read_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cis_sensitive\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x33\n\x06source\x18\x07 \x01(\x0e\x32\x1d.kafka_facade.v1.ConfigSourceB\x04\xe2\x41\x01\x03\x12\x36\n\x08synonyms\x18\x08 \x03(\x0b\x32\x1e.kafka_facade.v1.ConfigSynonymB\x04\xe2\x41\x01\x03\x12\x18\n\nis_default\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x42\x08\n\x06_value2\xd0\x06\n\x12TopicConfigService\x12g\n\x10ListTopicConfigs\x12(.kafka_facade.v1.ListTopicConfigsRequest\x1a).kafka_facade.v1.ListTopicConfigsResponse\x12p\n\x13ListAllTopicConfigs\x12+.kafka_facade.v1.ListAllTopicConfigsRequest\x1a,.kafka_facade.v1.ListAllTopicConfigsResponse\x12V\n\x0eGetTopicConfig\x12&.kafka_facade.v1.GetTopicConfigRequest\x1a\x1c.kafka_facade.v1.TopicConfig\x12V\n\x11UpdateTopicConfig\x12).kafka_facade.v1.UpdateTopicConfigRequest\x1a\x16.google.protobuf.Empty\x12T\n\x10ResetTopicConfig\x12(.kafka_facade.v1.ResetTopicConfigRequest\x1a\x16.google.protobuf.Empty\x12V\n\x11\x41lterTopicConfigs\x12).kafka_facade.v1.AlterTopicConfigsRequest\x1a\x16.google.protobuf.Empty\x12\x82\x01\n\x19\x41lterMultipleTopicConfigs\x12\x31.kafka_facade.v1.AlterMultipleTopicConfigsRequest\x1a\x32.kafka_facade.v1.AlterMultipleTopicConfigsResponse\x12|\n\x17ListTopicDefaultConfigs\x12/.kafka_facade.v1.ListTopicDefaultConfigsRequest\x1a\x30.kafka_facade.v1.ListTopicDefaultConfigsResponseBC\n\x0ekafkafacade.v1B\x10TopicConfigProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.topic_config_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\020TopicConfigProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTTOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_LISTTOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICCONFIGSREQUEST'].fields_by_name['topic_name']._loaded_options = None
@@ -51,37 +51,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTALLTOPICCONFIGSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTALLTOPICCONFIGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_GETTOPICCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETTOPICCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETTOPICCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETTOPICCONFIGREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_GETTOPICCONFIGREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_GETTOPICCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETTOPICCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['value']._loaded_options = None
-  _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATETOPICCONFIGREQUEST'].fields_by_name['value']._serialized_options = b'\342A\001\001'
   _globals['_RESETTOPICCONFIGREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_RESETTOPICCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESETTOPICCONFIGREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_RESETTOPICCONFIGREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_RESETTOPICCONFIGREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_RESETTOPICCONFIGREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_RESETTOPICCONFIGREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_ALTERTOPICCONFIGSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['data']._loaded_options = None
-  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\002'
+  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['data']._serialized_options = b'\342A\001\001'
   _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_TOPICCONFIGFAILURE'].fields_by_name['topic_name']._loaded_options = None
@@ -91,9 +91,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOPICCONFIGALTERATIONS'].fields_by_name['topic_name']._loaded_options = None
   _globals['_TOPICCONFIGALTERATIONS'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_TOPICCONFIGALTERATIONS'].fields_by_name['configs']._loaded_options = None
-  _globals['_TOPICCONFIGALTERATIONS'].fields_by_name['configs']._serialized_options = b'\342A\001\002'
+  _globals['_TOPICCONFIGALTERATIONS'].fields_by_name['configs']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICDEFAULTCONFIGSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_LISTTOPICDEFAULTCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTTOPICDEFAULTCONFIGSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICDEFAULTCONFIGSREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_LISTTOPICDEFAULTCONFIGSREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_LISTTOPICDEFAULTCONFIGSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -118,52 +118,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOPICCONFIG'].fields_by_name['synonyms']._serialized_options = b'\342A\001\003'
   _globals['_TOPICCONFIG'].fields_by_name['is_default']._loaded_options = None
   _globals['_TOPICCONFIG'].fields_by_name['is_default']._serialized_options = b'\342A\001\003'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ListTopicConfigs']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ListTopicConfigs']._serialized_options = b'\202\323\344\223\0027\0225/v3/clusters/{cluster_id}/topics/{topic_name}/configs'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ListAllTopicConfigs']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ListAllTopicConfigs']._serialized_options = b'\202\323\344\223\002,\022*/v3/clusters/{cluster_id}/topics/-/configs'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['GetTopicConfig']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['GetTopicConfig']._serialized_options = b'\202\323\344\223\002>\022</v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['UpdateTopicConfig']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['UpdateTopicConfig']._serialized_options = b'\202\323\344\223\002A\032</v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}:\001*'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ResetTopicConfig']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ResetTopicConfig']._serialized_options = b'\202\323\344\223\002>*</v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['AlterTopicConfigs']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['AlterTopicConfigs']._serialized_options = b'\202\323\344\223\002@\";/v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter:\001*'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['AlterMultipleTopicConfigs']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['AlterMultipleTopicConfigs']._serialized_options = b'\202\323\344\223\0025\"0/v3/clusters/{cluster_id}/topics/-/configs:alter:\001*'
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ListTopicDefaultConfigs']._loaded_options = None
-  _globals['_TOPICCONFIGSERVICE'].methods_by_name['ListTopicDefaultConfigs']._serialized_options = b'\202\323\344\223\002?\022=/v3/clusters/{cluster_id}/topics/{topic_name}/default-configs'
-  _globals['_LISTTOPICCONFIGSREQUEST']._serialized_start=203
-  _globals['_LISTTOPICCONFIGSREQUEST']._serialized_end=331
-  _globals['_LISTTOPICCONFIGSRESPONSE']._serialized_start=333
-  _globals['_LISTTOPICCONFIGSRESPONSE']._serialized_end=457
-  _globals['_LISTALLTOPICCONFIGSREQUEST']._serialized_start=459
-  _globals['_LISTALLTOPICCONFIGSREQUEST']._serialized_end=564
-  _globals['_LISTALLTOPICCONFIGSRESPONSE']._serialized_start=566
-  _globals['_LISTALLTOPICCONFIGSRESPONSE']._serialized_end=693
-  _globals['_GETTOPICCONFIGREQUEST']._serialized_start=695
-  _globals['_GETTOPICCONFIGREQUEST']._serialized_end=790
-  _globals['_UPDATETOPICCONFIGREQUEST']._serialized_start=793
-  _globals['_UPDATETOPICCONFIGREQUEST']._serialized_end=927
-  _globals['_RESETTOPICCONFIGREQUEST']._serialized_start=929
-  _globals['_RESETTOPICCONFIGREQUEST']._serialized_end=1026
-  _globals['_ALTERTOPICCONFIGSREQUEST']._serialized_start=1029
-  _globals['_ALTERTOPICCONFIGSREQUEST']._serialized_end=1191
-  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST']._serialized_start=1194
-  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST']._serialized_end=1344
-  _globals['_ALTERMULTIPLETOPICCONFIGSRESPONSE']._serialized_start=1346
-  _globals['_ALTERMULTIPLETOPICCONFIGSRESPONSE']._serialized_end=1436
-  _globals['_TOPICCONFIGFAILURE']._serialized_start=1438
-  _globals['_TOPICCONFIGFAILURE']._serialized_end=1525
-  _globals['_TOPICCONFIGALTERATIONS']._serialized_start=1527
-  _globals['_TOPICCONFIGALTERATIONS']._serialized_end=1635
-  _globals['_LISTTOPICDEFAULTCONFIGSREQUEST']._serialized_start=1638
-  _globals['_LISTTOPICDEFAULTCONFIGSREQUEST']._serialized_end=1773
-  _globals['_LISTTOPICDEFAULTCONFIGSRESPONSE']._serialized_start=1776
-  _globals['_LISTTOPICDEFAULTCONFIGSRESPONSE']._serialized_end=1907
-  _globals['_TOPICCONFIG']._serialized_start=1910
-  _globals['_TOPICCONFIG']._serialized_end=2222
-  _globals['_TOPICCONFIGSERVICE']._serialized_start=2225
-  _globals['_TOPICCONFIGSERVICE']._serialized_end=3612
+  _globals['_LISTTOPICCONFIGSREQUEST']._serialized_start=173
+  _globals['_LISTTOPICCONFIGSREQUEST']._serialized_end=301
+  _globals['_LISTTOPICCONFIGSRESPONSE']._serialized_start=303
+  _globals['_LISTTOPICCONFIGSRESPONSE']._serialized_end=427
+  _globals['_LISTALLTOPICCONFIGSREQUEST']._serialized_start=429
+  _globals['_LISTALLTOPICCONFIGSREQUEST']._serialized_end=534
+  _globals['_LISTALLTOPICCONFIGSRESPONSE']._serialized_start=536
+  _globals['_LISTALLTOPICCONFIGSRESPONSE']._serialized_end=663
+  _globals['_GETTOPICCONFIGREQUEST']._serialized_start=665
+  _globals['_GETTOPICCONFIGREQUEST']._serialized_end=760
+  _globals['_UPDATETOPICCONFIGREQUEST']._serialized_start=763
+  _globals['_UPDATETOPICCONFIGREQUEST']._serialized_end=897
+  _globals['_RESETTOPICCONFIGREQUEST']._serialized_start=899
+  _globals['_RESETTOPICCONFIGREQUEST']._serialized_end=996
+  _globals['_ALTERTOPICCONFIGSREQUEST']._serialized_start=999
+  _globals['_ALTERTOPICCONFIGSREQUEST']._serialized_end=1161
+  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST']._serialized_start=1164
+  _globals['_ALTERMULTIPLETOPICCONFIGSREQUEST']._serialized_end=1314
+  _globals['_ALTERMULTIPLETOPICCONFIGSRESPONSE']._serialized_start=1316
+  _globals['_ALTERMULTIPLETOPICCONFIGSRESPONSE']._serialized_end=1406
+  _globals['_TOPICCONFIGFAILURE']._serialized_start=1408
+  _globals['_TOPICCONFIGFAILURE']._serialized_end=1495
+  _globals['_TOPICCONFIGALTERATIONS']._serialized_start=1497
+  _globals['_TOPICCONFIGALTERATIONS']._serialized_end=1605
+  _globals['_LISTTOPICDEFAULTCONFIGSREQUEST']._serialized_start=1608
+  _globals['_LISTTOPICDEFAULTCONFIGSREQUEST']._serialized_end=1743
+  _globals['_LISTTOPICDEFAULTCONFIGSRESPONSE']._serialized_start=1746
+  _globals['_LISTTOPICDEFAULTCONFIGSRESPONSE']._serialized_end=1877
+  _globals['_TOPICCONFIG']._serialized_start=1880
+  _globals['_TOPICCONFIG']._serialized_end=2192
+  _globals['_TOPICCONFIGSERVICE']._serialized_start=2195
+  _globals['_TOPICCONFIGSERVICE']._serialized_end=3043
 # @@protoc_insertion_point(module_scope)

@@ -158,7 +158,7 @@ class GetTopicConfigRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     name: _builtins.str
@@ -189,7 +189,7 @@ class UpdateTopicConfigRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     name: _builtins.str
@@ -224,7 +224,7 @@ class ResetTopicConfigRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     name: _builtins.str
@@ -255,7 +255,7 @@ class AlterTopicConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     validate_only: _builtins.bool
@@ -290,7 +290,7 @@ class AlterMultipleTopicConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     validate_only: _builtins.bool
     """Whether to check the request without carrying it out."""
     @_builtins.property
@@ -403,7 +403,7 @@ class ListTopicDefaultConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int

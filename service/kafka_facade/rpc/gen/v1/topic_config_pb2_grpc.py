@@ -84,6 +84,8 @@ class TopicConfigServiceServicer:
 
     def ListTopicConfigs(self, request, context):
         """ListTopicConfigs returns the configs of one topic, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,6 +93,8 @@ class TopicConfigServiceServicer:
 
     def ListAllTopicConfigs(self, request, context):
         """ListAllTopicConfigs returns the configs of all topics, ordered by topic and name.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/-/configs
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,6 +102,8 @@ class TopicConfigServiceServicer:
 
     def GetTopicConfig(self, request, context):
         """GetTopicConfig returns one config of a topic.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +111,8 @@ class TopicConfigServiceServicer:
 
     def UpdateTopicConfig(self, request, context):
         """UpdateTopicConfig sets one config of a topic.
+
+        REST: PUT /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,6 +120,8 @@ class TopicConfigServiceServicer:
 
     def ResetTopicConfig(self, request, context):
         """ResetTopicConfig puts one config of a topic back to its default.
+
+        REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +129,8 @@ class TopicConfigServiceServicer:
 
     def AlterTopicConfigs(self, request, context):
         """AlterTopicConfigs sets or resets several configs of a topic: all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +138,8 @@ class TopicConfigServiceServicer:
 
     def AlterMultipleTopicConfigs(self, request, context):
         """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +147,9 @@ class TopicConfigServiceServicer:
 
     def ListTopicDefaultConfigs(self, request, context):
         """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,21 +35,46 @@ class TopicConfigServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TopicConfigServiceAsyncStub: ...
     ListTopicConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicConfigsRequest, _topic_config_pb2.ListTopicConfigsResponse]
-    """ListTopicConfigs returns the configs of one topic, ordered by name."""
+    """ListTopicConfigs returns the configs of one topic, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs
+    """
     ListAllTopicConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ListAllTopicConfigsRequest, _topic_config_pb2.ListAllTopicConfigsResponse]
-    """ListAllTopicConfigs returns the configs of all topics, ordered by topic and name."""
+    """ListAllTopicConfigs returns the configs of all topics, ordered by topic and name.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/-/configs
+    """
     GetTopicConfig: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.GetTopicConfigRequest, _topic_config_pb2.TopicConfig]
-    """GetTopicConfig returns one config of a topic."""
+    """GetTopicConfig returns one config of a topic.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+    """
     UpdateTopicConfig: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.UpdateTopicConfigRequest, _empty_pb2.Empty]
-    """UpdateTopicConfig sets one config of a topic."""
+    """UpdateTopicConfig sets one config of a topic.
+
+    REST: PUT /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+    """
     ResetTopicConfig: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ResetTopicConfigRequest, _empty_pb2.Empty]
-    """ResetTopicConfig puts one config of a topic back to its default."""
+    """ResetTopicConfig puts one config of a topic back to its default.
+
+    REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+    """
     AlterTopicConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.AlterTopicConfigsRequest, _empty_pb2.Empty]
-    """AlterTopicConfigs sets or resets several configs of a topic: all of them or none."""
+    """AlterTopicConfigs sets or resets several configs of a topic: all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter
+    """
     AlterMultipleTopicConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.AlterMultipleTopicConfigsRequest, _topic_config_pb2.AlterMultipleTopicConfigsResponse]
-    """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none."""
+    """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
+    """
     ListTopicDefaultConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]
-    """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now."""
+    """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
+    """
 
 @_typing.type_check_only
 class TopicConfigServiceAsyncStub(TopicConfigServiceStub):
@@ -57,21 +82,46 @@ class TopicConfigServiceAsyncStub(TopicConfigServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTopicConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicConfigsRequest, _topic_config_pb2.ListTopicConfigsResponse]  # type: ignore[assignment]
-    """ListTopicConfigs returns the configs of one topic, ordered by name."""
+    """ListTopicConfigs returns the configs of one topic, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs
+    """
     ListAllTopicConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ListAllTopicConfigsRequest, _topic_config_pb2.ListAllTopicConfigsResponse]  # type: ignore[assignment]
-    """ListAllTopicConfigs returns the configs of all topics, ordered by topic and name."""
+    """ListAllTopicConfigs returns the configs of all topics, ordered by topic and name.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/-/configs
+    """
     GetTopicConfig: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.GetTopicConfigRequest, _topic_config_pb2.TopicConfig]  # type: ignore[assignment]
-    """GetTopicConfig returns one config of a topic."""
+    """GetTopicConfig returns one config of a topic.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+    """
     UpdateTopicConfig: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.UpdateTopicConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """UpdateTopicConfig sets one config of a topic."""
+    """UpdateTopicConfig sets one config of a topic.
+
+    REST: PUT /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+    """
     ResetTopicConfig: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ResetTopicConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetTopicConfig puts one config of a topic back to its default."""
+    """ResetTopicConfig puts one config of a topic back to its default.
+
+    REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+    """
     AlterTopicConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.AlterTopicConfigsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """AlterTopicConfigs sets or resets several configs of a topic: all of them or none."""
+    """AlterTopicConfigs sets or resets several configs of a topic: all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter
+    """
     AlterMultipleTopicConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.AlterMultipleTopicConfigsRequest, _topic_config_pb2.AlterMultipleTopicConfigsResponse]  # type: ignore[assignment]
-    """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none."""
+    """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none.
+
+    REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
+    """
     ListTopicDefaultConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]  # type: ignore[assignment]
-    """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now."""
+    """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
+    """
 
 class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     """TopicConfigService reads and changes the configs of topics."""
@@ -82,7 +132,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.ListTopicConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.ListTopicConfigsResponse, _abc.Awaitable[_topic_config_pb2.ListTopicConfigsResponse]]:
-        """ListTopicConfigs returns the configs of one topic, ordered by name."""
+        """ListTopicConfigs returns the configs of one topic, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs
+        """
 
     @_abc_1.abstractmethod
     def ListAllTopicConfigs(
@@ -90,7 +143,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.ListAllTopicConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.ListAllTopicConfigsResponse, _abc.Awaitable[_topic_config_pb2.ListAllTopicConfigsResponse]]:
-        """ListAllTopicConfigs returns the configs of all topics, ordered by topic and name."""
+        """ListAllTopicConfigs returns the configs of all topics, ordered by topic and name.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/-/configs
+        """
 
     @_abc_1.abstractmethod
     def GetTopicConfig(
@@ -98,7 +154,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.GetTopicConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.TopicConfig, _abc.Awaitable[_topic_config_pb2.TopicConfig]]:
-        """GetTopicConfig returns one config of a topic."""
+        """GetTopicConfig returns one config of a topic.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def UpdateTopicConfig(
@@ -106,7 +165,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.UpdateTopicConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """UpdateTopicConfig sets one config of a topic."""
+        """UpdateTopicConfig sets one config of a topic.
+
+        REST: PUT /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def ResetTopicConfig(
@@ -114,7 +176,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.ResetTopicConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetTopicConfig puts one config of a topic back to its default."""
+        """ResetTopicConfig puts one config of a topic back to its default.
+
+        REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
+        """
 
     @_abc_1.abstractmethod
     def AlterTopicConfigs(
@@ -122,7 +187,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.AlterTopicConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """AlterTopicConfigs sets or resets several configs of a topic: all of them or none."""
+        """AlterTopicConfigs sets or resets several configs of a topic: all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/configs:alter
+        """
 
     @_abc_1.abstractmethod
     def AlterMultipleTopicConfigs(
@@ -130,7 +198,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.AlterMultipleTopicConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.AlterMultipleTopicConfigsResponse, _abc.Awaitable[_topic_config_pb2.AlterMultipleTopicConfigsResponse]]:
-        """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none."""
+        """AlterMultipleTopicConfigs sets or resets configs of several topics: of each topic all of them or none.
+
+        REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
+        """
 
     @_abc_1.abstractmethod
     def ListTopicDefaultConfigs(
@@ -138,6 +209,10 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.ListTopicDefaultConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.ListTopicDefaultConfigsResponse, _abc.Awaitable[_topic_config_pb2.ListTopicDefaultConfigsResponse]]:
-        """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now."""
+        """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
+        """
 
 def add_TopicConfigServiceServicer_to_server(servicer: TopicConfigServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,7 +22,6 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
@@ -30,13 +29,14 @@ from kafka_facade.rpc.gen.v1 import acl_pb2 as kafka__facade_dot_v1_dot_acl__pb2
 from kafka_facade.rpc.gen.v1 import config_pb2 as kafka__facade_dot_v1_dot_config__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkafka_facade/v1/topic.proto\x12\x0fkafka_facade.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19kafka_facade/v1/acl.proto\x1a\x1ckafka_facade/v1/config.proto\"\x8d\x01\n\x11ListTopicsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x1dinclude_authorized_operations\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"i\n\x12ListTopicsResponse\x12&\n\x06topics\x18\x01 \x03(\x0b\x32\x16.kafka_facade.v1.Topic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"r\n\x0fGetTopicRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12+\n\x1dinclude_authorized_operations\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xcc\x03\n\x12\x43reateTopicRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12#\n\x10partitions_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12%\n\x12replication_factor\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12`\n\x14replicas_assignments\x18\x05 \x03(\x0b\x32<.kafka_facade.v1.CreateTopicRequest.ReplicasAssignmentsEntryB\x04\xe2\x41\x01\x01\x12\x33\n\x07\x63onfigs\x18\x06 \x03(\x0b\x32\x1c.kafka_facade.v1.ConfigEntryB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x1aV\n\x18ReplicasAssignmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.kafka_facade.v1.BrokerIds:\x02\x38\x01\x42\x13\n\x11_partitions_countB\x15\n\x13_replication_factor\"%\n\tBrokerIds\x12\x18\n\nbroker_ids\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x02\"H\n\x12\x44\x65leteTopicRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"q\n\x1bUpdatePartitionCountRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1e\n\x10partitions_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\"P\n\x1aGetLastProducedTimeRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x84\x01\n\x10LastProducedTime\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x12last_produced_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xdc\x01\n\x05Topic\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bis_internal\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12 \n\x12replication_factor\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10partitions_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x42\n\x15\x61uthorized_operations\x18\x06 \x03(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x03\x32\xf9\x06\n\x0cTopicService\x12\x8a\x01\n\nListTopics\x12\".kafka_facade.v1.ListTopicsRequest\x1a#.kafka_facade.v1.ListTopicsResponse\"3\x82\xd3\xe4\x93\x02-\x12 /v3/clusters/{cluster_id}/topicsZ\t\x12\x07/topics\x12\x93\x01\n\x08GetTopic\x12 .kafka_facade.v1.GetTopicRequest\x1a\x16.kafka_facade.v1.Topic\"M\x82\xd3\xe4\x93\x02G\x12-/v3/clusters/{cluster_id}/topics/{topic_name}Z\x16\x12\x14/topics/{topic_name}\x12w\n\x0b\x43reateTopic\x12#.kafka_facade.v1.CreateTopicRequest\x1a\x16.kafka_facade.v1.Topic\"+\x82\xd3\xe4\x93\x02%\" /v3/clusters/{cluster_id}/topics:\x01*\x12\x81\x01\n\x0b\x44\x65leteTopic\x12#.kafka_facade.v1.DeleteTopicRequest\x1a\x16.google.protobuf.Empty\"5\x82\xd3\xe4\x93\x02/*-/v3/clusters/{cluster_id}/topics/{topic_name}\x12\x96\x01\n\x14UpdatePartitionCount\x12,.kafka_facade.v1.UpdatePartitionCountRequest\x1a\x16.kafka_facade.v1.Topic\"8\x82\xd3\xe4\x93\x02\x32\x32-/v3/clusters/{cluster_id}/topics/{topic_name}:\x01*\x12\xaf\x01\n\x13GetLastProducedTime\x12+.kafka_facade.v1.GetLastProducedTimeRequest\x1a!.kafka_facade.v1.LastProducedTime\"H\x82\xd3\xe4\x93\x02\x42\x12@/v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-timeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkafka_facade/v1/topic.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19kafka_facade/v1/acl.proto\x1a\x1ckafka_facade/v1/config.proto\"\x8d\x01\n\x11ListTopicsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x1dinclude_authorized_operations\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"i\n\x12ListTopicsResponse\x12&\n\x06topics\x18\x01 \x03(\x0b\x32\x16.kafka_facade.v1.Topic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"r\n\x0fGetTopicRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12+\n\x1dinclude_authorized_operations\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xcc\x03\n\x12\x43reateTopicRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12#\n\x10partitions_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12%\n\x12replication_factor\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12`\n\x14replicas_assignments\x18\x05 \x03(\x0b\x32<.kafka_facade.v1.CreateTopicRequest.ReplicasAssignmentsEntryB\x04\xe2\x41\x01\x01\x12\x33\n\x07\x63onfigs\x18\x06 \x03(\x0b\x32\x1c.kafka_facade.v1.ConfigEntryB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\x1aV\n\x18ReplicasAssignmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.kafka_facade.v1.BrokerIds:\x02\x38\x01\x42\x13\n\x11_partitions_countB\x15\n\x13_replication_factor\"%\n\tBrokerIds\x12\x18\n\nbroker_ids\x18\x01 \x03(\x05\x42\x04\xe2\x41\x01\x02\"H\n\x12\x44\x65leteTopicRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"q\n\x1bUpdatePartitionCountRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1e\n\x10partitions_count\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"P\n\x1aGetLastProducedTimeRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"\x84\x01\n\x10LastProducedTime\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x12last_produced_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xdc\x01\n\x05Topic\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\ntopic_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bis_internal\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12 \n\x12replication_factor\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10partitions_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x42\n\x15\x61uthorized_operations\x18\x06 \x03(\x0e\x32\x1d.kafka_facade.v1.AclOperationB\x04\xe2\x41\x01\x03\x32\x88\x04\n\x0cTopicService\x12U\n\nListTopics\x12\".kafka_facade.v1.ListTopicsRequest\x1a#.kafka_facade.v1.ListTopicsResponse\x12\x44\n\x08GetTopic\x12 .kafka_facade.v1.GetTopicRequest\x1a\x16.kafka_facade.v1.Topic\x12J\n\x0b\x43reateTopic\x12#.kafka_facade.v1.CreateTopicRequest\x1a\x16.kafka_facade.v1.Topic\x12J\n\x0b\x44\x65leteTopic\x12#.kafka_facade.v1.DeleteTopicRequest\x1a\x16.google.protobuf.Empty\x12\\\n\x14UpdatePartitionCount\x12,.kafka_facade.v1.UpdatePartitionCountRequest\x1a\x16.kafka_facade.v1.Topic\x12\x65\n\x13GetLastProducedTime\x12+.kafka_facade.v1.GetLastProducedTimeRequest\x1a!.kafka_facade.v1.LastProducedTimeB=\n\x0ekafkafacade.v1B\nTopicProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kafka_facade.v1.topic_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\nTopicProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTTOPICSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_LISTTOPICSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_LISTTOPICSREQUEST'].fields_by_name['include_authorized_operations']._loaded_options = None
@@ -54,7 +54,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETOPICREQUEST_REPLICASASSIGNMENTSENTRY']._loaded_options = None
   _globals['_CREATETOPICREQUEST_REPLICASASSIGNMENTSENTRY']._serialized_options = b'8\001'
   _globals['_CREATETOPICREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_CREATETOPICREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATETOPICREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATETOPICREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_CREATETOPICREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_CREATETOPICREQUEST'].fields_by_name['partitions_count']._loaded_options = None
@@ -70,17 +70,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BROKERIDS'].fields_by_name['broker_ids']._loaded_options = None
   _globals['_BROKERIDS'].fields_by_name['broker_ids']._serialized_options = b'\342A\001\002'
   _globals['_DELETETOPICREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_DELETETOPICREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETETOPICREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_DELETETOPICREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_DELETETOPICREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['partitions_count']._loaded_options = None
-  _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['partitions_count']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEPARTITIONCOUNTREQUEST'].fields_by_name['partitions_count']._serialized_options = b'\342A\001\001'
   _globals['_GETLASTPRODUCEDTIMEREQUEST'].fields_by_name['cluster_id']._loaded_options = None
-  _globals['_GETLASTPRODUCEDTIMEREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\002'
+  _globals['_GETLASTPRODUCEDTIMEREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
   _globals['_GETLASTPRODUCEDTIMEREQUEST'].fields_by_name['topic_name']._loaded_options = None
   _globals['_GETLASTPRODUCEDTIMEREQUEST'].fields_by_name['topic_name']._serialized_options = b'\342A\001\002'
   _globals['_LASTPRODUCEDTIME'].fields_by_name['cluster_id']._loaded_options = None
@@ -101,40 +101,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOPIC'].fields_by_name['partitions_count']._serialized_options = b'\342A\001\003'
   _globals['_TOPIC'].fields_by_name['authorized_operations']._loaded_options = None
   _globals['_TOPIC'].fields_by_name['authorized_operations']._serialized_options = b'\342A\001\003'
-  _globals['_TOPICSERVICE'].methods_by_name['ListTopics']._loaded_options = None
-  _globals['_TOPICSERVICE'].methods_by_name['ListTopics']._serialized_options = b'\202\323\344\223\002-\022 /v3/clusters/{cluster_id}/topicsZ\t\022\007/topics'
-  _globals['_TOPICSERVICE'].methods_by_name['GetTopic']._loaded_options = None
-  _globals['_TOPICSERVICE'].methods_by_name['GetTopic']._serialized_options = b'\202\323\344\223\002G\022-/v3/clusters/{cluster_id}/topics/{topic_name}Z\026\022\024/topics/{topic_name}'
-  _globals['_TOPICSERVICE'].methods_by_name['CreateTopic']._loaded_options = None
-  _globals['_TOPICSERVICE'].methods_by_name['CreateTopic']._serialized_options = b'\202\323\344\223\002%\" /v3/clusters/{cluster_id}/topics:\001*'
-  _globals['_TOPICSERVICE'].methods_by_name['DeleteTopic']._loaded_options = None
-  _globals['_TOPICSERVICE'].methods_by_name['DeleteTopic']._serialized_options = b'\202\323\344\223\002/*-/v3/clusters/{cluster_id}/topics/{topic_name}'
-  _globals['_TOPICSERVICE'].methods_by_name['UpdatePartitionCount']._loaded_options = None
-  _globals['_TOPICSERVICE'].methods_by_name['UpdatePartitionCount']._serialized_options = b'\202\323\344\223\00222-/v3/clusters/{cluster_id}/topics/{topic_name}:\001*'
-  _globals['_TOPICSERVICE'].methods_by_name['GetLastProducedTime']._loaded_options = None
-  _globals['_TOPICSERVICE'].methods_by_name['GetLastProducedTime']._serialized_options = b'\202\323\344\223\002B\022@/v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time'
-  _globals['_LISTTOPICSREQUEST']._serialized_start=231
-  _globals['_LISTTOPICSREQUEST']._serialized_end=372
-  _globals['_LISTTOPICSRESPONSE']._serialized_start=374
-  _globals['_LISTTOPICSRESPONSE']._serialized_end=479
-  _globals['_GETTOPICREQUEST']._serialized_start=481
-  _globals['_GETTOPICREQUEST']._serialized_end=595
-  _globals['_CREATETOPICREQUEST']._serialized_start=598
-  _globals['_CREATETOPICREQUEST']._serialized_end=1058
-  _globals['_CREATETOPICREQUEST_REPLICASASSIGNMENTSENTRY']._serialized_start=928
-  _globals['_CREATETOPICREQUEST_REPLICASASSIGNMENTSENTRY']._serialized_end=1014
-  _globals['_BROKERIDS']._serialized_start=1060
-  _globals['_BROKERIDS']._serialized_end=1097
-  _globals['_DELETETOPICREQUEST']._serialized_start=1099
-  _globals['_DELETETOPICREQUEST']._serialized_end=1171
-  _globals['_UPDATEPARTITIONCOUNTREQUEST']._serialized_start=1173
-  _globals['_UPDATEPARTITIONCOUNTREQUEST']._serialized_end=1286
-  _globals['_GETLASTPRODUCEDTIMEREQUEST']._serialized_start=1288
-  _globals['_GETLASTPRODUCEDTIMEREQUEST']._serialized_end=1368
-  _globals['_LASTPRODUCEDTIME']._serialized_start=1371
-  _globals['_LASTPRODUCEDTIME']._serialized_end=1503
-  _globals['_TOPIC']._serialized_start=1506
-  _globals['_TOPIC']._serialized_end=1726
-  _globals['_TOPICSERVICE']._serialized_start=1729
-  _globals['_TOPICSERVICE']._serialized_end=2618
+  _globals['_LISTTOPICSREQUEST']._serialized_start=201
+  _globals['_LISTTOPICSREQUEST']._serialized_end=342
+  _globals['_LISTTOPICSRESPONSE']._serialized_start=344
+  _globals['_LISTTOPICSRESPONSE']._serialized_end=449
+  _globals['_GETTOPICREQUEST']._serialized_start=451
+  _globals['_GETTOPICREQUEST']._serialized_end=565
+  _globals['_CREATETOPICREQUEST']._serialized_start=568
+  _globals['_CREATETOPICREQUEST']._serialized_end=1028
+  _globals['_CREATETOPICREQUEST_REPLICASASSIGNMENTSENTRY']._serialized_start=898
+  _globals['_CREATETOPICREQUEST_REPLICASASSIGNMENTSENTRY']._serialized_end=984
+  _globals['_BROKERIDS']._serialized_start=1030
+  _globals['_BROKERIDS']._serialized_end=1067
+  _globals['_DELETETOPICREQUEST']._serialized_start=1069
+  _globals['_DELETETOPICREQUEST']._serialized_end=1141
+  _globals['_UPDATEPARTITIONCOUNTREQUEST']._serialized_start=1143
+  _globals['_UPDATEPARTITIONCOUNTREQUEST']._serialized_end=1256
+  _globals['_GETLASTPRODUCEDTIMEREQUEST']._serialized_start=1258
+  _globals['_GETLASTPRODUCEDTIMEREQUEST']._serialized_end=1338
+  _globals['_LASTPRODUCEDTIME']._serialized_start=1341
+  _globals['_LASTPRODUCEDTIME']._serialized_end=1473
+  _globals['_TOPIC']._serialized_start=1476
+  _globals['_TOPIC']._serialized_end=1696
+  _globals['_TOPICSERVICE']._serialized_start=1699
+  _globals['_TOPICSERVICE']._serialized_end=2219
 # @@protoc_insertion_point(module_scope)

@@ -152,7 +152,7 @@ class CreateTopicRequest(_message.Message):
     CONFIGS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     partitions_count: _builtins.int
@@ -228,7 +228,7 @@ class DeleteTopicRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     def __init__(
@@ -255,7 +255,7 @@ class UpdatePartitionCountRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITIONS_COUNT_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     partitions_count: _builtins.int
@@ -284,7 +284,7 @@ class GetLastProducedTimeRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster."""
+    """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
     """The name of the topic."""
     def __init__(

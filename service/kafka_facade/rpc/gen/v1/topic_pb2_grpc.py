@@ -74,6 +74,9 @@ class TopicServiceServicer:
 
     def ListTopics(self, request, context):
         """ListTopics returns all topics, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/topics
+        REST: GET /topics
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +84,9 @@ class TopicServiceServicer:
 
     def GetTopic(self, request, context):
         """GetTopic returns one topic.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}
+        REST: GET /topics/{topic}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,6 +95,8 @@ class TopicServiceServicer:
     def CreateTopic(self, request, context):
         """CreateTopic creates a topic and returns it once metadata shows it; ALREADY_EXISTS if there is one of that
         name.
+
+        REST: POST /v3/clusters/{cluster_id}/topics
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +104,8 @@ class TopicServiceServicer:
 
     def DeleteTopic(self, request, context):
         """DeleteTopic deletes a topic with all its records.
+
+        REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +113,8 @@ class TopicServiceServicer:
 
     def UpdatePartitionCount(self, request, context):
         """UpdatePartitionCount raises the number of a topic's partitions; it can never be lowered.
+
+        REST: PATCH /v3/clusters/{cluster_id}/topics/{topic_name}
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +122,9 @@ class TopicServiceServicer:
 
     def GetLastProducedTime(self, request, context):
         """GetLastProducedTime returns the time of the newest record of a topic.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

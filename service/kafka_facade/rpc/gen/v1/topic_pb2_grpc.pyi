@@ -35,19 +35,39 @@ class TopicServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TopicServiceAsyncStub: ...
     ListTopics: _grpc.UnaryUnaryMultiCallable[_topic_pb2.ListTopicsRequest, _topic_pb2.ListTopicsResponse]
-    """ListTopics returns all topics, ordered by name."""
+    """ListTopics returns all topics, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/topics
+    REST: GET /topics
+    """
     GetTopic: _grpc.UnaryUnaryMultiCallable[_topic_pb2.GetTopicRequest, _topic_pb2.Topic]
-    """GetTopic returns one topic."""
+    """GetTopic returns one topic.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}
+    REST: GET /topics/{topic}
+    """
     CreateTopic: _grpc.UnaryUnaryMultiCallable[_topic_pb2.CreateTopicRequest, _topic_pb2.Topic]
     """CreateTopic creates a topic and returns it once metadata shows it; ALREADY_EXISTS if there is one of that
     name.
+
+    REST: POST /v3/clusters/{cluster_id}/topics
     """
     DeleteTopic: _grpc.UnaryUnaryMultiCallable[_topic_pb2.DeleteTopicRequest, _empty_pb2.Empty]
-    """DeleteTopic deletes a topic with all its records."""
+    """DeleteTopic deletes a topic with all its records.
+
+    REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}
+    """
     UpdatePartitionCount: _grpc.UnaryUnaryMultiCallable[_topic_pb2.UpdatePartitionCountRequest, _topic_pb2.Topic]
-    """UpdatePartitionCount raises the number of a topic's partitions; it can never be lowered."""
+    """UpdatePartitionCount raises the number of a topic's partitions; it can never be lowered.
+
+    REST: PATCH /v3/clusters/{cluster_id}/topics/{topic_name}
+    """
     GetLastProducedTime: _grpc.UnaryUnaryMultiCallable[_topic_pb2.GetLastProducedTimeRequest, _topic_pb2.LastProducedTime]
-    """GetLastProducedTime returns the time of the newest record of a topic."""
+    """GetLastProducedTime returns the time of the newest record of a topic.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
+    """
 
 @_typing.type_check_only
 class TopicServiceAsyncStub(TopicServiceStub):
@@ -55,19 +75,39 @@ class TopicServiceAsyncStub(TopicServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTopics: _aio.UnaryUnaryMultiCallable[_topic_pb2.ListTopicsRequest, _topic_pb2.ListTopicsResponse]  # type: ignore[assignment]
-    """ListTopics returns all topics, ordered by name."""
+    """ListTopics returns all topics, ordered by name.
+
+    REST: GET /v3/clusters/{cluster_id}/topics
+    REST: GET /topics
+    """
     GetTopic: _aio.UnaryUnaryMultiCallable[_topic_pb2.GetTopicRequest, _topic_pb2.Topic]  # type: ignore[assignment]
-    """GetTopic returns one topic."""
+    """GetTopic returns one topic.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}
+    REST: GET /topics/{topic}
+    """
     CreateTopic: _aio.UnaryUnaryMultiCallable[_topic_pb2.CreateTopicRequest, _topic_pb2.Topic]  # type: ignore[assignment]
     """CreateTopic creates a topic and returns it once metadata shows it; ALREADY_EXISTS if there is one of that
     name.
+
+    REST: POST /v3/clusters/{cluster_id}/topics
     """
     DeleteTopic: _aio.UnaryUnaryMultiCallable[_topic_pb2.DeleteTopicRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """DeleteTopic deletes a topic with all its records."""
+    """DeleteTopic deletes a topic with all its records.
+
+    REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}
+    """
     UpdatePartitionCount: _aio.UnaryUnaryMultiCallable[_topic_pb2.UpdatePartitionCountRequest, _topic_pb2.Topic]  # type: ignore[assignment]
-    """UpdatePartitionCount raises the number of a topic's partitions; it can never be lowered."""
+    """UpdatePartitionCount raises the number of a topic's partitions; it can never be lowered.
+
+    REST: PATCH /v3/clusters/{cluster_id}/topics/{topic_name}
+    """
     GetLastProducedTime: _aio.UnaryUnaryMultiCallable[_topic_pb2.GetLastProducedTimeRequest, _topic_pb2.LastProducedTime]  # type: ignore[assignment]
-    """GetLastProducedTime returns the time of the newest record of a topic."""
+    """GetLastProducedTime returns the time of the newest record of a topic.
+    It is not implemented yet, and answers UNIMPLEMENTED.
+
+    REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
+    """
 
 class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
     """TopicService reads, creates, changes and deletes topics."""
@@ -78,7 +118,11 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_pb2.ListTopicsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_pb2.ListTopicsResponse, _abc.Awaitable[_topic_pb2.ListTopicsResponse]]:
-        """ListTopics returns all topics, ordered by name."""
+        """ListTopics returns all topics, ordered by name.
+
+        REST: GET /v3/clusters/{cluster_id}/topics
+        REST: GET /topics
+        """
 
     @_abc_1.abstractmethod
     def GetTopic(
@@ -86,7 +130,11 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_pb2.GetTopicRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_pb2.Topic, _abc.Awaitable[_topic_pb2.Topic]]:
-        """GetTopic returns one topic."""
+        """GetTopic returns one topic.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}
+        REST: GET /topics/{topic}
+        """
 
     @_abc_1.abstractmethod
     def CreateTopic(
@@ -96,6 +144,8 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_topic_pb2.Topic, _abc.Awaitable[_topic_pb2.Topic]]:
         """CreateTopic creates a topic and returns it once metadata shows it; ALREADY_EXISTS if there is one of that
         name.
+
+        REST: POST /v3/clusters/{cluster_id}/topics
         """
 
     @_abc_1.abstractmethod
@@ -104,7 +154,10 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_pb2.DeleteTopicRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """DeleteTopic deletes a topic with all its records."""
+        """DeleteTopic deletes a topic with all its records.
+
+        REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}
+        """
 
     @_abc_1.abstractmethod
     def UpdatePartitionCount(
@@ -112,7 +165,10 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_pb2.UpdatePartitionCountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_pb2.Topic, _abc.Awaitable[_topic_pb2.Topic]]:
-        """UpdatePartitionCount raises the number of a topic's partitions; it can never be lowered."""
+        """UpdatePartitionCount raises the number of a topic's partitions; it can never be lowered.
+
+        REST: PATCH /v3/clusters/{cluster_id}/topics/{topic_name}
+        """
 
     @_abc_1.abstractmethod
     def GetLastProducedTime(
@@ -120,6 +176,10 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_pb2.GetLastProducedTimeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_pb2.LastProducedTime, _abc.Awaitable[_topic_pb2.LastProducedTime]]:
-        """GetLastProducedTime returns the time of the newest record of a topic."""
+        """GetLastProducedTime returns the time of the newest record of a topic.
+        It is not implemented yet, and answers UNIMPLEMENTED.
+
+        REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
+        """
 
 def add_TopicServiceServicer_to_server(servicer: TopicServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
