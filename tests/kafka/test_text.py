@@ -4,15 +4,17 @@ import _thread
 import asyncio
 import ctypes
 from collections import deque
+from typing import Any
 from uuid import uuid4
 
+import kafka
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import TopicFactory
 from kafka_facade.core.ports import ConsumerPort
-from kafka_facade.core.resources import Header, PartitionPosition, Record
+from kafka_facade.core.resources import Header, PartitionPosition, Record, TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine
@@ -99,3 +101,32 @@ async def test_a_member_of_a_group_reads_on(stack: BackgroundStack, engine: Engi
     await member.subscribe([name])
     assert [record.headers for record in await read(member, 600)] == [[Header("\ufffd", b"v")]] * 600
     await member.close(10)
+
+
+async def test_metadata_of_commits_is_what_was_committed(
+    stack: BackgroundStack, engine: Engine, topic: TopicFactory
+) -> None:
+    texts = ["m", "", "\u00e9" * 40, "x" * 1000, "a\u0000b", *("y" * n for n in range(2, 17))]
+    name, group = await topic(partitions=len(texts)), f"group-{uuid4()}"
+    await asyncio.to_thread(_commit, stack.bootstrap_servers, group, name, texts)
+    consumer = engine.create(group=group, auto_offset_reset="earliest", auto_commit=False, overrides={})
+    partitions = [TopicPartition(name, n) for n in reversed(range(len(texts)))]
+    found = await consumer.committed([*partitions, TopicPartition(name, 10_000)], 20)
+    assert [(entry.partition, entry.offset, entry.metadata) for entry in found] == [
+        (n, n + 1, texts[n]) for n in reversed(range(len(texts)))
+    ]
+    await consumer.commit({(name, 0): 7, (name, 1): 8}, 20, {(name, 0): "ours", (name, 1): ""})
+    found = await consumer.committed(partitions[-2:], 20)
+    assert [(entry.partition, entry.offset, entry.metadata) for entry in found] == [(1, 8, ""), (0, 7, "ours")]
+    await consumer.close(10)
+
+
+def _commit(bootstrap_servers: str, group: str, topic: str, texts: list[str]) -> None:
+    client: Any = kafka
+    consumer = client.KafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
+    try:
+        places = [client.TopicPartition(topic, n) for n in range(len(texts))]
+        consumer.assign(places)
+        consumer.commit({place: client.OffsetAndMetadata(n + 1, texts[n], -1) for n, place in enumerate(places)})
+    finally:
+        consumer.close()

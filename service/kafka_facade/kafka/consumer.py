@@ -22,9 +22,9 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.resources import CommittedOffset, PartitionPosition, Record, TopicPartition
 from kafka_facade.kafka.blocking import Blocking, positive
+from kafka_facade.kafka.coordinators import Coordinators
 from kafka_facade.kafka.errors import facade_error
 from kafka_facade.kafka.eventful_client import GROUP, JOIN_SECONDS, JOINING_SECONDS, EventfulClient
-from kafka_facade.kafka.text import replacing_invalid_text
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -49,8 +49,10 @@ class Consumer(EventfulClient):
         on_closed: Callable[[], None],
         *,
         grouped: bool,
+        coordinators: Coordinators | None = None,
     ) -> None:
         super().__init__(config, blocking, closing, grouped=grouped)
+        self._coordinators = coordinators
         self._on_closed = on_closed
         # Topics that were assigned and not read from yet.
         self._unchecked: set[str] = set()
@@ -236,7 +238,11 @@ class Consumer(EventfulClient):
         self, offsets: Mapping[tuple[str, int], int], timeout: float, metadata: Mapping[tuple[str, int], str]
     ) -> None:
         """Commit next-to-read offsets with their metadata, and return once the group coordinator has them."""
-        wanted = [ClientPartition(*place, offset, metadata.get(place, "")) for place, offset in offsets.items()]
+        # The client adds a NUL to metadata, also to an empty one.
+        wanted = [
+            ClientPartition(*place, offset, said) if (said := metadata.get(place)) else ClientPartition(*place, offset)
+            for place, offset in offsets.items()
+        ]
         try:
             found = await self._ask(timeout, ClientConsumer.commit, offsets=wanted, asynchronous=False)
         except TopicNotFound:
@@ -249,18 +255,21 @@ class Consumer(EventfulClient):
                 raise PartitionNotFound(**where) if isinstance(failure, TopicNotFound) else failure
 
     async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
-        """What the group has committed; partitions without a commit are left out."""
+        """What the group has committed; partitions without a commit are left out.
+
+        Through kafka-python, wherever that can connect; else metadata is empty.
+        """
+        if not self._owned:
+            raise IllegalConsumerState
+        if self._coordinators is not None:
+            return await self._coordinators.committed_of(self._config["group.id"], partitions, timeout)
         wanted = [ClientPartition(entry.topic, entry.partition) for entry in partitions]
         found = await self._ask(timeout, ClientConsumer.committed, wanted, timeout=positive(timeout))
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
-        with replacing_invalid_text:
-            return [
-                CommittedOffset(entry.topic, entry.partition, entry.offset, entry.metadata or "")
-                for entry in found
-                if entry.offset >= 0
-            ]
+        # Not their metadata: the client reads past its end, into whatever else is in memory.
+        return [CommittedOffset(entry.topic, entry.partition, entry.offset, "") for entry in found if entry.offset >= 0]
 
     @property
     def _is_joining(self) -> bool:

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError as ClientError
 
 from kafka_facade.core.errors import FacadeError, UnknownConsumerGroup, UnsupportedVersion
 from kafka_facade.core.ports import GroupDescription, MemberDescription
-from kafka_facade.core.resources import ConsumerGroupState, ConsumerGroupType, TopicPartition
+from kafka_facade.core.resources import CommittedOffset, ConsumerGroupState, ConsumerGroupType, TopicPartition
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol import ProtocolClient
 
@@ -49,6 +49,40 @@ class Coordinators:
     async def committed(self, group_ids: Sequence[str], timeout: float) -> dict[str, Offsets | FacadeError]:
         """The offsets that groups have committed; those that can't be had are their error."""
         return await self._ask(group_ids, timeout, self._committed)
+
+    async def committed_of(
+        self, group_id: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> list[CommittedOffset]:
+        """What a group has committed for partitions, in order; those without a commit are left out."""
+
+        async def ask(node: int, group_ids: list[str], left: float) -> dict[str, list[CommittedOffset] | FacadeError]:
+            return await self._committed_of(node, group_id, partitions, left)
+
+        answer = (await self._ask([group_id], timeout, ask))[group_id]
+        if isinstance(answer, FacadeError):
+            raise answer
+        return answer
+
+    async def _committed_of(
+        self, node: int, group_id: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> dict[str, list[CommittedOffset] | FacadeError]:
+        by_topic: dict[str, list[int]] = defaultdict(list)
+        for entry in dict.fromkeys((entry.topic, entry.partition) for entry in partitions):
+            by_topic[entry[0]].append(entry[1])
+
+        def build(_admin: Any) -> Any:
+            from kafka.protocol.consumer import OffsetFetchRequest
+
+            group = OffsetFetchRequest.OffsetFetchRequestGroup
+            topic = group.OffsetFetchRequestTopics
+            topics = [topic(name=name, partition_indexes=indexes) for name, indexes in by_topic.items()]
+            # From version 10 on topics have no names there.
+            return OffsetFetchRequest(
+                groups=[group(group_id=group_id, topics=topics)], require_stable=True, min_version=8, max_version=9
+            )
+
+        answer = await self._client.send(build, timeout, again=False, node=node)
+        return _all_of(answer.groups, lambda group: _committed_in_order(group, partitions))
 
     async def _ask(
         self,
@@ -232,3 +266,17 @@ def _offsets(group: Any) -> Offsets:
         for entry in topic.partitions
         if not entry.error_code and entry.committed_offset >= 0
     }
+
+
+def _committed_in_order(group: Any, partitions: Sequence[TopicPartition]) -> list[CommittedOffset] | FacadeError:
+    found: dict[tuple[str, int], CommittedOffset] = {}
+    for topic in group.topics:
+        for entry in topic.partitions:
+            if entry.error_code:
+                return from_code(entry.error_code, None)
+            if entry.committed_offset >= 0:
+                # librdkafka's client ends the metadata that it commits with a NUL.
+                metadata = (entry.metadata or "").removesuffix("\0")
+                place = (topic.name, entry.partition_index)
+                found[place] = CommittedOffset(*place, entry.committed_offset, metadata)
+    return [found[place] for entry in partitions if (place := (entry.topic, entry.partition)) in found]

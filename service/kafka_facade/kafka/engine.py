@@ -123,6 +123,9 @@ class Engine:
         usable = self._group_protocol.usable
         coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(self.admin.client, self._control)
         self.groups = Groups(self.admin.client, self._control, coordinators)
+        # What a consumer's group has committed is asked for with the consumer's own credentials.
+        self._consumer_protocol = ProtocolClient(self._config({}, options.consumer), self._control, _GROUP_REQUESTS)
+        self._own_groups = Coordinators(self._consumer_protocol) if self._consumer_protocol.usable else None
         self.admin.on_change = self.producer.forget
         self.registry = _registry(options)
         self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
@@ -152,7 +155,14 @@ class Engine:
             "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
         }
         try:
-            return Consumer(config, self._consuming, self._closing, share.give_back, grouped=group is not None)
+            return Consumer(
+                config,
+                self._consuming,
+                self._closing,
+                share.give_back,
+                grouped=group is not None,
+                coordinators=self._own_groups,
+            )
         except FacadeError:
             share.give_back()
             raise
@@ -168,7 +178,8 @@ class Engine:
         lost = await self.producer.close(timeout)
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
-        await asyncio.gather(self._protocol.close(), self._group_protocol.close())
+        clients = (self._protocol, self._group_protocol, self._consumer_protocol)
+        await asyncio.gather(*(client.close() for client in clients))
         # Not the one that destroys consumers: those of streams that end later would be destroyed on the event loop.
         for blocking in (self._control, self._producing, self._consuming):
             blocking.close()
