@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import time
+from contextlib import suppress
 from typing import Any
 
 import fastavro
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kafka_facade.core.decoding_budget import BudgetExceeded
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.kafka.schemas.avro import AvroCodec
 
@@ -165,3 +168,96 @@ def test_what_is_no_schema(text: str) -> None:
 def test_hostile_payloads(schema: Any, payload: bytes) -> None:
     with pytest.raises(ValueError):
         AvroCodec(json.dumps(schema)).decode(payload)
+
+
+def nested(levels: int, width: int) -> str:
+    """Records within records, each with so many fields of the next: a value has width ** levels parts."""
+    type_: Any = "null"
+    for level in range(levels):
+        # Only the first field defines the type, the others name it.
+        types = [type_] + [type_ if level == 0 else f"R{level - 1}"] * (width - 1)
+        fields = [{"name": f"f{n}", "type": each} for n, each in enumerate(types)]
+        type_ = {"type": "record", "name": f"R{level}", "fields": fields}
+    return json.dumps(type_)
+
+
+LONG = "x" * 900
+
+
+@pytest.mark.parametrize(
+    ("schema", "payload"),
+    [
+        (nested(11, 10), b""),
+        (nested(40, 2), b""),
+        (json.dumps({"type": "array", "items": json.loads(nested(3, 10))}), b"\xd0\x0f\x00"),
+        (json.dumps({"type": "array", "items": "null"}), b"\x80\x89\x7a\x00"),
+        (
+            json.dumps({"type": "array", "items": {"type": "array", "items": "null"}}),
+            b"\xd0\x0f" + b"\xd0\x0f\x00" * 1000,
+        ),
+        (json.dumps({"type": "array", "items": {"type": "fixed", "name": "F", "size": 0}}), b"\x80\x89\x7a\x00"),
+        (json.dumps({"type": "array", "items": {"type": "record", "name": "R", "fields": []}}), b"\x80\x89\x7a\x00"),
+        # Names that are repeated in JSON.
+        (
+            json.dumps(
+                {"type": "array", "items": {"type": "record", "name": "R", "fields": [{"name": LONG, "type": "int"}]}}
+            ),
+            b"\xa0\x1f" + b"\x00" * 2000 + b"\x00",
+        ),
+        (
+            json.dumps({"type": "array", "items": {"type": "enum", "name": "E", "symbols": [LONG]}}),
+            b"\xa0\x1f" + b"\x00" * 2000 + b"\x00",
+        ),
+        (
+            json.dumps({"type": "array", "items": ["null", {"type": "fixed", "name": LONG, "size": 0}]}),
+            b"\xa0\x1f" + b"\x02" * 2000 + b"\x00",
+        ),
+    ],
+)
+def test_few_bytes_become_little_data(schema: str, payload: bytes) -> None:
+    codec = AvroCodec(schema)
+    started = time.thread_time()
+    with pytest.raises(BudgetExceeded):
+        codec.decode(payload)
+    assert time.thread_time() - started < 2
+
+
+@given(st.binary(max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_what_is_decoded_is_within_the_budget(payload: bytes) -> None:
+    schema = {
+        "type": "record",
+        "name": "R",
+        "fields": [
+            {
+                "name": "nulls",
+                "type": {"type": "array", "items": ["null", "int", {"type": "fixed", "name": "F", "size": 0}]},
+            },
+            {"name": "more", "type": {"type": "map", "values": {"type": "array", "items": "F"}}},
+        ],
+    }
+    codec = AvroCodec(json.dumps(schema))
+    budget = codec.budget(len(payload))
+    with suppress(ValueError):
+        found = codec.decode(payload, budget)
+        # Control characters have six for one.
+        assert len(json.dumps(found)) <= budget.spent + 6 * len(payload) + 100
+
+
+def test_a_large_record_is_within_the_budget() -> None:
+    fields = [{"name": f"a_field_with_a_name_{n}", "type": ["null", "int"]} for n in range(30)]
+    codec = AvroCodec(json.dumps({"type": "array", "items": {"type": "record", "name": "R", "fields": fields}}))
+    value = [{field["name"]: {"int": 100} for field in fields}] * 500
+    payload = codec.encode(value)
+    assert codec.decode(payload) == value
+
+
+@pytest.mark.parametrize("member", ["name", "namespace"])
+def test_names_have_a_length(member: str) -> None:
+    """Each of the records within has the namespace in its own name."""
+    inner = [{"name": f"f{n}", "type": {"type": "record", "name": f"R{n}", "fields": []}} for n in range(5000)]
+    schema = {"type": "record", "name": "R", "namespace": "n", "fields": inner, member: "n" * 200_000}
+    started = time.thread_time()
+    with pytest.raises(ValueError, match="longer than"):
+        AvroCodec(json.dumps(schema))
+    assert time.thread_time() - started < 2

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.kafka.schemas import json_schema_guard
 from kafka_facade.kafka.schemas.json_schema import JsonSchemaCodec
 
 
@@ -205,3 +206,71 @@ def test_shared_definitions_are_checked_fast() -> None:
 def test_what_is_no_json(payload: bytes) -> None:
     with pytest.raises(ValueError):
         JsonSchemaCodec("true").decode(payload)
+
+
+LOOP: dict[str, Any] = {
+    "definitions": {"r": {"items": {"$ref": "#/definitions/r"}}},
+    "allOf": [{"$ref": "#/definitions/r"}],
+}
+
+
+def _checked(schema: Any) -> dict[str, Any]:
+    """Items that are checked, and valid whether they are of the schema or not."""
+    return {"items": {"anyOf": [{"not": {"not": schema}}, {}]}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (_checked({"enum": list(range(50_000))}), [-1] * 30_000),
+        (_checked({"required": [str(n) for n in range(50_000)]}), [{}] * 100_000),
+        (_checked({"properties": {f"a{n}": {} for n in range(5000)}}), [{}] * 100_000),
+        (_checked({"pattern": "^(a+)+(?=b)$"}), ["a" * 60 + "c"] * 100_000),
+        ({"items": {"multipleOf": 1e-300}}, [1e300] * 100_000),
+        ({"anyOf": [{"type": "string"}] * 1000 + [{}]}, ["x"] * 100_000),
+        ({**LOOP, "contains": {"contains": {"contains": {"const": 5}}}}, [[[1] * 100] * 100] * 100),
+    ],
+)
+def test_much_data_ends(schema: Any, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_schema_guard, "_SECONDS", 0.3)
+    codec = JsonSchemaCodec(json.dumps(schema))
+    started = time.thread_time()
+    with suppress(InvalidRequest):
+        codec.encode(value)
+    assert time.thread_time() - started < 4
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({**LOOP, "patternProperties": {"^(a+)+$": {}}, "additionalProperties": False}, {"a" * 60 + "b": 1}),
+        ({**LOOP, "patternProperties": {"^(a+)+(?!b)$": False}, "additionalProperties": {}}, {"a" * 60 + "b": 1}),
+        ({**LOOP, "propertyNames": {"pattern": "^(a+)+$"}}, {"a" * 60 + "b": 1}),
+        ({**LOOP, "pattern": "^(a|a)*$"}, "a" * 60 + "b"),
+        ({**LOOP, "uniqueItems": True}, [1, 1.0]),
+        ({**LOOP, "oneOf": [{}, {}]}, 1),
+        ({**LOOP, "oneOf": [{"type": "string"}]}, 1),
+        ({**LOOP, "anyOf": [{"type": "string"}]}, 1),
+    ],
+)
+def test_what_is_checked_within_a_budget(schema: Any, value: Any) -> None:
+    codec = JsonSchemaCodec(json.dumps(schema))
+    started = time.thread_time()
+    with suppress(InvalidRequest):
+        codec.encode(value)
+        assert "(?!" in json.dumps(schema)
+    assert time.thread_time() - started < 2
+
+
+def test_unique_items_within_a_budget() -> None:
+    codec = JsonSchemaCodec(json.dumps({**LOOP, "uniqueItems": True}))
+    codec.encode([1, True, "1", [1], {"a": 1}, 1.5, None, 0, False, ""])
+    with pytest.raises(InvalidRequest, match="unique"):
+        codec.encode([{"a": [1], "b": 2}, {"b": 2.0, "a": [1.0]}])
+
+
+def test_members_called_id_are_no_reason_for_the_budget() -> None:
+    codec = JsonSchemaCodec('{"properties":{"id":{"type":"integer"},"$id":{}},"required":["id"]}')
+    assert not codec.costly
+    many = json.dumps({"items": {"properties": {f"p{n}": {"type": "integer"} for n in range(30)}}})
+    assert not JsonSchemaCodec(many).costly

@@ -1,21 +1,28 @@
 """Protobuf schemas compiled at run time, their JSON mapping and message indexes; hostile schemas and payloads."""
 
 import base64
+import json
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from kafka_facade.core.decoding_budget import BudgetExceeded, DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.kafka.schemas import protoc
 from kafka_facade.kafka.schemas.protobuf import ProtobufCodec
+from kafka_facade.kafka.schemas.protobuf_weight import Weights
 from kafka_facade.kafka.schemas.protoc import compile_files
 
 SCHEMA = """
@@ -257,3 +264,84 @@ def test_a_compiler_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pyte
         codec(SCHEMA, Source("other/file.proto", OTHER))
     assert list(tmp_path.iterdir()) == []
     assert [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE] == []
+
+
+WIDE = "message Wide {" + "".join(f"int32 f{n} = {n};" for n in range(1, 5001)) + "}"
+
+
+def varint(number: int) -> bytes:
+    found = b""
+    while number > 0x7F:
+        found += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return found + bytes([number])
+
+
+@pytest.mark.parametrize(
+    ("text", "payload"),
+    [
+        # Two bytes are a message, whose fields JSON has all.
+        (f"message A {{ repeated Wide w = 1; }} {WIDE}", b"\x0a\x00" * 50_000),
+        (f"message A {{ map<int32, Wide> w = 1; }} {WIDE}", b"".join(b"\x0a\x02\x08" + bytes([n]) for n in range(100))),
+        (f"message A {{ repeated google.protobuf.Any a = 1; }} {WIDE}", b"\x0a\x08\x0a\x06a/Wide" * 5000),
+        ("message A { repeated E e = 1; } enum E { " + "X" * 50_000 + " = 0; }", b"\x0a" + varint(5000) + b"\0" * 5000),
+        ("message A { repeated B b = 1; } message B { B " + "n" * 50_000 + " = 1; }", b"\x0a\x02\x0a\x00" * 5000),
+        ("message A { repeated B b = 1; } message B { repeated int32 " + "n" * 50_000 + " = 1; }", b"\x0a\x00" * 5000),
+    ],
+)
+def test_few_bytes_become_little_data(text: str, payload: bytes) -> None:
+    found = codec(f'syntax = "proto3"; import "google/protobuf/any.proto"; {text}')
+    started = time.thread_time()
+    with pytest.raises(BudgetExceeded):
+        found.decode(b"\0" + payload)
+    assert time.thread_time() - started < 2
+
+
+def test_a_large_message_is_within_the_budget() -> None:
+    found = codec(
+        'syntax = "proto3"; message A { repeated B items = 1; map<string, B> more = 2; } message B { '
+        "string name = 1; int64 number = 2; repeated string tags = 3; E kind = 4; bool flag = 5; B next = 6; } "
+        "enum E { NONE = 0; SOME = 1; }"
+    )
+    item = {"name": "abcd", "number": "7", "tags": ["x"], "kind": "SOME", "flag": True}
+    value = {"items": [item] * 20_000, "more": {str(n): item for n in range(1000)}}
+    assert found.decode(found.encode(value)) == value
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60))
+def test_what_is_decoded_is_within_the_budget(payload: bytes) -> None:
+    found = _mixed()
+    weights = Weights(found.files)
+    with suppress(ValueError):
+        budget = DecodingBudget(0, free=10_000_000)
+        weights._walk(found.codec._find((0,)), payload, budget, 0)
+        assert len(json.dumps(found.codec.decode(b"\0" + payload))) <= budget.spent + 6 * len(payload) + 100
+
+
+@dataclass
+class Mixed:
+    files: list[FileDescriptorProto]
+    codec: ProtobufCodec
+
+
+@cache
+def _mixed() -> Mixed:
+    text = """
+        syntax = "proto3";
+        import "google/protobuf/timestamp.proto";
+        message A {
+          A a = 1; repeated A list = 2; map<int32, A> map = 3; repeated E kinds = 4; repeated int32 numbers = 5;
+          google.protobuf.Timestamp time = 6; string text = 7; repeated bool flags = 8; oneof one { E left = 9; }
+        }
+        enum E { ONE_OF_A_LONG_NAME_THAT_IS_REPEATED = 0; TWO = 1; }
+    """
+    files = compile_files(text, [])
+    return Mixed(files, ProtobufCodec(files))
+
+
+def test_json_becomes_little_memory() -> None:
+    found = codec(f'syntax = "proto3"; message A {{ repeated Wide w = 1; }} {WIDE}')
+    assert found.encode({"w": [{}] * 100})
+    with pytest.raises(InvalidRequest, match="too large"):
+        found.encode({"w": [{}] * 10_000})

@@ -298,3 +298,76 @@ async def test_large_values_that_wait_for_each_other_are_all_valid(client: httpx
     assert {answer.status_code for answer in answers} == {200}
     found = {entry["offset"] for answer in answers for entry in answer.json()["offsets"]}
     assert found == set(range(40))
+
+
+def _nested(levels: int, width: int) -> str:
+    type_: Any = "null"
+    for level in range(levels):
+        # Only the first field defines the type, the others name it.
+        types = [type_] + [type_ if level == 0 else f"R{level - 1}"] * (width - 1)
+        fields = [{"name": f"f{n}", "type": each} for n, each in enumerate(types)]
+        type_ = {"type": "record", "name": f"R{level}", "fields": fields}
+    return json.dumps(type_)
+
+
+async def test_a_record_that_becomes_too_much(
+    client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
+) -> None:
+    """Five bytes that stand for 10^11 nulls: an error of this record, while others are served."""
+    name = await topic()
+    schema_id = registry.register_schema(f"{name}-value", Schema(_nested(11, 10), "AVRO"))
+    await asyncio.to_thread(_write, stack, name, b"\0" + schema_id.to_bytes(4, "big"))
+    good = {"value_schema": '["null","int"]', "records": [{"value": {"int": 1}}]}
+    other = await topic()
+    assert (await produce(client, other, "avro", good)).status_code == 200
+    group = f"g-{uuid.uuid4().hex[:12]}"
+    headers = {"content-type": "application/vnd.kafka.v2+json"}
+    settings = {"name": "i", "format": "avro", "auto.offset.reset": "earliest"}
+    await client.post(f"/consumers/{group}", headers=headers, content=json.dumps(settings))
+    where = f"/consumers/{group}/instances/i"
+    partitions = {"partitions": [{"topic": name, "partition": 0}]}
+    await client.post(f"{where}/assignments", headers=headers, content=json.dumps(partitions))
+    start = {"partitions": [{"topic": name, "partition": 0}]}
+    await client.post(f"{where}/positions/beginning", headers=headers, content=json.dumps(start))
+    accept = {"accept": "application/vnd.kafka.avro.v2+json"}
+    reading = asyncio.create_task(client.get(f"{where}/records?timeout=5000", headers=accept))
+    while not reading.done():
+        assert (await produce(client, other, "avro", good)).status_code == 200
+    response = await reading
+    assert (response.status_code, response.json()["error_code"]) == (408, 40801), response.text[:200]
+    assert "too large" in response.json()["message"]
+    await client.delete(where)
+
+
+async def test_records_that_become_much_come_in_more_answers(
+    client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
+) -> None:
+    """Each is within the limit of one, all of them would be far over that of an answer."""
+    name = await topic()
+    schema_id = registry.register_schema(f"{name}-value", Schema('{"type":"array","items":"null"}', "AVRO"))
+    nulls = 15_000
+    payload = b"\0" + schema_id.to_bytes(4, "big") + b"\xb0\xea\x01\x00"
+
+    def write() -> None:
+        producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+        for _ in range(400):
+            producer.produce(name, value=payload)
+        assert producer.flush(20) == 0
+
+    await asyncio.to_thread(write)
+    group = f"g-{uuid.uuid4().hex[:12]}"
+    headers = {"content-type": "application/vnd.kafka.v2+json"}
+    settings = {"name": "i", "format": "avro", "auto.offset.reset": "earliest"}
+    await client.post(f"/consumers/{group}", headers=headers, content=json.dumps(settings))
+    where = f"/consumers/{group}/instances/i"
+    await client.post(f"{where}/subscription", headers=headers, content=json.dumps({"topics": [name]}))
+    accept = {"accept": "application/vnd.kafka.avro.v2+json"}
+    counts: list[int] = []
+    while sum(counts) < 400:
+        response = await client.get(f"{where}/records?timeout=5000", headers=accept)
+        assert response.status_code == 200, response.text[:200]
+        assert all(len(record["value"]) == nulls for record in response.json())
+        counts.append(len(response.json()))
+        assert len(counts) < 20
+    assert max(counts) < 300
+    await client.delete(where)

@@ -44,6 +44,8 @@ _PATTERN_SECONDS = 5.0
 _MARGIN_SECONDS = 0.1
 # How long (s) a schema may take that a record needs.
 _DECODE_SECONDS = 5.0
+# Few bytes can become much: an answer ends where what its records have become weighs so much (see DecodingBudget).
+_MOST_WEIGHT = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -109,6 +111,7 @@ class ConsumerSession:
         # What a read that goes on has for its caller.
         self._taken: list[FetchedRecord] = []
         self._taken_bytes = 0
+        self._taken_weight = 0
         self._answer_bytes = 0
         self._lock = asyncio.Lock()
         self._reading = asyncio.Lock()
@@ -274,7 +277,7 @@ class ConsumerSession:
                 self._ahead.extendleft(entry.record for entry in reversed(self._taken))
                 raise
             finally:
-                self._taken, self._taken_bytes, self._answer_bytes = [], 0, 0
+                self._taken, self._taken_bytes, self._taken_weight, self._answer_bytes = [], 0, 0, 0
                 self._reading.release()
 
     async def _acquired(self, lock: asyncio.Lock, deadline: float) -> bool:
@@ -336,7 +339,7 @@ class ConsumerSession:
         while ahead:
             record = ahead[0]
             length = _length(record)
-            if taken and self._taken_bytes + length > limit.data_bytes:
+            if taken and (self._taken_bytes + length > limit.data_bytes or self._taken_weight >= _MOST_WEIGHT):
                 return True
             try:
                 entry = await self._decode(record)
@@ -364,9 +367,11 @@ class ConsumerSession:
         return FetchedRecord(record, key, deserialize(format, record, "value"))
 
     async def _with_schemas(self, record: Record) -> FetchedRecord:
-        format, decode = self.instance.format, self._schemas.deserialize
-        key = await decode(format, record, "key", _DECODE_SECONDS)
-        return FetchedRecord(record, key, await decode(format, record, "value", _DECODE_SECONDS))
+        format, decode = self.instance.format, self._schemas.deserialize_weighed
+        key, key_weight = await decode(format, record, "key", _DECODE_SECONDS)
+        value, value_weight = await decode(format, record, "value", _DECODE_SECONDS)
+        self._taken_weight += key_weight + value_weight
+        return FetchedRecord(record, key, value)
 
     def _return(self) -> list[FetchedRecord]:
         fetched = self._taken

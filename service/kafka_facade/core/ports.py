@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from kafka_facade.core.decoding_budget import DecodingBudget
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.requests import AclBinding, ConfigAlteration, CreateTopic, ListAcls, RecordOrder
@@ -295,8 +296,18 @@ class SchemaCodec(Protocol):
     def encode(self, data: object) -> bytes:
         """What stands after the schema id, of a JSON value; InvalidRequest where the value isn't of the schema."""
 
-    def decode(self, payload: bytes) -> object:
-        """The JSON value of what stands after the schema id; ValueError where it isn't of the schema."""
+    @property
+    def most_on_loop(self) -> int:
+        """Payloads of more bytes may take long to decode."""
+
+    def budget(self, size: int) -> DecodingBudget:
+        """What a payload of so many bytes may become."""
+
+    def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
+        """The JSON value of what stands after the schema id; ValueError where it isn't of the schema.
+
+        BudgetExceeded, a ValueError, where it becomes more than the budget has, or ``budget(len(payload))`` for None.
+        """
 
 
 @dataclass(slots=True)

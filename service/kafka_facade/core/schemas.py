@@ -117,9 +117,15 @@ class Schemas:
 
     async def deserialize(self, format: Format, record: Record, which: str, timeout: float) -> object:
         """The key or value of a record as a JSON value; DeserializationFailed where it isn't of the format."""
+        return (await self.deserialize_weighed(format, record, which, timeout))[0]
+
+    async def deserialize_weighed(
+        self, format: Format, record: Record, which: str, timeout: float
+    ) -> tuple[object, int]:
+        """The same, with what the value weighs: see ``DecodingBudget``."""
         payload: bytes | None = getattr(record, which)
         if payload is None:
-            return None
+            return None, 0
         try:
             if len(payload) < _HEAD_SIZE or payload[:1] != _MAGIC:
                 raise ValueError("it doesn't begin with the id of a schema")
@@ -127,12 +133,15 @@ class Schemas:
             codec = await self._open().schema(schema_id, timeout)
             if codec.format is not format:
                 raise ValueError(f"its schema is of the format {codec.format.value}")
-            if len(payload) >= _LARGE:
-                return await self._in_thread(format, lambda: codec.decode(payload[_HEAD_SIZE:]), timeout)
-            started = time.perf_counter()
-            data = codec.decode(payload[_HEAD_SIZE:])
-            await self._take_turns(started)
-            return data
+            data = payload[_HEAD_SIZE:]
+            budget = codec.budget(len(data))
+            if len(data) > codec.most_on_loop:
+                value = await self._in_thread(format, lambda: codec.decode(data, budget), timeout)
+            else:
+                started = time.perf_counter()
+                value = codec.decode(data, budget)
+                await self._take_turns(started)
+            return value, budget.spent
         except (ValueError, FacadeError) as error:
             raise DeserializationFailed(
                 f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "

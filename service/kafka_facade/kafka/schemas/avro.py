@@ -9,10 +9,13 @@ import msgspec
 from fastavro import parse_schema
 from fastavro.schema import SchemaParseException, UnknownType
 
+from kafka_facade.core.decoding_budget import DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.resources import Format
 from kafka_facade.kafka.schemas.avro_decoding import AvroReader, compile_decoder
 from kafka_facade.kafka.schemas.avro_encoding import AvroMismatch, compile_encoder
+
+_MAX_NAME: Final = 1000
 
 _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
@@ -22,14 +25,15 @@ class AvroCodec:
 
     format = Format.AVRO
     costly = False
+    most_on_loop = 4_000
 
     def __init__(self, text: str, references: Sequence[str] = ()) -> None:
         """ValueError for what is no schema. ``references`` come before those that refer to them."""
         named: dict[str, Any] = {}
         try:
             for reference in references:
-                parse_schema(_read(reference), named_schemas=named)
-            schema = parse_schema(_read(text), named_schemas=named)
+                parse_schema(_checked(_read(reference)), named_schemas=named)
+            schema = parse_schema(_checked(_read(text)), named_schemas=named)
             self._encode = compile_encoder(schema, named)
             self._decode = compile_decoder(schema, named)
         except (SchemaParseException, UnknownType) as error:
@@ -52,13 +56,32 @@ class AvroCodec:
             raise InvalidRequest(f"Bad Request: the data can't be encoded: {error}") from None
         return bytes(out)
 
-    def decode(self, payload: bytes) -> object:
-        """The JSON encoding of a payload; ValueError where it isn't of the schema."""
-        reader = AvroReader(payload)
+    def budget(self, size: int) -> DecodingBudget:
+        """See the port."""
+        return DecodingBudget(size)
+
+    def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
+        """The JSON encoding of a payload; ValueError where it isn't of the schema, BudgetExceeded."""
+        reader = AvroReader(payload, budget or self.budget(len(payload)))
         try:
             return self._decode(reader)
         except RecursionError:
             raise ValueError("the data is nested too deeply") from None
+
+
+def _checked(schema: Any) -> Any:
+    """The schema; ValueError where names are so long that full names, which repeat namespaces, could be huge."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            for member in ("name", "namespace"):
+                if len(str(part.get(member, ""))) > _MAX_NAME:
+                    raise ValueError(f"a {member} is longer than {_MAX_NAME} characters")
+            waiting += [value for member, value in part.items() if member != "default"]
+        elif isinstance(part, list):
+            waiting += part
+    return schema
 
 
 def _read(text: str) -> Any:

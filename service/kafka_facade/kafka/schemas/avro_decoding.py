@@ -1,7 +1,8 @@
 """From Avro's binary encoding to its JSON encoding (Avro 1.12 specification).
 
-fastavro's reader gives native values, in which the branch of a union is lost, and neither bounds how deep nor how many
-values a few bytes may claim to hold. This one keeps the branches, and its depth and its number of values are bounded.
+fastavro's reader gives native values, in which the branch of a union is lost, and it bounds neither how deep nor how
+many values a few bytes may claim to hold. This one keeps the branches, and spends from a budget for each value and for
+each name that it repeats.
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
+from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
 from kafka_facade.kafka.schemas.avro_encoding import branch_name
 
-# Items that take no bytes, such as nulls, are all that a payload can claim at will.
-_MAX_EMPTY_ITEMS: Final = 10_000
+# The memory of an object or array, besides its members.
+_CONTAINER_WEIGHT: Final = 64
 
 
 class AvroReader:
     """A payload and the place in it; every method raises ValueError where the payload ends too soon."""
 
-    __slots__ = ("data", "items", "position")
+    __slots__ = ("budget", "data", "position")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, budget: DecodingBudget) -> None:
         self.data = data
         self.position = 0
-        self.items = len(data) + _MAX_EMPTY_ITEMS
-        """How many more items arrays and maps may have."""
+        self.budget = budget
 
     def long(self) -> int:
         """An int or long."""
@@ -62,11 +65,11 @@ class AvroReader:
         if count < 0:
             count = -count
             self.long()
-        self.items -= count
-        if self.items < 0:
-            raise ValueError("there are more items than the data can hold")
+        self.budget.spend(count * VALUE_WEIGHT)
         return count
 
+
+_encode_json = msgspec.json.Encoder().encode
 
 Decoder = Callable[[AvroReader], Any]
 
@@ -120,23 +123,34 @@ class _Compiler:
 
     def _record(self, fields: list[Any]) -> Decoder:
         parts = [(field["name"], self.decoder(field["type"])) for field in fields]
+        weight = _CONTAINER_WEIGHT + sum(VALUE_WEIGHT + _weight(name) for name, _ in parts)
 
         def decode(reader: AvroReader) -> Any:
+            reader.budget.spend(weight)
             return {name: decode_field(reader) for name, decode_field in parts}
 
         return decode
 
     def _union(self, branches: list[Any]) -> Decoder:
         decoders = [(branch_name(branch), self.decoder(branch)) for branch in branches]
+        weights = [_CONTAINER_WEIGHT + _weight(name) for name, _ in decoders]
 
         def decode(reader: AvroReader) -> Any:
             index = reader.long()
             if not 0 <= index < len(decoders):
                 raise ValueError("a union has no such branch")
             name, decode_branch = decoders[index]
-            return None if name == "null" else {name: decode_branch(reader)}
+            if name == "null":
+                return None
+            reader.budget.spend(weights[index])
+            return {name: decode_branch(reader)}
 
         return decode
+
+
+def _weight(text: str) -> int:
+    """The length of a text in JSON."""
+    return len(_encode_json(text))
 
 
 def _null(reader: AvroReader) -> None:
@@ -183,10 +197,13 @@ def _fixed(size: int) -> Decoder:
 
 
 def _enum(symbols: list[str]) -> Decoder:
+    weights = [_weight(symbol) for symbol in symbols]
+
     def decode(reader: AvroReader) -> str:
         index = reader.long()
         if not 0 <= index < len(symbols):
             raise ValueError("an enum has no such symbol")
+        reader.budget.spend(weights[index])
         return symbols[index]
 
     return decode
@@ -194,6 +211,7 @@ def _enum(symbols: list[str]) -> Decoder:
 
 def _array(decode_item: Decoder) -> Decoder:
     def decode(reader: AvroReader) -> list[Any]:
+        reader.budget.spend(_CONTAINER_WEIGHT)
         found: list[Any] = []
         while count := reader.blocks():
             for _ in range(count):
@@ -205,6 +223,7 @@ def _array(decode_item: Decoder) -> Decoder:
 
 def _map(decode_value: Decoder) -> Decoder:
     def decode(reader: AvroReader) -> dict[str, Any]:
+        reader.budget.spend(_CONTAINER_WEIGHT)
         found: dict[str, Any] = {}
         while count := reader.blocks():
             for _ in range(count):

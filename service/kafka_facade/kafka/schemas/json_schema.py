@@ -1,7 +1,7 @@
 """The JSON Schema codec: JSON that is checked against its schema when it is produced.
 
-jsonschema-rs is fast, and can't be stopped: it checks what can't take long. What can, because references multiply or
-lead in circles, is for jsonschema, which lets other threads run and is held to a budget.
+jsonschema-rs is fast, can't be stopped, and lets no other thread run: it checks what is done in a moment. What may take
+longer is for jsonschema, which lets other threads run and is held to a budget.
 """
 
 from __future__ import annotations
@@ -13,16 +13,22 @@ from urllib.parse import urljoin
 import jsonschema_rs
 import msgspec
 
+from kafka_facade.core.decoding_budget import DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.resources import Format
 from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
-from kafka_facade.kafka.schemas.json_schema_size import expanded_size
+from kafka_facade.kafka.schemas.json_schema_size import work_per_value
 
 # Where a schema is that doesn't say it (jsonschema-rs's own convention).
 _NOWHERE: Final = "json-schema:///"
-# The parts of a schema, references counted as what they refer to, times the bytes of a value: a second or so.
-_MAX_WORK: Final = 1_000_000_000
+# Keywords that are checked in one piece, some 20 to 90 ms. A text counts as one value for each so many bytes.
+_MAX_WORK: Final = 3_000_000
+_BYTES_PER_VALUE: Final = 32
+# A schema that asks more of one value than this may be slow for little data.
+_COSTLY: Final = 200
 _MAX_MESSAGE: Final = 1000
+# A byte of JSON, such as a digit or a bracket, may become a number or an array.
+_BYTE_WEIGHT: Final = 8
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -44,16 +50,18 @@ class JsonSchemaCodec:
     """JSON values to JSON texts, and back. Nothing is fetched from anywhere."""
 
     format = Format.JSONSCHEMA
+    most_on_loop = 50_000
 
     def __init__(self, text: str, references: Sequence[NamedText] = ()) -> None:
         """ValueError for what is no schema."""
         try:
             schema = _decode(text)
             others = {source.name: _decode(source.text) for source in references}
-            size = expanded_size(schema, others)
-            self.costly = size is None
-            self._max_bytes = _MAX_WORK if size is None else _MAX_WORK // size
-            self._check = (_guarded_check if size is None else _fast_check)(schema, others)
+            self._work = work_per_value(schema, others)
+            self.costly = self._work is None or self._work > _COSTLY
+            self._fast = None if self._work is None else _fast_check(schema, others)
+            self._guarded = None if self._fast else _guarded_check(schema, others)
+            self._sources = schema, others
         except jsonschema_rs.ValidationError as error:
             raise ValueError(_shown(error)) from None
         except (jsonschema_rs.ReferencingError, msgspec.DecodeError, RecursionError, TypeError) as error:
@@ -65,21 +73,52 @@ class JsonSchemaCodec:
         """The JSON text of a value; InvalidRequest where it isn't of the schema."""
         try:
             encoded = _encode(data)
-            if len(encoded) > self._max_bytes:
-                raise InvalidRequest("Bad Request: the data is too large for its schema to be checked")
-            self._check(data)
+            self._check(data, len(encoded))
             return encoded
         except jsonschema_rs.ValidationError as error:
             raise InvalidRequest(f"Bad Request: {_shown(error)}") from None
         except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"Bad Request: {str(error)[:_MAX_MESSAGE]}") from None
 
-    def decode(self, payload: bytes) -> object:
+    def _check(self, data: object, size: int) -> None:
+        if self._fast is not None and self._work is not None:
+            most = _MAX_WORK // self._work
+            # Each value has two bytes at least.
+            if size // 2 <= most or _values(data) <= most:
+                self._fast(data)
+                return
+        if self._guarded is None:
+            self._guarded = _guarded_check(*self._sources)
+        self._guarded(data)
+
+    def budget(self, size: int) -> DecodingBudget:
+        """See the port."""
+        return DecodingBudget(size)
+
+    def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
         """The value of a JSON text; ValueError where it is none."""
+        if budget is not None:
+            budget.spend(len(payload) * _BYTE_WEIGHT)
         try:
             return _decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"no JSON: {error}") from None
+
+
+def _values(data: object) -> int:
+    count = 0
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            count += sum(len(name) for name in value) // _BYTES_PER_VALUE
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str):
+            count += len(value) // _BYTES_PER_VALUE
+    return count
 
 
 def _guarded_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:

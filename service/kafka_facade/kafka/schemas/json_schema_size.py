@@ -1,40 +1,75 @@
-"""How large a JSON schema is once its references are replaced by what they refer to."""
+"""How much a JSON schema asks of a value: how many of its parts may be checked on one value within the data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
+
+from kafka_facade.kafka.schemas.json_schema_options import is_linear
 
 _LIMIT: Final = 20_000
 # What changes where references lead, or leads where only an evaluation shows.
-_UNCLEAR: Final = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor")
+_UNCLEAR: Final = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", "$id", "id")
+# Keywords whose schemas are for the same value, and those whose schemas are for its members or items.
+_SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
+_SAME_VALUE_BY_NAME: Final = ("dependentSchemas", "dependencies")
+_ALL_MEMBERS: Final = (
+    *("additionalProperties", "unevaluatedProperties", "propertyNames", "additionalItems", "unevaluatedItems"),
+    *("contains",),
+)
+# What these cost, compared to the other keywords.
+_UNIQUE_WEIGHT: Final = 32
+_PATTERN_WEIGHT: Final = 8
+_MULTIPLE_WEIGHT: Final = 2000
+_EASY_MULTIPLE: Final = 1e-6
+
+
+class _Work(NamedTuple):
+    """The work for the value itself, and for each value in it; the number of schemas, with those referred to."""
+
+    here: int
+    within: int
+    schemas: int
+
+    @property
+    def most(self) -> int:
+        """The work for any value."""
+        return max(self.here, self.within)
 
 
 class _Unbounded(Exception):
     pass
 
 
-def expanded_size(schema: Any, others: Mapping[str, Any]) -> int | None:
-    """The number of objects and arrays in it; None where it is over 20,000, endless, or can't be told."""
+def work_per_value(schema: Any, others: Mapping[str, Any]) -> int | None:
+    """The most keywords, about, that are checked on one value; None where that is endless or can't be told."""
     try:
-        return max(1, _Walk(others).of_document("", schema))
+        walk = _Walk(others)
+        walk.scan()
+        return walk.of_document("", schema).most
     except _Unbounded:
         return None
 
 
 class _Walk:
     def __init__(self, others: Mapping[str, Any]) -> None:
-        self._others = others
         # By document and pointer; None while it is being counted: to come to it again is a circle.
-        self._known: dict[tuple[str, str], int | None] = {}
+        self._known: dict[tuple[str, str], _Work | None] = {}
         self._documents: dict[str, Any] = dict(others)
 
-    def of_document(self, name: str, schema: Any) -> int:
+    def scan(self) -> None:
+        """_Unbounded where references may lead to what isn't looked at."""
+        for document in self._documents.values():
+            _scan(document)
+
+    def of_document(self, name: str, schema: Any) -> _Work:
+        _scan(schema)
         self._documents[name] = schema
         return self._of_target(name, "")
 
-    def _of_target(self, document: str, pointer: str) -> int:
+    def _of_target(self, document: str, pointer: str) -> _Work:
         key = (document, pointer)
         if key in self._known:
             known = self._known[key]
@@ -42,43 +77,55 @@ class _Walk:
                 raise _Unbounded
             return known
         self._known[key] = None
-        size = self._of_node(document, self._at(document, pointer), root=not pointer)
-        self._known[key] = size
-        return size
+        work = self._of_schema(document, self._at(document, pointer))
+        self._known[key] = work
+        return work
 
-    def _of_node(self, document: str, node: Any, *, root: bool = False) -> int:
-        size = 1
-        if isinstance(node, list):
-            for item in node:
-                size = self._sum(size, document, item)
-        elif isinstance(node, dict):
-            if any(name in node for name in _UNCLEAR) or (not root and ("$id" in node or "id" in node)):
-                raise _Unbounded
-            reference = node.get("$ref")
-            if isinstance(reference, str):
-                size += self._of_reference(document, reference)
-            for value in node.values():
-                size = self._sum(size, document, value)
-        if size > _LIMIT:
+    def _of_schema(self, document: str, schema: Any) -> _Work:
+        if not isinstance(schema, dict):
+            return _Work(1, 0, 1)
+        same = [self._of_schema(document, part) for part in _same_value(schema)]
+        if isinstance(reference := schema.get("$ref"), str):
+            same.append(self._of_reference(document, reference))
+        # Of these, a member or an item has all.
+        all_of = [self._of_schema(document, schema[name]) for name in _ALL_MEMBERS if name in schema]
+        all_of += self._of_all(document, schema.get("patternProperties"))
+        # And one of each of these.
+        items = schema.get("items", ())
+        one_of = [
+            self._of_all(document, items if isinstance(items, list) else [items]),
+            self._of_all(document, schema.get("prefixItems")),
+            self._of_all(document, schema.get("properties")),
+        ]
+        work = _Work(
+            _own(schema) + sum(part.here for part in same),
+            sum(part.within for part in same)
+            + sum(part.most for part in all_of)
+            + sum(max((part.most for part in parts), default=0) for parts in one_of),
+            1 + sum(part.schemas for part in (*same, *all_of, *chain.from_iterable(one_of))),
+        )
+        # What is referred to is compiled again for each reference.
+        if work.schemas > _LIMIT:
             raise _Unbounded
-        return size
+        return work
 
-    def _sum(self, size: int, document: str, node: Any) -> int:
-        if size > _LIMIT:
-            raise _Unbounded
-        return size + self._of_node(document, node) if isinstance(node, dict | list) else size
+    def _of_all(self, document: str, schemas: Any) -> list[_Work]:
+        if isinstance(schemas, dict):
+            schemas = schemas.values()
+        elif not isinstance(schemas, list):
+            return []
+        return [self._of_schema(document, schema) for schema in schemas]
 
-    def _of_reference(self, document: str, reference: str) -> int:
+    def _of_reference(self, document: str, reference: str) -> _Work:
         name, _, pointer = reference.partition("#")
-        if name and name not in self._others:
+        if name and name not in self._documents:
             # An absolute reference, or one to nowhere: for the validator to say.
-            return 1 if not pointer else self._unclear()
+            if pointer:
+                raise _Unbounded
+            return _Work(1, 0, 1)
         if pointer and not pointer.startswith("/"):
-            return self._unclear()
+            raise _Unbounded
         return self._of_target(name or document, pointer)
-
-    def _unclear(self) -> int:
-        raise _Unbounded
 
     def _at(self, document: str, pointer: str) -> Any:
         node = self._documents[document]
@@ -92,3 +139,66 @@ class _Walk:
                 # The reference leads nowhere: for the validator to say.
                 return None
         return node
+
+
+def _same_value(schema: dict[str, Any]) -> list[Any]:
+    found: list[Any] = []
+    for name in _SAME_VALUE:
+        if name in schema:
+            part = schema[name]
+            found += part if isinstance(part, list) else [part]
+    for name in _SAME_VALUE_BY_NAME:
+        if isinstance(parts := schema.get(name), dict):
+            found += parts.values()
+    return found
+
+
+def _own(schema: dict[str, Any]) -> int:
+    """What the keywords cost that have no schemas in them."""
+    cost = 1
+    for name, value in schema.items():
+        cost += 1 + (len(value) if isinstance(value, list | dict) else 0)
+        if name in ("enum", "const"):
+            cost += _count(value)
+        elif name == "pattern":
+            cost += _PATTERN_WEIGHT
+        elif name == "patternProperties" and isinstance(value, dict):
+            cost += _PATTERN_WEIGHT * len(value)
+        elif name == "uniqueItems":
+            cost += _UNIQUE_WEIGHT
+        elif name == "multipleOf" and isinstance(value, float) and value < _EASY_MULTIPLE:
+            cost += _MULTIPLE_WEIGHT
+    return cost
+
+
+def _count(value: Any) -> int:
+    count = 0
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        count += 1
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return count
+
+
+def _scan(document: Any) -> None:
+    """_Unbounded for parts that are found by other names than their place, and for patterns that may take long."""
+    waiting = [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if part is not document and any(isinstance(part.get(name), str) for name in _UNCLEAR):
+                raise _Unbounded
+            if part is document and any(isinstance(part.get(name), str) for name in _UNCLEAR[:4]):
+                raise _Unbounded
+            pattern, patterns = part.get("pattern"), part.get("patternProperties")
+            found = [pattern] if isinstance(pattern, str) else []
+            found += patterns if isinstance(patterns, dict) else []
+            if not all(is_linear(pattern) for pattern in found):
+                raise _Unbounded
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part

@@ -12,12 +12,21 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.resources import Format
+from kafka_facade.kafka.schemas.protobuf_weight import Weights
 
 # The indexes that lead to the first message of a file have a short form.
 _FIRST_MESSAGE: Final = b"\0"
 _MAX_INDEXES: Final = 100
+# What a payload may become, whatever its size and for each byte; messages write all their fields in JSON.
+_FREE: Final = 4 * 1024 * 1024
+_PER_BYTE: Final = 1000
+# What may be decoded without a thread.
+_ON_LOOP: Final = 768 * 1024
+# The memory of messages that are made of JSON (bytes).
+_MOST_MEMORY: Final = 256 * 1024 * 1024
 
 
 class ProtobufCodec:
@@ -28,6 +37,8 @@ class ProtobufCodec:
 
     def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
         """``files`` come before those that import them; the last is the schema. ValueError for what isn't valid."""
+        self._weights = Weights(files)
+        self.most_on_loop = max(-1, (_ON_LOOP - self._weights.message) // self._weights.per_byte)
         self._pool = DescriptorPool()
         schema = files[-1]
         if not schema.message_type:
@@ -45,6 +56,7 @@ class ProtobufCodec:
 
     def encode(self, data: object) -> bytes:
         """The indexes of the message in its file, and the message; InvalidRequest where data isn't of it."""
+        self._check_memory(data)
         try:
             message = self._first()
             if not isinstance(data, dict) and not message.DESCRIPTOR.full_name.startswith("google.protobuf."):
@@ -56,16 +68,37 @@ class ProtobufCodec:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InvalidRequest(f"Bad Request: the data isn't of the message {self.record_name}: {error}") from None
 
-    def decode(self, payload: bytes) -> object:
+    def budget(self, size: int) -> DecodingBudget:
+        """See the port."""
+        return DecodingBudget(size, free=_FREE, per_byte=_PER_BYTE)
+
+    def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
         """The JSON mapping of a message, with all fields that have no presence; ValueError where it isn't one."""
         indexes, start = _read_indexes(payload)
+        descriptor, content = self._find(indexes), payload[start:]
+        self._weights.spend(descriptor, content, budget or self.budget(len(payload)))
         try:
-            message = GetMessageClass(self._find(indexes)).FromString(payload[start:])
+            message = GetMessageClass(descriptor).FromString(content)
             return json_format.MessageToDict(
                 message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
             )
         except (DecodeError, json_format.Error, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"no message of the schema: {error}") from None
+
+    def _check_memory(self, data: object) -> None:
+        """InvalidRequest where the messages would take too much memory: each has room for all of its fields."""
+        memory = 0
+        waiting = [data]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                memory += self._weights.layout
+                waiting += value.values()
+            elif isinstance(value, list):
+                memory += VALUE_WEIGHT * len(value)
+                waiting += value
+            if memory > _MOST_MEMORY:
+                raise InvalidRequest("Bad Request: the data is too large for its schema")
 
     def _find(self, indexes: tuple[int, ...]) -> Descriptor:
         """The message that indexes lead to, through the file and the messages in it."""

@@ -1,0 +1,39 @@
+"""How much a record may become when it is decoded: a few bytes can stand for any amount of data."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Weights are about the bytes of the JSON text; this much for each value besides the texts in it.
+VALUE_WEIGHT: Final = 16
+# What any record may become, whatever its size, and what each of its bytes may become, up to the limit for all.
+_FREE: Final = 256 * 1024
+_PER_BYTE: Final = 200
+_MOST: Final = 64 * 1024 * 1024
+
+
+class BudgetExceeded(ValueError):
+    """The data becomes too large."""
+
+    def __init__(self) -> None:
+        super().__init__("the data becomes too large when it is decoded")
+
+
+class DecodingBudget:
+    """What is left of the weight that a payload may become. Used by one decoder at a time."""
+
+    __slots__ = ("_most", "left")
+
+    def __init__(self, payload_size: int, *, free: int = _FREE, per_byte: int = _PER_BYTE) -> None:
+        self._most = self.left = min(_MOST, free + per_byte * payload_size)
+
+    @property
+    def spent(self) -> int:
+        """The weight so far."""
+        return self._most - self.left
+
+    def spend(self, weight: int) -> None:
+        """BudgetExceeded where that is more than is left."""
+        self.left -= weight
+        if self.left < 0:
+            raise BudgetExceeded

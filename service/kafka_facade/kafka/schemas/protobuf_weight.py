@@ -1,0 +1,142 @@
+"""What Protobuf payloads become: the most that a byte may become, and what a payload's bytes become at the most.
+
+upb reads payloads in C, in one piece, and two bytes may be a message with thousands of fields, all of which the JSON
+mapping writes. So payloads that may become large are gone through here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+
+from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
+
+# The memory of a message and of its JSON object, besides its fields, and of a field in a message.
+_MESSAGE_WEIGHT: Final = 192
+_FIELD_WEIGHT: Final = 16
+_MAX_DEPTH: Final = 100
+# Wire types.
+_VARINT, _LENGTH = 0, 2
+_GROUPS: Final = (3, 4)
+_FIXED: Final = {1: 8, 5: 4}
+_TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
+# What ``google.protobuf.Any`` has is known only where its type is read.
+_ANY: Final = "google.protobuf.Any"
+
+
+class Weights:
+    """The weights of all messages of some files."""
+
+    def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
+        self._name = self._message = self._enum = self._fields = 0
+        for file in files:
+            prefix = f"{file.package}." if file.package else ""
+            self._extensions(file.extension, prefix)
+            for message in file.message_type:
+                self._add(message, prefix)
+            for enum in file.enum_type:
+                self._enum = max([self._enum, *(len(value.name) for value in enum.value)])
+        self.per_byte = (self._name + self._message) // 2 + self._enum + 2 * VALUE_WEIGHT
+        """What a byte may become: two are a message or a field, and one is a number or an enum."""
+        self.message = self._message
+        """The most that an empty message is."""
+        self.layout = _MESSAGE_WEIGHT + self._fields * _FIELD_WEIGHT
+        """The most memory of an empty message (bytes)."""
+        self._known: dict[str, int] = {}
+
+    def _add(self, message: DescriptorProto, prefix: str) -> None:
+        weight = _MESSAGE_WEIGHT
+        for field in message.field:
+            length = len(field.json_name or field.name)
+            self._name = max(self._name, length)
+            weight += length + _FIELD_WEIGHT + VALUE_WEIGHT
+        self._message = max(self._message, weight)
+        self._fields = max(self._fields, len(message.field))
+        self._extensions(message.extension, f"{prefix}{message.name}.")
+        for enum in message.enum_type:
+            self._enum = max([self._enum, *(len(value.name) for value in enum.value)])
+        for nested in message.nested_type:
+            self._add(nested, f"{prefix}{message.name}.")
+
+    def _extensions(self, fields: Iterable[Any], prefix: str) -> None:
+        self._name = max([self._name, *(len(prefix) + len(field.name) + 2 for field in fields)])
+
+    def spend(self, message: Descriptor, payload: bytes, budget: DecodingBudget) -> None:
+        """Spend what a payload becomes; ValueError where it is malformed, BudgetExceeded."""
+        most = self.message + self.per_byte * len(payload)
+        if most <= budget.left:
+            budget.spend(most)
+        else:
+            self._walk(message, payload, budget, 0)
+
+    def _of(self, message: Descriptor) -> int:
+        """The weight of an empty message."""
+        weight = self._known.get(message.full_name)
+        if weight is None:
+            weight = _MESSAGE_WEIGHT + len(message.fields) * _FIELD_WEIGHT
+            weight += sum(len(field.json_name) + VALUE_WEIGHT for field in message.fields if not field.has_presence)
+            self._known[message.full_name] = weight
+        return weight
+
+    def _walk(self, message: Descriptor, payload: bytes, budget: DecodingBudget, depth: int) -> None:
+        budget.spend(self._of(message))
+        if message.GetOptions().map_entry and (value := message.fields_by_number[2].message_type) is not None:
+            # A map's value is there even where its bytes are not.
+            budget.spend(self._of(value))
+        if depth > _MAX_DEPTH:
+            raise ValueError("the message is nested too deeply")
+        if message.full_name == _ANY or message.is_extendable:
+            budget.spend(self.message + self.per_byte * len(payload))
+            return
+        fields = message.fields_by_number
+        position, end = 0, len(payload)
+        while position < end:
+            key, position = _varint(payload, position)
+            wire = key & 7
+            if wire in _GROUPS:
+                # Groups are as large as their bytes may make them.
+                budget.spend(self.per_byte * (end - position))
+                return
+            start, position = _value(payload, position, wire)
+            field = fields.get(key >> 3)
+            if field is None:
+                continue
+            budget.spend(len(field.json_name) + VALUE_WEIGHT)
+            if field.message_type is not None:
+                if wire == _LENGTH:
+                    self._walk(field.message_type, payload[start:position], budget, depth + 1)
+            elif field.enum_type is not None:
+                budget.spend((position - start) * (self._enum + 2 * VALUE_WEIGHT))
+            elif wire == _LENGTH and field.type not in _TEXTS:
+                budget.spend((position - start) * 2 * VALUE_WEIGHT)
+
+
+def _value(payload: bytes, position: int, wire: int) -> tuple[int, int]:
+    """Where a value begins and ends; ValueError where it ends after the payload."""
+    start = position
+    if wire == _LENGTH:
+        length, start = _varint(payload, position)
+        position = start + length
+    elif wire == _VARINT:
+        _, position = _varint(payload, position)
+    else:
+        position += _FIXED.get(wire, 0)
+    if position > len(payload):
+        raise ValueError("the message ends too soon")
+    return start, position
+
+
+def _varint(payload: bytes, position: int) -> tuple[int, int]:
+    shift = result = 0
+    while True:
+        if position >= len(payload) or shift > 63:
+            raise ValueError("the message ends too soon")
+        byte = payload[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, position
+        shift += 7
