@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import Enum
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ class OutputFormat(str, Enum):
 
 
 @click.group()
+@click.version_option(package_name="kafka-facade", message="%(prog)s %(version)s")
 def main() -> None:
     """One gateway in front of Apache Kafka: REST, gRPC and GraphQL."""
 
@@ -81,6 +83,17 @@ def settings() -> None:
     from kafka_facade.runtime.settings_reference import markdown
 
     click.echo(markdown(), nl=False)
+
+
+@main.command(short_help="Print where the protos of the gRPC services are.")
+def protos() -> None:
+    """Print the folder for the option -I of protoc: its kafka_facade/v1 has the protos of the gRPC services."""
+    package = Path(str(files("kafka_facade")))
+    # An installation has them beside the package's own files, a checkout in a folder of their own.
+    found = package.parent if (package / "v1").is_dir() else package.parents[1] / "proto"
+    if not (found / "kafka_facade" / "v1").is_dir():
+        raise click.ClickException("the protos are not part of this installation")
+    click.echo(found)
 
 
 def _describe(operation: Operation) -> dict[str, object]:
