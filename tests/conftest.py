@@ -2,23 +2,27 @@
 
 import asyncio
 import json
+import socket
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from http_connection import Connection
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.errors import DevStackError
 from kafka_facade.devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 GatewayFactory = Callable[..., Awaitable[Gateway]]
+Connect = Callable[..., Awaitable[Connection]]
 
 _ADMIN_SECONDS = 20
 _LOG_TAIL = 4000
@@ -29,6 +33,12 @@ _MEMBER_SECONDS = 45
 def stack() -> Iterator[BackgroundStack]:
     """One broker and the registry, shared by the whole session: leave no ACL and no cluster-wide setting behind."""
     yield from _running(1)
+
+
+@pytest.fixture
+def cluster_id(stack: BackgroundStack) -> str:
+    """The id of the session's cluster."""
+    return stack.cluster_id
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +86,26 @@ async def gateway_factory(stack: BackgroundStack) -> AsyncIterator[GatewayFactor
     yield start
     for background, gateway in started:
         await background.stop_gateway(gateway)
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """`await connect(gateway)`: a new connection to its HTTP port. A small buffer shows soon that nobody reads."""
+    opened: list[Connection] = []
+
+    async def open(gateway: Gateway, receive_buffer: int | None = None) -> Connection:
+        parts = urlsplit(gateway.rest)
+        connection = socket.socket()
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port))
+        opened.append(Connection(*await asyncio.open_connection(sock=connection)))
+        return opened[-1]
+
+    yield open
+    for connection in opened:
+        connection.abort()
 
 
 async def _start_gateway(background: BackgroundStack, settings: dict[str, str]) -> Gateway:

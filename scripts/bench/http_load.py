@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from kafka_facade.devstack.ports import PortPlan
-from kafka_facade.rest.http_protocol import JsonErrorHttpProtocol
+from kafka_facade.web.protocol import HttpProtocolFactory
 
 
 class HttpConnection:
@@ -131,7 +131,7 @@ if __name__ == "__main__":
         empty_handler,
         port=int(sys.argv[1]),
         loop="uvloop",
-        http=JsonErrorHttpProtocol,
+        http=HttpProtocolFactory(),  # type: ignore[arg-type]
         log_config=None,
         server_header=False,
     )

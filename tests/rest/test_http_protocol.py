@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.typing import Subprotocol
 
-from conftest import GatewayFactory, TopicFactory
+from conftest import Connect, GatewayFactory, TopicFactory
 from kafka_facade.devstack.gateway import Gateway
 
 _SECONDS = 20
@@ -20,57 +19,6 @@ _SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 _GET = b"GET /topics HTTP/1.1\r\nHost: h\r\n\r\n"
 _GARBAGE = b"garbage\r\n\r\n"
 _RECORD = b'{"value":{"type":"JSON","data":1}}'
-
-
-class Connection:
-    """A bare connection to the REST face."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def head(self) -> tuple[int, dict[str, str]]:
-        """The status and the header fields of the next answer."""
-        text = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), _SECONDS)
-        status, *fields = text.decode().lower().splitlines()[:-1]
-        return int(status.split()[1]), dict(field.split(": ", 1) for field in fields)
-
-    async def answer(self) -> tuple[int, bytes]:
-        """The next answer, which has a content-length."""
-        status, fields = await self.head()
-        return status, await asyncio.wait_for(self._reader.readexactly(int(fields["content-length"])), _SECONDS)
-
-    async def rest(self) -> bytes:
-        """All that comes before the other side closes the connection."""
-        return await asyncio.wait_for(self._reader.read(), _SECONDS)
-
-    async def until(self, end: bytes) -> bytes:
-        return await asyncio.wait_for(self._reader.readuntil(end), _SECONDS)
-
-    def abort(self) -> None:
-        self._writer.transport.abort()
-
-
-Connect = Callable[[Gateway], Awaitable[Connection]]
-
-
-@pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
-    """`await connect(gateway)`: a new connection."""
-    opened: list[Connection] = []
-
-    async def open(gateway: Gateway) -> Connection:
-        parts = urlsplit(gateway.rest)
-        opened.append(Connection(*await asyncio.open_connection(parts.hostname, parts.port)))
-        return opened[-1]
-
-    yield open
-    for connection in opened:
-        connection.abort()
 
 
 def _produce(topic: str, size: int = 1) -> bytes:

@@ -37,6 +37,13 @@ _LISTENERS = ["http://in.example.org:8082", "https://out.example.org/"]
             "https://out.example.org",
         ),
         ({"forwarded": True}, {"host": "h", "forwarded": "nonsense"}, "http://h"),
+        ({"forwarded": True}, {"host": "h", "forwarded": 'host="<script>"'}, "http://h"),
+        ({"forwarded": True}, {"host": "h", "forwarded": 'host="u@x"', "x-forwarded-host": "a"}, "http://a"),
+        ({"forwarded": True}, {"host": "h", "x-forwarded-host": '"><script>'}, "http://h"),
+        ({"forwarded": True}, {"host": "h", "x-forwarded-host": "a/b", "x-forwarded-port": "81"}, "http://h:81"),
+        ({"forwarded": True}, {"host": "h", "x-forwarded-port": "99999"}, "http://h"),
+        ({}, {"host": '"><script>'}, "http://10.0.0.1:8082"),
+        ({}, {"host": "[::1]:81"}, "http://[::1]:81"),
     ],
 )
 def test_origins(options: dict[str, object], headers: dict[str, str], expected: str) -> None:

@@ -32,8 +32,6 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
 )
 from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress
 from kafka_facade.rest.errors import (
-    TIMEOUT_RESPONSE,
-    BodyTimeout,
     ClientDisconnected,
     as_facade_error,
     error_response,
@@ -74,25 +72,25 @@ class RestApp:
         method: str = scope["method"]
         version = 3
         media_type = JSON
+        response: Response | None
         try:
             matches = self._router.find(_raw_path(scope))
             version = matches[0].endpoint.version
             if method == "OPTIONS":
-                response: Response | None = self._options_response(matches)
+                response = self._options_response(matches)
             else:
                 exchange = self._exchange(matches, scope, receive, send, headers)
                 media_type = exchange.media_type
                 response = await self._answer(exchange)
         except ClientDisconnected:
-            return
+            # It goes nowhere, unless the caller has closed no more than its side of the connection.
+            closed = InvalidRequest("The caller closed its side of the connection before the answer was there.")
+            response = self._error_response(closed, version, scope, media_type)
         except asyncio.CancelledError:
             # The time to finish is over: the caller still gets an answer, if none has begun.
             if not self._facade.pipeline.closing.is_set() or scope.get(RESPONSE_STARTED):
                 raise
             response = self._error_response(Unavailable("The server is shutting down."), version, scope, media_type)
-        except BodyTimeout:
-            status, body = TIMEOUT_RESPONSE
-            response = Response(status, body, [(b"connection", b"close")], content_type=media_type)
         except Exception as failure:
             response = self._error_response(as_facade_error(failure), version, scope, media_type)
         if response is not None:

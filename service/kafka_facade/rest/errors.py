@@ -24,10 +24,6 @@ class ClientDisconnected(Exception):
     """The caller is gone: there is nobody to answer."""
 
 
-class BodyTimeout(Exception):
-    """The body didn't arrive in time."""
-
-
 class ErrorBody(msgspec.Struct, gc=False):
     """The body of an error."""
 
@@ -48,9 +44,6 @@ def as_facade_error(error: Exception) -> FacadeError:
 def error_body(error: FacadeError, version: int) -> ErrorBody:
     """Code and message in a version (2 or 3) of the API."""
     return ErrorBody(error.row.v2 if version == 2 else error.row.v3, error.rest_message(version))
-
-
-TIMEOUT_RESPONSE: Final = 408, _encode(ErrorBody(408, "HTTP 408 Request Timeout"))
 
 
 def error_response(error: FacadeError, version: int, method: str) -> tuple[int, bytes]:

@@ -14,7 +14,7 @@ from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.links import path_segment
 from kafka_facade.core.pipeline import Call
-from kafka_facade.rest.errors import BodyTimeout, ClientDisconnected
+from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.origin import origin
 
@@ -69,22 +69,18 @@ class Exchange(Struct):
         return await self.facade.pipeline.run(self.call(), method, request)
 
     async def body(self) -> bytes:
-        """The whole body; PayloadTooLarge, BodyTimeout, ClientDisconnected."""
+        """The whole body; PayloadTooLarge, ClientDisconnected."""
         limit = self.options.max_body_bytes
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
-        try:
-            with self.facade.pipeline.deadlines.limit(self.options.body_seconds):
-                chunk, more = await self._chunk()
-                if not more and len(chunk) <= limit:
-                    return chunk
-                body = bytearray(chunk)
-                while more and len(body) <= limit:
-                    chunk, more = await self._chunk()
-                    body += chunk
-        except TimeoutError:
-            raise BodyTimeout from None
+        chunk, more = await self._chunk()
+        if not more and len(chunk) <= limit:
+            return chunk
+        body = bytearray(chunk)
+        while more and len(body) <= limit:
+            chunk, more = await self._chunk()
+            body += chunk
         if len(body) > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
         return bytes(body)

@@ -19,9 +19,6 @@ class RestOptions:
     max_body_bytes: int = 64 * 1024 * 1024
     """The longest body, or record of a streamed body, in bytes; what is longer is error 413."""
 
-    body_seconds: float = 60.0
-    """How long a body that isn't streamed may take to arrive; what takes longer is error 408."""
-
     resource_name_authority: str = ""
     """The authority in Confluent resource names: ``crn://authority/kafka=...``."""
 
@@ -30,6 +27,9 @@ class RestOptions:
 
     stream_max_seconds: float = 86_400.0
     """How long a stream of records may stay open."""
+
+    record_seconds: float = 60.0
+    """How long a record of a stream may take to arrive, from its first byte to its last."""
 
     stream_max_in_flight: int = 10_000
     """How many records of one stream may wait for their answers before no more are read."""

@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from kafka_facade.core.errors import FacadeError, InvalidPayload
+from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody
 from kafka_facade.core.requests import RecordOrder
 from kafka_facade.rest.errors import as_facade_error
-from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange
+from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message
 from kafka_facade.rest.json_stream import JsonSplitter
 from kafka_facade.rest.record_batch import Batch
 from kafka_facade.rest.record_decoding import encode_answers
@@ -90,6 +90,7 @@ class RecordStream:
         self._gone = False
         self._reader: asyncio.Task[None] | None = None
         self._receiving = False
+        self._record_deadline: float | None = None
 
     async def run(self, documents: list[bytes]) -> None:
         """Go on until the body ends, is malformed, the caller is gone or the server closes; then answer the rest.
@@ -130,21 +131,41 @@ class RecordStream:
         if self._receiving and self._reader is not None:
             self._reader.cancel()
 
+    async def _receive(self) -> Message:
+        """The next part of the body; MalformedBody if a record has begun and isn't complete in time."""
+        self._receiving = True
+        try:
+            if self._record_deadline is None:
+                return await self._exchange.receive()
+            async with asyncio.timeout_at(self._record_deadline):
+                return await self._exchange.receive()
+        except TimeoutError:
+            seconds = self._exchange.options.record_seconds
+            raise MalformedBody(f"A record was not complete after {seconds:g} s.") from None
+        finally:
+            self._receiving = False
+
+    def _watch_record(self, *, begun: bool) -> None:
+        """A stream may pause between records, not within one; ``begun`` if the present one has only just begun."""
+        if self._splitter.clean:
+            self._record_deadline = None
+        elif begun or self._record_deadline is None:
+            self._record_deadline = asyncio.get_running_loop().time() + self._exchange.options.record_seconds
+
     async def _read(self, documents: list[bytes]) -> None:
         try:
+            self._watch_record(begun=True)
             healthy = await self._enqueue(documents)
             more = not self._complete
             while healthy and more and self._splitter.error is None and not self._stopping:
-                self._receiving = True
-                try:
-                    message = await self._exchange.receive()
-                finally:
-                    self._receiving = False
+                message = await self._receive()
                 if message["type"] == "http.disconnect":
                     self._gone = True
                     return
                 more = message.get("more_body", False)
-                healthy = await self._enqueue(self._splitter.feed(message.get("body", b"")))
+                documents = self._splitter.feed(message.get("body", b""))
+                self._watch_record(begun=bool(documents))
+                healthy = await self._enqueue(documents)
             if healthy and not more:
                 healthy = await self._enqueue(self._splitter.finish())
             if healthy:

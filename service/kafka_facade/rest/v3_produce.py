@@ -12,6 +12,7 @@ from kafka_facade.rest.json_stream import JsonSplitter
 from kafka_facade.rest.produce_stream import MAX_BATCH, RecordStream
 from kafka_facade.rest.record_batch import Batch
 from kafka_facade.rest.record_decoding import Answer, encode_answers
+from kafka_facade.web.scope import STREAMED_BODY
 
 _NOTHING: Final = Response(200)
 
@@ -19,6 +20,7 @@ _NOTHING: Final = Response(200)
 @route("api.v3.produce.produce-to-topic")
 async def produce_records(exchange: Exchange) -> Response | None:
     """Answer each record of the body with a document, in order, while the body still comes in."""
+    exchange.scope[STREAMED_BODY] = True
     message = await exchange.receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnected

@@ -245,6 +245,7 @@ def _rest_options(settings: Settings) -> RestOptions:
         max_body_bytes=settings.max_request_body_size,
         resource_name_authority=settings.confluent_resource_name_authority,
         compression=settings.compression_enable,
+        record_seconds=settings.request_body_timeout_ms / 1000,
         stream_max_seconds=settings.streaming_connection_max_duration_ms / 1000,
         advertised_listeners=settings.advertised_listeners,
         host_name=settings.host_name,

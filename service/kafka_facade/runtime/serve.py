@@ -18,12 +18,12 @@ import uvicorn
 from kafka_facade.core.catalogue import OPERATIONS
 from kafka_facade.core.pipeline import IDENTIFIERS
 from kafka_facade.kafka.client_config import rejected
-from kafka_facade.rest.http_protocol import JsonErrorHttpProtocol
 from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import Address, Settings, SettingsError
 from kafka_facade.runtime.supervisor import Supervisor
+from kafka_facade.web.protocol import HttpProtocolFactory
 
 logger = logging.getLogger("kafka_facade.runtime")
 
@@ -63,10 +63,13 @@ def _socket_parent() -> str | None:
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:
     gateway = Gateway(settings, peers_directory)
+    protocol: Any = HttpProtocolFactory(
+        settings.request_body_timeout_ms / 1000, settings.response_write_timeout_ms / 1000
+    )
     config = uvicorn.Config(
         gateway,
         loop="uvloop",
-        http=JsonErrorHttpProtocol,
+        http=protocol,
         interface="asgi3",
         lifespan="on",
         access_log=False,

@@ -206,6 +206,13 @@ class Settings:
     idle_timeout_ms: int = _setting("idle.timeout.ms", "30000", _integer(1000))
     """How long an HTTP connection is kept without a request, or within the head of one."""
 
+    request_body_timeout_ms: int = _setting("request.body.timeout.ms", "60000", _integer(100))
+    """How long the body of an HTTP request may take to arrive, from the end of its head. In a stream of records each of
+    them may take so long; the stream may last longer (``streaming.connection.max.duration.ms``)."""
+
+    response_write_timeout_ms: int = _setting("response.write.timeout.ms", "60000", _integer(100))
+    """How long an HTTP or websocket caller may take nothing of an answer before the connection is aborted."""
+
     compression_enable: bool = _setting("compression.enable", "true", _boolean)
     """Whether responses are compressed for callers that accept it."""
 

@@ -1,0 +1,48 @@
+"""What a caller asked: scheme and authority, of the request itself or as proxies in front tell them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kafka_facade.web.authority import DEFAULT_PORTS, Authority, parse_authority
+
+_PAIR: Final = re.compile(r"""\s*(\w+)\s*=\s*(?:"([^"]*)"|([^\s;,"]+))""")
+
+
+def asked(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], *, forwarded: bool) -> tuple[str, Authority]:
+    """Scheme and authority of a request, e.g. ``https`` and ``proxy.example.org:8082``.
+
+    With ``forwarded``, what the outermost proxy was asked: ``Forwarded`` (RFC 7239), or ``X-Forwarded-Proto``,
+    ``-Host``, ``-Port``. A field whose value is no scheme, host or port is passed over.
+    """
+    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+    authority = parse_authority(headers.get(b"host", b"").decode("latin-1"))
+    if authority is None:
+        name, port = scope.get("server") or ("localhost", None)
+        authority = Authority(f"[{name}]" if ":" in name else name, port)
+    return _forwarded(headers, scheme, authority) if forwarded else (scheme, authority)
+
+
+def _forwarded(headers: Mapping[bytes, bytes], scheme: str, authority: Authority) -> tuple[str, Authority]:
+    outermost = _first(headers, b"forwarded")
+    pairs = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(outermost)}
+    proto = (pairs.get("proto") or _first(headers, b"x-forwarded-proto")).lower()
+    if proto in DEFAULT_PORTS:
+        scheme = proto
+    standard = parse_authority(pairs.get("host", ""))
+    if standard is not None:
+        return scheme, standard
+    named = parse_authority(_first(headers, b"x-forwarded-host"))
+    port = _first(headers, b"x-forwarded-port")
+    found = named or authority
+    if (named is None or named.port is None) and port.isascii() and port.isdigit() and len(port) <= 5:
+        number = int(port)
+        if number <= 65535:
+            found = Authority(found.host, None if number == DEFAULT_PORTS[scheme] else number)
+    return scheme, found
+
+
+def _first(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1").partition(",")[0].strip()

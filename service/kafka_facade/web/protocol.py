@@ -1,0 +1,394 @@
+"""HTTP/1.1 as uvicorn speaks it, made to follow RFC 9112, with JSON for requests that don't reach the application."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from kafka_facade.web.cycle import Cycle, Http10Cycle
+from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target
+from kafka_facade.web.refusal import Refusal, refusal
+from kafka_facade.web.scope import STREAMED_BODY
+from kafka_facade.web.writes import JoinedWrites, UnreadAnswers, WatchedWrites
+
+MAX_HEADER_BYTES: Final = 8192
+"""The longest request line and header fields together, as in the official proxy (``max.request.header.size``)."""
+
+_FIELD_OVERHEAD = 4
+# What a chunk may have beside its data for each byte of data, and in all, on average: its size and small extensions.
+_CHUNK_FACTOR = 3
+_CHUNK_OVERHEAD = 16
+_BAD_REQUEST = refusal(HTTPStatus.BAD_REQUEST, "the request is not HTTP.")
+_INCOMPLETE = refusal(HTTPStatus.BAD_REQUEST, "the connection was closed before the request was complete.")
+_TOO_LARGE = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+_BODY_TIMEOUT = refusal(HTTPStatus.REQUEST_TIMEOUT, "the body took too long.")
+# How the parser names versions that it doesn't know, and the preface of HTTP/2.
+_VERSION_ERRORS = ("Invalid HTTP version", "Pause on PRI")
+
+
+class _Refused(Exception):
+    """Stops the parser."""
+
+
+class _Place(Enum):
+    """Where in the stream of requests the bytes that come next are."""
+
+    BETWEEN = 1
+    HEAD = 2
+    BODY = 3
+    ELSEWHERE = 4
+    """The connection speaks another protocol."""
+
+
+class HttpProtocolFactory:
+    """Makes the protocol of each connection: give it to uvicorn as ``http``. Picklable until it is first used."""
+
+    def __init__(self, body_seconds: float = 60.0, write_seconds: float = 60.0) -> None:
+        self._body_seconds = body_seconds
+        self._write_seconds = write_seconds
+        self._unread: UnreadAnswers | None = None
+
+    def __call__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> HttpProtocol:
+        """The protocol of a new connection."""
+        if self._unread is None:
+            self._unread = UnreadAnswers(self._write_seconds)
+        protocol = HttpProtocol(config, server_state, app_state, _loop)
+        protocol.unread = self._unread
+        protocol.body_seconds = self._body_seconds
+        return protocol
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    unread: UnreadAnswers
+    body_seconds: float
+    cycle: Cycle
+    _place = _Place.BETWEEN
+    # The requests that have begun.
+    _begun = 0
+    # The fields of the present head that are complete.
+    _head_bytes = 0
+    # What the parser may hold on to, of a head that isn't complete; what came with a body that isn't its data.
+    _held = 0
+    # What is still to be said once the requests before are answered.
+    _refusal: Refusal | None = None
+    # Why the parser was stopped.
+    _fault: Refusal | None = None
+    _half_closed = False
+    # The present head asks for a protocol that isn't offered, and is read again without that.
+    _ignoring_upgrade = False
+    _body_timer: asyncio.TimerHandle | None = None
+    # The request that is being carried out, or was the last to be.
+    _current: Cycle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A new connection."""
+        joined: Any = JoinedWrites(transport, self.unread)  # type: ignore[arg-type]
+        super().connection_made(joined)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._stop_body_timer()
+        if self._current is not None and not self._current.response_complete:
+            # uvicorn knows the last one only.
+            self._current.disconnected = True
+            self._current.message_event.set()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def eof_received(self) -> Any:
+        """The caller has closed its side: what it asked for completely is still answered (RFC 9112, 9.6)."""
+        self._half_closed = True
+        self._stop_body_timer()
+        # The loop closes its own transport where nothing is to be answered any more.
+        joined: Any = self.transport
+        joined.flush()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return None
+        if self._place is _Place.BODY and self._refusal is None:
+            if not self.pipeline or self.pipeline[0][0] is not cycle:
+                return None
+            self._refuse(_INCOMPLETE)
+        for answering in self._unanswered():
+            answering.half_close()
+        return True
+
+    def _unanswered(self) -> list[Cycle]:
+        """The requests that are carried out or wait for those before them."""
+        waiting: Any = [cycle for cycle, _ in self.pipeline]
+        return waiting if self._current is None else [self._current, *waiting]
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is another protocol's from now on, which joins its writes itself."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(_BAD_REQUEST)
+            return
+        self._unset_keepalive_if_required()
+        joined: Any = self.transport
+        joined.flush()
+        watched: Any = WatchedWrites(joined.transport, self.unread)
+        self.transport = watched
+        self._place = _Place.ELSEWHERE
+        self.connections.discard(self)
+        assert self.ws_protocol_class is not None
+        make: Any = self.ws_protocol_class
+        protocol = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        protocol.connection_made(watched)
+        watched.set_protocol(protocol)
+        protocol.data_received(self._head_again())
+        if not protocol.handshake_initiated:
+            # uvicorn waits for ever where its library can't read a handshake: it has too many fields, for one.
+            self._say(_BAD_REQUEST)
+
+    def on_message_begin(self) -> None:
+        """A new request: its head comes now."""
+        self._place = _Place.HEAD
+        self._begun += 1
+        self._head_bytes = 0
+        self._checked: list[tuple[bytes, bytes]] = []
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field, or a trailer, which isn't passed on (RFC 9110, 6.5.1)."""
+        self._count(len(name) + len(value) + _FIELD_OVERHEAD)
+        if self._place is _Place.BODY:
+            return
+        name = name.lower()
+        # The parser leaves white space behind a value.
+        value = value.rstrip(b" \t")
+        self.headers.append((name, value))
+        if name in CHECKED_FIELDS:
+            self._checked.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._ignoring_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
+        version: str = self.parser.get_http_version()
+        method: bytes = self.parser.get_method()
+        target = split_target(self.url, method) if method != b"CONNECT" else (self.url, None)
+        fault = check_head(version, method, self._checked)
+        if fault is None and isinstance(target, Refusal):
+            fault = target
+        if fault is not None or isinstance(target, Refusal):
+            self._fault = fault
+            raise _Refused
+        self._held = 0
+        self._place = _Place.BODY
+        if self.parser.should_upgrade():
+            self.scope["method"] = method.decode("ascii")
+            if not self._ignoring_upgrade and self._has_body():
+                self._fault = _BAD_REQUEST
+                raise _Refused
+        else:
+            self._begin(version, method, *target)
+
+    def _has_body(self) -> bool:
+        framing = [field for field in self.headers if field[0] in (b"content-length", b"transfer-encoding")]
+        return any(field != (b"content-length", b"0") for field in framing)
+
+    def _begin(self, version: str, method: bytes, target: bytes, authority: bytes | None) -> None:
+        """Hand the request to the application, or let it wait for those before it."""
+        path, _, query = target.partition(b"#")[0].partition(b"?")
+        if authority is not None:
+            # It goes before the Host field (RFC 9112, 3.2.2).
+            self.headers[:] = [field for field in self.headers if field[0] != b"host"]
+            self.headers.append((b"host", authority))
+        text = path.decode("ascii")
+        scope = self.scope
+        scope["method"] = method.decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(text) if "%" in text else text
+        scope["raw_path"] = path
+        scope["query_string"] = query
+        old = version == "1.0"
+        existing = self.cycle
+        self.cycle = (Http10Cycle if old else Cycle)(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=not old and any(name == b"expect" for name, _ in self._checked),
+            keep_alive=not old and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if existing is None or existing.response_complete:
+            self._start(self.cycle)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start(self, cycle: Cycle) -> None:
+        self._current = cycle
+        self._start_asgi_task(cycle, self.app)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        self._held = max(0, self._held - _CHUNK_FACTOR * len(body) - _CHUNK_OVERHEAD)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._place = _Place.BETWEEN
+        self._stop_body_timer()
+        if not self._ignoring_upgrade:
+            super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the caller; what isn't complete is cut off before it fills the memory."""
+        if self._refusal is not None:
+            return
+        place, begun = self._place, self._begun
+        # A piece of a body sets it back.
+        self._held += len(data)
+        # Or it would be cancelled below.
+        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        self._feed(data)
+        self._rearm(timer, place is not _Place.BODY and self._begun == begun)
+        if self._refusal is not None or self._place is _Place.BETWEEN or self._place is _Place.ELSEWHERE:
+            return
+        if self._place is _Place.HEAD:
+            if self._begun > begun:
+                # Where there was more in front of it, how much of it has come is known of complete fields only.
+                alone = place is _Place.BETWEEN and self._begun == begun + 1
+                self._held = len(data.lstrip(b"\r\n")) if alone else self._head_bytes
+        elif self._body_timer is None:
+            self._body_timer = self.loop.call_later(self.body_seconds, self._body_timed_out)
+        if self._held > MAX_HEADER_BYTES:
+            self._refuse(_TOO_LARGE)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._ignoring_upgrade:
+                self._feed(self._without_upgrade() + data[upgrade.args[0] :])
+            else:
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError as error:
+            if self._fault is None and str(error).startswith(_VERSION_ERRORS):
+                self._fault = UNSUPPORTED_VERSION
+            self.send_400_response("")
+
+    def _without_upgrade(self) -> bytes:
+        """The present head again, for a new parser: this one takes the body for the other protocol's."""
+        self._ignoring_upgrade = False
+        self._begun -= 1
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn has it: a request after the last one that the caller wants answered is no error.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return self._head_again(without=b"upgrade")
+
+    def _head_again(self, without: bytes = b"") -> bytes:
+        head = [b"%b %b HTTP/1.1\r\n" % (self.scope["method"].encode(), self.url)]
+        head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != without]
+        return b"".join(head) + b"\r\n"
+
+    def _body_timed_out(self) -> None:
+        self._body_timer = None
+        if self._place is not _Place.BODY:
+            return
+        # It may be the application that takes its time, or the request waits for those before it.
+        patient = self.flow.read_paused or self.cycle.scope.get(STREAMED_BODY)
+        if patient and not self.cycle.response_complete:
+            self._body_timer = self.loop.call_later(self.body_seconds, self._body_timed_out)
+        else:
+            self._refuse(_BODY_TIMEOUT)
+
+    def _stop_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _rearm(self, timer: asyncio.TimerHandle | None, waiting: bool) -> None:
+        """After bytes came: the caller has so long for the next ones, but ``waiting``, for a head, only as before."""
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self._place is not _Place.ELSEWHERE and not self.transport.is_closing():
+            if timer is not None and waiting:
+                self.timeout_keep_alive_task = timer
+                return
+            self._arm()
+        if timer is not None:
+            timer.cancel()
+
+    def _arm(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEADER_BYTES:
+            # The parser turns it into an error of its own, which ends in send_400_response.
+            self._fault = _TOO_LARGE
+            raise _Refused
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse a request that can't be parsed, and close the connection."""
+        self._refuse(self._fault or _BAD_REQUEST)
+
+    def on_response_complete(self) -> None:
+        """A request is answered: it is the turn of the next, or of the refusal."""
+        if self.pipeline and not self.transport.is_closing():
+            self._current = self.pipeline[-1][0]  # type: ignore[assignment]
+            super().on_response_complete()
+            return
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self._refusal is not None:
+            self._say(self._refusal)
+        elif self._half_closed:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Read nothing more; answer the requests before the broken one, then say ``refusal`` and close."""
+        self._refusal = refusal
+        self._stop_body_timer()
+        cycle: Cycle | None = self.cycle
+        if cycle is None:
+            self._say(refusal)
+        elif self._place is not _Place.BODY:
+            if cycle.response_complete:
+                self._say(refusal)
+        elif self.pipeline and self.pipeline[0][0] is cycle:
+            # It waits for those before it, and won't be carried out.
+            self.pipeline.popleft()
+        else:
+            # To the application the caller is gone: what it still sends would come after the refusal.
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+            else:
+                self._say(refusal)
+
+    def _say(self, refusal: Refusal) -> None:
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (refusal.status, refusal.status.phrase.encode(), len(refusal.body), refusal.body)
+        )
+        self.transport.close()

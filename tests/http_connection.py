@@ -1,0 +1,67 @@
+"""HTTP byte by byte, as no client library sends it."""
+
+import asyncio
+from typing import Any
+
+_SECONDS = 20
+
+
+class Connection:
+    """A bare connection to a gateway's HTTP port."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def port(self) -> int:
+        """The port of this side."""
+        port: int = self._writer.get_extra_info("sockname")[1]
+        return port
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """The status and the header fields of the next answer."""
+        text = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), _SECONDS)
+        status, *fields = text.decode().lower().splitlines()[:-1]
+        return int(status.split()[1]), dict(field.split(": ", 1) for field in fields)
+
+    async def answer(self) -> tuple[int, bytes]:
+        """The next answer, which has a content-length."""
+        status, fields = await self.head()
+        return status, await asyncio.wait_for(self._reader.readexactly(int(fields["content-length"])), _SECONDS)
+
+    async def exactly(self, count: int) -> bytes:
+        """The next so many bytes."""
+        return await asyncio.wait_for(self._reader.readexactly(count), _SECONDS)
+
+    async def rest(self) -> bytes:
+        """All that comes before the other side closes the connection."""
+        return await asyncio.wait_for(self._reader.read(), _SECONDS)
+
+    async def until(self, end: bytes) -> bytes:
+        return await asyncio.wait_for(self._reader.readuntil(end), _SECONDS)
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+    def half_close(self) -> None:
+        """Say that nothing more comes."""
+        self._writer.write_eof()
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the system's buffer."""
+        self._reading(False)
+
+    def read_on(self) -> None:
+        """Go on after `stop_reading`."""
+        self._reading(True)
+
+    def _reading(self, wanted: bool) -> None:
+        transport: Any = self._writer.transport
+        # The reader of the stream does the same by itself.
+        if wanted is not transport.is_reading():
+            (transport.resume_reading if wanted else transport.pause_reading)()
