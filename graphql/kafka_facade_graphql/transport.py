@@ -90,6 +90,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response.headers["cache-control"] = "private, no-cache, must-revalidate"
         await response(scope, receive, send)
 
+    def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
+        """Whether a page of another origin may connect: the gateway's entry has decided that already."""
+        return True
+
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """What resolvers get."""
         return Context(self._facade, self._options.max_objects)

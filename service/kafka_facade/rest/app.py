@@ -41,6 +41,8 @@ from kafka_facade.rest.handlers import HANDLERS
 from kafka_facade.rest.negotiation import JSON
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.routing import Match, Router
+from kafka_facade.web.cross_origin import REFUSED
+from kafka_facade.web.scope import CROSS_ORIGIN
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -48,6 +50,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _VARYING: Final = ("GET", "HEAD", "POST")
+# They are GET, and take records from whoever reads next.
+_CHANGING_READS: Final = "api.v2.consumers.consume-"
 _COMPRESS_IN_THREAD: Final = 256 * 1024
 
 
@@ -128,6 +132,8 @@ class RestApp:
 
     async def _answer(self, exchange: Exchange) -> Response | None:
         operation = exchange.operation
+        if exchange.scope.get(CROSS_ORIGIN) and operation.identifier.startswith(_CHANGING_READS):
+            return Response(REFUSED.status, REFUSED.body, content_type=JSON)
         # Before the body is read: what can't be called need not be sent.
         self._facade.pipeline.check(operation)
         return await HANDLERS[operation.identifier](exchange)

@@ -26,6 +26,7 @@ from kafka_facade.rpc.server import GrpcServer
 from kafka_facade.runtime.ending import end_within
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.settings import Settings
+from kafka_facade.web.cross_origin import CrossOriginGuard, CrossOriginOptions
 from kafka_facade_graphql.app import create_app as create_graphql_app
 from kafka_facade_graphql.options import GraphQLOptions
 
@@ -57,6 +58,7 @@ class Gateway:
         self._peers: Peers | None = None
         self._rest: App | None = None
         self._graphql: App | None = None
+        self._entry: App | None = None
         self._facade: Facade | None = None
         self._engine: Engine | None = None
         self._grpc: GrpcServer | None = None
@@ -70,7 +72,10 @@ class Gateway:
         """Dispatch to a face by path; GraphQL has its own, REST all others."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-            return
+        elif self._entry is not None:
+            await self._entry(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         graphql = self.settings.graphql_path
         if self._graphql is not None and (path == graphql or path.startswith(graphql + "/")):
@@ -143,6 +148,7 @@ class Gateway:
         self._rest = create_rest_app(facade, _rest_options(settings))
         if settings.graphql_enable:
             self._graphql = create_graphql_app(facade, _graphql_options(settings))
+        self._entry = CrossOriginGuard(self._dispatch, _cross_origin_options(settings))
         if settings.grpc_listeners:
             self._grpc = GrpcServer(facade, _rpc_options(settings))
             for address in settings.grpc_listeners:
@@ -250,6 +256,18 @@ def _rest_options(settings: Settings) -> RestOptions:
         advertised_listeners=settings.advertised_listeners,
         host_name=settings.host_name,
         forwarded=settings.network_forwarded_request_customizer_enable,
+    )
+
+
+def _cross_origin_options(settings: Settings) -> CrossOriginOptions:
+    return CrossOriginOptions(
+        allow_origins=settings.access_control_allow_origin,
+        allow_methods=settings.access_control_allow_methods,
+        allow_headers=settings.access_control_allow_headers,
+        expose_headers=settings.access_control_expose_headers,
+        own_origins=settings.advertised_listeners,
+        forwarded=settings.network_forwarded_request_customizer_enable,
+        closed_path=settings.graphql_path if settings.graphql_enable else "",
     )
 
 

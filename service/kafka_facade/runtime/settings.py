@@ -168,6 +168,24 @@ class Settings:
     )
     """Whether ``Forwarded`` and ``X-Forwarded-Proto``, ``-Host`` and ``-Port`` say what links begin with."""
 
+    access_control_allow_origin: list[str] = _setting("access.control.allow.origin", "", _words)
+    """Origins whose pages may call REST, GraphQL and its websocket from a browser, with commas between, e.g.
+    ``https://console.example.org,http://*.example.org``; ``*`` is all. Empty: pages of other origins can read nothing
+    and change nothing."""
+
+    access_control_allow_methods: list[str] = _setting("access.control.allow.methods", "", _words)
+    """The methods that such pages may use, beside simple requests; empty is ``GET,POST,HEAD``."""
+
+    access_control_allow_headers: list[str] = _setting("access.control.allow.headers", "", _words)
+    """The request header fields that such pages may set, ``*`` for any; empty is
+    ``X-Requested-With,Content-Type,Accept,Origin``."""
+
+    access_control_expose_headers: list[str] = _setting("access.control.expose.headers", "", _words)
+    """The response header fields that such pages may read, beside those that browsers show anyway."""
+
+    access_control_skip_options: bool = _setting("access.control.skip.options", "true", _boolean)
+    """Whether ``OPTIONS`` requests need no authentication. There is none yet: nothing needs it."""
+
     api_request_timeout_ms: int = _setting("api.request.timeout.ms", "30000", _integer(100))
     """How long any one request may wait for Kafka; the time in which a record is delivered or has failed for good."""
 

@@ -1,0 +1,181 @@
+"""Requests that a browser sends for a page of another origin: CSRF protection and CORS, in front of all faces.
+
+A request is judged by what browsers say themselves (``Sec-Fetch-Site``, or ``Origin`` where that is missing, as it is
+over plain HTTP); callers that send neither aren't browsers. What an origin may not do is refused before a face sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from kafka_facade.web.authority import parse_authority
+from kafka_facade.web.forwarded import asked
+from kafka_facade.web.refusal import refusal
+from kafka_facade.web.scope import CROSS_ORIGIN
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_OWN_SITES: Final = (b"same-origin", b"none")
+_ORIGIN: Final = re.compile(r"(https?)://([^/?#@]+)", re.IGNORECASE)
+_LOOKED_AT: Final = frozenset({b"origin", b"sec-fetch-site"})
+_VARY: Final = (b"vary", b"Origin")
+# How long (s) a browser may keep the answer to a preflight, as in the official proxy.
+_MAX_AGE: Final = b"1800"
+REFUSED: Final = refusal(HTTPStatus.FORBIDDEN, "the page's origin is not allowed (access.control.allow.origin)")
+"""The answer to a page of another origin that would change something."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrossOriginOptions:
+    """Who may ask from a browser, besides pages of the gateway's own origin."""
+
+    allow_origins: Sequence[str] = ()
+    """Origins as browsers send them; ``*`` stands for any text within one, and alone for all. Empty: no CORS."""
+
+    allow_methods: Sequence[str] = ()
+    """Methods that preflights allow; empty: GET, POST and HEAD."""
+
+    allow_headers: Sequence[str] = ()
+    """Request header fields that preflights allow; empty: those that browsers send by themselves, and Content-Type."""
+
+    expose_headers: Sequence[str] = ()
+    """Response header fields that pages may read."""
+
+    own_origins: Sequence[str] = ()
+    """Other origins of the gateway itself: what it advertises."""
+
+    forwarded: bool = False
+    """Whether proxies tell which host was asked."""
+
+    closed_path: str = ""
+    """A path where reading is refused to other origins too, and what is below it; links may still lead there."""
+
+
+class CrossOriginGuard:
+    """An ASGI application in front of another one."""
+
+    def __init__(self, app: App, options: CrossOriginOptions) -> None:
+        self._app = app
+        self._forwarded = options.forwarded
+        self._closed = options.closed_path
+        self._allowed = [_pattern(origin) for origin in options.allow_origins]
+        self._any = "*" in options.allow_origins
+        self._own = {endpoint for origin in options.own_origins if (endpoint := _endpoint(origin)) is not None}
+        self._methods = [method.upper() for method in options.allow_methods] or ["GET", "POST", "HEAD"]
+        self._headers = list(options.allow_headers) or ["X-Requested-With", "Content-Type", "Accept", "Origin"]
+        self._expose = ",".join(options.expose_headers).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, answer a preflight, or pass it on."""
+        said = [field for field in scope["headers"] if field[0] in _LOOKED_AT] if "headers" in scope else []
+        if not said and not self._allowed:
+            await self._app(scope, receive, send)
+            return
+        fields = dict(said)
+        origin = fields.get(b"origin", b"").decode("latin-1")
+        allowed = self._any or (bool(origin) and any(pattern.fullmatch(origin) for pattern in self._allowed))
+        if not allowed and self._is_foreign(scope, origin, fields.get(b"sec-fetch-site")):
+            if self._must_refuse(scope):
+                await _refuse(scope, receive, send, [_VARY] if self._allowed else [])
+                return
+            scope[CROSS_ORIGIN] = True
+        if self._allowed and scope["type"] == "http":
+            extra = self._answer_headers(origin) if allowed and origin else [_VARY]
+            if allowed and origin and (preflight := self._preflight(scope)) is not None:
+                await _answer(send, 200, [*extra, *preflight], b"")
+                return
+            send = _adding(send, extra)
+        await self._app(scope, receive, send)
+
+    def _is_foreign(self, scope: Scope, origin: str, site: bytes | None) -> bool:
+        if site is not None:
+            return site.lower() not in _OWN_SITES
+        if not origin:
+            return False
+        match = _ORIGIN.fullmatch(origin)
+        found = None if match is None else _endpoint(origin)
+        if match is None or found is None:
+            # "null", an extension of the browser, or nothing that a browser sends.
+            return True
+        _, authority = asked(scope, dict(scope["headers"]), forwarded=self._forwarded)
+        # TLS may end in front of the gateway: a port that isn't named is that of the page's scheme.
+        return found != authority.endpoint(match[1].lower()) and found not in self._own
+
+    def _must_refuse(self, scope: Scope) -> bool:
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
+            return True
+        path: str = scope["path"]
+        if scope["method"] == "OPTIONS" or not self._closed:
+            return False
+        if path != self._closed and not path.startswith(self._closed + "/"):
+            return False
+        return (b"sec-fetch-mode", b"navigate") not in scope["headers"]
+
+    def _answer_headers(self, origin: str) -> Headers:
+        if self._any:
+            return [(b"access-control-allow-origin", b"*"), *self._exposed()]
+        allowed = (b"access-control-allow-origin", origin.encode("latin-1"))
+        return [allowed, (b"access-control-allow-credentials", b"true"), _VARY, *self._exposed()]
+
+    def _exposed(self) -> Headers:
+        return [(b"access-control-expose-headers", self._expose)] if self._expose else []
+
+    def _preflight(self, scope: Scope) -> Headers | None:
+        """What a preflight is told; None where the request is none."""
+        if scope["method"] != "OPTIONS":
+            return None
+        asked_for = dict(scope["headers"])
+        method = asked_for.get(b"access-control-request-method")
+        if method is None:
+            return None
+        fields = asked_for.get(b"access-control-request-headers", b"")
+        methods = method if "*" in self._methods else ",".join(self._methods).encode()
+        headers = fields if "*" in self._headers else ",".join(self._headers).encode()
+        found: Headers = [(b"access-control-max-age", _MAX_AGE), (b"access-control-allow-methods", methods)]
+        return [*found, (b"access-control-allow-headers", headers)] if headers else found
+
+
+def _pattern(origin: str) -> re.Pattern[str]:
+    """``https://*.example.org`` as a pattern; a star stands for anything but a slash."""
+    if origin == "*":
+        return re.compile(".*", re.DOTALL)
+    return re.compile("[^/]*".join(re.escape(part) for part in origin.split("*")), re.IGNORECASE)
+
+
+def _endpoint(url: str) -> tuple[str, int | None] | None:
+    match = _ORIGIN.match(url)
+    authority = None if match is None else parse_authority(match[2])
+    return None if match is None or authority is None else authority.endpoint(match[1].lower())
+
+
+def _adding(send: Send, extra: Headers) -> Send:
+    async def adding(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *extra]
+        await send(message)
+
+    return adding
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        # Before the handshake: 403.
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await _answer(send, REFUSED.status, [(b"content-type", b"application/json"), *extra], REFUSED.body)
+
+
+async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
