@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from graphql import GraphQLError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -30,6 +30,7 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
+from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.media_types import parse_media_type
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.context import Context
@@ -75,9 +76,11 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        request = Request(scope, _bounded(receive, self._options.max_body_bytes))
+        request = Request(scope, receive)
         response: Response
         try:
+            body = decoded(dict(scope["headers"]), receive)
+            request = Request(scope, _bounded(body, self._options.max_body_bytes))
             response = await self.run(request)
         except HTTPException as error:
             kind = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code, MalformedBody)
@@ -88,6 +91,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             # Apollo Server answers 200, with this header.
             response = _json_response({"errors": [error.formatted]}, 200, json_type(request.headers.get("accept")))
             response.headers["cache-control"] = "private, no-cache, must-revalidate"
+        except ClientDisconnect:
+            return
         await response(scope, receive, send)
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:

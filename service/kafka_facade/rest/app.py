@@ -41,6 +41,7 @@ from kafka_facade.rest.handlers import HANDLERS
 from kafka_facade.rest.negotiation import JSON
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.routing import Match, Router
+from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.cross_origin import REFUSED
 from kafka_facade.web.scope import CROSS_ORIGIN
 
@@ -119,7 +120,7 @@ class RestApp:
             self._facade,
             self._options,
             scope,
-            receive,
+            decoded(headers, receive),
             send,
             headers,
             operation,
@@ -144,6 +145,8 @@ class RestApp:
         response = Response(status, body, content_type=media_type)
         if isinstance(error, (UnsupportedMediaType, NotAcceptable)) and error.row.v3 == status:
             response.content_type = JSON
+        if status == 415 and any(name == b"content-encoding" for name, _ in scope["headers"]):
+            response.headers.append((b"accept-encoding", b"gzip"))
         if status == 405:
             response.content_type = JSON
             allowed = self._allowed(self._router.find(_raw_path(scope)))

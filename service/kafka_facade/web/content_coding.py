@@ -1,0 +1,91 @@
+"""Request bodies that are compressed (RFC 9110, 8.4): gzip, decoded as the body comes, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from kafka_facade.core.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+_GZIP: Final = (b"gzip", b"x-gzip")
+_IDENTITY: Final = (b"", b"identity")
+# What is decoded in one go (bytes): a fraction of a millisecond.
+_SLICE: Final = 256 * 1024
+# Beyond the first bytes a body may be so many times as long as what was sent: real JSON stays far below.
+_FREE_BYTES: Final = 1024 * 1024
+_MAX_RATIO: Final = 200
+# A new member costs more than its few bytes: a body has one, or one for each file that was joined.
+_MAX_MEMBERS: Final = 1000
+_WBITS: Final = 16 + zlib.MAX_WBITS
+
+
+def decoded(headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
+    """``receive`` with the body as it was before ``Content-Encoding``; UnsupportedMediaType for other codings.
+
+    The new one raises MalformedBody for what isn't gzip, and PayloadTooLarge for what grows out of proportion. It
+    returns a slice at a time, whatever the sender put into one piece, so that the reader's own limit stops it.
+    """
+    coding = headers.get(b"content-encoding")
+    if coding is None or coding.lower() in _IDENTITY:
+        return receive
+    if coding.lower() not in _GZIP:
+        raise UnsupportedMediaType("HTTP 415 Unsupported Media Type: gzip is the only content coding here.")
+    return _Gunzip(receive)
+
+
+class _Gunzip:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._input = b""
+        self._more = True
+        self._finished = False
+        self._member: Any = None
+        self._members = 0
+        self._taken = 0
+        self._given = 0
+
+    async def __call__(self) -> Message:
+        """The next part of the body, or what isn't of the body as it is."""
+        while not self._finished:
+            if not self._input and self._more:
+                message = await self._receive()
+                if message["type"] != "http.request":
+                    return message
+                self._input = message.get("body", b"")
+                self._more = message.get("more_body", False)
+                self._taken += len(self._input)
+            else:
+                # There may be a long body in few bytes: others have their turn.
+                await asyncio.sleep(0)
+            data = self._decode()
+            if not self._input and not self._more:
+                self._finished = True
+                if self._member is not None and not self._member.eof:
+                    raise MalformedBody("The body ends before its gzip stream does.")
+            if data or self._finished:
+                return {"type": "http.request", "body": data, "more_body": not self._finished}
+        return await self._receive()
+
+    def _decode(self) -> bytes:
+        """At most a slice, from the input that is there."""
+        if not self._input:
+            return b""
+        if self._member is None or self._member.eof:
+            self._members += 1
+            if self._members > _MAX_MEMBERS:
+                raise PayloadTooLarge("The body has too many gzip members.")
+            self._member = zlib.decompressobj(_WBITS)
+        try:
+            data: bytes = self._member.decompress(self._input, _SLICE)
+        except zlib.error:
+            raise MalformedBody("The body isn't gzip, which Content-Encoding says it is.") from None
+        self._input = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        self._given += len(data)
+        if self._given > _FREE_BYTES and self._given > _MAX_RATIO * self._taken:
+            raise PayloadTooLarge("The body grows out of proportion when it is decompressed.")
+        return data
