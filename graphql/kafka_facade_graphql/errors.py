@@ -19,6 +19,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import StreamExecutionResult
 from strawberry.utils.str_converters import to_camel_case
 
+from kafka_facade.core import requests
 from kafka_facade.core.errors import FacadeError, MalformedBody, ServerError
 from kafka_facade_graphql.limits import LimitError
 
@@ -32,6 +33,15 @@ _INPUT: Final = "input"
 _CALLERS: Final = (MissingQueryError, InvalidOperationTypeError, StrawberryInputCoercionError)
 # How graphql-core says which variable has a bad value, and where in it.
 _VARIABLE: Final = re.compile(r'Variable ["\']\$(\w+)["\'] (?:has|got) invalid value(?: at (\S+))?: ')
+# Names of the core's requests, which GraphQL has in another spelling.
+_NAMES: Final = frozenset(
+    name
+    for kind in vars(requests).values()
+    if isinstance(kind, type)
+    for name in getattr(kind, "__struct_fields__", getattr(kind, "__dataclass_fields__", ()))
+    if "_" in name
+)
+_WORD: Final = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 
 
 class Code(str, Enum):
@@ -61,6 +71,16 @@ def extensions_of(error: FacadeError, code: Code | None = None, *, prefix: str =
     if metadata:
         found["metadata"] = metadata
     return found
+
+
+def message_of(error: FacadeError) -> str:
+    """The message, with GraphQL's names of fields, and not longer than people read."""
+
+    def spell(word: re.Match[str]) -> str:
+        name = word[0]
+        return str(to_camel_case(name)) if name in _NAMES or name in error.metadata else name
+
+    return _WORD.sub(spell, cut(error.message))
 
 
 def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
@@ -93,7 +113,7 @@ def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLE
         cause = cause.original_error
     message = error.message
     if isinstance(cause, FacadeError):
-        message = cause.message
+        message = message_of(cause)
         extensions = extensions_of(cause, prefix=_INPUT if _takes_input(error) else "")
     elif isinstance(error, LimitError):
         extensions = extensions_of(MalformedBody(), Code.GRAPHQL_VALIDATION_FAILED) | {"metadata": error.limited}

@@ -12,7 +12,7 @@ from kafka_facade.core import resources as core
 from kafka_facade.core.errors import FacadeError
 from kafka_facade_graphql.content import Format, RecordReport
 from kafka_facade_graphql.context import Info
-from kafka_facade_graphql.errors import cut, extensions_of, field_path
+from kafka_facade_graphql.errors import extensions_of, field_path, message_of
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.scalars import JSON, Base64, to_millis
 
@@ -126,7 +126,7 @@ class UserError:
         return cls(
             code=str(extensions_of(error)["code"]),
             error_code=error.row.v3,
-            message=cut(error.message),
+            message=message_of(error),
             retriable=error.row.retriable,
             field=field_path(error),
         )

@@ -162,6 +162,16 @@ async def test_a_subscription_that_fails_says_why_and_ends(
             assert (refused["type"], refused["payload"][0]["extensions"]["code"]) == ("error", code)
 
 
+async def test_a_message_over_the_limit_ends_the_connection(gateway: Gateway) -> None:
+    async with _socket(gateway) as socket:
+        with suppress(ConnectionClosed):
+            await socket.subscribe("1", "{ server { name } }", data="x" * 5 * 1024 * 1024)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.receive()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
 def _client_threads(gateway: Gateway) -> int:
     """How many threads the gateway's Kafka clients have: each consumer has some of its own."""
     names = []

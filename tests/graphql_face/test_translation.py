@@ -70,3 +70,17 @@ def test_messages_and_errors_are_bounded() -> None:
     errors = translate_all([GraphQLError("x")] * 5000, None)
     assert len(errors) == MAX_ERRORS + 1
     assert errors[-1].message == "4900 more errors are left out."
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (InvalidRequest("resource_type cannot be ANY", field="resource_type"), "resourceType cannot be ANY"),
+        (TopicNotFound(topic_name="my_topic"), "Topic not found: topicName my_topic"),
+        (InvalidRequest("Only one of 'subject_name_strategy' or 'subject' can be used."),
+         "Only one of 'subjectNameStrategy' or 'subject' can be used."),
+        (InvalidRequest("snake_case_word is not a name of ours"), "snake_case_word is not a name of ours"),
+    ],
+)  # fmt: skip
+def test_a_message_has_the_names_that_graphql_has(error: FacadeError, message: str) -> None:
+    assert translate(GraphQLError("x", original_error=error)).message == message
