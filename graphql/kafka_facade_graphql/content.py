@@ -133,7 +133,9 @@ class DataReport(core.DataReport):
 class RecordReport(core.RecordReport):
     """A delivery report."""
 
-    offset: BigInt = strawberry.field(description="The record's offset in the partition.")
+    offset: BigInt | None = strawberry.field(
+        description="The record's offset in the partition; null where brokers do not acknowledge records."
+    )
 
     @field(name="timestamp", description="The record's time as Kafka has it.")
     def time(self) -> datetime | None:

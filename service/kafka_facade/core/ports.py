@@ -61,10 +61,13 @@ class SerializedRecord(Struct, gc=False):
 
 
 class Delivery(Struct, gc=False):
-    """Where a record ended up; ``timestamp`` is the broker's for topics with LogAppendTime."""
+    """Where a record ended up; ``timestamp`` is the broker's for topics with LogAppendTime.
+
+    ``offset`` is None where the broker doesn't acknowledge records (``acks=0``).
+    """
 
     partition: int
-    offset: int
+    offset: int | None
     timestamp: int | None
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, Unavailable
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import ConsumerFactory, ConsumerPort
+from kafka_facade.core.ports import LATEST, ConsumerFactory, ConsumerPort
 from kafka_facade.core.requests import ConsumeRecords, ListPartitions
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
 from kafka_facade.core.topics import Topics
@@ -82,8 +82,12 @@ class Reading:
                     starts[key] = min(max(request.offset, found.earliest_offset), found.latest_offset)
                 case _:
                     starts[key] = found.latest_offset
+        wanted = [TopicPartition(*key) for key in starts]
+        if not request.follow:
+            # The last that this consumer gets to: a transaction that is open holds back what follows.
+            stable = await consumer.offsets_at(wanted, LATEST, call.remaining)
+            ends |= {key: offset for key, offset in zip(starts, stable, strict=True) if offset >= 0}
         if request.start == "timestamp":
-            wanted = [TopicPartition(*key) for key in starts]
             found_offsets = await consumer.offsets_at(wanted, request.timestamp, call.remaining)
             starts |= {key: offset for key, offset in zip(starts, found_offsets, strict=True) if offset >= 0}
         return starts, ends

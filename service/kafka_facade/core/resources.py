@@ -194,12 +194,12 @@ class DataReport:
 
 @dataclass(slots=True)
 class RecordReport:
-    """The delivery report of one record that Kafka has acknowledged."""
+    """The delivery report of one record; ``offset`` is None where brokers don't acknowledge records (``acks=0``)."""
 
     cluster_id: str
     topic_name: str
     partition_id: int
-    offset: int
+    offset: int | None
     timestamp: int | None
     key: DataReport | None
     value: DataReport | None

@@ -238,8 +238,8 @@ class SendQueue:
     def _report(self, batch: Batch, index: int, error: ClientError | None, message: Message) -> None:
         if error is None:
             kind, timestamp = message.timestamp()
-            offset = message.offset() or 0
-            self._decide(batch, index, Delivery(message.partition() or 0, offset, timestamp if kind else None))
+            delivery = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)
+            self._decide(batch, index, delivery)
         elif batch.client < refusals.ALONE and error.code() in refusals.COLLECTIVE:
             self._refuse(batch, Refused(index, message.partition() or 0, error.code()))
         else:

@@ -127,11 +127,16 @@ def _document(answer: Answer) -> Report | ErrorBody:
         answer.cluster_id,
         answer.topic_name,
         answer.partition_id,
-        answer.offset,
+        reported_offset(answer.offset),
         timestamp_text(answer.timestamp),
         UNSET if answer.key is None else reported(answer.key),
         UNSET if answer.value is None else reported(answer.value),
     )
+
+
+def reported_offset(offset: int | None) -> int:
+    """An offset as REST has it: -1 where the broker told none, as in Kafka's own client."""
+    return -1 if offset is None else offset
 
 
 def reported(data: DataReport) -> ReportedData | ReportedSchemaData:

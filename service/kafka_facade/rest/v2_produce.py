@@ -13,6 +13,7 @@ from kafka_facade.rest.bodies import BodyDecoder, V2Produce, plain_data
 from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
+from kafka_facade.rest.record_decoding import reported_offset
 
 _NOT_RETRIABLE, _RETRIABLE = 1, 2
 
@@ -108,4 +109,4 @@ def _offset(outcome: Delivery | FacadeError) -> _Offset:
     if isinstance(outcome, FacadeError):
         code = _RETRIABLE if outcome.row.retriable else _NOT_RETRIABLE
         return _Offset(None, None, code, outcome.rest_message(2))
-    return _Offset(outcome.partition, outcome.offset)
+    return _Offset(outcome.partition, reported_offset(outcome.offset))

@@ -14,7 +14,7 @@ from kafka_facade.rest.encoding import encode, timestamp_text
 from kafka_facade.rest.errors import error_body
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
-from kafka_facade.rest.record_decoding import ReportedData, ReportedSchemaData, record_of, reported
+from kafka_facade.rest.record_decoding import ReportedData, ReportedSchemaData, record_of, reported, reported_offset
 
 _MULTI_STATUS = 207
 
@@ -74,7 +74,7 @@ def _success(id: str, found: RecordReport) -> _Success:
         found.cluster_id,
         found.topic_name,
         found.partition_id,
-        found.offset,
+        reported_offset(found.offset),
         timestamp_text(found.timestamp),
         UNSET if found.key is None else reported(found.key),
         UNSET if found.value is None else reported(found.value),

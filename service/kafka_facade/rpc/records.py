@@ -214,7 +214,10 @@ def stream_results(
             else:
                 result.timestamp.CopyFrom(to_timestamp(timestamp))
         result.partition_id = outcome.partition
-        result.offset = outcome.offset
+        if outcome.offset is None:
+            result.ClearField("offset")
+        else:
+            result.offset = outcome.offset
         results.append(result)
     return response
 

@@ -435,7 +435,7 @@ class ProduceStreamResult(_message.Message):
     partition_id: _builtins.int
     """The partition that the record is in."""
     offset: _builtins.int
-    """The offset that the record has."""
+    """The offset that the record has; absent where brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """The timestamp that Kafka has stored; absent where it has stored none."""
@@ -450,15 +450,17 @@ class ProduceStreamResult(_message.Message):
         self,
         *,
         partition_id: _builtins.int = ...,
-        offset: _builtins.int = ...,
+        offset: _builtins.int | None = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         error: _status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "error", b"error", "offset", b"offset", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "error", b"error", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
+    _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
 
 Global___ProduceStreamResult: _TypeAlias = ProduceStreamResult  # noqa: Y015
 
@@ -775,7 +777,7 @@ class RecordReport(_message.Message):
     partition_id: _builtins.int
     """The partition that the record is in."""
     offset: _builtins.int
-    """The offset that the record has."""
+    """The offset that the record has; absent where brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """The timestamp that Kafka has stored; absent where it has stored none."""
@@ -794,16 +796,18 @@ class RecordReport(_message.Message):
         cluster_id: _builtins.str = ...,
         topic_name: _builtins.str = ...,
         partition_id: _builtins.int = ...,
-        offset: _builtins.int = ...,
+        offset: _builtins.int | None = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         key: Global___DataReport | None = ...,
         value: Global___DataReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "timestamp", b"timestamp", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "key", b"key", "offset", b"offset", "timestamp", b"timestamp", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "key", b"key", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp", "topic_name", b"topic_name", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "cluster_id", b"cluster_id", "key", b"key", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp", "topic_name", b"topic_name", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
+    _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
 
 Global___RecordReport: _TypeAlias = RecordReport  # noqa: Y015
 
