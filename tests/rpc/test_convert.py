@@ -185,6 +185,7 @@ def test_a_report_keeps_format_and_size() -> None:
     assert writer(record_pb2.RecordReport)(report) == record_pb2.RecordReport(
         cluster_id="c",
         topic_name="t",
+        offset=0,
         timestamp=Timestamp(seconds=1, nanos=500_000_000),
         key=record_pb2.DataReport(type=record_pb2.FORMAT_JSON, size=-1),
     )

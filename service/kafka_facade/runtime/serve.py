@@ -9,7 +9,6 @@ import logging
 import math
 import resource
 import socket
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import Address, Settings, SettingsError
+from kafka_facade.runtime.shared_directory import shared_directory
 from kafka_facade.runtime.supervisor import Supervisor
 from kafka_facade.web.protocol import HttpProtocolFactory
 
 logger = logging.getLogger("kafka_facade.runtime")
 
-_LONGEST_PARENT = 60
 # A worker that starts on a busy machine isn't one that hangs.
 _HEALTH_SECONDS = 30
 _REST_PATHS = frozenset(operation.path.split("/")[1] for operation in OPERATIONS) | {"kafka"}
@@ -51,14 +50,8 @@ def serve(settings: Settings, warnings: list[str]) -> int:
         _bind(address, "grpc.listeners").close()
     if settings.workers == 1:
         return _run(settings, sockets, None)
-    # What the workers share to reach each other.
-    with tempfile.TemporaryDirectory(prefix="kafka-facade-", dir=_socket_parent()) as directory:
-        return _run(settings, sockets, Path(directory))
-
-
-def _socket_parent() -> str | None:
-    """Where Unix sockets may be: their paths have 107 characters at the most."""
-    return None if len(tempfile.gettempdir()) < _LONGEST_PARENT else "/tmp"
+    with shared_directory() as directory:
+        return _run(settings, sockets, directory)
 
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:

@@ -190,7 +190,10 @@ class Settings:
     """How long any one request may wait for Kafka; the time in which a record is delivered or has failed for good."""
 
     shutdown_timeout_ms: int = _setting("shutdown.timeout.ms", "30000", _integer(1000))
-    """How long after SIGTERM or SIGINT the process may take to finish what it has begun."""
+    """How long after SIGTERM or SIGINT the process may take to finish what it has begun; then it is stopped.
+
+    The REST port refuses connections within half a second; what is queued by then is still answered.
+    """
 
     api_v2_enable: bool = _setting("api.v2.enable", "true", _boolean)
     """Whether REST has the v2 API."""

@@ -1,0 +1,164 @@
+"""Several workers on one port: it accepts when somebody is there to answer, and no longer."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.devstack.ports import HOST, PortPlan
+from kafka_facade.runtime.shared_directory import shared_directory
+
+GatewayFactory = Callable[..., Awaitable[Gateway]]
+
+TIMEOUT_MS = 10_000
+KILLED = """
+import os, signal
+from kafka_facade.runtime.shared_directory import shared_directory
+with shared_directory() as path:
+    (path / "0.sock").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+async def _ask(port: int) -> str:
+    """What becomes of one caller: its status, or how it was turned away."""
+    try:
+        reader, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return "refused"
+    try:
+        writer.write(REQUEST)
+        answer = await reader.read()
+    except OSError:
+        return "reset"
+    finally:
+        writer.close()
+    return answer.split(b" ", 2)[1].decode() if answer else "closed"
+
+
+def _port(gateway: Gateway) -> int:
+    return int(gateway.rest.rpartition(":")[2])
+
+
+async def test_the_port_is_closed_until_a_worker_can_answer(stack: BackgroundStack) -> None:
+    ports = PortPlan.free()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kafka_facade", "serve", "-p", "workers=2", "-p", "grpc.listeners="),
+        *("-p", f"listeners=http://{HOST}:{ports.rest}", "-p", f"bootstrap.servers={stack.bootstrap_servers}"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said = b""
+
+    async def listen() -> None:
+        nonlocal said
+        assert process.stderr is not None
+        async for line in process.stderr:
+            said += line
+
+    listening = asyncio.create_task(listen())
+    outcome = "refused"
+    try:
+        async with asyncio.timeout(60):
+            while outcome == "refused":
+                outcome = await _ask(ports.rest)
+                await asyncio.sleep(0.02)
+        assert outcome == "200"
+        await asyncio.sleep(0.2)
+        assert b"Application startup complete" in said
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 45)
+        await listening
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_callers_are_answered_or_turned_away_at_once(gateway_factory: GatewayFactory, workers: str) -> None:
+    gateway = await gateway_factory({"workers": workers, "shutdown.timeout.ms": str(TIMEOUT_MS)})
+    port = _port(gateway)
+    outcomes: Counter[str] = Counter()
+    longest = 0.0
+    stopping = asyncio.Event()
+
+    async def call() -> None:
+        nonlocal longest
+        outcome = ""
+        while outcome != "refused":
+            started = time.monotonic()
+            outcome = await _ask(port)
+            if stopping.is_set():
+                longest = max(longest, time.monotonic() - started)
+            outcomes[outcome] += 1
+
+    callers = [asyncio.create_task(call()) for _ in range(20)]
+    await asyncio.sleep(1)
+    os.kill(gateway.child.pid, signal.SIGTERM)
+    stopping.set()
+    await asyncio.wait_for(asyncio.gather(*callers), 20)
+    assert outcomes["200"] > 20
+    assert longest < TIMEOUT_MS / 2000
+    # What was queued in the moment in which the port was closed.
+    assert outcomes["reset"] + outcomes["closed"] <= 5, outcomes
+
+
+async def test_a_worker_that_hangs_keeps_no_port_open(gateway_factory: GatewayFactory) -> None:
+    gateway = await gateway_factory({"workers": "2", "shutdown.timeout.ms": str(TIMEOUT_MS)})
+    port = _port(gateway)
+    workers = [
+        child for child in psutil.Process(gateway.child.pid).children() if "spawn_main" in " ".join(child.cmdline())
+    ]
+    assert len(workers) == 2
+    workers[0].suspend()
+    try:
+        started = time.monotonic()
+        os.kill(gateway.child.pid, signal.SIGTERM)
+        outcome = ""
+        while outcome != "refused":
+            try:
+                outcome = await asyncio.wait_for(_ask(port), 1)
+            except TimeoutError:
+                outcome = "no answer"
+            assert time.monotonic() - started < TIMEOUT_MS / 2000
+        async with asyncio.timeout(TIMEOUT_MS / 1000 + 10):
+            while gateway.child.running:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert not workers[0].is_running() or workers[0].status() == psutil.STATUS_ZOMBIE
+    finally:
+        if workers[0].is_running():
+            workers[0].kill()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A new folder with a path that leaves room for those of sockets."""
+    with tempfile.TemporaryDirectory(prefix="t-") as name:
+        yield Path(name)
+
+
+def test_what_a_killed_gateway_leaves_is_removed_by_the_next(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(short_path))
+    others = {"kafka-facade-workers-other", "kafka-facade-x"}
+    for name in others:
+        (short_path / name).mkdir()
+    with shared_directory() as alive:
+        environment = {**os.environ, "TMPDIR": str(short_path)}
+        assert subprocess.run([sys.executable, "-c", KILLED], env=environment).returncode == -signal.SIGKILL
+        [left] = {path.parent for path in short_path.glob("*/0.sock")}
+        with shared_directory() as path:
+            assert path.exists()
+            assert alive.exists()
+            assert not left.exists()
+        assert not path.exists()
+    assert {entry.name for entry in short_path.iterdir()} == others
