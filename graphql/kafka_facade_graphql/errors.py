@@ -21,13 +21,13 @@ from strawberry.utils.str_converters import to_camel_case
 
 from kafka_facade.core import requests
 from kafka_facade.core.errors import FacadeError, MalformedBody, ServerError
+from kafka_facade.core.quoting import MESSAGE_LENGTH, quote
 from kafka_facade_graphql.limits import LimitError
 
 logger = logging.getLogger("kafka_facade.graphql")
 
 MAX_ERRORS: Final = 100
 """How many errors an answer has at the most; one more says that there were others."""
-_MAX_MESSAGE: Final = 500
 _INPUT: Final = "input"
 # What Strawberry raises for documents and values that a caller got wrong.
 _CALLERS: Final = (MissingQueryError, InvalidOperationTypeError, StrawberryInputCoercionError)
@@ -67,7 +67,7 @@ def extensions_of(error: FacadeError, code: Code | None = None, *, prefix: str =
     }
     if error.field is not None:
         found["field"] = field_path(error, prefix=prefix)
-    metadata = {to_camel_case(name): cut(value) for name, value in error.metadata.items() if name != "field"}
+    metadata = {to_camel_case(name): value for name, value in error.metadata.items() if name != "field"}
     if metadata:
         found["metadata"] = metadata
     return found
@@ -80,7 +80,7 @@ def message_of(error: FacadeError) -> str:
         name = word[0]
         return str(to_camel_case(name)) if name in _NAMES or name in error.metadata else name
 
-    return _WORD.sub(spell, cut(error.message))
+    return _WORD.sub(spell, error.message)
 
 
 def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
@@ -93,12 +93,7 @@ def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
 
 def refusal(message: str, code: Code) -> GraphQLError:
     """An error of a request that is not executed."""
-    return GraphQLError(cut(message), extensions=extensions_of(MalformedBody(), code))
-
-
-def cut(text: str) -> str:
-    """A text that may quote the caller, not longer than people read."""
-    return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "..."
+    return GraphQLError(quote(message, MESSAGE_LENGTH), extensions=extensions_of(MalformedBody(), code))
 
 
 def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLError:
@@ -134,7 +129,7 @@ def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLE
         message = FacadeError.default_message
         extensions = extensions_of(FacadeError())
     return GraphQLError(
-        cut(message),
+        quote(message, MESSAGE_LENGTH),
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,

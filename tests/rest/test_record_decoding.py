@@ -60,7 +60,7 @@ def test_any_json_number_is_taken(number: bytes) -> None:
         (b'{"timestamp":"2021-02-05T19:14:42"}', "2021-02-05T19:14:42"),
         (b'{"timestamp":1e300}', "timestamp"),
         (b'{"headers":[{"name":"h","value":"not base64!"}]}', "base64"),
-        (b"[]", "array"),
+        (b"[]", "Array"),
         (b"null", "null"),
         (b'{"value":{"type":"JSON","data":"\\ud800"}}', "surrogate"),
         (b'{"value":{"type":"JSON","data":' + b"[" * 5000 + b"]" * 5000 + b"}}", "nested"),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from kafka_facade.core.errors import InvalidKafkaRequest, NotFound
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import ConfigAlteration
 from kafka_facade.core.resources import AlterOperation, Config
 
@@ -25,7 +26,7 @@ def find(configs: Iterable[_Config], name: str) -> _Config:
 
 def config_not_found(name: str, owner: str, cluster_id: str) -> NotFound:
     """The error for a config to change that isn't there; ``owner`` says of what, e.g. ``TOPIC name``."""
-    return NotFound(f"Config {name} cannot be found for {owner} in cluster {cluster_id}.", name=name)
+    return NotFound(f"Config {quote(name)} cannot be found for {owner} in cluster {cluster_id}.", name=name)
 
 
 def is_broker_config(name: str, known: Collection[str]) -> bool:
@@ -43,4 +44,4 @@ def check_values(changes: Sequence[ConfigAlteration]) -> None:
     """InvalidKafkaRequest where a config is to be set to null."""
     for change in changes:
         if change.operation is AlterOperation.SET and change.value is None:
-            raise InvalidKafkaRequest(f"Null value not supported for : {change.name}", name=change.name)
+            raise InvalidKafkaRequest(f"Null value not supported for : {quote(change.name)}", name=change.name)

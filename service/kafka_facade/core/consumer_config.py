@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from kafka_facade.core.errors import InvalidConsumerConfig
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import CreateConsumer
 from kafka_facade.core.resources import ConsumerInstance, Format
 
@@ -85,7 +86,7 @@ def _integer(name: str, value: str | None, default: int, lowest: int, highest: i
 
 def _invalid(name: str, value: object, expected: str) -> InvalidConsumerConfig:
     return InvalidConsumerConfig(
-        f"Invalid consumer configuration: Invalid value {value} for configuration {name}: expected {expected}",
+        f"Invalid consumer configuration: Invalid value {quote(value)} for configuration {name}: expected {expected}",
         name=name,
         value=str(value),
     )

@@ -63,6 +63,8 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from kafka_facade.core.quoting import MESSAGE_LENGTH, quote
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -87,7 +89,8 @@ class FacadeError(Exception):
 
     ``reason`` (UPPER_SNAKE, AIP-193) names the kind on gRPC (``ErrorInfo.reason``) and GraphQL (``extensions.code``);
     ``metadata`` holds the values that the message mentions, for machines; ``field`` in it is the path of the field to
-    blame, from the request down: ``records[1].value.data``. Faces spell it in their own way.
+    blame, from the request down: ``records[1].value.data``. Faces spell it in their own way. Both are cut
+    where they are long (see :mod:`kafka_facade.core.quoting`).
     """
 
     row: ClassVar[Row] = Row(500, 500, 500, "INTERNAL")
@@ -101,8 +104,8 @@ class FacadeError(Exception):
         TABLE[cls.reason] = cls
 
     def __init__(self, message: str | None = None, **metadata: str) -> None:
-        self._message = message
-        self.metadata = metadata
+        self._message = None if message is None else quote(message, MESSAGE_LENGTH)
+        self.metadata = {name: quote(value) for name, value in metadata.items()}
         super().__init__(self.message)
 
     @property
@@ -113,7 +116,7 @@ class FacadeError(Exception):
     def at(self, field: str) -> Self:
         """The same error, with that field to blame."""
         moved = copy.copy(self)
-        moved.metadata = self.metadata | {"field": field}
+        moved.metadata = self.metadata | {"field": quote(field)}
         return moved
 
     def within(self, outer: str, *, instead_of: str = "") -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kafka_facade.core.errors import ClusterNotFound
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import AdminPort
+from kafka_facade.core.quoting import quote
 
 
 class ClusterIdentity:
@@ -25,5 +26,5 @@ class ClusterIdentity:
         """The cluster's id, if the caller named it right or not at all; ClusterNotFound otherwise."""
         own = await self.cluster_id(call)
         if cluster_id is not None and cluster_id != own:
-            raise ClusterNotFound(f"Cluster {cluster_id} cannot be found.", cluster_id=cluster_id)
+            raise ClusterNotFound(f"Cluster {quote(cluster_id)} cannot be found.", cluster_id=cluster_id)
         return own

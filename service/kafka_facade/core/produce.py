@@ -23,6 +23,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery, ProducerPort, SerializedRecord, SubjectVersion
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import (
     BatchEntry,
     BatchProduceRecords,
@@ -218,7 +219,7 @@ class Produce:
 
     async def _partition_count(self, call: Call, topic: str) -> int:
         if not is_legal_topic_name(topic):
-            raise InvalidTopicName(f"Invalid topics: [{topic}]", topic_name=topic, field="topic_name")
+            raise InvalidTopicName(f"Invalid topics: [{quote(topic)}]", topic_name=topic, field="topic_name")
         count = self._producer.cached_partition_count(topic)
         return await self._producer.partition_count(topic, call.remaining) if count is None else count
 

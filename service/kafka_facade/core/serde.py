@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 
 import msgspec
 
 from kafka_facade.core.errors import DeserializationFailed, InvalidRequest, NotImplementedYet
+from kafka_facade.core.quoting import quote_json
 from kafka_facade.core.requests import RecordData
 from kafka_facade.core.resources import Format, Record
 
@@ -42,19 +42,19 @@ def serialize(data: RecordData, which: str = "value") -> bytes | None:
         return value if isinstance(value, bytes) else _from_base64(value, which)
     if format is _STRING:
         if not isinstance(value, str):
-            raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a string.", field=f"{which}.data")
+            raise InvalidRequest(f"Bad Request: data={quote_json(value)} is not a string.", field=f"{which}.data")
         return value.encode()
     raise SchemaNeeded
 
 
 def _from_base64(value: object, which: str) -> bytes:
     if not isinstance(value, str):
-        raise InvalidRequest(f"Bad Request: data={json.dumps(value)} is not a base64 string.", field=f"{which}.data")
+        raise InvalidRequest(f"Bad Request: data={quote_json(value)} is not a base64 string.", field=f"{which}.data")
     try:
         return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise InvalidRequest(
-            f"Bad Request: data={json.dumps(value)} is not a valid base64 string.", field=f"{which}.data"
+            f"Bad Request: data={quote_json(value)} is not a valid base64 string.", field=f"{which}.data"
         ) from None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import re2
 
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.quoting import quote
 
 
 class TopicPattern:
@@ -23,7 +24,7 @@ class TopicPattern:
             self._compiled = re2.compile(pattern, options)
         except re2.error as error:
             reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-            raise InvalidRequest(f"The topic pattern is invalid: {reason}", field="topic_pattern") from None
+            raise InvalidRequest(f"The topic pattern is invalid: {quote(reason)}", field="topic_pattern") from None
 
     def matching(self, names: Iterable[str]) -> list[str]:
         """The names that match, in order."""

@@ -7,14 +7,13 @@ is a number or a boolean is taken as such, and a setting may be a text, a number
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec import field as member
 
-from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, UnprocessableEntity
+from kafka_facade.core.errors import InvalidPayload, MalformedBody
 from kafka_facade.core.resources import (
     AclOperation,
     AclPatternType,
@@ -24,12 +23,11 @@ from kafka_facade.core.resources import (
     Format,
     SubjectNameStrategy,
 )
+from kafka_facade.rest.body_errors import explained
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
-_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
-_MISSING = re.compile(r"Object missing required field `([^`]*)`")
 _OUT_OF_RANGE = "out of range"
 _TRUNCATED = "Input data was truncated"
 
@@ -260,6 +258,7 @@ class BodyDecoder(Generic[_Body]):
     """Decodes bodies of one type; its errors are what the caller is told."""
 
     def __init__(self, type_: type[_Body]) -> None:
+        self._type = type_
         self._decoder = msgspec.json.Decoder(type_, strict=False)
         # JSON bounds no number, floats do: where one doesn't fit, data keeps its numbers as they were written.
         self._exact = msgspec.json.Decoder(type_, strict=False, float_hook=_verbatim)
@@ -274,7 +273,7 @@ class BodyDecoder(Generic[_Body]):
                     raise
                 return self._exact.decode(body)
         except msgspec.ValidationError as error:
-            raise _explained(str(error)) from None
+            raise explained(str(error), self._type, body) from None
         except msgspec.DecodeError as error:
             if is_json(body):
                 raise MalformedBody("An escape sequence in a string is half of a surrogate pair.") from None
@@ -316,14 +315,6 @@ def is_json(document: bytes) -> bool:
 def is_blank(body: bytes) -> bool:
     """Whether a body is empty, or null, which says the same."""
     return len(body) < 64 and body.strip() in (b"", b"null")
-
-
-def _explained(message: str) -> FacadeError:
-    if unknown := _UNKNOWN.match(message):
-        return UnprocessableEntity(f"Unrecognized field: {unknown[1]}", field=unknown[1])
-    if missing := _MISSING.match(message):
-        return MalformedBody(f"Missing required field: {missing[1]}", field=missing[1])
-    return MalformedBody(message.replace("`", "'"))
 
 
 def plain_data(data: object) -> object:

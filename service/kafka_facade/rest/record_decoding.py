@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kafka_facade.core.errors import FacadeError, InvalidRequest, MalformedBody, UnprocessableEntity
+from kafka_facade.core.quoting import quote_json
 from kafka_facade.core.requests import RecordData, RecordToProduce, SchemaSelector
 from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
 from kafka_facade.rest.bodies import BodyDecoder, V3Data, V3Record, plain_data
@@ -107,8 +108,12 @@ def moment(given: str | int | float) -> int:
     if isinstance(given, str):
         try:
             return timestamp_milliseconds(msgspec.convert(given, _Moment))
-        except msgspec.ValidationError as error:
-            raise InvalidRequest(f"The timestamp {given!r} is invalid: {error}.", field="timestamp") from None
+        except msgspec.ValidationError:
+            raise InvalidRequest(
+                f"Cannot deserialize value of type `Timestamp` from String {quote_json(given)}: "
+                "not a valid time of RFC 3339 with an offset",
+                field="timestamp",
+            ) from None
     if math.isfinite(given) and abs(given) * 1000 <= _MAX_INT64:
         return int(given * 1000)
     raise InvalidRequest("The timestamp is out of range.", field="timestamp")

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from kafka_facade.core.errors import InvalidPayload, InvalidRequest
 from kafka_facade.core.links import ACL
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import AclBinding, BatchCreateAcls, CreateAcl, DeleteAcls, ListAcls
 from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
 from kafka_facade.rest.bodies import BodyDecoder, V3Acl, V3Acls
@@ -86,5 +87,5 @@ def _choice(exchange: Exchange, name: str, kind: type[_Choice], shown: str) -> _
         return None
     value = kind.__members__.get(text.upper())
     if value is None:
-        raise InvalidRequest(f"The valid values for {shown} do not include '{text}'", field=name)
+        raise InvalidRequest(f"The valid values for {shown} do not include '{quote(text)}'", field=name)
     return value

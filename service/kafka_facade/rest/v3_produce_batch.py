@@ -49,7 +49,7 @@ async def produce_batch(exchange: Exchange) -> Response:
     body = await exchange.body()
     if is_blank(body):
         raise InvalidBatch("Request body is empty. Data is required.")
-    entries = [_entry(entry) for entry in _decoder.decode(body).entries or ()]
+    entries = [_entry(index, entry) for index, entry in enumerate(_decoder.decode(body).entries or ())]
     request = BatchProduceRecords(exchange.parameters["cluster_id"], exchange.parameters["topic_name"], entries)
     report = await exchange.run(exchange.facade.produce.produce_batch, request)
     failures = []
@@ -60,12 +60,17 @@ async def produce_batch(exchange: Exchange) -> Response:
     return Response(_MULTI_STATUS, encode(answer))
 
 
-def _entry(given: V3BatchEntry) -> BatchEntry:
+def _entry(index: int, given: V3BatchEntry) -> BatchEntry:
     id: Any = given.id
+    place = f"entries[{index}]"
     if id is UNSET:
-        raise InvalidRequest("Missing required field: id", field="entries.id")
+        raise InvalidRequest("Missing required field: id", field=f"{place}.id")
+    try:
+        record = record_of(given)
+    except InvalidRequest as error:
+        raise error.within(place) from None
     # Numbers are no ids: the answer would have them as text.
-    return BatchEntry(id if isinstance(id, str) else "", record_of(given))
+    return BatchEntry(id if isinstance(id, str) else "", record)
 
 
 def _success(id: str, found: RecordReport) -> _Success:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.links import PARTITION, REPLICA, TOPIC
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import (
     ConfigEntry,
     CreateTopic,
@@ -102,7 +103,7 @@ async def get_offsets(exchange: Exchange) -> Response:
     """The earliest and the latest offset of a partition."""
     offset_type = exchange.query("offset_type")
     if offset_type is not None and offset_type.lower() != _OFFSET_TYPE:
-        raise InvalidRequest(f"offset_type:{offset_type} is invalid", field="offset_type")
+        raise InvalidRequest(f"offset_type:{quote(offset_type)} is invalid", field="offset_type")
     return resource_response(exchange, await exchange.run(exchange.facade.topics.get_offsets, _partition(exchange)))
 
 

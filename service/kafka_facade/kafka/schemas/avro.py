@@ -11,6 +11,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from kafka_facade.core.decoding_budget import DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
 from kafka_facade.kafka.schemas.avro_decoding import AvroReader, compile_decoder
 from kafka_facade.kafka.schemas.avro_encoding import AvroMismatch, compile_encoder
@@ -51,9 +52,9 @@ class AvroCodec:
         try:
             self._encode(data, out)
         except AvroMismatch as error:
-            raise InvalidRequest(f"Bad Request: {error}") from None
+            raise InvalidRequest(f"Bad Request: {quote(error)}") from None
         except (RecursionError, UnicodeEncodeError) as error:
-            raise InvalidRequest(f"Bad Request: the data can't be encoded: {error}") from None
+            raise InvalidRequest(f"Bad Request: the data can't be encoded: {quote(error)}") from None
         return bytes(out)
 
     def budget(self, size: int) -> DecodingBudget:

@@ -15,6 +15,7 @@ import msgspec
 
 from kafka_facade.core.decoding_budget import DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
 from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
 from kafka_facade.kafka.schemas.json_schema_size import work_per_value
@@ -26,7 +27,6 @@ _MAX_WORK: Final = 3_000_000
 _BYTES_PER_VALUE: Final = 32
 # A schema that asks more of one value than this may be slow for little data.
 _COSTLY: Final = 200
-_MAX_MESSAGE: Final = 1000
 # A byte of JSON, such as a digit or a bracket, may become a number or an array.
 _BYTE_WEIGHT: Final = 8
 
@@ -78,7 +78,7 @@ class JsonSchemaCodec:
         except jsonschema_rs.ValidationError as error:
             raise InvalidRequest(f"Bad Request: {_shown(error)}") from None
         except (ValueError, RecursionError) as error:
-            raise InvalidRequest(f"Bad Request: {str(error)[:_MAX_MESSAGE]}") from None
+            raise InvalidRequest(f"Bad Request: {quote(error)}") from None
 
     def _check(self, data: object, size: int) -> None:
         if self._fast is not None and self._work is not None:
@@ -145,4 +145,4 @@ def _uris(schema: Any, name: str) -> set[str]:
 
 def _shown(error: jsonschema_rs.ValidationError) -> str:
     path = "/".join(["#", *map(str, error.instance_path)])
-    return f"{path}: {error.message[:_MAX_MESSAGE]}"
+    return f"{path}: {quote(error.message)}"

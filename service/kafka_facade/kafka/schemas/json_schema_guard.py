@@ -18,13 +18,13 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT7
 
+from kafka_facade.core.quoting import quote
 from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
 
 # The CPU time (s) for one value, looked at once for so many keywords; how deep references may be within one another.
 _SECONDS: Final = 2.0
 _KEYWORDS_A_LOOK: Final = 16
 _MAX_DEPTH: Final = 60
-_MAX_MESSAGE: Final = 1000
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 
 _Errors = Iterator[ValidationError]
@@ -123,8 +123,8 @@ def guarded_check(schema: Any, others: Mapping[str, Any]) -> Callable[[Any], Non
                 raise _Spent("the data can't be checked: it is nested too deeply for its schema") from None
             raise
         if error is not None:
-            path = "/".join(["#", *map(str, error.absolute_path)])[:_MAX_MESSAGE]
-            raise ValueError(f"{path}: {error.message[:_MAX_MESSAGE]}")
+            path = quote("/".join(["#", *map(str, error.absolute_path)]))
+            raise ValueError(f"{path}: {quote(error.message)}")
 
     return check
 
@@ -162,7 +162,7 @@ def _by_itself(keyword: str) -> _Keyword:
 
     def check(validator: Any, value: Any, instance: Any, parent: Any) -> _Errors:
         if isinstance(instance, str) and not _leaf(keyword, value).is_valid(instance):
-            yield ValidationError(f"{instance[:100]!r} doesn't meet {keyword} {value!r}")
+            yield ValidationError(f"{quote(instance)!r} doesn't meet {keyword} {value!r}")
 
     return check
 

@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
 from kafka_facade.kafka.schemas.protobuf_weight import Weights
 
@@ -64,9 +65,11 @@ class ProtobufCodec:
             json_format.ParseDict(data, message, descriptor_pool=self._pool)  # type: ignore[arg-type]
             return _FIRST_MESSAGE + message.SerializeToString()
         except (json_format.ParseError, EncodeError) as error:
-            raise InvalidRequest(f"Bad Request: {error}") from None
+            raise InvalidRequest(f"Bad Request: {quote(error)}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise InvalidRequest(f"Bad Request: the data isn't of the message {self.record_name}: {error}") from None
+            raise InvalidRequest(
+                f"Bad Request: the data isn't of the message {self.record_name}: {quote(error)}"
+            ) from None
 
     def budget(self, size: int) -> DecodingBudget:
         """See the port."""
@@ -83,7 +86,7 @@ class ProtobufCodec:
                 message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
             )
         except (DecodeError, json_format.Error, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"no message of the schema: {error}") from None
+            raise ValueError(f"no message of the schema: {quote(error)}") from None
 
     def _check_memory(self, data: object) -> None:
         """InvalidRequest where the messages would take too much memory: each has room for all of its fields."""

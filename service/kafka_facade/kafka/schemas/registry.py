@@ -22,6 +22,7 @@ from kafka_facade.core.errors import (
     Unavailable,
 )
 from kafka_facade.core.ports import SchemaCodec, SubjectVersion
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
 from kafka_facade.core.worker_threads import NoFreeThread
 from kafka_facade.kafka.schemas.compiler import Compiler, Source
@@ -46,7 +47,6 @@ _CACHE_SIZE: Final = 32 * 1024 * 1024
 _ENTRY_SIZE: Final = 8192
 _MAX_TEXT: Final = 1024 * 1024
 _MAX_REFERENCES: Final = 200
-_MAX_SHOWN: Final = 1000
 
 _CLIENT_DEFAULTS: Final = {"max.retries": 2, "retries.wait.ms": 50, "retries.max.wait.ms": 500, "timeout": 5}
 _NOT_AUTHORIZED: Final = 40301
@@ -123,7 +123,7 @@ class SchemaRegistry:
         """See the port."""
 
         def what() -> str:
-            return f"Error when parsing raw schema. format = {format.value}, schema = {text[:_MAX_SHOWN]}"
+            return f"Error when parsing raw schema. format = {format.value}, schema = {quote(text)}"
 
         codec: SchemaCodec = await self._cached(
             _text_key(format, text), lambda deadline: self._of_text(format, text, deadline), what, timeout
@@ -148,7 +148,7 @@ class SchemaRegistry:
 
         def what() -> str:
             head = f"Error when registering schema. format = {format.value}, subject = {subject}"
-            return f"{head}, schema = {text[:_MAX_SHOWN]}"
+            return f"{head}, schema = {quote(text)}"
 
         version: SubjectVersion = await self._cached((*_text_key(format, text), subject), load, what, timeout)
         return version
@@ -321,7 +321,7 @@ def _subject_version(subject: str, found: RegisteredSchema, codec: SchemaCodec) 
 
 
 def _refusal(what: str, error: SchemaRegistryError) -> FacadeError:
-    text = f"{error.error_message}; error code: {error.error_code}"[:_MAX_SHOWN]
+    text = f"{quote(error.error_message)}; error code: {error.error_code}"
     if error.error_code == _NOT_AUTHORIZED:
         return KafkaAuthorizationFailed(what)
     if error.error_code == _INVALID_SCHEMA:

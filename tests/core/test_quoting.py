@@ -1,0 +1,36 @@
+"""What comes from outside is cut where it is quoted."""
+
+import time
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import InvalidTopicName, NotFound
+from kafka_facade.core.quoting import MESSAGE_LENGTH, QUOTE_LENGTH, quote, quote_json
+
+LARGE = "x" * 10_000_000
+
+
+@given(st.text(max_size=600))
+def test_a_short_text_is_quoted_whole_and_a_long_one_by_its_ends(text: str) -> None:
+    quoted = quote(text)
+    assert len(quoted) <= QUOTE_LENGTH
+    assert quoted == text or (text.startswith(quoted[:150]) and text.endswith(quoted[-40:]))
+
+
+def test_the_json_of_a_large_value_is_not_written_to_its_end() -> None:
+    started = time.process_time()
+    for value in (LARGE, [1] * 1_000_000, {"a": [LARGE]}, msgspec.Raw(b"1.5"), None):
+        assert len(quote_json(value)) <= QUOTE_LENGTH
+    assert time.process_time() - started < 1
+    assert quote_json('say "x"') == '"say \\"x\\""'
+    assert quote_json({"a": [1, None, True]}) == '{"a": [1, null, true]}'
+
+
+def test_no_error_holds_more_than_a_message() -> None:
+    error = InvalidTopicName(LARGE, topic_name=LARGE, field=LARGE)
+    assert len(error.message) == MESSAGE_LENGTH == len(str(error))
+    assert {len(value) for value in error.metadata.values()} == {QUOTE_LENGTH}
+    assert len(error.within(LARGE).field or "") == QUOTE_LENGTH
+    assert len(NotFound(name=LARGE).message) < MESSAGE_LENGTH

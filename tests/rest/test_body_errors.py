@@ -1,0 +1,146 @@
+"""What callers are told of bodies that aren't of their type names neither Python nor our types."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.rest import bodies
+from kafka_facade.rest.bodies import BodyDecoder
+
+
+def error_of(type_: type[Any], body: str) -> FacadeError:
+    with pytest.raises(FacadeError) as failure:
+        BodyDecoder(type_).decode(body.encode())
+    return failure.value
+
+
+def cannot(expected: str, found: str, reason: str | None = None) -> str:
+    return f"Cannot deserialize value of type `{expected}` from {found}: {reason or f'not a valid `{expected}` value'}"
+
+
+@pytest.mark.parametrize(
+    ("type_", "body", "said", "field"),
+    [
+        (bodies.V2Produce, '{"records":[{"partition":"A"}]}', cannot("Integer", 'String "A"'), "records[0].partition"),
+        (
+            bodies.V2Produce,
+            '{"records":[{},{"partition":1.5}]}',
+            cannot("Integer", "Number 1.5"),
+            "records[1].partition",
+        ),
+        (
+            bodies.V2Produce,
+            '{"records":[{"partition":1e999}]}',
+            cannot("Integer", "Number 1e999"),
+            "records[0].partition",
+        ),
+        (bodies.V2Produce, '{"records":{}}', cannot("Array", "Object value"), "records"),
+        (bodies.V2Produce, "[]", cannot("Object", "Array value"), None),
+        (bodies.V2Produce, '{"records":[1]}', cannot("Object", "Number 1"), "records[0]"),
+        (bodies.V2Produce, '{"key_schema":true}', cannot("String", "Boolean value true"), "key_schema"),
+        (bodies.V2Offset, '{"topic":"a","partition":0,"offset":[]}', cannot("Long", "Array value"), "offset"),
+        (bodies.V3Record, '{"partition_id":99999999999}', cannot("Integer", "Number 99999999999"), "partition_id"),
+        (bodies.V3Record, '{"timestamp":{}}', cannot("Number or String", "Object value"), "timestamp"),
+        (
+            bodies.V3Alteration,
+            '{"name":"a","operation":"BOGUS"}',
+            cannot("AlterOperation", 'String "BOGUS"', "not one of the values accepted for Enum class: [SET, DELETE]"),
+            "operation",
+        ),
+        (
+            bodies.V3Record,
+            '{"value":{"type":"BOGUS"}}',
+            cannot(
+                "EmbeddedFormat",
+                'String "BOGUS"',
+                "not one of the values accepted for Enum class: [BINARY, JSON, STRING, AVRO, JSONSCHEMA, PROTOBUF]",
+            ),
+            "value.type",
+        ),
+        (
+            bodies.V3Record,
+            '{"headers":[{"name":"a","value":"!"}]}',
+            cannot("String", 'String "!"', "not valid base64"),
+            "headers[0].value",
+        ),
+        (
+            bodies.V3CreateTopic,
+            '{"topic_name":"a","replicas_assignments":{"x":[]}}',
+            cannot("Integer", "a member name"),
+            "replicas_assignments",
+        ),
+        (bodies.V3CreateTopic, '{"topic_name":null}', cannot("String", "null"), "topic_name"),
+    ],
+)
+def test_a_value_of_another_type(type_: type[Any], body: str, said: str, field: str | None) -> None:
+    error = error_of(type_, body)
+    assert error.message == (said if field is None else f"{said} (at {field})")
+    assert error.field == field
+
+
+@pytest.mark.parametrize(
+    ("type_", "body", "message", "field"),
+    [
+        (bodies.V3Batch, '{"entries":[{"id":"1","bogus":1}]}', "Unrecognized field: bogus", "entries[0].bogus"),
+        (bodies.V3CreateTopic, '{"topic_name":"a","b` - at `$.c`":1}', "Unrecognized field: b` - at `$.c", None),
+        (bodies.V3CreateTopic, "{}", "Missing required field: topic_name", "topic_name"),
+        (
+            bodies.V2Positions,
+            '{"offsets":[{"topic":"t"}]}',
+            "Missing required field: partition",
+            "offsets[0].partition",
+        ),
+    ],
+)
+def test_a_member_too_many_or_too_few(type_: type[Any], body: str, message: str, field: str | None) -> None:
+    error = error_of(type_, body)
+    assert error.message.startswith(message[:20])
+    if field is not None:
+        assert (error.message, error.field) == (message, field)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["records", "value", "partition", "key", "headers", "name", "timestamp", "type", "data"])
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(_json, st.sampled_from([bodies.V2Produce, bodies.V3Record, bodies.V3CreateTopic, bodies.V2Positions]))
+def test_whatever_is_sent_the_message_names_no_type_of_ours(value: object, type_: type[Any]) -> None:
+    message = ""
+    try:
+        BodyDecoder(type_).decode(json.dumps(value).encode())
+    except FacadeError as error:
+        message = error.message
+    assert len(message) <= 1000
+    head = message.partition(" from ")[0]
+    assert not any(word in head for word in ("`int", "`str", "`float", "`bool", "Expected", "V3", "V2"))
+
+
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        (bodies.V3Record, '{"%s":1}'),
+        (bodies.V3Record, '{"value":{"type":"%s"}}'),
+        (bodies.V3Record, '{"headers":[{"name":"a","value":"%s!"}]}'),
+        (bodies.V3Record, '{"partition_id":"%s"}'),
+        (bodies.V3CreateTopic, '{"topic_name":"a","replicas_assignments":{"%s":[]}}'),
+    ],
+)
+def test_long_input_is_cut(type_: type[Any], body: str) -> None:
+    error = error_of(type_, body % ("x" * 3_000_000))
+    assert len(error.message) <= 500
+    assert all(len(value) <= 200 for value in error.metadata.values())
