@@ -75,11 +75,16 @@ async def gateway(stack: BackgroundStack) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 async def gateway_factory(stack: BackgroundStack) -> AsyncIterator[GatewayFactory]:
-    """`await gateway_factory({"key": "value"}, on=three_brokers)`: a gateway with settings of the test's own."""
+    """`await gateway_factory({"key": "value"}, on=three_brokers)`: a gateway with settings of the test's own.
+
+    With ``answering=False`` it is one that Kafka may refuse: it only listens.
+    """
     started: list[tuple[BackgroundStack, Gateway]] = []
 
-    async def start(settings: dict[str, str] | None = None, on: BackgroundStack = stack) -> Gateway:
-        gateway = await _start_gateway(on, settings or {})
+    async def start(
+        settings: dict[str, str] | None = None, on: BackgroundStack = stack, answering: bool = True
+    ) -> Gateway:
+        gateway = await _start_gateway(on, settings or {}, answering)
         started.append((on, gateway))
         return gateway
 
@@ -108,9 +113,9 @@ async def connect() -> AsyncIterator[Connect]:
         connection.abort()
 
 
-async def _start_gateway(background: BackgroundStack, settings: dict[str, str]) -> Gateway:
+async def _start_gateway(background: BackgroundStack, settings: dict[str, str], answering: bool = True) -> Gateway:
     try:
-        return await background.start_gateway(settings)
+        return await background.start_gateway(settings, answering=answering)
     except DevStackError as error:
         logs = sorted(background.stack.logs.glob("gateway-*.log"), key=lambda path: path.stat().st_mtime)
         pytest.fail(f"{error}\n{_tail(logs[-1]) if logs else ''}", pytrace=False)

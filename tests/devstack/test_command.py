@@ -14,7 +14,15 @@ import grpc
 import httpx
 import psutil
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from google.protobuf import json_format
 
 from kafka_facade.devstack.ports import HOST, PortPlan
@@ -99,8 +107,36 @@ def test_the_whole_stack_answers_the_examples_that_it_prints(tmp_path: Path) -> 
     assert result == {"report": {"partitionId": 0, "offset": 1}, "error": None}
     assert consumed(grpcurl) == [b'{"hello":"world"}', b'{"hello":"GraphQL"}']
     assert first(told["kafka"], "demo") == b'{"hello":"world"}'
+    acls_lock_out_plain_clients_alone(told)
     assert dev.end(signal.SIGTERM) == (0, "")
     assert gone(told["pids"])
+
+
+def acls_lock_out_plain_clients_alone(told: dict[str, Any]) -> None:
+    """The example of the API reference: from then on nobody but super users may do anything with the cluster."""
+    acls = f"{told['rest']}/v3/clusters/{told['cluster_id']}/acls"
+    common = {"pattern_type": "LITERAL", "principal": "principalType:principalName", "host": "*"}
+    name = "kafka-cluster"
+    entries = [
+        {"resource_type": "CLUSTER", "resource_name": name, "operation": "DESCRIBE", "permission": "DENY", **common},
+        {"resource_type": "TOPIC", "resource_name": name, "operation": "READ", "permission": "ALLOW", **common},
+    ]
+    everything = {"resource_type": "TOPIC", "resource_name": "*", "operation": "ALL", "permission": "DENY", **common}
+    everything["principal"] = "User:ANONYMOUS"
+    with httpx.Client(timeout=SECONDS, trust_env=False) as client:
+        assert client.post(f"{acls}:batch", json={"data": [*entries, everything]}).status_code == 201
+        assert len(client.get(acls).raise_for_status().json()["data"]) == 3
+        schema = {"schema": '"string"'}
+        client.post(f"{told['schema_registry']}/subjects/locked/versions", json=schema).raise_for_status()
+        pattern = (ResourceType.TOPIC, "t", ResourcePatternType.LITERAL, "User:x", "*")
+        acl = AclBinding(*pattern, AclOperation.READ, AclPermissionType.ALLOW)
+        anonymous = AdminClient({"bootstrap.servers": told["kafka"]})
+        [refused] = anonymous.create_acls([acl]).values()
+        with pytest.raises(KafkaException) as caught:
+            refused.result(SECONDS)
+        assert caught.value.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED
+    for pid in told["pids"].values():
+        assert "sasl" not in " ".join(psutil.Process(pid).cmdline())
 
 
 def posted(command: list[str]) -> Any:

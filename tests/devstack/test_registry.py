@@ -185,7 +185,7 @@ async def test_another_start_finds_the_same_state_in_the_topic(
     await register(registry, subject, user("b"))
     await registry.delete(f"/subjects/{subject}/versions/2")
     await registry.put(f"/config/{subject}", json={"compatibility": "NONE"})
-    replayed = Store(SchemaLog(stack.bootstrap_servers))
+    replayed = Store(SchemaLog({"bootstrap.servers": stack.bootstrap_servers}))
     await replayed.load()
     assert list(replayed.state.of_subject(subject, deleted=False)) == [1]
     assert list(replayed.state.of_subject(subject, deleted=True)) == [1, 2]

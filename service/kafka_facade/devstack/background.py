@@ -17,8 +17,8 @@ _DEADLINE_SECONDS = 300
 class BackgroundStack:
     """Runs `stack` in a daemon thread. The coroutines here may be awaited on any loop."""
 
-    def __init__(self, brokers: int = 1) -> None:
-        self.stack = Stack(brokers, ports=PortPlan.free())
+    def __init__(self, brokers: int = 1, *, tls: Mapping[str, str] | None = None) -> None:
+        self.stack = Stack(brokers, ports=PortPlan.free(), tls=tls)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"stack of {brokers}", daemon=True)
 
@@ -62,15 +62,15 @@ class BackgroundStack:
         """Runs a coroutine on the stack's loop and awaits its result on the caller's."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def start_gateway(self, settings: Mapping[str, str]) -> Gateway:
+    async def start_gateway(self, settings: Mapping[str, str], *, answering: bool = True) -> Gateway:
         """A started gateway on free ports, to be given back to `stop_gateway`. Raises DevStackError."""
-        return await self.call(self._start_gateway(settings))
+        return await self.call(self._start_gateway(settings, answering))
 
-    async def _start_gateway(self, settings: Mapping[str, str]) -> Gateway:
+    async def _start_gateway(self, settings: Mapping[str, str], answering: bool) -> Gateway:
         ports = PortPlan.free()
         gateway = self.stack.new_gateway(ports.rest, ports.grpc, settings)
         try:
-            await gateway.start()
+            await gateway.start(answering=answering)
         except BaseException:
             await gateway.stop()
             raise

@@ -13,10 +13,19 @@ _GRACE_SECONDS = 15
 
 
 class Gateway:
-    """A running gateway. `properties` are settings as `serve -p` takes them; its listeners come from the ports."""
+    """A running gateway. `properties` are settings as `serve -p` takes them; its listeners come from the ports.
+
+    What other users of the machine must not see in the list of processes goes into `environment`.
+    """
 
     def __init__(
-        self, rest_port: int, grpc_port: int, properties: Mapping[str, str], log: Path, watchdog: Watchdog
+        self,
+        rest_port: int,
+        grpc_port: int,
+        properties: Mapping[str, str],
+        log: Path,
+        watchdog: Watchdog,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._rest_port = rest_port
         self._grpc_port = grpc_port
@@ -24,13 +33,17 @@ class Gateway:
         self.graphql = f"{self.rest}/graphql"
         self.grpc = f"{HOST}:{grpc_port}"
         settings = {"listeners": self.rest, "grpc.listeners": self.grpc, **properties}
+        self._environment = environment
         options = [part for key, value in settings.items() for part in ("-p", f"{key}={value}")]
         self.child = Child("the gateway", [sys.executable, "-m", "kafka_facade", "serve", *options], log, watchdog)
 
-    async def start(self) -> None:
-        """Starts it and waits until all three faces answer. Raises DevStackError if it ends or takes too long."""
-        await self.child.start()
-        await self.child.until(self.answers, _READY_SECONDS)
+    async def start(self, *, answering: bool = True) -> None:
+        """Starts it and waits until all three faces answer, or, where Kafka may refuse it, until it listens.
+
+        Raises DevStackError if it ends or takes too long.
+        """
+        await self.child.start(self._environment)
+        await self.child.until(self.answers if answering else self._listens, _READY_SECONDS)
 
     async def answers(self) -> bool:
         """Whether REST lists clusters, GraphQL answers a query and gRPC reports SERVING."""
@@ -40,6 +53,9 @@ class Gateway:
             and await probe.post(self._rest_port, "/graphql", {"query": "{ __typename }"}) is not None
             and await probe.grpc_serving(self._grpc_port)
         )
+
+    async def _listens(self) -> bool:
+        return await probe.get(self._rest_port, "/") is not None and await probe.accepts(self._grpc_port)
 
     async def stop(self) -> None:
         """Ends it as an operator would: SIGTERM first."""

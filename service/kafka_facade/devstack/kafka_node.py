@@ -1,13 +1,14 @@
 """One combined KRaft node (broker and controller) of the stack: its settings, its format, its process.
 
 Listeners: CLIENT is PLAINTEXT, so clients are User:ANONYMOUS and meet the StandardAuthorizer as anybody would;
-INTERNAL and CONTROLLER authenticate with SASL PLAIN as User:broker, the only super user, so that no ACL can cut the
-nodes from each other.
+INTERNAL and CONTROLLER authenticate with SASL, the nodes with PLAIN as User:broker, the only super user, so that no ACL
+can cut them from each other. INTERNAL also takes SCRAM users, once somebody creates them. SECURE, where it is wanted,
+is the same as INTERNAL over TLS.
 """
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from kafka_facade.devstack.process import Child, Watchdog
 
 _FORMAT_SECONDS = 60
 SUPER_USER = "broker"
+_SASL = "SASL_PLAINTEXT"
+_SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 _LOG4J = """\
 status = error
@@ -40,6 +43,7 @@ class ClusterLayout:
     java: Path
     jvm_options: Sequence[str]
     class_path: Sequence[Path]
+    tls: Mapping[str, str] | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -56,6 +60,9 @@ class ClusterLayout:
         )
         voters = ",".join(f"{node + 1}@{HOST}:{self.ports.controller + node}" for node in range(self.brokers))
         clients = f"CLIENT://{HOST}:{self.ports.kafka + index},INTERNAL://{HOST}:{self.ports.internal + index}"
+        if self.tls is not None:
+            clients += f",SECURE://{HOST}:{self.ports.secure + index}"
+        protocols = {"CLIENT": "PLAINTEXT", "INTERNAL": _SASL, "CONTROLLER": _SASL, "SECURE": "SASL_SSL"}
         return {
             "process.roles": "broker,controller",
             "node.id": str(index + 1),
@@ -63,14 +70,16 @@ class ClusterLayout:
             "log.dirs": str(log_dir),
             "listeners": f"{clients},CONTROLLER://{HOST}:{self.ports.controller + index}",
             "advertised.listeners": clients,
-            "listener.security.protocol.map": "CLIENT:PLAINTEXT,INTERNAL:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "inter.broker.listener.name": "INTERNAL",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": voters,
             "sasl.enabled.mechanisms": "PLAIN",
+            **self._sasl("internal", jaas),
+            **({} if self.tls is None else self._sasl("secure", jaas)),
+            **{f"listener.name.secure.{name}": value for name, value in (self.tls or {}).items()},
             "sasl.mechanism.inter.broker.protocol": "PLAIN",
             "sasl.mechanism.controller.protocol": "PLAIN",
-            "listener.name.internal.plain.sasl.jaas.config": jaas,
             "listener.name.controller.plain.sasl.jaas.config": jaas,
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "true",
@@ -92,6 +101,16 @@ class ClusterLayout:
             "broker.heartbeat.interval.ms": "500",
             "broker.session.timeout.ms": "4000" if replicas == 3 else "18000",
             "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),
+        }
+
+    @staticmethod
+    def _sasl(listener: str, jaas: str) -> dict[str, str]:
+        prefix = f"listener.name.{listener}"
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        return {
+            f"{prefix}.sasl.enabled.mechanisms": ",".join(("PLAIN", *_SCRAM)),
+            f"{prefix}.plain.sasl.jaas.config": jaas,
+            **{f"{prefix}.{mechanism.lower()}.sasl.jaas.config": scram for mechanism in _SCRAM},
         }
 
 

@@ -26,13 +26,14 @@ class PortPlan:
     kafka: int = 9092
     internal: int = 19092
     controller: int = 29092
+    secure: int = 39092
 
     @classmethod
     def from_base(cls, base: int) -> Self:
-        """`base` for REST, then +1 gRPC, +2 registry, +10.. Kafka, +20.. controllers, +30.. between brokers."""
+        """`base` for REST, then +1 gRPC, +2 registry, +10.. Kafka, +20.. controllers, +30.. brokers, +40.. with TLS."""
         if not 1024 <= base <= 65_535 - _SPAN:
             raise DevStackError(f"--port-base {base}: expected a number from 1024 to {65_535 - _SPAN}")
-        brokers = {"kafka": base + 10, "controller": base + 20, "internal": base + 30}
+        brokers = {"kafka": base + 10, "controller": base + 20, "internal": base + 30, "secure": base + 40}
         return cls(rest=base, grpc=base + 1, registry=base + 2, **brokers)
 
     @classmethod

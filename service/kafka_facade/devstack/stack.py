@@ -1,6 +1,7 @@
 """The stack itself: Kafka, the Schema Registry and the gateway, started and stopped in order. Used by tests as well."""
 
 import asyncio
+import json
 import secrets
 import signal
 import sys
@@ -18,7 +19,9 @@ from kafka_facade.devstack.java import find_java
 from kafka_facade.devstack.kafka_node import ClusterLayout, KafkaNode
 from kafka_facade.devstack.ports import HOST, PortPlan, check_free
 from kafka_facade.devstack.process import Child, Watchdog
+from kafka_facade.devstack.registry import KAFKA_SETTINGS
 
+_SETTING = "KAFKA_REST_"
 _KAFKA_READY_SECONDS = 90
 _REGISTRY_READY_SECONDS = 30
 _REGISTRY_GRACE_SECONDS = 5
@@ -29,6 +32,7 @@ _TEMPORARY_GRACE_SECONDS = 3
 class Stack:
     """One stack. `gateway` holds the gateway's settings beyond the endpoints; None leaves the gateway out.
 
+    `tls` holds the `ssl.*` settings of a listener with TLS and SASL; None leaves that out.
     `say` is told each step in a few words, `progress` the bytes of Kafka's jars as they arrive.
     """
 
@@ -39,6 +43,7 @@ class Stack:
         ports: PortPlan | None = None,
         data_dir: Path | None = None,
         gateway: Mapping[str, str] | None = None,
+        tls: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda _: None,
         progress: artifacts.Progress = lambda _: None,
     ) -> None:
@@ -48,6 +53,7 @@ class Stack:
         self.ports = ports or PortPlan()
         self.gateway: Gateway | None = None
         self._gateway_settings = gateway
+        self._tls = tls
         self._data_dir = data_dir
         self._say = say
         self._progress = progress
@@ -82,7 +88,7 @@ class Stack:
 
     @property
     def super_user(self) -> dict[str, str]:
-        """Client settings of the one super user, for undoing ACLs that shut User:ANONYMOUS out."""
+        """Client settings of the one super user, whom no ACL shuts out."""
         internal = (f"{HOST}:{self.ports.internal + index}" for index in range(self.brokers))
         return {
             "bootstrap.servers": ",".join(internal),
@@ -128,13 +134,13 @@ class Stack:
         archive = ClassArchive(artifacts.cache_dir().with_name("classes"), java, class_path)
         password = secrets.token_hex(16)
         self._layout = ClusterLayout(
-            self.brokers, self._folder.cluster_id, self.ports, password, java, archive.options, class_path
+            self.brokers, self._folder.cluster_id, self.ports, password, java, archive.options, class_path, self._tls
         )
         await self._start_kafka(self._folder)
         await self._start_registry(self._folder)
         if self._gateway_settings is not None:
             self._say("starting the gateway")
-            self.gateway = self.new_gateway(self.ports.rest, self.ports.grpc, self._gateway_settings)
+            self.gateway = self._as_super_user(self._gateway_settings)
             await self.gateway.start()
         build = archive.build(self._nodes[0].child.pid, self.logs / "class-archive.log", self.watchdog)
         self._archiving = asyncio.create_task(build, name="class archive")
@@ -144,6 +150,15 @@ class Stack:
         endpoints = {"bootstrap.servers": self.bootstrap_servers, "schema.registry.url": self.schema_registry}
         log = self.logs / f"gateway-{rest_port}.log"
         return Gateway(rest_port, grpc_port, {**endpoints, **settings}, log, self.watchdog)
+
+    def _as_super_user(self, settings: Mapping[str, str]) -> Gateway:
+        """The stack's own gateway: ACLs that are made through it can't lock it out."""
+        login = dict(self.super_user)
+        endpoints = {"bootstrap.servers": login.pop("bootstrap.servers"), "schema.registry.url": self.schema_registry}
+        environment = {f"{_SETTING}CLIENT_{name.replace('.', '_').upper()}": value for name, value in login.items()}
+        log = self.logs / f"gateway-{self.ports.rest}.log"
+        ports = self.ports.rest, self.ports.grpc
+        return Gateway(*ports, {**endpoints, **settings}, log, self.watchdog, environment)
 
     async def _start_kafka(self, folder: StackFolder) -> None:
         noun = "broker" if self.brokers == 1 else "brokers"
@@ -163,11 +178,9 @@ class Stack:
 
     async def _start_registry(self, folder: StackFolder) -> None:
         command = [sys.executable, "-m", "kafka_facade.devstack.registry", str(self.ports.registry)]
-        self._registry = Child(
-            "the Schema Registry", [*command, self.bootstrap_servers], folder.logs / "registry.log", self.watchdog
-        )
+        self._registry = Child("the Schema Registry", command, folder.logs / "registry.log", self.watchdog)
         # Its imports take as long as Kafka's start does; it waits for Kafka by itself.
-        await self._registry.start()
+        await self._registry.start({KAFKA_SETTINGS: json.dumps(self.super_user)})
         await self._kafka_answers()
         self._say("starting the Schema Registry")
         await self._registry.until(partial(self._registry_answers), _REGISTRY_READY_SECONDS)

@@ -5,3 +5,6 @@ topic, in Confluent's format. It does NOT compare schemas for compatibility (the
 every valid schema counts as compatible), parse Protobuf, resolve JSON Schema references, keep metadata or rule sets,
 elect a leader among instances, or authenticate anybody.
 """
+
+KAFKA_SETTINGS = "KAFKA_FACADE_REGISTRY_KAFKA"
+"""The variable of the environment with the settings of its Kafka client, as a JSON object."""

@@ -22,11 +22,9 @@ Value = Mapping[str, Any] | None
 class SchemaLog:
     """Reads and writes one topic of one partition; a record is acknowledged by all replicas before `append` returns."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._settings: dict[str, str | int | float] = {
-            "bootstrap.servers": bootstrap_servers,
-            "reconnect.backoff.max.ms": 200,
-        }
+    def __init__(self, kafka: Mapping[str, str]) -> None:
+        """`kafka`: the client settings, `bootstrap.servers` among them."""
+        self._settings: dict[str, str | int | float] = {**kafka, "reconnect.backoff.max.ms": 200}
         self._producer = Producer(
             {
                 **self._settings,
