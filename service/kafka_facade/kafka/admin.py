@@ -23,6 +23,7 @@ from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTime
 from kafka_facade.core.ports import TopicDescription
 from kafka_facade.core.requests import CreateTopic
 from kafka_facade.core.resources import Broker, Cluster, Partition, Replica, Topic, TopicPartition
+from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
 from kafka_facade.kafka.errors import from_exception
 
@@ -36,7 +37,8 @@ class Admin:
     """The admin port over one cluster."""
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking) -> None:
-        self._client = AdminClient(dict(config))
+        self.authentication = Authentication(lambda: self._client.poll(0))
+        self._client = AdminClient(dict(config) | {"error_cb": self.authentication.on_error})
         self._blocking = blocking
         self.on_change: Callable[[str], None] | None = None
         """Told of each topic whose partitions were changed through here."""

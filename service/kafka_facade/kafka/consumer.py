@@ -130,7 +130,10 @@ class Consumer(EventfulClient):
         return self._positions.get((topic, partition), -1)
 
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
-        """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
+        """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out.
+
+        KafkaAuthenticationFailed while Kafka refuses the credentials.
+        """
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
         if not self._free.is_set():
@@ -153,6 +156,7 @@ class Consumer(EventfulClient):
             messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and not self._failures):
                 return records
+            self._authentication.check()
             left = deadline - time.monotonic()
             if not self._failures:
                 if left <= 0:

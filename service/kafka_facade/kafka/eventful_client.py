@@ -128,6 +128,8 @@ class EventfulClient(SerializedClient):
         self._just_revoked.clear()
         self._store()
         messages = self._call(ClientConsumer.consume, max_records, 0)
+        if messages:
+            self._authentication.answered()
         with replacing_invalid_text:
             records = self._records(messages)
         if self._to_store:
@@ -138,6 +140,7 @@ class EventfulClient(SerializedClient):
         return len(messages), records
 
     def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
+        self._authentication.answered()
         self._assigned |= {(entry.topic, entry.partition) for entry in partitions}
         # The group takes the member, and these topics are there.
         there = {entry.topic for entry in partitions} | {GROUP[0]}

@@ -60,7 +60,8 @@ class Producer:
         deadline = time.monotonic() + timeout
         while True:
             left = positive(deadline - time.monotonic())
-            found = await self._blocking.run(left, self._queue.client.list_topics, topic, timeout=left)
+            with self._queue.authentication.waiting():
+                found = await self._blocking.run(left, self._queue.client.list_topics, topic, timeout=left)
             described = found.topics[topic]
             if described.error is None and described.partitions:
                 count = len(described.partitions)

@@ -20,6 +20,7 @@ from confluent_kafka import Producer as ClientProducer
 
 from kafka_facade.core.errors import (
     FacadeError,
+    KafkaAuthenticationFailed,
     PartitionNotFound,
     RetriableKafkaError,
     TopicNotFound,
@@ -28,6 +29,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.ports import Delivery, SerializedRecord
 from kafka_facade.core.requests import RecordOrder
 from kafka_facade.kafka import refusals
+from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producer_client import ProducerClient, extras
 from kafka_facade.kafka.refusals import Refused
@@ -65,7 +67,9 @@ class SendQueue:
         # Told of a topic that Kafka doesn't have, or not so many partitions of it.
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
-        self._first = ProducerClient(config, self._loop)
+        self.authentication = Authentication(lambda: self._first.serve(renew=False))
+        self.authentication.on_refusal = self._drop_unsent
+        self._first = ProducerClient(dict(config) | {"error_cb": self.authentication.on_error}, self._loop)
         self._resenders = [
             Resender(dict(config) | changed, self._loop, self._report, self._conclude)
             for changed in refusals.CLIENTS[1:]
@@ -108,6 +112,7 @@ class SendQueue:
                 break
         if self._closed:
             raise Unavailable("The server is shutting down.")
+        self.authentication.check()
         if lane is None:
             lane = self._lanes[topic] = Lane(topic)
         batch = Batch(records, lane, order, self._loop.create_future())
@@ -144,10 +149,16 @@ class SendQueue:
             client.current.purge()
         await self._until(lambda: not self._undecided, _PURGE_SECONDS)
         self._timer.cancel()
+        self.authentication.close()
         await self._first.close()
         for resender in self._resenders:
             await resender.close()
         return left
+
+    def _drop_unsent(self) -> None:
+        """Kafka takes none of the client's credentials: what waits for a connection has failed."""
+        self.client.purge(in_flight=False, blocking=False)
+        self._wake()
 
     def _clients(self) -> list[ProducerClient]:
         return [self._first, *(resender.client for resender in self._resenders if resender.client is not None)]
@@ -237,6 +248,8 @@ class SendQueue:
 
     def _report(self, batch: Batch, index: int, error: ClientError | None, message: Message) -> None:
         if error is None:
+            if batch.left <= 1:
+                self.authentication.answered()
             kind, timestamp = message.timestamp()
             delivery = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)
             self._decide(batch, index, delivery)
@@ -330,6 +343,8 @@ class SendQueue:
         client = self._first if not batch.client else self._resenders[batch.client - 1].client
         record, topic = batch.records[index], batch.topic
         error = error if client is None else client.cause(error)
+        if error.code() == ClientError._PURGE_QUEUE and self.authentication.refused:
+            return KafkaAuthenticationFailed()
         if (verdict := refusals.verdict(record, error, topic)) is not None:
             return verdict
         failure = facade_error(error, topic_name=topic)

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from confluent_kafka import Consumer as ClientConsumer
 
 from kafka_facade.core.errors import IllegalConsumerState
+from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
@@ -30,7 +31,8 @@ class SerializedClient:
     """
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking) -> None:
-        self._config = dict(config)
+        self._authentication = Authentication()
+        self._config = dict(config) | {"error_cb": self._authentication.on_error}
         # The only reference: taking the client out of the list destroys it.
         self._owned = [self._new_client()]
         self._blocking = blocking
@@ -67,7 +69,8 @@ class SerializedClient:
         self._free.clear()
         begun = self._blocking.begin(_called, self._owned, method, *args, **named)
         _when_done(begun, self._free.set)
-        return await settled(begun, within)
+        with self._authentication.waiting():
+            return await settled(begun, within)
 
     async def _renew(self, timeout: float) -> None:
         """Go on with a new client that knows nothing of the old one's group."""
