@@ -7,15 +7,15 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafka_facade.core.errors import FacadeError, TooManyRequests
 from kafka_facade.core.ports import ConsumerPort
 from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.acls import Acls
 from kafka_facade.kafka.admin import Admin
+from kafka_facade.kafka.authentication import fail_fast
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.client_config import translate
 from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.configs import Configs
 from kafka_facade.kafka.consumer import Consumer
@@ -25,6 +25,8 @@ from kafka_facade.kafka.prefetch import PrefetchBudget
 from kafka_facade.kafka.producer import Producer
 from kafka_facade.kafka.protocol import ProtocolClient
 from kafka_facade.kafka.reassignments import Reassignments
+from kafka_facade.kafka.settings import roles
+from kafka_facade.kafka.settings.java_names import is_security, translate
 from kafka_facade.kafka.topic_limits import TopicLimits
 
 if TYPE_CHECKING:
@@ -37,38 +39,6 @@ _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
 _GROUP_REQUESTS = 64
 _CHECK_SECONDS = 5.0
-
-# By default a producer or admin client that asks for the metadata of a topic has brokers create it, even long after
-# others have deleted it. Topics are created on purpose here (Producer.partition_count).
-_NO_CREATION: dict[str, Any] = {"allow.auto.create.topics": False}
-# Java's defaults where librdkafka's differ and callers could tell: which partition a key goes to, how large a record
-# may be, which formats of a group's members get along.
-_PRODUCER_DEFAULTS: dict[str, Any] = {
-    "partitioner": "murmur2_random",
-    "message.max.bytes": 1_048_576,
-    "linger.ms": 0,
-    # Without it, and with no linger, each record without a key would go to another partition, in a request of its own.
-    "sticky.partitioning.linger.ms": 10,
-    "queue.buffering.max.messages": 200_000,
-    "queue.buffering.max.kbytes": 131_072,
-    # How long a topic that metadata doesn't show is waited for; records for a deleted one wait as long.
-    "topic.metadata.propagation.max.ms": 5_000,
-}
-# Most requests go to the broker that metadata calls the controller; when it dies, only newer metadata names another.
-_ADMIN_DEFAULTS: dict[str, Any] = {"topic.metadata.refresh.interval.ms": 2000}
-# By default librdkafka pauses for a second once its queue is full.
-_CONSUMER_DEFAULTS: dict[str, Any] = {
-    "partition.assignment.strategy": "range,roundrobin",
-    "fetch.queue.backoff.ms": 10,
-    "fetch.wait.max.ms": 100,
-}
-
-
-def _producer_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
-    """Retries neither reorder nor repeat records, unless settings rule that out, as in the Java client (KIP-679)."""
-    acks = properties.get("acks", "all") in ("all", "-1")
-    retries = properties.get("retries", "1") != "0"
-    return _PRODUCER_DEFAULTS | {"enable.idempotence": acks and retries}
 
 
 def _registry(options: KafkaOptions) -> SchemaRegistry | None:
@@ -85,15 +55,19 @@ class KafkaOptions:
     """What the settings say of the cluster. Properties have the Java client's names."""
 
     bootstrap_servers: str
-    producer: Mapping[str, str] = field(default_factory=dict)
-    consumer: Mapping[str, str] = field(default_factory=dict)
-    admin: Mapping[str, str] = field(default_factory=dict)
+    producer: Mapping[str, str] = field(default_factory=dict, repr=False)
+    consumer: Mapping[str, str] = field(default_factory=dict, repr=False)
+    admin: Mapping[str, str] = field(default_factory=dict, repr=False)
     delivery_timeout_ms: int = 29_000
     instance_timeout_ms: int = 300_000
     prefetch_bytes: int = 512 * 1024 * 1024
     most_consumers: int = 1000
-    registry_url: str = ""
-    registry: Mapping[str, str] = field(default_factory=dict)
+    registry_url: str = field(default="", repr=False)
+    registry: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def _login(config: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in config.items() if is_security(name)}
 
 
 class Engine:
@@ -106,27 +80,37 @@ class Engine:
         # A consumer makes one call at a time, which may wait for its coordinator: none waits for a thread as well.
         self._consuming = Blocking("kafka-consume", options.most_consumers + 1)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
-        self.admin = Admin(self._config(_ADMIN_DEFAULTS, options.admin) | _NO_CREATION, self._control)
-        self._protocol = ProtocolClient(self._config({}, options.admin), self._control)
-        self.acls = Acls(self.admin.client, self._protocol)
-        self.reassignments = Reassignments(self._protocol)
-        self.configs = Configs(self.admin, self._protocol)
+        servers = options.bootstrap_servers
+        admin, producer = translate(options.admin).config, translate(options.producer).config
+        # Once: consumers are made all the time, and key stores are read here.
+        self._consumer_config = translate(options.consumer).config
+        client = Admin(roles.admin_config(servers, admin), self._control)
+        trusted = client.authentication
+        self.admin = fail_fast(client, trusted)
+        self._protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control)
+        self.acls = fail_fast(Acls(client.client, self._protocol), trusted)
+        self.reassignments = fail_fast(Reassignments(self._protocol), trusted)
+        self.configs = fail_fast(Configs(client, self._protocol), trusted)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
-            self._config(_producer_defaults(options.producer), options.producer) | _NO_CREATION | delivery,
+            roles.producer_config(servers, producer) | delivery,
             self._producing,
             self.admin,
             TopicLimits(self.configs),
         )
         # Coordinators that don't answer hold up neither each other nor what is asked of the controller.
-        self._group_protocol = ProtocolClient(self._config({}, options.admin), self._control, _GROUP_REQUESTS)
+        self._group_protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control, _GROUP_REQUESTS)
         usable = self._group_protocol.usable
-        coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(self.admin.client, self._control)
-        self.groups = Groups(self.admin.client, self._control, coordinators)
+        coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(client.client, self._control)
+        self.groups = fail_fast(Groups(client.client, self._control, coordinators), trusted)
         # What a consumer's group has committed is asked for with the consumer's own credentials.
-        self._consumer_protocol = ProtocolClient(self._config({}, options.consumer), self._control, _GROUP_REQUESTS)
-        self._own_groups = Coordinators(self._consumer_protocol) if self._consumer_protocol.usable else None
-        self.admin.on_change = self.producer.forget
+        own = roles.protocol_config(servers, self._consumer_config)
+        self._consumer_protocol = ProtocolClient(own, self._control, _GROUP_REQUESTS)
+        own_groups = Coordinators(self._consumer_protocol)
+        if _login(admin) == _login(self._consumer_config):
+            own_groups = fail_fast(own_groups, trusted)
+        self._own_groups = own_groups if self._consumer_protocol.usable else None
+        client.on_change = self.producer.forget
         self.registry = _registry(options)
         self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
 
@@ -137,12 +121,9 @@ class Engine:
         if thread_keys.are_scarce():
             raise TooManyRequests("This process can hold no more consumers; more workers can.")
         share = self._prefetch.take()
-        given = translate(self._options.consumer)
-        defaults = _CONSUMER_DEFAULTS | share.config(given)
-        if given.get("group.protocol") == "consumer":
-            # The group's coordinator assigns then (KIP-848).
-            del defaults["partition.assignment.strategy"]
-        config = self._config(defaults, self._options.consumer) | translate(overrides)
+        given = self._consumer_config
+        config = roles.consumer_config(self._options.bootstrap_servers, given, share.config(given))
+        config |= translate(overrides).config
         config |= {
             "group.id": group if group is not None else "kafka-facade-reader",
             "auto.offset.reset": "error" if auto_offset_reset == "none" else auto_offset_reset,
@@ -180,13 +161,10 @@ class Engine:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
         clients = (self._protocol, self._group_protocol, self._consumer_protocol)
         await asyncio.gather(*(client.close() for client in clients))
+        self.admin.authentication.close()
         # Not the one that destroys consumers: those of streams that end later would be destroyed on the event loop.
         for blocking in (self._control, self._producing, self._consuming):
             blocking.close()
         if self.registry is not None:
             await self.registry.close()
         await asyncio.sleep(0)
-
-    def _config(self, defaults: Mapping[str, Any], properties: Mapping[str, str]) -> dict[str, Any]:
-        base = {"bootstrap.servers": self._options.bootstrap_servers, "client.id": "kafka-facade", "log_level": 4}
-        return base | dict(defaults) | translate(properties) | {"logger": logger}

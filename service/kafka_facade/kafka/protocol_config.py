@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from kafka_facade.core.errors import KafkaError
+from kafka_facade.kafka.settings.key_stores import as_file
 
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 # By librdkafka's name: kafka-python's, and what the value is to it.
@@ -22,13 +24,7 @@ _SAME: Final[dict[str, tuple[str, type[Any]]]] = {
     "socket.connection.setup.timeout.ms": ("socket_connection_setup_timeout_ms", int),
 }
 # Ways to tell who one is that Python's TLS has no counterpart of.
-_NOT_TRANSLATED: Final = (
-    "ssl.keystore.location",
-    "ssl.certificate.pem",
-    "ssl.key.pem",
-    "ssl.engine.location",
-    "ssl.providers",
-)
+_NOT_TRANSLATED: Final = ("ssl.keystore.location", "ssl.engine.location", "ssl.providers")
 
 
 def untranslated(config: Mapping[str, Any]) -> str | None:
@@ -98,12 +94,27 @@ def _load(context: ssl.SSLContext, config: Mapping[str, Any]) -> None:
             context.load_verify_locations(cafile=location)
     else:
         context.load_default_certs()
-    if config.get("ssl.certificate.location"):
-        context.load_cert_chain(
-            config["ssl.certificate.location"], config.get("ssl.key.location"), config.get("ssl.key.password")
-        )
+    _load_identity(context, config)
     if config.get("ssl.crl.location"):
         context.load_verify_locations(cafile=config["ssl.crl.location"])
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     if config.get("ssl.cipher.suites"):
         context.set_ciphers(config["ssl.cipher.suites"])
+
+
+def _load_identity(context: ssl.SSLContext, config: Mapping[str, Any]) -> None:
+    """The client's own certificate and key. Python takes files only."""
+    with contextlib.ExitStack() as files:
+        certificate, key = _file("certificate", config, files), _file("key", config, files)
+        if key is not None and certificate is None:
+            raise ValueError("there is a key without its certificate")
+        if certificate is not None:
+            # Without a password the library would ask for one on the terminal.
+            context.load_cert_chain(certificate, key, config.get("ssl.key.password") or "")
+
+
+def _file(kind: str, config: Mapping[str, Any], files: contextlib.ExitStack) -> str | None:
+    if config.get(f"ssl.{kind}.location"):
+        return str(config[f"ssl.{kind}.location"])
+    text = config.get(f"ssl.{kind}.pem")
+    return files.enter_context(as_file(text)) if text else None

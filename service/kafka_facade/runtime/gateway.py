@@ -103,7 +103,7 @@ class Gateway:
     async def _startup(self) -> None:
         settings = self.settings
         self._loop = asyncio.get_running_loop()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.secrets())
         self._engine = Engine(
             KafkaOptions(
                 settings.bootstrap_servers,

@@ -5,11 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Iterable
+
+from kafka_facade.core.secrets import redact
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _REPEAT_SECONDS = 30.0
 _KEY_CHARACTERS = 60
 _MOST_KEYS = 1000
+# At debug level these tell of each header and frame that callers send, credentials and all.
+_TALKATIVE = ("uvicorn", "uvicorn.error", "websockets")
+# HTTP clients: they tell of each request with its URL, and of headers.
+_CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "authlib")
 
 
 class Repeats(logging.Filter):
@@ -34,9 +41,28 @@ class Repeats(logging.Filter):
         return True
 
 
-def configure_logging(level: str) -> None:
-    """Set up the root logger of this process; once more is the same."""
-    logging.basicConfig(level=level.upper(), format=_FORMAT, stream=sys.stderr, force=True)
+class WithoutSecrets(logging.Formatter):
+    """Writes log lines, with their tracebacks, without credentials: a guard behind those who should not log any."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__(_FORMAT)
+        # A secret that another one begins with comes after it.
+        self._secrets = sorted(secrets, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return redact(super().format(record), self._secrets)
+
+
+def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
+    """Set up the root logger of this process; once more is the same. None of the ``secrets`` is ever written."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(WithoutSecrets(secrets))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level.upper())))
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     # It tells of each connection in many lines, and at lower levels of all that goes over it.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("kafka.net.manager").setLevel(logging.WARNING)

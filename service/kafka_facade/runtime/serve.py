@@ -9,6 +9,7 @@ import logging
 import math
 import resource
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ import uvicorn
 
 from kafka_facade.core.catalogue import OPERATIONS
 from kafka_facade.core.pipeline import IDENTIFIERS
-from kafka_facade.kafka.client_config import rejected
+from kafka_facade.core.secrets import SecretProperties, shown
+from kafka_facade.kafka.settings.check import unknown_settings
+from kafka_facade.kafka.settings.problem import BadSettings
+from kafka_facade.kafka.settings.registry import client_config as registry_config
 from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.server import BACKLOG, run
-from kafka_facade.runtime.settings import Address, Settings, SettingsError
+from kafka_facade.runtime.settings import ROLES, Address, Settings, SettingsError
 from kafka_facade.runtime.shared_directory import shared_directory
 from kafka_facade.runtime.supervisor import Supervisor
 from kafka_facade.web.protocol import HttpProtocolFactory
@@ -38,10 +42,10 @@ class ListenError(Exception):
 
 def serve(settings: Settings, warnings: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. SettingsError, ListenError before anything is started."""
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.secrets())
     _allow_many_files()
     _check(settings)
-    settings, more = _without_rejected(settings)
+    settings, more = _without_unknown(settings)
     for warning in warnings + more:
         logger.warning("%s", warning)
     sockets = [_bind(address, "listeners") for address in settings.listeners]
@@ -124,21 +128,40 @@ def _bind(address: Address, key: str) -> socket.socket:
     return listener
 
 
-def _without_rejected(settings: Settings) -> tuple[Settings, list[str]]:
-    """The settings without what the Kafka clients don't know, and a warning for each."""
+def _without_unknown(settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings without what the Kafka clients don't know, and a warning for each; SettingsError for bad ones."""
     unknown: dict[str, None] = {}
     changes: dict[str, Any] = {}
-    for role in ("producer", "consumer", "admin"):
+    for role in ROLES:
         name = f"{role}_properties"
-        properties: dict[str, str] = getattr(settings, name)
-        kept = dict(properties)
-        for problem in rejected("consumer" if role == "consumer" else "producer", properties):
-            general = settings.client_properties.get(problem.name) == problem.value
-            key = f"{'client' if general else role}.{problem.name}"
-            if problem.known:
-                raise SettingsError(f"{key} is {problem.value!r}; the Kafka client says: {problem.reason}")
-            del kept[problem.name]
-            unknown[key] = None
-        changes[name] = kept
+        properties: SecretProperties = getattr(settings, name)
+        try:
+            left_out = unknown_settings(role, properties)
+        except BadSettings as error:
+            raise SettingsError(f"{_keys(settings, role, error.names)}: {error.reason}") from None
+        unknown |= dict.fromkeys(_key(settings, role, entry) for entry in left_out)
+        changes[name] = SecretProperties({key: value for key, value in properties.items() if key not in left_out})
+    if settings.schema_registry_url:
+        try:
+            registry_config(",".join(settings.schema_registry_url), settings.schema_registry_properties)
+        except BadSettings as error:
+            keys = ", ".join(f"schema.registry.{name}" for name in error.names)
+            raise SettingsError(f"{keys}: {error.reason}") from None
     warnings = [f"the Kafka client setting {key} isn't known and has no effect" for key in unknown]
     return dataclasses.replace(settings, **changes), warnings
+
+
+def _keys(settings: Settings, role: str, names: Iterable[str]) -> str:
+    """Settings of a client as they were given, with their values unless those are secrets."""
+    properties: SecretProperties = getattr(settings, f"{role}_properties")
+    found = []
+    for name in names:
+        key = _key(settings, role, name)
+        found.append(f"{key} is {shown(name, properties[name])}" if properties.get(name) else key)
+    return ", ".join(found)
+
+
+def _key(settings: Settings, role: str, name: str) -> str:
+    """The key that a setting of a client was given under."""
+    own = getattr(settings, f"{role}_properties").get(name)
+    return f"{'client' if settings.client_properties.get(name) == own else role}.{name}"

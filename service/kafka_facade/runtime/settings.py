@@ -7,9 +7,10 @@ begins with ``client.``, ``producer.``, ``consumer.`` or ``admin.`` and isn't li
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,31 +18,22 @@ from urllib.parse import urlsplit
 
 import javaproperties
 
+from kafka_facade.core.secrets import SecretProperties, secrets_of, shown
+from kafka_facade.kafka.settings.problem import BadSettings
+from kafka_facade.kafka.settings.registry import without_credentials
+from kafka_facade.runtime.registry_settings import registry_name, registry_properties, take
+from kafka_facade.runtime.security_settings import refusal
+
 ENVIRONMENT_PREFIX = "KAFKA_REST_"
 _CLIENT_PREFIXES = ("client.", "producer.", "consumer.", "admin.")
-_REGISTRY_PREFIX = "schema.registry."
-# Of the Schema Registry client's settings, those that are honoured.
-_REGISTRY_KEYS = frozenset(
-    {
-        "basic.auth.credentials.source",
-        "basic.auth.user.info",
-        "bearer.auth.credentials.source",
-        "bearer.auth.identity.pool.id",
-        "bearer.auth.logical.cluster",
-        "bearer.auth.token",
-        "proxy",
-        "ssl.ca.location",
-        "ssl.certificate.location",
-        "ssl.key.location",
-        "ssl.key.password",
-    }
-)
+ROLES = ("producer", "consumer", "admin")
+"""The Kafka clients that have settings of their own."""
 # Variables of the container image that are no settings of the proxy.
 _NO_SETTINGS = ("log4j.", "opts", "jmx.", "heap.")
 
 
 class SettingsError(Exception):
-    """A setting has a bad value; the message has its key, the value and what was expected."""
+    """A setting has a bad value; the message has its key, the value unless that is a secret, and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +109,17 @@ def _http_listeners(text: str) -> list[Address]:
 def _urls(text: str) -> list[str]:
     entries = _words(text)
     for entry in entries:
-        if urlsplit(entry).scheme not in ("http", "https") or not urlsplit(entry).netloc:
+        if not _is_url(entry):
             raise ValueError("http:// or https:// and a host, or several of them with commas between")
     return entries
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _grpc_listeners(text: str) -> list[Address]:
@@ -296,59 +296,95 @@ class Settings:
     log_level: str = _setting("log.level", "info", _one_of("debug", "info", "warning", "error"))
     """What is logged, to standard error."""
 
-    client_properties: dict[str, str] = field(default_factory=dict)
+    client_properties: SecretProperties = field(default_factory=SecretProperties)
     """What was given as ``client.*``, without the prefix. The three that follow have it too."""
 
-    producer_properties: dict[str, str] = field(default_factory=dict)
+    producer_properties: SecretProperties = field(default_factory=SecretProperties)
     """Settings of the Kafka producer: ``producer.*`` and ``client.*`` without the prefix."""
 
-    consumer_properties: dict[str, str] = field(default_factory=dict)
+    consumer_properties: SecretProperties = field(default_factory=SecretProperties)
     """Settings of Kafka consumers: ``consumer.*`` and ``client.*`` without the prefix."""
 
-    admin_properties: dict[str, str] = field(default_factory=dict)
+    admin_properties: SecretProperties = field(default_factory=SecretProperties)
     """Settings of the Kafka admin client: ``admin.*`` and ``client.*`` without the prefix."""
 
-    schema_registry_properties: dict[str, str] = field(default_factory=dict)
+    schema_registry_properties: SecretProperties = field(default_factory=SecretProperties)
     """Settings of the Schema Registry client: ``schema.registry.*`` without the prefix, such as
-    ``basic.auth.user.info``, ``ssl.ca.location``."""
+    ``basic.auth.user.info``, ``ssl.truststore.location``; credentials of the URL, and those shared with Kafka."""
 
     @classmethod
     def keys(cls) -> dict[str, dataclasses.Field[Any]]:
         """The fields that have a key of their own, by key."""
         return {entry.metadata["key"]: entry for entry in dataclasses.fields(cls) if entry.metadata}
 
+    def secrets(self) -> set[str]:
+        """The secrets in the settings that can be recognized in a text."""
+        groups = (
+            self.producer_properties,
+            self.consumer_properties,
+            self.admin_properties,
+            self.schema_registry_properties,
+        )
+        return set().union(*map(secrets_of, groups))
+
 
 def load(
     file: Path | None, overrides: Iterable[str], environment: Mapping[str, str] = os.environ
 ) -> tuple[Settings, list[str]]:
-    """The settings, and a warning for each key that has no effect. SettingsError for the first bad value."""
+    """The settings, and a warning for each key that has no effect.
+
+    SettingsError for the first bad value, and for a setting of security that isn't supported.
+    """
     properties = _from_file(file) | _from_environment(environment) | _from_options(overrides)
     known = Settings.keys()
     values: dict[str, Any] = {}
     clients: dict[str, dict[str, str]] = {prefix: {} for prefix in _CLIENT_PREFIXES}
     registry: dict[str, str] = {}
     warnings = []
-    for key, text in properties.items():
+    for key, given in properties.items():
+        text = given.strip()
+        name = registry_name(key)
         if key in known:
-            values[known[key].name] = _parse(key, text.strip(), known[key].metadata["parse"])
+            values[known[key].name] = _parse(key, text, known[key].metadata["parse"])
+        elif name is not None:
+            with _naming():
+                if not take(registry, key, name, text):
+                    warnings.append(_no_effect(key))
         elif key.startswith(_CLIENT_PREFIXES):
             prefix, _, name = key.partition(".")
-            clients[prefix + "."][name] = text.strip()
-        elif key.startswith(_REGISTRY_PREFIX) and key.removeprefix(_REGISTRY_PREFIX) in _REGISTRY_KEYS:
-            registry[key.removeprefix(_REGISTRY_PREFIX)] = text.strip()
+            clients[prefix + "."][name] = text
+        elif (reason := refusal(key, text)) is not None:
+            raise SettingsError(reason)
         else:
-            warnings.append(f"the setting {key} isn't known here and has no effect")
-    values["client_properties"] = clients["client."]
-    for role in ("producer", "consumer", "admin"):
-        values[f"{role}_properties"] = clients["client."] | clients[f"{role}."]
-    return Settings(**values, schema_registry_properties=registry), warnings
+            warnings.append(_no_effect(key))
+    values["client_properties"] = SecretProperties(clients["client."])
+    for role in ROLES:
+        values[f"{role}_properties"] = SecretProperties(clients["client."] | clients[f"{role}."])
+    urls = values.get("schema_registry_url", [])
+    with _naming():
+        values["schema_registry_properties"] = registry_properties(urls, registry, clients["client."])
+    if urls:
+        values["schema_registry_url"] = without_credentials(urls)[0]
+    return Settings(**values), warnings
+
+
+@contextlib.contextmanager
+def _naming() -> Iterator[None]:
+    try:
+        yield
+    except BadSettings as error:
+        raise SettingsError(str(error)) from None
+
+
+def _no_effect(key: str) -> str:
+    return f"the setting {key} isn't known here and has no effect"
 
 
 def _parse(key: str, text: str, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(text)
     except ValueError as error:
-        raise SettingsError(f"{key} is {text!r}; expected {error}") from None
+        raise SettingsError(f"{key} is {shown(key, text)}; expected {error}") from None
 
 
 def _from_file(file: Path | None) -> dict[str, str]:
@@ -380,6 +416,6 @@ def _from_options(overrides: Iterable[str]) -> dict[str, str]:
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key.strip():
-            raise SettingsError(f"-p {override!r}; expected key=value")
+            raise SettingsError(f"-p {shown(key, override)}; expected key=value")
         found[key.strip()] = value
     return found

@@ -33,6 +33,7 @@ from kafka_facade.kafka.schemas.registry_client import (
     RegistryClient,
     check_subject,
 )
+from kafka_facade.kafka.settings.registry import client_config
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -52,8 +53,6 @@ _CLIENT_DEFAULTS: Final = {"max.retries": 2, "retries.wait.ms": 50, "retries.max
 _NOT_AUTHORIZED: Final = 40301
 _NOT_FOUND: Final = 404
 _INVALID_SCHEMA: Final = 42201
-# A setting of the Java client that says what is so here anyway.
-_IGNORED: Final = "basic.auth.credentials.source"
 
 _Key = tuple[object, ...]
 
@@ -84,20 +83,14 @@ class _Collected:
             raise _Unreadable(f"the schema is longer than {_MAX_TEXT} characters")
 
 
-def client_config(url: str, properties: Mapping[str, str]) -> dict[str, Any]:
-    """The client's settings; ``properties`` have their names without ``schema.registry.``."""
-    kept = {name: value for name, value in properties.items() if name != _IGNORED}
-    return {"url": url} | _CLIENT_DEFAULTS | kept
-
-
 class SchemaRegistry:
     """A registry, or several that are the same one. Made on the event loop that uses it.
 
-    ValueError for a setting that the client doesn't take.
+    BadSettings for what the client doesn't take.
     """
 
     def __init__(self, url: str, properties: Mapping[str, str]) -> None:
-        self._client = RegistryClient(client_config(url, properties))
+        self._client = RegistryClient(client_config(url, properties) | _CLIENT_DEFAULTS)
         self._compiler = Compiler()
         self._known: LRUCache[_Key, _Entry] = LRUCache(_CACHE_SIZE, getsizeof=lambda entry: entry.size)
         self._latest: TTLCache[str, SubjectVersion] = TTLCache(1000, _LATEST_SECONDS)

@@ -1,0 +1,73 @@
+"""Which settings hold secrets, and how text is shown without them: in logs, in error messages, in a ``repr``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+HIDDEN: Final = "***"
+"""What stands in a secret's place."""
+
+_SECRET_NAME: Final = re.compile(
+    r"passw|secret|jaas|user[._]?info|private|credentials?$|assertion|oauthbearer\.config|kinit\.cmd"
+    r"|(^|[._-])token([._]?value)?$|(^|[._-])key(\.pem)?$"
+)
+# Of a URL, what stands before the host. A password that isn't encoded as it should be may hold any character but these.
+_URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s'\"<>]{1,512}@")
+# A header, an assignment as in a JAAS configuration, or a member of a JSON object.
+_HEADER: Final = re.compile(r"\b((?i:basic|bearer))\s+(?=[a-z._~+/-]*[A-Z0-9=])(?!realm=)[A-Za-z0-9._~+/=-]{6,}")
+_ASSIGNMENT: Final = re.compile(
+    r"""(?i)((?:password|secret|token|passphrase)["']?\s*[=:]\s*)(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|[^\s,;&'"})]+)"""
+)
+_PEM: Final = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_JAAS_SECRET: Final = re.compile(r"""(?i)(?:password|secret|token)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""")
+_MOST_CHARACTERS: Final = 200
+# Shorter ones are words of the language too often: to hide them would make logs unreadable.
+_SHORTEST: Final = 5
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting of this name holds a secret."""
+    return _SECRET_NAME.search(name.lower()) is not None
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without the credentials in it: those of URLs and headers, assigned passwords, and these ``secrets``."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    if "@" in text:
+        text = _URL_CREDENTIALS.sub(f"{HIDDEN}@", text)
+    text = _HEADER.sub(rf"\1 {HIDDEN}", text)
+    text = _ASSIGNMENT.sub(rf"\1{HIDDEN}", text)
+    return _PEM.sub(rf"\1{HIDDEN}\2", text) if "PRIVATE KEY" in text else text
+
+
+def shown(name: str, value: str) -> str:
+    """A setting's value as a message may quote it: cut, without credentials; nothing of a secret."""
+    if is_secret(name):
+        return HIDDEN
+    text = redact(value)
+    return repr(text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}...")
+
+
+def secrets_of(properties: Mapping[str, str]) -> set[str]:
+    """The secrets among these settings that are long enough to be recognized in a text."""
+    found: set[str] = set()
+    for name, value in properties.items():
+        if is_secret(name):
+            found.add(value)
+            # The password of "user:password", and those in a JAAS configuration, stand elsewhere on their own.
+            found.add(value.partition(":")[2])
+            found.update(quoted or single or bare for quoted, single, bare in _JAAS_SECRET.findall(value))
+    return {secret for secret in found if len(secret) >= _SHORTEST}
+
+
+class SecretProperties(dict[str, str]):
+    """Settings by name, of which a ``repr`` shows no secret."""
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{name!r}: {shown(name, value)}" for name, value in self.items()) + "}"
+
+    __str__ = __repr__

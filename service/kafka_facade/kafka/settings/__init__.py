@@ -1,0 +1,1 @@
+"""Settings of Kafka clients as people have them, as the clients take them."""

@@ -1,0 +1,111 @@
+"""Whether clients can be made with what the settings say, told before the gateway starts.
+
+The settings of a client are judged together, by a client that is made of all of them and thrown away.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.secrets import SecretProperties, redact, secrets_of
+from kafka_facade.kafka.protocol_config import protocol_config, untranslated
+from kafka_facade.kafka.settings import roles
+from kafka_facade.kafka.settings.java_names import Translated, is_security, translate
+from kafka_facade.kafka.settings.problem import BadSettings
+
+# Nobody listens there: a client that is made to be judged must not connect to Kafka.
+_NOWHERE: Final = "127.0.0.1:1"
+_UNKNOWN: Final = re.compile(r'No such configuration property: "([^"]*)"')
+_NAMED: Final = re.compile(r"[a-z]+(?:\.[a-z]+)+")
+_MOST_CHARACTERS: Final = 300
+_GROUP: Final = {"group.id": "check"}
+
+_silent = logging.getLogger("kafka_facade.kafka.check")
+_silent.propagate = False
+_silent.addHandler(logging.NullHandler())
+
+_CONFIGS: Final[dict[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] = {
+    "producer": roles.producer_config,
+    "consumer": roles.consumer_config,
+    "admin": roles.admin_config,
+}
+
+
+def unknown_settings(role: str, properties: Mapping[str, str]) -> list[str]:
+    """The settings of a client of this role ("producer", "consumer", "admin") that it doesn't know.
+
+    BadSettings where it can't be made with the others, or where an unknown one is about security.
+    """
+    left = dict(properties)
+    unknown: list[str] = []
+    while True:
+        translated = translate(left)
+        refusal = _refusal(role, translated.config)
+        if refusal is None:
+            break
+        if (match := _UNKNOWN.search(refusal)) is None:
+            raise BadSettings(_culprits(role, left, translated, refusal), _told(refusal, left))
+        names = translated.origins.get(match[1], ())
+        if not names or any(map(is_security, names)):
+            raise BadSettings(names or [match[1]], "the Kafka client doesn't know it")
+        unknown += names
+        for name in names:
+            del left[name]
+    if role == "admin":
+        _check_protocol_client(translated)
+    return unknown
+
+
+def _check_protocol_client(translated: Translated) -> None:
+    """Whether the client for requests that librdkafka doesn't have can use the same settings."""
+    config = roles.protocol_config(_NOWHERE, translated.config)
+    if untranslated(config) is not None:
+        return
+    try:
+        protocol_config(config)
+    except (FacadeError, ValueError) as error:
+        names = [name for names in translated.origins.values() for name in names if is_security(name)]
+        raise BadSettings(list(dict.fromkeys(names)), redact(str(error))) from None
+
+
+def _refusal(role: str, config: Mapping[str, str]) -> str | None:
+    """Why a client can't be made of this; None where it can."""
+    complete = _CONFIGS[role](_NOWHERE, config) | {"bootstrap.servers": _NOWHERE, "logger": _silent}
+    try:
+        if role == "consumer":
+            Consumer(_GROUP | complete).close()
+        else:
+            Producer(complete)
+    except KafkaException as error:
+        return str(error.args[0].str())
+    except (ValueError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def _culprits(role: str, properties: Mapping[str, str], translated: Translated, refusal: str) -> list[str]:
+    """The settings to blame: those that the client names, or that alone it refuses, or without which it starts."""
+    named = [name for word in _NAMED.findall(refusal) for name in translated.origins.get(word, ())]
+    if named:
+        return list(dict.fromkeys(named))
+    for name, value in translated.config.items():
+        if _refusal(role, {name: value}) == refusal:
+            return list(translated.origins[name])
+    for name in translated.config:
+        rest = {other: value for other, value in translated.config.items() if other != name}
+        if _refusal(role, rest) is None:
+            return list(translated.origins[name])
+    return [name for name in properties if is_security(name)] or list(properties)
+
+
+def _told(refusal: str, properties: Mapping[str, str]) -> str:
+    """The client's words without secrets, in one line."""
+    text = " ".join(refusal.partition("Failed to create producer: ")[2].split() or refusal.split())
+    text = redact(text, secrets_of(SecretProperties(properties)))
+    return f"the Kafka client says: {text[:_MOST_CHARACTERS]}"

@@ -1,0 +1,53 @@
+"""The settings of the Schema Registry's client among those of the gateway, in all their official spellings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kafka_facade.core.secrets import SecretProperties
+from kafka_facade.kafka.settings.problem import BadSettings
+from kafka_facade.kafka.settings.registry import KNOWN, check_unknown, inherits, without_credentials
+
+_PREFIX = "schema.registry."
+# The official proxy takes them with these too, and credentials without naming the registry.
+_ALIASES = ("client.schema.registry.", "client.basic.auth.", "client.bearer.auth.")
+
+
+def registry_name(key: str) -> str | None:
+    """The name of a setting of the Schema Registry's client, without what stands before it; None for others."""
+    if key.startswith(_PREFIX):
+        return key.removeprefix(_PREFIX)
+    if key.startswith(_ALIASES):
+        return key.removeprefix("client.").removeprefix(_PREFIX)
+    return None
+
+
+def take(found: dict[str, str], key: str, name: str, value: str) -> bool:
+    """Add a setting; whether it, or its value at least, is known. BadSettings where it can't be honoured."""
+    if name not in KNOWN:
+        try:
+            return check_unknown(name, value)
+        except BadSettings as error:
+            raise BadSettings([key], error.reason) from None
+    if found.setdefault(name, value) != value:
+        raise BadSettings([key], "another spelling of the same setting has another value")
+    return True
+
+
+def registry_properties(urls: list[str], given: Mapping[str, str], client: Mapping[str, str]) -> SecretProperties:
+    """The registry's settings, with the credentials that are in its URLs, or that are the Kafka client's."""
+    found = SecretProperties(given)
+    if inherits(found):
+        found |= {name: value for name, value in client.items() if name.startswith("sasl.")}
+    try:
+        _, in_url = without_credentials(urls)
+        if in_url is not None:
+            nowhere_else = "no user and password in the URL"
+            if found.get("basic.auth.user.info"):
+                raise ValueError(f"{nowhere_else} where {_PREFIX}basic.auth.user.info has them")
+            if found.get("basic.auth.credentials.source", "URL") != "URL":
+                raise ValueError(f"{nowhere_else} unless {_PREFIX}basic.auth.credentials.source is URL")
+            found |= {"basic.auth.user.info": in_url, "basic.auth.credentials.source": "USER_INFO"}
+    except ValueError as error:
+        raise BadSettings([f"{_PREFIX}url"], f"expected {error}") from None
+    return found

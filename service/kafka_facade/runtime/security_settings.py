@@ -1,0 +1,96 @@
+"""Security settings of the official proxy that this gateway doesn't honour yet: they stop the start.
+
+A gateway that goes without what somebody has set up to protect it is open where they believe it closed. Values that
+change nothing, such as Java's defaults, pass.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_UNSET: Final = frozenset({""})
+_OFF: Final = frozenset({"", "false"})
+
+# By name: the values that change nothing, in small letters.
+_NAMES: Final[dict[str, frozenset[str]]] = {
+    "authentication.method": frozenset({"", "none"}),
+    "authentication.roles": frozenset({"", "*", "**"}),
+    "csrf.prevention.enable": _OFF,
+    "dos.filter.enabled": _OFF,
+    "expected.sni.headers": _UNSET,
+    "hsts.header.enable": _OFF,
+    "kafka.rest.resource.extension.class": _UNSET,
+    "nosniff.prevention.enable": _OFF,
+    "proxy.protocol.enabled": _OFF,
+    "public.key.path": _UNSET,
+    "rate.limit.enable": _OFF,
+    "network.traffic.rate.limit.enable": _OFF,
+    "reject.options.request": _OFF,
+    "response.http.headers.config": _UNSET,
+    "rest.servlet.initializor.classes": _UNSET,
+    "websocket.servlet.initializor.classes": _UNSET,
+    "server.connection.limit": frozenset({"", "0"}),
+    "sni.check.enabled": _OFF,
+    "sni.host.check.enabled": _OFF,
+    "ssl.cipher.suites": _UNSET,
+    "ssl.client.auth": _OFF,
+    "ssl.client.authentication": frozenset({"", "none"}),
+    "ssl.enabled.protocols": _UNSET,
+    "ssl.endpoint.identification.algorithm": frozenset({"", "https"}),
+    "ssl.keymanager.algorithm": _UNSET,
+    "ssl.keystore.reload": _OFF,
+    "ssl.keystore.type": frozenset({"", "jks", "pkcs12", "pem"}),
+    "ssl.protocol": frozenset({"", "tls"}),
+    "ssl.spire.enabled": _OFF,
+    "ssl.trustmanager.algorithm": _UNSET,
+    "ssl.truststore.type": frozenset({"", "jks", "pkcs12", "pem"}),
+}
+# With one of these beginnings everything is about security. What is a detail of something above passes where that is
+# off: it then changes nothing in the official proxy either.
+_DETAILS: Final[dict[str, str]] = {
+    "csrf.prevention.": "csrf.prevention.enable",
+    "dos.filter.": "dos.filter.enabled",
+    "ssl.spire.": "ssl.spire.enabled",
+    "authentication.realm": "authentication.method",
+    "authentication.skip.paths": "authentication.method",
+}
+_BEGINNINGS: Final = (
+    "authentication.",
+    "authorization.",
+    "authorizer.",
+    "basic.auth.",
+    "bearer.auth.",
+    "confluent.metadata.",
+    "confluent.oidc.",
+    "confluent.rest.auth.",
+    "kafka.principal",
+    "oauthbearer.",
+    "peers.ssl.",
+    "rest.auth.",
+    "sasl.",
+    "security.",
+    "ssl.",
+)
+_LISTENER: Final = "listener.name."
+# A Kafka client's, without the prefix that says so.
+_CLIENT: Final = ("sasl.", "security.")
+
+
+def refusal(key: str, value: str) -> str | None:
+    """Why the gateway doesn't start with a setting that it doesn't know; None where it is not about security."""
+    name = key
+    if key.startswith(_LISTENER):
+        # A listener's own.
+        name = key.removeprefix(_LISTENER).partition(".")[2]
+    if _is_harmless(name, value.strip().lower()):
+        return None
+    hint = f"; for Kafka it is client.{name}" if name.startswith(_CLIENT) else ""
+    return f"{key} is a security setting that isn't supported: the gateway doesn't start without what it asks for{hint}"
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    if name in _NAMES:
+        return value in _NAMES[name]
+    if any(name.startswith(beginning) for beginning in _DETAILS):
+        return True
+    return not value or not name.startswith(_BEGINNINGS)

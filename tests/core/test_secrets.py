@@ -1,0 +1,137 @@
+"""What is shown of settings and of texts: no secret, whatever it looks like."""
+
+import logging
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.secrets import HIDDEN, SecretProperties, is_secret, redact, secrets_of, shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sasl.password",
+        "sasl.jaas.config",
+        "ssl.key.password",
+        "ssl.keystore.password",
+        "ssl.keystore.key",
+        "ssl.key.pem",
+        "basic.auth.user.info",
+        "bearer.auth.token",
+        "bearer.auth.client.secret",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "KAFKA_REST_CLIENT_SASL_PASSWORD",
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret(name)
+    assert shown(name, "canary") == HIDDEN
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bootstrap.servers",
+        "ssl.keystore.location",
+        "ssl.key.location",
+        "sasl.oauthbearer.token.endpoint.url",
+        "basic.auth.credentials.source",
+        "sasl.mechanism",
+        "graphql.max.tokens",
+    ],
+)
+def test_names_of_others(name: str) -> None:
+    assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET http://user:canary@host:8081/schemas/ids/1",
+        "http://user:can@ary@host, https://user:canary@other",
+        "http://canary@host",
+        "Authorization: Basic canary123456==",
+        "{'authorization': 'Bearer eyJ0.canary.canary'}",
+        'PlainLoginModule required username="ann" password="canary";',
+        'password="can\\"canary";',
+        "password='canary and more'",
+        "ssl.key.password=canary",
+        '{"client_secret": "canary"}',
+        "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\ncanary",
+    ],
+)
+def test_credentials_in_a_text(text: str) -> None:
+    assert "canary" not in redact(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://host:8081/a@b c@d", "mail to a@b.example", "a basic mistake", "graphql.max.tokens=5"]
+)
+def test_what_is_no_credential_stays(text: str) -> None:
+    assert redact(text) in (text, text.replace("host:8081/a", HIDDEN))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_any_text(text: str) -> None:
+    redact(text)
+    assert len(shown("acks", text)) < 2 * 210 * 5
+
+
+def test_long_texts_take_no_long_time() -> None:
+    began = time.process_time()
+    texts = (
+        "password=" * 20_000,
+        "://" * 30_000 + " @",
+        "basic " + "a" * 200_000,
+        'password="' + "\\" * 200_000,
+        "bearer " * 30_000,
+    )
+    for text in texts:
+        redact(text)
+    assert time.process_time() - began < 5
+
+
+def test_secrets_of_settings() -> None:
+    found = secrets_of(
+        {
+            "sasl.jaas.config": "x.PlainLoginModule required username=\"ann\" password='canary-1';",
+            "basic.auth.user.info": "ann:canary-2",
+            "ssl.key.password": "abc",
+            "client.id": "canary-3",
+        }
+    )
+    assert {"canary-1", "canary-2"} <= found
+    assert not {"abc", "canary-3", "ann"} & found
+    assert redact("it is canary-1, not canary-2", found) == f"it is {HIDDEN}, not {HIDDEN}"
+
+
+def test_a_repr_has_no_secrets() -> None:
+    properties = SecretProperties({"sasl.password": "canary", "proxy": "http://u:canary@p", "acks": "all"})
+    for text in (repr(properties), str(properties), f"{properties}", f"{properties!r}"):
+        assert "canary" not in text
+        assert "all" in text
+
+
+def test_log_lines_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    from kafka_facade.runtime.log import WithoutSecrets
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(WithoutSecrets({"s3cret-canary"}))
+    logger = logging.getLogger("kafka_facade.test_secrets")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        raise ValueError("http://user:canary@host and s3cret-canary")
+    except ValueError:
+        logger.exception("failed with %s", "s3cret-canary")
+    finally:
+        logger.removeHandler(handler)
+    written = capsys.readouterr().err
+    assert "ValueError" in written
+    assert "canary" not in written

@@ -1,0 +1,150 @@
+"""A gateway that has to authenticate to Kafka: it does, or every face says that Kafka refuses its credentials."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+import httpx
+import pytest
+from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.rpc.gen.v1 import topic_pb2, topic_pb2_grpc
+
+_SECONDS = 20
+_WRONG = "wr0ng-canary-5b1f"
+# Far from the time that a request has (30 s), and not too near what it takes on a busy machine.
+_AT_ONCE_SECONDS = 10
+
+
+async def _scram_user(stack: BackgroundStack, name: str, password: str) -> None:
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+    change = UserScramCredentialUpsertion(name, info, password.encode())
+    admin = AdminClient(dict(stack.super_user))
+    for future in admin.alter_user_scram_credentials([change]).values():
+        await asyncio.to_thread(future.result, _SECONDS)
+
+
+def _login(stack: BackgroundStack, name: str, password: str) -> dict[str, str]:
+    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    return {
+        "bootstrap.servers": stack.super_user["bootstrap.servers"],
+        "client.security.protocol": "SASL_PLAINTEXT",
+        "client.sasl.mechanism": "SCRAM-SHA-512",
+        "client.sasl.jaas.config": f'{module} required username="{name}" password="{password}";',
+        "log.level": "debug",
+    }
+
+
+@pytest.fixture(scope="module")
+async def wrong(stack: BackgroundStack) -> AsyncIterator[Gateway]:
+    """A gateway with a password that Kafka refuses."""
+    started = await stack.start_gateway(_login(stack, "nobody", _WRONG), answering=False)
+    yield started
+    await stack.stop_gateway(started)
+
+
+async def test_scram(
+    stack: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]], topic: Callable[..., Awaitable[str]]
+) -> None:
+    name = f"scram-{uuid.uuid4().hex[:8]}"
+    password = "c0rrect-canary-77aa"
+    await _scram_user(stack, name, password)
+    gateway = await gateway_factory(_login(stack, name, password))
+    created = await topic()
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
+        produced = await client.post(
+            f"/topics/{created}",
+            content='{"records":[{"value":"aGk="}]}',
+            headers={"Content-Type": "application/vnd.kafka.v2+json"},
+        )
+        assert produced.json()["offsets"][0]["offset"] == 0
+        # Groups and configs go through another client.
+        assert (await client.get(f"/v3/clusters/{stack.cluster_id}/consumer-groups")).status_code == 200
+        assert (await client.get(f"/v3/clusters/{stack.cluster_id}/broker-configs")).status_code == 200
+    log = gateway.child.log.read_text()
+    assert password not in log
+    assert "No bootstrap.servers" not in log
+
+
+async def test_a_wrong_password_is_401_at_once_on_rest(stack: BackgroundStack, wrong: Gateway) -> None:
+    cluster = f"/v3/clusters/{stack.cluster_id}"
+    v2 = {"Content-Type": "application/vnd.kafka.v2+json"}
+    record: dict[str, object] = {"content": '{"records":[{"value":"aGk="}]}', "headers": v2}
+    requests: list[tuple[str, str, dict[str, object]]] = [
+        ("GET", "/v3/clusters", {}),
+        ("GET", f"{cluster}/topics", {}),
+        ("GET", f"{cluster}/consumer-groups", {}),
+        ("GET", f"{cluster}/acls", {}),
+        ("GET", f"{cluster}/broker-configs", {}),
+        ("GET", f"{cluster}/topics/-/partitions/-/reassignment", {}),
+        ("POST", f"{cluster}/topics", {"json": {"topic_name": "t"}}),
+        ("GET", "/topics", {}),
+        ("GET", "/brokers", {}),
+        ("GET", "/topics/t/partitions", {}),
+        ("POST", "/topics/t", record),
+    ]
+    async with httpx.AsyncClient(base_url=wrong.rest, timeout=_SECONDS) as client:
+        for method, path, more in requests:
+            began = time.monotonic()
+            answer = await client.request(method, path, **more)  # type: ignore[arg-type]
+            assert (answer.status_code, answer.json()["error_code"]) == (401, 40101), path
+            assert time.monotonic() - began < _AT_ONCE_SECONDS, path
+            assert _WRONG not in answer.text
+
+
+async def test_a_consumer_instance_with_a_wrong_password(wrong: Gateway) -> None:
+    v2 = {"Content-Type": "application/vnd.kafka.v2+json", "Accept": "application/vnd.kafka.binary.v2+json"}
+    async with httpx.AsyncClient(base_url=wrong.rest, timeout=_SECONDS, headers=v2) as client:
+        made = await client.post(
+            "/consumers/refused", content="{}", headers={"Accept": "application/vnd.kafka.v2+json"}
+        )
+        base = made.json()["base_uri"]
+        await client.post(f"{base}/subscription", json={"topics": ["t"]})
+        deadline = time.monotonic() + _AT_ONCE_SECONDS
+        while (answer := await client.get(f"{base}/records?timeout=500")).status_code == 200:
+            assert time.monotonic() < deadline
+        assert (answer.status_code, answer.json()["error_code"]) == (401, 40101)
+        await client.delete(base)
+
+
+async def test_a_wrong_password_on_grpc(stack: BackgroundStack, wrong: Gateway) -> None:
+    async with grpc.aio.insecure_channel(wrong.grpc, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        stub = topic_pb2_grpc.TopicServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ListTopics(topic_pb2.ListTopicsRequest(cluster_id=stack.cluster_id), timeout=_AT_ONCE_SECONDS)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert _WRONG not in str(caught.value.details())
+
+
+async def test_a_wrong_password_on_graphql(wrong: Gateway) -> None:
+    query = {"query": "{ clusters { topics { nodes { topicName } } } }"}
+    async with httpx.AsyncClient(timeout=_AT_ONCE_SECONDS) as client:
+        answer = await client.post(wrong.graphql, json=query)
+    [error] = answer.json()["errors"]
+    assert error["extensions"]["code"] in ("UNAUTHENTICATED", "KAFKA_AUTHENTICATION_FAILED")
+    assert _WRONG not in answer.text
+
+
+async def test_nothing_of_a_wrong_password_is_logged(wrong: Gateway) -> None:
+    log = wrong.child.log.read_text()
+    assert "Authentication failed" in log
+    assert _WRONG not in log
+    assert "jaas" not in log.lower()
+
+
+async def test_credentials_that_kafka_takes_later(
+    stack: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]]
+) -> None:
+    name = f"late-{uuid.uuid4().hex[:8]}"
+    gateway = await gateway_factory(_login(stack, name, "l4ter-canary-91bc"), answering=False)
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
+        assert (await client.get("/v3/clusters")).status_code == 401
+        await _scram_user(stack, name, "l4ter-canary-91bc")
+        deadline = time.monotonic() + _SECONDS
+        while (await client.get("/v3/clusters")).status_code != 200:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
