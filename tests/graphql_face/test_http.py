@@ -124,6 +124,8 @@ async def test_a_query_as_a_stream_of_events(client: httpx.AsyncClient, accept: 
     response = await client.post("/graphql", json={"query": "{ server { name } }"}, headers={"accept": accept})
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/event-stream")
+    # Some clients take "\n\n" alone for the end of an event.
+    assert "\r" not in response.text
     assert [event for event in _events(response.text) if event] == [
         ("next", {"data": {"server": {"name": "kafka-facade"}}}),
         ("complete", None),
