@@ -114,7 +114,8 @@ async def test_consuming(face: FaceClient, cluster: str, topic: Topic, format: s
     schema, data, _ = CASES[format]
     await face.produce_with_schema(cluster, name, {"type": format, "schema": schema, "data": data})
     await face.produce(cluster, name, Produced(Data("STRING", "not with a schema"), Data("STRING", "k")))
-    await face.produce_with_schema(cluster, name, {"data": None})
+    await _fails(face, errors.InvalidRequest, face.produce_with_schema(cluster, name, {"data": None}))
+    await face.produce(cluster, name, Produced())
     group = f"schemas-{uuid.uuid4().hex[:12]}"
     await face.create_consumer(group, "c", format=format, auto_offset_reset="earliest", request_timeout_ms="3000")
     await face.subscribe(group, "c", [name])

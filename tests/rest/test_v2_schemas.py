@@ -79,7 +79,7 @@ async def test_avro(client: httpx.AsyncClient, topic: Topic, registry: SchemaReg
     response = await produce(client, f"{name}/partitions/0", "avro", again)
     assert response.json()["value_schema_id"] == schema_id
     keyed: dict[str, Any] = {"key_schema": '"string"', "value_schema_id": schema_id}
-    keyed["records"] = [{"key": "k", "value": {"name": "cy", "age": {"int": 4}}}, {"key": "k"}, {"value": None}]
+    keyed["records"] = [{"key": "k", "value": {"name": "cy", "age": {"int": 4}}}, {"key": "k"}, {"key": None}]
     response = await produce(client, name, "avro", keyed)
     assert response.json()["key_schema_id"] == registry.get_latest_version(f"{name}-key").schema_id
     assert await consume(client, name, "avro", 6) == [
@@ -113,6 +113,18 @@ async def test_other_formats(
     [first, second] = await consume(client, name, format, 2)
     assert first == {"topic": name, "key": read, "value": read, "partition": 1, "offset": 0}
     assert second == {**first, "offset": 1}
+
+
+async def test_null_is_for_the_schema(client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack) -> None:
+    name = await topic()
+    response = await produce(client, name, "avro", {"value_schema": '["int","null"]', "records": [{"value": None}]})
+    assert response.status_code == 200, response.text
+    assert (await asyncio.to_thread(_read, stack, name))[5:] == b"\x02"
+    assert [record["value"] for record in await consume(client, name, "avro", 1)] == [None]
+    for format, schema in (("avro", USER), ("jsonschema", JSON_SCHEMA), ("protobuf", PROTO)):
+        body = {"value_schema": schema, "records": [{"value": None}]}
+        response = await produce(client, await topic(), format, body)
+        assert (response.status_code, response.json()["error_code"]) == (400, 400), response.text
 
 
 VALUE = [{"value": {"name": "x", "age": None}}]

@@ -158,11 +158,33 @@ async def test_the_latest_version_is_soon_the_newest(
     assert answer["value"]["schema_version"] == 2
 
 
-async def test_null_is_a_tombstone(produce: Produce, topic: Topic, stack: BackgroundStack) -> None:
+async def test_null_is_for_the_schema(produce: Produce, topic: Topic, stack: BackgroundStack) -> None:
     name = await topic()
-    answer = await produce(name, {"value": {"type": "AVRO", "schema": USER, "data": None}})
-    assert answer["value"]["size"] == -1
-    assert (await stored(stack, name)).value() is None
+    refused = [
+        {"type": "AVRO", "schema": USER},
+        {"type": "AVRO", "schema": '["int","string"]'},
+        {"type": "JSONSCHEMA", "schema": '{"type":"object"}'},
+        {"type": "PROTOBUF", "schema": 'syntax="proto3"; message A { string a = 1; }'},
+    ]
+    for index, choice in enumerate(refused):
+        answer = await produce(name, {"value": {**choice, "subject": f"{name}-{index}", "data": None}})
+        assert (answer["error_code"], list(answer)) == (400, ["error_code", "message"]), answer
+    encoded = [
+        ({"type": "AVRO", "schema": '["int","null"]'}, b"\x02"),
+        ({"type": "AVRO", "schema": '"null"'}, b""),
+        ({"type": "JSONSCHEMA", "schema": '{"type":["null","object"]}'}, b"null"),
+    ]
+    for index, (choice, payload) in enumerate(encoded):
+        where = await topic()
+        answer = await produce(where, {"value": {**choice, "subject": f"{where}-{index}", "data": None}})
+        assert answer["value"]["size"] == 5 + len(payload)
+        value = (await stored(stack, where)).value()
+        assert isinstance(value, bytes)
+        assert value[5:] == payload
+    # A value that is left out is null.
+    where = await topic()
+    await produce(where, {"key": {"type": "AVRO", "schema": '"string"', "data": "k"}})
+    assert (await stored(stack, where)).value() is None
 
 
 RAW = {"type": "AVRO", "schema": '"string"'}

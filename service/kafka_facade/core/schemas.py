@@ -95,7 +95,10 @@ class Schemas:
     async def serialize(
         self, topic: str, which: str, data: RecordData | None, timeout: float
     ) -> tuple[bytes | None, SubjectVersion | None]:
-        """The bytes of a key or value, None for null, and the schema, None for a format without one."""
+        """The bytes of a key or value, None for null, and the schema, None for a format without one.
+
+        A null with a schema is encoded by it: InvalidRequest where the schema has no null.
+        """
         if data is None:
             return None, None
         with contextlib.suppress(SchemaNeeded):
@@ -151,7 +154,7 @@ class Schemas:
                 offset=str(record.offset),
             ) from None
 
-    async def _encode_in_thread(self, which: str, value: object, version: SubjectVersion, wait: float) -> bytes | None:
+    async def _encode_in_thread(self, which: str, value: object, version: SubjectVersion, wait: float) -> bytes:
         try:
             return await self._in_thread(version.codec.format, lambda: _encode(value, version), wait)
         except ValueError:
@@ -216,15 +219,13 @@ def _is_large(data: object) -> bool:
     return weight >= _LARGE
 
 
-def _encode(data: object, version: SubjectVersion) -> bytes | None:
-    """The bytes of a key or value; None for null. InvalidRequest where the data isn't of the schema."""
+def _encode(data: object, version: SubjectVersion) -> bytes:
+    """The bytes of a key or value, also of null. InvalidRequest where the data isn't of the schema."""
     if isinstance(data, msgspec.Raw):
         try:
             data = _decode_json(data)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"Bad Request: {error}") from None
-    if data is None:
-        return None
     return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + version.codec.encode(data)
 
 

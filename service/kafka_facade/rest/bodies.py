@@ -10,7 +10,7 @@ import json
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 from msgspec import field as member
 
 from kafka_facade.core.errors import InvalidPayload, MalformedBody
@@ -40,10 +40,10 @@ class _Strict(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class V2Record(_Strict):
-    """A record of a v2 produce request."""
+    """A record of a v2 produce request. A value that is left out is null, whatever the schema."""
 
     key: Any = None
-    value: Any = None
+    value: Any = UNSET
     partition: Int32 | None = None
 
 

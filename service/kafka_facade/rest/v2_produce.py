@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from kafka_facade.core.errors import FacadeError, UnprocessableEntity
 from kafka_facade.core.ports import Delivery
@@ -70,10 +70,11 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
         raise UnprocessableEntity("The request body must not be empty.")
     if not body.records:
         raise UnprocessableEntity("records must not be empty.", field="records")
+    value_selector = _selector(body.value_schema_id, body.value_schema)
     records = [
         RecordToProduce(
             None if record.key is None else _data(format, record.key),
-            None if record.value is None else _data(format, record.value),
+            _value(format, record.value, value_selector),
             partition if record.partition is None else record.partition,
         )
         for record in body.records
@@ -85,7 +86,7 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
             format,
             records,
             _selector(body.key_schema_id, body.key_schema),
-            _selector(body.value_schema_id, body.value_schema),
+            value_selector,
         )
         outcomes, ids = await exchange.run(exchange.facade.produce.deliver_with_schemas, with_schemas)
         offsets = _Offsets([_offset(outcome) for outcome in outcomes], ids.key_schema_id, ids.value_schema_id)
@@ -97,6 +98,13 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
 
 def _selector(schema_id: int | None, schema: str | None) -> SchemaSelector | None:
     return None if schema_id is None and schema is None else SchemaSelector(schema_id=schema_id, schema=schema)
+
+
+def _value(format: Format, value: object, selector: SchemaSelector | None) -> RecordData | None:
+    """The value; a null that is given with a schema is for the schema to encode or to refuse."""
+    if value is UNSET or (value is None and selector is None):
+        return None
+    return _data(format, value)
 
 
 def _data(format: Format, data: object) -> RecordData:
