@@ -94,6 +94,19 @@ class FetchConsumerRecordsInput(ConsumerInput):
     max_bytes: int | None = strawberry.field(
         default=None, description="How many bytes to return at most; it only lowers the server's own limit."
     )
+    key_format: Format | None = strawberry.field(  # type: ignore[valid-type]
+        default=None, description="The format that keys are decoded from; the instance's own if left out."
+    )
+    value_format: Format | None = strawberry.field(  # type: ignore[valid-type]
+        default=None, description="The format that values are decoded from; the instance's own if left out."
+    )
+    decode_with_registry: bool = strawberry.field(
+        default=False,
+        description=(
+            "Whether keys and values that have no format above are decoded by the schema of the Schema Registry whose "
+            "id they begin with; those that begin with none are BINARY."
+        ),
+    )
 
 
 @strawberry.input(description="An offset in a partition.")
@@ -289,11 +302,18 @@ class ConsumerMutations:
     ) -> FetchConsumerRecordsPayload | None:
         context = info.context
         format = input.format
-        if format is None:
-            format = (await context.consumer(_reference(input))).format
+        own = (await context.consumer(_reference(input))).format if format is None else format
+        format = format or own
         identifier = FETCHES.get(format, FETCHES[core.Format.BINARY])
+        otherwise = None if input.decode_with_registry else own
         request = requests.FetchRecords(
-            input.group, input.instance, format, input.timeout_ms, input.max_bytes, at_once=True
+            input.group,
+            input.instance,
+            format,
+            input.timeout_ms,
+            input.max_bytes,
+            at_once=True,
+            formats=requests.ReadFormats(input.key_format or otherwise, input.value_format or otherwise),
         )
         fetched = await context.change(identifier, context.facade.consumers.fetch, request)
         return FetchConsumerRecordsPayload(reference=_reference(input), fetched=fetched)

@@ -10,11 +10,19 @@ from typing import Any
 import strawberry
 
 from kafka_facade.core import resources as core
+from kafka_facade.core.decoding import MOST_WEIGHT
+from kafka_facade.core.errors import FacadeError
+from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import JSON, Base64, BigInt, from_millis
 
 Format = strawberry.enum(core.Format, description="How a key or a value is embedded.")
+
+
+_DECODED = (
+    "Its {}, decoded by the schema of the Schema Registry whose id it begins with; null where it begins with none."
+)
 
 
 @strawberry.type(description="Bytes of a record, in each form that they can be read in.")
@@ -64,6 +72,52 @@ class Header(core.Header):
 
 
 @resource(
+    description="What is known of a key or value that was decoded.",
+    fields={
+        "format": "Its format.",
+        "schema_id": "The id of its schema; null where it has none.",
+        "subject": "A subject that has the schema; null where it has none.",
+        "error": "Why the bytes could not be decoded; null where they were.",
+    },
+)
+class DataInfo(core.DataInfo):
+    """The format and the schema of a key or value."""
+
+
+@strawberry.type(description="A key or value as its schema shows it.")
+class Decoded:
+    """Data with its schema."""
+
+    value: strawberry.Private[object]
+    about: strawberry.Private[core.DataInfo]
+
+    @field(description="The data; null where it could not be decoded.")
+    def data(self) -> JSON | None:
+        return _data(self.value)
+
+    @field(description="Its format and schema, or what is wrong with it.", graphql_type=DataInfo)
+    def info(self) -> core.DataInfo:
+        return self.about
+
+
+async def _decoded(context: Context, record: core.Record, which: str) -> Decoded | None:
+    """The key or value by the schema whose id it begins with; None where it begins with none."""
+    payload: bytes | None = getattr(record, which)
+    if payload is None:
+        return None
+    # One after the other: all records of an answer may need the same schema, which is then looked up once.
+    async with context.decoding:
+        if context.decoded_weight >= MOST_WEIGHT:
+            return Decoded(value=None, about=core.DataInfo(core.Format.BINARY, error="the answer is too large for it"))
+        try:
+            data, info = await context.facade.decoding.data(None, payload, record.topic_name, which)
+        except FacadeError as error:
+            data, info = None, core.DataInfo(core.Format.BINARY, error=str(error))
+        context.decoded_weight += info.weight
+    return None if info.error is None and info.format is core.Format.BINARY else Decoded(value=data, about=info)
+
+
+@resource(
     description="A record as Kafka holds it.",
     fields={"topic_name": "The topic's name.", "partition_id": "The partition that holds it."},
 )
@@ -88,8 +142,16 @@ class Record(core.Record):
     def value_content(self) -> Content | None:
         return _content(self.value)
 
+    @field(name="decodedKey", description=_DECODED.format("key"), graphql_type=Decoded | None)
+    async def key_by_schema(self, info: Info) -> Decoded | None:
+        return await _decoded(info.context, self, "key")
 
-@resource(description="A record that a consumer instance has fetched, decoded from the instance's format.")
+    @field(name="decodedValue", description=_DECODED.format("value"), graphql_type=Decoded | None)
+    async def value_by_schema(self, info: Info) -> Decoded | None:
+        return await _decoded(info.context, self, "value")
+
+
+@resource(description="A record that a consumer instance has fetched, decoded.")
 class FetchedRecord(core.FetchedRecord):
     """What a fetch returns for each record."""
 
@@ -97,13 +159,25 @@ class FetchedRecord(core.FetchedRecord):
     def held(self) -> core.Record:
         return self.record
 
-    @field(name="key", description="The key in the instance's format; BINARY is base64 text.")
+    @field(name="key", description="The key in its format; BINARY is base64 text; null where it isn't of its format.")
     def key_data(self) -> JSON | None:
         return _data(self.key)
 
-    @field(name="value", description="The value in the instance's format; BINARY is base64 text.")
+    @field(
+        name="value", description="The value in its format; BINARY is base64 text; null where it isn't of its format."
+    )
     def value_data(self) -> JSON | None:
         return _data(self.value)
+
+    @field(name="keyInfo", description="The key's format and schema; null for no key.", graphql_type=DataInfo | None)
+    def about_key(self) -> core.DataInfo | None:
+        return self.key_info
+
+    @field(
+        name="valueInfo", description="The value's format and schema; null for no value.", graphql_type=DataInfo | None
+    )
+    def about_value(self) -> core.DataInfo | None:
+        return self.value_info
 
 
 def _data(value: Any) -> JSON | None:

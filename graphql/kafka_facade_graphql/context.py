@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -27,6 +28,10 @@ class Context:
         self.loaders = Loaders(facade)
         self.overflow: InvalidRequest | None = None
         """Why the answer is given up, once it holds too many objects."""
+        self.decoding = asyncio.Lock()
+        """Held while one key or value is decoded."""
+        self.decoded_weight = 0
+        """What the keys and values of the answer have become."""
         self._objects = 0
 
     def count_object(self) -> None:
@@ -42,6 +47,7 @@ class Context:
         """Begin the next event of a subscription: an answer of its own."""
         self._objects = 0
         self.overflow = None
+        self.decoded_weight = 0
         self.forget()
 
     def forget(self) -> None:

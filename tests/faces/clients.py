@@ -74,6 +74,9 @@ class FaceError(Exception):
 class FaceClient(Protocol):
     """What the scenarios ask of a face. Positions and offsets are ``(topic, partition, offset)``."""
 
+    shows_undecodable: bool
+    """Whether a fetch has the bytes of what isn't of the format; else it fails, as the reference says."""
+
     def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
         """What the face says for this kind of error."""
 

@@ -31,6 +31,8 @@ def _snake(found: dict[str, Any]) -> dict[str, Any]:
 class GraphQLClient:
     """The GraphQL face."""
 
+    shows_undecodable = True
+
     def __init__(self, url: str) -> None:
         self._http = httpx.AsyncClient(timeout=60)
         self._url = url
@@ -172,14 +174,19 @@ class GraphQLClient:
 
     async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
         values = {"group": group, "instance": name, "format": format, "timeoutMs": timeout_ms}
-        found = await self._mutate("fetchConsumerRecords", "records { record { offset } key value }", **values)
+        wanted = "record { offset key { base64 } value { base64 } } key value keyInfo { error } valueInfo { error }"
+        found = await self._mutate("fetchConsumerRecords", f"records {{ {wanted} }}", **values)
         return [
-            (int(entry["record"]["offset"]), *(self._decoded(format, entry[part]) for part in ("key", "value")))
+            (int(entry["record"]["offset"]), *(self._decoded(format, entry, part) for part in ("key", "value")))
             for entry in found["records"]
         ]
 
-    def _decoded(self, format: str, data: Any) -> Any:
-        return base64.b64decode(data) if format == "BINARY" and data is not None else data
+    def _decoded(self, format: str, entry: dict[str, Any], part: str) -> Any:
+        if entry["record"][part] is None:
+            return None
+        if format == "BINARY" or entry[f"{part}Info"]["error"] is not None:
+            return base64.b64decode(entry["record"][part]["base64"])
+        return entry[part]
 
     def _positions(self, offsets: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
         return [

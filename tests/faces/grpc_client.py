@@ -63,6 +63,8 @@ async def _call(call: Awaitable[_T]) -> _T:
 class GrpcClient:
     """The gRPC face."""
 
+    shows_undecodable = True
+
     def __init__(self, address: str) -> None:
         self._channel = grpc.aio.insecure_channel(address)
         self._clusters = ClusterServiceStub(self._channel)

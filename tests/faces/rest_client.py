@@ -16,6 +16,8 @@ from kafka_facade.core.errors import FacadeError, NotFound
 class RestClient:
     """The REST face: v3, and v2 where only that has the operation."""
 
+    shows_undecodable = False
+
     def __init__(self, url: str) -> None:
         self._http = httpx.AsyncClient(base_url=url, timeout=60)
 

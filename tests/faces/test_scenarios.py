@@ -200,6 +200,13 @@ async def test_a_record_of_another_format_is_an_error_and_keeps_its_place(face: 
         await face.produce(cluster, name, Produced(Data("STRING", value)))
     await face.create_consumer(group, "c", format="JSON", auto_offset_reset="earliest", request_timeout_ms="2000")
     await face.subscribe(group, "c", [name])
+    if face.shows_undecodable:
+        found: list[tuple[int, Any, Any]] = []
+        while len(found) < 3:
+            found += await face.fetch(group, "c", "JSON", 2000)
+        assert found == [(0, None, 1), (1, None, b"hello"), (2, None, 3)]
+        await face.delete_consumer(group, "c")
+        return
     assert await face.fetch(group, "c", "JSON", 2000) == [(0, None, 1)]
     for _ in range(2):
         await _fails(face, errors.DeserializationFailed, face.fetch(group, "c", "JSON", 1000), v2=True)

@@ -119,6 +119,13 @@ async def test_consuming(face: FaceClient, cluster: str, topic: Topic, format: s
     group = f"schemas-{uuid.uuid4().hex[:12]}"
     await face.create_consumer(group, "c", format=format, auto_offset_reset="earliest", request_timeout_ms="3000")
     await face.subscribe(group, "c", [name])
+    if face.shows_undecodable:
+        found: list[tuple[int, Any, Any]] = []
+        while len(found) < 3:
+            found += await face.fetch(group, "c", format, 3000)
+        assert found == [(0, None, data), (1, b"k", b"not with a schema"), (2, None, None)]
+        await face.delete_consumer(group, "c")
+        return
     assert await face.fetch(group, "c", format, 3000) == [(0, None, data)]
     await _fails(face, errors.DeserializationFailed, face.fetch(group, "c", format, 1000))
     await face.seek(group, "c", [(name, 0, 2)])

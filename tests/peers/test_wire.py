@@ -14,6 +14,7 @@ from kafka_facade.core.placement import PLACED, types_of
 from kafka_facade.core.requests import CommitOffsets, ConsumerRef, CreateConsumer
 from kafka_facade.core.resources import (
     ConsumerInstance,
+    DataInfo,
     FetchedRecord,
     Format,
     Header,
@@ -40,7 +41,9 @@ def test_fetched_records(
     key: bytes | None, value: bytes | None, data: object, other: object, timestamp: int | None
 ) -> None:
     record = Record("t", 3, 2**62, timestamp, [Header("h", b"\0\xff"), Header("n", None)], key, value)
-    for fetched in (FetchedRecord(record, key, value), FetchedRecord(record, data, other)):
+    infos = DataInfo(Format.STRING, error="not UTF-8"), DataInfo(Format.AVRO, 1, "t-value")
+    described = FetchedRecord(record, None, other, *infos)
+    for fetched in (FetchedRecord(record, key, value), FetchedRecord(record, data, other), described):
         assert wire.decode_outcome("fetch", wire.encode_answer("fetch", [fetched])) == [fetched]
 
 

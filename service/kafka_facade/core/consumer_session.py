@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from kafka_facade.core.decoding import MOST_WEIGHT, Decoding
 from kafka_facade.core.errors import (
     ConsumerInstanceNotFound,
-    DeserializationFailed,
     FacadeError,
     IllegalConsumerState,
 )
 from kafka_facade.core.ports import ConsumerPort
-from kafka_facade.core.requests import FetchRecords
+from kafka_facade.core.requests import FetchRecords, ReadFormats
 from kafka_facade.core.resources import (
     ConsumerInstance,
     FetchedRecord,
@@ -29,8 +29,6 @@ from kafka_facade.core.resources import (
     Record,
     TopicPartition,
 )
-from kafka_facade.core.schemas import SCHEMA_FORMATS, Schemas
-from kafka_facade.core.serde import deserialize
 from kafka_facade.core.sizes import fetched_size
 from kafka_facade.core.topic_pattern import TopicPattern
 
@@ -42,19 +40,16 @@ _LONGEST_PAUSE_SECONDS = 0.025
 _PATTERN_SECONDS = 5.0
 # A read ends this long (s) before its caller's deadline at most: the answer has to get there.
 _MARGIN_SECONDS = 0.1
-# How long (s) a schema may take that a record needs.
-_DECODE_SECONDS = 5.0
-# Few bytes can become much: an answer ends where what its records have become weighs so much (see DecodingBudget).
-_MOST_WEIGHT = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Limit:
-    """What ends a read; ``answer_bytes`` None is no limit."""
+class _Read:
+    """How a read goes on and what ends it; ``answer_bytes`` None is no limit."""
 
     data_bytes: int
     answer_bytes: int | None
     at_once: bool
+    formats: ReadFormats | None
 
 
 class State(Enum):
@@ -93,7 +88,7 @@ class ConsumerSession:
         consumer: ConsumerPort,
         max_bytes: int,
         closing: asyncio.Event,
-        schemas: Schemas,
+        decoding: Decoding,
     ) -> None:
         self.instance = instance
         self.consumer = consumer
@@ -101,8 +96,7 @@ class ConsumerSession:
         """The next offset after what was returned to the caller, for each partition."""
         self._max_bytes = max_bytes
         self._closing = closing
-        self._schemas = schemas
-        self._has_schemas = instance.format in SCHEMA_FORMATS
+        self._decoding = decoding
         self._state = State.IDLE
         self._topics: list[str] = []
         self._pattern: TopicPattern | None = None
@@ -264,7 +258,7 @@ class ConsumerSession:
         if request.timeout_ms is not None and request.timeout_ms > 0:
             wait_ms = min(wait_ms, request.timeout_ms)
         deadline = time.monotonic() + min(wait_ms / 1000, seconds - min(_MARGIN_SECONDS, seconds / 5))
-        limit = Limit(self._max_bytes, request.max_answer_bytes, at_once=request.at_once)
+        limit = _Read(self._max_bytes, request.max_answer_bytes, request.at_once, request.formats)
         if request.max_bytes is not None and request.max_bytes >= 0:
             limit.data_bytes = min(request.max_bytes, self._max_bytes)
         with self._using():
@@ -290,7 +284,7 @@ class ConsumerSession:
             return False
 
     async def _read(
-        self, deadline: float, limit: Limit, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
+        self, deadline: float, limit: _Read, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
     ) -> list[FetchedRecord]:
         checked = False
         pause = _FIRST_PAUSE_SECONDS
@@ -333,18 +327,18 @@ class ConsumerSession:
         with contextlib.suppress(FacadeError):
             await self.subscribe(await matching(pattern), pattern)
 
-    async def _take(self, limit: Limit) -> bool:
+    async def _take(self, limit: _Read) -> bool:
         """Decode what was read ahead, up to the limit; whether that is enough for an answer."""
         ahead, taken = self._ahead, self._taken
         while ahead:
             record = ahead[0]
             length = _length(record)
-            if taken and (self._taken_bytes + length > limit.data_bytes or self._taken_weight >= _MOST_WEIGHT):
+            if taken and (self._taken_bytes + length > limit.data_bytes or self._taken_weight >= MOST_WEIGHT):
                 return True
             try:
-                entry = await self._decode(record)
-                size = 0 if limit.answer_bytes is None else fetched_size(entry, self.instance.format)
-            except (DeserializationFailed, UnicodeEncodeError):
+                entry = await self._decode(record, limit.formats)
+                size = 0 if limit.answer_bytes is None else fetched_size(entry)
+            except FacadeError:
                 if taken:
                     return True
                 raise
@@ -353,25 +347,17 @@ class ConsumerSession:
             taken.append(entry)
             ahead.popleft()
             self._taken_bytes += length
+            self._taken_weight += entry.weight
             self._answer_bytes += size
         full = limit.answer_bytes is not None and self._answer_bytes >= limit.answer_bytes
         return full or self._taken_bytes >= limit.data_bytes or 0 <= self.instance.fetch_min_bytes < self._taken_bytes
 
-    async def _decode(self, record: Record) -> FetchedRecord:
-        format = self.instance.format
-        if format is Format.BINARY:
+    async def _decode(self, record: Record, formats: ReadFormats | None) -> FetchedRecord:
+        if formats is not None:
+            return await self._decoding.record(formats, record)
+        if self.instance.format is Format.BINARY:
             return FetchedRecord(record, record.key, record.value)
-        if self._has_schemas:
-            return await self._with_schemas(record)
-        key = None if record.key is None else deserialize(format, record, "key")
-        return FetchedRecord(record, key, deserialize(format, record, "value"))
-
-    async def _with_schemas(self, record: Record) -> FetchedRecord:
-        format, decode = self.instance.format, self._schemas.deserialize_weighed
-        key, key_weight = await decode(format, record, "key", _DECODE_SECONDS)
-        value, value_weight = await decode(format, record, "value", _DECODE_SECONDS)
-        self._taken_weight += key_weight + value_weight
-        return FetchedRecord(record, key, value)
+        return await self._decoding.strictly(self.instance.format, record)
 
     def _return(self) -> list[FetchedRecord]:
         fetched = self._taken
@@ -408,7 +394,7 @@ class ConsumerSession:
         self._taken = [e for e in self._taken if wanted(e.record.topic_name, e.record.partition_id)]
         self._taken_bytes = sum(_length(entry.record) for entry in self._taken)
         if self._answer_bytes:
-            self._answer_bytes = sum(fetched_size(entry, self.instance.format) for entry in self._taken)
+            self._answer_bytes = sum(fetched_size(entry) for entry in self._taken)
 
     def _next(self, action: str) -> State:
         try:

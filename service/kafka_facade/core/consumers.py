@@ -9,6 +9,7 @@ from dataclasses import replace
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.consumer_config import ConsumerDefaults, generated_name, resolve
 from kafka_facade.core.consumer_session import ConsumerSession
+from kafka_facade.core.decoding import Decoding
 from kafka_facade.core.errors import (
     ConsumerAlreadyExists,
     ConsumerFormatMismatch,
@@ -41,7 +42,6 @@ from kafka_facade.core.resources import (
     PartitionTime,
     TopicPartition,
 )
-from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.topic_pattern import TopicPattern
 from kafka_facade.core.topics import is_legal_topic_name
 
@@ -62,12 +62,12 @@ class Consumers:
         admin: AdminPort,
         defaults: ConsumerDefaults,
         closing: asyncio.Event,
-        schemas: Schemas,
+        decoding: Decoding,
         peers: PeerPort | None = None,
     ) -> None:
         self.peers = peers
         self._factory = factory
-        self._schemas = schemas
+        self._decoding = decoding
         self._closing = closing
         self._admin = admin
         self._defaults = defaults
@@ -100,7 +100,7 @@ class Consumers:
             overrides={},
         )
         self._sessions[key] = ConsumerSession(
-            instance, consumer, self._defaults.request_max_bytes, self._closing, self._schemas
+            instance, consumer, self._defaults.request_max_bytes, self._closing, self._decoding
         )
         return instance
 

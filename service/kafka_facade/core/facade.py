@@ -11,6 +11,7 @@ from kafka_facade.core.cluster_configs import ClusterConfigs
 from kafka_facade.core.clusters import Clusters
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.consumers import Consumers
+from kafka_facade.core.decoding import Decoding
 from kafka_facade.core.groups import ConsumerGroups
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Pipeline
@@ -62,9 +63,10 @@ class Facade:
         self.broker_configs = BrokerConfigs(configs, self.identity)
         self.cluster_configs = ClusterConfigs(configs, admin, self.identity)
         self.schemas = Schemas(registry)
+        self.decoding = Decoding(self.schemas)
         self.produce = Produce(producer, self.identity, batch_max_entries, self.schemas)
         self.reading = Reading(consumers, self.topics, pipeline.closing)
-        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.schemas, peers)
+        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.decoding, peers)
         self.groups = ConsumerGroups(groups, self.identity)
         self.acls = Acls(acls, self.identity)
         self.reassignments = Reassignments(reassignments, self.identity)

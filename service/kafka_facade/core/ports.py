@@ -329,6 +329,9 @@ class SchemaRegistryPort(Protocol):
     async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
         """The schema of an id."""
 
+    async def subjects(self, schema_id: int, timeout: float) -> Sequence[str]:
+        """The subjects that have the schema of an id, ordered."""
+
     async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
         """A schema without references that a caller gives; InvalidSchema."""
 

@@ -277,11 +277,21 @@ class AssignConsumer:
 
 
 @dataclass(slots=True)
+class ReadFormats:
+    """How keys and values are decoded; None is by the schema whose id they begin with."""
+
+    key: Format | None
+    value: Format | None
+
+
+@dataclass(slots=True)
 class FetchRecords:
     """``format`` is what the caller accepts, None where it takes any; timeout and max_bytes only lower the defaults.
 
     ``max_bytes`` counts keys and values, ``max_answer_bytes`` whole records as :mod:`kafka_facade.core.sizes` does.
     With ``at_once`` the read ends as soon as it has what is there, unless the instance wants a least number of bytes.
+    ``formats`` decodes keys and values otherwise than the instance says, and records that can't be decoded are returned
+    as such; without it they fail the read.
     """
 
     group: str
@@ -291,6 +301,7 @@ class FetchRecords:
     max_bytes: int | None = None
     max_answer_bytes: int | None = None
     at_once: bool = False
+    formats: ReadFormats | None = None
 
 
 @dataclass(slots=True)

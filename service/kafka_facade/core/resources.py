@@ -170,12 +170,33 @@ class Record:
 
 
 @dataclass(slots=True)
+class DataInfo:
+    """What is known of a key or value that was read: its format, and its schema if it has one.
+
+    ``error`` says why its bytes could not be decoded; there is no data then. ``weight`` is what the data have become in
+    memory.
+    """
+
+    format: Format
+    schema_id: int | None = None
+    subject: str | None = None
+    error: str | None = None
+    weight: int = 0
+
+
+@dataclass(slots=True)
 class FetchedRecord:
-    """A record read through a consumer instance, with key and value decoded from the instance's format."""
+    """A record with key and value decoded; of those that have a format of their own, the infos say more.
+
+    ``weight`` is what its data have become in memory (see ``DecodingBudget``).
+    """
 
     record: Record
     key: object
     value: object
+    key_info: DataInfo | None = None
+    value_info: DataInfo | None = None
+    weight: int = 0
 
 
 @dataclass(slots=True)

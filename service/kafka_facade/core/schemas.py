@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
+from cachetools import TTLCache
 
 from kafka_facade.core.errors import (
-    DeserializationFailed,
     FacadeError,
     InvalidRequest,
     SchemaLookupFailed,
@@ -19,7 +19,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.ports import SchemaCodec, SchemaRegistryPort, SubjectVersion
 from kafka_facade.core.requests import RecordData, SchemaSelector
-from kafka_facade.core.resources import Format, Record, SubjectNameStrategy
+from kafka_facade.core.resources import Format, SubjectNameStrategy
 from kafka_facade.core.serde import SchemaNeeded, serialize
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
@@ -27,6 +27,9 @@ _T = TypeVar("_T")
 
 SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF})
 
+# How many subjects of schemas are known, and how long (s).
+_SUBJECTS: Final = 10_000
+_SUBJECT_SECONDS: Final = 60.0
 _MAGIC: Final = b"\0"
 _HEAD_SIZE: Final = 5
 _LATEST: Final = SchemaSelector()
@@ -42,6 +45,17 @@ _decode_json = msgspec.json.Decoder().decode
 _MARGIN_SECONDS: Final = 0.5
 
 
+class NoSchemaId(ValueError):
+    """Bytes that don't begin with the id of a schema."""
+
+
+def id_in(payload: bytes) -> int:
+    """The id of the schema that the bytes begin with; NoSchemaId."""
+    if len(payload) < _HEAD_SIZE or payload[:1] != _MAGIC:
+        raise NoSchemaId("it doesn't begin with the id of a schema")
+    return int.from_bytes(payload[1:_HEAD_SIZE], "big", signed=True)
+
+
 class Schemas:
     """Finds schemas in the registry and serializes with them."""
 
@@ -52,6 +66,7 @@ class Schemas:
             format: WorkerThreads(f"serializer-{format.value.lower()}", _THREADS) for format in SCHEMA_FORMATS
         }
         self._spent = 0.0
+        self._subjects: TTLCache[tuple[int, str], str | None] = TTLCache(_SUBJECTS, _SUBJECT_SECONDS)
 
     def close(self) -> None:
         """Serialize no more away from the event loop."""
@@ -118,41 +133,36 @@ class Schemas:
         await self._take_turns(started)
         return payload, version
 
-    async def deserialize(self, format: Format, record: Record, which: str, timeout: float) -> object:
-        """The key or value of a record as a JSON value; DeserializationFailed where it isn't of the format."""
-        return (await self.deserialize_weighed(format, record, which, timeout))[0]
+    async def decode(self, payload: bytes, timeout: float, format: Format | None = None) -> tuple[object, Format, int]:
+        """The JSON value that stands after the id of its schema, the schema's format, and what the value weighs.
 
-    async def deserialize_weighed(
-        self, format: Format, record: Record, which: str, timeout: float
-    ) -> tuple[object, int]:
-        """The same, with what the value weighs: see ``DecodingBudget``."""
-        payload: bytes | None = getattr(record, which)
-        if payload is None:
-            return None, 0
-        try:
-            if len(payload) < _HEAD_SIZE or payload[:1] != _MAGIC:
-                raise ValueError("it doesn't begin with the id of a schema")
-            schema_id = int.from_bytes(payload[1:_HEAD_SIZE], "big", signed=True)
-            codec = await self._open().schema(schema_id, timeout)
-            if codec.format is not format:
-                raise ValueError(f"its schema is of the format {codec.format.value}")
-            data = payload[_HEAD_SIZE:]
-            budget = codec.budget(len(data))
-            if len(data) > codec.most_on_loop:
-                value = await self._in_thread(format, lambda: codec.decode(data, budget), timeout)
-            else:
-                started = time.perf_counter()
-                value = codec.decode(data, budget)
-                await self._take_turns(started)
-            return value, budget.spent
-        except (ValueError, FacadeError) as error:
-            raise DeserializationFailed(
-                f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "
-                f"offset {record.offset}: {error}. If needed, please seek past the record to continue consumption.",
-                topic=record.topic_name,
-                partition=str(record.partition_id),
-                offset=str(record.offset),
-            ) from None
+        ValueError where the bytes aren't of the schema, or that isn't of ``format``; SchemaLookupFailed and the like.
+        Weights are those of ``DecodingBudget``.
+        """
+        codec = await self._open().schema(id_in(payload), timeout)
+        if format is not None and codec.format is not format:
+            raise ValueError(f"its schema is of the format {codec.format.value}")
+        data = payload[_HEAD_SIZE:]
+        budget = codec.budget(len(data))
+        if len(data) > codec.most_on_loop:
+            value = await self._in_thread(codec.format, lambda: codec.decode(data, budget), timeout)
+        else:
+            started = time.perf_counter()
+            value = codec.decode(data, budget)
+            await self._take_turns(started)
+        return value, codec.format, budget.spent
+
+    async def subject_of(self, topic: str, which: str, schema_id: int, timeout: float) -> str | None:
+        """A subject that has the schema, the one named after the topic before others; None where that isn't known."""
+        named = f"{topic}-{which}"
+        key = (schema_id, named)
+        if key not in self._subjects:
+            try:
+                subjects = await self._open().subjects(schema_id, timeout)
+            except FacadeError:
+                subjects = ()
+            self._subjects[key] = named if named in subjects else next(iter(subjects), None)
+        return self._subjects.get(key)
 
     async def _encode_in_thread(self, which: str, value: object, version: SubjectVersion, wait: float) -> bytes:
         try:

@@ -10,10 +10,10 @@ import binascii
 
 import msgspec
 
-from kafka_facade.core.errors import DeserializationFailed, InvalidRequest, NotImplementedYet
+from kafka_facade.core.errors import InvalidRequest, NotImplementedYet
 from kafka_facade.core.quoting import quote_json
 from kafka_facade.core.requests import RecordData
-from kafka_facade.core.resources import Format, Record
+from kafka_facade.core.resources import Format
 
 _encode_json = msgspec.json.Encoder().encode
 _decode_json = msgspec.json.Decoder().decode
@@ -58,27 +58,20 @@ def _from_base64(value: object, which: str) -> bytes:
         ) from None
 
 
-def deserialize(format: Format, record: Record, which: str) -> object:
-    """The key or value (``which``) of a record as data of the format: bytes for BINARY, a JSON value for JSON.
+def deserialize(format: Format, payload: bytes) -> object:
+    """Bytes as data of the format: bytes for BINARY, a text for STRING, a JSON value for JSON.
 
-    DeserializationFailed names the partition and offset where the bytes aren't of the format.
+    ValueError where the bytes aren't of the format, NotImplementedYet for a format with schemas.
     """
-    payload: bytes | None = getattr(record, which)
-    if payload is None:
-        return None
-    match format:
-        case Format.BINARY:
-            return payload
-        case Format.JSON:
-            try:
-                return _decode_json(payload)
-            except (msgspec.DecodeError, RecursionError) as error:
-                raise DeserializationFailed(
-                    f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "
-                    f"offset {record.offset}: {error}. If needed, please seek past the record to continue consumption.",
-                    topic=record.topic_name,
-                    partition=str(record.partition_id),
-                    offset=str(record.offset),
-                ) from None
-        case _:
-            raise NotImplementedYet(f"The format {format.value} is not implemented yet.", format=format.value)
+    if format is _BINARY:
+        return payload
+    try:
+        if format is _STRING:
+            return payload.decode()
+        if format is _JSON:
+            return _decode_json(payload)
+    except UnicodeDecodeError:
+        raise ValueError("the bytes are not UTF-8") from None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    raise NotImplementedYet(f"The format {format.value} is not implemented yet.", format=format.value)

@@ -10,6 +10,8 @@ _encode_json = msgspec.json.Encoder().encode
 # Numbers, tags and lengths of a record, and of one of its headers, in the Protobuf encoding (bytes, rounded up).
 _RECORD_OVERHEAD = 96
 _HEADER_OVERHEAD = 20
+# What is said of a key or value besides texts.
+_INFO_OVERHEAD = 32
 # Their keys and values stand in an answer byte for byte.
 _AS_STORED = (Format.BINARY, Format.JSON, Format.STRING)
 
@@ -24,13 +26,17 @@ def record_size(record: Record) -> int:
     return size
 
 
-def fetched_size(fetched: FetchedRecord, format: Format) -> int:
-    """The bytes of a fetched record whose key and value are of the format; UnicodeEncodeError for lone surrogates."""
+def fetched_size(fetched: FetchedRecord) -> int:
+    """The bytes of a record whose key and value are sent as they were decoded, or as stored where they weren't."""
     size = record_size(fetched.record)
-    if format in _AS_STORED:
-        return size
     record = fetched.record
-    for payload, data in ((record.key, fetched.key), (record.value, fetched.value)):
-        if payload is not None:
+    for payload, data, info in (
+        (record.key, fetched.key, fetched.key_info),
+        (record.value, fetched.value, fetched.value_info),
+    ):
+        if payload is None or info is None:
+            continue
+        size += _INFO_OVERHEAD + len((info.subject or "").encode()) + len((info.error or "").encode(errors="replace"))
+        if info.error is None and info.format not in _AS_STORED:
             size += len(_encode_json(data)) - len(payload)
     return size

@@ -11,7 +11,7 @@ from kafka_facade.core.catalogue import BY_IDENTIFIER
 from kafka_facade.core.errors import TABLE, FacadeError
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.placement import types_of
-from kafka_facade.core.resources import FetchedRecord, Record
+from kafka_facade.core.resources import DataInfo, FetchedRecord, Record
 
 PATH = "/kafka_facade.Peers/Call"
 
@@ -44,6 +44,8 @@ class _Fetched(msgspec.Struct, array_like=True):
     record: Record
     key: bytes | None
     value: bytes | None
+    key_info: DataInfo | None
+    value_info: DataInfo | None
 
 
 _call_decoder = msgspec.msgpack.Decoder(_Call)
@@ -67,7 +69,10 @@ def decode_call(payload: bytes) -> tuple[str, Call, Any]:
 def encode_answer(method: str, answer: Any) -> bytes:
     """What a placed operation has returned."""
     if types_of(method)[1] == list[FetchedRecord]:
-        answer = [_Fetched(e.record, _data(e.key, e.record.key), _data(e.value, e.record.value)) for e in answer]
+        answer = [
+            _Fetched(e.record, _data(e.key, e.record.key), _data(e.value, e.record.value), e.key_info, e.value_info)
+            for e in answer
+        ]
     return _encode(_Answer(msgspec.Raw(_encode(answer))))
 
 
@@ -85,7 +90,9 @@ def decode_outcome(method: str, payload: bytes) -> Any:
     if answer_type != list[FetchedRecord]:
         return msgspec.msgpack.decode(outcome.value, type=answer_type)
     return [
-        FetchedRecord(e.record, _object(e.key, e.record.key), _object(e.value, e.record.value))
+        FetchedRecord(
+            e.record, _object(e.key, e.record.key), _object(e.value, e.record.value), e.key_info, e.value_info
+        )
         for e in _fetched_decoder.decode(outcome.value)
     ]
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.requests import ConsumeRecords
+from kafka_facade.core.requests import ConsumeRecords, ReadFormats
+from kafka_facade.core.resources import FetchedRecord, Format, Record
+from kafka_facade.core.sizes import fetched_size
 from kafka_facade.rpc.convert import to_milliseconds
 from kafka_facade.rpc.dispatch import FACE, Context, require_message
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.reads import read_formats, write_decoded
 from kafka_facade.rpc.records import split, write_records
 
 _MAX_RECORDS = 500
@@ -36,10 +39,15 @@ def consume(
                     raise InvalidRequest("max_bytes must not be negative.", field="max_bytes")
                 max_records = message.max_records or _MAX_RECORDS
                 max_bytes = min(message.max_bytes or options.max_response_bytes, options.max_response_bytes)
+                formats = _read_formats(message)
                 async with aclosing(facade.reading.consume(call, _read_request(message))) as batches:
                     async for records in batches:
-                        for part in split(records, max_records, max_bytes):
-                            await context.write(write_records(part))
+                        if formats is None:
+                            for part in split(records, max_records, max_bytes):
+                                await context.write(write_records(part))
+                            continue
+                        async for some in _decoded(facade, formats, records, max_records, max_bytes):
+                            await context.write(write_decoded(some))
 
     return serve
 
@@ -56,3 +64,28 @@ def _read_request(message: record_pb2.ConsumeRequest) -> ConsumeRecords:
         timestamp=to_milliseconds(message.timestamp),
         follow=message.follow,
     )
+
+
+def _read_formats(message: record_pb2.ConsumeRequest) -> ReadFormats | None:
+    formats = read_formats(message)
+    if formats is None or message.decode_with_registry:
+        return formats
+    return ReadFormats(formats.key or Format.BINARY, formats.value or Format.BINARY)
+
+
+async def _decoded(
+    facade: Facade, formats: ReadFormats, records: Sequence[Record], max_records: int, max_bytes: int
+) -> AsyncGenerator[Sequence[FetchedRecord], None]:
+    """Records, decoded, in frames: never more of them in memory than a frame holds, and the one after it."""
+    frame: list[FetchedRecord] = []
+    size = 0
+    for record in records:
+        fetched = await facade.decoding.record(formats, record)
+        length = fetched_size(fetched)
+        if frame and (len(frame) >= max_records or size + length > max_bytes):
+            yield frame
+            frame, size = [], 0
+        frame.append(fetched)
+        size += length
+    if frame:
+        yield frame

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from kafka_facade.core.errors import NotImplementedYet
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import ConsumerRef, FetchRecords
+from kafka_facade.core.requests import ConsumerRef, FetchRecords, ReadFormats
 from kafka_facade.core.resources import FetchedRecord, Format
 from kafka_facade.rpc.convert import reader, to_timestamp
 from kafka_facade.rpc.dispatch import Context, new_call
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.reads import error_of, read_formats, write_data
 
-_encode = msgspec.json.Encoder().encode
 _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
 _IDENTIFIERS = {
     Format.BINARY: "api.v2.consumers.consume-binary",
@@ -46,12 +44,16 @@ async def fetch(
     if request.max_bytes is not None and request.max_bytes >= 0:
         request.max_answer_bytes = min(request.max_bytes, request.max_answer_bytes)
     request.at_once = True
+    own = next(format for format, name in _IDENTIFIERS.items() if name == call.operation.identifier)
+    # Whatever the format is, a record that isn't of it is shown as such, and reading goes on.
+    request.formats = read_formats(message) or ReadFormats(own, own)
+    if not message.decode_with_registry:
+        request.formats = ReadFormats(request.formats.key or own, request.formats.value or own)
     found = await facade.consumers.fetch(call, request)
-    format = next(format for format, name in _IDENTIFIERS.items() if name == call.operation.identifier)
-    return consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry, format) for entry in found])
+    return consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry) for entry in found])
 
 
-def _write(fetched: FetchedRecord, format: Format) -> consumer_instance_pb2.FetchedRecord:
+def _write(fetched: FetchedRecord) -> consumer_instance_pb2.FetchedRecord:
     record = fetched.record
     return consumer_instance_pb2.FetchedRecord(
         topic_name=record.topic_name,
@@ -59,20 +61,8 @@ def _write(fetched: FetchedRecord, format: Format) -> consumer_instance_pb2.Fetc
         offset=record.offset,
         timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
         headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
-        key=_write_data(record.key, fetched.key, format),
-        value=_write_data(record.value, fetched.value, format),
+        key=write_data(record.key, fetched.key, fetched.key_info),
+        value=write_data(record.value, fetched.value, fetched.value_info),
+        key_error=error_of(fetched.key_info),
+        value_error=error_of(fetched.value_info),
     )
-
-
-def _write_data(payload: bytes | None, data: object, format: Format) -> record_pb2.RecordData | None:
-    if payload is None:
-        return None
-    match format:
-        case Format.BINARY:
-            return record_pb2.RecordData(binary=payload)
-        case Format.JSON:
-            # The core has checked that it is JSON; its own text keeps all digits of its numbers.
-            return record_pb2.RecordData(json=payload.decode())
-        case _:
-            number = record_pb2.Format.Value(f"FORMAT_{format.value}")
-            return record_pb2.RecordData(json=_encode(data).decode(), format=number)

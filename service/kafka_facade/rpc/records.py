@@ -94,6 +94,15 @@ def _format(which: str | None, asked: int) -> Format:
     return format
 
 
+def format_of(number: int, field: str) -> Format | None:
+    """The format of a number, None for none; InvalidRequest for one that this version doesn't know."""
+    if not number:
+        return None
+    if number not in _FORMATS:
+        raise InvalidRequest(f"{field} has a value that this version doesn't know.", field=field)
+    return _FORMATS[number]
+
+
 def _read_json(text: str) -> object:
     # Not decoded into Python's numbers, which would lose digits.
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -111,6 +111,19 @@ class SchemaRegistry:
             ("id", schema_id), lambda deadline: self._of_id(schema_id, deadline), what, timeout
         )
         return codec
+
+    async def subjects(self, schema_id: int, timeout: float) -> Sequence[str]:
+        """See the port."""
+
+        async def load(deadline: float) -> _Entry:
+            found = await self._client.subjects(schema_id, deadline)
+            return _Entry(found, _ENTRY_SIZE)
+
+        def what() -> str:
+            return f"Error when fetching the subjects of a schema. schemaId = {schema_id}"
+
+        found: Sequence[str] = await self._cached(("subjects", schema_id), load, what, timeout, keep=False)
+        return found
 
     async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
         """See the port."""

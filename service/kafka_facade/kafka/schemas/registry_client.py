@@ -77,6 +77,13 @@ class RegistryClient:
         """The schema of an id; ``deadline`` is by the monotonic clock (s), for this and the other requests."""
         return _schema(await self._ask(lambda: self._client.get_schema(schema_id), deadline))
 
+    async def subjects(self, schema_id: int, deadline: float) -> list[str]:
+        """The subjects that have the schema of an id, ordered."""
+        found = await self._ask(lambda: self._client.get_subjects_by_schema_id(schema_id), deadline)
+        if not isinstance(found, list) or not all(isinstance(subject, str) for subject in found):
+            raise BadAnswer(_NOT_OF_THE_API)
+        return sorted(found)
+
     async def version(self, subject: str, version: int | None, deadline: float) -> RegisteredSchema:
         """A version of a subject, None for the latest."""
         wanted: Any = "latest" if version is None else version

@@ -364,6 +364,9 @@ class FetchRecordsRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
+    KEY_FORMAT_FIELD_NUMBER: _builtins.int
+    VALUE_FORMAT_FIELD_NUMBER: _builtins.int
+    DECODE_WITH_REGISTRY_FIELD_NUMBER: _builtins.int
     consumer_group_id: _builtins.str
     """The name of the consumer group."""
     instance_id: _builtins.str
@@ -379,6 +382,14 @@ class FetchRecordsRequest(_message.Message):
     default, and consumer.request.max.bytes for keys and values). A record that is larger alone comes alone: a client
     needs to take messages as large as the largest record. What does not fit is returned by the next fetch.
     """
+    key_format: _record_pb2.Format.ValueType
+    """The format that keys are decoded from; left out it is that of the instance."""
+    value_format: _record_pb2.Format.ValueType
+    """The format that values are decoded from; left out it is that of the instance."""
+    decode_with_registry: _builtins.bool
+    """Whether keys and values that have no format above are decoded by the schema of the Schema Registry whose id they
+    begin with, whatever the format of the instance. Those that begin with none are returned as binary.
+    """
     def __init__(
         self,
         *,
@@ -387,10 +398,13 @@ class FetchRecordsRequest(_message.Message):
         format: _record_pb2.Format.ValueType = ...,
         timeout_ms: _builtins.int | None = ...,
         max_bytes: _builtins.int | None = ...,
+        key_format: _record_pb2.Format.ValueType = ...,
+        value_format: _record_pb2.Format.ValueType = ...,
+        decode_with_registry: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_timeout_ms", b"_timeout_ms", "max_bytes", b"max_bytes", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_timeout_ms", b"_timeout_ms", "consumer_group_id", b"consumer_group_id", "format", b"format", "instance_id", b"instance_id", "max_bytes", b"max_bytes", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "_timeout_ms", b"_timeout_ms", "consumer_group_id", b"consumer_group_id", "decode_with_registry", b"decode_with_registry", "format", b"format", "instance_id", b"instance_id", "key_format", b"key_format", "max_bytes", b"max_bytes", "timeout_ms", b"timeout_ms", "value_format", b"value_format"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_bytes: _TypeAlias = _typing.Literal["max_bytes"]  # noqa: Y015
     _WhichOneofArgType__max_bytes: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes"]  # noqa: Y015
@@ -429,7 +443,7 @@ Global___FetchRecordsResponse: _TypeAlias = FetchRecordsResponse  # noqa: Y015
 
 @_typing.final
 class FetchedRecord(_message.Message):
-    """FetchedRecord is a record in the format of its instance."""
+    """FetchedRecord is a record whose key and value are decoded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -440,12 +454,18 @@ class FetchedRecord(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
+    KEY_ERROR_FIELD_NUMBER: _builtins.int
+    VALUE_ERROR_FIELD_NUMBER: _builtins.int
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
     """The number of the partition, from 0."""
     offset: _builtins.int
     """The offset of the record."""
+    key_error: _builtins.str
+    """Why the key is not of its format; it is binary then, as Kafka holds it."""
+    value_error: _builtins.str
+    """Why the value is not of its format; it is binary then, as Kafka holds it."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """The record's time; absent where it has none."""
@@ -456,11 +476,11 @@ class FetchedRecord(_message.Message):
 
     @_builtins.property
     def key(self) -> _record_pb2.RecordData:
-        """The key; absent for null."""
+        """The key, with the id and a subject of its schema where it has one; absent for null."""
 
     @_builtins.property
     def value(self) -> _record_pb2.RecordData:
-        """The value; absent for null."""
+        """The value, with the id and a subject of its schema where it has one; absent for null."""
 
     def __init__(
         self,
@@ -472,12 +492,21 @@ class FetchedRecord(_message.Message):
         headers: _abc.Iterable[_record_pb2.Header] | None = ...,
         key: _record_pb2.RecordData | None = ...,
         value: _record_pb2.RecordData | None = ...,
+        key_error: _builtins.str | None = ...,
+        value_error: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "timestamp", b"timestamp", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_key_error", b"_key_error", "_value_error", b"_value_error", "key", b"key", "key_error", b"key_error", "timestamp", b"timestamp", "value", b"value", "value_error", b"value_error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "key", b"key", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp", "topic_name", b"topic_name", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_key_error", b"_key_error", "_value_error", b"_value_error", "headers", b"headers", "key", b"key", "key_error", b"key_error", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp", "topic_name", b"topic_name", "value", b"value", "value_error", b"value_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__key_error: _TypeAlias = _typing.Literal["key_error"]  # noqa: Y015
+    _WhichOneofArgType__key_error: _TypeAlias = _typing.Literal["_key_error", b"_key_error"]  # noqa: Y015
+    _WhichOneofReturnType__value_error: _TypeAlias = _typing.Literal["value_error"]  # noqa: Y015
+    _WhichOneofArgType__value_error: _TypeAlias = _typing.Literal["_value_error", b"_value_error"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_error) -> _WhichOneofReturnType__key_error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value_error) -> _WhichOneofReturnType__value_error | None: ...
 
 Global___FetchedRecord: _TypeAlias = FetchedRecord  # noqa: Y015
 

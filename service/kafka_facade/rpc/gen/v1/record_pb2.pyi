@@ -480,6 +480,9 @@ class ConsumeRequest(_message.Message):
     FOLLOW_FIELD_NUMBER: _builtins.int
     MAX_RECORDS_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
+    KEY_FORMAT_FIELD_NUMBER: _builtins.int
+    VALUE_FORMAT_FIELD_NUMBER: _builtins.int
+    DECODE_WITH_REGISTRY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     topic_name: _builtins.str
@@ -495,6 +498,14 @@ class ConsumeRequest(_message.Message):
     max_bytes: _builtins.int
     """The most bytes in one response; 0 leaves it to the gateway (grpc.max.response.bytes, 4 MiB by default), and it
     can only lower that. A record that is larger alone comes in a response of its own.
+    """
+    key_format: Global___Format.ValueType
+    """The format that keys are decoded from."""
+    value_format: Global___Format.ValueType
+    """The format that values are decoded from."""
+    decode_with_registry: _builtins.bool
+    """Whether keys and values that have no format above are decoded by the schema of the Schema Registry whose id they
+    begin with. Those that begin with none are left as they are.
     """
     @_builtins.property
     def partition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -525,10 +536,13 @@ class ConsumeRequest(_message.Message):
         follow: _builtins.bool = ...,
         max_records: _builtins.int = ...,
         max_bytes: _builtins.int = ...,
+        key_format: Global___Format.ValueType = ...,
+        value_format: Global___Format.ValueType = ...,
+        decode_with_registry: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["earliest", b"earliest", "latest", b"latest", "offset", b"offset", "start", b"start", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "earliest", b"earliest", "follow", b"follow", "latest", b"latest", "max_bytes", b"max_bytes", "max_records", b"max_records", "offset", b"offset", "partition_ids", b"partition_ids", "start", b"start", "timestamp", b"timestamp", "topic_name", b"topic_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "decode_with_registry", b"decode_with_registry", "earliest", b"earliest", "follow", b"follow", "key_format", b"key_format", "latest", b"latest", "max_bytes", b"max_bytes", "max_records", b"max_records", "offset", b"offset", "partition_ids", b"partition_ids", "start", b"start", "timestamp", b"timestamp", "topic_name", b"topic_name", "value_format", b"value_format"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["earliest", "latest", "offset", "timestamp"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
@@ -873,6 +887,10 @@ class Record(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
+    DECODED_KEY_FIELD_NUMBER: _builtins.int
+    DECODED_VALUE_FIELD_NUMBER: _builtins.int
+    KEY_ERROR_FIELD_NUMBER: _builtins.int
+    VALUE_ERROR_FIELD_NUMBER: _builtins.int
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -880,9 +898,13 @@ class Record(_message.Message):
     offset: _builtins.int
     """The offset of the record."""
     key: _builtins.bytes
-    """The key; absent for null."""
+    """The key; absent for null, and where decoded_key is there."""
     value: _builtins.bytes
-    """The value; absent for null."""
+    """The value; absent for null, and where decoded_value is there."""
+    key_error: _builtins.str
+    """Why the key is not of the format that was asked for; its bytes are in key then."""
+    value_error: _builtins.str
+    """Why the value is not of the format that was asked for; its bytes are in value then."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """The record's time; absent where it has none."""
@@ -890,6 +912,14 @@ class Record(_message.Message):
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
         """The headers, in order."""
+
+    @_builtins.property
+    def decoded_key(self) -> Global___RecordData:
+        """The key in the format that was asked for, with the id and a subject of its schema where it has one."""
+
+    @_builtins.property
+    def decoded_value(self) -> Global___RecordData:
+        """The value in the format that was asked for, with the id and a subject of its schema where it has one."""
 
     def __init__(
         self,
@@ -901,18 +931,30 @@ class Record(_message.Message):
         headers: _abc.Iterable[Global___Header] | None = ...,
         key: _builtins.bytes | None = ...,
         value: _builtins.bytes | None = ...,
+        decoded_key: Global___RecordData | None = ...,
+        decoded_value: Global___RecordData | None = ...,
+        key_error: _builtins.str | None = ...,
+        value_error: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_key", b"_key", "_value", b"_value", "key", b"key", "timestamp", b"timestamp", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_key", b"_key", "_key_error", b"_key_error", "_value", b"_value", "_value_error", b"_value_error", "decoded_key", b"decoded_key", "decoded_value", b"decoded_value", "key", b"key", "key_error", b"key_error", "timestamp", b"timestamp", "value", b"value", "value_error", b"value_error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_key", b"_key", "_value", b"_value", "headers", b"headers", "key", b"key", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp", "topic_name", b"topic_name", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_key", b"_key", "_key_error", b"_key_error", "_value", b"_value", "_value_error", b"_value_error", "decoded_key", b"decoded_key", "decoded_value", b"decoded_value", "headers", b"headers", "key", b"key", "key_error", b"key_error", "offset", b"offset", "partition_id", b"partition_id", "timestamp", b"timestamp", "topic_name", b"topic_name", "value", b"value", "value_error", b"value_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__key: _TypeAlias = _typing.Literal["key"]  # noqa: Y015
     _WhichOneofArgType__key: _TypeAlias = _typing.Literal["_key", b"_key"]  # noqa: Y015
+    _WhichOneofReturnType__key_error: _TypeAlias = _typing.Literal["key_error"]  # noqa: Y015
+    _WhichOneofArgType__key_error: _TypeAlias = _typing.Literal["_key_error", b"_key_error"]  # noqa: Y015
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    _WhichOneofReturnType__value_error: _TypeAlias = _typing.Literal["value_error"]  # noqa: Y015
+    _WhichOneofArgType__value_error: _TypeAlias = _typing.Literal["_value_error", b"_value_error"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_error) -> _WhichOneofReturnType__key_error | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value_error) -> _WhichOneofReturnType__value_error | None: ...
 
 Global___Record: _TypeAlias = Record  # noqa: Y015

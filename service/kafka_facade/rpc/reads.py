@@ -1,0 +1,71 @@
+"""Keys and values that were read: the formats that are asked for, and decoded data as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from kafka_facade.core.requests import ReadFormats
+from kafka_facade.core.resources import DataInfo, FetchedRecord, Format
+from kafka_facade.rpc.convert import to_timestamp
+from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
+from kafka_facade.rpc.records import format_of
+
+_encode = msgspec.json.Encoder().encode
+
+
+def read_formats(
+    message: record_pb2.ConsumeRequest | consumer_instance_pb2.FetchRecordsRequest,
+) -> ReadFormats | None:
+    """The formats that a request asks for, None of them for what the registry decides; None where it asks for none."""
+    if not (message.key_format or message.value_format or message.decode_with_registry):
+        return None
+    return ReadFormats(format_of(message.key_format, "key_format"), format_of(message.value_format, "value_format"))
+
+
+def error_of(info: DataInfo | None) -> str | None:
+    """Why a key or value isn't of its format."""
+    return None if info is None else info.error
+
+
+def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> record_pb2.RecordData | None:
+    """A key or value as its format shows it; its bytes where they aren't of the format."""
+    if payload is None or info is None:
+        return None
+    if info.error is not None or info.format is Format.BINARY:
+        return record_pb2.RecordData(binary=payload)
+    if info.format is Format.STRING:
+        return record_pb2.RecordData(text=payload.decode())
+    if info.format is Format.JSON:
+        # It is JSON; its own text keeps all digits of its numbers.
+        return record_pb2.RecordData(json=payload.decode())
+    schema = record_pb2.SchemaSelector(schema_id=info.schema_id or 0, subject=info.subject)
+    number = record_pb2.Format.Value(f"FORMAT_{info.format.value}")
+    return record_pb2.RecordData(json=_encode(data).decode(), format=number, schema=schema)
+
+
+def write_decoded(records: Sequence[FetchedRecord]) -> record_pb2.ConsumeResponse:
+    """Records whose keys and values were decoded; those that weren't are as Kafka holds them."""
+    response = record_pb2.ConsumeResponse()
+    for fetched in records:
+        record = fetched.record
+        key_shown, value_shown = _is_decoded(fetched.key_info), _is_decoded(fetched.value_info)
+        response.records.add(
+            topic_name=record.topic_name,
+            partition_id=record.partition_id,
+            offset=record.offset,
+            timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
+            headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
+            key=None if key_shown else record.key,
+            value=None if value_shown else record.value,
+            decoded_key=write_data(record.key, fetched.key, fetched.key_info) if key_shown else None,
+            decoded_value=write_data(record.value, fetched.value, fetched.value_info) if value_shown else None,
+            key_error=error_of(fetched.key_info),
+            value_error=error_of(fetched.value_info),
+        )
+    return response
+
+
+def _is_decoded(info: DataInfo | None) -> bool:
+    return info is not None and info.error is None and info.format is not Format.BINARY

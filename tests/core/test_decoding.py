@@ -1,0 +1,61 @@
+"""Keys and values as their formats show them, without a registry."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.decoding import Decoding
+from kafka_facade.core.errors import DeserializationFailed, SchemaLookupFailed
+from kafka_facade.core.requests import ReadFormats
+from kafka_facade.core.resources import DataInfo, FetchedRecord, Format, Record
+from kafka_facade.core.schemas import Schemas
+from kafka_facade.core.sizes import fetched_size
+
+WITHOUT_SCHEMAS = st.sampled_from([Format.BINARY, Format.STRING, Format.JSON])
+
+
+@pytest.fixture
+def decoding() -> Decoding:
+    return Decoding(Schemas(None))
+
+
+def _record(value: bytes | None, key: bytes | None = None) -> Record:
+    return Record("t", 1, 7, None, [], key, value)
+
+
+@pytest.mark.parametrize("value", [b"hello", b'"\xff"', b"[" * 100_000, b"\xff", b""])
+async def test_a_record_of_another_format_is_named(decoding: Decoding, value: bytes) -> None:
+    with pytest.raises(DeserializationFailed, match="VALUE for partition t-1 at offset 7"):
+        await decoding.strictly(Format.JSON, _record(value))
+    with pytest.raises(DeserializationFailed, match="KEY for partition t-1 at offset 7"):
+        await decoding.strictly(Format.JSON, _record(b"1", value))
+
+
+async def test_key_and_value_have_formats_of_their_own(decoding: Decoding) -> None:
+    found = await decoding.record(ReadFormats(Format.STRING, Format.JSON), _record(b"[1]", b"k"))
+    assert (found.key, found.value) == ("k", [1])
+    assert (found.key_info, found.value_info) == (DataInfo(Format.STRING), DataInfo(Format.JSON))
+    nothing = _record(None, None)
+    assert await decoding.record(ReadFormats(None, Format.AVRO), nothing) == FetchedRecord(nothing, None, None)
+
+
+async def test_what_begins_with_no_id_of_a_schema_is_binary_where_the_registry_decides(decoding: Decoding) -> None:
+    for payload in (b"", b"\0", b"\0\0\0\0", b"\1\0\0\0\1x", b"text"):
+        assert await decoding.data(None, payload, "t", "value") == (payload, DataInfo(Format.BINARY))
+    # Ids begin at 1: a long as a key looks like id 0, and costs no request.
+    data, info = await decoding.data(None, (5).to_bytes(8, "big"), "t", "key")
+    assert (data, info.error) == (None, "there is no such schema")
+    with pytest.raises(SchemaLookupFailed):
+        await decoding.data(None, b"\0\0\0\0\1x", "t", "value")
+
+
+@given(WITHOUT_SCHEMAS, WITHOUT_SCHEMAS, st.none() | st.binary(), st.none() | st.binary())
+async def test_any_bytes_are_shown_and_none_ends_the_reading(
+    key_format: Format, value_format: Format, key: bytes | None, value: bytes | None
+) -> None:
+    found = await Decoding(Schemas(None)).record(ReadFormats(key_format, value_format), _record(value, key))
+    for payload, data, info in ((key, found.key, found.key_info), (value, found.value, found.value_info)):
+        assert (info is None) is (payload is None)
+        if info is not None and info.error is not None:
+            assert data is None
+    assert fetched_size(found) >= len(key or b"") + len(value or b"")

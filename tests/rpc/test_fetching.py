@@ -1,0 +1,98 @@
+"""FetchRecords returns what is there, within the caller's deadline, and loses nothing that it did not hand over."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from kafka_facade.rpc.gen.v1 import (
+    consumer_instance_pb2,
+    consumer_instance_pb2_grpc,
+    record_pb2,
+    record_pb2_grpc,
+)
+from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
+
+TopicFactory = Callable[..., Awaitable[str]]
+
+_LONG_MS = 60_000
+_SECONDS = 30
+
+
+async def reader(channel: grpc.aio.Channel, topic: str, **settings: Any) -> tuple[Any, dict[str, Any]]:
+    """An instance that waits long, assigned the topic's partition."""
+    stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
+    where: dict[str, Any] = {"consumer_group_id": f"g-{uuid.uuid4().hex}", "instance_id": "i"}
+    created = consumer_instance_pb2.CreateConsumerInstanceRequest(
+        **where, auto_offset_reset="earliest", request_timeout_ms=_LONG_MS, **settings
+    )
+    await stub.CreateConsumerInstance(created)
+    partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
+    await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=[partition]))
+    return stub, where
+
+
+async def produce(channel: grpc.aio.Channel, topic: str, values: list[str]) -> None:
+    records = [RecordToProduce(value=RecordData(text=value)) for value in values]
+    await record_pb2_grpc.RecordServiceStub(channel).ProduceRecords(
+        record_pb2.ProduceRecordsRequest(topic_name=topic, records=records)
+    )
+
+
+async def test_what_is_there_is_returned_at_once(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+    name = await topic()
+    await produce(channel, name, ["a", "b"])
+    stub, where = await reader(channel, name)
+    fetch = consumer_instance_pb2.FetchRecordsRequest(**where)
+    async with asyncio.timeout(_SECONDS):
+        assert [record.offset for record in (await stub.FetchRecords(fetch)).records] == [0, 1]
+        # Where there is nothing it waits, and no longer than for the first record.
+        waiting = stub.FetchRecords(fetch)
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        await produce(channel, name, ["c"])
+        assert [record.offset for record in (await waiting).records] == [2]
+
+
+async def test_nothing_there_is_said_before_the_callers_deadline(
+    channel: grpc.aio.Channel, topic: TopicFactory
+) -> None:
+    stub, where = await reader(channel, await topic())
+    for seconds in (0.5, 2):
+        answer = await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where), timeout=seconds)
+        assert not answer.records
+
+
+async def test_an_instance_that_wants_more_bytes_waits_for_them(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+    name = await topic()
+    await produce(channel, name, ["x" * 10])
+    stub, where = await reader(channel, name, fetch_min_bytes=15)
+    waiting = stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    await produce(channel, name, ["y" * 10])
+    async with asyncio.timeout(_SECONDS):
+        assert len((await waiting).records) == 2
+
+
+async def test_calls_that_are_given_up_take_no_records_with_them(
+    channel: grpc.aio.Channel, topic: TopicFactory
+) -> None:
+    name = await topic()
+    stub, where = await reader(channel, name, fetch_min_bytes=1000)
+    fetch = consumer_instance_pb2.FetchRecordsRequest(**where)
+    found: list[int] = []
+    for number in range(5):
+        # It has read the record, and waits for more bytes, when its caller is gone.
+        waiting = stub.FetchRecords(fetch)
+        await produce(channel, name, [str(number)])
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        assert await waiting.code() is grpc.StatusCode.CANCELLED
+    short = consumer_instance_pb2.FetchRecordsRequest(**where, timeout_ms=500)
+    async with asyncio.timeout(_SECONDS):
+        while len(found) < 5:
+            found += [record.offset for record in (await stub.FetchRecords(short)).records]
+    assert found == list(range(5))
