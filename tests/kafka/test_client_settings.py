@@ -21,6 +21,7 @@ PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 ROLES = ["producer", "consumer", "admin"]
+_LOGIN = {"sasl.mechanism": "PLAIN", "sasl.username": "a", "sasl.password": "canary"}
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +98,10 @@ def test_settings_that_are_fine_together(role: str, properties: dict[str, str]) 
     assert unknown_settings(role, properties) == []
 
 
+def test_credentials_that_the_registry_uses() -> None:
+    assert unknown_settings("producer", _LOGIN, sasl_shared=True) == []
+
+
 def test_unknown_names() -> None:
     assert unknown_settings("producer", {"bogus": "1", "acks": "all", "metric.reporters": ""}) == [
         "bogus",
@@ -152,6 +157,10 @@ def test_unknown_names() -> None:
             "contradict",
         ),
         ({"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}, "sasl.mechanism", "is mandatory"),
+        ({"sasl.mechanism": "PLAIN", "sasl.username": "a", "sasl.password": "canary"}, "sasl.password", "makes no use"),
+        ({"security.protocol": "SASL_PLAINTEXT", **_LOGIN, "ssl.ca.location": "/x"}, "ssl.ca.location", "makes no use"),
+        ({"security.protocol": "SSL", **_LOGIN}, "sasl.username", "SSL makes no use"),
+        ({"schema.registry.basic.auth.user.info": "a:canary"}, "schema.registry.basic.auth.user.info", "know it"),
         (
             {
                 "sasl.mechanism": "OAUTHBEARER",

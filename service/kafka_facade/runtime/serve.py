@@ -21,6 +21,7 @@ from kafka_facade.core.secrets import SecretProperties, shown
 from kafka_facade.kafka.settings.check import unknown_settings
 from kafka_facade.kafka.settings.problem import BadSettings
 from kafka_facade.kafka.settings.registry import client_config as registry_config
+from kafka_facade.kafka.settings.registry import inherits
 from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.server import BACKLOG, run
@@ -132,11 +133,12 @@ def _without_unknown(settings: Settings) -> tuple[Settings, list[str]]:
     """The settings without what the Kafka clients don't know, and a warning for each; SettingsError for bad ones."""
     unknown: dict[str, None] = {}
     changes: dict[str, Any] = {}
+    sasl_shared = inherits(settings.schema_registry_properties)
     for role in ROLES:
         name = f"{role}_properties"
         properties: SecretProperties = getattr(settings, name)
         try:
-            left_out = unknown_settings(role, properties)
+            left_out = unknown_settings(role, properties, sasl_shared=sasl_shared)
         except BadSettings as error:
             raise SettingsError(f"{_keys(settings, role, error.names)}: {error.reason}") from None
         unknown |= dict.fromkeys(_key(settings, role, entry) for entry in left_out)

@@ -25,6 +25,9 @@ _UNKNOWN: Final = re.compile(r'No such configuration property: "([^"]*)"')
 _NAMED: Final = re.compile(r"[a-z]+(?:\.[a-z]+)+")
 _MOST_CHARACTERS: Final = 300
 _GROUP: Final = {"group.id": "check"}
+# What proves who one is, and whom one talks to.
+_SASL: Final = ("sasl.username", "sasl.password", "sasl.oauthbearer.client.", "sasl.kerberos.keytab")
+_TLS: Final = ("ssl.ca.", "ssl.certificate.", "ssl.key.", "ssl.keystore.")
 
 _silent = logging.getLogger("kafka_facade.kafka.check")
 _silent.propagate = False
@@ -37,10 +40,11 @@ _CONFIGS: Final[dict[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] =
 }
 
 
-def unknown_settings(role: str, properties: Mapping[str, str]) -> list[str]:
+def unknown_settings(role: str, properties: Mapping[str, str], *, sasl_shared: bool = False) -> list[str]:
     """The settings of a client of this role ("producer", "consumer", "admin") that it doesn't know.
 
-    BadSettings where it can't be made with the others, or where an unknown one is about security.
+    BadSettings where it can't be made with the others, where an unknown one is about security, or where its protocol
+    leaves credentials or certificates unused. With ``sasl_shared`` something else uses those of SASL as well.
     """
     left = dict(properties)
     unknown: list[str] = []
@@ -57,9 +61,23 @@ def unknown_settings(role: str, properties: Mapping[str, str]) -> list[str]:
         unknown += names
         for name in names:
             del left[name]
+    _check_used(translated, sasl_shared)
     if role == "admin":
         _check_protocol_client(translated)
     return unknown
+
+
+def _check_used(translated: Translated, sasl_shared: bool) -> None:
+    """Whoever gives a password or a trust store, and forgets the protocol, would be connected without it."""
+    protocol = translated.config.get("security.protocol", "PLAINTEXT").upper()
+    unused: tuple[str, ...] = ()
+    if not protocol.startswith("SASL_") and not sasl_shared:
+        unused += _SASL
+    if not protocol.endswith("SSL"):
+        unused += _TLS
+    names = [name for used, names in translated.origins.items() if used.startswith(unused) for name in names]
+    if names:
+        raise BadSettings([*dict.fromkeys(names), "security.protocol"], f"{protocol} makes no use of them")
 
 
 def _check_protocol_client(translated: Translated) -> None:

@@ -128,7 +128,7 @@ class Translated:
 
 def is_security(name: str) -> bool:
     """Whether a client's setting of this name, without a prefix, is about security."""
-    return name.startswith(_SECURITY)
+    return name.removeprefix("schema.registry.").startswith(_SECURITY)
 
 
 def translate(properties: Mapping[str, str]) -> Translated:
