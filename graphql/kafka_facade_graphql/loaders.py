@@ -17,7 +17,7 @@ from strawberry.dataloader import DataLoader
 from kafka_facade.core.config_changes import find
 from kafka_facade.core.errors import FacadeError, UnknownPartition
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.pipeline import Call, Pipeline
 from kafka_facade.core.ports import TopicDescription
 from kafka_facade.core.requests import (
     GetCluster,
@@ -45,6 +45,8 @@ from kafka_facade.core.resources import (
     Topic,
     TopicConfig,
 )
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.topics import Topics
 
 FACE = "graphql"
 
@@ -139,12 +141,14 @@ class Loaders:
     async def authorized_operations(self, topic: Topic) -> list[str]:
         """What the caller may do with a topic (KIP-430)."""
         key = (topic.cluster_id, topic.topic_name)
-        return await self._many("authorized", "api.v3.topics.get", self._read_authorized_operations, key)
+        method = partial(_read_authorized_operations, self._facade.topics)
+        return await self._many("authorized", "api.v3.topics.get", method, key)
 
     async def offsets(self, partition: Partition) -> PartitionOffsets:
         """The earliest and the latest offset of a partition."""
         key = (partition.cluster_id, partition)
-        return await self._many("offsets", "api.v3.partitions.list.offsets", self._read_offsets, key)
+        method = partial(_read_offsets, self._facade.topics)
+        return await self._many("offsets", "api.v3.partitions.list.offsets", method, key)
 
     async def broker_replicas(self, broker: Broker) -> Sequence[Replica]:
         """The replicas that a broker holds, ordered by topic and partition."""
@@ -177,16 +181,9 @@ class Loaders:
         self, kind: str, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
     ) -> _Response:
         """What the operation answers to this request, asked once."""
-        load = partial(self._run_each, identifier, method)
+        load = partial(_run_each, self._facade.pipeline, identifier, method)
         answer: _Response = await self._loader(kind, identifier, load).load(request)
         return answer
-
-    async def _run_each(
-        self, identifier: str, method: Callable[[Call, Any], Awaitable[Any]], requests: list[Any]
-    ) -> list[Any]:
-        pipeline = self._facade.pipeline
-        runs = (pipeline.run(pipeline.call(identifier, FACE), method, request) for request in requests)
-        return await asyncio.gather(*runs, return_exceptions=True)
 
     async def _many(
         self,
@@ -196,7 +193,7 @@ class Loaders:
         key: _Key,
     ) -> _Response:
         """The answer for one key, asked together with the others of its cluster that are wanted at the same time."""
-        load = partial(self._run_batch, identifier, method)
+        load = partial(_run_batch, self._facade.pipeline, identifier, method)
         answer: _Response = await self._loader(kind, identifier, load).load(key)
         return answer
 
@@ -206,39 +203,72 @@ class Loaders:
         """The loader of what is loaded under an identifier; ``load`` is that of the first who asks."""
         loader = self._loaders.get((kind, identifier))
         if loader is None:
-            loader = self._loaders[kind, identifier] = DataLoader(load, cache_key_fn=_identity)
+            loader = self._loaders[kind, identifier] = DataLoader(_Together(load), cache_key_fn=_identity)
         return loader
 
-    async def _run_batch(
-        self,
-        identifier: str,
-        method: Callable[[Call, str | None, Sequence[Any]], Awaitable[Sequence[Any]]],
-        keys: list[_Key],
-    ) -> list[Any]:
-        pipeline = self._facade.pipeline
-        answers: list[Any] = [None] * len(keys)
-        for cluster_id in dict.fromkeys(cluster_id for cluster_id, _ in keys):
-            places = [place for place, (of, _) in enumerate(keys) if of == cluster_id]
-            wanted = [keys[place][1] for place in places]
-            try:
-                call = pipeline.call(identifier, FACE)
-                found: Sequence[Any] = await pipeline.run(call, partial(_in_cluster, method, cluster_id), wanted)
-            except FacadeError as error:
-                found = [error] * len(places)
-            for place, answer in zip(places, found, strict=True):
-                answers[place] = answer
-        return answers
 
-    async def _read_offsets(
-        self, call: Call, _cluster_id: str | None, partitions: Sequence[Partition]
-    ) -> Sequence[PartitionOffsets | FacadeError]:
-        return await self._facade.topics.get_offsets_many(call, partitions)
+class _Together:
+    """Loads together what is asked for in different passes of the event loop, as long as those who ask share it."""
 
-    async def _read_authorized_operations(
-        self, call: Call, cluster_id: str | None, names: Sequence[str]
-    ) -> Sequence[list[str] | FacadeError]:
-        found = await self._facade.topics.describe_many(call, cluster_id, names, authorized_operations=True)
-        return [entry if isinstance(entry, FacadeError) else entry.topic.authorized_operations for entry in found]
+    def __init__(self, load: Callable[[list[Any]], Awaitable[list[Any]]]) -> None:
+        self._load = load
+        self._keys: list[Any] = []
+        self._loading: asyncio.Future[list[Any]] | None = None
+
+    async def __call__(self, keys: list[Any]) -> list[Any]:
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(self._run())
+        start = len(self._keys)
+        self._keys += keys
+        found = await asyncio.shield(self._loading)
+        return found[start : start + len(keys)]
+
+    async def _run(self) -> list[Any]:
+        # Those who are about to ask wait for their time slices already.
+        await time_slice()
+        keys, self._keys, self._loading = self._keys, [], None
+        return await self._load(keys)
+
+
+# What loads refers to no loader: that would be a reference cycle around all that was loaded.
+async def _run_each(
+    pipeline: Pipeline, identifier: str, method: Callable[[Call, Any], Awaitable[Any]], requests: list[Any]
+) -> list[Any]:
+    runs = (pipeline.run(pipeline.call(identifier, FACE), method, request) for request in requests)
+    return await asyncio.gather(*runs, return_exceptions=True)
+
+
+async def _run_batch(
+    pipeline: Pipeline,
+    identifier: str,
+    method: Callable[[Call, str | None, Sequence[Any]], Awaitable[Sequence[Any]]],
+    keys: list[_Key],
+) -> list[Any]:
+    answers: list[Any] = [None] * len(keys)
+    for cluster_id in dict.fromkeys(cluster_id for cluster_id, _ in keys):
+        places = [place for place, (of, _) in enumerate(keys) if of == cluster_id]
+        wanted = [keys[place][1] for place in places]
+        try:
+            call = pipeline.call(identifier, FACE)
+            found: Sequence[Any] = await pipeline.run(call, partial(_in_cluster, method, cluster_id), wanted)
+        except FacadeError as error:
+            found = [error] * len(places)
+        for place, answer in zip(places, found, strict=True):
+            answers[place] = answer
+    return answers
+
+
+async def _read_offsets(
+    topics: Topics, call: Call, _cluster_id: str | None, partitions: Sequence[Partition]
+) -> Sequence[PartitionOffsets | FacadeError]:
+    return await topics.get_offsets_many(call, partitions)
+
+
+async def _read_authorized_operations(
+    topics: Topics, call: Call, cluster_id: str | None, names: Sequence[str]
+) -> Sequence[list[str] | FacadeError]:
+    found = await topics.describe_many(call, cluster_id, names, authorized_operations=True)
+    return [entry if isinstance(entry, FacadeError) else entry.topic.authorized_operations for entry in found]
 
 
 async def _in_cluster(

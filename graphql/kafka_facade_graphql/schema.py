@@ -25,6 +25,7 @@ from kafka_facade_graphql.consumer_mutations import ConsumerMutations
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.documents import Document, Documents
 from kafka_facade_graphql.errors import Code, TranslateErrors, refusal
+from kafka_facade_graphql.execution import SlicedExecutor
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
 from kafka_facade_graphql.produce_mutations import ProduceMutations
@@ -136,6 +137,7 @@ def create_schema(options: GraphQLOptions) -> Schema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=extensions,
+        execution_context_class=SlicedExecutor,
         config=config,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Final
 
 import strawberry
 
@@ -17,6 +17,9 @@ from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import subscription
 from kafka_facade_graphql.loaders import FACE
 from kafka_facade_graphql.scalars import BigInt, to_millis
+
+MAX_RECORDS: Final = 500
+MAX_BYTES: Final = 128 * 1024
 
 
 @strawberry.enum(description="Where to start reading a partition.")
@@ -36,8 +39,11 @@ class Subscription:
     """The subscription root."""
 
     @subscription(
-        graphql_type=AsyncGenerator[Record, None],
-        description="The records of a topic, in order within a partition, and those to come as they are written.",
+        graphql_type=AsyncGenerator[list[Record], None],
+        description=(
+            "The records of a topic, in order within a partition, and those to come as they are written. Each event "
+            "has the records that are there, at least one."
+        ),
     )
     async def records(
         self,
@@ -56,16 +62,35 @@ class Subscription:
         follow: Annotated[
             bool, strawberry.argument(description="Whether to go on; false ends at what is the end now.")
         ] = True,
-    ) -> AsyncGenerator[core.Record, None]:
+        max_records: Annotated[
+            int, strawberry.argument(description="The most records in one event, from 1 to 500.")
+        ] = MAX_RECORDS,
+        max_bytes: Annotated[
+            int,
+            strawberry.argument(
+                description=(
+                    "The most bytes of keys, values and headers in one event, about 100 bytes more for each record; "
+                    "from 1 to 131072. A larger record is alone in its event."
+                )
+            ),
+        ] = MAX_BYTES,
+    ) -> AsyncGenerator[list[core.Record], None]:
         facade = info.context.facade
         request = ConsumeRecords(
-            cluster_id, topic_name, partitions or [], start.name.lower(), offset or 0, to_millis(timestamp) or 0, follow
+            cluster_id,
+            topic_name,
+            partitions or [],
+            start.name.lower(),
+            offset or 0,
+            to_millis(timestamp) or 0,
+            follow,
+            min(max_records, MAX_RECORDS),
+            min(max_bytes, MAX_BYTES),
         )
         call = facade.pipeline.call("api.facade.records.consume", FACE)
         batches = facade.reading.consume(call, request)
         with facade.pipeline.admit(call):
             async with aclosing(batches):
                 async for batch in batches:
-                    for record in batch:
-                        info.context.start_event()
-                        yield record
+                    info.context.start_event()
+                    yield batch

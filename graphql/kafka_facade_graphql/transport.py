@@ -13,10 +13,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, GraphQLRequestProtocol
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -30,6 +29,7 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.media_types import parse_media_type
 from kafka_facade_graphql import ide
@@ -39,25 +39,17 @@ from kafka_facade_graphql.events import EventTransport
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Schema, create_schema
+from kafka_facade_graphql.streaming import EventStream, WebSocketHandler
 
 _SUBSCRIPTIONS_PER_CONNECTION = 100
 _NEEDS_STREAM = "A subscription is served over a websocket (graphql-transport-ws) or as text/event-stream."
 _NEEDS_JSON = "The answer can be application/json, application/graphql-response+json or text/event-stream."
 
 
-class _WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
-    async def handle_message(self, message: Any) -> None:
-        """Close the connection with 4400 where a message isn't of the protocol's form."""
-        try:
-            await super().handle_message(message)
-        except (TypeError, AttributeError):
-            await self.handle_invalid_message("Failed to parse message")
-
-
 class GraphQLEndpoint(GraphQL[Context, None]):
     """The ASGI application of the endpoint itself, for the scopes http and websocket."""
 
-    graphql_transport_ws_handler_class = _WebSocketHandler
+    graphql_transport_ws_handler_class = WebSocketHandler
 
     schema: Schema
 
@@ -196,6 +188,18 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             if error.operation_type is OperationType.SUBSCRIPTION:
                 raise NotAcceptable(_NEEDS_STREAM) from error
             raise MethodNotAllowed(error.as_http_error_reason(request_adapter.method)) from error
+
+    async def _create_streaming_response(
+        self, request: Request, result: Any, protocol: GraphQLRequestProtocol, sub_response: Response
+    ) -> Response:
+        """A response that sends the results as they come."""
+
+        async def encode(found: ExecutionResult) -> bytes:
+            await time_slice()
+            return self.encode_json(await self.process_result(request, found)).encode()
+
+        transport = self._get_stream_transport(protocol)
+        return EventStream(result, encode, transport.headers if transport is not None else {})
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The response; one to a request that was not executed has no ``data``."""

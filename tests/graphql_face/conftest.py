@@ -73,6 +73,11 @@ class Local:
 
     def client(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> httpx.AsyncClient:
         """An HTTP client for a face of its own."""
+        app = self.app(options, block=block)
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)
+
+    def app(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> Any:
+        """A face of its own, as an ASGI application."""
         pipeline = Pipeline(AccessLists(block=block), 30)
         engine = self._engine
         facade = Facade(
@@ -87,8 +92,7 @@ class Local:
             10,
             self._configs,
         )
-        app = create_app(facade, options or GraphQLOptions())
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://gateway", timeout=30)
+        return create_app(facade, options or GraphQLOptions())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,9 +23,10 @@ from kafka_facade.devstack.gateway import Gateway
 TopicFactory = Callable[..., Awaitable[str]]
 
 RECORDS = """subscription ($topic: String!, $from: Start!, $partitions: [Int!], $offset: BigInt, $timestamp: DateTime,
-  $follow: Boolean! = true) {
+  $follow: Boolean! = true, $maxRecords: Int! = 500, $maxBytes: Int! = 131072) {
   records(
-    topicName: $topic, from: $from, partitions: $partitions, offset: $offset, timestamp: $timestamp, follow: $follow
+    topicName: $topic, from: $from, partitions: $partitions, offset: $offset, timestamp: $timestamp, follow: $follow,
+    maxRecords: $maxRecords, maxBytes: $maxBytes
   ) {
     partitionId offset timestamp key { text } value { text json base64 } headers { name value { text } }
   }
@@ -36,6 +38,7 @@ class Socket:
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
+        self._records: deque[Any] = deque()
 
     async def send(self, **message: Any) -> None:
         await self._connection.send(json.dumps(message))
@@ -54,10 +57,18 @@ class Socket:
         await self.send(id=id, type="subscribe", payload={"query": document, "variables": variables})
 
     async def record(self) -> Any:
+        """The next record, whichever event it comes with."""
+        while not self._records:
+            self._records.extend(await self.records())
+        return self._records.popleft()
+
+    async def records(self) -> list[Any]:
+        """The records of the next event."""
         message = await self.receive()
         assert message["type"] == "next", message
         assert "errors" not in message["payload"], message
-        return message["payload"]["data"]["records"]
+        found: list[Any] = message["payload"]["data"]["records"]
+        return found
 
 
 @asynccontextmanager
@@ -111,9 +122,42 @@ async def test_where_to_start(gateway: Gateway, stack: BackgroundStack, topic: T
             await socket.subscribe("1", RECORDS, topic=name, follow=False, **start)
             found = []
             while (message := await socket.receive())["type"] == "next":
-                found.append(message["payload"]["data"]["records"]["value"]["text"])
+                found += [record["value"]["text"] for record in message["payload"]["data"]["records"]]
             assert message == {"id": "1", "type": "complete"}
             assert found == expected, start
+
+
+async def test_an_event_has_the_records_that_are_there_within_its_limits(
+    gateway: Gateway, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await asyncio.to_thread(_produce, stack, name, *[b"x"] * 700, b"y" * 300_000, b"z")
+
+    async def sizes(**limits: int) -> list[int]:
+        found = []
+        async with _socket(gateway) as socket:
+            await socket.subscribe("1", RECORDS, topic=name, follow=False, **{"from": "EARLIEST"}, **limits)
+            while (message := await socket.receive())["type"] == "next":
+                found.append(len(message["payload"]["data"]["records"]))
+        assert sum(found) == 702
+        return found
+
+    assert max(await sizes()) <= 500
+    assert len(await sizes()) < 20
+    assert set(await sizes(maxRecords=1)) == {1}
+    # A record counts for about 100 bytes more than it has; a larger one is alone.
+    few = await sizes(maxBytes=1000)
+    assert 5 <= max(few) <= 10
+    assert few[-2:] == [1, 1]
+
+
+@pytest.mark.parametrize("limits", [{"maxRecords": 0}, {"maxBytes": -1}])
+async def test_limits_of_an_event_are_positive(gateway: Gateway, topic: TopicFactory, limits: dict[str, int]) -> None:
+    async with _socket(gateway) as socket:
+        await socket.subscribe("1", RECORDS, topic=await topic(), **{"from": "EARLIEST"}, **limits)
+        [error] = (await socket.receive())["payload"]["errors"]
+    assert error["extensions"]["code"] == "INVALID_REQUEST"
+    assert "at least 1" in error["message"]
 
 
 async def test_several_subscriptions_share_a_connection(
@@ -218,7 +262,7 @@ async def test_server_sent_events(client: httpx.AsyncClient, stack: BackgroundSt
     async with client.stream("POST", "/graphql", json=body, headers={"accept": "text/event-stream"}) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         events = [line async for line in response.aiter_lines() if line.startswith("event:")]
-    assert events == ["event: next", "event: next", "event: complete"]
+    assert events == ["event: next", "event: complete"]
 
 
 @pytest.mark.parametrize("message", ["{", "5", "[]", '{"type": 5}', '{"type": "subscribe", "id": [], "payload": 5}'])

@@ -30,6 +30,7 @@ from kafka_facade.core.resources import (
     TopicPartition,
 )
 from kafka_facade.core.sizes import fetched_size
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topic_pattern import TopicPattern
 
 _POLL_RECORDS = 500
@@ -313,7 +314,7 @@ class ConsumerSession:
             finally:
                 self._lock.release()
             if polled:
-                await asyncio.sleep(0)  # Records that are there don't keep others waiting.
+                await time_slice()  # Records that are there don't keep others waiting.
                 pause = _FIRST_PAUSE_SECONDS
             else:
                 await asyncio.sleep(min(pause, left))

@@ -36,10 +36,11 @@ from kafka_facade.core.requests import (
 from kafka_facade.core.resources import DataReport, Format, RecordReport, SchemaIds
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.core.serde import SchemaNeeded, serialize
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics import is_legal_topic_name
 
-# The loop sees to others after so many records.
-_RECORDS_A_TURN = 2_000
+# How many records are worked on before others may use the event loop.
+_RECORDS_A_SLICE = 200
 _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
 
 
@@ -191,8 +192,8 @@ class Produce:
         errors: dict[int, FacadeError] = {}
         used: dict[int, UsedSchemas] = {}
         for index, record in enumerate(request.records):
-            if index and not index % _RECORDS_A_TURN:
-                await asyncio.sleep(0)
+            if index and not index % _RECORDS_A_SLICE:
+                await time_slice()
             try:
                 partition = record.partition_id
                 if partition is not None and not 0 <= partition < count:
@@ -269,8 +270,8 @@ class PendingReports(Struct):
         wire = iter(self.wire)
         reports: list[RecordReport | FacadeError] = []
         for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
-            if index and not index % _RECORDS_A_TURN:
-                await asyncio.sleep(0)
+            if index and not index % _RECORDS_A_SLICE:
+                await time_slice()
             if index in self.errors:
                 reports.append(self.errors[index])
                 continue

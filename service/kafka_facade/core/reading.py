@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, Unavailable
@@ -11,11 +12,13 @@ from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import LATEST, ConsumerFactory, ConsumerPort
 from kafka_facade.core.requests import ConsumeRecords, ListPartitions
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
+from kafka_facade.core.sizes import record_size
 from kafka_facade.core.topics import Topics
 
 STARTS = ("earliest", "latest", "offset", "timestamp")
 
-_BATCH = 500
+# How many records are taken from the client at once: the loop is free in between, and few bytes are in hand too many.
+_POLL_RECORDS = 50
 _IDLE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 
@@ -30,31 +33,31 @@ class Reading:
 
     @implements("api.facade.records.consume")
     async def consume(self, call: Call, request: ConsumeRecords) -> AsyncGenerator[list[Record], None]:
-        """Batches of at most 500 records, in order within a partition. The call's deadline bounds the start only.
+        """Batches of records, in order within a partition. The call's deadline bounds the start only.
 
-        Nothing is read ahead of the caller but what the consumer's own bounded queue holds. TopicNotFound,
-        PartitionNotFound, InvalidRequest for a start that doesn't exist.
+        A batch has what is there, up to ``max_records`` and ``max_bytes``; a larger record is alone in its batch.
+        Nothing is read ahead of the caller but that and what the consumer's own bounded queue holds. TopicNotFound,
+        PartitionNotFound, InvalidRequest for a start that doesn't exist and for limits below 1.
         """
         if request.start not in STARTS:
             raise InvalidRequest(f"The start must be one of {', '.join(STARTS)}.", field="start")
+        for limit in ("max_records", "max_bytes"):
+            if getattr(request, limit) < 1:
+                raise InvalidRequest("The limit must be at least 1.", field=limit)
         consumer = self._consumers.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
         try:
             starts, ends = await self._range(call, request, consumer)
             remaining = {key: end for key, end in ends.items() if starts[key] < end}
             await consumer.assign([PartitionPosition(*key, offset) for key, offset in starts.items()])
-            while request.follow or remaining:
+            held: deque[Record] = deque()
+            while request.follow or remaining or held:
                 if self._closing.is_set():
                     raise Unavailable("The server is shutting down.")
-                records = await consumer.poll(_BATCH, _IDLE_SECONDS)
-                if not request.follow:
-                    records = [
-                        record for record in records if record.offset < ends[record.topic_name, record.partition_id]
-                    ]
-                if records:
-                    yield records
-                if not request.follow:
-                    for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
-                        del remaining[key]
+                batch = await _next_batch(consumer, request, ends, held)
+                if batch:
+                    yield batch
+                for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
+                    del remaining[key]
         finally:
             await consumer.close(_CLOSE_SECONDS)
 
@@ -91,3 +94,31 @@ class Reading:
             found_offsets = await consumer.offsets_at(wanted, request.timestamp, call.remaining)
             starts |= {key: offset for key, offset in zip(starts, found_offsets, strict=True) if offset >= 0}
         return starts, ends
+
+
+async def _next_batch(
+    consumer: ConsumerPort, request: ConsumeRecords, ends: Mapping[tuple[str, int], int], held: deque[Record]
+) -> list[Record]:
+    """What is there, within the request's limits, waiting a moment for the first record; ``held`` keeps the rest."""
+    batch: list[Record] = []
+    left = request.max_bytes
+    while True:
+        while held:
+            left -= record_size(held[0])
+            if batch and left < 0:
+                return batch
+            batch.append(held.popleft())
+            if left <= 0 or len(batch) >= request.max_records:
+                return batch
+        try:
+            polled = await consumer.poll(_POLL_RECORDS, 0.0 if batch else _IDLE_SECONDS)
+        except FacadeError:
+            if not batch:
+                raise
+            # What was read is handed over first; the client tells of what keeps failing again.
+            return batch
+        if not request.follow:
+            polled = [record for record in polled if record.offset < ends[record.topic_name, record.partition_id]]
+        if not polled:
+            return batch
+        held.extend(polled)

@@ -225,7 +225,8 @@ class ConsumeRecords:
 
     ``start`` is ``earliest``, ``latest``, ``offset`` (``offset``; a partition that doesn't reach it starts at its end)
     or ``timestamp`` (``timestamp``; past the end is the end). ``partitions`` empty means all. ``follow`` False ends
-    the stream at the offsets that were the end when it began.
+    the stream at the offsets that were the end when it began. ``max_records`` and ``max_bytes`` (as
+    :mod:`kafka_facade.core.sizes` counts them) bound what is handed over at once.
     """
 
     cluster_id: str | None
@@ -235,6 +236,8 @@ class ConsumeRecords:
     offset: int = 0
     timestamp: int = 0
     follow: bool = True
+    max_records: int = 500
+    max_bytes: int = 1024 * 1024
 
 
 @dataclass(slots=True)

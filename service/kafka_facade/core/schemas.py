@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -21,6 +19,7 @@ from kafka_facade.core.ports import SchemaCodec, SchemaRegistryPort, SubjectVers
 from kafka_facade.core.requests import RecordData, SchemaSelector
 from kafka_facade.core.resources import Format, SubjectNameStrategy
 from kafka_facade.core.serde import SchemaNeeded, serialize
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
 _T = TypeVar("_T")
@@ -38,8 +37,6 @@ _THREADS: Final = 2
 _WORK_SECONDS: Final = 5.0
 # In characters, about; a number or a member counts as ten.
 _LARGE: Final = 50_000
-# Serializing small data goes on for so long (s) before others have a turn.
-_TURN_SECONDS: Final = 0.005
 _decode_json = msgspec.json.Decoder().decode
 # A failure is answered this long (s) before the call's deadline.
 _MARGIN_SECONDS: Final = 0.5
@@ -65,7 +62,6 @@ class Schemas:
         self._threads = {
             format: WorkerThreads(f"serializer-{format.value.lower()}", _THREADS) for format in SCHEMA_FORMATS
         }
-        self._spent = 0.0
         self._subjects: TTLCache[tuple[int, str], str | None] = TTLCache(_SUBJECTS, _SUBJECT_SECONDS)
 
     def close(self) -> None:
@@ -126,11 +122,10 @@ class Schemas:
         try:
             if version.codec.costly or _is_large(value):
                 return await self._encode_in_thread(which, value, version, timeout), version
-            started = time.perf_counter()
+            await time_slice()
             payload = _encode(value, version)
         except InvalidRequest as error:
             raise _blaming(error, f"{which}.data") from None
-        await self._take_turns(started)
         return payload, version
 
     async def decode(self, payload: bytes, timeout: float, format: Format | None = None) -> tuple[object, Format, int]:
@@ -147,9 +142,8 @@ class Schemas:
         if len(data) > codec.most_on_loop:
             value = await self._in_thread(codec.format, lambda: codec.decode(data, budget), timeout)
         else:
-            started = time.perf_counter()
+            await time_slice()
             value = codec.decode(data, budget)
-            await self._take_turns(started)
         return value, codec.format, budget.spent
 
     async def subject_of(self, topic: str, which: str, schema_id: int, timeout: float) -> str | None:
@@ -178,13 +172,6 @@ class Schemas:
             raise Unavailable("Too much data with schemas is being read or written at once.") from None
         except TimeoutError:
             raise ValueError("it takes too long") from None
-
-    async def _take_turns(self, started: float) -> None:
-        """Let others run after some work, so that many small pieces of it don't keep them waiting."""
-        self._spent += time.perf_counter() - started
-        if self._spent > _TURN_SECONDS:
-            self._spent = 0.0
-            await asyncio.sleep(0)
 
     def _open(self) -> SchemaRegistryPort:
         if self._registry is None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.devstack.gateway import PROGRAM, Gateway
 from kafka_facade.devstack.ports import PortPlan
 from kafka_facade.devstack.stack import Stack
 
@@ -62,13 +62,15 @@ class BackgroundStack:
         """Runs a coroutine on the stack's loop and awaits its result on the caller's."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def start_gateway(self, settings: Mapping[str, str], *, answering: bool = True) -> Gateway:
+    async def start_gateway(
+        self, settings: Mapping[str, str], program: Sequence[str] = PROGRAM, *, answering: bool = True
+    ) -> Gateway:
         """A started gateway on free ports, to be given back to `stop_gateway`. Raises DevStackError."""
-        return await self.call(self._start_gateway(settings, answering))
+        return await self.call(self._start_gateway(settings, program, answering))
 
-    async def _start_gateway(self, settings: Mapping[str, str], answering: bool) -> Gateway:
+    async def _start_gateway(self, settings: Mapping[str, str], program: Sequence[str], answering: bool) -> Gateway:
         ports = PortPlan.free()
-        gateway = self.stack.new_gateway(ports.rest, ports.grpc, settings)
+        gateway = self.stack.new_gateway(ports.rest, ports.grpc, settings, program)
         try:
             await gateway.start(answering=answering)
         except BaseException:

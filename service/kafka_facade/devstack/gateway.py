@@ -1,13 +1,14 @@
 """The gateway as a child of the stack: `kafka-facade serve` with the stack's endpoints."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kafka_facade.devstack import probe
 from kafka_facade.devstack.ports import HOST
 from kafka_facade.devstack.process import Child, Watchdog
 
+PROGRAM = ("-m", "kafka_facade")
 _READY_SECONDS = 60
 _GRACE_SECONDS = 15
 
@@ -15,6 +16,7 @@ _GRACE_SECONDS = 15
 class Gateway:
     """A running gateway. `properties` are settings as `serve -p` takes them; its listeners come from the ports.
 
+    `program` are the arguments of Python that make it run `kafka-facade`.
     What other users of the machine must not see in the list of processes goes into `environment`.
     """
 
@@ -26,6 +28,7 @@ class Gateway:
         log: Path,
         watchdog: Watchdog,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._rest_port = rest_port
         self._grpc_port = grpc_port
@@ -35,7 +38,7 @@ class Gateway:
         settings = {"listeners": self.rest, "grpc.listeners": self.grpc, **properties}
         self._environment = environment
         options = [part for key, value in settings.items() for part in ("-p", f"{key}={value}")]
-        self.child = Child("the gateway", [sys.executable, "-m", "kafka_facade", "serve", *options], log, watchdog)
+        self.child = Child("the gateway", [sys.executable, *program, "serve", *options], log, watchdog)
 
     async def start(self, *, answering: bool = True) -> None:
         """Starts it and waits until all three faces answer, or, where Kafka may refuse it, until it listens.

@@ -5,7 +5,7 @@ import json
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from kafka_facade.devstack import artifacts, probe
 from kafka_facade.devstack.class_archive import ClassArchive
 from kafka_facade.devstack.data import StackFolder
 from kafka_facade.devstack.errors import DevStackError
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.devstack.gateway import PROGRAM, Gateway
 from kafka_facade.devstack.java import find_java
 from kafka_facade.devstack.kafka_node import ClusterLayout, KafkaNode
 from kafka_facade.devstack.ports import HOST, PortPlan, check_free
@@ -145,11 +145,13 @@ class Stack:
         build = archive.build(self._nodes[0].child.pid, self.logs / "class-archive.log", self.watchdog)
         self._archiving = asyncio.create_task(build, name="class archive")
 
-    def new_gateway(self, rest_port: int, grpc_port: int, settings: Mapping[str, str]) -> Gateway:
+    def new_gateway(
+        self, rest_port: int, grpc_port: int, settings: Mapping[str, str], program: Sequence[str] = PROGRAM
+    ) -> Gateway:
         """A gateway on this stack, not yet started; the caller stops it, and before the stack."""
         endpoints = {"bootstrap.servers": self.bootstrap_servers, "schema.registry.url": self.schema_registry}
         log = self.logs / f"gateway-{rest_port}.log"
-        return Gateway(rest_port, grpc_port, {**endpoints, **settings}, log, self.watchdog)
+        return Gateway(rest_port, grpc_port, {**endpoints, **settings}, log, self.watchdog, program=program)
 
     def _as_super_user(self, settings: Mapping[str, str]) -> Gateway:
         """The stack's own gateway: ACLs that are made through it can't lock it out."""

@@ -23,8 +23,9 @@ from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTime
 from kafka_facade.core.ports import TopicDescription
 from kafka_facade.core.requests import CreateTopic
 from kafka_facade.core.resources import Broker, Cluster, Partition, Replica, Topic, TopicPartition
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.authentication import Authentication
-from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
+from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all, settled_topics
 from kafka_facade.kafka.errors import from_exception
 
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
@@ -88,7 +89,11 @@ class Admin:
             request_timeout=positive(timeout),
         )
         answers = await settled_topics(futures, timeout)
-        return [_described(cluster_id, name, answers[name]) for name in names]
+        found = []
+        for name in names:
+            await time_slice()
+            found.append(_described(cluster_id, name, answers[name]))
+        return found
 
     async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
         """Create a topic, wait until metadata shows it, and describe it; None where it is only validated."""
@@ -191,11 +196,9 @@ class Admin:
         keys = {(entry.topic, entry.partition): ClientPartition(entry.topic, entry.partition) for entry in partitions}
         futures = self._client.list_offsets(dict.fromkeys(keys.values(), spec), request_timeout=positive(timeout))
         by_key = {(partition.topic, partition.partition): future for partition, future in futures.items()}
-        answers = await asyncio.gather(
-            *(settled(by_key[entry.topic, entry.partition], timeout, topic_name=entry.topic) for entry in partitions),
-            return_exceptions=True,
-        )
-        return [from_exception(a) if isinstance(a, BaseException) else a.offset for a in answers]
+        wanted = [by_key[entry.topic, entry.partition] for entry in partitions]
+        answers = await settled_all(wanted, timeout, [entry.topic for entry in partitions])
+        return [answer if isinstance(answer, FacadeError) else answer.offset for answer in answers]
 
     async def cluster_id(self, timeout: float) -> str:
         """The id of the cluster, which never changes."""

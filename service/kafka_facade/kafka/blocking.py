@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from kafka_facade.core.errors import KafkaTimeout
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.text import replace_in_this_thread
 
@@ -52,14 +53,15 @@ async def settled(future: Future[_T], timeout: float, **about: str) -> _T:
 
 async def settled_topics(futures: Mapping[str, Future[Any]], timeout: float) -> dict[str, Any]:
     """All results by topic; an error stands in its place as the core's error."""
-    answers = await asyncio.gather(
-        *(settled(future, timeout, topic_name=name) for name, future in futures.items()), return_exceptions=True
-    )
+    answers = await settled_all(list(futures.values()), timeout, list(futures))
     return dict(zip(futures, answers, strict=True))
 
 
-async def settled_all(futures: Sequence[Future[Any]], timeout: float) -> list[Any]:
-    """All results in order, however many; an error stands in its place as the core's error, KafkaTimeout for none."""
+async def settled_all(futures: Sequence[Future[Any]], timeout: float, topics: Sequence[str] = ()) -> list[Any]:
+    """All results in order, however many; an error stands in its place as the core's error, KafkaTimeout for none.
+
+    ``topics`` has the topic that each future is about, if any.
+    """
     loop = asyncio.get_running_loop()
     settled_down = asyncio.Event()
     # The client settles futures in a thread of its own: the loop is woken once, not once for each of them.
@@ -81,14 +83,18 @@ async def settled_all(futures: Sequence[Future[Any]], timeout: float) -> list[An
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout + _GRACE_SECONDS):
                 await settled_down.wait()
-    return [_outcome(future) for future in futures]
+    outcomes = []
+    for index, future in enumerate(futures):
+        await time_slice()
+        outcomes.append(_outcome(future, {"topic_name": topics[index]} if topics else {}))
+    return outcomes
 
 
-def _outcome(future: Future[Any]) -> Any:
+def _outcome(future: Future[Any], about: Mapping[str, str]) -> Any:
     if not future.done():
         return KafkaTimeout()
     error = future.exception()
-    return future.result() if error is None else from_exception(error)
+    return future.result() if error is None else from_exception(error, **about)
 
 
 def positive(timeout: float) -> float:

@@ -21,6 +21,7 @@ from kafka_facade.core.errors import (
     TopicNotFound,
 )
 from kafka_facade.core.resources import CommittedOffset, PartitionPosition, Record, TopicPartition
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.coordinators import Coordinators
 from kafka_facade.kafka.errors import facade_error
@@ -153,6 +154,8 @@ class Consumer(EventfulClient):
                 self._look_again(place)
                 # Raised again and again, it would collect the frames of all its callers.
                 raise failure.with_traceback(None)
+            # Many consumers that find records at the same time must not add up to a blocked loop.
+            await time_slice()
             messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and not self._failures):
                 return records

@@ -10,11 +10,13 @@ import contextlib
 import ctypes
 
 _RESERVE = 2
+# Opened once: each opening leaves classes in a reference cycle.
+_LIBRARY = ctypes.CDLL(None)
 
 
 def are_scarce() -> bool:
     """Whether a client more would take one of the last keys."""
-    library = ctypes.CDLL(None)
+    library = _LIBRARY
     with contextlib.ExitStack() as taken:
         for _ in range(_RESERVE + 1):
             key = ctypes.c_ulong()

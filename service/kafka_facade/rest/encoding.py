@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ import msgspec
 
 from kafka_facade.core import resources
 from kafka_facade.core.links import KINDS, Kind
+from kafka_facade.core.time_slices import time_slice
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -21,8 +21,8 @@ _Item = TypeVar("_Item")
 _LINKS = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
-# How many documents are encoded in one go: some milliseconds.
-_SLICE = 500
+# How many documents are encoded in one go: a few milliseconds.
+_SLICE = 200
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""
 
@@ -147,11 +147,10 @@ def resource_document(resource: object, base: str, authority: str) -> dict[str, 
 
 
 async def encode_array(found: Sequence[_Item], document: Callable[[_Item], object]) -> bytes:
-    """A JSON array of documents; a long one is made in slices, so that others get their turns."""
+    """A JSON array of documents; a long one is made in parts, between which others use the event loop."""
     slices = []
     for start in range(0, len(found), _SLICE):
-        if start:
-            await asyncio.sleep(0)
+        await time_slice()
         slices.append(encode([document(item) for item in found[start : start + _SLICE]])[1:-1])
     return b"[%b]" % b",".join(slices)
 

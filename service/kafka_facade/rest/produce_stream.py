@@ -16,6 +16,7 @@ from typing import Final
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody
 from kafka_facade.core.requests import RecordOrder
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message
 from kafka_facade.rest.json_stream import JsonSplitter
@@ -185,6 +186,8 @@ class RecordStream:
         for start in range(0, len(documents), MAX_BATCH):
             part = documents[start : start + MAX_BATCH]
             await self._queue.reserve(len(part))
+            # A long body that is there already must not keep others from the event loop.
+            await time_slice()
             batch = Batch.decode(part, exchange.call())
             await batch.enqueue(
                 exchange.facade.produce,
@@ -195,8 +198,6 @@ class RecordStream:
             self._queue.put(batch)
             if batch.broken:
                 return False
-            # A long body that is there already must not keep others from the event loop.
-            await asyncio.sleep(0)
         return True
 
     async def _write(self) -> None:
@@ -216,7 +217,9 @@ class RecordStream:
 
     async def _write_answers(self) -> None:
         while (batch := await self._queue.first()) is not None:
-            body = encode_answers(await batch.answers())
+            answers = await batch.answers()
+            await time_slice()
+            body = encode_answers(answers)
             self._queue.remove_first()
             while len(body) < _MAX_WRITE and (following := self._queue.following()) is not None:
                 body += encode_answers(await following.answers())

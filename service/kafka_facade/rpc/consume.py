@@ -11,6 +11,7 @@ from kafka_facade.core.facade import Facade
 from kafka_facade.core.requests import ConsumeRecords, ReadFormats
 from kafka_facade.core.resources import FetchedRecord, Format, Record
 from kafka_facade.core.sizes import fetched_size
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
 from kafka_facade.rpc.dispatch import FACE, Context, require_message
 from kafka_facade.rpc.errors import reporting
@@ -44,9 +45,11 @@ def consume(
                     async for records in batches:
                         if formats is None:
                             for part in split(records, max_records, max_bytes):
+                                await time_slice()
                                 await context.write(write_records(part))
                             continue
                         async for some in _decoded(facade, formats, records, max_records, max_bytes):
+                            await time_slice()
                             await context.write(write_decoded(some))
 
     return serve

@@ -41,7 +41,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _DELIVERY_MARGIN_MS = 1000
 _LINGER_SECONDS = 1.0
 _PARENT_CHECK_SECONDS = 1.0
-_GC_THRESHOLDS = (50_000, 20, 100)
+# What the gateway itself makes has no reference cycles; those of libraries must not pile up.
+_GC_THRESHOLDS = (1_000, 10, 50)
 # What is left of the time to shut down (s) for closing consumers and flushing the producer.
 _CLOSE_SHARE = 0.3
 
@@ -156,7 +157,7 @@ class Gateway:
             await self._grpc.start()
         if settings.workers > 1:
             self._orphan_watch = asyncio.create_task(_end_with(os.getppid()), name="supervisor watch")
-        # What is here now stays: the collector needn't look at it again, and what is in flight seldom.
+        # What is here now stays: the collector needn't look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)

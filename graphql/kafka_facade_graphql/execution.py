@@ -1,0 +1,107 @@
+"""Execution that shares the event loop: long lists are completed in time slices, in answers and in events alike."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from weakref import ref
+
+from graphql import GraphQLError, GraphQLOutputType, GraphQLResolveInfo
+from graphql.pyutils import Path, gather_with_cancel
+from graphql.type.definition import GraphQLResolveInfoHelpers
+from msgspec import Raw
+from msgspec.json import Encoder
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.time_slices import time_slice
+
+_T = TypeVar("_T")
+
+# A list of so many entries costs too little to be interrupted.
+_FEW = 8
+_encode = Encoder().encode
+
+
+class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Executes one operation."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # Those of graphql-core refer to the executor: a reference cycle around all that an operation has loaded.
+        self.async_helpers = GraphQLResolveInfoHelpers(gather=_gather, track=partial(_track, ref(self)))
+
+    def complete_iterable_value(
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: Any,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        items: Iterable[Any],
+        position_context: Any,
+    ) -> Any:
+        """The completed entries of a list; a short one is completed at once."""
+        entries = items if isinstance(items, Sequence) else list(items)
+        if len(entries) > _FEW:
+            return self._complete_entries(item_type, field_details_list, info, path, entries, position_context)
+        return super().complete_iterable_value(item_type, field_details_list, info, path, entries, position_context)
+
+    async def _complete_entries(
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: Any,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        entries: Sequence[Any],
+        position_context: Any,
+    ) -> list[Any]:
+        completed: list[Any] = []
+        waiting: list[int] = []
+        try:
+            for index, entry in enumerate(entries):
+                await time_slice()
+                place = path.add_key(index, None)
+                if self.complete_list_item_value(
+                    entry, completed, item_type, field_details_list, info, place, position_context
+                ):
+                    waiting.append(index)
+                else:
+                    completed[index] = _encoded(completed[index])
+            await time_slice()
+            begun, waiting = waiting, []
+            results = await gather_with_cancel(*[_then_encoded(completed[index]) for index in begun]) if begun else []
+        finally:
+            # Only where it failed or was cancelled: what hasn't begun never will.
+            for index in waiting:
+                completed[index].close()
+        for index, result in zip(begun, results, strict=True):
+            completed[index] = result
+        return completed
+
+    def handle_field_error(
+        self, raw_error: Exception, return_type: GraphQLOutputType, field_details_list: Any, path: Path
+    ) -> None:
+        """Keep the error for the answer. A traceback would keep what the field's frames hold, the executor among it."""
+        if isinstance(raw_error, FacadeError | GraphQLError):
+            raw_error.__traceback__ = None
+        super().handle_field_error(raw_error, return_type, field_details_list, path)
+
+
+async def _gather(work: Sequence[Awaitable[Any]]) -> list[Any]:
+    return await gather_with_cancel(*work)
+
+
+def _track(executor: ref[SlicedExecutor], work: Sequence[Any]) -> None:
+    found = executor()
+    if found is not None:
+        found.track_async_work(work)
+
+
+async def _then_encoded(work: Coroutine[Any, Any, Any]) -> Any:
+    return _encoded(await work)
+
+
+def _encoded(entry: Any) -> Any:
+    """An entry of a long list as JSON: hundreds of thousands of objects would keep the garbage collector busy."""
+    return Raw(_encode(entry)) if isinstance(entry, dict) else entry

@@ -1,0 +1,106 @@
+"""Results one after the other: server-sent events, and graphql-transport-ws.
+
+Both pull: the next result is made when the one before has been handed to the connection, which takes it once the peer
+has taken most of what was sent. What a connection holds is bounded by the size of an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+from strawberry.types.execution import ExecutionResult
+
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade_graphql.context import Context
+
+# A comment so often (s) tells proxies and the peer that a stream without events is alive.
+_HEARTBEAT_SECONDS: Final = 15.0
+_HEARTBEAT: Final = b": ping\n\n"
+
+
+class EventStream(Response):
+    """The results of one operation as server-sent events (graphql-sse, "distinct connections mode")."""
+
+    def __init__(
+        self,
+        results: AsyncGenerator[ExecutionResult, None],
+        encode: Callable[[ExecutionResult], Awaitable[bytes]],
+        headers: Mapping[str, str],
+    ) -> None:
+        """``encode`` makes the JSON of a result, without line breaks."""
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._results = results
+        self._encode = encode
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events until the operation ends or the peer is gone."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        writing = asyncio.create_task(self._write(send), name="server-sent events")
+        leaving = asyncio.create_task(_disconnected(receive), name="peer of server-sent events")
+        try:
+            await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (writing, leaving):
+                task.cancel()
+            await asyncio.gather(writing, leaving, return_exceptions=True)
+        if not writing.cancelled():
+            writing.result()
+
+    async def _write(self, send: Send) -> None:
+        async with aclosing(self._results) as results:
+            while True:
+                following = asyncio.ensure_future(anext(results, None))
+                try:
+                    while not (await asyncio.wait({following}, timeout=_HEARTBEAT_SECONDS))[0]:
+                        await _send_body(send, _HEARTBEAT)
+                    result = following.result()
+                finally:
+                    # The generator can't be closed while it runs.
+                    if following.cancel():
+                        await asyncio.gather(following, return_exceptions=True)
+                if result is None:
+                    break
+                await _send_body(send, b"event: next\ndata: %b\n\n" % await self._encode(result))
+        # Browsers drop an event without data.
+        await _send_body(send, b"event: complete\ndata: \n\n", more=False)
+
+
+async def _send_body(send: Send, body: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    """One connection with its operations."""
+
+    async def handle_message(self, message: Any) -> None:
+        """Close the connection with 4400 where a message isn't of the protocol's form."""
+        try:
+            await super().handle_message(message)
+        except (TypeError, AttributeError):
+            await self.handle_invalid_message("Failed to parse message")
+
+    async def run_operation(self, operation: Operation[Context, None]) -> None:
+        """Run an operation to its end, or until it is cancelled.
+
+        A task that ends as cancelled keeps its exception, and with that the frames and the records of the operation,
+        in a reference cycle. Nobody asks how it ended.
+        """
+        with suppress(asyncio.CancelledError):
+            await super().run_operation(operation)
+
+    async def send_message(self, message: Any) -> None:
+        """Send a message once the connection takes it."""
+        await time_slice()
+        await super().send_message(message)

@@ -1,0 +1,220 @@
+"""No stream and no large answer keeps the event loop from others, however fast, slow or gone its caller is."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from google.protobuf.empty_pb2 import Empty
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+
+TopicFactory = Callable[..., Awaitable[str]]
+
+RECORDS = 500_000
+PARTITIONS = 30
+# Processor time (s) that callbacks of the loop may take one after the other.
+MOST_BUSY = 0.05
+SECONDS = 2.0
+_LAUNCHER = str(Path(__file__).parent.parent / "watched_gateway.py")
+
+SUBSCRIPTION = """subscription ($topic: String!) {
+  records(topicName: $topic, from: EARLIEST) { offset timestamp key { text } value { text json base64 } }
+}"""
+# 30 x 30 partitions and their replicas.
+LARGE = """query ($topic: String!) { clusters { topic(topicName: $topic) { partitions { partitionId
+  topic { partitions { partitionId replicas { brokerId isLeader } } } offsets { latestOffset } } } } }"""
+
+
+class Watched:
+    """A gateway with a watch on its event loop."""
+
+    def __init__(self, gateway: Gateway, report: Path) -> None:
+        self.gateway = gateway
+        self._report = report
+
+    async def report(self) -> dict[str, float]:
+        """What has been seen since the last time."""
+        self._report.unlink(missing_ok=True)
+        os.kill(self.gateway.child.pid, signal.SIGUSR1)
+        async with asyncio.timeout(30):
+            while not self._report.exists():  # noqa: ASYNC110  nothing tells of a file
+                await asyncio.sleep(0.05)
+        found: dict[str, float] = json.loads(self._report.read_text())
+        await asyncio.sleep(0.1)
+        return found
+
+
+@pytest.fixture(scope="module")
+async def watched(stack: BackgroundStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    report = tmp_path_factory.mktemp("watch") / "report.json"
+    gateway = await stack.start_gateway({}, program=(_LAUNCHER, str(report)))
+    yield Watched(gateway, report)
+    await stack.stop_gateway(gateway)
+
+
+@pytest.fixture(scope="module")
+async def backlog(stack: BackgroundStack) -> AsyncIterator[str]:
+    """A topic with 500,000 records."""
+    name = f"backlog-{os.getpid()}"
+    await asyncio.to_thread(_fill, stack, name)
+    yield name
+    await asyncio.to_thread(_delete, stack, name)
+
+
+@pytest.fixture
+async def wide(stack: BackgroundStack, topic: TopicFactory) -> AsyncIterator[str]:
+    """A topic with many partitions."""
+    name = await topic(partitions=PARTITIONS)
+    yield name
+    await asyncio.to_thread(_delete, stack, name)
+
+
+def _delete(stack: BackgroundStack, name: str) -> None:
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    admin.delete_topics([name])[name].result(20)
+
+
+def _fill(stack: BackgroundStack, topic: str) -> None:
+    producer = Producer(
+        {
+            "bootstrap.servers": stack.bootstrap_servers,
+            "linger.ms": 20,
+            "queue.buffering.max.messages": RECORDS,
+        }
+    )
+    for number in range(RECORDS):
+        producer.produce(topic, b'{"n":%d,"text":"some text"}' % number, key=b"%d" % number)
+        if not number % 10_000:
+            producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+class Reader:
+    """How a caller reads: ``pace`` is the pause (s) after each piece, None leaves without a word after the first."""
+
+    def __init__(self, pace: float | None) -> None:
+        self.pace = pace
+        self.pieces = 0
+        self._until = time.monotonic() + SECONDS
+
+    async def goes_on(self) -> bool:
+        """After a piece: whether to read another."""
+        self.pieces += 1
+        if self.pace is None:
+            return False
+        if self.pace:
+            await asyncio.sleep(self.pace)
+        return time.monotonic() < self._until
+
+
+async def _http(url: str, request: bytes, reader: Reader) -> None:
+    """Send a request over a bare connection, read the answer, and leave without a word."""
+    parts = urlsplit(url)
+    source, sink = await asyncio.open_connection(parts.hostname, parts.port)
+    sink.write(request)
+    await sink.drain()
+    with suppress(OSError):
+        while await source.read(65_536) and await reader.goes_on():
+            pass
+    sink.transport.abort()
+
+
+def _post(path: str, body: bytes, *headers: str) -> bytes:
+    head = "\r\n".join(
+        [f"POST {path} HTTP/1.1", "host: gateway", f"content-length: {len(body)}", *headers, "connection: close"]
+    )
+    return head.encode() + b"\r\n\r\n" + body
+
+
+async def sse(gateway: Gateway, topic: str, reader: Reader) -> None:
+    body = json.dumps({"query": SUBSCRIPTION, "variables": {"topic": topic}}).encode()
+    request = _post("/graphql", body, "content-type: application/json", "accept: text/event-stream")
+    await _http(gateway.rest, request, reader)
+
+
+async def websocket(gateway: Gateway, topic: str, reader: Reader) -> None:
+    url = gateway.graphql.replace("http", "ws")
+    connection = await connect(url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+    await connection.send('{"type":"connection_init"}')
+    assert json.loads(await connection.recv())["type"] == "connection_ack"
+    payload = {"query": SUBSCRIPTION, "variables": {"topic": topic}}
+    await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+    with suppress(ConnectionClosed):
+        while await connection.recv() and await reader.goes_on():
+            pass
+    connection.transport.abort()
+
+
+async def consume(gateway: Gateway, topic: str, reader: Reader) -> None:
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        request = record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), follow=True)
+        call = record_pb2_grpc.RecordServiceStub(channel).Consume(request)
+        while await call.read() is not grpc.aio.EOF and await reader.goes_on():
+            pass
+        call.cancel()
+
+
+async def produce(gateway: Gateway, topic: str, reader: Reader) -> None:
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+    target = f"{topic}-produced"
+    body = b'{"value":{"type":"JSON","data":{"some":"value"}}}' * 50_000
+    path = f"/v3/clusters/{cluster}/topics/{target}/records"
+    await _http(gateway.rest, _post(path, body, "content-type: application/json"), reader)
+
+
+async def fetch(gateway: Gateway, topic: str, reader: Reader) -> None:
+    kind = "application/vnd.kafka.v2+json"
+    async with httpx.AsyncClient(timeout=30, headers={"content-type": kind}) as client:
+        settings = {"format": "binary", "auto.offset.reset": "earliest"}
+        made = await client.post(f"{gateway.rest}/consumers/{topic}-{id(reader)}", json=settings)
+        instance = made.json()["base_uri"]
+        assert (await client.post(f"{instance}/subscription", json={"topics": [topic]})).status_code == 204
+        path = urlsplit(instance).path + "/records?timeout=1500&max_bytes=4000000"
+        accept = "accept: application/vnd.kafka.binary.v2+json"
+        await _http(gateway.rest, f"GET {path} HTTP/1.1\r\nhost: gateway\r\n{accept}\r\n\r\n".encode(), reader)
+        await client.delete(instance)
+
+
+@pytest.mark.parametrize("path", [sse, websocket, consume, produce, fetch])
+async def test_a_stream_leaves_the_loop_to_others(
+    watched: Watched, backlog: str, path: Callable[[Gateway, str, Reader], Awaitable[None]]
+) -> None:
+    await watched.report()
+    readers = [Reader(pace) for pace in (0, 0, 0.2, None)]
+    await asyncio.gather(*(path(watched.gateway, backlog, reader) for reader in readers))
+    seen = await watched.report()
+    assert all(reader.pieces for reader in readers)
+    assert seen["longest_busy"] < MOST_BUSY, seen
+
+
+async def test_a_large_answer_leaves_the_loop_to_others(watched: Watched, wide: str) -> None:
+    async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
+        await watched.report()
+        query = {"query": LARGE, "variables": {"topic": wide}}
+        answer = await client.post("/graphql", json=query)
+        seen = await watched.report()
+        assert len(answer.json()["data"]["clusters"][0]["topic"]["partitions"]) == PARTITIONS
+        assert seen["longest_busy"] < MOST_BUSY, seen
+        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+        await watched.report()
+        paths = [f"/v3/clusters/{cluster}/topics/{wide}/partitions", f"/v3/clusters/{cluster}/topics/-/configs"]
+        lists = await asyncio.gather(*(client.get(path) for path in paths * 2))
+        seen = await watched.report()
+        assert len(lists[0].json()["data"]) == PARTITIONS
+        assert seen["longest_busy"] < MOST_BUSY, seen

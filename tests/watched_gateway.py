@@ -1,0 +1,44 @@
+"""`kafka-facade serve` with a watch on its event loop, for tests: `watched_gateway.py REPORT serve ...`.
+
+At SIGUSR1 it writes what it has seen since the last time to the file REPORT, as JSON: `longest` and `longest_busy` of
+`LoopWatch`, and `collected`, how many objects the garbage collector finds in reference cycles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import signal
+import sys
+from pathlib import Path
+
+from kafka_facade.cli import main
+from kafka_facade.runtime import serve
+from kafka_facade.runtime.gateway import Gateway
+from loop_watch import LoopWatch
+
+REPORT = Path(sys.argv.pop(1))
+
+
+class WatchedGateway(Gateway):
+    """The gateway of the program."""
+
+    async def _startup(self) -> None:
+        await super()._startup()
+        watch = LoopWatch()
+        watch.start()
+
+        def report() -> None:
+            found = {"longest": watch.longest, "longest_busy": watch.longest_busy, "collected": gc.collect()}
+            unfinished = REPORT.with_suffix(".new")
+            unfinished.write_text(json.dumps(found))
+            unfinished.rename(REPORT)
+            # What the collection took doesn't count.
+            asyncio.get_running_loop().call_later(0.05, watch.reset)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)
+
+
+serve.__dict__["Gateway"] = WatchedGateway
+main()
