@@ -10,7 +10,7 @@ from kafka_facade.devstack.registry.model import State, Version
 
 LEVELS = ("NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE")
 MODES = ("READWRITE", "READONLY")
-_CREATE_SECONDS = 60.0
+_CREATE_SECONDS = 120.0
 
 
 class Store:
