@@ -62,6 +62,9 @@ async def instance(channel: grpc.aio.Channel, topic: str, format: record_pb2.For
     )
     partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
     await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=[partition]))
+    # Of a broker that has had no group yet, the coordinator may take long: what it has committed isn't needed here.
+    beginning = consumer_instance_pb2.SeekToBeginningRequest(**where, partitions=[partition])
+    await stub.SeekToBeginning(beginning)
     return stub, where
 
 
