@@ -12,8 +12,19 @@ from typing import Any
 
 import pytest
 
-from kafka_facade.core.errors import InvalidRequest, InvalidSchema, SchemaLookupFailed, Unavailable
-from kafka_facade.core.resources import Format
+from kafka_facade.core import decoding
+from kafka_facade.core.decoding import Decoding
+from kafka_facade.core.errors import (
+    DeserializationFailed,
+    InvalidRequest,
+    InvalidSchema,
+    KafkaAuthorizationFailed,
+    SchemaLookupFailed,
+    Unavailable,
+)
+from kafka_facade.core.requests import ReadFormats
+from kafka_facade.core.resources import Format, Record
+from kafka_facade.core.schemas import Schemas
 from kafka_facade.kafka.schemas import registry_client
 from kafka_facade.kafka.schemas.registry import SchemaRegistry
 
@@ -298,3 +309,80 @@ async def test_to_wait_in_the_queue_is_not_a_registry_that_is_down(peer: Peer, r
     # Nothing of that is remembered as a failure.
     peer.answer = send({"schema": '"string"'})
     await asyncio.gather(*(registry.schema(id, 20) for id in range(16, 120)))
+
+
+def _of_schema(schema_id: int) -> Record:
+    return Record("t", 0, 7, None, [], None, b"\0" + schema_id.to_bytes(4, "big") + b"\x18")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (send({"error_code": 50001, "message": "no leader"}, 500), SchemaLookupFailed),
+        (send({"error_code": 40301, "message": "not you"}, 403), KafkaAuthorizationFailed),
+        (send(b"<html>"), SchemaLookupFailed),
+    ],
+)
+async def test_a_record_is_not_to_blame_for_a_registry_that_gives_no_schema(
+    peer: Peer, registry: SchemaRegistry, answer: Answer, error: type[Exception]
+) -> None:
+    reading = Decoding(Schemas(registry))
+    peer.answer = answer
+    with pytest.raises(error):
+        await reading.strictly(Format.AVRO, _of_schema(1))
+    with pytest.raises(error):
+        await reading.record(ReadFormats(None, None), _of_schema(2))
+    # Once it does, the same bytes are read.
+    peer.answer = send({"schema": '"long"'})
+    assert (await reading.strictly(Format.AVRO, _of_schema(3))).value == 12
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        send({"error_code": 40403, "message": "Schema not found"}, 404),
+        send({"schema": "{"}),
+        send({"schema": '"null"', "schemaType": "JSON"}),
+        send({"schema": '{"type":"array","items":"long"}'}),
+    ],
+)
+async def test_a_record_that_will_never_be_decoded_is_to_blame(
+    peer: Peer, registry: SchemaRegistry, answer: Answer
+) -> None:
+    reading = Decoding(Schemas(registry))
+    peer.answer = answer
+    with pytest.raises(DeserializationFailed, match="VALUE for partition t-0 at offset 7"):
+        await reading.strictly(Format.AVRO, _of_schema(1))
+    found = await reading.record(ReadFormats(None, Format.AVRO), _of_schema(2))
+    assert found.value_info is not None
+    assert found.value_info.error
+
+
+async def test_a_record_is_not_to_blame_for_a_busy_gateway(
+    peer: Peer, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schemas = Schemas(registry)
+    reading = Decoding(schemas)
+    peer.answer = send({"schema": '"bytes"'})
+    size = 3 * MIB
+    # A long in Avro: zigzag, seven bits a byte.
+    number, length = size * 2, bytearray()
+    while number > 127:
+        length.append(number & 127 | 128)
+        number >>= 7
+    length.append(number)
+    large = Record("t", 0, 7, None, [], None, b"\0\0\0\0\1" + bytes(length) + b"x" * size)
+    assert len((await reading.strictly(Format.AVRO, large)).value) == size
+    monkeypatch.setattr(decoding, "_SCHEMA_SECONDS", 0.2)
+    release = threading.Event()
+    threads = schemas._threads[Format.AVRO]
+    busy = [asyncio.create_task(threads.run(release.wait, wait=5, limit=60)) for _ in range(2)]
+    await asyncio.sleep(0)
+    try:
+        for read in (reading.strictly(Format.AVRO, large), reading.record(ReadFormats(None, None), large)):
+            with pytest.raises(Unavailable):
+                await read
+    finally:
+        release.set()
+        await asyncio.gather(*busy)
+    assert len((await reading.strictly(Format.AVRO, large)).value) == size

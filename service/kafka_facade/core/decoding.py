@@ -33,7 +33,11 @@ class Decoding:
         self._unknown: TTLCache[int, str] = TTLCache(_UNKNOWN_IDS, _UNKNOWN_SECONDS)
 
     async def strictly(self, format: Format, record: Record) -> FetchedRecord:
-        """The record with key and value as data of the format; DeserializationFailed where the bytes aren't."""
+        """The record with key and value as data of the format; DeserializationFailed where the bytes aren't.
+
+        Other errors say that it can't be decoded now: Unavailable, SchemaLookupFailed for a registry that doesn't
+        answer, KafkaAuthorizationFailed for one that refuses the gateway.
+        """
         fetched = FetchedRecord(record, None, None)
         for which in ("key", "value"):
             payload: bytes | None = getattr(record, which)
@@ -45,7 +49,9 @@ class Decoding:
                     fetched.weight += weight
                 else:
                     data = deserialize(format, payload)
-            except (ValueError, FacadeError) as error:
+            except (FacadeError, ValueError, RecursionError) as error:
+                if not _undecodable(error):
+                    raise
                 raise _failed(record, which, str(error)) from None
             setattr(fetched, which, data)
         return fetched
@@ -86,16 +92,23 @@ class Decoding:
             data, info.format, info.weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
             # What JSON text can't hold, such as a lone surrogate, can't be shown.
             _encode_json(data)
-        except SchemaLookupFailed as error:
-            if error.metadata.get("registry_status") != _NOT_FOUND:
+        except (FacadeError, ValueError, RecursionError) as error:
+            if not _undecodable(error):
                 raise
-            info.error = self._unknown[schema_id] = _why(error)
-        except (InvalidSchema, ValueError, RecursionError) as error:
             info.error = _why(error)
+            if isinstance(error, SchemaLookupFailed):
+                self._unknown[schema_id] = info.error
         if info.error is not None:
             return None, info
         info.subject = await self._schemas.subject_of(topic, which, schema_id, _SCHEMA_SECONDS)
         return data, info
+
+
+def _undecodable(error: Exception) -> bool:
+    """Whether the record is to blame, and not a busy gateway or a registry that gives no answer."""
+    if isinstance(error, SchemaLookupFailed):
+        return error.metadata.get("registry_status") == _NOT_FOUND
+    return isinstance(error, InvalidSchema) or not isinstance(error, FacadeError)
 
 
 def _why(error: Exception) -> str:
