@@ -14,20 +14,29 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kafka_facade.core.temporary import PROTOC, locked_directory
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.devstack.ports import HOST, PortPlan
-from kafka_facade.runtime.shared_directory import shared_directory
+from kafka_facade.runtime.shared_directory import remove_leftovers, shared_directory
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 
 TIMEOUT_MS = 10_000
 KILLED = """
 import os, signal
+import subprocess, time
+from kafka_facade.kafka.schemas.protoc import compile_files
 from kafka_facade.runtime.shared_directory import shared_directory
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+# Killed in the middle of a compile.
+subprocess.Popen = kill
 with shared_directory() as path:
     (path / "0.sock").touch()
-    os.kill(os.getpid(), signal.SIGKILL)
+    compile_files('syntax = "proto3";', [])
 """
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 
@@ -149,16 +158,20 @@ def short_path() -> Iterator[Path]:
 
 def test_what_a_killed_gateway_leaves_is_removed_by_the_next(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(short_path))
-    others = {"kafka-facade-workers-other", "kafka-facade-x"}
+    others = {"kafka-facade-workers-other", "kafka-facade-protoc-other", "kafka-facade-x"}
     for name in others:
         (short_path / name).mkdir()
-    with shared_directory() as alive:
+    with shared_directory() as alive, locked_directory(PROTOC, short_path) as compiling:
         environment = {**os.environ, "TMPDIR": str(short_path)}
         assert subprocess.run([sys.executable, "-c", KILLED], env=environment).returncode == -signal.SIGKILL
         [left] = {path.parent for path in short_path.glob("*/0.sock")}
+        [schema] = {path.parent.parent for path in short_path.glob("kafka-facade-protoc-*/schemas/*.proto")}
+        remove_leftovers()
+        assert alive.exists()
+        assert compiling.exists()
+        assert not left.exists()
+        assert not schema.exists()
         with shared_directory() as path:
             assert path.exists()
-            assert alive.exists()
-            assert not left.exists()
         assert not path.exists()
     assert {entry.name for entry in short_path.iterdir()} == others

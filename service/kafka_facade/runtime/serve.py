@@ -26,7 +26,7 @@ from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import ROLES, Address, Settings, SettingsError
-from kafka_facade.runtime.shared_directory import shared_directory
+from kafka_facade.runtime.shared_directory import remove_leftovers, shared_directory
 from kafka_facade.runtime.supervisor import Supervisor
 from kafka_facade.web.protocol import HttpProtocolFactory
 
@@ -53,6 +53,7 @@ def serve(settings: Settings, warnings: list[str]) -> int:
     for address in settings.grpc_listeners:
         # gRPC binds in each worker, sharing the port where there are several: a taken one would go unnoticed.
         _bind(address, "grpc.listeners").close()
+    remove_leftovers()
     if settings.workers == 1:
         return _run(settings, sockets, None)
     with shared_directory() as directory:

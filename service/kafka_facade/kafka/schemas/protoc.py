@@ -27,6 +27,7 @@ from confluent_kafka.schema_registry.confluent.type import decimal_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 
+from kafka_facade.core.temporary import PROTOC, locked_directory
 from kafka_facade.kafka.schemas.json_schema import NamedText
 
 _SECONDS: Final = 5.0
@@ -98,8 +99,7 @@ def _needed(found: Mapping[str, FileDescriptorProto], name: str) -> list[FileDes
 def _compile(
     texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto], name: str
 ) -> dict[str, FileDescriptorProto]:
-    with tempfile.TemporaryDirectory(prefix="kafka-facade-protoc-", ignore_cleanup_errors=True) as created:
-        folder = Path(created)
+    with locked_directory(PROTOC, Path(tempfile.gettempdir())) as folder:
         _write(folder, texts, ready)
         _run(
             folder,

@@ -1,0 +1,53 @@
+"""Temporary directories that the next start removes where a killed process has left them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+WORKERS: Final = "kafka-facade-workers-"
+PROTOC: Final = "kafka-facade-protoc-"
+_PREFIXES: Final = (WORKERS, PROTOC)
+_LOCK: Final = "lock"
+
+
+@contextlib.contextmanager
+def locked_directory(prefix: str, parent: Path) -> Iterator[Path]:
+    """A new directory, locked as long as this process uses it, and removed at the end. The lock is a file in it."""
+    # A start may look at it before it is locked: it has another name until then.
+    made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
+    with (made / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = made.rename(parent / made.name.removeprefix("."))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_abandoned(*parents: Path) -> None:
+    """Remove our own directories in these folders that no living process has locked. Blocks."""
+    for parent in set(parents):
+        for path in [found for prefix in _PREFIXES for found in parent.glob(f"{prefix}*")]:
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _is_abandoned(path):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
