@@ -47,7 +47,8 @@ class RecordDataInput:
     )
     data: JSON | None = strawberry.field(
         default=None,
-        description="BINARY: base64 text; STRING: text; others: any value. Null is a null of any format.",
+        description="BINARY: base64 text; STRING: text; others: any value. Null is encoded by the schema, or refused"
+        " where it takes no null; without a schema it is stored as null.",
     )
     schema: SchemaInput | None = strawberry.field(
         default=None,
@@ -71,7 +72,9 @@ class RecordInput:
     """A record."""
 
     key: RecordDataInput | None = strawberry.field(default=None, description="The key; none if left out.")
-    value: RecordDataInput | None = strawberry.field(default=None, description="The value; none if left out.")
+    value: RecordDataInput | None = strawberry.field(
+        default=None, description="The value; null if left out, which is a tombstone in a compacted topic."
+    )
     partition_id: int | None = strawberry.field(default=None, description="The partition; chosen by key if left out.")
     headers: list[HeaderInput] = strawberry.field(default_factory=list, description="The headers, in order.")
     timestamp: datetime | None = strawberry.field(default=None, description="The record's time; now if left out.")

@@ -589,11 +589,11 @@ class RecordToProduce(_message.Message):
     """The partition; left out, the partitioner chooses by the key."""
     @_builtins.property
     def key(self) -> Global___RecordData:
-        """The key; absent for null."""
+        """The key; left out, the record has none."""
 
     @_builtins.property
     def value(self) -> Global___RecordData:
-        """The value; absent for null."""
+        """The value; left out, it is null, which is a tombstone in a compacted topic."""
 
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
@@ -624,7 +624,9 @@ Global___RecordToProduce: _TypeAlias = RecordToProduce  # noqa: Y015
 
 @_typing.final
 class RecordData(_message.Message):
-    """RecordData is a key or a value. Without data it is null."""
+    """RecordData is a key or a value. Without data it is null: with a schema the schema encodes it, or refuses it
+    (INVALID_ARGUMENT) where it takes no null; without a schema the key or value is stored as null.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
