@@ -27,9 +27,9 @@ class RecordStream:
         self._text = b""
         self.ended = False
 
-    async def send_head(self, url: str) -> None:
+    async def send_head(self, url: str, content_type: str) -> None:
         parts = urlsplit(url)
-        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: {content_type}\r\n"
         self.writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
         await self.writer.drain()
 
@@ -66,15 +66,15 @@ class RecordStream:
         return found
 
 
-StreamOpener = Callable[[str], Awaitable[RecordStream]]
+StreamOpener = Callable[..., Awaitable[RecordStream]]
 
 
 @pytest.fixture
 async def open_stream() -> AsyncIterator[StreamOpener]:
-    """``await open_stream(url)``: a produce request whose head has been sent."""
+    """``await open_stream(url, content_type=...)``: a produce request whose head has been sent."""
     streams: list[RecordStream] = []
 
-    async def open(url: str) -> RecordStream:
+    async def open(url: str, content_type: str = "application/json") -> RecordStream:
         parts = urlsplit(url)
         connection = socket.socket()
         # Small buffers, so that a test sees soon that the other side doesn't read.
@@ -84,7 +84,7 @@ async def open_stream() -> AsyncIterator[StreamOpener]:
         await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port))
         stream = RecordStream(*await asyncio.open_connection(sock=connection))
         streams.append(stream)
-        await stream.send_head(url)
+        await stream.send_head(url, content_type)
         return stream
 
     yield open

@@ -90,16 +90,31 @@ async def test_no_records(client: httpx.AsyncClient, cluster: str, topic: Topic)
     assert (response.status_code, response.json()["error_code"]) == (422, 42206)
 
 
-async def test_another_cluster(client: httpx.AsyncClient) -> None:
-    response = await client.post("/v3/clusters/nope/topics/t/records", headers=JSON, content=_record(1))
-    assert response.status_code == 404
-    assert json.loads(response.text) == {"error_code": 404, "message": "Cluster nope cannot be found."}
+async def test_the_id_of_another_cluster_is_echoed(client: httpx.AsyncClient, topic: Topic) -> None:
+    name = await topic()
+    for number, (segment, named) in enumerate([("nope", "nope"), ("%c3%a9%2F", "é/"), ("-", "-"), ("x" * 249,) * 2]):
+        path = f"/v3/clusters/{segment}/topics/{name}/records"
+        response = await client.post(path, headers=JSON, content=_record(1))
+        found = response.json()
+        assert (response.status_code, found["cluster_id"], found["offset"]) == (200, named, number)
+    unknown = await client.post("/v3/clusters/nope/topics/bad%20name/records", headers=JSON, content=_record(1))
+    assert (unknown.status_code, unknown.json()["error_code"]) == (200, 40002)
+    # Each answer would repeat it.
+    long = f"/v3/clusters/{'x' * 250}/topics/{name}/records"
+    response = await client.post(long, headers=JSON, content=_record(1))
+    assert (response.status_code, response.json()["error_code"]) == (404, 404)
+    assert await _end_offset(client, name) == 4
 
 
-async def test_another_cluster_in_a_stream(gateway: Gateway, open_stream: OpenStream) -> None:
-    stream = await open_stream(f"{gateway.rest}/v3/clusters/nope/topics/t/records")
+async def test_the_id_of_another_cluster_in_a_stream(gateway: Gateway, topic: Topic, open_stream: OpenStream) -> None:
+    name = await topic()
+    stream = await open_stream(f"{gateway.rest}/v3/clusters/nope/topics/{name}/records")
     await stream.send(_record(1))
-    assert await stream.status() == 404
+    assert await stream.status() == 200
+    found = await stream.answer()
+    assert (found["cluster_id"], found["topic_name"], found["offset"]) == ("nope", name, 0)
+    await stream.end()
+    assert await stream.answer() is None
 
 
 async def test_answers_come_while_the_request_is_open(

@@ -84,9 +84,9 @@ def test_the_choice_of_a_schema() -> None:
 
 
 def test_answers_are_one_line_each() -> None:
-    report = RecordReport("c", "t", 2, 7, 1612552482000, None, DataReport(Format.JSON, 18))
-    assert encode_answers([report, TopicNotFound()]) == (
-        b'{"error_code":200,"cluster_id":"c","topic_name":"t","partition_id":2,"offset":7,'
+    report = RecordReport("own", "t", 2, 7, 1612552482000, None, DataReport(Format.JSON, 18))
+    assert encode_answers([report, TopicNotFound()], "named") == (
+        b'{"error_code":200,"cluster_id":"named","topic_name":"t","partition_id":2,"offset":7,'
         b'"timestamp":"2021-02-05T19:14:42Z","value":{"type":"JSON","size":18}}\n'
         b'{"error_code":40403,"message":"This server does not host this topic-partition."}\n'
     )

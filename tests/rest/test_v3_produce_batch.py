@@ -165,10 +165,15 @@ async def test_ids_and_limits(client: httpx.AsyncClient, cluster: str, topic: An
     assert [found["id"] for found in most.json()["successes"]] == [str(number) for number in range(10)]
 
 
-async def test_another_cluster(client: httpx.AsyncClient, topic: Any) -> None:
-    path = f"/v3/clusters/nope/topics/{await topic()}/records:batch"
-    response = await client.post(path, json={"entries": [entry("1")]})
-    assert (response.status_code, response.json()["message"]) == (404, "Cluster nope cannot be found.")
+async def test_the_id_of_another_cluster_is_echoed(client: httpx.AsyncClient, topic: Any) -> None:
+    name = await topic()
+    response = await client.post(f"/v3/clusters/nope/topics/{name}/records:batch", json={"entries": [entry("1")]})
+    assert response.status_code == 207
+    [found] = response.json()["successes"]
+    assert (found["cluster_id"], found["topic_name"], found["offset"]) == ("nope", name, 0)
+    long = f"/v3/clusters/{'x' * 250}/topics/{name}/records:batch"
+    response = await client.post(long, json={"entries": [entry("1")]})
+    assert (response.status_code, response.json()["error_code"]) == (404, 404)
 
 
 async def test_the_limit_is_a_setting(gateway_factory: Any, topic: Any, stack: Any) -> None:

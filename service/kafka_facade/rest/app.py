@@ -41,6 +41,7 @@ from kafka_facade.rest.handlers import HANDLERS
 from kafka_facade.rest.negotiation import JSON
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.routing import Match, Router
+from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.cross_origin import REFUSED
 from kafka_facade.web.scope import CROSS_ORIGIN
@@ -110,17 +111,18 @@ class RestApp:
         if match is None:
             raise MethodNotAllowed
         contract = match.endpoint.contracts[method]
-        content_type = headers.get(b"content-type")
+        raw_type = headers.get(b"content-type")
+        content_type = None if raw_type is None else raw_type.decode("latin-1")
         accept = headers.get(b"accept")
-        operation, media_type = contract.select(
-            None if content_type is None else content_type.decode("latin-1"),
-            None if accept is None else accept.decode("latin-1"),
-        )
+        operation, media_type = contract.select(content_type, None if accept is None else accept.decode("latin-1"))
+        receive = decoded(headers, receive)
+        if contract.is_latin_1(content_type):
+            receive = from_latin_1(receive)
         return Exchange(
             self._facade,
             self._options,
             scope,
-            decoded(headers, receive),
+            receive,
             send,
             headers,
             operation,

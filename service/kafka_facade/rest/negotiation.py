@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Final
 
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.core.errors import NotAcceptable, UnsupportedMediaType
-from kafka_facade.web.media_types import UNICODE, best_range, parse_accept, parse_media_type
+from kafka_facade.core.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
+from kafka_facade.web.media_types import LATIN_1, UNICODE, best_range, parse_accept, parse_media_type
 
 JSON: Final = "application/json"
 V2_JSON: Final = "application/vnd.kafka.v2+json"
@@ -55,15 +55,20 @@ class Contract:
 
     ``bodies`` maps the media types of request bodies, ``answers`` those of answers in order of preference; a None in
     the place of the operation leaves the choice to the other of the two. ``bodies`` None doesn't look at the body.
+    ``latin_1`` is whether bodies may be in ISO-8859-1.
     """
 
     operation: Operation
     answers: Mapping[str, Operation | None]
     bodies: Mapping[str, Operation | None] | None
     offers: tuple[str, ...]
+    latin_1: bool
 
     def select(self, content_type: str | None, accept: str | None) -> tuple[Operation, str]:
-        """The operation, and the content type of its answer; UnsupportedMediaType, NotAcceptable."""
+        """The operation, and the content type of its answer; UnsupportedMediaType, NotAcceptable.
+
+        InvalidRequest for a charset that bodies can't have.
+        """
         operation = self.operation
         if self.bodies is not None and content_type is not None:
             operation = self._by_body(content_type) or operation
@@ -77,18 +82,34 @@ class Contract:
         if content_type in bodies:
             return bodies[content_type]
         parsed = _parse_content_type(content_type)
-        if parsed is None or parsed.type not in bodies or (parsed.charset or "utf-8") not in UNICODE:
+        if parsed is None or parsed.type not in bodies:
+            raise UnsupportedMediaType
+        charset = parsed.charset or "utf-8"
+        if charset not in UNICODE and not (self.latin_1 and charset in LATIN_1):
+            if self.latin_1:
+                raise InvalidRequest("The charset in Content-Type must be UTF-8 or ISO-8859-1.")
             raise UnsupportedMediaType
         return bodies[parsed.type]
+
+    def is_latin_1(self, content_type: str | None) -> bool:
+        """Whether a body of this type is in ISO-8859-1, and not in UTF-8."""
+        if not self.latin_1 or content_type is None or content_type == JSON:
+            return False
+        parsed = _parse_content_type(content_type)
+        return parsed is not None and parsed.charset in LATIN_1
 
 
 _parse_content_type = lru_cache(maxsize=512)(parse_media_type)
 
 
 def _contract(
-    operation: Operation, answers: Mapping[str, Operation | None], bodies: Mapping[str, Operation | None] | None
+    operation: Operation,
+    answers: Mapping[str, Operation | None],
+    bodies: Mapping[str, Operation | None] | None,
+    *,
+    latin_1: bool = False,
 ) -> Contract:
-    return Contract(operation, answers, bodies, tuple(answers))
+    return Contract(operation, answers, bodies, tuple(answers), latin_1)
 
 
 _V2_ANSWERS: Mapping[str, Operation | None] = dict.fromkeys((V2_JSON, KAFKA_JSON, JSON))
@@ -102,7 +123,7 @@ def contract_for(operations: Sequence[Operation]) -> Contract:
     first = operations[0]
     takes_body = first.method in ("POST", "PUT", "PATCH")
     if first.identifier.startswith("api.v3."):
-        return _contract(first, {JSON: None}, {JSON: None} if takes_body else None)
+        return _contract(first, {JSON: None}, {JSON: None} if takes_body else None, latin_1=takes_body)
     if len(operations) == 1:
         answers = _CONSUMER_ANSWERS if first.identifier.startswith("api.v2.consumers.") else _V2_ANSWERS
         return _contract(first, answers, _V2_BODIES if takes_body else None)

@@ -21,7 +21,7 @@ from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message
 from kafka_facade.rest.json_stream import JsonSplitter
 from kafka_facade.rest.record_batch import Batch
-from kafka_facade.rest.record_decoding import encode_answers
+from kafka_facade.rest.record_decoding import encode_answers, named_cluster
 
 logger = logging.getLogger("kafka_facade.rest")
 
@@ -82,6 +82,7 @@ class RecordStream:
     def __init__(self, exchange: Exchange, splitter: JsonSplitter, *, complete: bool = False) -> None:
         self._exchange = exchange
         self._splitter = splitter
+        self._cluster_id = named_cluster(exchange.parameters)
         self._complete = complete
         self._queue = _Queue(exchange.options.stream_max_in_flight)
         self._order = RecordOrder()
@@ -189,12 +190,7 @@ class RecordStream:
             # A long body that is there already must not keep others from the event loop.
             await time_slice()
             batch = Batch.decode(part, exchange.call())
-            await batch.enqueue(
-                exchange.facade.produce,
-                exchange.parameters["cluster_id"],
-                exchange.parameters["topic_name"],
-                self._order,
-            )
+            await batch.enqueue(exchange.facade.produce, exchange.parameters["topic_name"], self._order)
             self._queue.put(batch)
             if batch.broken:
                 return False
@@ -212,17 +208,17 @@ class RecordStream:
             if not self._started:
                 raise failure from None
         if failure is not None:
-            await self._send(encode_answers([failure]))
+            await self._send(encode_answers([failure], self._cluster_id))
         await self._send(b"", more=False)
 
     async def _write_answers(self) -> None:
         while (batch := await self._queue.first()) is not None:
             answers = await batch.answers()
             await time_slice()
-            body = encode_answers(answers)
+            body = encode_answers(answers, self._cluster_id)
             self._queue.remove_first()
             while len(body) < _MAX_WRITE and (following := self._queue.following()) is not None:
-                body += encode_answers(await following.answers())
+                body += encode_answers(await following.answers(), self._cluster_id)
                 self._queue.remove_first()
             await self._send(body)
 

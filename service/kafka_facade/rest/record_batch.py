@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from kafka_facade.core.errors import ClusterNotFound, FacadeError, KafkaTimeout, Unavailable
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, Unavailable
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.produce import PendingReports, Produce
 from kafka_facade.core.requests import ProduceRecords, RecordOrder, RecordToProduce
@@ -13,8 +13,8 @@ from kafka_facade.rest.bodies import is_json
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.record_decoding import Answer, decode_record
 
-# Errors that all records of a stream would have: they are the answer to the request.
-WHOLE_REQUEST = (ClusterNotFound, Unavailable)
+# The error that all records of a stream would have: it is the answer to the request.
+WHOLE_REQUEST = Unavailable
 
 
 @dataclass(slots=True)
@@ -55,14 +55,17 @@ class Batch:
         pending = self.pending
         return not isinstance(pending, PendingReports) or pending.deliveries is None or pending.deliveries.done()
 
-    async def enqueue(self, produce: Produce, cluster_id: str, topic: str, order: RecordOrder | None = None) -> None:
-        """Hand the records to the producer within the call's time; what goes wrong is in the answers."""
+    async def enqueue(self, produce: Produce, topic: str, order: RecordOrder | None = None) -> None:
+        """Hand the records to the producer within the call's time; what goes wrong is in the answers.
+
+        The cluster of the path isn't checked (see :func:`kafka_facade.rest.record_decoding.named_cluster`).
+        """
         records = self.records
         if not records:
             return
         try:
             async with asyncio.timeout(self.call.remaining):
-                self.pending = await produce.enqueue(self.call, ProduceRecords(cluster_id, topic, records, order=order))
+                self.pending = await produce.enqueue(self.call, ProduceRecords(None, topic, records, order=order))
         except TimeoutError:
             self.pending = KafkaTimeout()
         except Exception as error:

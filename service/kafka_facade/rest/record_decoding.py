@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kafka_facade.core.errors import FacadeError, InvalidRequest, MalformedBody, UnprocessableEntity
-from kafka_facade.core.quoting import quote_json
+from kafka_facade.core.errors import ClusterNotFound, FacadeError, InvalidRequest, MalformedBody, UnprocessableEntity
+from kafka_facade.core.quoting import quote, quote_json
 from kafka_facade.core.requests import RecordData, RecordToProduce, SchemaSelector
 from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
 from kafka_facade.rest.bodies import BodyDecoder, V3Data, V3Record, plain_data
@@ -21,6 +22,8 @@ _WITHOUT_SCHEMA: Final = frozenset({Format.BINARY, Format.JSON, Format.STRING})
 _SCHEMA_MEMBERS: Final = ("subject", "subject_name_strategy", "schema_id", "schema_version", "schema")
 _NONE: Final = (None,) * len(_SCHEMA_MEMBERS)
 _MAX_INT64: Final = 2**63 - 1
+# Each answer repeats it. Kafka's own ids have 22 characters.
+_MAX_CLUSTER_ID: Final = 249
 
 _decode = BodyDecoder(V3Record).decode
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -119,17 +122,28 @@ def moment(given: str | int | float) -> int:
     raise InvalidRequest("The timestamp is out of range.", field="timestamp")
 
 
-def encode_answers(answers: list[Answer]) -> bytes:
-    """One document an answer, each with a line feed after it."""
-    return _encode_lines([_document(answer) for answer in answers])
+def named_cluster(parameters: Mapping[str, str]) -> str:
+    """The cluster id in the path of a request that produces: answers repeat it, and it may be any.
+
+    Other operations check it. ClusterNotFound for one that is too long to repeat.
+    """
+    cluster_id = parameters["cluster_id"]
+    if len(cluster_id) > _MAX_CLUSTER_ID:
+        raise ClusterNotFound(f"Cluster {quote(cluster_id)} cannot be found.", cluster_id=cluster_id)
+    return cluster_id
 
 
-def _document(answer: Answer) -> Report | ErrorBody:
+def encode_answers(answers: list[Answer], cluster_id: str) -> bytes:
+    """One document an answer, each with a line feed after it; ``cluster_id`` is the one that the caller named."""
+    return _encode_lines([_document(answer, cluster_id) for answer in answers])
+
+
+def _document(answer: Answer, cluster_id: str) -> Report | ErrorBody:
     if isinstance(answer, FacadeError):
         return error_body(answer, 3)
     return Report(
         200,
-        answer.cluster_id,
+        cluster_id,
         answer.topic_name,
         answer.partition_id,
         reported_offset(answer.offset),

@@ -11,7 +11,7 @@ from kafka_facade.rest.handlers import route
 from kafka_facade.rest.json_stream import JsonSplitter
 from kafka_facade.rest.produce_stream import MAX_BATCH, RecordStream
 from kafka_facade.rest.record_batch import Batch
-from kafka_facade.rest.record_decoding import Answer, encode_answers
+from kafka_facade.rest.record_decoding import Answer, encode_answers, named_cluster
 from kafka_facade.web.scope import STREAMED_BODY
 
 _NOTHING: Final = Response(200)
@@ -20,6 +20,7 @@ _NOTHING: Final = Response(200)
 @route("api.v3.produce.produce-to-topic")
 async def produce_records(exchange: Exchange) -> Response | None:
     """Answer each record of the body with a document, in order, while the body still comes in."""
+    cluster_id = named_cluster(exchange.parameters)
     exchange.scope[STREAMED_BODY] = True
     message = await exchange.receive()
     if message["type"] == "http.disconnect":
@@ -36,7 +37,7 @@ async def produce_records(exchange: Exchange) -> Response | None:
         return None
     if not documents and splitter.error is None:
         return empty_response(exchange)
-    return await _produce_at_once(exchange, documents, splitter.error)
+    return await _produce_at_once(exchange, cluster_id, documents, splitter.error)
 
 
 def empty_response(exchange: Exchange) -> Response:
@@ -46,18 +47,18 @@ def empty_response(exchange: Exchange) -> Response:
     return _NOTHING
 
 
-async def _produce_at_once(exchange: Exchange, documents: list[bytes], failure: FacadeError | None) -> Response:
+async def _produce_at_once(
+    exchange: Exchange, cluster_id: str, documents: list[bytes], failure: FacadeError | None
+) -> Response:
     """The way of a body that is there already, with few records: no task, no queue."""
     call = exchange.call()
     answers: list[Answer] = []
     if documents:
         with exchange.facade.pipeline.admit(call):
             batch = Batch.decode(documents, call)
-            await batch.enqueue(
-                exchange.facade.produce, exchange.parameters["cluster_id"], exchange.parameters["topic_name"]
-            )
+            await batch.enqueue(exchange.facade.produce, exchange.parameters["topic_name"])
             answers = await batch.answers()
             failure = None if batch.broken else failure
     if failure is not None:
         answers.append(failure)
-    return Response(body=encode_answers(answers))
+    return Response(body=encode_answers(answers, cluster_id))

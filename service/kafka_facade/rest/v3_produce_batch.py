@@ -14,7 +14,14 @@ from kafka_facade.rest.encoding import encode, timestamp_text
 from kafka_facade.rest.errors import error_body
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
-from kafka_facade.rest.record_decoding import ReportedData, ReportedSchemaData, record_of, reported, reported_offset
+from kafka_facade.rest.record_decoding import (
+    ReportedData,
+    ReportedSchemaData,
+    named_cluster,
+    record_of,
+    reported,
+    reported_offset,
+)
 
 _MULTI_STATUS = 207
 
@@ -46,17 +53,18 @@ class _Answer(Struct):
 @route("api.v3.batch-produce.produce-to-topic")
 async def produce_batch(exchange: Exchange) -> Response:
     """Produce the records, and sort what became of them. A record of the wrong form fails the request."""
+    cluster_id = named_cluster(exchange.parameters)
     body = await exchange.body()
     if is_blank(body):
         raise InvalidBatch("Request body is empty. Data is required.")
     entries = [_entry(index, entry) for index, entry in enumerate(_decoder.decode(body).entries or ())]
-    request = BatchProduceRecords(exchange.parameters["cluster_id"], exchange.parameters["topic_name"], entries)
+    request = BatchProduceRecords(None, exchange.parameters["topic_name"], entries)
     report = await exchange.run(exchange.facade.produce.produce_batch, request)
     failures = []
     for id, error in report.failures:
         said = error_body(error, 3)
         failures.append(_Failure(id, said.error_code, said.message))
-    answer = _Answer([_success(id, found) for id, found in report.successes], failures)
+    answer = _Answer([_success(id, cluster_id, found) for id, found in report.successes], failures)
     return Response(_MULTI_STATUS, encode(answer))
 
 
@@ -73,10 +81,10 @@ def _entry(index: int, given: V3BatchEntry) -> BatchEntry:
     return BatchEntry(id if isinstance(id, str) else "", record)
 
 
-def _success(id: str, found: RecordReport) -> _Success:
+def _success(id: str, cluster_id: str, found: RecordReport) -> _Success:
     return _Success(
         id,
-        found.cluster_id,
+        cluster_id,
         found.topic_name,
         found.partition_id,
         reported_offset(found.offset),

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 UNICODE = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 """The charsets that are UTF-8."""
 
+LATIN_1 = frozenset({"iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1", "l1"})
+"""The names of ISO-8859-1."""
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _QUALITIES = ("q", "qs")
 
