@@ -102,6 +102,33 @@ def test_what_could_take_for_ever_ends(schema: dict[str, Any]) -> None:
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        ([rf"(?=\w{{17}}){n}" for n in range(100)], "more than 40 patterns that look around or back"),
+        ([rf"^([^{chr(0x4E00 + n)}]{{18}}|x)$" for n in range(5000)], "more than 200 patterns"),
+        (["a" * 20_000], "a pattern is longer than 10000 characters"),
+    ],
+)
+def test_patterns_that_take_long_to_compile_or_much_memory(patterns: list[str], message: str) -> None:
+    schemas: tuple[dict[str, Any], ...] = (
+        {"allOf": [{"pattern": pattern} for pattern in patterns]},
+        {"patternProperties": {pattern: {} for pattern in patterns}},
+    )
+    for schema in schemas:
+        started = time.process_time()
+        with pytest.raises(ValueError, match=message):
+            JsonSchemaCodec(json.dumps(schema))
+        with pytest.raises(ValueError, match=message):
+            JsonSchemaCodec('{"$ref":"other.json"}', [Source("other.json", json.dumps(schema))])
+        assert time.process_time() - started < 2
+
+
+def test_the_same_pattern_in_many_places() -> None:
+    schema = {"properties": {f"p{n}": {"pattern": "^[a-z]+(?!x)$"} for n in range(300)}}
+    assert JsonSchemaCodec(json.dumps(schema)).encode({"p7": "a"}) == b'{"p7":"a"}'
+
+
 def test_much_data_for_a_large_schema() -> None:
     codec = JsonSchemaCodec(json.dumps({"items": {"allOf": [{"minimum": n} for n in range(5000)]}}))
     assert codec.encode([9000]) == b"[9000]"

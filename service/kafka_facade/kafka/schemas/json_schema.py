@@ -18,7 +18,7 @@ from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
 from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
-from kafka_facade.kafka.schemas.json_schema_size import work_per_value
+from kafka_facade.kafka.schemas.json_schema_size import check_patterns, work_per_value
 
 # Where a schema is that doesn't say it (jsonschema-rs's own convention).
 _NOWHERE: Final = "json-schema:///"
@@ -57,6 +57,7 @@ class JsonSchemaCodec:
         try:
             schema = _decode(text)
             others = {source.name: _decode(source.text) for source in references}
+            check_patterns(schema, others)
             self._work = work_per_value(schema, others)
             self.costly = self._work is None or self._work > _COSTLY
             self._fast = None if self._work is None else _fast_check(schema, others)

@@ -20,6 +20,7 @@ from referencing.jsonschema import DRAFT7
 
 from kafka_facade.core.quoting import quote
 from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
+from kafka_facade.kafka.schemas.json_schema_size import objects
 
 # The CPU time (s) for one value, looked at once for so many keywords; how deep references may be within one another.
 _SECONDS: Final = 2.0
@@ -129,28 +130,18 @@ def guarded_check(schema: Any, others: Mapping[str, Any]) -> Callable[[Any], Non
     return check
 
 
-@lru_cache(maxsize=1000)
+# Each may take 0.7 MB.
+@lru_cache(maxsize=100)
 def _leaf(keyword: str, value: str | bool) -> jsonschema_rs.Validator:
     return jsonschema_rs.Draft7Validator({keyword: value}, offline=True, pattern_options=PATTERNS)
 
 
-def _objects(schema: Any, others: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    waiting: list[Any] = [schema, *others.values()]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
-
-
 def _mentions(schema: Any, others: Mapping[str, Any], keyword: str) -> bool:
-    return any(keyword in part for part in _objects(schema, others))
+    return any(keyword in part for part in objects(schema, others))
 
 
 def _patterns(schema: Any, others: Mapping[str, Any]) -> Iterator[str]:
-    for part in _objects(schema, others):
+    for part in objects(schema, others):
         if isinstance(pattern := part.get("pattern"), str):
             yield pattern
         if isinstance(patterns := part.get("patternProperties"), dict):

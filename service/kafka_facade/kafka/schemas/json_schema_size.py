@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -10,6 +10,11 @@ from urllib.parse import unquote
 from kafka_facade.kafka.schemas.json_schema_options import is_linear
 
 _LIMIT: Final = 20_000
+# Patterns take long to compile, and those that look around or back much memory, some 0.7 MB each. Others are not
+# stopped meanwhile only where there are few.
+_MAX_PATTERNS: Final = 200
+_MAX_COSTLY_PATTERNS: Final = 40
+_MAX_PATTERN_LENGTH: Final = 10_000
 # What changes where references lead, or leads where only an evaluation shows.
 _UNCLEAR: Final = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", "$id", "id")
 # Keywords whose schemas are for the same value, and those whose schemas are for its members or items.
@@ -41,6 +46,34 @@ class _Work(NamedTuple):
 
 class _Unbounded(Exception):
     pass
+
+
+def check_patterns(schema: Any, others: Mapping[str, Any]) -> None:
+    """ValueError where the different patterns of a schema, and of those that it refers to, are too many or too long."""
+    patterns: set[str] = set()
+    for part in objects(schema, others):
+        if isinstance(pattern := part.get("pattern"), str):
+            patterns.add(pattern)
+        if isinstance(named := part.get("patternProperties"), dict):
+            patterns.update(named)
+        if len(patterns) > _MAX_PATTERNS:
+            raise ValueError(f"the schema has more than {_MAX_PATTERNS} patterns")
+    if any(len(pattern) > _MAX_PATTERN_LENGTH for pattern in patterns):
+        raise ValueError(f"a pattern is longer than {_MAX_PATTERN_LENGTH} characters")
+    if sum(not is_linear(pattern) for pattern in patterns) > _MAX_COSTLY_PATTERNS:
+        raise ValueError(f"the schema has more than {_MAX_COSTLY_PATTERNS} patterns that look around or back")
+
+
+def objects(schema: Any, others: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All objects in a schema, and in those that it refers to."""
+    waiting: list[Any] = [schema, *others.values()]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def work_per_value(schema: Any, others: Mapping[str, Any]) -> int | None:
