@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import strawberry
 
+from kafka_facade.core import json_text
 from kafka_facade.core import resources as core
 from kafka_facade.core.decoding import MOST_WEIGHT
-from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.errors import DeserializationFailed, FacadeError
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.resource import resource
@@ -42,20 +43,22 @@ class Content:
         except UnicodeDecodeError:
             return None
 
-    @field(description="The bytes as a JSON value; null where they aren't JSON.")
+    @field(
+        description="The bytes as a JSON value; null where they aren't JSON, and an error for JSON that can't be shown."
+    )
     def json(self) -> JSON | None:
         try:
-            return JSON(json.loads(self.data, parse_constant=_refuse))
-        except (ValueError, RecursionError):
+            json_text.decode(self.data)
+            # The text itself keeps all digits of its numbers.
+            return JSON(msgspec.Raw(msgspec.json.format(self.data, indent=-1)))
+        except json_text.Unshowable as error:
+            raise DeserializationFailed(f"The JSON can't be shown: {error}.") from None
+        except ValueError:
             return None
 
     @field(description="How many bytes there are.")
     def size(self) -> int:
         return len(self.data)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _content(data: bytes | None) -> Content | None:

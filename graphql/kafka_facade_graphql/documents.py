@@ -7,13 +7,22 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 from graphql import (
+    BREAK,
+    ArgumentNode,
     ASTValidationRule,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    Node,
+    ObjectFieldNode,
     OperationDefinitionNode,
+    ValueNode,
+    VariableDefinitionNode,
+    Visitor,
+    VisitorAction,
     parse,
     validate,
+    visit,
 )
 from graphql.validation import NoFragmentCyclesRule, NoSchemaIntrospectionCustomRule, specified_rules
 from msgspec import Struct
@@ -50,6 +59,42 @@ class Document(Struct):
         if name is None:
             return operations[0] if len(operations) == 1 else None
         return next((entry for entry in operations if entry.name is not None and entry.name.value == name), None)
+
+
+def _translated(error: GraphQLError, document: DocumentNode) -> GraphQLError:
+    """The error as callers see it; ``field`` of its extensions is the path of the value to blame."""
+    shown = translate(error, Code.GRAPHQL_VALIDATION_FAILED)
+    blamed = error.nodes[0] if error.nodes else None
+    if isinstance(blamed, ValueNode) and (field := _path_to(blamed, document)):
+        shown.extensions = {**(shown.extensions or {}), "field": field}
+    return shown
+
+
+def _path_to(value: ValueNode, document: DocumentNode) -> str:
+    """The path of a value in the arguments or variables, e.g. ``input.records[1].value.data``."""
+    keys: list[str | int] = []
+
+    class Finder(Visitor):
+        def enter(self, node: Node, _key: Any, _parent: Any, path: list[str | int], *_: Any) -> VisitorAction:
+            if node is not value:
+                return None
+            keys.extend(path)
+            return BREAK
+
+    visit(document, Finder())
+    found = ""
+    node: Any = document
+    for before, key in zip([None, *keys], keys, strict=False):
+        node = node[key] if isinstance(key, int) else getattr(node, key)
+        if isinstance(node, ArgumentNode):
+            found = node.name.value
+        elif isinstance(node, VariableDefinitionNode):
+            found = node.variable.name.value
+        elif isinstance(node, ObjectFieldNode):
+            found += f".{node.name.value}"
+        elif before == "values":
+            found += f"[{key}]"
+    return found
 
 
 class Documents:
@@ -89,7 +134,7 @@ class Documents:
         except LimitError as error:
             # Fragments that use each other in a cycle are a plainer reason.
             errors = validate(self._schema, node, [NoFragmentCyclesRule], max_errors=1) or [error]
-        return Document(text, node, [translate(error, Code.GRAPHQL_VALIDATION_FAILED) for error in errors])
+        return Document(text, node, [_translated(error, node) for error in errors])
 
     def _check(self, node: DocumentNode) -> None:
         """LimitError for what is too large whatever the variables are."""

@@ -5,16 +5,37 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from enum import Enum
+from math import isfinite
 from typing import Any, NewType
 
+import msgspec
 import strawberry
-from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode, print_ast
+from graphql import (
+    FloatValueNode,
+    GraphQLError,
+    IntValueNode,
+    ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+    print_ast,
+)
 from strawberry.scalars import JSON, Base64
 from strawberry.types.scalar import ScalarDefinition
 
+from kafka_facade.core.errors import DeserializationFailed, MalformedBody
+from kafka_facade.core.quoting import quote
+from kafka_facade_graphql.errors import Code, extensions_of
+from kafka_facade_graphql.numbers import exact_number
+
 BigInt = NewType("BigInt", int)
 
+_encode = msgspec.json.Encoder().encode
 _INT64 = range(-(2**63), 2**63)
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,6 +82,67 @@ def _parse_base64(value: Any) -> bytes:
         raise GraphQLError("Base64 cannot be decoded.") from None
 
 
+def _serialize_json(value: Any) -> msgspec.Raw:
+    """A JSON text: what can't be one fails here, for its own field, and not when the answer is encoded."""
+    if isinstance(value, msgspec.Raw):
+        return value
+    try:
+        return msgspec.Raw(_encode(value))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DeserializationFailed(f"The value can't be shown as JSON: {quote(error)}.") from None
+
+
+def _parse_json(value: Any) -> Any:
+    """JSON data; a msgspec.Raw with its text where a number in it has to be kept as it is written."""
+    is_exact = True
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
+        elif isinstance(found, msgspec.Raw):
+            is_exact = False
+        elif isinstance(found, float):
+            if not isfinite(found):
+                raise _refused("JSON cannot represent a number that is not finite.")
+        elif not isinstance(found, str | int | None) or isinstance(found, Enum):
+            raise _refused(f"JSON cannot represent a value of the type {type(found).__name__}.")
+    return value if is_exact else msgspec.Raw(_encode(value))
+
+
+def _parse_json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:
+    """The same for a literal; a variable without a value is left out of an object, and null in a list."""
+    return _parse_json(_json_of(node, variables or {}))
+
+
+def _json_of(node: ValueNode, variables: Mapping[str, Any]) -> Any:
+    match node:
+        case NullValueNode():
+            return None
+        case VariableNode():
+            return variables.get(node.name.value)
+        case ListValueNode():
+            return [_json_of(entry, variables) for entry in node.values]
+        case ObjectValueNode():
+            return {
+                entry.name.value: _json_of(entry.value, variables)
+                for entry in node.fields
+                if not isinstance(entry.value, VariableNode) or entry.value.name.value in variables
+            }
+        case IntValueNode() | FloatValueNode():
+            try:
+                return int(node.value) if isinstance(node, IntValueNode) else exact_number(node.value)
+            except ValueError:
+                raise _refused(f"JSON cannot represent {quote(node.value)}: it is out of range.", node) from None
+    return getattr(node, "value", None)
+
+
+def _refused(message: str, node: ValueNode | None = None) -> GraphQLError:
+    return GraphQLError(message, node, extensions=extensions_of(MalformedBody(), Code.BAD_USER_INPUT))
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     BigInt: strawberry.scalar(
         name="BigInt",
@@ -83,8 +165,9 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="JSON",
         description="Any JSON value (RFC 8259).",
         specified_by_url="https://datatracker.ietf.org/doc/html/rfc8259",
-        serialize=lambda value: value,
-        parse_value=lambda value: value,
+        serialize=_serialize_json,
+        parse_value=_parse_json,
+        parse_literal=_parse_json_literal,
     ),
 }
 

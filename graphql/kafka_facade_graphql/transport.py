@@ -37,6 +37,7 @@ from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
 from kafka_facade_graphql.events import EventTransport
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
+from kafka_facade_graphql.numbers import decode_exactly
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Schema, create_schema
 from kafka_facade_graphql.streaming import EventStream, WebSocketHandler
@@ -153,7 +154,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     def decode_json(self, data: str | bytes) -> object:
         """Any JSON text; json.JSONDecodeError for all that is none."""
         try:
-            return msgspec.json.decode(data)
+            return decode_exactly(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 

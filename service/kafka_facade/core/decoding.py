@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from cachetools import TTLCache
 
+from kafka_facade.core import json_text
 from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidSchema, SchemaLookupFailed
 from kafka_facade.core.requests import ReadFormats
 from kafka_facade.core.resources import DataInfo, FetchedRecord, Format, Record
 from kafka_facade.core.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
 from kafka_facade.core.serde import deserialize
 
-_encode_json = msgspec.json.Encoder().encode
 # How long (s) a schema may take that a record needs.
 _SCHEMA_SECONDS: Final = 5.0
 # Bytes may begin like the id of a schema by chance: one that the registry doesn't have isn't asked for so long (s).
@@ -47,6 +46,7 @@ class Decoding:
                 if format in SCHEMA_FORMATS:
                     data, _, weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
                     fetched.weight += weight
+                    json_text.check(data)
                 else:
                     data = deserialize(format, payload)
             except (FacadeError, ValueError, RecursionError) as error:
@@ -90,8 +90,7 @@ class Decoding:
             return None, info
         try:
             data, info.format, info.weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
-            # What JSON text can't hold, such as a lone surrogate, can't be shown.
-            _encode_json(data)
+            json_text.check(data)
         except (FacadeError, ValueError, RecursionError) as error:
             if not _undecodable(error):
                 raise

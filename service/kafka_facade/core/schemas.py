@@ -38,6 +38,7 @@ _WORK_SECONDS: Final = 5.0
 # In characters, about; a number or a member counts as ten.
 _LARGE: Final = 50_000
 _decode_json = msgspec.json.Decoder().decode
+_encode_json = msgspec.json.Encoder().encode
 # A failure is answered this long (s) before the call's deadline.
 _MARGIN_SECONDS: Final = 0.5
 
@@ -218,12 +219,35 @@ def _is_large(data: object) -> bool:
 
 def _encode(data: object, version: SubjectVersion) -> bytes:
     """The bytes of a key or value, also of null. InvalidRequest where the data isn't of the schema."""
-    if isinstance(data, msgspec.Raw):
-        try:
-            data = _decode_json(data)
-        except msgspec.DecodeError as error:
-            raise InvalidRequest(f"Bad Request: {error}") from None
-    return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + version.codec.encode(data)
+    try:
+        encoded = version.codec.encode(_plain(data) if isinstance(data, msgspec.Raw) else data)
+    except InvalidRequest:
+        # Numbers that were kept as they are written are of no schema; most of them are numbers like others.
+        if not _has_raw(data):
+            raise
+        encoded = version.codec.encode(_plain(data))
+    return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + encoded
+
+
+def _plain(data: object) -> object:
+    """Data without numbers that are kept as they are written; InvalidRequest for one that is out of range."""
+    try:
+        return _decode_json(_encode_json(data))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"Bad Request: {error}") from None
+
+
+def _has_raw(data: object) -> bool:
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, msgspec.Raw):
+            return True
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
 
 
 def _subject(selector: SchemaSelector, topic: str, which: str, codec: SchemaCodec | None) -> str:

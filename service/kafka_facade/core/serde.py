@@ -10,13 +10,13 @@ import binascii
 
 import msgspec
 
+from kafka_facade.core import json_text
 from kafka_facade.core.errors import InvalidRequest, NotImplementedYet
 from kafka_facade.core.quoting import quote_json
 from kafka_facade.core.requests import RecordData
 from kafka_facade.core.resources import Format
 
 _encode_json = msgspec.json.Encoder().encode
-_decode_json = msgspec.json.Decoder().decode
 _JSON, _BINARY, _STRING = Format.JSON, Format.BINARY, Format.STRING
 
 
@@ -61,7 +61,7 @@ def _from_base64(value: object, which: str) -> bytes:
 def deserialize(format: Format, payload: bytes) -> object:
     """Bytes as data of the format: bytes for BINARY, a text for STRING, a JSON value for JSON.
 
-    ValueError where the bytes aren't of the format, NotImplementedYet for a format with schemas.
+    ValueError where the bytes aren't of the format or can't be shown, NotImplementedYet for a format with schemas.
     """
     if format is _BINARY:
         return payload
@@ -69,9 +69,7 @@ def deserialize(format: Format, payload: bytes) -> object:
         if format is _STRING:
             return payload.decode()
         if format is _JSON:
-            return _decode_json(payload)
+            return json_text.decode(payload)
     except UnicodeDecodeError:
         raise ValueError("the bytes are not UTF-8") from None
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(str(error)) from None
     raise NotImplementedYet(f"The format {format.value} is not implemented yet.", format=format.value)

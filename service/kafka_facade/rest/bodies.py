@@ -6,7 +6,6 @@ is a number or a boolean is taken as such, and a setting may be a text, a number
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import UNSET, Meta, Struct
 from msgspec import field as member
 
 from kafka_facade.core.errors import InvalidPayload, MalformedBody
+from kafka_facade.core.json_text import is_json
 from kafka_facade.core.resources import (
     AclOperation,
     AclPatternType,
@@ -293,23 +293,7 @@ class BodyDecoder(Generic[_Body]):
         return None if is_blank(body) else self.decode(body)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
 _plain = msgspec.json.Decoder(float_hook=float)
-_any_json = json.JSONDecoder(parse_float=len, parse_int=len, parse_constant=_refuse)
-
-
-def is_json(document: bytes) -> bool:
-    """Whether a document is JSON at all, be it of any size, range or depth."""
-    try:
-        _any_json.decode(document.decode())
-    except ValueError:
-        return False
-    except RecursionError:
-        pass
-    return True
 
 
 def is_blank(body: bytes) -> bool:

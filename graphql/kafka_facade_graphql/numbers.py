@@ -1,0 +1,44 @@
+"""Numbers of callers, none of which is changed: what a float would round is kept as it is written."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from math import isfinite
+from typing import Final
+
+import msgspec
+
+# A double has each decimal number of so many digits, but for those with large exponents.
+_DIGITS: Final = 15
+_plain = msgspec.json.Decoder().decode
+_DIGIT, _EXPONENT, _SIGN, _OTHER = b"0", b"e", b"-", b" "
+# Every byte by what it is in a number.
+_KINDS: Final = bytes(
+    (_DIGIT if byte in b"0123456789." else _EXPONENT if byte in b"eE" else _SIGN if byte in b"+-" else _OTHER)[0]
+    for byte in range(256)
+)
+_MAY_ROUND: Final = (_DIGIT * (_DIGITS + 2), b"0e00", b"0e-00")
+
+
+def exact_number(text: str) -> float | msgspec.Raw:
+    """A JSON number as a float, or as its text where a float isn't the same; ValueError beyond the largest double."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("out of range")
+    if len(text) <= _DIGITS and "e" not in text and "E" not in text:
+        return number
+    try:
+        is_same = Decimal(text) == Decimal(repr(number))
+    except InvalidOperation:
+        is_same = False
+    return number if is_same else msgspec.Raw(text.encode())
+
+
+_exact = msgspec.json.Decoder(float_hook=exact_number).decode
+
+
+def decode_exactly(text: str | bytes) -> object:
+    """The value of a JSON text; a number that a float would round is a msgspec.Raw. Errors are those of msgspec."""
+    data = text.encode() if isinstance(text, str) else text
+    kinds = data.translate(_KINDS)
+    return _exact(data) if any(kind in kinds for kind in _MAY_ROUND) else _plain(data)

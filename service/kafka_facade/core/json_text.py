@@ -1,0 +1,85 @@
+"""JSON of records as data that an answer can hold."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+MAX_DEPTH: Final = 500
+"""How deep arrays and objects may be nested to be shown: well below what decoding and encoding can take."""
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_TOO_DEEP: Final = f"it is nested deeper than {MAX_DEPTH}"
+
+
+class Unshowable(ValueError):
+    """JSON or data that can't stand in an answer."""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_any_json = json.JSONDecoder(parse_float=len, parse_int=len, parse_constant=_refuse)
+
+
+def is_json(document: bytes) -> bool:
+    """Whether a document is JSON at all, be it of any size, range or depth."""
+    try:
+        _any_json.decode(document.decode())
+    except ValueError:
+        return False
+    except RecursionError:
+        pass
+    return True
+
+
+def decode(payload: bytes) -> object:
+    """The value of a JSON text; Unshowable for JSON that no answer can hold, another ValueError for what isn't JSON."""
+    try:
+        data = _decode(payload)
+    except UnicodeDecodeError:
+        raise ValueError("the bytes are not UTF-8") from None
+    except RecursionError:
+        if payload.rstrip()[-1:] not in (b"]", b"}"):
+            raise ValueError("the JSON is incomplete") from None
+        raise Unshowable(_TOO_DEEP) from None
+    except msgspec.DecodeError as error:
+        if not is_json(payload):
+            raise ValueError(str(error)) from None
+        if isinstance(error, msgspec.ValidationError):
+            raise Unshowable(str(error)) from None
+        raise Unshowable("an escape sequence in a string is half of a surrogate pair") from None
+    _check_depth(data, payload)
+    return data
+
+
+def check(data: object) -> None:
+    """Unshowable for decoded data that no answer can hold."""
+    try:
+        text = _encode(data)
+    except UnicodeEncodeError:
+        raise Unshowable("a string has half of a surrogate pair") from None
+    except RecursionError:
+        raise Unshowable(_TOO_DEEP) from None
+    _check_depth(data, text)
+
+
+def _check_depth(data: object, text: bytes) -> None:
+    # Few texts have so many brackets: of the others nothing more is looked at.
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return
+    level: list[Any] = [data]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return
+    raise Unshowable(_TOO_DEEP)
+
+
+def _children(parent: Any) -> list[Any]:
+    entries = parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ()
+    return [entry for entry in entries if isinstance(entry, dict | list)]
