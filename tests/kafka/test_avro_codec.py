@@ -113,6 +113,8 @@ def test_references_and_recursion() -> None:
         ("long", "1", "expected long"),
         ("float", 1e300, "doesn't fit"),
         ("double", 10**400, "doesn't fit"),
+        ("double", float("inf"), "doesn't fit"),
+        ("double", float("nan"), "doesn't fit"),
         ("double", "nan", "expected double"),
         ("boolean", 1, "expected a boolean"),
         ("bytes", "\u0100", "U\\+00FF"),

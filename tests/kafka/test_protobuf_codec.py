@@ -122,6 +122,7 @@ def test_a_schema_as_a_serialized_descriptor() -> None:
     [
         *({"zz": 1}, {"f1": 5}, {"bigNumber": "x"}, {"bigNumber": 2**64}, {"kind": "C"}, {"time": "x"}, {"inner": 5}),
         *([], 5, "x", {"f1": "\ud800"}, {"counts": []}, {"list": [None]}, {"left": "a", "right": "b"}, {"raw": 5}),
+        *({"list": [10**400]}, {"list": [float("inf")]}),
     ],
 )
 def test_data_that_is_not_of_the_message(data: Any) -> None:

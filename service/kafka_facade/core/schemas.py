@@ -219,13 +219,11 @@ def _is_large(data: object) -> bool:
 
 def _encode(data: object, version: SubjectVersion) -> bytes:
     """The bytes of a key or value, also of null. InvalidRequest where the data isn't of the schema."""
-    try:
-        encoded = version.codec.encode(_plain(data) if isinstance(data, msgspec.Raw) else data)
-    except InvalidRequest:
-        # Numbers that were kept as they are written are of no schema; most of them are numbers like others.
-        if not _has_raw(data):
-            raise
-        encoded = version.codec.encode(_plain(data))
+    # Codecs know nothing of numbers that are kept as they are written.
+    is_plain = not _has_raw(data)
+    encoded = version.codec.encode(data if is_plain else _plain(data))
+    if not is_plain and version.codec.format is Format.JSONSCHEMA:
+        encoded = _encode_json(data)
     return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + encoded
 
 
@@ -238,6 +236,7 @@ def _plain(data: object) -> object:
 
 
 def _has_raw(data: object) -> bool:
+    """Whether something in the data is a JSON text."""
     waiting = [data]
     while waiting:
         value = waiting.pop()

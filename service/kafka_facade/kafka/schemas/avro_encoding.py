@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, Final
 
 Encoder = Callable[[Any, bytearray], None]
@@ -165,11 +166,14 @@ def _real(type_: str) -> Encoder:
     pack = struct.Struct("<f" if type_ == "float" else "<d").pack
 
     def encode(value: Any, out: bytearray) -> None:
-        if type(value) is str:
+        is_named = type(value) is str
+        if is_named:
             value = _NOT_FINITE.get(value)
         if type(value) is not float and type(value) is not int:
             raise AvroMismatch(f"expected {type_}")
         try:
+            if not is_named and not isfinite(value):
+                raise OverflowError
             out += pack(value)
         except (OverflowError, struct.error):
             raise AvroMismatch(f"the number doesn't fit into {type_}") from None

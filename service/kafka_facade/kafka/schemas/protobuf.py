@@ -66,7 +66,7 @@ class ProtobufCodec:
             return _FIRST_MESSAGE + message.SerializeToString()
         except (json_format.ParseError, EncodeError) as error:
             raise InvalidRequest(f"Bad Request: {quote(error)}") from None
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise InvalidRequest(
                 f"Bad Request: the data isn't of the message {self.record_name}: {quote(error)}"
             ) from None
