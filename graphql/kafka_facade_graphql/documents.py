@@ -65,7 +65,9 @@ def _translated(error: GraphQLError, document: DocumentNode) -> GraphQLError:
     """The error as callers see it; ``field`` of its extensions is the path of the value to blame."""
     shown = translate(error, Code.GRAPHQL_VALIDATION_FAILED)
     blamed = error.nodes[0] if error.nodes else None
-    if isinstance(blamed, ValueNode) and (field := _path_to(blamed, document)):
+    # Only what is refused as bad input has a field to blame.
+    is_input = (shown.extensions or {}).get("code") == Code.BAD_USER_INPUT
+    if is_input and isinstance(blamed, ValueNode) and (field := _path_to(blamed, document)):
         shown.extensions = {**(shown.extensions or {}), "field": field}
     return shown
 
