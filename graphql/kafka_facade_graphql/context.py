@@ -43,6 +43,14 @@ class Context:
             self.overflow = self.overflow or error
             raise error
 
+    def counted(self) -> tuple[int, InvalidRequest | None]:
+        """What has been counted so far, for :meth:`count_again`."""
+        return self._objects, self.overflow
+
+    def count_again(self, counted: tuple[int, InvalidRequest | None]) -> None:
+        """Forget what was counted since: it is completed once more."""
+        self._objects, self.overflow = counted
+
     def start_event(self) -> None:
         """Begin the next event of a subscription: an answer of its own."""
         self._objects = 0

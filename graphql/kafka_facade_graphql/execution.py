@@ -1,4 +1,7 @@
-"""Execution that shares the event loop: long lists are completed in time slices, in answers and in events alike."""
+"""Execution that shares the event loop: long lists are completed in time slices, in answers and in events alike.
+
+Entries of lists are completed by compiled functions where their selections allow it (see ``compiled``).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade_graphql.compiled import Complete, compile_selection
 
 _T = TypeVar("_T")
 
@@ -31,6 +35,20 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*arguments, **named)
         # Those of graphql-core refer to the executor: a reference cycle around all that an operation has loaded.
         self.async_helpers = GraphQLResolveInfoHelpers(gather=_gather, track=partial(_track, ref(self)))
+        # The executors of a subscription's events are copies of one executor, and share these.
+        self._roots: dict[str, Any] = {}
+        self._compiled: dict[tuple[GraphQLOutputType, int], tuple[Any, Complete | None]] = {}
+
+    def execute_collected_root_fields(
+        self, root_type: Any, root_value: Any, grouped_field_set: Any, serially: bool, new_defer_usages: Any
+    ) -> Any:
+        """Execute the root fields.
+
+        Each event of a subscription has collected them anew, but they are the same each time. Those of the first event
+        stand for all: what is remembered of a selection, by the identity of its list, would grow with each event.
+        """
+        roots = {name: self._roots.setdefault(name, selected) for name, selected in grouped_field_set.items()}
+        return super().execute_collected_root_fields(root_type, root_value, roots, serially, new_defer_usages)
 
     def complete_iterable_value(
         self,
@@ -78,6 +96,42 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         for index, result in zip(begun, results, strict=True):
             completed[index] = result
         return completed
+
+    def complete_list_item_value(
+        self,
+        item: Any,
+        complete_results: list[Any],
+        item_type: GraphQLOutputType,
+        field_details_list: Any,
+        info: GraphQLResolveInfo[Any],
+        item_path: Path,
+        position_context: Any,
+    ) -> bool:
+        """Add an entry to the completed ones; whether it must be awaited."""
+        complete = self._compile(item_type, field_details_list)
+        if complete is not None:
+            counted = info.context.counted()
+            try:
+                complete_results.append(complete(item, info))
+            except Exception as unusual:
+                # The general way comes to the same error, or copes with what is unusual.
+                unusual.__traceback__ = None
+                info.context.count_again(counted)
+            else:
+                return False
+        return super().complete_list_item_value(
+            item, complete_results, item_type, field_details_list, info, item_path, position_context
+        )
+
+    def _compile(self, item_type: GraphQLOutputType, selected: Any) -> Complete | None:
+        key = (item_type, id(selected))
+        found = self._compiled.get(key)
+        if found is None:
+            plain = self.middleware_manager is None or not self.middleware_manager.middlewares
+            # The list is kept too, or another one could get its identity.
+            found = (selected, compile_selection(self, item_type, selected) if plain else None)
+            self._compiled[key] = found
+        return found[1]
 
     def handle_field_error(
         self, raw_error: Exception, return_type: GraphQLOutputType, field_details_list: Any, path: Path
