@@ -55,6 +55,13 @@ def test_names_of_others(name: str) -> None:
         "GET http://user:canary@host:8081/schemas/ids/1",
         "http://user:can@ary@host, https://user:canary@other",
         "http://canary@host",
+        "user:canary@host:8081",
+        "cannot resolve user:can@ary@host",
+        "schema.registry.url=user:canary@host",
+        "http://h,user:canary@host",
+        "user:canary@host,http://other",
+        "user:canary@host,http://ann@other",
+        "http://" + "u" * 2000 + ":canary@host",
         "Authorization: Basic canary123456==",
         "{'authorization': 'Bearer eyJ0.canary.canary'}",
         'PlainLoginModule required username="ann" password="canary";',
@@ -81,6 +88,36 @@ def test_what_is_no_credential_stays(text: str) -> None:
 def test_any_text(text: str) -> None:
     redact(text)
     assert len(shown("acks", text)) < 2 * 210 * 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "user:canary@127.0.0.1:1",
+        "user:the canary's@host",
+        "http://user:the canary's@host",
+        "user:canary" + "x" * 10_000 + "@host",
+        "x" * 150 + ":canary" + "x" * 10_000 + "@host",
+        "http://user:" + "canary" * 100_000 + "@host",
+    ],
+)
+def test_credentials_in_a_value(value: str) -> None:
+    assert "canary" not in shown("schema.registry.url", value)
+    assert shown("schema.registry.url", value).endswith("@" + value.rpartition("@")[2] + "'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a:b@" * 250_000, "a:b@ " * 200_000, "://" * 330_000 + "@", "@" * 1_000_000, ":" * 1_000_000 + "@"),
+        *("x" * 1_000_000 + "@", "://" * 300_000 + " @", "a " * 500_000 + "@", "=,;/&" * 200_000 + ":@"),
+    ],
+)
+def test_a_megabyte_takes_little_time(text: str) -> None:
+    began = time.process_time()
+    redact(text)
+    shown("schema.registry.url", text)
+    assert time.process_time() - began < 2
 
 
 def test_long_texts_take_no_long_time() -> None:

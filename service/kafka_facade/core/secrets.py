@@ -13,8 +13,11 @@ _SECRET_NAME: Final = re.compile(
     r"passw|secret|jaas|user[._]?info|private|credentials?$|assertion|oauthbearer\.config|kinit\.cmd"
     r"|(^|[._-])token([._]?value)?$|(^|[._-])key(\.pem)?$"
 )
-# Of a URL, what stands before the host. A password that isn't encoded as it should be may hold any character but these.
-_URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s'\"<>]{1,512}@")
+# A URL or "user:password@host" in a text. A password that isn't encoded as it should be may hold any character but these.
+_WORD: Final = re.compile(r"[^\s'\"<>]+")
+_SCHEME_END: Final = "://"
+# What a user name may follow where there is no scheme.
+_BEFORE_USER: Final = "=,;/&|(){}[]"
 # A header, an assignment as in a JAAS configuration, or a member of a JSON object.
 _HEADER: Final = re.compile(r"\b((?i:basic|bearer))\s+(?=[a-z._~+/-]*[A-Z0-9=])(?!realm=)[A-Za-z0-9._~+/=-]{6,}")
 _ASSIGNMENT: Final = re.compile(
@@ -23,6 +26,8 @@ _ASSIGNMENT: Final = re.compile(
 _PEM: Final = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _JAAS_SECRET: Final = re.compile(r"""(?i)(?:password|secret|token)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""")
 _MOST_CHARACTERS: Final = 200
+# Of a longer value only this much is searched for credentials: what is shown of it is far shorter.
+_MOST_SEARCHED: Final = 4_096
 # Shorter ones are words of the language too often: to hide them would make logs unreadable.
 _SHORTEST: Final = 5
 
@@ -38,17 +43,37 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         if secret in text:
             text = text.replace(secret, HIDDEN)
     if "@" in text:
-        text = _URL_CREDENTIALS.sub(f"{HIDDEN}@", text)
+        text = _WORD.sub(_without_user_info, text)
     text = _HEADER.sub(rf"\1 {HIDDEN}", text)
     text = _ASSIGNMENT.sub(rf"\1{HIDDEN}", text)
     return _PEM.sub(rf"\1{HIDDEN}\2", text) if "PRIVATE KEY" in text else text
+
+
+def _without_user_info(word: re.Match[str]) -> str:
+    """The word without what stands before its last ``@``, from the first user name on; linear in its length."""
+    text = word[0]
+    end = text.rfind("@")
+    colon = text.find(":", 0, end) if end > 0 else -1
+    if colon < 0:
+        return text
+    if text.startswith(_SCHEME_END, colon):
+        start = colon + len(_SCHEME_END)
+    else:
+        start = 1 + max(text.rfind(separator, 0, colon) for separator in _BEFORE_USER)
+    return text if start == end else f"{text[:start]}{HIDDEN}{text[end:]}"
 
 
 def shown(name: str, value: str) -> str:
     """A setting's value as a message may quote it: cut, without credentials; nothing of a secret."""
     if is_secret(name):
         return HIDDEN
-    text = redact(value)
+    # A value is one thing, also where its password holds spaces or quotes: all before its last "@" may be credentials.
+    end = value.rfind("@")
+    colon = value.find(":", 0, end) if end > 0 else -1
+    if colon >= 0:
+        start = colon + len(_SCHEME_END) if value.startswith(_SCHEME_END, colon) else 0
+        value = f"{value[:start][:_MOST_CHARACTERS]}{HIDDEN}{value[end:]}"
+    text = redact(value[:_MOST_SEARCHED])
     return repr(text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}...")
 
 
