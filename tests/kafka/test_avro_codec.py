@@ -161,6 +161,11 @@ def test_what_is_no_schema(text: str) -> None:
         ("string", b"\x01"),
         ("bytes", b""),
         ("long", b"\xff" * 20),
+        ("long", b"\xff" * 9 + b"\x02"),
+        ("long", b"\xff" * 9 + b"\x7f"),
+        ("int", b"\x80\x80\x80\x80\x10"),
+        ("int", b"\xff" * 9 + b"\x01"),
+        ({"type": "int", "logicalType": "date"}, b"\x81\x80\x80\x80\x10"),
         (["null", "int"], b"\x08"),
         ({"type": "enum", "name": "E", "symbols": ["A"]}, b"\x04"),
         ("string", b"\x02\xff"),
@@ -170,6 +175,31 @@ def test_what_is_no_schema(text: str) -> None:
 def test_hostile_payloads(schema: Any, payload: bytes) -> None:
     with pytest.raises(ValueError):
         AvroCodec(json.dumps(schema)).decode(payload)
+
+
+@pytest.mark.parametrize(("schema", "bits"), [("int", 32), ("long", 64)])
+def test_the_least_and_the_greatest_number(schema: str, bits: int) -> None:
+    codec = AvroCodec(schema)
+    for number in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1):
+        assert codec.decode(codec.encode(number)) == number
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "x" * 100_000,
+        {"type": "x" * 100_000},
+        {"type": "record", "name": "R", "fields": [{"name": "f", "type": ["x" * 100_000]}]},
+        {"type": "record", "name": "R", "fields": {"x" * 100_000: 1}},
+        {"type": "enum", "name": "E", "symbols": ["x" * 100_000 + "-"]},
+        {"type": "enum", "name": "E", "symbols": ["A"], "default": "x" * 100_000},
+        {"type": "fixed", "name": "E", "size": "x" * 100_000},
+    ],
+)
+def test_errors_quote_little_of_a_schema(schema: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        AvroCodec(json.dumps(schema))
+    assert len(str(caught.value)) < 500
 
 
 def nested(levels: int, width: int) -> str:

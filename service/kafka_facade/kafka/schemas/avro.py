@@ -38,10 +38,10 @@ class AvroCodec:
             self._encode = compile_encoder(schema, named)
             self._decode = compile_decoder(schema, named)
         except (SchemaParseException, UnknownType) as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(quote(error)) from None
         # What fastavro and the compilers look up in a schema that has another form.
         except (TypeError, KeyError, AttributeError, msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(f"no Avro schema: {error}") from None
+            raise ValueError(f"no Avro schema: {quote(error)}") from None
         self.record_name: str | None = None
         if isinstance(schema, dict) and schema["type"] in ("record", "error"):
             self.record_name = schema["name"]

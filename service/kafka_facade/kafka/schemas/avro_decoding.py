@@ -32,7 +32,7 @@ class AvroReader:
         self.budget = budget
 
     def long(self) -> int:
-        """An int or long."""
+        """A long; lengths, counts and indexes are longs too."""
         data, position = self.data, self.position
         shift = result = 0
         try:
@@ -47,8 +47,18 @@ class AvroReader:
                     raise ValueError("a number is too long")
         except IndexError:
             raise ValueError("the data ends too soon") from None
+        # The tenth byte has room for more than the 64th bit.
+        if result >> 64:
+            raise ValueError("a number is larger than a long")
         self.position = position
         return (result >> 1) ^ -(result & 1)
+
+    def integer(self) -> int:
+        """An int: of 32 bits."""
+        number = self.long()
+        if not -(2**31) <= number < 2**31:
+            raise ValueError("a number is larger than an int")
+        return number
 
     def octets(self, size: int) -> bytes:
         """So many bytes."""
@@ -237,7 +247,7 @@ def _map(decode_value: Decoder) -> Decoder:
 _PRIMITIVES: Final[Mapping[str, Decoder]] = {
     "null": _null,
     "boolean": _boolean,
-    "int": AvroReader.long,
+    "int": AvroReader.integer,
     "long": AvroReader.long,
     "float": _real("<f"),
     "double": _real("<d"),

@@ -49,7 +49,7 @@ class ProtobufCodec:
                 self._pool.Add(file)
             first = self._pool.FindMessageTypeByName(_qualified(schema.package, schema.message_type[0].name))
         except (TypeError, KeyError) as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(quote(error)) from None
         self._schema = schema
         self._descriptors: dict[tuple[int, ...], Descriptor] = {(0,): first}
         self._first: type[Message] = GetMessageClass(first)
