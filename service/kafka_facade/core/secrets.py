@@ -13,7 +13,7 @@ _SECRET_NAME: Final = re.compile(
     r"passw|secret|jaas|user[._]?info|private|credentials?$|assertion|oauthbearer\.config|kinit\.cmd"
     r"|(^|[._-])token([._]?value)?$|(^|[._-])key(\.pem)?$"
 )
-# A URL or "user:password@host" in a text. A password that isn't encoded as it should be may hold any character but these.
+# May hold a URL or "user:password@host". A password that is not encoded may hold any character but these.
 _WORD: Final = re.compile(r"[^\s'\"<>]+")
 _SCHEME_END: Final = "://"
 # What a user name may follow where there is no scheme.
