@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -129,6 +130,125 @@ def test_data_that_is_not_of_the_message(data: Any) -> None:
     found = codec(SCHEMA, Source("other/file.proto", OTHER))
     with pytest.raises(InvalidRequest):
         found.encode(data)
+
+
+VALUES = """
+syntax = "proto3";
+import "google/protobuf/any.proto";
+import "google/protobuf/duration.proto";
+import "google/protobuf/struct.proto";
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/wrappers.proto";
+message A {
+  double d = 1; float f = 2; bytes b = 3; int32 i = 4; int64 a_long = 5; E e = 6;
+  map<string, bytes> bytes_of = 7; map<int32, A> messages_of = 8; repeated float list = 9; repeated A messages = 10;
+  google.protobuf.DoubleValue wrapped = 11; google.protobuf.BytesValue raw = 12;
+  google.protobuf.Timestamp time = 13; google.protobuf.Duration span = 14;
+  google.protobuf.Any any = 15; google.protobuf.Value value = 16;
+}
+enum E { ZERO = 0; TEN = 10; }
+"""
+
+
+@cache
+def values() -> ProtobufCodec:
+    return codec(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        *(({"b": text}, "b") for text in ("!!!!", "YWJj!", "Y", "YWJj ZA", "YQ=", "=", "YWJj\n", "é", "A===")),
+        *(({"d": value}, "d") for value in (True, "1e999", "-1e999", "1" * 400, 10**400, "1_0", " 1", "inf", "nan")),
+        *(({"d": value}, "d") for value in ("infinity", "", "0x10", "\u0661")),
+        *(({"f": value}, "f") for value in (True, "1e39", "-1e39", 1e39, 10**39, "1_0", "INF")),
+        *(({"i": value}, "i") for value in ("1_0", "\u0661", "1\t", "1e-400", "1_0.0", True, 1.5, "1e999")),
+        *(({"aLong": value}, "aLong") for value in ("9007199254740993.0", "1_0", "+1_0", 10**400)),
+        ({"a_long": "1_0"}, "a_long"),
+        *(({"e": value}, "e") for value in ("1_0", " 10", 10.5, True, "\u0661")),
+        ({"bytesOf": {"k": "!!!!"}}, "bytesOf.k"),
+        ({"messagesOf": {"1_0": {}}}, "messagesOf"),
+        ({"messagesOf": {"1": {"b": "!!!!"}}}, "messagesOf.1.b"),
+        ({"list": [1, "1_0"]}, r"list\[1\]"),
+        ({"messages": [{}, {"messages": [{"i": "1_0"}]}]}, r"messages\[1\]\.messages\[0\]\.i"),
+        ({"wrapped": True}, "wrapped"),
+        ({"raw": "!!!!"}, "raw"),
+        ({"time": "2026-01-01T00:00:00.1_0Z"}, "time"),
+        ({"span": "1_0s"}, "span"),
+        ({"any": {"@type": "x/A", "b": "!!!!"}}, "any.b"),
+        ({"any": {"@type": "x/google.protobuf.BytesValue", "value": "!!!!"}}, "any.value"),
+        ({"any": {"@type": "x/google.protobuf.Any", "value": {"@type": "x/A", "i": "1_0"}}}, r"any\.value\.i"),
+    ],
+)
+def test_what_would_be_stored_as_something_else_is_refused(data: Any, field: str) -> None:
+    with pytest.raises(InvalidRequest, match=field) as caught:
+        values().encode(data)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"d": 1e308, "f": 1.5, "b": "YWJj", "i": -5, "aLong": str(-(2**63)), "e": "TEN"},
+        {"d": "NaN", "f": "-Infinity", "list": ["Infinity", 0.5], "value": {"a": [1.0, None, "1_0", True]}},
+        {"bytesOf": {"1_0": "/+8="}, "messagesOf": {"-7": {"i": 1}}, "wrapped": 2.5, "raw": "/w=="},
+        {"time": "2026-01-01T00:00:00.500Z", "span": "-1.500s", "any": {"@type": "x/A", "i": 7}},
+        {"any": {}, "messages": [{}]},
+    ],
+)
+def test_what_is_stored_is_what_was_said(data: Any) -> None:
+    found: Any = values().decode(values().encode(data))
+    assert _said(found, data)
+
+
+def _said(found: Any, data: Any) -> bool:
+    """Whether all of the data is found again, beside fields that weren't given."""
+    if isinstance(data, dict):
+        return all(name in found and _said(found[name], value) for name, value in data.items())
+    if isinstance(data, list):
+        return all(_said(one, other) for one, other in zip(found, data, strict=True))
+    return bool(found == data)
+
+
+@pytest.mark.parametrize(
+    ("data", "same"),
+    [
+        ({"b": "_-8"}, {"b": "/+8="}),
+        ({"i": "1e3", "aLong": 5.0}, {"i": 1000, "aLong": "5"}),
+        ({"d": "1", "f": "-1.5E+1"}, {"d": 1, "f": -15}),
+        ({"f": "3.4028235e38"}, {"f": 3.4028234663852886e38}),
+        ({"e": "10"}, {"e": "TEN"}),
+        ({"e": 10.0}, {"e": "TEN"}),
+        ({"b": None, "list": None, "any": None}, {}),
+    ],
+)
+def test_other_spellings(data: Any, same: Any) -> None:
+    assert values().encode(data) == values().encode(same)
+
+
+@given(st.text(max_size=6) | st.from_regex(r"[-+0-9_eE. inf]{1,8}", fullmatch=True), st.sampled_from("dfi"))
+@settings(max_examples=300, deadline=None)
+def test_texts_of_numbers_are_read_as_json_numbers(text: str, field: str) -> None:
+    try:
+        found: Any = values().decode(values().encode({field: text}))
+    except InvalidRequest:
+        return
+    if text not in ("NaN", "Infinity", "-Infinity"):
+        assert set(text) <= set("+-0123456789.eE")
+        assert math.isfinite(found[field])
+        assert found[field] == pytest.approx(float(text), rel=1e-6)
+
+
+def test_the_check_takes_time_in_proportion() -> None:
+    data = {"messages": [{"list": [1.5] * 100, "bytesOf": {"k": "YWJj"}}] * 500, "b": "A" * 1_000_000}
+    nested: dict[str, Any] = {}
+    for _ in range(90):
+        nested = {"messages": [nested], "b": "YWJj"}
+    began = time.process_time()
+    for each in (data, nested, {"d": "1" * 1_000_000 + "x"}, {"i": "0." + "1" * 1_000_000}, {"b": "A" * 1_000_001}):
+        with suppress(InvalidRequest):
+            values().encode(each)
+    assert time.process_time() - began < 5
 
 
 def test_recursion_has_an_end() -> None:

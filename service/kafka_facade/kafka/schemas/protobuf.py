@@ -16,6 +16,7 @@ from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
+from kafka_facade.kafka.schemas.protobuf_json import StrictValues
 from kafka_facade.kafka.schemas.protobuf_weight import Weights
 
 # The indexes that lead to the first message of a file have a short form.
@@ -50,6 +51,7 @@ class ProtobufCodec:
             first = self._pool.FindMessageTypeByName(_qualified(schema.package, schema.message_type[0].name))
         except (TypeError, KeyError) as error:
             raise ValueError(quote(error)) from None
+        self._values = StrictValues(self._pool)
         self._schema = schema
         self._descriptors: dict[tuple[int, ...], Descriptor] = {(0,): first}
         self._first: type[Message] = GetMessageClass(first)
@@ -63,6 +65,7 @@ class ProtobufCodec:
             if not isinstance(data, dict) and not message.DESCRIPTOR.full_name.startswith("google.protobuf."):
                 raise InvalidRequest(f"Bad Request: expected an object for the message {self.record_name}")
             json_format.ParseDict(data, message, descriptor_pool=self._pool)  # type: ignore[arg-type]
+            self._values.check(data, self._descriptors[(0,)])
             return _FIRST_MESSAGE + message.SerializeToString()
         except (json_format.ParseError, EncodeError) as error:
             raise InvalidRequest(f"Bad Request: {quote(error)}") from None
