@@ -109,6 +109,16 @@ def test_unknown_names() -> None:
     ]
 
 
+@pytest.mark.parametrize("role", ["producer", "consumer", "admin"])
+def test_interceptors_that_may_protect_records_stop_the_start(role: str) -> None:
+    measuring = "io.confluent.monitoring.clients.interceptor.MonitoringProducerInterceptor"
+    assert unknown_settings(role, {"interceptor.classes": measuring}) == ["interceptor.classes"]
+    assert unknown_settings(role, {"interceptor.classes": ""}) == ["interceptor.classes"]
+    with pytest.raises(BadSettings) as caught:
+        unknown_settings(role, {"interceptor.classes": f"{measuring}, x.EncryptingInterceptor"})
+    assert "interceptor.classes" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("properties", "named", "said"),
     [

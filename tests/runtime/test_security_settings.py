@@ -13,21 +13,40 @@ from kafka_facade.runtime.settings import SettingsError, load
         "authentication.roles=admin",
         "authentication.basic.users.file=/etc/users",
         "authorization.roles.file=/etc/roles",
+        "api.v3.produce.rate.limit.enabled=true",
+        "authentication.enable=true",
+        "confluent.audit.log.router.config=x",
+        "confluent.authorizer.access.rule.providers=CONFLUENT",
+        "confluent.basic.auth.user.info=canary",
+        "confluent.bearer.auth.token=canary",
+        "confluent.http.server.authorizer=x.Y",
         "confluent.rest.auth.propagate.method=SSL",
+        "confluent.security.event.router.config=x",
+        "connector.connection.limit=5",
         "csrf.prevention.enable=true",
         "dos.filter.enabled=true",
+        "dos.filter.tenant.enabled=true",
+        "enable.fips=true",
+        "fips.enabled=true",
+        "impersonation.enable=true",
+        "java.security.auth.login.config=/etc/jaas.conf",
+        "kafka.sasl.jaas.config=canary",
+        "kafka.security.protocol=SASL_SSL",
         "kafka.principal=pass-through",
         "kafka.rest.resource.extension.class=io.confluent.kafkarest.security.KafkaRestSecurityResourceExtension",
         "listener.name.external.authentication.method=BASIC",
         "listener.name.external.ssl.keystore.location=/etc/canary",
         "listeners=https://0.0.0.0:8443",
         "grpc.listeners=grpcs://0.0.0.0:8443",
+        "prefix.sni.check.enabled=true",
         "public.key.path=/etc/key",
+        "resource.extension.classes=x.Y",
         "response.http.headers.config=add X-Frame-Options: DENY",
         "rest.servlet.initializor.classes=x.Y",
         "sasl.jaas.config=canary",
         "security.protocol=SASL_SSL",
         "sni.check.enabled=true",
+        "sni.mandatory=true",
         "ssl.bogus=canary",
         "ssl.cipher.suites=TLS_AES_128_GCM_SHA256",
         "ssl.client.auth=true",
@@ -39,6 +58,7 @@ from kafka_facade.runtime.settings import SettingsError, load
         "ssl.keystore.password=canary",
         "ssl.spire.enabled=true",
         "ssl.truststore.location=/etc/truststore",
+        "token.impersonation.validation=true",
     ],
 )
 def test_a_security_setting_that_is_not_honoured_stops_the_start(option: str) -> None:
@@ -56,14 +76,24 @@ def test_the_environment_counts_too() -> None:
 @pytest.mark.parametrize(
     "option",
     [
+        "api.v3.produce.rate.limit.enabled=false",
+        "authentication.enable=false",
         "authentication.method=NONE",
         "authentication.realm=",
         "authentication.roles=*",
         "authentication.skip.paths=/health",
+        "confluent.authorizer.access.rule.providers=",
+        "confluent.license=x",
+        "connector.connection.limit=0",
         "csrf.prevention.enable=false",
         "csrf.prevention.token.endpoint=/csrf",
         "dos.filter.enabled=false",
         "dos.filter.max.wait.ms=30000",
+        "dos.filter.tenant.enabled=false",
+        "enable.fips=false",
+        "prefix.sni.check.enabled=false",
+        "prefix.sni.prefix=x",
+        "resource.extension.classes=",
         "ssl.client.auth=false",
         "ssl.client.authentication=NONE",
         "ssl.keystore.location=",
@@ -72,6 +102,8 @@ def test_the_environment_counts_too() -> None:
         "ssl.protocol=TLS",
         "ssl.truststore.type=JKS",
         "sni.check.enabled=false",
+        "sni.host.check.enabled=true",
+        "token.impersonation.validation=false",
     ],
 )
 def test_a_value_that_changes_nothing_passes(option: str) -> None:
@@ -82,6 +114,8 @@ def test_a_value_that_changes_nothing_passes(option: str) -> None:
 def test_kafkas_settings_without_their_prefix_are_told_of() -> None:
     with pytest.raises(SettingsError, match=r"client\.sasl\.mechanism"):
         load(None, ["sasl.mechanism=PLAIN"], {})
+    with pytest.raises(SettingsError, match=r"it is client\.sasl\.mechanism"):
+        load(None, ["kafka.sasl.mechanism=PLAIN"], {})
 
 
 @pytest.mark.parametrize(

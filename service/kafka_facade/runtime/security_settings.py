@@ -13,25 +13,33 @@ _OFF: Final = frozenset({"", "false"})
 
 # By name: the values that change nothing, in small letters.
 _NAMES: Final[dict[str, frozenset[str]]] = {
+    "api.v3.produce.rate.limit.enabled": _OFF,
     "authentication.method": frozenset({"", "none"}),
     "authentication.roles": frozenset({"", "*", "**"}),
+    "connector.connection.limit": frozenset({"", "0"}),
     "csrf.prevention.enable": _OFF,
     "dos.filter.enabled": _OFF,
+    "dos.filter.tenant.enabled": _OFF,
+    "enable.fips": _OFF,
     "expected.sni.headers": _UNSET,
+    "fips.enabled": _OFF,
     "hsts.header.enable": _OFF,
     "kafka.rest.resource.extension.class": _UNSET,
     "nosniff.prevention.enable": _OFF,
+    "prefix.sni.check.enabled": _OFF,
     "proxy.protocol.enabled": _OFF,
     "public.key.path": _UNSET,
     "rate.limit.enable": _OFF,
     "network.traffic.rate.limit.enable": _OFF,
     "reject.options.request": _OFF,
     "response.http.headers.config": _UNSET,
+    "resource.extension.classes": _UNSET,
     "rest.servlet.initializor.classes": _UNSET,
     "websocket.servlet.initializor.classes": _UNSET,
     "server.connection.limit": frozenset({"", "0"}),
     "sni.check.enabled": _OFF,
-    "sni.host.check.enabled": _OFF,
+    # The default is true, which is of TLS only.
+    "sni.host.check.enabled": frozenset({"", "false", "true"}),
     "ssl.cipher.suites": _UNSET,
     "ssl.client.auth": _OFF,
     "ssl.client.authentication": frozenset({"", "none"}),
@@ -50,6 +58,7 @@ _NAMES: Final[dict[str, frozenset[str]]] = {
 _DETAILS: Final[dict[str, str]] = {
     "csrf.prevention.": "csrf.prevention.enable",
     "dos.filter.": "dos.filter.enabled",
+    "prefix.sni.": "prefix.sni.check.enabled",
     "ssl.spire.": "ssl.spire.enabled",
     "authentication.realm": "authentication.method",
     "authentication.skip.paths": "authentication.method",
@@ -60,17 +69,32 @@ _BEGINNINGS: Final = (
     "authorizer.",
     "basic.auth.",
     "bearer.auth.",
+    "confluent.audit.",
+    "confluent.authorizer.",
+    "confluent.basic.auth.",
+    "confluent.bearer.auth.",
+    "confluent.http.server.authorizer",
     "confluent.metadata.",
     "confluent.oidc.",
     "confluent.rest.auth.",
+    "confluent.security.",
+    "impersonation.",
+    "java.security.",
     "kafka.principal",
+    "kafka.sasl.",
+    "kafka.security.",
+    "kafka.ssl.",
     "oauthbearer.",
     "peers.ssl.",
     "rest.auth.",
     "sasl.",
     "security.",
+    "sni.",
     "ssl.",
+    "token.impersonation.",
 )
+# A switch by this end of its name asks for nothing where it is off.
+_SWITCHES: Final = (".enable", ".enabled", ".validation")
 _LISTENER: Final = "listener.name."
 # A Kafka client's, without the prefix that says so.
 _CLIENT: Final = ("sasl.", "security.")
@@ -84,7 +108,8 @@ def refusal(key: str, value: str) -> str | None:
         name = key.removeprefix(_LISTENER).partition(".")[2]
     if _is_harmless(name, value.strip().lower()):
         return None
-    hint = f"; for Kafka it is client.{name}" if name.startswith(_CLIENT) else ""
+    kafka = name.removeprefix("kafka.")
+    hint = f"; for Kafka it is client.{kafka}" if kafka.startswith(_CLIENT) else ""
     return f"{key} is a security setting that isn't supported: the gateway doesn't start without what it asks for{hint}"
 
 
@@ -92,5 +117,7 @@ def _is_harmless(name: str, value: str) -> bool:
     if name in _NAMES:
         return value in _NAMES[name]
     if any(name.startswith(beginning) for beginning in _DETAILS):
+        return True
+    if name.endswith(_SWITCHES) and value in _OFF:
         return True
     return not value or not name.startswith(_BEGINNINGS)

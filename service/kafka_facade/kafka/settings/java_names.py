@@ -72,6 +72,8 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
     "sasl.kerberos.ticket.renew.window.factor": frozenset({"0.8"}),
     "sasl.kerberos.ticket.renew.jitter": frozenset({"0.05"}),
 }
+# These only measure. Others may encrypt records or keep an audit log.
+_MEASURING: Final = "io.confluent.monitoring.clients.interceptor."
 _MODERN_TLS: Final = frozenset({"TLSv1.2", "TLSv1.3"})
 _SECURITY: Final = (
     "ssl.",
@@ -142,6 +144,9 @@ def translate(properties: Mapping[str, str]) -> Translated:
             found.put(name, value or "none", name)
         elif name == "ssl.enabled.protocols":
             _check_protocols(value)
+        elif name == "interceptor.classes":
+            _check_interceptors(name, value)
+            found.put(name, value, name)
         elif name in _WITHOUT_EFFECT:
             _check_without_effect(name, value)
         elif name in _RENAMED:
@@ -164,6 +169,11 @@ def _check_protocols(value: str) -> None:
     given = {entry.strip() for entry in value.split(",") if entry.strip()}
     if given and given != _MODERN_TLS:
         raise BadSettings(["ssl.enabled.protocols"], "only TLSv1.2,TLSv1.3 is supported")
+
+
+def _check_interceptors(name: str, value: str) -> None:
+    if any(entry.strip() and not entry.strip().startswith(_MEASURING) for entry in value.split(",")):
+        raise BadSettings([name], "the Kafka client has no interceptors, which may be there to protect records")
 
 
 def _check_without_effect(name: str, value: str) -> None:
