@@ -92,7 +92,7 @@ class FetchConsumerRecordsInput(ConsumerInput):
         default=None, description="How long to wait, in milliseconds; it only lowers the instance's own limit."
     )
     max_bytes: int | None = strawberry.field(
-        default=None, description="How many bytes to return at most; it only lowers the server's own limit."
+        default=None, description="How many bytes to return at most, from 1; it only lowers the server's own limit."
     )
     key_format: Format | None = strawberry.field(  # type: ignore[valid-type]
         default=None, description="The format that keys are decoded from; the instance's own if left out."

@@ -226,6 +226,13 @@ async def test_a_consumer_instances_life(execute: Execute, topic: TopicFactory) 
         input=who | {"format": "BINARY"},
     )
     assert mismatch["errors"][0]["extensions"]["errorCode"] == 40601
+    for limit in (0, -1):
+        refused = await execute(
+            "mutation ($input: FetchConsumerRecordsInput!) { fetchConsumerRecords(input: $input) { consumer { id } } }",
+            input=who | {"maxBytes": limit},
+        )
+        assert refused["errors"][0]["extensions"]["errorCode"] == 400
+        assert refused["errors"][0]["extensions"]["field"] == "input.maxBytes"
     assert await write("deleteConsumer", "group instanceId") == {"group": who["group"], "instanceId": "one"}
     gone = await execute(read, **who, partitions=[])
     assert gone["errors"][0]["extensions"]["code"] == "CONSUMER_INSTANCE_NOT_FOUND"

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+import pytest
 
 from kafka_facade.rpc.gen.v1 import (
     consumer_instance_pb2,
@@ -99,3 +100,12 @@ async def test_calls_that_are_given_up_take_no_records_with_them(
         while len(found) < 5:
             found += [record.offset for record in (await stub.FetchRecords(short)).records]
     assert found == list(range(5))
+
+
+async def test_a_limit_that_leaves_no_room_is_refused(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+    stub, where = await reader(channel, await topic())
+    for limit in (0, -1):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where, max_bytes=limit))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert caught.value.details() == "max_bytes must be at least 1."

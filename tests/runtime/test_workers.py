@@ -125,9 +125,7 @@ async def test_callers_are_answered_or_turned_away_at_once(gateway_factory: Gate
 async def test_a_worker_that_hangs_keeps_no_port_open(gateway_factory: GatewayFactory) -> None:
     gateway = await gateway_factory({"workers": "2", "shutdown.timeout.ms": str(TIMEOUT_MS)})
     port = _port(gateway)
-    workers = [
-        child for child in psutil.Process(gateway.child.pid).children() if "spawn_main" in " ".join(child.cmdline())
-    ]
+    workers = _workers(gateway.child.pid)
     assert len(workers) == 2
     workers[0].suspend()
     try:
@@ -143,10 +141,49 @@ async def test_a_worker_that_hangs_keeps_no_port_open(gateway_factory: GatewayFa
         async with asyncio.timeout(TIMEOUT_MS / 1000 + 10):
             while gateway.child.running:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        assert not workers[0].is_running() or workers[0].status() == psutil.STATUS_ZOMBIE
+        assert not _runs(workers[0])
     finally:
         if workers[0].is_running():
             workers[0].kill()
+
+
+async def test_workers_that_are_still_starting_end_when_their_supervisor_is_killed(stack: BackgroundStack) -> None:
+    ports = PortPlan.free()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kafka_facade", "serve", "-p", "workers=2", "-p", "grpc.listeners="),
+        *("-p", f"listeners=http://{HOST}:{ports.rest}", "-p", f"bootstrap.servers={stack.bootstrap_servers}"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    workers: list[psutil.Process] = []
+    try:
+        async with asyncio.timeout(90):
+            while len(workers) < 2:
+                await asyncio.sleep(0.02)
+                workers = _workers(process.pid)
+            # By now the workers know what to run, and most of their start is still to come.
+            await asyncio.sleep(0.1)
+            process.kill()
+            await process.wait()
+            while any(_runs(worker) for worker in workers):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        for worker in workers:
+            if _runs(worker):
+                worker.kill()
+
+
+def _workers(supervisor: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(supervisor).children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+def _runs(worker: psutil.Process) -> bool:
+    try:
+        return worker.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture

@@ -260,7 +260,7 @@ class ConsumerSession:
             wait_ms = min(wait_ms, request.timeout_ms)
         deadline = time.monotonic() + min(wait_ms / 1000, seconds - min(_MARGIN_SECONDS, seconds / 5))
         limit = _Read(self._max_bytes, request.max_answer_bytes, request.at_once, request.formats)
-        if request.max_bytes is not None and request.max_bytes >= 0:
+        if request.max_bytes is not None:
             limit.data_bytes = min(request.max_bytes, self._max_bytes)
         with self._using():
             if not await self._acquired(self._reading, deadline):
@@ -350,6 +350,8 @@ class ConsumerSession:
             self._taken_bytes += length
             self._taken_weight += entry.weight
             self._answer_bytes += size
+        if not taken:
+            return False
         full = limit.answer_bytes is not None and self._answer_bytes >= limit.answer_bytes
         return full or self._taken_bytes >= limit.data_bytes or 0 <= self.instance.fetch_min_bytes < self._taken_bytes
 

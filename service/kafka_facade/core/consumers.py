@@ -172,8 +172,11 @@ class Consumers:
         """The next records, until the timeout, ``max_bytes`` or the instance's ``fetch.min.bytes`` is reached.
 
         At least one record is returned if there is one, even if it alone is over ``max_bytes``. ConsumerFormatMismatch,
-        DeserializationFailed (the position stays at the record), IllegalConsumerState without topics or partitions.
+        DeserializationFailed (the position stays at the record), IllegalConsumerState without topics or partitions,
+        InvalidRequest for a ``max_bytes`` below 1.
         """
+        if request.max_bytes is not None and request.max_bytes < 1:
+            raise InvalidRequest("max_bytes must be at least 1.", field="max_bytes")
         session = self._session(request.group, request.instance)
         if request.format is not None and request.format is not session.instance.format:
             raise ConsumerFormatMismatch

@@ -41,7 +41,7 @@ async def fetch(
     """ConsumerInstanceService.FetchRecords."""
     request = _read_request(message)
     request.max_answer_bytes = options.max_response_bytes
-    if request.max_bytes is not None and request.max_bytes >= 0:
+    if request.max_bytes is not None:
         request.max_answer_bytes = min(request.max_bytes, request.max_answer_bytes)
     request.at_once = True
     own = next(format for format, name in _IDENTIFIERS.items() if name == call.operation.identifier)

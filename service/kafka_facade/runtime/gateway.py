@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -156,7 +157,7 @@ class Gateway:
                 self._grpc.listen(str(address))
             await self._grpc.start()
         if settings.workers > 1:
-            self._orphan_watch = asyncio.create_task(_end_with(os.getppid()), name="supervisor watch")
+            self._orphan_watch = asyncio.create_task(_end_with(_supervisor()), name="supervisor watch")
         # What is here now stays: the collector needn't look at it again.
         gc.collect()
         gc.freeze()
@@ -216,6 +217,12 @@ class Gateway:
 
     def _close_seconds(self) -> float:
         return max(0.1, (self._deadline or time.monotonic()) - time.monotonic() - 0.5)
+
+
+def _supervisor() -> int:
+    """The process that started this worker. If that has ended meanwhile, the parent is another process by now."""
+    parent = multiprocessing.parent_process()
+    return os.getppid() if parent is None or parent.pid is None else parent.pid
 
 
 async def _end_with(supervisor: int) -> None:

@@ -378,7 +378,7 @@ class FetchRecordsRequest(_message.Message):
     returned at once, unless the instance has fetch_min_bytes.
     """
     max_bytes: _builtins.int
-    """The most bytes of the answer. It can only lower the gateway's own limits (grpc.max.response.bytes, 4 MiB by
+    """The most bytes of the answer, at least 1. It can only lower the gateway's own limits (grpc.max.response.bytes, 4 MiB by
     default, and consumer.request.max.bytes for keys and values). A record that is larger alone comes alone: a client
     needs to take messages as large as the largest record. What does not fit is returned by the next fetch.
     """
