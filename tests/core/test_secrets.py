@@ -117,7 +117,7 @@ def test_a_megabyte_takes_little_time(text: str) -> None:
     began = time.process_time()
     redact(text)
     shown("schema.registry.url", text)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 5
 
 
 def test_long_texts_take_no_long_time() -> None:

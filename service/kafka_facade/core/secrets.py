@@ -17,7 +17,7 @@ _SECRET_NAME: Final = re.compile(
 _WORD: Final = re.compile(r"[^\s'\"<>]+")
 _SCHEME_END: Final = "://"
 # What a user name may follow where there is no scheme.
-_BEFORE_USER: Final = "=,;/&|(){}[]"
+_BEFORE_USER: Final = str.maketrans(dict.fromkeys(",;/&|(){}[]", "="))
 # A header, an assignment as in a JAAS configuration, or a member of a JSON object.
 _HEADER: Final = re.compile(r"\b((?i:basic|bearer))\s+(?=[a-z._~+/-]*[A-Z0-9=])(?!realm=)[A-Za-z0-9._~+/=-]{6,}")
 _ASSIGNMENT: Final = re.compile(
@@ -59,7 +59,7 @@ def _without_user_info(word: re.Match[str]) -> str:
     if text.startswith(_SCHEME_END, colon):
         start = colon + len(_SCHEME_END)
     else:
-        start = 1 + max(text.rfind(separator, 0, colon) for separator in _BEFORE_USER)
+        start = 1 + text[:colon].translate(_BEFORE_USER).rfind("=")
     return text if start == end else f"{text[:start]}{HIDDEN}{text[end:]}"
 
 
