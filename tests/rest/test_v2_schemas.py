@@ -190,7 +190,10 @@ async def test_without_the_registry_nothing_is_lost(
         await other.post(f"{where}/subscription", headers=headers, content=json.dumps({"topics": [name]}))
         accept = {"accept": "application/vnd.kafka.avro.v2+json"}
         for _ in range(2):
-            response = await other.get(f"{where}/records?timeout=3000", headers=accept)
+            async with asyncio.timeout(60):
+                # Until the instance has joined its group there is nothing to read.
+                while (response := await other.get(f"{where}/records?timeout=3000", headers=accept)).text == "[]":
+                    pass
             assert (response.status_code, response.json()["error_code"]) == (408, 40801)
             assert f"partition {name}-0 at offset 0" in response.json()["message"]
         await other.delete(where)

@@ -50,9 +50,11 @@ class Decoding:
                 else:
                     data = deserialize(format, payload)
             except (FacadeError, ValueError, RecursionError) as error:
-                if not _undecodable(error):
-                    raise
-                raise _failed(record, which, str(error)) from None
+                if _undecodable(error):
+                    raise _failed(record, which, str(error)) from None
+                if isinstance(error, SchemaLookupFailed):
+                    raise SchemaLookupFailed(_failed(record, which, str(error)).message, **error.metadata) from None
+                raise
             setattr(fetched, which, data)
         return fetched
 
