@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -109,3 +110,24 @@ async def test_a_limit_that_leaves_no_room_is_refused(channel: grpc.aio.Channel,
             await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where, max_bytes=limit))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert caught.value.details() == "max_bytes must be at least 1."
+
+
+async def test_answers_that_come_too_late_take_no_records_with_them(
+    channel: grpc.aio.Channel, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await produce(channel, name, ["x" * 3000] * 600)
+    stub, where = await reader(channel, name)
+    fetch = consumer_instance_pb2.FetchRecordsRequest(**where, max_bytes=33_000)
+    found: list[int] = []
+    for _ in range(100):
+        with suppress(grpc.aio.AioRpcError):
+            answer = await stub.FetchRecords(fetch, timeout=0.001)
+            found += [record.offset for record in answer.records]
+    short = consumer_instance_pb2.FetchRecordsRequest(**where, timeout_ms=2000)
+    async with asyncio.timeout(_SECONDS):
+        while not found or found[-1] < 599:
+            found += [record.offset for record in (await stub.FetchRecords(short)).records]
+    # Each comes once and in order. What is on its way when the caller gives up can be lost: few of 100 answers.
+    assert found == sorted(set(found))
+    assert len(found) >= 500

@@ -248,11 +248,14 @@ class ConsumerSession:
         request: FetchRecords,
         seconds: float,
         matching: Callable[[TopicPattern], Awaitable[Sequence[str]]],
+        hand_over: Callable[[list[FetchedRecord]], Awaitable[None]] | None = None,
     ) -> list[FetchedRecord]:
         """The next records within ``seconds``; see :meth:`kafka_facade.core.consumers.Consumers.fetch`.
 
         Reads take turns with one another, so that records are committed in the order in which they were delivered; a
         read that doesn't get its turn in time ends with nothing. All other calls come in between the looks of a read.
+
+        ``hand_over`` gives the records to the caller. Where it fails, they are for the next call, as if never read.
         """
         self._next("fetch")
         wait_ms = self.instance.request_timeout_ms
@@ -266,7 +269,13 @@ class ConsumerSession:
             if not await self._acquired(self._reading, deadline):
                 return []
             try:
-                return await self._read(deadline, limit, matching)
+                await self._read(deadline, limit, matching)
+                if hand_over is not None:
+                    await hand_over(self._taken)
+                    if self._ended:
+                        raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
+                    self._drop_revoked()
+                return self._return()
             except BaseException:
                 # The caller is gone, or gets an error: the records are for the next call.
                 self._ahead.extendleft(entry.record for entry in reversed(self._taken))
@@ -286,13 +295,13 @@ class ConsumerSession:
 
     async def _read(
         self, deadline: float, limit: _Read, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
-    ) -> list[FetchedRecord]:
+    ) -> None:
         checked = False
         pause = _FIRST_PAUSE_SECONDS
         while True:
             if not await self._acquired(self._lock, deadline):
                 # Somebody has the instance to himself, and waits for Kafka.
-                return self._return()
+                return
             try:
                 await self._ready()
                 self._next("fetch")
@@ -304,13 +313,13 @@ class ConsumerSession:
                     await self._match_again(pattern, matching)
                 self._drop_revoked()
                 if await self._take(limit) or (left <= 0 and self._taken):
-                    return self._return()
+                    return
                 self._has_read = True
                 polled = await self.consumer.poll(_POLL_RECORDS, 0)
                 self._drop_revoked()
                 self._ahead.extend(polled)
                 if not polled and (left <= 0 or (limit.at_once and self._taken and self.instance.fetch_min_bytes <= 0)):
-                    return self._return()
+                    return
             finally:
                 self._lock.release()
             if polled:

@@ -180,7 +180,7 @@ class Consumers:
         session = self._session(request.group, request.instance)
         if request.format is not None and request.format is not session.instance.format:
             raise ConsumerFormatMismatch
-        return await session.fetch(request, call.remaining, self._matching_soon)
+        return await session.fetch(request, call.remaining, self._matching_soon, call.hand_over)
 
     @implements("api.v2.consumers.commit-offsets")
     @placed

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -31,11 +31,16 @@ _LONGEST_READ_SECONDS = 2**31 / 1000 + 60
 
 
 class Call(Struct, gc=False):
-    """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`."""
+    """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`.
+
+    ``hand_over`` takes the result to the caller and raises where that fails, for operations that must know; it is not
+    called where another worker runs the operation.
+    """
 
     operation: Operation
     face: str
     deadline: float
+    hand_over: Callable[[Any], Awaitable[None]] | None = None
 
     @property
     def remaining(self) -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+from google.protobuf.message import Message
+
 from kafka_facade.core.errors import NotImplementedYet
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
@@ -36,9 +40,13 @@ async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRe
 
 
 async def fetch(
-    facade: Facade, call: Call, message: consumer_instance_pb2.FetchRecordsRequest, options: RpcOptions
-) -> consumer_instance_pb2.FetchRecordsResponse:
-    """ConsumerInstanceService.FetchRecords."""
+    facade: Facade,
+    call: Call,
+    message: consumer_instance_pb2.FetchRecordsRequest,
+    options: RpcOptions,
+    write: Callable[[Message], Awaitable[None]],
+) -> None:
+    """ConsumerInstanceService.FetchRecords. Records that the caller doesn't get are for the next fetch."""
     request = _read_request(message)
     request.max_answer_bytes = options.max_response_bytes
     if request.max_bytes is not None:
@@ -49,8 +57,17 @@ async def fetch(
     request.formats = read_formats(message) or ReadFormats(own, own)
     if not message.decode_with_registry:
         request.formats = ReadFormats(request.formats.key or own, request.formats.value or own)
+    written = False
+
+    async def hand_over(found: list[FetchedRecord]) -> None:
+        nonlocal written
+        await write(consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry) for entry in found]))
+        written = True
+
+    call.hand_over = hand_over
     found = await facade.consumers.fetch(call, request)
-    return consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry) for entry in found])
+    if not written:
+        await hand_over(found)
 
 
 def _write(fetched: FetchedRecord) -> consumer_instance_pb2.FetchedRecord:

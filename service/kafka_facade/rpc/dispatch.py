@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,6 +26,11 @@ FACE = "grpc"
 # What a page has besides its items, of which the token is the largest, and what an item has around it (bytes).
 _PAGE_OVERHEAD = 4096
 _ITEM_OVERHEAD = 6
+
+# A client that takes nothing of a written answer for this long (s) doesn't get it.
+_WRITE_SECONDS = 30.0
+# An answer that is written later than this (s) before the caller's deadline may come too late.
+_ARRIVAL_SECONDS = 0.05
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Serve = Callable[[Any, Context], Awaitable[Message]]
@@ -139,6 +145,51 @@ class Custom:
             return await self.run(facade, call, message, options)
 
         return _unary(facade, operation, run, self.identify)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A method that writes its one answer itself, and so notices where the caller doesn't get it; otherwise as Custom.
+
+    It is served as a stream of one message, which is the same on the wire. A client takes the message only if the
+    status that follows is OK.
+    """
+
+    run: Callable[[Facade, Call, Any, RpcOptions, Callable[[Message], Awaitable[None]]], Awaitable[None]]
+    identify: Callable[[Facade, Any, Context], Awaitable[str]]
+
+    def serve(
+        self, facade: Facade, operation: Operation, types: Types, options: RpcOptions
+    ) -> Callable[[Any, Context], Awaitable[None]]:
+        async def serve(message: Any, context: Context) -> None:
+            begun = False
+            seconds = context.time_remaining()
+            margin = 0.0 if seconds is None else min(_ARRIVAL_SECONDS, seconds / 10)
+
+            async def write(answer: Message) -> None:
+                nonlocal begun
+                begun = True
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await context.write(answer)
+                left = context.time_remaining()
+                if answer.ByteSize() and left is not None and left < margin:
+                    raise TimeoutError
+
+            async def run(call: Call, message: Message) -> None:
+                await self.run(facade, call, message, options, write)
+
+            async with reporting(context, message):
+                require_message(message)
+                identifier = await self.identify(facade, message, context)
+                try:
+                    await facade.pipeline.run(new_call(facade, identifier, context), run, message)
+                except Exception:
+                    if not begun:
+                        raise
+                    # The caller has cancelled or takes nothing, or its deadline has passed: the call ends as cancelled.
+                    raise asyncio.CancelledError from None
+
+        return serve
 
 
 def decoder(request: type[Message]) -> Callable[[bytes], Message | None]:

@@ -8,7 +8,7 @@ from typing import Any
 from kafka_facade.core import requests
 from kafka_facade.core.acls import order as acl_order
 from kafka_facade.rpc import configs, consumer_instances, records
-from kafka_facade.rpc.dispatch import Binding, Custom, Listing, Single
+from kafka_facade.rpc.dispatch import Binding, Custom, Listing, Single, Written
 
 _by_partition = attrgetter("partition_id")
 
@@ -22,7 +22,7 @@ def _by_broker_and_name(item: Any) -> Any:
     return [item.broker_id, item.name]
 
 
-METHODS: dict[str, Binding] = {
+METHODS: dict[str, Binding | Written] = {
     "ServerService/GetServerInfo": Single(lambda f: f.server.get_info, requests.GetServerInfo),
     "ClusterService/ListClusters": Listing(lambda f: f.clusters.list_clusters, None, attrgetter("cluster_id")),
     "ClusterService/GetCluster": Single(lambda f: f.clusters.get_cluster, requests.GetCluster),
@@ -95,7 +95,7 @@ METHODS: dict[str, Binding] = {
     "ConsumerInstanceService/Unsubscribe": Single(lambda f: f.consumers.unsubscribe, requests.ConsumerRef),
     "ConsumerInstanceService/AssignPartitions": Single(lambda f: f.consumers.assign, requests.AssignConsumer),
     "ConsumerInstanceService/GetAssignments": Listing(lambda f: f.consumers.get_assignments, requests.ConsumerRef),
-    "ConsumerInstanceService/FetchRecords": Custom(consumer_instances.fetch, consumer_instances.identify),
+    "ConsumerInstanceService/FetchRecords": Written(consumer_instances.fetch, consumer_instances.identify),
     "ConsumerInstanceService/CommitOffsets": Single(lambda f: f.consumers.commit, requests.CommitOffsets),
     "ConsumerInstanceService/GetCommittedOffsets": Listing(
         lambda f: f.consumers.get_committed, requests.ConsumerPartitions
