@@ -9,6 +9,7 @@ import strawberry
 
 from kafka_facade.core import requests
 from kafka_facade.core import resources as core
+from kafka_facade.core.sizes import record_size
 from kafka_facade_graphql.content import FetchedRecord, Format
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
@@ -305,17 +306,21 @@ class ConsumerMutations:
         own = (await context.consumer(_reference(input))).format if format is None else format
         format = format or own
         identifier = FETCHES.get(format, FETCHES[core.Format.BINARY])
+        # The fetches of an operation share what one may return; each may return one record more.
+        left = max(context.facade.consumers.request_max_bytes - context.fetched_bytes, 1)
+        max_bytes = left if input.max_bytes is None else min(input.max_bytes, left)
         otherwise = None if input.decode_with_registry else own
         request = requests.FetchRecords(
             input.group,
             input.instance,
             format,
             input.timeout_ms,
-            input.max_bytes,
+            max_bytes,
             at_once=True,
             formats=requests.ReadFormats(input.key_format or otherwise, input.value_format or otherwise),
         )
         fetched = await context.change(identifier, context.facade.consumers.fetch, request)
+        context.fetched_bytes += sum(record_size(entry.record) + entry.weight for entry in fetched)
         return FetchConsumerRecordsPayload(reference=_reference(input), fetched=fetched)
 
     @field(description="Commit offsets, and return once Kafka has them.")

@@ -32,6 +32,8 @@ class Context:
         """Held while one key or value is decoded."""
         self.decoded_weight = 0
         """What the keys and values of the answer have become."""
+        self.fetched_bytes = 0
+        """How many bytes consumer instances have returned, for an answer that holds what several of them return."""
         self._objects = 0
 
     def count_object(self) -> None:

@@ -166,6 +166,12 @@ class Documents:
             raise LimitError(
                 f"The operation has more than {options.max_aliases} aliases.", operation, maxAliases=options.max_aliases
             )
+        if size.repeats_large:
+            raise LimitError(
+                "The operation shows a key, value or header of a record more than once in the same form: ask for each "
+                "form (such as text, json or base64) under one name.",
+                operation,
+            )
         if size.introspection > self._max_introspection:
             raise LimitError(
                 "The operation asks for more of the schema than the standard introspection query.",

@@ -1,4 +1,4 @@
-"""What an operation may ask for, measured before it runs: depth, aliases, repeated fields, and a cost.
+"""What an operation may ask for, measured before it runs: depth, aliases, repeated fields, records' bytes, and a cost.
 
 The cost is about the number of fields that the answer would hold: each field counts once for each object that it is
 asked of, and a list counts as many objects as its page has, or as such a list usually has. The entries of lists and
@@ -8,9 +8,9 @@ once, wherever it is used.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from graphql import (
@@ -56,6 +56,22 @@ _USUAL_SIZES: Final = {
     "__Type.interfaces": 1,
     "__Type.possibleTypes": 3,
 }
+# Fields whose values are as long as a record, or a part of it, is.
+_LARGE_FIELDS: Final = frozenset(
+    (
+        "Content.base64",
+        "Content.text",
+        "Content.json",
+        "Decoded.data",
+        "DataInfo.error",
+        "DataInfo.subject",
+        "FetchedRecord.key",
+        "FetchedRecord.value",
+        "Header.name",
+    )
+)
+# How many of them an operation may have; the answer of one fetch has about twenty.
+_MAX_LARGE: Final = 600
 # Pairs of fields or fragments at the same place in the answer, which validation compares with each other.
 _MAX_PAIRS: Final = 5_000
 # Fields of a document with its fragments filled in, each once for each place in the answer.
@@ -77,7 +93,8 @@ class Size:
     """What selections ask for, with fragments filled in.
 
     ``paged`` is the cost of one entry of the page whose size the enclosing field knows; ``introspection`` the cost of
-    what is asked of the schema itself.
+    what is asked of the schema itself. ``large`` has the fields that are as long as records are: the names of the
+    fields that lead there, and their keys in the answer.
     """
 
     depth: int = 0
@@ -85,6 +102,7 @@ class Size:
     cost: int = 0
     paged: int = 0
     introspection: int = 0
+    large: set[tuple[str, tuple[Any, ...]]] = field(default_factory=set)
 
     def add(self, other: Size) -> None:
         """Add what is asked for beside this."""
@@ -93,6 +111,17 @@ class Size:
         self.cost += other.cost
         self.paged += other.paged
         self.introspection += other.introspection
+        if len(self.large) <= _MAX_LARGE:
+            self.large |= other.large
+
+    @property
+    def repeats_large(self) -> bool:
+        """Whether a key, value or header of a record is shown in the same form more than once.
+
+        Root fields are looked at one by one: they show different records.
+        """
+        counts = Counter((keys[0], names) for names, keys in self.large)
+        return len(self.large) > _MAX_LARGE or any(count > 1 for count in counts.values())
 
 
 class Measure:
@@ -158,10 +187,15 @@ class Measure:
         found = None
         if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
             found = self._schema.get_field(parent, name)
-        shown = None if found is None else get_nullable_type(found.type)
+        nullable = None if found is None else get_nullable_type(found.type)
         named = None if found is None else get_named_type(found.type)
         size = self._selections(node.selection_set, named)
         size.aliases += node.alias is not None
+        key = name if node.alias is None else node.alias.value
+        # Nested, so that long aliases are not copied for each field.
+        size.large = {(f"{name}.{names}", (key, keys)) for names, keys in size.large}
+        if f"{parent}.{name}" in _LARGE_FIELDS:
+            size.large.add((name, (key,)))
         if name in ("__schema", "__type"):
             return Size(aliases=size.aliases, introspection=1 + size.cost + size.paged * _USUAL_SIZE)
         if node.selection_set is not None:
@@ -169,7 +203,7 @@ class Measure:
         if size.paged:
             size.cost += size.paged * self._page(node)
             size.paged = 0
-        if isinstance(shown, GraphQLList):
+        if isinstance(nullable, GraphQLList):
             if parent is not None and _has_pages(parent):
                 size.cost, size.paged = 1, size.cost + 1
                 return size

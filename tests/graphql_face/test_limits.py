@@ -95,6 +95,10 @@ HOSTILE = {
     "the schema again and again": "{" + " ".join(f"a{n}: __schema {{ types {{ name ...T }} }}" for n in range(30)) + "}"
     "fragment T on __Type { fields { name args { name type { name kind } } type { name kind ofType { name } } }"
     " inputFields { name type { name } } }",
+    "records in many aliases": 'subscription { records(topicName: "t") { '
+    + " ".join(f"a{n}: headers {{ ...C }}" for n in range(100)) + "} } fragment C on Header { "
+    + " ".join(f"b{n}: value {{ ...F }}" for n in range(100)) + "} fragment F on Content {"
+    + " ".join(f"c{n}{'x' * 100}: text" for n in range(100)) + "}",
     "unused variables": "query (" + " ".join(f"$a{n}: Int" for n in range(480)) + ") { server { name } }",
 }  # fmt: skip
 
@@ -107,6 +111,57 @@ def test_a_hostile_document_is_refused_soon_and_in_few_words(document: str) -> N
     assert time.process_time() - started < 1
     assert 1 <= len(errors) <= 11
     assert all(len(error.message) < 600 for error in errors)
+
+
+FOLLOW = 'subscription { records(topicName: "t") { %s } }'
+FETCH = 'mutation { %s: fetchConsumerRecords(input: {group: "g", instance: "i"}) { %s } }'
+ALL_FORMS = """
+  records { key value keyInfo { error } valueInfo { error subject } record {
+    topicName headers { name value { text json base64 size } }
+    key { text json base64 size } value { text json base64 size } decodedKey { data } decodedValue { data }
+  } }"""
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        FOLLOW % "value { text a: text }",
+        FOLLOW % "value { text } a: value { text }",
+        FOLLOW % "headers { a: value { base64 } value { base64 } }",
+        FOLLOW % "headers { name b: name }",
+        FOLLOW % "a: headers { value { json } } b: headers { value { json } }",
+        FOLLOW % "a: decodedValue { data } b: decodedValue { data }",
+        FOLLOW % "...A ...B" + " fragment A on Record { value { ...F } } fragment B on Record { a: value { ...F } }"
+        " fragment F on Content { text }",
+        FOLLOW % "value { text ... @include(if: true) { b: text } }",
+        'subscription { records(topicName: "t") { key { text } } records(topicName: "t") { key { a: text } } }',
+        FETCH % ("a", "records { value a: value }"),
+        FETCH % ("a", "a: records { value } b: records { value }"),
+        FETCH % ("a", "records { a: record { key { json } } b: record { key { json } } }"),
+        FETCH % ("a", "records { valueInfo { a: error b: error } }"),
+        FOLLOW % " ".join(f"a{n}: value {{ ...F }}" for n in range(25)) + " fragment F on Content { text json base64 }",
+    ],
+)  # fmt: skip
+def test_aliases_do_not_multiply_the_bytes_of_records(document: str) -> None:
+    [error] = _errors(document)
+    assert "more than once in the same form" in error.message
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        FOLLOW % "k: key { text json base64 size a: size } value { text json base64 t: __typename } o: offset",
+        FOLLOW % "key { text } value { text text } value { text ...F } ...R ...R"
+        + " fragment F on Content { text base64 }"
+        " fragment R on Record { value { ...F } }",
+        FETCH % ("a", ALL_FORMS),
+        "mutation {" + " ".join((FETCH % (f"f{n}", "records { value }"))[10:-1] for n in range(30)) + "}",
+        "mutation {" + " ".join((FETCH % (f"f{n}", "...P"))[10:-1] for n in range(30)) + "}"
+        f" fragment P on FetchConsumerRecordsPayload {{ {ALL_FORMS} }}",
+    ],
+)  # fmt: skip
+def test_each_form_of_the_bytes_of_records_can_be_asked_for(document: str) -> None:
+    assert not _errors(document)
 
 
 def test_too_many_entries_in_variables() -> None:

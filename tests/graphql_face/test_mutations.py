@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
 
 Execute = Callable[..., Awaitable[dict[str, Any]]]
 TopicFactory = Callable[..., Awaitable[str]]
@@ -236,3 +238,43 @@ async def test_a_consumer_instances_life(execute: Execute, topic: TopicFactory) 
     assert await write("deleteConsumer", "group instanceId") == {"group": who["group"], "instanceId": "one"}
     gone = await execute(read, **who, partitions=[])
     assert gone["errors"][0]["extensions"]["code"] == "CONSUMER_INSTANCE_NOT_FOUND"
+
+
+async def test_the_bytes_that_a_mutation_fetches_are_bounded(
+    gateway_factory: Callable[..., Awaitable[Gateway]], stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    limit, count, length = 300_000, 100, 10_000
+    gateway = await gateway_factory({"consumer.request.max.bytes": str(limit)})
+    name, group = await topic(), f"group-{uuid.uuid4().hex}"
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for _ in range(count):
+        producer.produce(name, b"x" * length)
+    assert await asyncio.to_thread(producer.flush, 20) == 0
+    fetch = f'fetchConsumerRecords(input: {{group: "{group}", instance: "i"}})'
+    async with httpx.AsyncClient(timeout=30) as client:
+
+        async def mutate(body: str) -> dict[str, Any]:
+            response = await client.post(gateway.graphql, json={"query": f"mutation {{ {body} }}"})
+            found: dict[str, Any] = response.json()
+            return found
+
+        _data(
+            await mutate(
+                f'createConsumer(input: {{group: "{group}", name: "i", autoOffsetReset: "earliest"}}) {{ __typename }} '
+                f'assignConsumerPartitions(input: {{group: "{group}", instance: "i", '
+                f'partitions: [{{topicName: "{name}", partitionId: 0}}]}}) {{ __typename }}'
+            )
+        )
+        aliases = " ".join(f"a{number}: value" for number in range(29))
+        refused = await mutate(f"{fetch} {{ records {{ {aliases} }} }}")
+        assert refused["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        offsets: list[int] = []
+        while len(offsets) < count:
+            fetches = [f"f{number}: {fetch} {{ records {{ value record {{ offset }} }} }}" for number in range(4)]
+            answer = _data(await mutate(" ".join(fetches)))
+            records = [entry for number in range(4) for entry in answer[f"f{number}"]["records"]]
+            assert all(len(entry["value"]) >= length for entry in records)
+            # Each of the other three may have one record more.
+            assert len(records) <= limit // length + 3
+            offsets += [entry["record"]["offset"] for entry in records]
+        assert offsets == [*range(count)]

@@ -265,6 +265,39 @@ async def test_server_sent_events(client: httpx.AsyncClient, stack: BackgroundSt
     assert events == ["event: next", "event: complete"]
 
 
+async def test_aliases_do_not_multiply_the_bytes_of_an_event(
+    gateway: Gateway, client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await asyncio.to_thread(_produce, stack, name, *[b"x" * 900_000] * 3)
+    follow = "subscription ($topic: String!) { records(topicName: $topic, from: EARLIEST, follow: false) { %s } }"
+    forms = "{ text json base64 size }"
+    attack = follow % " ".join(f"a{number}: value {forms}" for number in range(29))
+    ordinary = follow % f"value {forms}"
+    events = {"accept": "text/event-stream"}
+    refused = await client.post("/graphql", json={"query": attack, "variables": {"topic": name}}, headers=events)
+    assert "GRAPHQL_VALIDATION_FAILED" in refused.text
+    assert len(refused.content) < 2_000
+    async with connect(
+        gateway.graphql.replace("http", "ws"),
+        subprotocols=["graphql-transport-ws"],  # type: ignore[list-item]
+        max_size=4 * 1024 * 1024,
+    ) as connection:
+        socket = Socket(connection)
+        await socket.send(type="connection_init")
+        await socket.receive()
+        await socket.subscribe("1", attack, topic=name)
+        answer = await socket.receive()
+        assert answer["type"] == "error"
+        assert answer["payload"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        await socket.subscribe("2", ordinary, topic=name)
+        for _ in range(3):
+            [record] = await socket.records()
+            assert (record["value"]["size"], len(record["value"]["text"])) == (900_000, 900_000)
+            assert len(record["value"]["base64"]) == 1_200_000
+        assert (await socket.receive())["type"] == "complete"
+
+
 @pytest.mark.parametrize("message", ["{", "5", "[]", '{"type": 5}', '{"type": "subscribe", "id": [], "payload": 5}'])
 async def test_a_message_of_another_form_closes_the_connection(gateway: Gateway, message: str) -> None:
     async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]

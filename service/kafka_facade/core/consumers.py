@@ -74,6 +74,11 @@ class Consumers:
         self._sessions: dict[tuple[str, str], ConsumerSession] = {}
         self._endings: set[asyncio.Task[None]] = set()
 
+    @property
+    def request_max_bytes(self) -> int:
+        """The most bytes of keys and values that a fetch returns."""
+        return self._defaults.request_max_bytes
+
     @implements("api.v2.consumers.create")
     async def create(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
         """Create an instance; ConsumerAlreadyExists, InvalidConsumerConfig, TooManyRequests."""
