@@ -295,6 +295,13 @@ def test_what_is_no_schema(text: str, message: str) -> None:
     assert time.monotonic() - started < 6
 
 
+def test_a_schema_of_white_space_is_refused_at_once() -> None:
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"default\.proto"):
+        codec(" " * 40_000 + "!")
+    assert time.process_time() - began < 2
+
+
 @pytest.mark.parametrize(
     "name", ["../x.proto", "/x.proto", "a/../x.proto", "", "a\0b", "x" * 300, ".", "./x", "a/.", "a//b", "a\\b"]
 )

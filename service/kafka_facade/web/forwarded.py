@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from kafka_facade.web.authority import DEFAULT_PORTS, Authority, parse_authority
 
-_PAIR: Final = re.compile(r"""\s*(\w+)\s*=\s*(?:"([^"]*)"|([^\s;,"]+))""")
+# It neither looks back nor begins within a word, so that its time is linear in the field.
+_PAIR: Final = re.compile(r"""(?<!\w)(\w++)\s*+=\s*+(?:"([^"]*+)"|([^\s;,"]++))""")
 
 
 def asked(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], *, forwarded: bool) -> tuple[str, Authority]:
