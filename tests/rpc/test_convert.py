@@ -97,8 +97,15 @@ def test_methods_that_list_have_pages() -> None:
 
 @given(st.integers(min_value=-(10**13), max_value=10**14))
 def test_timestamps_keep_milliseconds(milliseconds: int) -> None:
-    assert to_milliseconds(to_timestamp(milliseconds)) == milliseconds
-    assert 0 <= to_timestamp(milliseconds).nanos < 1_000_000_000
+    found = to_timestamp(milliseconds)
+    assert found is not None
+    assert to_milliseconds(found) == milliseconds
+    assert 0 <= found.nanos < 1_000_000_000
+
+
+@pytest.mark.parametrize("milliseconds", [-(2**63), -62_135_596_800_001, 253_402_300_800_000, 2**63 - 1])
+def test_a_time_that_a_timestamp_cannot_have_is_left_out(milliseconds: int) -> None:
+    assert to_timestamp(milliseconds) is None
 
 
 def test_what_is_finer_than_a_millisecond_is_cut_off() -> None:

@@ -10,11 +10,14 @@ from typing import Any, cast
 import grpc
 import psutil
 import pytest
+from confluent_kafka import Producer
+from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import partition_pb2, partition_pb2_grpc, record_pb2, record_pb2_grpc
 from kafka_facade.rpc.gen.v1.record_pb2 import ProduceStreamRequest, RecordData, RecordToProduce
@@ -285,6 +288,22 @@ async def test_consume_starts_where_it_is_told(channel: grpc.aio.Channel, topic:
     assert not first.HasField("key")
     assert found[b"1"].key == b"k"
     assert [(header.name, header.HasField("value")) for header in first.headers] == [("h", True), ("h", False)]
+
+
+@pytest.mark.parametrize("milliseconds", [-(2**62), 253_402_300_800_000, 2**62])
+async def test_a_record_of_no_year_that_a_timestamp_can_have(
+    channel: grpc.aio.Channel, topic: TopicFactory, stack: BackgroundStack, milliseconds: int
+) -> None:
+    widest = str(2**63 - 1)
+    limits = {f"message.timestamp.{side}.max.ms": widest for side in ("before", "after")}
+    name = await topic(config=limits | {"retention.ms": "-1"})
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce(name, b"v", timestamp=milliseconds)
+    assert await asyncio.to_thread(producer.flush, 20) == 0
+    [record] = await everything(channel, name)
+    assert record.value == b"v"
+    # Clients can't show a message with a timestamp outside of years 1 to 9999.
+    assert json_format.MessageToDict(record) == {"topicName": name, "value": "dg=="}
 
 
 async def test_responses_have_no_more_records_than_asked_for(channel: grpc.aio.Channel, topic: TopicFactory) -> None:

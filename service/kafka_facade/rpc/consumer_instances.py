@@ -76,7 +76,7 @@ def _write(fetched: FetchedRecord) -> consumer_instance_pb2.FetchedRecord:
         topic_name=record.topic_name,
         partition_id=record.partition_id,
         offset=record.offset,
-        timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
+        timestamp=to_timestamp(record.timestamp),
         headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
         key=write_data(record.key, fetched.key, fetched.key_info),
         value=write_data(record.value, fetched.value, fetched.value_info),

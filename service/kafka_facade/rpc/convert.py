@@ -27,15 +27,19 @@ _LEFT_OUT = object()
 _TIMESTAMP = "google.protobuf.Timestamp"
 
 
-def to_timestamp(milliseconds: int) -> Timestamp:
-    """A Timestamp of milliseconds since 1970-01-01T00:00:00Z."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
-
-
 # google.protobuf.Timestamp: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 _FIRST_SECOND = -62_135_596_800
 _LAST_SECOND = 253_402_300_799
+
+
+def to_timestamp(milliseconds: int | None) -> Timestamp | None:
+    """A Timestamp of milliseconds since 1970-01-01T00:00:00Z; None for none, and for one outside of years 1 to 9999."""
+    if milliseconds is None:
+        return None
+    seconds, rest = divmod(milliseconds, 1000)
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        return None
+    return Timestamp(seconds=seconds, nanos=rest * 1_000_000)
 
 
 def to_milliseconds(timestamp: Timestamp) -> int:

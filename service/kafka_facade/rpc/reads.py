@@ -55,7 +55,7 @@ def write_decoded(records: Sequence[FetchedRecord]) -> record_pb2.ConsumeRespons
             topic_name=record.topic_name,
             partition_id=record.partition_id,
             offset=record.offset,
-            timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
+            timestamp=to_timestamp(record.timestamp),
             headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
             key=None if key_shown else record.key,
             value=None if value_shown else record.value,

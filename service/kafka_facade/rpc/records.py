@@ -218,10 +218,10 @@ def stream_results(
             continue
         if outcome.timestamp != timestamp:
             timestamp = outcome.timestamp
-            if timestamp is None:
+            if (stored := to_timestamp(timestamp)) is None:
                 result.ClearField("timestamp")
             else:
-                result.timestamp.CopyFrom(to_timestamp(timestamp))
+                result.timestamp.CopyFrom(stored)
         result.partition_id = outcome.partition
         if outcome.offset is None:
             result.ClearField("offset")
@@ -253,7 +253,7 @@ def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:
             topic_name=record.topic_name,
             partition_id=record.partition_id,
             offset=record.offset,
-            timestamp=None if record.timestamp is None else to_timestamp(record.timestamp),
+            timestamp=to_timestamp(record.timestamp),
             headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
             key=record.key,
             value=record.value,

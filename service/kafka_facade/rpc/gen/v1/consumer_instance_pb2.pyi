@@ -468,7 +468,7 @@ class FetchedRecord(_message.Message):
     """Why the value is not of its format; it is binary then, as Kafka holds it."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The record's time; absent where it has none."""
+        """The record's time; absent where it has none of the years 1 to 9999."""
 
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.Header]:

@@ -438,7 +438,7 @@ class ProduceStreamResult(_message.Message):
     """The offset that the record has; absent where brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The timestamp that Kafka has stored; absent where it has stored none."""
+        """The timestamp that Kafka has stored; absent where it has stored none, or none of the years 1 to 9999."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
@@ -796,7 +796,7 @@ class RecordReport(_message.Message):
     """The offset that the record has; absent where brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The timestamp that Kafka has stored; absent where it has stored none."""
+        """The timestamp that Kafka has stored; absent where it has stored none, or none of the years 1 to 9999."""
 
     @_builtins.property
     def key(self) -> Global___DataReport:
@@ -909,7 +909,7 @@ class Record(_message.Message):
     """Why the value is not of the format that was asked for; its bytes are in value then."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The record's time; absent where it has none."""
+        """The record's time; absent where it has none of the years 1 to 9999."""
 
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
