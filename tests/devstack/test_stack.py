@@ -5,15 +5,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
     AclOperation,
-    AclPermissionType,
     AdminClient,
-    ResourcePatternType,
     ResourceType,
 )
 
+from denial import denied
 from kafka_facade.devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]
@@ -58,17 +55,10 @@ async def test_an_acl_shuts_clients_out_and_the_super_user_lifts_it(
     stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
-    literal = ResourcePatternType.LITERAL
-    pattern = (ResourceType.TOPIC, name, literal, "User:ANONYMOUS", "*", AclOperation.WRITE, AclPermissionType.DENY)
-    anonymous = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    for future in anonymous.create_acls([AclBinding(*pattern)]).values():
-        await asyncio.to_thread(future.result, SECONDS)
-    refused = await asyncio.to_thread(produce, stack.bootstrap_servers, name, b"no")
-    assert refused is not None
-    assert refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
-    super_user = AdminClient(dict(stack.super_user))
-    for future in super_user.delete_acls([AclBindingFilter(*pattern)]).values():
-        assert len(await asyncio.to_thread(future.result, SECONDS)) == 1
+    async with denied(stack, (ResourceType.TOPIC, name, AclOperation.WRITE)):
+        refused = await asyncio.to_thread(produce, stack.bootstrap_servers, name, b"no")
+        assert refused is not None
+        assert refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
     assert await asyncio.to_thread(produce, stack.bootstrap_servers, name, b"yes") is None
 
 

@@ -1,6 +1,7 @@
 """A record that Kafka refuses takes no others with it."""
 
 import asyncio
+import itertools
 import random
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from kafka_facade.core.requests import RecordOrder
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan
+from kafka_facade.kafka.submissions import Batch, Lane
 
 FAR_FUTURE = 9_000_000_000_000
 GOOD = SerializedRecord(b"k", b"good", 0, [], None)
@@ -84,34 +86,48 @@ async def test_a_record_that_is_refused_fails_alone(
 async def test_records_keep_their_order_although_some_are_sent_again(engine: Engine, topic: TopicFactory) -> None:
     name = await _ready(engine, topic)
     chance = random.Random(5)
-    order = RecordOrder()
     done = asyncio.Event()
 
     async def spoil() -> None:
         while not done.is_set():
             await (await engine.producer.submit(name, [IN_FUTURE]))
 
-    spoiling = [asyncio.create_task(spoil()) for _ in range(2)]
-    pending, records = [], list[SerializedRecord]()
-    async with asyncio.timeout(90):
+    async def stream() -> tuple[list[SerializedRecord], list[Delivery | FacadeError]]:
+        order = RecordOrder()
+        pending, records = [], list[SerializedRecord]()
         for _ in range(60):
             given = [IN_FUTURE if chance.random() < 0.03 else GOOD for _ in range(chance.randrange(1, 30))]
             pending.append(await engine.producer.submit(name, given, order))
             records += given
             await asyncio.sleep(chance.choice((0, 0, 0.001, 0.02)))
-        outcomes = [outcome for future in pending for outcome in await future]
+        return records, [outcome for future in pending for outcome in await future]
+
+    spoiling = [asyncio.create_task(spoil()) for _ in range(2)]
+    async with asyncio.timeout(90):
+        streams = await asyncio.gather(*(stream() for _ in range(8)))
         done.set()
         await asyncio.gather(*spoiling)
-    delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivery)]
-    offsets = [outcome.offset for outcome in delivered if outcome.offset is not None]
-    assert len(offsets) == len(delivered)
-    assert offsets == sorted(offsets)
-    assert offsets
-    for record, outcome in zip(records, outcomes, strict=True):
-        if record is GOOD:
-            assert isinstance(outcome, (Delivery, RetriableKafkaError))
-        else:
-            assert isinstance(outcome, InvalidKafkaRequest)
+    for records, outcomes in streams:
+        offsets = [outcome.offset or 0 for outcome in outcomes if isinstance(outcome, Delivery)]
+        assert [pair for pair in itertools.pairwise(offsets) if pair[0] >= pair[1]] == []
+        assert offsets
+        for record, outcome in zip(records, outcomes, strict=True):
+            if record is GOOD:
+                assert isinstance(outcome, (Delivery, RetriableKafkaError))
+            else:
+                assert isinstance(outcome, InvalidKafkaRequest)
+
+
+async def test_a_batch_follows_all_undecided_ones_of_its_order() -> None:
+    order, lane, loop = RecordOrder(), Lane("t"), asyncio.get_running_loop()
+    first, second, third = (Batch([GOOD], lane, order, loop.create_future()) for _ in range(3))
+    assert first.undecided_before() is None
+    assert third.undecided_before() is second
+    second.left = 0
+    assert third.undecided_before() is first
+    first.left = 0
+    assert third.undecided_before() is None
+    assert Batch([GOOD], lane, None, loop.create_future()).undecided_before() is None
 
 
 async def test_who_sends_nothing_but_bad_records_starves_nobody(engine: Engine, topic: TopicFactory) -> None:

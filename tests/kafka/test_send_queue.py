@@ -3,20 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
     AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
     ResourceType,
 )
 
 from conftest import TopicFactory
+from denial import CLUSTER, denied
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, Unavailable
 from kafka_facade.core.ports import Delivery, SerializedRecord
 from kafka_facade.core.resources import Header
@@ -83,34 +79,10 @@ async def test_a_record_that_cannot_be_sent_does_not_hold_up_the_others(engine: 
     assert await engine.producer.close(5) == 0
 
 
-@asynccontextmanager
-async def nobody_may_write(stack: BackgroundStack) -> AsyncIterator[None]:
+def nobody_may_write(stack: BackgroundStack) -> AbstractAsyncContextManager[None]:
     """For as long as the block lasts Kafka gives no producer id to anybody, which is fatal to a producer."""
-    admin = AdminClient(dict(stack.super_user))
-    denials = [
-        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:*", "*", operation, AclPermissionType.DENY)
-        for kind, name, operation in (
-            (ResourceType.TOPIC, "*", AclOperation.WRITE),
-            (ResourceType.BROKER, "kafka-cluster", AclOperation.IDEMPOTENT_WRITE),
-        )
-    ]
-    await asyncio.gather(*map(asyncio.wrap_future, admin.create_acls(denials).values()))
-    try:
-        yield
-    finally:
-        filters = [
-            AclBindingFilter(
-                entry.restype,
-                entry.name,
-                entry.resource_pattern_type,
-                entry.principal,
-                "*",
-                entry.operation,
-                entry.permission_type,
-            )
-            for entry in denials
-        ]
-        await asyncio.gather(*map(asyncio.wrap_future, admin.delete_acls(filters).values()))
+    rights = (ResourceType.TOPIC, "*", AclOperation.WRITE), (*CLUSTER, AclOperation.IDEMPOTENT_WRITE)
+    return denied(stack, *rights, principal="User:*")
 
 
 async def test_a_fatal_error_ends_with_its_cause(stack: BackgroundStack, topic: TopicFactory) -> None:

@@ -5,32 +5,15 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from conftest import TopicFactory
+from denial import denied
+from kafka_facade.devstack.background import BackgroundStack
 from rest.v2_operations import V2, error, media_type
-
-
-@asynccontextmanager
-async def _denied(client: httpx.AsyncClient, cluster: str, kind: str, name: str) -> AsyncIterator[None]:
-    rule = {
-        "resource_type": kind,
-        "resource_name": name,
-        "pattern_type": "LITERAL",
-        "principal": "User:ANONYMOUS",
-        "host": "*",
-        "operation": "READ",
-        "permission": "DENY",
-    }
-    assert (await client.post(f"{cluster}/acls", json=rule)).status_code == 201
-    try:
-        yield
-    finally:
-        assert (await client.delete(f"{cluster}/acls", params=rule)).status_code == 200
 
 
 async def _post(client: httpx.AsyncClient, url: str, body: Any) -> httpx.Response:
@@ -44,10 +27,10 @@ async def _instance(client: httpx.AsyncClient, group: str) -> str:
 
 
 async def test_each_read_of_a_topic_that_may_not_be_read_says_so(
-    client: httpx.AsyncClient, cluster: str, topic: TopicFactory
+    client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
-    async with _denied(client, cluster, "TOPIC", name):
+    async with denied(stack, (ResourceType.TOPIC, name, AclOperation.READ)):
         for what, body in (
             ("subscription", {"topics": [name]}),
             ("assignments", {"partitions": [{"topic": name, "partition": 0}]}),
@@ -64,11 +47,13 @@ async def test_each_read_of_a_topic_that_may_not_be_read_says_so(
             assert time.monotonic() - started < 2
 
 
-async def test_a_group_that_may_not_be_read(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -> None:
+async def test_a_group_that_may_not_be_read(
+    client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory
+) -> None:
     name, group = await topic(), f"g-{uuid.uuid4().hex}"
     uri = await _instance(client, group)
     client.timeout = 60
-    async with _denied(client, cluster, "GROUP", group):
+    async with denied(stack, (ResourceType.GROUP, group, AclOperation.READ)):
         started = time.monotonic()
         await _post(client, f"{uri}/subscription", {"topics": [name]})
         place = {"topic": name, "partition": 0}

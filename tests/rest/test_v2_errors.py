@@ -51,12 +51,12 @@ async def test_error(
     client: httpx.AsyncClient,
     _limited: httpx.AsyncClient,  # noqa: PT019
     _blocked: httpx.AsyncClient,  # noqa: PT019
-    cluster: str,
+    stack: BackgroundStack,
     topic: TopicFactory,
     operation: Operation,
     cause: Cause,
 ) -> None:
-    response = await cause.provoke(Trial(operation, client, _limited, _blocked, cluster, topic))
+    response = await cause.provoke(Trial(operation, client, _limited, _blocked, stack, topic))
     if cause.status == 200:
         assert response.status_code == 200, response.text
         for outcome in response.json()["offsets"]:

@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from conftest import TopicFactory
+from denial import denied
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
@@ -129,29 +131,17 @@ async def test_one_record_of_several_fails(
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_what_may_not_be_written_says_so_of_each_record(
-    client: httpx.AsyncClient, topic: TopicFactory, cluster: str, known: bool
+    client: httpx.AsyncClient, topic: TopicFactory, stack: BackgroundStack, known: bool
 ) -> None:
     name = await topic()
-    rule = {
-        "resource_type": "TOPIC",
-        "resource_name": name,
-        "pattern_type": "LITERAL",
-        "principal": "User:ANONYMOUS",
-        "host": "*",
-        "operation": "WRITE",
-        "permission": "DENY",
-    }
     headers = {"content-type": media_type("json")}
     if known:
         assert (await client.post(f"/topics/{name}", headers=headers, content=b'{"records":[{}]}')).status_code == 200
-    assert (await client.post(f"{cluster}/acls", json=rule)).status_code == 201
-    try:
+    async with denied(stack, (ResourceType.TOPIC, name, AclOperation.WRITE)):
         response = await client.post(f"/topics/{name}", headers=headers, content=b'{"records":[{"value":1},{}]}')
         assert response.status_code == 200
         refused = {"partition": None, "offset": None, "error_code": 1, "error": "Request is not authorized"}
         assert response.json()["offsets"] == [refused, refused]
-    finally:
-        assert (await client.delete(f"{cluster}/acls", params=rule)).status_code == 200
 
 
 async def test_a_silent_broker_fails_its_own_records_and_they_may_be_sent_again(

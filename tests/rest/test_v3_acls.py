@@ -1,8 +1,5 @@
 """v3 ACLs as the API has them: filters, links, what was deleted, and what cannot be."""
 
-import asyncio
-import contextlib
-import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,16 +7,11 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
-    AclBindingFilter,
     AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
 )
 
+from denial import CLUSTER, denied
 from kafka_facade.devstack.background import BackgroundStack
 
 JSON = {"content-type": "application/json"}
@@ -279,12 +271,8 @@ async def test_methods_and_types(client: httpx.AsyncClient, cluster: str) -> Non
 
 
 async def test_what_kafka_does_not_allow(client: httpx.AsyncClient, cluster: str, stack: BackgroundStack) -> None:
-    name = "User:ANONYMOUS"
-    shut_out = acl(name, resource_type="CLUSTER", resource_name="kafka-cluster", operation="ALL", permission="DENY")
-    created = await client.post(f"{cluster}/acls", json=shut_out)
-    assert created.status_code == 201, created.text
     forbidden = {"error_code": 40301, "message": "Request is not authorized"}
-    try:
+    async with denied(stack, (*CLUSTER, AclOperation.ALL)):
         for method, path, body in (
             ("GET", "acls", None),
             ("GET", "acls?resource_type=USER", None),
@@ -296,28 +284,4 @@ async def test_what_kafka_does_not_allow(client: httpx.AsyncClient, cluster: str
         ):
             response = await client.request(method, f"{cluster}/{path}", json=body)
             assert (response.status_code, response.json()) == (403, forbidden), (method, path)
-    finally:
-        await asyncio.to_thread(_lift, stack)
-    assert (await client.get(f"{cluster}/acls", params={"principal": name})).json()["data"] == []
-
-
-def _lift(stack: BackgroundStack) -> object:
-    super_user = AdminClient(dict(stack.super_user))
-    everything = AclBindingFilter(
-        ResourceType.BROKER,
-        "kafka-cluster",
-        ResourcePatternType.LITERAL,
-        "User:ANONYMOUS",
-        "*",
-        AclOperation.ANY,
-        AclPermissionType.ANY,
-    )
-    for future in super_user.delete_acls([everything]).values():
-        future.result(20)
-    # The brokers learn of it a moment later.
-    anyone = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with contextlib.suppress(KafkaException):
-            return anyone.describe_acls(everything).result(20)
-    raise TimeoutError("the ACL is still there")
+    assert (await client.get(f"{cluster}/acls", params={"principal": "User:ANONYMOUS"})).json()["data"] == []

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -10,15 +10,12 @@ import httpx
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, ElectionType, Producer, TopicPartition
 from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
     AclOperation,
-    AclPermissionType,
     AdminClient,
-    ResourcePatternType,
     ResourceType,
 )
 
+from denial import denied
 from kafka_facade.devstack.background import BackgroundStack
 
 Factory = Callable[..., Awaitable[Any]]
@@ -415,43 +412,21 @@ async def test_links_of_unusual_ids_answer(
     assert (await client.get(lag["metadata"]["self"])).json() == lag
 
 
-@pytest.fixture
-async def denied(stack: BackgroundStack) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
-    """`await denied(group)`: keep the group from everybody, for the time of the test."""
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    anything = (AclOperation.ALL, AclPermissionType.DENY)
-    made: list[AclBinding] = []
-
-    async def deny(group: str) -> None:
-        made.append(AclBinding(ResourceType.GROUP, group, ResourcePatternType.LITERAL, "User:*", "*", *anything))
-        [future] = admin.create_acls(made[-1:]).values()
-        await asyncio.wait_for(asyncio.wrap_future(future), _SECONDS)
-
-    yield deny
-    for acl in made:
-        ours = AclBindingFilter(ResourceType.GROUP, acl.name, ResourcePatternType.LITERAL, "User:*", "*", *anything)
-        [future] = admin.delete_acls([ours]).values()
-        await asyncio.wait_for(asyncio.wrap_future(future), _SECONDS)
-
-
 async def test_a_group_that_may_not_be_described(
     client: httpx.AsyncClient,
     cluster: str,
     topic: Factory,
     commit: Commit,
-    denied: Callable[[str], Awaitable[None]],
+    stack: BackgroundStack,
 ) -> None:
     name, group = await topic(), _new_name()
     await commit(group, {(name, 0): 0})
-    await denied(group)
     where = f"{cluster}/consumer-groups/{group}"
-    async with asyncio.timeout(_SECONDS):
-        while (await client.get(where)).status_code == 200:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    for path in ("", "/consumers", "/lag-summary", "/lags", f"/lags/{name}/partitions/0"):
-        response = await client.get(where + path)
-        assert (response.status_code, response.json()["error_code"]) == (403, 40301)
-    assert group not in [g["consumer_group_id"] for g in await _data(client, f"{cluster}/consumer-groups")]
+    async with denied(stack, (ResourceType.GROUP, group, AclOperation.ALL)):
+        for path in ("", "/consumers", "/lag-summary", "/lags", f"/lags/{name}/partitions/0"):
+            response = await client.get(where + path)
+            assert (response.status_code, response.json()["error_code"]) == (403, 40301)
+        assert group not in [g["consumer_group_id"] for g in await _data(client, f"{cluster}/consumer-groups")]
 
 
 async def _coordinators(stack: BackgroundStack) -> dict[int, int]:

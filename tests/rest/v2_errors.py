@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from conftest import TopicFactory
+from denial import denied
 from kafka_facade.core.catalogue import Operation
+from kafka_facade.devstack.background import BackgroundStack
 from rest.v2_operations import (
     FORMATS,
     V2,
@@ -33,7 +36,7 @@ class Trial:
     client: httpx.AsyncClient
     limited: httpx.AsyncClient
     blocked: httpx.AsyncClient
-    cluster: str
+    stack: BackgroundStack
     topic: TopicFactory
 
     async def call(self, content: Any = None, url: str | None = None, **how: Any) -> httpx.Response:
@@ -266,24 +269,12 @@ async def _too_large_a_record(trial: Trial) -> httpx.Response:
 
 async def _forbidden(trial: Trial) -> httpx.Response:
     name = await trial.topic()
-    rule = {
-        "resource_type": "TOPIC",
-        "resource_name": name,
-        "pattern_type": "LITERAL",
-        "principal": "User:ANONYMOUS",
-        "host": "*",
-        "operation": "ALL",
-        "permission": "DENY",
-    }
     where = await trial.instance() if _of_instances(trial.operation) and not _reads(trial.operation) else {}
-    assert (await trial.client.post(f"{trial.cluster}/acls", json=rule)).status_code == 201
-    try:
+    async with denied(trial.stack, (ResourceType.TOPIC, name, AclOperation.ALL)):
         if _reads(trial.operation):
             return await _read(trial, name)
         values = where or {"topic": name}
         return await trial.call(body(trial.operation, name), path(trial.operation, **values))
-    finally:
-        assert (await trial.client.delete(f"{trial.cluster}/acls", params=rule)).status_code == 200
 
 
 def _any(row: Operation) -> bool:

@@ -116,8 +116,6 @@ class SendQueue:
         if lane is None:
             lane = self._lanes[topic] = Lane(topic)
         batch = Batch(records, lane, order, self._loop.create_future())
-        if order is not None:
-            order.last = batch
         count = len(records)
         lane.waiting.append(batch)
         lane.waiting_records += count
@@ -280,6 +278,12 @@ class SendQueue:
         batch.left -= 1
         self._settle(batch)
 
+    def _resume(self, batch: Batch) -> None:
+        """Go on with a batch that has waited for an earlier one."""
+        if batch.left:
+            self._settle(batch)
+            self._go_on(batch)
+
     def _settle(self, batch: Batch) -> None:
         """Go on with a batch of which nothing is in flight any more."""
         if not batch.left:
@@ -297,11 +301,17 @@ class SendQueue:
 
     def _send_again(self, batch: Batch) -> None:
         """Give the records that were refused to the next client; what may not follow the others fails."""
+        in_order = batch.order is None or batch.order.last is batch
+        wanted = in_order and not batch.future.cancelled() and not self._ended
+        if wanted and (earlier := batch.undecided_before()) is not None:
+            # Another client could overtake what the first one still has of this order.
+            earlier.follower = batch
+            batch.waits = True
+            return
         refused, batch.refused = batch.refused, NONE_REFUSED
         batch.lane.refused_records -= len(refused)
-        in_order = batch.order is None or batch.order.last is batch
         chosen: list[Refused] = []
-        if in_order and not batch.future.cancelled() and not self._ended:
+        if wanted:
             batch.client, chosen = refusals.plan(batch.client, refused, batch.records, batch.outcomes)
         if chosen:
             self._resenders[batch.client - 1].add(batch, chosen)
@@ -334,6 +344,10 @@ class SendQueue:
 
     def _finish(self, batch: Batch) -> None:
         self._undecided -= len(batch.records)
+        batch.undecided_before()
+        if batch.follower is not None:
+            self._loop.call_soon(self._resume, batch.follower)
+            batch.follower = None
         if batch.in_flight:
             batch.lane.in_flight -= 1
         if not batch.future.done():

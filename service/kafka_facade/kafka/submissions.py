@@ -20,11 +20,14 @@ class Batch:
     """Records that were submitted together, and what became of them.
 
     ``refused`` are those that wait until the others are decided, to be sent again; ``client`` is the place in
-    ``refusals.CLIENTS`` of the one that has the records, not 0 once some are sent again.
+    ``refusals.CLIENTS`` of the one that has the records, not 0 once some are sent again. ``follower`` is the next batch
+    of the same order while it waits to be sent again after this one.
     """
 
     __slots__ = (
+        "_before",
         "client",
+        "follower",
         "future",
         "handed_over",
         "in_flight",
@@ -35,6 +38,7 @@ class Batch:
         "records",
         "refused",
         "topic",
+        "waits",
     )
 
     def __init__(
@@ -55,11 +59,22 @@ class Batch:
         self.left = len(records)
         self.handed_over = 0
         self.in_flight = False
+        self.waits = False
+        self.follower: Batch | None = None
+        self._before: Batch | None = None if order is None else order.last
+        if order is not None:
+            order.last = self
 
     @property
     def is_sent_again(self) -> bool:
-        """Whether some of it was refused, and is under way once more."""
-        return self.client > 0 and not self.future.done()
+        """Whether some of it was refused, and is under way once more or waits for that."""
+        return (self.waits or self.client > 0) and not self.future.done()
+
+    def undecided_before(self) -> Batch | None:
+        """The nearest earlier batch of the same order that has undecided records; decided ones are let go of."""
+        while self._before is not None and not self._before.left:
+            self._before = self._before._before
+        return self._before
 
 
 class Lane:
