@@ -195,9 +195,12 @@ def short_path() -> Iterator[Path]:
 
 def test_what_a_killed_gateway_leaves_is_removed_by_the_next(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(short_path))
-    others = {"kafka-facade-workers-other", "kafka-facade-protoc-other", "kafka-facade-x"}
+    others = {"kafka-facade-workers-other", "kafka-facade-protoc-other", "kafka-facade-x", ".kafka-facade-workers-new"}
     for name in others:
         (short_path / name).mkdir()
+    never_locked = short_path / ".kafka-facade-protoc-old"
+    never_locked.mkdir()
+    os.utime(never_locked, (0, 0))
     with shared_directory() as alive, locked_directory(PROTOC, short_path) as compiling:
         environment = {**os.environ, "TMPDIR": str(short_path)}
         assert subprocess.run([sys.executable, "-c", KILLED], env=environment).returncode == -signal.SIGKILL

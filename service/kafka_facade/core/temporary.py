@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,10 @@ from typing import Final
 WORKERS: Final = "kafka-facade-workers-"
 PROTOC: Final = "kafka-facade-protoc-"
 _PREFIXES: Final = (WORKERS, PROTOC)
+_UNLOCKED: Final = tuple(f".{prefix}" for prefix in _PREFIXES)
 _LOCK: Final = "lock"
+# What has its first name for longer (s) belongs to a process that ended before it could lock it.
+_LONGEST_UNLOCKED: Final = 60
 
 
 @contextlib.contextmanager
@@ -35,14 +39,17 @@ def locked_directory(prefix: str, parent: Path) -> Iterator[Path]:
 def remove_abandoned(*parents: Path) -> None:
     """Remove our own directories in these folders that no living process has locked. Blocks."""
     for parent in set(parents):
-        for path in [found for prefix in _PREFIXES for found in parent.glob(f"{prefix}*")]:
+        for path in [found for prefix in (*_PREFIXES, *_UNLOCKED) for found in parent.glob(f"{prefix}*")]:
             with contextlib.suppress(OSError):
                 found = path.lstat()
-                if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _is_abandoned(path):
+                if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _is_abandoned(path, found.st_mtime):
                     shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_abandoned(path: Path) -> bool:
+def _is_abandoned(path: Path, changed: float) -> bool:
+    """Whether no process uses the directory. ``changed`` is when an entry of it was made last, in Unix seconds."""
+    if path.name.startswith("."):
+        return time.time() - changed > _LONGEST_UNLOCKED
     lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
