@@ -347,8 +347,8 @@ def test_a_reference_may_have_any_name_that_the_schema_could_have() -> None:
 
 def _in_child(program: str, folder: Path) -> str:
     """What a program prints that runs as protoc does, with its child's functions."""
-    path = Path(protoc.__file__).with_name("protoc_child.py")
-    head = f"import runpy, sys; child = runpy.run_path({str(path)!r}); restricted = child['_restrict']([])\n"
+    path = Path(protoc.__file__).with_name("limited_child.py")
+    head = f"import runpy, sys; child = runpy.run_path({str(path)!r}); restricted = child['_restrict']([], True)\n"
     head += "if not restricted: print('no Landlock'); sys.exit()\n"
     shown = subprocess.run(
         [sys.executable, "-I", "-S", "-c", head + program], capture_output=True, text=True, cwd=folder, timeout=60

@@ -293,11 +293,11 @@ class SchemaCodec(Protocol):
         """The full name of the record or message, the title of a JSON schema; None where it has none."""
 
     @property
-    def costly(self) -> bool:
-        """Whether even little data may take long to encode."""
+    def most_data_on_loop(self) -> int:
+        """Data that weighs more may take long to encode: a character counts as 1, a number or a member as 10."""
 
     def encode(self, data: object) -> bytes:
-        """What stands after the schema id, of a JSON value; InvalidRequest where the value isn't of the schema."""
+        """What stands after the schema id, of a JSON value. Unavailable; InvalidRequest if it isn't of the schema."""
 
     @property
     def most_on_loop(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -32,11 +33,11 @@ _SUBJECT_SECONDS: Final = 60.0
 _MAGIC: Final = b"\0"
 _HEAD_SIZE: Final = 5
 _LATEST: Final = SchemaSelector()
-# Data that is large, or costly by its schema, is serialized in threads, a few for each format, within so long (s).
+# Data that is large for its schema is serialized in threads, a few for each format. So long (s) it is waited for on a
+# busy machine; codecs bound the processor time.
 _THREADS: Final = 2
-_WORK_SECONDS: Final = 5.0
-# In characters, about; a number or a member counts as ten.
-_LARGE: Final = 50_000
+_WORK_SECONDS: Final = 60.0
+_MEMBER_WEIGHT: Final = 10
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 # A failure is answered this long (s) before the call's deadline.
@@ -121,8 +122,9 @@ class Schemas:
             raise _blaming(error, f"{which}.schema") from None
         value = data.data
         try:
-            if version.codec.costly or _is_large(value):
-                return await self._encode_in_thread(which, value, version, timeout), version
+            if _weighs_more(value, version.codec.most_data_on_loop):
+                work = functools.partial(_encode, value, version)
+                return await self._in_thread(version.codec.format, work, timeout), version
             await time_slice()
             payload = _encode(value, version)
         except InvalidRequest as error:
@@ -159,20 +161,12 @@ class Schemas:
             self._subjects[key] = named if named in subjects else next(iter(subjects), None)
         return self._subjects.get(key)
 
-    async def _encode_in_thread(self, which: str, value: object, version: SubjectVersion, wait: float) -> bytes:
-        try:
-            return await self._in_thread(version.codec.format, lambda: _encode(value, version), wait)
-        except ValueError:
-            raise InvalidRequest(f"Bad Request: the {which} can't be serialized in time.") from None
-
     async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float) -> _T:
-        """The result of work; ValueError where it takes too long, Unavailable where no thread was free in time."""
+        """The result of work; Unavailable where no thread was free in time, or the machine is too busy."""
         try:
             return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS)
-        except NoFreeThread:
+        except (NoFreeThread, TimeoutError):
             raise Unavailable("Too much data with schemas is being read or written at once.") from None
-        except TimeoutError:
-            raise ValueError("it takes too long") from None
 
     def _open(self) -> SchemaRegistryPort:
         if self._registry is None:
@@ -200,21 +194,21 @@ def check(format: Format | None, selector: SchemaSelector) -> None:
         raise _excluded("'schema' cannot be used without 'type'.")
 
 
-def _is_large(data: object) -> bool:
-    """Whether serializing would keep others from the event loop for a noticeable time."""
+def _weighs_more(data: object, most: int) -> bool:
+    """Whether data has a greater weight, as ``SchemaCodec.most_data_on_loop`` counts it."""
     weight = 0
     waiting = [data]
-    while waiting and weight < _LARGE:
+    while waiting and weight <= most:
         value = waiting.pop()
         if isinstance(value, dict):
-            weight += 10 * len(value)
+            weight += _MEMBER_WEIGHT * len(value) + sum(map(len, value))
             waiting += value.values()
         elif isinstance(value, list):
-            weight += 10 * len(value)
+            weight += _MEMBER_WEIGHT * len(value)
             waiting += value
         elif isinstance(value, str | msgspec.Raw):
             weight += len(bytes(value)) if isinstance(value, msgspec.Raw) else len(value)
-    return weight >= _LARGE
+    return weight > most
 
 
 def _encode(data: object, version: SubjectVersion) -> bytes:

@@ -31,8 +31,9 @@ class WorkerThreads:
     ) -> _T:
         """The result of the work, or what ``known`` gives once a thread is free: others may have done the same work.
 
-        NoFreeThread after ``wait`` seconds without a thread, TimeoutError after ``limit`` seconds of work. A thread
-        can't be stopped: it stays taken until the work ends.
+        NoFreeThread after ``wait`` seconds without a thread, TimeoutError after ``limit`` seconds of work on the clock.
+        A thread can't be stopped, and stays taken until the work ends: the work itself has to have an end, whatever it
+        is given. On a busy machine it may take long: the limit is no measure of the work.
         """
         try:
             async with asyncio.timeout(wait):

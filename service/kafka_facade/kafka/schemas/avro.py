@@ -25,7 +25,7 @@ class AvroCodec:
     """Values in Avro's JSON encoding to its binary encoding, and back."""
 
     format = Format.AVRO
-    costly = False
+    most_data_on_loop = 50_000
     most_on_loop = 4_000
 
     def __init__(self, text: str, references: Sequence[str] = ()) -> None:

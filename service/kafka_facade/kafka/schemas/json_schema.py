@@ -1,29 +1,30 @@
 """The JSON Schema codec: JSON that is checked against its schema when it is produced.
 
-jsonschema-rs is fast, can't be stopped, and lets no other thread run: it checks what is done in a moment. What may take
-longer is for jsonschema, which lets other threads run and is held to a budget.
+jsonschema-rs is fast, can't be stopped, and lets no other thread run: in this process it checks what is surely done in
+a moment. What may take longer is checked in a limited child process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
-from urllib.parse import urljoin
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, Protocol
 
-import jsonschema_rs
 import msgspec
 
 from kafka_facade.core.decoding_budget import DecodingBudget
-from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.errors import InvalidRequest, Unavailable
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
-from kafka_facade.kafka.schemas.json_schema_options import PATTERNS
-from kafka_facade.kafka.schemas.json_schema_size import check_patterns, work_per_value
+from kafka_facade.kafka.schemas.json_schema_checkers import CheckEnded, Checkers, NotASchema
+from kafka_facade.kafka.schemas.json_schema_job import compile_check
+from kafka_facade.kafka.schemas.json_schema_size import Work, work_per_value
 
-# Where a schema is that doesn't say it (jsonschema-rs's own convention).
-_NOWHERE: Final = "json-schema:///"
-# Keywords that are checked in one piece, some 20 to 90 ms. A text counts as one value for each so many bytes.
-_MAX_WORK: Final = 3_000_000
+# What is compiled (bytes), checked (keywords) and matched (bytes, for each pattern) in this process, some 20 ms. A
+# text counts as one value for each so many bytes.
+_MAX_TEXT: Final = 64 * 1024
+_MAX_WORK: Final = 1_000_000
+_MAX_MATCHED: Final = 16_000
 _BYTES_PER_VALUE: Final = 32
 # A schema that asks more of one value than this may be slow for little data.
 _COSTLY: Final = 200
@@ -52,21 +53,24 @@ class JsonSchemaCodec:
     format = Format.JSONSCHEMA
     most_on_loop = 50_000
 
-    def __init__(self, text: str, references: Sequence[NamedText] = ()) -> None:
-        """ValueError for what is no schema."""
+    def __init__(self, text: str, references: Sequence[NamedText], checkers: Checkers) -> None:
+        """ValueError for what is no schema, Unavailable. Blocks."""
         try:
             schema = _decode(text)
             others = {source.name: _decode(source.text) for source in references}
-            check_patterns(schema, others)
-            self._work = work_per_value(schema, others)
-            self.costly = self._work is None or self._work > _COSTLY
-            self._fast = None if self._work is None else _fast_check(schema, others)
-            self._guarded = None if self._fast else _guarded_check(schema, others)
-            self._sources = schema, others
-        except jsonschema_rs.ValidationError as error:
-            raise ValueError(_shown(error)) from None
-        except (jsonschema_rs.ReferencingError, msgspec.DecodeError, RecursionError, TypeError) as error:
-            raise ValueError(f"no JSON schema: {error}") from None
+            self._source = _encode([schema, others])
+            self._work = work_per_value(schema, others) if len(self._source) <= _MAX_TEXT else None
+        except (msgspec.DecodeError, RecursionError, TypeError) as error:
+            raise ValueError(f"no JSON schema: {quote(error)}") from None
+        self._key = blake2b(self._source, digest_size=32).digest()
+        self._checkers = checkers
+        if self._work is None or self._work.keywords > _COSTLY:
+            self.most_data_on_loop = -1
+            self._here = None
+            self._check_elsewhere()
+        else:
+            self.most_data_on_loop = _most_data(self._work)
+            self._here = compile_check(schema, others)
         title = schema.get("title") if isinstance(schema, dict) else None
         self.record_name = title if isinstance(title, str) else None
 
@@ -74,23 +78,32 @@ class JsonSchemaCodec:
         """The JSON text of a value; InvalidRequest where it isn't of the schema."""
         try:
             encoded = _encode(data)
-            self._check(data, len(encoded))
-            return encoded
-        except jsonschema_rs.ValidationError as error:
-            raise InvalidRequest(f"Bad Request: {_shown(error)}") from None
+            if self._here is not None and self._is_done_soon(data, len(encoded)):
+                self._here(data)
+            else:
+                self._check_elsewhere(encoded)
         except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"Bad Request: {quote(error)}") from None
+        return encoded
 
-    def _check(self, data: object, size: int) -> None:
-        if self._fast is not None and self._work is not None:
-            most = _MAX_WORK // self._work
-            # Each value has two bytes at least.
-            if size // 2 <= most or _values(data) <= most:
-                self._fast(data)
-                return
-        if self._guarded is None:
-            self._guarded = _guarded_check(*self._sources)
-        self._guarded(data)
+    def _is_done_soon(self, data: object, size: int) -> bool:
+        if self._work is None:
+            return False
+        most = _MAX_WORK // self._work.keywords
+        # Each value has two bytes at least.
+        return size * self._work.patterns <= _MAX_MATCHED and (size // 2 <= most or _values(data) <= most)
+
+    def _check_elsewhere(self, value: bytes = b"") -> None:
+        """Check a value, or without one the schema; ValueError."""
+        try:
+            self._checkers.check(self._key, self._source, value)
+        except NotASchema as error:
+            raise ValueError(str(error)) from None
+        except CheckEnded:
+            what = "the data" if value else "the schema"
+            raise ValueError(f"{what} takes too much time or memory to be checked") from None
+        except OSError:
+            raise Unavailable("No process can be started that checks JSON schemas.") from None
 
     def budget(self, size: int) -> DecodingBudget:
         """See the port."""
@@ -104,6 +117,13 @@ class JsonSchemaCodec:
             return _decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"no JSON: {error}") from None
+
+
+def _most_data(work: Work) -> int:
+    """The weight (see the port) of data that is surely done soon."""
+    # Seven of it are a value at the most, and one is up to six bytes of JSON; a value alone has some dozens.
+    most = min(50_000, 7 * (_MAX_WORK // work.keywords - 2))
+    return min(most, (_MAX_MATCHED // work.patterns - 64) // 6) if work.patterns else most
 
 
 def _values(data: object) -> int:
@@ -120,30 +140,3 @@ def _values(data: object) -> int:
         elif isinstance(value, str):
             count += len(value) // _BYTES_PER_VALUE
     return count
-
-
-def _guarded_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:
-    # Few schemas need it, and its library takes one of the process's thread-local keys.
-    from kafka_facade.kafka.schemas.json_schema_guard import guarded_check
-
-    return guarded_check(schema, others)
-
-
-def _fast_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:
-    # Without a $schema it is draft 7, as with Confluent's serializers.
-    draft = None if isinstance(schema, dict) and "$schema" in schema else jsonschema_rs.Draft7
-    resources = [(uri, other) for name, other in others.items() for uri in _uris(schema, name)]
-    registry = jsonschema_rs.Registry(resources, draft=draft) if resources else None
-    make = jsonschema_rs.validator_for if draft is None else jsonschema_rs.Draft7Validator
-    return make(schema, registry=registry, offline=True, pattern_options=PATTERNS).validate
-
-
-def _uris(schema: Any, name: str) -> set[str]:
-    """Under which URIs a reference may be looked up: from where the schema says it is, or from nowhere."""
-    where = schema.get("$id") if isinstance(schema, dict) else None
-    return {urljoin(base, name) for base in (where, _NOWHERE) if isinstance(base, str)} | {_NOWHERE + name}
-
-
-def _shown(error: jsonschema_rs.ValidationError) -> str:
-    path = "/".join(["#", *map(str, error.instance_path)])
-    return f"{path}: {quote(error.message)}"

@@ -1,20 +1,19 @@
-"""How much a JSON schema asks of a value: how many of its parts may be checked on one value within the data."""
+"""How much a small JSON schema asks of a value: how many of its parts may be checked on one value within the data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-from kafka_facade.kafka.schemas.json_schema_options import is_linear
+import jsonschema_rs
 
-_LIMIT: Final = 20_000
-# Patterns take long to compile, and those that look around or back much memory, some 0.7 MB each. Others are not
-# stopped meanwhile only where there are few.
-_MAX_PATTERNS: Final = 200
-_MAX_COSTLY_PATTERNS: Final = 40
-_MAX_PATTERN_LENGTH: Final = 10_000
+_LIMIT: Final = 5_000
+# A pattern that is compiled to no more bytes takes up to 2 microseconds for each byte that it is matched with.
+_PATTERN_BYTES: Final = 16 * 1024
+_SMALL_PATTERN: Final = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES)
 # What changes where references lead, or leads where only an evaluation shows.
 _UNCLEAR: Final = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", "$id", "id")
 # Keywords whose schemas are for the same value, and those whose schemas are for its members or items.
@@ -29,6 +28,14 @@ _UNIQUE_WEIGHT: Final = 32
 _PATTERN_WEIGHT: Final = 8
 _MULTIPLE_WEIGHT: Final = 2000
 _EASY_MULTIPLE: Final = 1e-6
+_FRACTION_WEIGHT: Final = 100
+
+
+class Work(NamedTuple):
+    """The most that is checked on one value, about: keywords, and patterns."""
+
+    keywords: int
+    patterns: int
 
 
 class _Work(NamedTuple):
@@ -48,53 +55,21 @@ class _Unbounded(Exception):
     pass
 
 
-def check_patterns(schema: Any, others: Mapping[str, Any]) -> None:
-    """ValueError where the different patterns of a schema, and of those that it refers to, are too many or too long."""
-    patterns: set[str] = set()
-    for part in objects(schema, others):
-        if isinstance(pattern := part.get("pattern"), str):
-            patterns.add(pattern)
-        if isinstance(named := part.get("patternProperties"), dict):
-            patterns.update(named)
-        if len(patterns) > _MAX_PATTERNS:
-            raise ValueError(f"the schema has more than {_MAX_PATTERNS} patterns")
-    if any(len(pattern) > _MAX_PATTERN_LENGTH for pattern in patterns):
-        raise ValueError(f"a pattern is longer than {_MAX_PATTERN_LENGTH} characters")
-    if sum(not is_linear(pattern) for pattern in patterns) > _MAX_COSTLY_PATTERNS:
-        raise ValueError(f"the schema has more than {_MAX_COSTLY_PATTERNS} patterns that look around or back")
-
-
-def objects(schema: Any, others: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All objects in a schema, and in those that it refers to."""
-    waiting: list[Any] = [schema, *others.values()]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
-
-
-def work_per_value(schema: Any, others: Mapping[str, Any]) -> int | None:
-    """The most keywords, about, that are checked on one value; None where that is endless or can't be told."""
+def work_per_value(schema: Any, others: Mapping[str, Any]) -> Work | None:
+    """What is checked on one value; None where that is endless, much for a pattern, or can't be told."""
     try:
-        walk = _Walk(others)
-        walk.scan()
-        return walk.of_document("", schema).most
+        return Work(*(_Walk(others, own).of_document("", schema).most for own in (_own, _patterns)))
     except _Unbounded:
         return None
 
 
 class _Walk:
-    def __init__(self, others: Mapping[str, Any]) -> None:
+    def __init__(self, others: Mapping[str, Any], own: Callable[[dict[str, Any]], int]) -> None:
+        self._own = own
         # By document and pointer; None while it is being counted: to come to it again is a circle.
         self._known: dict[tuple[str, str], _Work | None] = {}
         self._documents: dict[str, Any] = dict(others)
-
-    def scan(self) -> None:
-        """_Unbounded where references may lead to what isn't looked at."""
-        for document in self._documents.values():
+        for document in others.values():
             _scan(document)
 
     def of_document(self, name: str, schema: Any) -> _Work:
@@ -116,7 +91,7 @@ class _Walk:
 
     def _of_schema(self, document: str, schema: Any) -> _Work:
         if not isinstance(schema, dict):
-            return _Work(1, 0, 1)
+            return _Work(self._own({}), 0, 1)
         same = [self._of_schema(document, part) for part in _same_value(schema)]
         if isinstance(reference := schema.get("$ref"), str):
             same.append(self._of_reference(document, reference))
@@ -131,7 +106,7 @@ class _Walk:
             self._of_all(document, schema.get("properties")),
         ]
         work = _Work(
-            _own(schema) + sum(part.here for part in same),
+            self._own(schema) + sum(part.here for part in same),
             sum(part.within for part in same)
             + sum(part.most for part in all_of)
             + sum(max((part.most for part in parts), default=0) for parts in one_of),
@@ -186,6 +161,11 @@ def _same_value(schema: dict[str, Any]) -> list[Any]:
     return found
 
 
+def _patterns(schema: dict[str, Any]) -> int:
+    named = schema.get("patternProperties")
+    return ("pattern" in schema) + (len(named) if isinstance(named, dict) else 0)
+
+
 def _own(schema: dict[str, Any]) -> int:
     """What the keywords cost that have no schemas in them."""
     cost = 1
@@ -199,8 +179,10 @@ def _own(schema: dict[str, Any]) -> int:
             cost += _PATTERN_WEIGHT * len(value)
         elif name == "uniqueItems":
             cost += _UNIQUE_WEIGHT
-        elif name == "multipleOf" and isinstance(value, float) and value < _EASY_MULTIPLE:
-            cost += _MULTIPLE_WEIGHT
+        elif name == "multipleOf" and isinstance(value, float):
+            cost += _MULTIPLE_WEIGHT if value < _EASY_MULTIPLE else _FRACTION_WEIGHT
+        elif name in ("dependencies", "dependentRequired") and isinstance(value, dict):
+            cost += sum(len(names) for names in value.values() if isinstance(names, list))
     return cost
 
 
@@ -230,8 +212,18 @@ def _scan(document: Any) -> None:
             pattern, patterns = part.get("pattern"), part.get("patternProperties")
             found = [pattern] if isinstance(pattern, str) else []
             found += patterns if isinstance(patterns, dict) else []
-            if not all(is_linear(pattern) for pattern in found):
+            if not all(_is_small(pattern) for pattern in found):
                 raise _Unbounded
             waiting += part.values()
         elif isinstance(part, list):
             waiting += part
+
+
+@lru_cache(maxsize=1000)
+def _is_small(pattern: str) -> bool:
+    """Whether a pattern takes little time: it doesn't look around or back, and isn't compiled to much."""
+    try:
+        jsonschema_rs.Draft7Validator({"pattern": pattern}, offline=True, pattern_options=_SMALL_PATTERN)
+    except ValueError:
+        return False
+    return True

@@ -27,6 +27,8 @@ _FREE: Final = 4 * 1024 * 1024
 _PER_BYTE: Final = 1000
 # What may be decoded without a thread.
 _ON_LOOP: Final = 768 * 1024
+# The memory of messages that may be made without a thread, where each byte of data made one (bytes).
+_MEMORY_ON_LOOP: Final = 32 * 1024 * 1024
 # The memory of messages that are made of JSON (bytes).
 _MOST_MEMORY: Final = 256 * 1024 * 1024
 
@@ -35,11 +37,11 @@ class ProtobufCodec:
     """JSON to messages and back. Records that are produced are of the first message of the file."""
 
     format = Format.PROTOBUF
-    costly = False
 
     def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
         """``files`` come before those that import them; the last is the schema. ValueError for what isn't valid."""
         self._weights = Weights(files)
+        self.most_data_on_loop = min(50_000, _MEMORY_ON_LOOP // self._weights.layout)
         self.most_on_loop = max(-1, (_ON_LOOP - self._weights.message) // self._weights.per_byte)
         self._pool = DescriptorPool()
         schema = files[-1]

@@ -1,4 +1,4 @@
-"""Protobuf schemas to descriptors, by grpcio-tools' protoc in a child process (see ``protoc_child``).
+"""Protobuf schemas to descriptors, by grpcio-tools' protoc in a limited child process.
 
 Texts and names of schemas come from callers and from the registry. They reach protoc as files only: each argument is
 a constant, or a folder that the gateway chose.
@@ -10,9 +10,7 @@ import binascii
 import os
 import re
 import selectors
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from base64 import b64decode
@@ -29,8 +27,11 @@ from google.protobuf.message import DecodeError
 
 from kafka_facade.core.temporary import PROTOC, locked_directory
 from kafka_facade.kafka.schemas.json_schema import NamedText
+from kafka_facade.kafka.schemas.limited_process import limited_process
 
-_SECONDS: Final = 5.0
+# The processor time of protoc, and how long it is waited for on a busy machine (s).
+_CPU_SECONDS: Final = 5
+_SECONDS: Final = 60.0
 _MAX_MESSAGE: Final = 500
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _MAX_OUTPUT_BYTES: Final = 16 * 1024 * 1024
@@ -40,11 +41,8 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+\Z")
 # A relative import path. No part begins with a dot, or with what a command line could take for an option or a file.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z", re.ASCII)
 _LOG: Final = re.compile(r"[IWEF][0-9]{4} ")
-_CHILD: Final = Path(__file__).with_name("protoc_child.py")
 _TOOLS: Final = Path(str(resources.files("grpc_tools")))
 _GOOGLE_TYPE: Final = Path(google.type.__path__[0])
-# What a Python that is not where it was built needs to start.
-_ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 # What schemas may import without a reference, besides Google's own types: Confluent's.
 _BUILT_IN: Final = tuple(
     FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb) for module in (meta_pb2, decimal_pb2)
@@ -54,7 +52,7 @@ _BUILT_IN: Final = tuple(
 def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescriptorProto]:
     """The files of a schema, each after those that it imports; the last is the schema itself.
 
-    Blocks for up to 5 seconds. ValueError for what is no schema, or takes longer.
+    Blocks until then. ValueError for what is no schema, or takes more than 5 seconds of processor time.
     """
     name = "default.proto"
     while any(source.name == name for source in references):
@@ -138,21 +136,17 @@ def _write(folder: Path, texts: Mapping[str, str], ready: Mapping[str, FileDescr
 
 
 def _run(folder: Path, arguments: Sequence[str]) -> None:
-    readable = os.pathsep.join((str(_TOOLS / "_proto"), str(_GOOGLE_TYPE)))
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_CHILD), str(_TOOLS.parent), str(_MAX_OUTPUT_BYTES), readable, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+    with limited_process(
+        "protoc_job.py",
+        arguments,
+        packages=_TOOLS.parent,
+        cpu_seconds=_CPU_SECONDS,
+        output_bytes=_MAX_OUTPUT_BYTES,
+        folder=folder,
+        readable=(_TOOLS / "_proto", _GOOGLE_TYPE),
         stderr=subprocess.PIPE,
-        cwd=folder,
-        env={"PATH": ""} | {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
-        # A group of its own, which ends as a whole.
-        start_new_session=True,
     ) as process:
-        try:
-            errors = _errors(process)
-        finally:
-            _end(process)
+        errors = _errors(process)
     if errors is None:
         raise ValueError("the schema cannot be compiled in time")
     if process.returncode != 0:
@@ -185,11 +179,3 @@ def _errors(process: subprocess.Popen[bytes]) -> bytes | None:
     except subprocess.TimeoutExpired:
         return None
     return bytes(found)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process, with whatever it may have started."""
-    if process.returncode is None:
-        # Not reaped yet, so that its group is still its own.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -287,6 +287,10 @@ class SchemaRegistry:
         except (Queued, NoFreeThread):
             # Others were served meanwhile: nothing is wrong with the registry, or with this schema.
             raise Unavailable(f"{what()}: too many schemas are being looked up at once") from None
+        except TimeoutError:
+            raise Unavailable(f"{what()}: the machine is too busy to compile the schema") from None
+        except Unavailable as error:
+            raise Unavailable(f"{what()}: {error.message}") from None
         except NoAnswer:
             message = f"{what()}: the Schema Registry doesn't answer"
             raise self._remembered(key, SchemaLookupFailed(message)) from None

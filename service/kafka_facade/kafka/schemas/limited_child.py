@@ -1,21 +1,25 @@
-"""The child process in which protoc runs. It is started by its path and imports nothing of this package.
+"""The child process in which work on schemas of others runs. It is started by its path, with a job to do.
 
-Arguments: the folder that holds the package grpc_tools, the size limit of the output in bytes, the folders that may be
-read besides the working directory, joined with ``os.pathsep``, and after those the arguments for protoc.
+Arguments: the file of the job, the folder that holds the packages that the job needs, the processor time (s; 0 for a
+job that limits itself), the size of the files that it may write in the working directory (bytes; 0 for a job that reads
+and writes nothing there), the other folders that it may read, joined with ``os.pathsep``, and after those the arguments
+of the job.
 
-Before protoc sees anything of a caller, the process gives up what it does not need: resource limits, no new
+A job is a Python file that imports nothing of this package, with a function ``main(arguments)`` that returns the exit
+status. Before it sees anything of a caller, the process gives up what it does not need: resource limits, no new
 privileges, and, where the kernel has Landlock, no access to files but those named, no execution and no TCP.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import resource
 import signal
 import sys
+from typing import Any
 
-_CPU_SECONDS = 5
 _MEMORY_BYTES = 1 << 30
 _OPEN_FILES = 64
 
@@ -47,9 +51,9 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
 
 
-def _set_limits(output_bytes: int) -> None:
+def _set_limits(cpu_seconds: int, output_bytes: int) -> None:
     for limit, most in (
-        (resource.RLIMIT_CPU, _CPU_SECONDS),
+        (resource.RLIMIT_CPU, cpu_seconds or resource.RLIM_INFINITY),
         (resource.RLIMIT_AS, _MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, output_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
@@ -58,11 +62,11 @@ def _set_limits(output_bytes: int) -> None:
     ):
         hard = resource.getrlimit(limit)[1]
         if hard != resource.RLIM_INFINITY:
-            most = min(most, hard)
+            most = hard if most == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (most, most))
 
 
-def _restrict(folders: list[str]) -> bool:
+def _restrict(folders: list[str], writes: bool) -> bool:
     """Give up privileges and access; whether Landlock is in force."""
     if not sys.platform.startswith("linux"):
         return False
@@ -86,7 +90,8 @@ def _restrict(folders: list[str]) -> bool:
         return False
     reading = _READ_FILE | _READ_DIR
     writing = reading | _WRITE_FILE | _MAKE_REG | _TRUNCATE
-    for folder, allowed in [(".", writing), *((folder, reading) for folder in folders)]:
+    own = [(".", writing)] if writes else []
+    for folder, allowed in [*own, *((folder, reading) for folder in folders if folder)]:
         parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
         rule = _PathBeneath(allowed & rights, parent)
         if libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0) != 0:
@@ -94,15 +99,23 @@ def _restrict(folders: list[str]) -> bool:
     return bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
 
 
-def main(arguments: list[str]) -> int:
-    """Run protoc and return its exit status."""
-    packages, output_bytes, folders, *rest = arguments
-    sys.path.append(packages)
-    from grpc_tools import protoc  # type: ignore[import-untyped]
+def _load(job: str) -> Any:
+    spec = importlib.util.spec_from_file_location("job", job)
+    if spec is None or spec.loader is None:
+        raise ImportError(job)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    _restrict(folders.split(os.pathsep))
-    _set_limits(int(output_bytes))
-    return int(protoc.main(["protoc", *rest]))
+
+def main(arguments: list[str]) -> int:
+    """Do the job and return its exit status."""
+    job, packages, cpu_seconds, output_bytes, folders, *rest = arguments
+    sys.path.append(packages)
+    loaded = _load(job)
+    _restrict(folders.split(os.pathsep), writes=int(output_bytes) > 0)
+    _set_limits(int(cpu_seconds), int(output_bytes))
+    return int(loaded.main(rest))
 
 
 if __name__ == "__main__":

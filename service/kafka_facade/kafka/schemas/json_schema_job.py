@@ -1,0 +1,100 @@
+"""Checking values against JSON schemas: in this process, and as the job of a limited child.
+
+It imports nothing of this package. As a job it answers requests that come over its standard input, one after the other,
+until that ends. A request is a head (``REQUEST``: the slot of the schema, the sizes of a schema and of a value), then
+the schema, if it is not yet in its slot, and the value, if there is one to check. The answer is a head (``ANSWER``: the
+outcome, the size of a message) and the message. A request that takes more processor time than it may ends the process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import jsonschema_rs
+
+REQUEST: Final = struct.Struct(">BII")
+ANSWER: Final = struct.Struct(">BI")
+VALID, NO_SCHEMA, INVALID = range(3)
+SECONDS: Final = 2.0
+"""The processor time for a schema or a value."""
+
+# Where a schema is that doesn't say it (jsonschema-rs's own convention).
+_NOWHERE: Final = "json-schema:///"
+_MAX_MESSAGE: Final = 1000
+# A pattern may not backtrack for ever.
+_PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=1024 * 1024)
+
+
+def compile_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:
+    """A function that raises ValueError, with the place, for a value that isn't of the schema.
+
+    ``others`` are the schemas that it refers to by these names. ValueError for what is no schema. Nothing is fetched.
+    """
+    # Without a $schema it is draft 7, as with Confluent's serializers.
+    draft = None if isinstance(schema, dict) and "$schema" in schema else jsonschema_rs.Draft7
+    try:
+        resources = [(uri, other) for name, other in others.items() for uri in _uris(schema, name)]
+        registry = jsonschema_rs.Registry(resources, draft=draft) if resources else None
+        make = jsonschema_rs.validator_for if draft is None else jsonschema_rs.Draft7Validator
+        validate = make(schema, registry=registry, offline=True, pattern_options=_PATTERNS).validate
+    except jsonschema_rs.ValidationError as error:
+        raise ValueError(_shown(error)) from None
+    except (jsonschema_rs.ReferencingError, TypeError) as error:
+        raise ValueError(f"no JSON schema: {str(error)[:_MAX_MESSAGE]}") from None
+
+    def check(value: Any) -> None:
+        try:
+            validate(value)
+        except jsonschema_rs.ValidationError as error:
+            raise ValueError(_shown(error)) from None
+
+    return check
+
+
+def _uris(schema: Any, name: str) -> set[str]:
+    """Under which URIs a reference may be looked up: from where the schema says it is, or from nowhere."""
+    where = schema.get("$id") if isinstance(schema, dict) else None
+    return {urljoin(base, name) for base in (where, _NOWHERE) if isinstance(base, str)} | {_NOWHERE + name}
+
+
+def _shown(error: jsonschema_rs.ValidationError) -> str:
+    path = "/".join(["#", *map(str, error.instance_path)])
+    return f"{path[:_MAX_MESSAGE]}: {error.message[:_MAX_MESSAGE]}"
+
+
+def main(arguments: list[str]) -> int:
+    """Answer requests."""
+    checks: dict[int, Callable[[Any], None]] = {}
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as peer, peer.makefile("rb") as requests:
+        while head := requests.read(REQUEST.size):
+            slot, schema_size, value_size = REQUEST.unpack(head)
+            schema, value = requests.read(schema_size), requests.read(value_size)
+            # What it does where nobody handles its signal is to end the process.
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            outcome, message = _answer(checks, slot, schema, value)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            content = message.encode(errors="replace")
+            peer.sendall(ANSWER.pack(outcome, len(content)) + content)
+    return 0
+
+
+def _answer(checks: dict[int, Callable[[Any], None]], slot: int, schema: bytes, value: bytes) -> tuple[int, str]:
+    try:
+        if schema:
+            checks[slot] = compile_check(*json.loads(schema))
+    except (ValueError, RecursionError) as error:
+        return NO_SCHEMA, str(error)
+    try:
+        if value:
+            checks[slot](json.loads(value))
+    except (ValueError, RecursionError) as error:
+        return INVALID, str(error)
+    return VALID, ""
