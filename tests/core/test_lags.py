@@ -1,5 +1,7 @@
 """Lags from committed and end offsets."""
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +29,7 @@ def _group(held: set[tuple[str, int]]) -> ConsumerGroup:
 def test_lags_and_their_summary(
     committed: dict[tuple[str, int], int], ends: dict[tuple[str, int], int], held: set[tuple[str, int]]
 ) -> None:
-    lags = lags_of(_group(held), committed, ends)
+    lags = asyncio.run(lags_of(_group(held), committed, ends))
     assert {(lag.topic_name, lag.partition_id) for lag in lags} == committed.keys() & ends.keys()
     assert lags == sorted(lags, key=lambda lag: (-lag.lag, lag.topic_name, lag.partition_id))
     for lag in lags:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from enum import Enum
+from functools import partial
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import InvalidRequest
@@ -13,6 +14,7 @@ from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import AclPort
 from kafka_facade.core.requests import AclBinding, BatchCreateAcls, CreateAcl, DeleteAcls, ListAcls
 from kafka_facade.core.resources import Acl, AclOperation, AclPatternType, AclPermission, AclResourceType
+from kafka_facade.core.time_slices import in_slices, sorted_in_slices
 
 _RESOURCE_TYPES = {value: place for place, value in enumerate(AclResourceType)}
 _PATTERN_TYPES = {value: place for place, value in enumerate(AclPatternType)}
@@ -33,7 +35,7 @@ class Acls:
         """The ACLs that match, ordered by :func:`order`; InvalidRequest for a type that is UNKNOWN."""
         _require_known(request, "UNKNOWN")
         cluster_id = await self._identity.check(request.cluster_id, call)
-        return _listed(cluster_id, await self._acls.list_acls(_plain(request), call.remaining))
+        return await _listed(cluster_id, await self._acls.list_acls(_plain(request), call.remaining))
 
     @implements("api.v3.acls.create")
     async def create_acl(self, call: Call, request: CreateAcl) -> Acl:
@@ -61,7 +63,7 @@ class Acls:
         """Delete the ACLs that match, and return them; InvalidRequest where a type is left out or UNKNOWN."""
         _require_known(request, "unspecified or UNKNOWN")
         cluster_id = await self._identity.check(request.cluster_id, call)
-        return _listed(cluster_id, await self._acls.delete_acls(_plain(request), call.remaining))
+        return await _listed(cluster_id, await self._acls.delete_acls(_plain(request), call.remaining))
 
 
 def order(acl: Acl) -> list[int | str]:
@@ -77,8 +79,8 @@ def order(acl: Acl) -> list[int | str]:
     ]
 
 
-def _listed(cluster_id: str, found: Sequence[AclBinding]) -> list[Acl]:
-    return sorted((_acl(cluster_id, binding) for binding in found), key=order)
+async def _listed(cluster_id: str, found: Sequence[AclBinding]) -> list[Acl]:
+    return await sorted_in_slices(await in_slices(partial(_acl, cluster_id), found), order)
 
 
 def _acl(cluster_id: str, binding: AclBinding) -> Acl:

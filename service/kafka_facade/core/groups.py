@@ -33,6 +33,7 @@ from kafka_facade.core.resources import (
     GroupMember,
     TopicPartition,
 )
+from kafka_facade.core.time_slices import time_slice
 
 
 class ConsumerGroups:
@@ -50,7 +51,7 @@ class ConsumerGroups:
         groups = []
         for found in await self._groups.describe_groups(group_ids, call.remaining):
             if isinstance(found, GroupDescription):
-                groups.append(_group(cluster_id, found))
+                groups.append(await _group(cluster_id, found))
             # One that has gone since the listing is no longer there to be listed.
             elif not isinstance(found, (ConsumerGroupNotFound, KafkaAuthorizationFailed)):
                 raise found
@@ -70,7 +71,7 @@ class ConsumerGroups:
         """Many groups in one go; a group that can't be described is its error."""
         own = await self._identity.check(cluster_id, call)
         found = await self._groups.describe_groups(group_ids, call.remaining)
-        return [_group(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
+        return [await _group(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
 
     @implements("api.v3.consumers.list")
     async def list_consumers(self, call: Call, request: GetConsumerGroup) -> Sequence[GroupMember]:
@@ -122,7 +123,7 @@ class ConsumerGroups:
         if place not in found:
             raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
         [end] = await self._groups.end_offsets([TopicPartition(*place)], call.remaining)
-        lags = _lags(group, {place: found[place]}, {place: end})
+        lags = await _lags(group, {place: found[place]}, {place: end})
         if isinstance(lags, FacadeError):
             raise lags
         if not lags:
@@ -146,7 +147,7 @@ class ConsumerGroups:
         partitions = [TopicPartition(*place) for place in wanted]
         ends = dict(zip(wanted, await self._groups.end_offsets(partitions, call.remaining), strict=True))
         return [
-            found if isinstance(found, FacadeError) else _lags(group, found, ends)
+            found if isinstance(found, FacadeError) else await _lags(group, found, ends)
             for group, found in zip(groups, committed, strict=True)
         ]
 
@@ -169,22 +170,18 @@ def _no_offsets(group_id: str) -> NotFound:
     return NotFound("Consumer group offsets could not be found.", consumer_group_id=group_id)
 
 
-def _group(cluster_id: str, found: GroupDescription) -> ConsumerGroup:
+async def _group(cluster_id: str, found: GroupDescription) -> ConsumerGroup:
     group_id = found.consumer_group_id
-    members = [
-        GroupMember(
-            cluster_id,
-            group_id,
-            member.consumer_id,
-            member.instance_id,
-            member.client_id,
-            [
-                ConsumerAssignment(cluster_id, group_id, member.consumer_id, entry.topic, entry.partition)
-                for entry in sorted(member.partitions, key=lambda entry: (entry.topic, entry.partition))
-            ],
+    members = []
+    for member in sorted(found.members, key=lambda member: member.consumer_id):
+        await time_slice()
+        assignments = [
+            ConsumerAssignment(cluster_id, group_id, member.consumer_id, entry.topic, entry.partition)
+            for entry in sorted(member.partitions, key=lambda entry: (entry.topic, entry.partition))
+        ]
+        members.append(
+            GroupMember(cluster_id, group_id, member.consumer_id, member.instance_id, member.client_id, assignments)
         )
-        for member in sorted(found.members, key=lambda member: member.consumer_id)
-    ]
     return ConsumerGroup(
         cluster_id,
         group_id,
@@ -198,7 +195,7 @@ def _group(cluster_id: str, found: GroupDescription) -> ConsumerGroup:
     )
 
 
-def _lags(
+async def _lags(
     group: ConsumerGroup, committed: dict[tuple[str, int], int], ends: dict[tuple[str, int], int | FacadeError]
 ) -> list[ConsumerLag] | FacadeError:
     known: dict[tuple[str, int], int] = {}
@@ -209,4 +206,4 @@ def _lags(
         # A group may have commits in a topic that is gone: there is nothing left to be behind of.
         elif not isinstance(end, (TopicNotFound, PartitionNotFound)):
             return end
-    return lags_of(group, committed, known)
+    return await lags_of(group, committed, known)

@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kafka_facade.core.resources import ConsumerGroup, ConsumerGroupLagSummary, ConsumerLag
+from kafka_facade.core.time_slices import in_slices, sorted_in_slices, time_slice
 
 
-def lags_of(
+async def lags_of(
     group: ConsumerGroup, committed: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
 ) -> list[ConsumerLag]:
     """The lag in each partition with a commit and an end, the largest first, equal ones by topic and partition."""
-    readers = {
-        (assignment.topic_name, assignment.partition_id): member
-        for member in group.consumers
-        for assignment in member.assignments
-    }
-    found = []
-    for (topic, partition), offset in committed.items():
-        end = ends.get((topic, partition))
-        if end is None:
-            continue
-        reader = readers.get((topic, partition))
-        lag = ConsumerLag(
+    readers = {}
+    for member in group.consumers:
+        await time_slice()
+        for assignment in member.assignments:
+            readers[assignment.topic_name, assignment.partition_id] = member
+
+    def lag_in(place: tuple[str, int]) -> ConsumerLag:
+        reader, offset, end = readers.get(place), committed[place], ends[place]
+        return ConsumerLag(
             group.cluster_id,
             group.consumer_group_id,
-            topic,
-            partition,
+            *place,
             reader.consumer_id if reader is not None else "",
             reader.instance_id if reader is not None else None,
             reader.client_id if reader is not None else "",
@@ -34,8 +31,9 @@ def lags_of(
             end,
             max(0, end - offset),
         )
-        found.append(lag)
-    return sorted(found, key=lambda lag: (-lag.lag, lag.topic_name, lag.partition_id))
+
+    found = await in_slices(lag_in, (place for place in committed if place in ends))
+    return await sorted_in_slices(found, lambda lag: (-lag.lag, lag.topic_name, lag.partition_id))
 
 
 def summary_of(lags: Sequence[ConsumerLag]) -> ConsumerGroupLagSummary | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -60,11 +61,11 @@ def paginate(
     limit = min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
     after = decode_token(token) if token else None
     try:
-        rest = [item for item in items if after is None or key(item) > after]
+        start = 0 if after is None else bisect_right(items, after, key=key)
     except TypeError as error:
         raise InvalidRequest("The page token is invalid.", field="page_token") from error
-    page = rest[:limit]
+    page = list(items[start : start + limit])
     if fits is not None:
         page = list(itertools.takewhile(fits, page))
-    more = len(rest) > len(page)
-    return Page(page, encode_token(key(page[-1])) if more else "", len(rest) < len(items), len(items))
+    more = start + len(page) < len(items)
+    return Page(page, encode_token(key(page[-1])) if more else "", start > 0, len(items))

@@ -22,6 +22,7 @@ from kafka_facade.core.requests import (
     UpdatePartitionCount,
 )
 from kafka_facade.core.resources import Partition, PartitionOffsets, Replica, Topic, TopicPartition
+from kafka_facade.core.time_slices import in_slices, time_slice
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
 
@@ -116,12 +117,7 @@ class Topics:
         """The offsets of many partitions in one go; a partition whose offsets can't be had is its error."""
         wanted = [TopicPartition(partition.topic_name, partition.partition_id) for partition in partitions]
         found = await self._admin.offsets(wanted, call.remaining)
-        return [
-            answer
-            if isinstance(answer, FacadeError)
-            else PartitionOffsets(partition.cluster_id, partition.topic_name, partition.partition_id, *answer)
-            for partition, answer in zip(partitions, found, strict=True)
-        ]
+        return await in_slices(_offsets, zip(partitions, found, strict=True))
 
     @implements("api.v3.replicas.list")
     async def list_replicas(self, call: Call, request: GetPartition) -> Sequence[Replica]:
@@ -153,6 +149,7 @@ class Topics:
         _, brokers = await self._admin.describe_cluster(call.remaining)
         held: dict[int, list[Replica]] = {broker.broker_id: [] for broker in brokers}
         for description in await self._admin.list_topics(call.remaining):
+            await time_slice()
             for partition in description.partitions:
                 for replica in partition.replicas:
                     if replica.broker_id in held:
@@ -186,3 +183,10 @@ class Topics:
         if isinstance(found, FacadeError):
             raise found
         return found
+
+
+def _offsets(entry: tuple[Partition, tuple[int, int] | FacadeError]) -> PartitionOffsets | FacadeError:
+    partition, found = entry
+    if isinstance(found, FacadeError):
+        return found
+    return PartitionOffsets(partition.cluster_id, partition.topic_name, partition.partition_id, *found)

@@ -19,6 +19,7 @@ from confluent_kafka import admin as client
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
 from kafka_facade.core.requests import AclBinding, ListAcls
 from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
+from kafka_facade.core.time_slices import in_slices
 from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_code, from_exception
 from kafka_facade.kafka.protocol import ProtocolClient
@@ -64,13 +65,14 @@ class Acls:
         if not self._protocol.usable and _is_nameable(request):
             with _translating():
                 future = self._admin.describe_acls(_client_filter(request), request_timeout=positive(timeout))
-            return [_from_client(entry) for entry in await settled(future, timeout)]
+            return await in_slices(_from_client, await settled(future, timeout))
         answer = await self._protocol.send(
             lambda messages: messages.DescribeAclsRequest(**_filter_codes(request), min_version=_USER_VERSION), timeout
         )
         if answer.error_code:
             raise from_code(answer.error_code, answer.error_message)
-        return [_from_wire(resource, entry) for resource in answer.resources for entry in resource.acls]
+        found = ((resource, entry) for resource in answer.resources for entry in resource.acls)
+        return await in_slices(_from_wire, found)
 
     async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
         """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
@@ -95,7 +97,7 @@ class Acls:
             with _translating():
                 futures = self._admin.delete_acls([_client_filter(request)], request_timeout=positive(left))
             [future] = futures.values()
-            deleted = [_from_client(entry) for entry in await settled(future, left)]
+            deleted = await in_slices(_from_client, await settled(future, left))
         else:
             deleted = await self._delete_through_protocol(request, left)
         if deleted:
@@ -143,7 +145,7 @@ class Acls:
         [result] = answer.filter_results
         if result.error_code:
             raise from_code(result.error_code, result.error_message)
-        return [_from_wire(entry, entry) for entry in result.matching_acls if not entry.error_code]
+        return await in_slices(_from_wire, ((entry, entry) for entry in result.matching_acls if not entry.error_code))
 
     async def _until_shown(self, binding: AclBinding, deadline: float) -> None:
         """Wait until a caller that looks would see it."""
@@ -224,7 +226,9 @@ def _filter_codes(request: ListAcls) -> dict[str, Any]:
     }
 
 
-def _from_wire(resource: Any, entry: Any) -> AclBinding:
+def _from_wire(found: tuple[Any, Any]) -> AclBinding:
+    """An ACL that an answer has as a resource and an entry of it."""
+    resource, entry = found
     return AclBinding(
         _named(_RESOURCE_TYPES, resource.resource_type),
         resource.resource_name,

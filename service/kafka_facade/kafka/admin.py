@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from confluent_kafka import TopicCollection
-from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (
     AdminClient,
     ConfigEntry,
@@ -23,15 +24,18 @@ from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTime
 from kafka_facade.core.ports import TopicDescription
 from kafka_facade.core.requests import CreateTopic
 from kafka_facade.core.resources import Broker, Cluster, Partition, Replica, Topic, TopicPartition
-from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all, settled_topics
 from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.log_offsets import ask_offsets
 
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
 _SETTLE_SECONDS = (0.005, 0.01, 0.02, 0.05)
+# A request for more takes the client too long to begin.
+_TOPICS_A_CALL = 500
 
 
 class Admin:
@@ -68,10 +72,7 @@ class Admin:
         for name, topic in sorted(found.topics.items()):
             if topic.error is not None:
                 continue
-            partitions = [
-                _partition(cluster_id, name, entry.id, entry.leader, entry.replicas, entry.isrs)
-                for entry in topic.partitions.values()
-            ]
+            partitions = await in_slices(partial(_listed, cluster_id, name), topic.partitions.values())
             described.append(_description(cluster_id, name, name in _INTERNAL_TOPICS, partitions))
         return described
 
@@ -83,17 +84,16 @@ class Admin:
             return []
         unique = list(dict.fromkeys(names))
         cluster_id = await self.cluster_id(timeout)
-        futures = self._client.describe_topics(
-            TopicCollection(unique),
-            include_authorized_operations=authorized_operations,
-            request_timeout=positive(timeout),
-        )
-        answers = await settled_topics(futures, timeout)
-        found = []
-        for name in names:
+        futures: dict[str, Future[Any]] = {}
+        for start in range(0, len(unique), _TOPICS_A_CALL):
             await time_slice()
-            found.append(_described(cluster_id, name, answers[name]))
-        return found
+            futures |= self._client.describe_topics(
+                TopicCollection(unique[start : start + _TOPICS_A_CALL]),
+                include_authorized_operations=authorized_operations,
+                request_timeout=positive(timeout),
+            )
+        answers = await settled_topics(futures, timeout)
+        return [await _described(cluster_id, name, answers[name]) for name in names]
 
     async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
         """Create a topic, wait until metadata shows it, and describe it; None where it is only validated."""
@@ -193,11 +193,13 @@ class Admin:
     async def _list_offsets(
         self, partitions: Sequence[TopicPartition], spec: OffsetSpec, timeout: float
     ) -> list[int | FacadeError]:
-        keys = {(entry.topic, entry.partition): ClientPartition(entry.topic, entry.partition) for entry in partitions}
-        futures = self._client.list_offsets(dict.fromkeys(keys.values(), spec), request_timeout=positive(timeout))
-        by_key = {(partition.topic, partition.partition): future for partition, future in futures.items()}
-        wanted = [by_key[entry.topic, entry.partition] for entry in partitions]
-        answers = await settled_all(wanted, timeout, [entry.topic for entry in partitions])
+        wanted = list(dict.fromkeys((entry.topic, entry.partition) for entry in partitions))
+        futures = await self._blocking.run(timeout, ask_offsets, self._client, wanted, spec, timeout)
+        answers = await settled_all(
+            [futures[entry.topic, entry.partition] for entry in partitions],
+            timeout,
+            [entry.topic for entry in partitions],
+        )
         return [answer if isinstance(answer, FacadeError) else answer.offset for answer in answers]
 
     async def cluster_id(self, timeout: float) -> str:
@@ -267,6 +269,10 @@ def _partition(
     )
 
 
+def _listed(cluster_id: str, topic: str, entry: Any) -> Partition:
+    return _partition(cluster_id, topic, entry.id, entry.leader, entry.replicas, entry.isrs)
+
+
 def _description(
     cluster_id: str, name: str, internal: bool, partitions: list[Partition], operations: list[str] | None = None
 ) -> TopicDescription:
@@ -276,19 +282,15 @@ def _description(
     return TopicDescription(topic, partitions)
 
 
-def _described(cluster_id: str, name: str, answer: Any) -> TopicDescription | FacadeError:
+async def _described(cluster_id: str, name: str, answer: Any) -> TopicDescription | FacadeError:
     if isinstance(answer, BaseException):
         return from_exception(answer)
-    partitions = [
-        _partition(
-            cluster_id,
-            name,
-            entry.id,
-            -1 if entry.leader is None else entry.leader.id,
-            [node.id for node in entry.replicas],
-            [node.id for node in entry.isr],
-        )
-        for entry in answer.partitions
-    ]
+
+    def read(entry: Any) -> Partition:
+        leader = -1 if entry.leader is None else entry.leader.id
+        replicas, in_sync = [node.id for node in entry.replicas], [node.id for node in entry.isr]
+        return _partition(cluster_id, name, entry.id, leader, replicas, in_sync)
+
+    partitions = await in_slices(read, answer.partitions)
     operations = [operation.name for operation in answer.authorized_operations or ()]
     return _description(cluster_id, name, answer.is_internal, partitions, operations)

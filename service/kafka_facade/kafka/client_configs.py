@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.requests import ConfigAlteration
 from kafka_facade.core.resources import AlterOperation, ConfigSynonym
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_exception
 
@@ -37,10 +38,12 @@ async def describe(
     """By name of these topics, or of one broker, what all kinds of configs have, ordered by name."""
     resources = [ConfigResource(kind, name) for name in names]
     answers = await _settled(client.describe_configs, resources, timeout)
-    return {
-        name: answer if isinstance(answer, FacadeError) else [_fields(*entry) for entry in sorted(answer.items())]
-        for name, answer in zip(names, answers, strict=True)
-    }
+    found: dict[str, list[dict[str, Any]] | FacadeError] = {}
+    for name, answer in zip(names, answers, strict=True):
+        await time_slice()
+        failed = isinstance(answer, FacadeError)
+        found[name] = answer if failed else [_fields(*entry) for entry in sorted(answer.items())]
+    return found
 
 
 async def alter(

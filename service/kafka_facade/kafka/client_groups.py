@@ -17,6 +17,7 @@ from kafka_facade.core import resources
 from kafka_facade.core.errors import FacadeError, UnknownConsumerGroup
 from kafka_facade.core.ports import GroupDescription, MemberDescription
 from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.blocking import Blocking, settled_all
 from kafka_facade.kafka.coordinators import Offsets
 from kafka_facade.kafka.text import replacing_invalid_text
@@ -53,18 +54,23 @@ class ClientGroups:
             timeout, self._client.describe_consumer_groups, list(group_ids), request_timeout=_OPERATION_SECONDS
         )
         answers = zip(futures, await settled_all(list(futures.values()), timeout), strict=True)
-        with replacing_invalid_text:
-            return {group_id: _described(group_id, answer) for group_id, answer in answers}
+        found: dict[str, GroupDescription | FacadeError] = {}
+        for group_id, answer in answers:
+            await time_slice()
+            with replacing_invalid_text:
+                found[group_id] = _described(group_id, answer)
+        return found
 
     async def committed(self, group_ids: Sequence[str], timeout: float) -> dict[str, Offsets | FacadeError]:
         """The offsets that groups have committed; those that can't be had are their error."""
         futures = await self._blocking.run(timeout, self._ask_committed, group_ids)
         answers = zip(group_ids, await settled_all(futures, timeout), strict=True)
-        with replacing_invalid_text:
-            return {
-                group_id: answer if isinstance(answer, FacadeError) else _offsets(answer)
-                for group_id, answer in answers
-            }
+        found: dict[str, Offsets | FacadeError] = {}
+        for group_id, answer in answers:
+            await time_slice()
+            with replacing_invalid_text:
+                found[group_id] = answer if isinstance(answer, FacadeError) else _offsets(answer)
+        return found
 
     def _ask_committed(self, group_ids: Sequence[str]) -> list[Future[Any]]:
         # The client takes one group a call; the requests go out together all the same.

@@ -28,6 +28,7 @@ from kafka_facade.core.resources import (
     ConfigSynonym,
     TopicConfig,
 )
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka import client_configs
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.errors import from_code
@@ -52,7 +53,7 @@ _SOURCES: Final = {
     8: "GROUP_CONFIG",
 }
 _DEFAULT: Final = 5
-_TOPICS_AT_ONCE: Final = 500
+_TOPICS_AT_ONCE: Final = 100
 _BROKERS_AT_ONCE: Final = 32
 # Kafka may show a config in another form than it was given in; then this is waited in vain (s).
 _VISIBLE_SECONDS: Final = 1.0
@@ -69,7 +70,7 @@ class Configs:
         self._asking_again = asyncio.Lock()
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
-        """The configs of these topics, in order, each ordered by name, from a request for each 500 topics."""
+        """The configs of these topics, in order, each ordered by name, from a request for each 100 topics."""
         if not names:
             return []
         deadline = time.monotonic() + timeout
@@ -79,6 +80,7 @@ class Configs:
         for start in range(0, len(unique), _TOPICS_AT_ONCE):
             part = unique[start : start + _TOPICS_AT_ONCE]
             for name, result in (await self._describe(_TOPIC, part, _left(deadline))).items():
+                await time_slice()
                 found[name] = (
                     result
                     if isinstance(result, FacadeError)
@@ -107,6 +109,7 @@ class Configs:
                 return error
             if isinstance(result, FacadeError):
                 return result
+            await time_slice()
             return [BrokerConfig(cluster_id=cluster_id, broker_id=broker_id, **fields) for fields in result]
 
         wanted = sorted(broker for broker, live in known.items() if live) if broker_ids is None else broker_ids
@@ -204,7 +207,12 @@ class Configs:
             timeout,
             node,
         )
-        return {result.resource_name: _error(kind, result) or _fields(result) for result in answer.results}
+        found: dict[str, list[dict[str, Any]] | FacadeError] = {}
+        synonyms = _Synonyms()
+        for result in answer.results:
+            await time_slice()
+            found[result.resource_name] = _error(kind, result) or _fields(result, synonyms)
+        return found
 
     async def _alter(
         self,
@@ -265,7 +273,24 @@ def _error(kind: int, result: Any) -> FacadeError | None:
     return from_code(result.error_code, result.error_message, **about)
 
 
-def _fields(result: Any) -> list[dict[str, Any]]:
+class _Synonyms:
+    """Makes the synonyms of configs, once for all that have the same: most topics differ in few, if any."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], list[ConfigSynonym]] = {}
+
+    def of(self, entry: Any) -> list[ConfigSynonym]:
+        """Those of one config, in order."""
+        hidden = entry.is_sensitive
+        key = tuple((synonym.name, None if hidden else synonym.value, synonym.source) for synonym in entry.synonyms)
+        made = self._made.get(key)
+        if made is None:
+            made = [ConfigSynonym(name, value, _SOURCES.get(source, "UNKNOWN")) for name, value, source in key]
+            self._made[key] = made
+        return made
+
+
+def _fields(result: Any, synonyms: _Synonyms) -> list[dict[str, Any]]:
     """What all kinds of configs have, of each config, ordered by name."""
     return [
         {
@@ -274,14 +299,7 @@ def _fields(result: Any) -> list[dict[str, Any]]:
             "is_read_only": entry.read_only,
             "is_sensitive": entry.is_sensitive,
             "source": _SOURCES.get(entry.config_source, "UNKNOWN"),
-            "synonyms": [
-                ConfigSynonym(
-                    synonym.name,
-                    None if entry.is_sensitive else synonym.value,
-                    _SOURCES.get(synonym.source, "UNKNOWN"),
-                )
-                for synonym in entry.synonyms
-            ],
+            "synonyms": synonyms.of(entry),
             "is_default": entry.config_source == _DEFAULT,
         }
         for entry in sorted(result.configs, key=lambda entry: str(entry.name))

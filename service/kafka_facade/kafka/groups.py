@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
-from typing import Any
 
 from confluent_kafka import IsolationLevel
-from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest, UnknownConsumerGroup
@@ -17,11 +14,10 @@ from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
 from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.coordinators import Coordinators
 from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.log_offsets import ask_offsets
 
 # Kafka keeps group ids in strings with a 16-bit length.
 _MAX_ID_BYTES = 2**15 - 1
-# The client's time for a call of ListOffsets grows with the square of this, and it holds the interpreter's lock.
-_PARTITIONS_A_CALL = 500
 
 
 class Groups:
@@ -58,22 +54,12 @@ class Groups:
     async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
         """The last stable offset of each partition, in order, from one round of requests."""
         wanted = list(dict.fromkeys((entry.topic, entry.partition) for entry in partitions))
-        futures = await self._blocking.run(timeout, self._ask_ends, wanted, timeout)
+        futures = await self._blocking.run(
+            timeout, ask_offsets, self._client, wanted, OffsetSpec.latest(), timeout, IsolationLevel.READ_COMMITTED
+        )
         answers = dict(zip(futures, await settled_all(list(futures.values()), timeout), strict=True))
         found = [answers[entry.topic, entry.partition] for entry in partitions]
         return [answer if isinstance(answer, FacadeError) else answer.offset for answer in found]
-
-    def _ask_ends(self, wanted: Sequence[tuple[str, int]], timeout: float) -> dict[tuple[str, int], Future[Any]]:
-        found: dict[tuple[str, int], Future[Any]] = {}
-        for start in range(0, len(wanted), _PARTITIONS_A_CALL):
-            chunk = wanted[start : start + _PARTITIONS_A_CALL]
-            futures = self._client.list_offsets(
-                {ClientPartition(*place): OffsetSpec.latest() for place in chunk},
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=positive(timeout),
-            )
-            found |= {(partition.topic, partition.partition): future for partition, future in futures.items()}
-        return found
 
 
 def _is_possible(group_id: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kafka_facade.core.resources import PartitionReassignment
+from kafka_facade.core.time_slices import in_slices, sorted_in_slices
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol import ProtocolClient
 
@@ -21,15 +24,12 @@ class Reassignments:
         )
         if answer.error_code:
             raise from_code(answer.error_code, answer.error_message)
-        found = [
-            PartitionReassignment(
-                cluster_id,
-                topic.name,
-                partition.partition_index,
-                list(partition.adding_replicas),
-                list(partition.removing_replicas),
-            )
-            for topic in answer.topics
-            for partition in topic.partitions
-        ]
-        return sorted(found, key=lambda entry: (entry.topic_name, entry.partition_id))
+
+        def read(entry: tuple[str, Any]) -> PartitionReassignment:
+            topic, partition = entry
+            adding, removing = list(partition.adding_replicas), list(partition.removing_replicas)
+            return PartitionReassignment(cluster_id, topic, partition.partition_index, adding, removing)
+
+        moving = ((topic.name, partition) for topic in answer.topics for partition in topic.partitions)
+        found = await in_slices(read, moving)
+        return await sorted_in_slices(found, lambda entry: (entry.topic_name, entry.partition_id))

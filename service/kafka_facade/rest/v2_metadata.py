@@ -16,7 +16,7 @@ from kafka_facade.core.requests import (
 )
 from kafka_facade.core.resources import Partition, TopicConfig
 from kafka_facade.rest.bodies import BodyDecoder, Setting
-from kafka_facade.rest.encoding import encode
+from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 
@@ -80,12 +80,8 @@ async def get_topic(exchange: Exchange) -> Response:
 
     name = exchange.parameters["topic"]
     partitions, configs = await exchange.run(describe, name)
-    document = {
-        "name": name,
-        "configs": {config.name: config.value for config in configs},
-        "partitions": [_partition_document(partition) for partition in partitions],
-    }
-    return Response(body=encode(document))
+    head = encode({"name": name, "configs": {config.name: config.value for config in configs}})
+    return Response(body=b'%b,"partitions":%b}' % (head[:-1], await encode_array(partitions, _partition_document)))
 
 
 @route("api.v2.partitions.list")
@@ -93,7 +89,7 @@ async def list_partitions(exchange: Exchange) -> Response:
     """The partitions of a topic."""
     request = ListPartitions(None, exchange.parameters["topic"])
     partitions = await exchange.run(exchange.facade.topics.list_partitions, request)
-    return Response(body=encode([_partition_document(partition) for partition in partitions]))
+    return Response(body=await encode_array(partitions, _partition_document))
 
 
 @route("api.v2.partitions.get")

@@ -13,7 +13,7 @@ from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import AclBinding, BatchCreateAcls, CreateAcl, DeleteAcls, ListAcls
 from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
 from kafka_facade.rest.bodies import BodyDecoder, V3Acl, V3Acls
-from kafka_facade.rest.encoding import encode, list_body, resource_document
+from kafka_facade.rest.encoding import encode_array, list_body, resource_document
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 
@@ -63,7 +63,8 @@ async def delete_acls(exchange: Exchange) -> Response:
     request = DeleteAcls(exchange.parameters["cluster_id"], **_filter(exchange))
     deleted = await exchange.run(exchange.facade.acls.delete_acls, request)
     authority = exchange.options.resource_name_authority
-    return Response(body=encode({"data": [resource_document(acl, exchange.base, authority) for acl in deleted]}))
+    data = await encode_array(deleted, lambda acl: resource_document(acl, exchange.base, authority))
+    return Response(body=b'{"data":%b}' % data)
 
 
 def _filter(exchange: Exchange) -> dict[str, Any]:

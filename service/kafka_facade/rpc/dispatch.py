@@ -17,6 +17,7 @@ from kafka_facade.core.errors import MalformedBody, NotImplementedYet
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.pipeline import Call
+from kafka_facade.core.time_slices import in_slices
 from kafka_facade.rpc.convert import reader, writer
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.options import RpcOptions
@@ -113,7 +114,7 @@ class Listing:
         async def run(call: Call, message: Any) -> Message:
             found = await method(call, read(message))
             if not paged:
-                return types.response(**{items.name: [encode(item) for item in found]})
+                return types.response(**{items.name: await in_slices(encode, found)})
             encoded: list[Any] = []
             room = options.max_response_bytes - _PAGE_OVERHEAD
 
@@ -241,11 +242,8 @@ def _page(
     size, token = message.page_size, message.page_token
     if key is not None:
         return paginate(found, key, size=size, token=token, fits=fits)
-    page: Page[Any] = paginate(
-        list(enumerate(found)), lambda entry: entry[0], size=size, token=token, fits=lambda entry: fits(entry[1])
-    )
-    page.items = [item for _, item in page.items]
-    return page
+    places = range(len(found))
+    return paginate(places, lambda place: place, size=size, token=token, fits=lambda place: fits(found[place]))
 
 
 def _size(entry: Message | str) -> int:
