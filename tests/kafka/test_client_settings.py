@@ -103,10 +103,14 @@ def test_credentials_that_the_registry_uses() -> None:
 
 
 def test_unknown_names() -> None:
-    assert unknown_settings("producer", {"bogus": "1", "acks": "all", "metric.reporters": ""}) == [
-        "bogus",
-        "metric.reporters",
-    ]
+    unknown = {
+        "bogus": "1",
+        "metric.reporters": "",
+        "confluent.monitoring.interceptor.sasl.jaas.config": "x",
+        "key.serializer": "x.Y",
+        "securty.protocol": "",
+    }
+    assert unknown_settings("producer", unknown | {"acks": "all"}) == list(unknown)
 
 
 @pytest.mark.parametrize("role", ["producer", "consumer", "admin"])
@@ -171,6 +175,23 @@ def test_interceptors_that_may_protect_records_stop_the_start(role: str) -> None
         ({"security.protocol": "SASL_PLAINTEXT", **_LOGIN, "ssl.ca.location": "/x"}, "ssl.ca.location", "makes no use"),
         ({"security.protocol": "SSL", **_LOGIN}, "sasl.username", "SSL makes no use"),
         ({"schema.registry.basic.auth.user.info": "a:canary"}, "schema.registry.basic.auth.user.info", "know it"),
+        ({"SECURITY.PROTOCOL": "SSL"}, "SECURITY.PROTOCOL", "know it"),
+        ({"securty.protocol": "SSL"}, "securty.protocol", "know it"),
+        ({"security_protocol": "SSL"}, "security_protocol", "know it"),
+        ({"client.security.protocol": "SSL"}, "client.security.protocol", "know it"),
+        ({"jaas.config": "canary"}, "jaas.config", "know it"),
+        ({"pasword": "canary"}, "pasword", "know it"),
+        ({"listener.name.x.ssl.trustore.location": "/x"}, "listener.name.x.ssl.trustore.location", "know it"),
+        (
+            {"security.protocol": "SSL", "ssl.truststore.certificates": "canary", "ssl.ca.location": "/x"},
+            "ssl.ca.location",
+            "exclude each other",
+        ),
+        (
+            {"security.protocol": "SSL", "ssl.keystore.key": "canary", "ssl.certificate.location": "/x"},
+            "ssl.certificate.location",
+            "exclude each other",
+        ),
         (
             {
                 "sasl.mechanism": "OAUTHBEARER",
@@ -275,9 +296,9 @@ def test_a_text_as_a_file() -> None:
 
 
 def test_jaas() -> None:
-    module = jaas.parse("""a.b.Module required one="1;=\\"2" two='3"' three=4.5 five="";""")
+    module = jaas.parse("""a.b.Module required one="1;=\\"2" two='3"' three=4.5 five="" six="\\a\\v\\t";""")
     assert module.name == "Module"
-    assert module.options == {"one": '1;="2', "two": '3"', "three": "4.5", "five": ""}
+    assert module.options == {"one": '1;="2', "two": '3"', "three": "4.5", "five": "", "six": "\a\v\t"}
     assert "4.5" not in repr(module)
 
 

@@ -162,6 +162,8 @@ def test_what_cannot_be_honoured(options: list[str], named: str) -> None:
         ["schema.registry.ssl.engine.factory.class=x"],
         ["schema.registry.ssl.endpoint.identification.algorithm="],
         ["schema.registry.ssl.bogus=canary"],
+        ["schema.registry.baisc.auth.user.info=canary"],
+        ["schema.registry.client.ssl.truststore.location=/x"],
     ],
 )
 def test_what_is_refused_while_it_is_read(options: list[str]) -> None:
@@ -169,6 +171,40 @@ def test_what_is_refused_while_it_is_read(options: list[str]) -> None:
         load(None, options, {})
     assert options[-1].partition("=")[0] in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["ssl.ca.location=/nowhere"], "ssl.ca.location"),
+        (["ssl.ca.location={authority_pem}", "ssl.truststore.location={authority_pem}"], "ssl.truststore.location"),
+        (["ssl.certificate.location={authority_pem}", "ssl.keystore.location={client_pem}"], "ssl.keystore.location"),
+        (["ssl.certificate.location={authority_pem}", "ssl.key.location={client_pem}"], "ssl.key.location"),
+        (["ssl.key.location={client_pem}"], "ssl.key.location"),
+        (["ssl.keystore.location={client_pem}"], "ssl.keystore.location"),
+        (["ssl.keystore.location={client_pem}", "ssl.key.password=canary"], "ssl.key.password"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    options: list[str], named: str, tmp_path_factory: pytest.TempPathFactory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tls = TlsFiles(tmp_path_factory.mktemp("tls"))
+    settings = _settings(
+        "schema.registry.url=https://r", *(f"schema.registry.{o.format_map(vars(tls))}" for o in options)
+    )
+    with pytest.raises(BadSettings) as caught:
+        _config(settings)
+    assert named in caught.value.names
+    assert "canary" not in str(caught.value)
+    assert "pass phrase" not in "".join(capfd.readouterr())
+
+
+def test_tls_that_the_url_makes_no_use_of(tmp_path_factory: pytest.TempPathFactory) -> None:
+    tls = TlsFiles(tmp_path_factory.mktemp("tls"))
+    option = f"schema.registry.ssl.truststore.location={tls.authority_pem}"
+    with pytest.raises(BadSettings, match="makes no use"):
+        _config(_settings("schema.registry.url=http://one,http://two", option))
+    _config(_settings("schema.registry.url=http://one,https://two", option))
 
 
 def test_values_that_change_nothing() -> None:

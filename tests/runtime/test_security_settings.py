@@ -44,6 +44,9 @@ from kafka_facade.runtime.settings import SettingsError, load
         "response.http.headers.config=add X-Frame-Options: DENY",
         "rest.servlet.initializor.classes=x.Y",
         "sasl.jaas.config=canary",
+        "clients.security.protocol=SSL",
+        "comsumer.sasl.jaas.config=canary",
+        "schema_registry.ssl.truststore.location=/x",
         "security.protocol=SASL_SSL",
         "sni.check.enabled=true",
         "sni.mandatory=true",
@@ -123,6 +126,8 @@ def test_kafkas_settings_without_their_prefix_are_told_of() -> None:
     [
         ["bootstrap.servers=http://user:canary@host"],
         ["listeners=http://user:canary@host"],
+        ["listeners=http://user:canary@host:8082"],
+        ["bootstrap.servers=user:canary@host:9092"],
         ["advertised.listeners=ftp://user:canary@host"],
         ["schema.registry.url=user:canary@host", "schema.registry.url=x://user:canary@host"],
         ["client.sasl.password:canary"],

@@ -33,6 +33,8 @@ async def _serve(*options: str) -> tuple[int, str]:
         (["api.endpoints.blocklist=api.v3.topic.list"], "api.endpoints.blocklist has 'api.v3.topic.list'"),
         (["listeners=", "grpc.listeners="], "listeners and grpc.listeners are both empty"),
         (["producer.linger.ms=soon"], "producer.linger.ms is 'soon'"),
+        (["bootstrap.servers=SSL://kafka:9092"], "the protocol of client.security.protocol, which is PLAINTEXT"),
+        (["bootstrap.servers=kafka:1,PLAINTEXT://kafka:2", "admin.security.protocol=SSL"], "admin.security.protocol"),
     ],
 )
 async def test_a_bad_setting_is_one_line(options: list[str], said: str) -> None:

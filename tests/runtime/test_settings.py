@@ -64,6 +64,7 @@ def test_an_unknown_key_is_a_warning_with_its_name() -> None:
         ("grpc.listeners=0.0.0.0", "grpc://host:port"),
         ("bootstrap.servers=", "host:port"),
         ("bootstrap.servers=kafka", "host:port"),
+        ("bootstrap.servers=http://kafka:9092", "host:port"),
         ("api.v2.enable=maybe", "true or false"),
         ("graphql.path=graphql", "a path such as /graphql"),
         ("log.level=loud", "one of debug"),

@@ -6,6 +6,7 @@ change nothing, such as Java's defaults, pass.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Final
 
 _UNSET: Final = frozenset({""})
@@ -98,6 +99,10 @@ _SWITCHES: Final = (".enable", ".enabled", ".validation")
 _LISTENER: Final = "listener.name."
 # A Kafka client's, without the prefix that says so.
 _CLIENT: Final = ("sasl.", "security.")
+# What stands before the settings of clients, without what is between letters.
+_PREFIXES: Final = ("client", "producer", "consumer", "admin", "schemaregistry")
+_BEHIND_A_PREFIX: Final = (*_CLIENT, "ssl.", "basic.auth.", "bearer.auth.")
+_ALIKE: Final = 0.75
 
 
 def refusal(key: str, value: str) -> str | None:
@@ -120,4 +125,10 @@ def _is_harmless(name: str, value: str) -> bool:
         return True
     if name.endswith(_SWITCHES) and value in _OFF:
         return True
-    return not value or not name.startswith(_BEGINNINGS)
+    return not value or not (name.startswith(_BEGINNINGS) or _has_misspelt_prefix(name))
+
+
+def _has_misspelt_prefix(name: str) -> bool:
+    prefix, _, rest = name.lower().partition(".")
+    letters = "".join(filter(str.isalpha, prefix))
+    return rest.startswith(_BEHIND_A_PREFIX) and bool(get_close_matches(letters, _PREFIXES, 1, _ALIKE))

@@ -46,6 +46,7 @@ def serve(settings: Settings, warnings: list[str]) -> int:
     configure_logging(settings.log_level, settings.secrets())
     _allow_many_files()
     _check(settings)
+    _check_protocols(settings)
     settings, more = _without_unknown(settings)
     for warning in warnings + more:
         logger.warning("%s", warning)
@@ -107,6 +108,18 @@ def _check(settings: Settings) -> None:
             # A name that nothing has would leave open what somebody meant to close.
             if name not in IDENTIFIERS:
                 raise SettingsError(f"{key} has {name!r}; expected identifiers as kafka-facade operations prints them")
+
+
+def _check_protocols(settings: Settings) -> None:
+    """A client passes over brokers that are given with another protocol than its own, and says nothing of it."""
+    given = {server.partition("://")[0].upper() for server in settings.bootstrap_servers.split(",") if "://" in server}
+    for role in ROLES:
+        properties: SecretProperties = getattr(settings, f"{role}_properties")
+        protocol = properties.get("security.protocol", "PLAINTEXT").upper()
+        if given - {protocol}:
+            key = _key(settings, role, "security.protocol")
+            where = shown("bootstrap.servers", settings.bootstrap_servers)
+            raise SettingsError(f"bootstrap.servers is {where}; expected the protocol of {key}, which is {protocol}")
 
 
 def _allow_many_files() -> None:

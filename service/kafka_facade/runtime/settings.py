@@ -26,6 +26,8 @@ from kafka_facade.runtime.security_settings import refusal
 
 ENVIRONMENT_PREFIX = "KAFKA_REST_"
 _CLIENT_PREFIXES = ("client.", "producer.", "consumer.", "admin.")
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+"""The security protocols of Kafka."""
 ROLES = ("producer", "consumer", "admin")
 """The Kafka clients that have settings of their own."""
 # Variables of the container image that are no settings of the proxy.
@@ -92,9 +94,16 @@ def _path(text: str) -> str:
 
 def _bootstrap(text: str) -> str:
     servers = _words(text)
-    if not servers or any(not 0 < _port_of(server) < 65536 for server in servers):
+    if not servers or not all(map(_is_server, servers)):
         raise ValueError("host:port, or several of them with commas between")
     return ",".join(servers)
+
+
+def _is_server(text: str) -> bool:
+    # As in Java a protocol may stand in front; which one is for the client's security.protocol to say.
+    protocol, _, rest = text.rpartition("://")
+    known = not protocol or protocol.upper() in PROTOCOLS
+    return known and "@" not in rest and "/" not in rest and 0 < _port_of(rest) < 65536
 
 
 def _port_of(server: str) -> int:
@@ -133,7 +142,7 @@ def _listener(entry: str, scheme: str) -> Address:
         port = parts.port
     except ValueError:
         raise ValueError(expected) from None
-    if parts.scheme != scheme or port is None or parts.path not in ("", "/"):
+    if parts.scheme != scheme or port is None or parts.path not in ("", "/") or "@" in parts.netloc:
         raise ValueError(expected)
     return Address(parts.hostname or "0.0.0.0", port)
 

@@ -17,6 +17,7 @@ from kafka_facade.core.secrets import SecretProperties, redact, secrets_of
 from kafka_facade.kafka.protocol_config import protocol_config, untranslated
 from kafka_facade.kafka.settings import roles
 from kafka_facade.kafka.settings.java_names import Translated, is_security, translate
+from kafka_facade.kafka.settings.likeness import seems_security
 from kafka_facade.kafka.settings.problem import BadSettings
 
 # Nobody listens there: a client that is made to be judged must not connect to Kafka.
@@ -56,7 +57,7 @@ def unknown_settings(role: str, properties: Mapping[str, str], *, sasl_shared: b
         if (match := _UNKNOWN.search(refusal)) is None:
             raise BadSettings(_culprits(role, left, translated, refusal), _told(refusal, left))
         names = translated.origins.get(match[1], ())
-        if not names or any(map(is_security, names)):
+        if not names or any(is_security(name) or (left[name] and seems_security(name)) for name in names):
             raise BadSettings(names or [match[1]], "the Kafka client doesn't know it")
         unknown += names
         for name in names:

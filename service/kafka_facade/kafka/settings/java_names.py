@@ -235,6 +235,7 @@ def _key_store(properties: Mapping[str, str], found: Translated) -> None:
     key, chain = _given(properties, "ssl.keystore.key"), _given(properties, "ssl.keystore.certificate.chain")
     key_password = _given(properties, "ssl.key.password")
     _check_type(properties, "ssl.keystore.type")
+    _check_alone(found, given, "ssl.key.location", "ssl.key.pem", "ssl.certificate.location", "ssl.certificate.pem")
     try:
         if location is not None:
             if key is not None or chain is not None:
@@ -271,6 +272,7 @@ def _trust_store(properties: Mapping[str, str], found: Translated) -> None:
     _check_type(properties, "ssl.truststore.type")
     if not given or given == ["ssl.truststore.type"]:
         return
+    _check_alone(found, given, "ssl.ca.location", "ssl.ca.pem")
     try:
         if (location is None) == (text is None):
             raise ValueError("expected either a location or certificates")
@@ -284,6 +286,13 @@ def _trust_store(properties: Mapping[str, str], found: Translated) -> None:
         raise
     except ValueError as error:
         raise BadSettings(given, str(error)) from None
+
+
+def _check_alone(found: Translated, given: list[str], *names: str) -> None:
+    """One of two stores would be passed over."""
+    others = [origin for name in names for origin in found.origins.get(name, ())]
+    if others and not all(name.endswith((".type", ".key.password")) for name in given):
+        raise BadSettings([*given, *others], "they exclude each other")
 
 
 def _given(properties: Mapping[str, str], name: str) -> str | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from kafka_facade.kafka.settings import key_stores
 from kafka_facade.kafka.settings.java_names import Translated, is_security, translate
+from kafka_facade.kafka.settings.likeness import seems_security
 from kafka_facade.kafka.settings.problem import BadSettings
 
 _SAME: Final = (
@@ -32,6 +35,14 @@ _OAUTH: Final = {
     "bearer.auth.scope": "sasl.oauthbearer.scope",
     _ISSUER: "sasl.oauthbearer.token.endpoint.url",
 }
+# What stands for the same: the client's own names, and Java's.
+_TWICE: Final = (
+    (("ssl.ca.location",), ("ssl.truststore.location", "ssl.truststore.certificates")),
+    (
+        ("ssl.certificate.location", "ssl.key.location"),
+        ("ssl.keystore.location", "ssl.keystore.key", "ssl.keystore.certificate.chain"),
+    ),
+)
 _STATIC, _OWN, _INHERITED = "STATIC_TOKEN", "OAUTHBEARER", "SASL_OAUTHBEARER_INHERIT"
 
 KNOWN: Final = frozenset(
@@ -87,6 +98,7 @@ def client_config(url: str, properties: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {"url": ",".join(urls)}
     found |= {name: properties[name] for name in _SAME if properties.get(name)}
     found |= _tls(properties)
+    _check_tls(urls, properties, found)
     inherited = translate({name: value for name, value in properties.items() if name.startswith("sasl.")})
     basic = _basic(properties, in_url, inherited)
     bearer = _bearer(properties, inherited)
@@ -100,6 +112,8 @@ def client_config(url: str, properties: Mapping[str, str]) -> dict[str, Any]:
 def check_unknown(name: str, value: str) -> bool:
     """Whether a setting that isn't known is one of security that changes nothing; BadSettings where it would."""
     if not is_security(name):
+        if value and seems_security(name):
+            raise BadSettings([name], "it isn't known")
         return False
     if set(translate({name: value}).config.values()) <= {"https"}:
         return True
@@ -164,6 +178,10 @@ def _bearer(properties: Mapping[str, str], inherited: Translated) -> dict[str, s
 
 def _tls(properties: Mapping[str, str]) -> dict[str, str]:
     """Key stores, as files that the client can read."""
+    for own, theirs in _TWICE:
+        one, other = ([name for name in names if properties.get(name)] for names in (own, theirs))
+        if one and other:
+            raise BadSettings([*one, *other], "they exclude each other")
     stores = {name: value for name, value in properties.items() if name.startswith("ssl.") and name not in _SAME}
     if "ssl.key.password" in properties and "ssl.key.location" not in properties:
         stores["ssl.key.password"] = properties["ssl.key.password"]
@@ -176,3 +194,32 @@ def _tls(properties: Mapping[str, str]) -> dict[str, str]:
         found["ssl.certificate.location"] = chain or key_stores.file_of(translated["ssl.certificate.pem"])
         found["ssl.key.location"] = key_stores.file_of(translated["ssl.key.pem"])
     return found
+
+
+def _check_tls(urls: list[str], properties: Mapping[str, str], found: Mapping[str, Any]) -> None:
+    """Whether the client makes use of its files, and can read them: it tells neither name nor reason."""
+    given = [name for name in properties if name.startswith("ssl.") and properties[name] and not name.endswith(".type")]
+    if given and not any(urlsplit(url).scheme == "https" for url in urls):
+        raise BadSettings([*given, "url"], "http makes no use of them")
+    trusted = [name for name in given if name.startswith(("ssl.ca.", "ssl.truststore."))]
+    own = [name for name in given if name not in trusted]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if (location := found.get("ssl.ca.location")) is not None:
+        kind = "capath" if Path(location).is_dir() else "cafile"
+        _try(trusted, lambda: context.load_verify_locations(**{kind: location}))
+    certificate, key = found.get("ssl.certificate.location"), found.get("ssl.key.location")
+    if certificate is not None:
+        # Without a password the library would ask for one on the terminal.
+        password = found.get("ssl.key.password") or ""
+        _try(own, lambda: context.load_cert_chain(certificate, key, password))
+    elif own:
+        raise BadSettings(own, "there is no certificate that they are of")
+
+
+def _try(names: list[str], load: Callable[[], None]) -> None:
+    try:
+        load()
+    except ssl.SSLError:
+        raise BadSettings(names, "there is no such PEM in the file, or its password is another one") from None
+    except (OSError, ValueError) as error:
+        raise BadSettings(names, getattr(error, "strerror", None) or str(error)) from None
