@@ -293,3 +293,52 @@ def test_names_have_a_length(member: str) -> None:
     with pytest.raises(ValueError, match="longer than"):
         AvroCodec(json.dumps(schema))
     assert time.thread_time() - started < 2
+
+
+RECORDS = [{"type": "record", "name": f"B{n}", "fields": []} for n in range(700)]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        [{"type": "record", "name": f"R{n}", "fields": []} for n in range(15_000)],
+        {"type": "record", "name": "R", "fields": [{"name": f"f{n}", "type": ["null", "R"]} for n in range(15_000)]},
+        {"type": "enum", "name": "E", "symbols": [f"s{n}" for n in range(50_000)]},
+        [*RECORDS, *({"type": "array", "items": [record["name"] for record in RECORDS]} for _ in range(40))],
+        # Each of the names becomes a full one.
+        {
+            "type": "record",
+            "name": "R",
+            "namespace": "n" * 1000,
+            "fields": [{"name": "f", "type": ["R"] * 10_000}],
+        },
+    ],
+    ids=["records", "fields", "symbols", "branches", "full names"],
+)
+def test_a_schema_has_a_size(schema: Any) -> None:
+    """fastavro compiles it in one piece."""
+    text = json.dumps(schema)
+    assert len(text) < 1024 * 1024
+    for others in ([], ['"int"', text]):
+        started = time.thread_time()
+        with pytest.raises(ValueError, match="too many types"):
+            AvroCodec('"long"' if others else text, others)
+        assert time.thread_time() - started < 0.5
+
+
+def test_what_schemas_have_in_all_has_a_size() -> None:
+    texts = [
+        json.dumps({"type": "enum", "name": f"E{n}", "symbols": [f"s{m}" for m in range(1000)]}) for n in range(25)
+    ]
+    AvroCodec('"E7"', texts[:10])
+    with pytest.raises(ValueError, match="too many types"):
+        AvroCodec('"E7"', texts)
+
+
+def test_no_schema_is_taken_for_one_that_is_compiled() -> None:
+    """A member that fastavro leaves in schemas makes it look at nothing."""
+    schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "None"}], "__fastavro_parsed": True}
+    with pytest.raises(ValueError, match="None"):
+        AvroCodec(json.dumps(schema))
+    schema["fields"] = [{"name": "a", "type": "R"}]
+    assert AvroCodec(json.dumps({**schema, "__named_schemas": {"R": {"type": "int"}}})).record_name == "R"

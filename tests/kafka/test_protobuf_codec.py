@@ -372,13 +372,14 @@ def test_the_compiler_reaches_nothing_but_its_folder(tmp_path: Path) -> None:
     assert outside.read_text() == "secret"
 
 
-HUGE = 'syntax = "proto3"; message A {' + "".join(f"message M{n} {{}}" for n in range(40_000)) + "}"
+HUGE = 'syntax = "proto3"; message A {' + "".join(f"message M{n} {{}}" for n in range(19_000)) + "}"
 MISTAKES = 'syntax = "proto3"; message A {' + "".join(f"X x{n} = {n};" for n in range(1, 60_000)) + "}"
 
 
 def test_large_schemas_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     codec(HUGE)
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match=r"default\.proto") as caught:
         codec(MISTAKES)
     assert len(str(caught.value)) <= 500
@@ -425,6 +426,33 @@ def test_few_bytes_become_little_data(text: str, payload: bytes) -> None:
     assert time.thread_time() - started < 2
 
 
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "".join(f"message M{n} {{}}" for n in range(25_000)),
+        "message M {" + "".join(f"map<int32, A> f{n} = {n};" for n in range(1, 6000)) + "}",
+        "enum E {" + "".join(f"E{n} = {n};" for n in range(25_000)) + "}",
+        "service S {" + "".join(f"rpc m{n} (A) returns (A);" for n in range(21_000)) + "}",
+        "message M { oneof o {" + "".join(f"int32 f{n} = {20_000 + n};" for n in range(21_000)) + "} }",
+    ],
+    ids=["messages", "maps", "symbols", "methods", "members"],
+)
+def test_a_schema_has_a_size(declared: str) -> None:
+    """What protoc has compiled is built in this process, in one piece."""
+    started = time.thread_time()
+    with pytest.raises(ValueError, match="more than 20000 messages"):
+        codec(f'syntax = "proto3"; message A {{}} {declared}')
+    assert time.thread_time() - started < 2
+
+
+def test_unknown_fields_are_gone_through_within_the_budget() -> None:
+    found = codec('syntax = "proto3"; message A { int32 a = 1; }')
+    payload = b"\x10\x00" * 5_000_000
+    with pytest.raises(BudgetExceeded):
+        found.decode(b"\0" + payload)
+    assert found.decode(b"\0" + payload[:100_000]) == {"a": 0}
+
+
 def test_a_large_message_is_within_the_budget() -> None:
     found = codec(
         'syntax = "proto3"; message A { repeated B items = 1; map<string, B> more = 2; } message B { '
@@ -443,7 +471,7 @@ def test_what_is_decoded_is_within_the_budget(payload: bytes) -> None:
     weights = Weights(found.files)
     with suppress(ValueError):
         budget = DecodingBudget(0, free=10_000_000)
-        weights._walk(found.codec._find((0,)), payload, budget, 0)
+        weights._walk(found.codec._find((0,)), memoryview(payload), budget, 0)
         assert len(json.dumps(found.codec.decode(b"\0" + payload))) <= budget.spent + 6 * len(payload) + 100
 
 

@@ -16,7 +16,13 @@ from kafka_facade.core.resources import Format
 from kafka_facade.kafka.schemas.avro_decoding import AvroReader, compile_decoder
 from kafka_facade.kafka.schemas.avro_encoding import AvroMismatch, compile_encoder
 
+# What a schema has in all; a field of a record is three parts. So many are up to 50 ms of compiling.
 _MAX_NAME: Final = 1000
+_MAX_PARTS: Final = 20_000
+_MAX_NAMES: Final = 8 * 1024 * 1024
+# What fastavro takes for a sign that it has compiled the schema itself, and members of which it compiles nothing.
+_PARSED_MARKS: Final = ("__fastavro_parsed", "__named_schemas")
+_NOT_COMPILED: Final = ("default", "doc", "aliases")
 
 _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
@@ -32,9 +38,11 @@ class AvroCodec:
         """ValueError for what is no schema. ``references`` come before those that refer to them."""
         named: dict[str, Any] = {}
         try:
-            for reference in references:
-                parse_schema(_checked(_read(reference)), named_schemas=named)
-            schema = parse_schema(_checked(_read(text)), named_schemas=named)
+            others, own = [_read(reference) for reference in references], _read(text)
+            _check_size([*others, own])
+            for other in others:
+                parse_schema(other, named_schemas=named)
+            schema = parse_schema(own, named_schemas=named)
             self._encode = compile_encoder(schema, named)
             self._decode = compile_decoder(schema, named)
         except (SchemaParseException, UnknownType) as error:
@@ -70,19 +78,26 @@ class AvroCodec:
             raise ValueError("the data is nested too deeply") from None
 
 
-def _checked(schema: Any) -> Any:
-    """The schema; ValueError where names are so long that full names, which repeat namespaces, could be huge."""
-    waiting = [schema]
+def _check_size(schemas: Sequence[Any]) -> None:
+    """ValueError for schemas that would take long or much memory to compile: fastavro does it in one piece."""
+    parts = longest = 0
+    waiting = list(schemas)
     while waiting:
         part = waiting.pop()
+        parts += 1
         if isinstance(part, dict):
+            for mark in _PARSED_MARKS:
+                part.pop(mark, None)
             for member in ("name", "namespace"):
-                if len(str(part.get(member, ""))) > _MAX_NAME:
-                    raise ValueError(f"a {member} is longer than {_MAX_NAME} characters")
-            waiting += [value for member, value in part.items() if member != "default"]
+                longest = max(longest, len(str(part.get(member, ""))))
+            waiting += [value for member, value in part.items() if member not in _NOT_COMPILED]
         elif isinstance(part, list):
             waiting += part
-    return schema
+    if longest > _MAX_NAME:
+        raise ValueError(f"a name or namespace is longer than {_MAX_NAME} characters")
+    # Full names repeat namespaces.
+    if parts > _MAX_PARTS or parts * longest > _MAX_NAMES:
+        raise ValueError("the schema has too many types, fields and symbols, or too long names for so many")
 
 
 def _read(text: str) -> Any:

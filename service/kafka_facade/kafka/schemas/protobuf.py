@@ -22,6 +22,8 @@ from kafka_facade.kafka.schemas.protobuf_weight import Weights
 # The indexes that lead to the first message of a file have a short form.
 _FIRST_MESSAGE: Final = b"\0"
 _MAX_INDEXES: Final = 100
+# Descriptors are built in one piece, so many in some 20 ms.
+_MAX_PARTS: Final = 20_000
 # What a payload may become, whatever its size and for each byte; messages write all their fields in JSON.
 _FREE: Final = 4 * 1024 * 1024
 _PER_BYTE: Final = 1000
@@ -41,6 +43,8 @@ class ProtobufCodec:
     def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
         """``files`` come before those that import them; the last is the schema. ValueError for what isn't valid."""
         self._weights = Weights(files)
+        if self._weights.parts > _MAX_PARTS:
+            raise ValueError(f"the schema has more than {_MAX_PARTS} messages, fields, enums, symbols and methods")
         self.most_data_on_loop = min(50_000, _MEMORY_ON_LOOP // self._weights.layout)
         self.most_on_loop = max(-1, (_ON_LOOP - self._weights.message) // self._weights.per_byte)
         self._pool = DescriptorPool()

@@ -6,11 +6,16 @@ mapping writes. So payloads that may become large are gone through here first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
 
 from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
 
@@ -32,13 +37,15 @@ class Weights:
 
     def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
         self._name = self._message = self._enum = self._fields = 0
+        self.parts = 0
+        """How many messages, fields, enums, symbols and methods the files have."""
         for file in files:
             prefix = f"{file.package}." if file.package else ""
             self._extensions(file.extension, prefix)
             for message in file.message_type:
                 self._add(message, prefix)
-            for enum in file.enum_type:
-                self._enum = max([self._enum, *(len(value.name) for value in enum.value)])
+            self._enums(file.enum_type)
+            self.parts += sum(1 + len(service.method) for service in file.service)
         self.per_byte = (self._name + self._message) // 2 + self._enum + 2 * VALUE_WEIGHT
         """What a byte may become: two are a message or a field, and one is a number or an enum."""
         self.message = self._message
@@ -56,12 +63,18 @@ class Weights:
         self._message = max(self._message, weight)
         self._fields = max(self._fields, len(message.field))
         self._extensions(message.extension, f"{prefix}{message.name}.")
-        for enum in message.enum_type:
-            self._enum = max([self._enum, *(len(value.name) for value in enum.value)])
+        self._enums(message.enum_type)
+        self.parts += 1 + len(message.field) + len(message.oneof_decl)
         for nested in message.nested_type:
             self._add(nested, f"{prefix}{message.name}.")
 
-    def _extensions(self, fields: Iterable[Any], prefix: str) -> None:
+    def _enums(self, enums: Iterable[EnumDescriptorProto]) -> None:
+        for enum in enums:
+            self.parts += 1 + len(enum.value)
+            self._enum = max([self._enum, *(len(value.name) for value in enum.value)])
+
+    def _extensions(self, fields: Sequence[FieldDescriptorProto], prefix: str) -> None:
+        self.parts += len(fields)
         self._name = max([self._name, *(len(prefix) + len(field.name) + 2 for field in fields)])
 
     def spend(self, message: Descriptor, payload: bytes, budget: DecodingBudget) -> None:
@@ -70,7 +83,7 @@ class Weights:
         if most <= budget.left:
             budget.spend(most)
         else:
-            self._walk(message, payload, budget, 0)
+            self._walk(message, memoryview(payload), budget, 0)
 
     def _of(self, message: Descriptor) -> int:
         """The weight of an empty message."""
@@ -81,7 +94,7 @@ class Weights:
             self._known[message.full_name] = weight
         return weight
 
-    def _walk(self, message: Descriptor, payload: bytes, budget: DecodingBudget, depth: int) -> None:
+    def _walk(self, message: Descriptor, payload: memoryview, budget: DecodingBudget, depth: int) -> None:
         budget.spend(self._of(message))
         if message.GetOptions().map_entry and (value := message.fields_by_number[2].message_type) is not None:
             # A map's value is there even where its bytes are not.
@@ -103,6 +116,8 @@ class Weights:
             start, position = _value(payload, position, wire)
             field = fields.get(key >> 3)
             if field is None:
+                # It becomes nothing, but it is gone through.
+                budget.spend(VALUE_WEIGHT)
                 continue
             budget.spend(len(field.json_name) + VALUE_WEIGHT)
             if field.message_type is not None:
@@ -114,7 +129,7 @@ class Weights:
                 budget.spend((position - start) * 2 * VALUE_WEIGHT)
 
 
-def _value(payload: bytes, position: int, wire: int) -> tuple[int, int]:
+def _value(payload: memoryview, position: int, wire: int) -> tuple[int, int]:
     """Where a value begins and ends; ValueError where it ends after the payload."""
     start = position
     if wire == _LENGTH:
@@ -129,7 +144,7 @@ def _value(payload: bytes, position: int, wire: int) -> tuple[int, int]:
     return start, position
 
 
-def _varint(payload: bytes, position: int) -> tuple[int, int]:
+def _varint(payload: memoryview, position: int) -> tuple[int, int]:
     shift = result = 0
     while True:
         if position >= len(payload) or shift > 63:

@@ -34,7 +34,7 @@ _CPU_SECONDS: Final = 5
 _SECONDS: Final = 60.0
 _MAX_MESSAGE: Final = 500
 _MAX_ERROR_BYTES: Final = 64 * 1024
-_MAX_OUTPUT_BYTES: Final = 16 * 1024 * 1024
+_MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
 _MAX_NAME: Final = 200
 # It never looks back: the time of one that does grows with the square of the white space.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+\Z")
