@@ -35,7 +35,6 @@ from kafka_facade.web.media_types import parse_media_type
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
-from kafka_facade_graphql.events import EventTransport
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
 from kafka_facade_graphql.numbers import decode_exactly
 from kafka_facade_graphql.options import GraphQLOptions
@@ -64,7 +63,6 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         self._facade = facade
         self._options = options
         self._page = ide.page(options.path) if options.graphiql else ""
-        self.stream_transport_classes_by_protocol = {GRAPHQL_SSE_PROTOCOL: EventTransport}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, a stream or a websocket."""
