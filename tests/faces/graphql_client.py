@@ -172,6 +172,10 @@ class GraphQLClient:
     async def subscribe(self, group: str, name: str, topics: list[str]) -> None:
         await self._mutate("subscribeConsumer", "__typename", group=group, instance=name, topics=topics)
 
+    async def assign(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        wanted = [{"topicName": topic, "partitionId": partition} for topic, partition in partitions]
+        await self._mutate("assignConsumerPartitions", "__typename", group=group, instance=name, partitions=wanted)
+
     async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
         values = {"group": group, "instance": name, "format": format, "timeoutMs": timeout_ms}
         wanted = "record { offset key { base64 } value { base64 } } key value keyInfo { error } valueInfo { error }"

@@ -222,6 +222,14 @@ class GrpcClient:
             )
         )
 
+    async def assign(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        wanted = [consumers.TopicPartition(topic_name=topic, partition_id=number) for topic, number in partitions]
+        await _call(
+            self._consumers.AssignPartitions(
+                consumers.AssignPartitionsRequest(consumer_group_id=group, instance_id=name, partitions=wanted)
+            )
+        )
+
     async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
         request = consumers.FetchRecordsRequest(
             consumer_group_id=group,

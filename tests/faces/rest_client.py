@@ -123,6 +123,10 @@ class RestClient:
     async def subscribe(self, group: str, name: str, topics: list[str]) -> None:
         await self._call("POST", self._instance(group, name) + "/subscription", {"topics": topics}, v2="*/*")
 
+    async def assign(self, group: str, name: str, partitions: list[tuple[str, int]]) -> None:
+        body = {"partitions": [{"topic": topic, "partition": partition} for topic, partition in partitions]}
+        await self._call("POST", self._instance(group, name) + "/assignments", body, v2="*/*")
+
     async def fetch(self, group: str, name: str, format: str, timeout_ms: int) -> list[tuple[int, Any, Any]]:
         accept = f"application/vnd.kafka.{format.lower()}.v2+json"
         found = await self._call("GET", self._instance(group, name) + "/records", v2=accept, timeout=timeout_ms)

@@ -12,7 +12,7 @@ from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTim
 from kafka_facade.core.ports import ConsumerPort, SerializedRecord
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.engine import Engine, KafkaOptions
 
 # A member is idle after 5 s.
 IDLE = 6.5
@@ -150,3 +150,26 @@ async def test_a_call_that_waits_for_kafka_holds_up_nobody(
     await produce(engine, name, 0, 3)
     assert numbers(await read(consumer, 3)) == [0, 1, 2]
     await consumer.close(10)
+
+
+@pytest.mark.parametrize("strategy", ["range,roundrobin", "cooperative-sticky"])
+async def test_partitions_that_begin_one_after_another_are_read_from_where_they_were_sought(
+    stack: BackgroundStack, topic: TopicFactory, strategy: str
+) -> None:
+    # Nothing tells where to begin: the client fetches none of them until it is told, and takes its time with each.
+    settings = {"partition.assignment.strategy": strategy}
+    engine = Engine(KafkaOptions(stack.bootstrap_servers, consumer=settings))
+    name = await topic(partitions=3)
+    await produce(engine, name, 0, 90, partitions=3)
+    for subscribed in (False, True):
+        reader = member(engine, f"group-{uuid4()}", reset="none")
+        if subscribed:
+            await reader.subscribe([name])
+            await joined(reader, 3)
+        else:
+            await reader.assign([TopicPartition(name, partition) for partition in range(3)])
+        await asyncio.sleep(1)
+        await reader.seek([PartitionPosition(name, partition, 10) for partition in range(3)], 20)
+        assert numbers(await read(reader, 60)) == list(range(30, 90))
+        await reader.close(10)
+    await engine.close(10)

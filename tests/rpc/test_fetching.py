@@ -34,9 +34,6 @@ async def reader(channel: grpc.aio.Channel, topic: str, **settings: Any) -> tupl
     await stub.CreateConsumerInstance(created)
     partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
     await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=[partition]))
-    # Of a broker that has had no group yet, the coordinator may take long: what it has committed isn't needed here.
-    beginning = consumer_instance_pb2.SeekToBeginningRequest(**where, partitions=[partition])
-    await stub.SeekToBeginning(beginning)
     return stub, where
 
 

@@ -92,6 +92,7 @@ class Consumer(EventfulClient):
             await self._renew(_LEAVE_SECONDS)
         self._start_anew()
         self._starts.clear()
+        self._sought.clear()
         self._unchecked.clear()
         self._assigned = set()
         self._subscribed = False
@@ -101,6 +102,7 @@ class Consumer(EventfulClient):
         await self._free.wait()
         self._start_anew()
         self._starts.clear()
+        self._sought.clear()
         self._call(
             ClientConsumer.assign,
             [
@@ -198,39 +200,50 @@ class Consumer(EventfulClient):
         started = time.monotonic()
         deadline = started + timeout
         await self._free.wait()
-        moved = {(entry.topic, entry.partition) for entry in positions}
         self._resume()
+        # Of those that don't begin by themselves, all begin with the first.
+        self._sought |= {(entry.topic, entry.partition): entry.offset for entry in positions}
         for entry in positions:
             # That there was no offset to start at is over.
             self._failures.pop((entry.topic, entry.partition), None)
-            target = ClientPartition(entry.topic, entry.partition, entry.offset)
+            await self._move(ClientPartition(entry.topic, entry.partition, entry.offset), started, deadline)
+
+    async def _move(self, target: ClientPartition, started: float, deadline: float) -> None:
+        """Read on from the target. Events are served meanwhile: what they bring once it has moved is to be kept."""
+        place = (target.topic, target.partition)
+        ahead: list[Record] = []
+        start = self._starts.get(place)
+        try:
             while True:
+                await self._free.wait()
+                ahead += self._without(place)
+                self._sought[place] = target.offset
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise KafkaTimeout
                 try:
                     await self._in_thread(left, ClientConsumer.seek, target)
-                    break
+                    return
                 except IllegalConsumerState:
-                    # A partition that was just assigned isn't being fetched yet; one that has found no offset to
-                    # start at never will be, until it is given one.
+                    # A partition that was just assigned isn't being fetched yet; one that has found no offset to start
+                    # at never will be, until it is given one.
                     if time.monotonic() - started > _SEEK_PATIENCE_SECONDS:
                         await self._free.wait()
-                        self._assign_again(target)
-                        break
+                        await self._assign_again({place: target.offset})
+                        return
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
-        # Events were served meanwhile.
-        await self._free.wait()
-        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
-        self._forget_starts(moved)
+        except BaseException:
+            self._pending.extendleft(reversed(ahead))
+            if start is not None:
+                self._starts[place] = start
+            raise
 
-    def _assign_again(self, target: ClientPartition) -> None:
-        """The same partitions, each where it stands, but one of them at a new offset."""
-        standing = self._call(ClientConsumer.position, self._call(ClientConsumer.assignment))
-        for entry in standing:
-            if (entry.topic, entry.partition) == (target.topic, target.partition):
-                entry.offset = target.offset
-        self._call(ClientConsumer.assign, standing)
+    def _without(self, place: tuple[str, int]) -> list[Record]:
+        """What was read of a partition, which is taken out, and its start forgotten."""
+        found = [entry for entry in self._pending if (entry.topic_name, entry.partition_id) == place]
+        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) != place)
+        self._forget_starts({place})
+        return found
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from confluent_kafka import OFFSET_INVALID, Message
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import Message
 from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNotFound
@@ -41,6 +41,8 @@ _MOST_PENDING = 20
 _NO_HEADERS: list[Header] = []
 # What the client says of the group it says of no topic.
 GROUP = ("", 0)
+# How long (s) the client may take to assign what it has assigned already.
+_ASSIGN_SECONDS = 5.0
 
 
 class EventfulClient(SerializedClient):
@@ -50,6 +52,9 @@ class EventfulClient(SerializedClient):
         super().__init__(config, blocking, closing)
         self._grouped = grouped
         self._keeps_its_id = config.get("group.protocol") == "consumer"
+        # Such a member is assigned what is new only, and takes no assignment as a whole.
+        strategies = str(config.get("partition.assignment.strategy", ""))
+        self._incremental = self._keeps_its_id or "cooperative" in strategies
         # Read while events were served: one record each time at the most, and none while paused.
         self._pending: deque[Record] = deque()
         self._polled_at = time.monotonic()
@@ -65,6 +70,11 @@ class EventfulClient(SerializedClient):
         self._positions: dict[tuple[str, int], int] = {}
         # Where the reading of each assigned partition began, once that is known.
         self._starts: dict[tuple[str, int], int] = {}
+        # Where partitions were told to begin that haven't begun yet.
+        self._sought: dict[tuple[str, int], int] = {}
+        # The client asks once what the group has committed. A coordinator that has just moved, or isn't there yet,
+        # refuses to say, and then the client never begins: it has to be told anew what is assigned.
+        self._gave_up = False
         self._auto_commit = bool(config.get("enable.auto.commit"))
         # What is to be committed automatically, as long as the client is busy.
         self._to_store: dict[tuple[str, int], int] = {}
@@ -75,6 +85,7 @@ class EventfulClient(SerializedClient):
         self._resume()
         self._pending.clear()
         self._failures.clear()
+        self._gave_up = False
 
     def _serve_from_now_on(self) -> None:
         if self._server is None or self._server.done():
@@ -95,6 +106,9 @@ class EventfulClient(SerializedClient):
                     self._pending.extend(self._consume(1)[1])
                     if time.monotonic() - self._polled_at > _IDLE_SECONDS:
                         self._pause()
+                    if self._gave_up:
+                        self._gave_up = False
+                        await self._assign_again({})
             except FacadeError as failure:
                 self._failures.setdefault(GROUP, failure)
             starting = len(self._starts) < len(self._assigned) and len(self._pending) < _MOST_PENDING
@@ -104,6 +118,17 @@ class EventfulClient(SerializedClient):
             else:
                 joining = JOIN_SECONDS
                 await asyncio.sleep(_SERVE_SECONDS)
+
+    async def _assign_again(self, moved: Mapping[tuple[str, int], int]) -> None:
+        """Assign the same partitions, each where it stands or is to begin, and some where they are moved.
+
+        The client is free before: nothing comes of it meanwhile.
+        """
+        unread = self._assigned - self._starts.keys()
+        begin = {place: self._sought.get(place, OFFSET_INVALID) for place in unread} | dict(moved)
+        if begin:
+            incremental = self._subscribed and self._incremental
+            await self._in_thread(_ASSIGN_SECONDS, _assign_again, begin, incremental)
 
     def _pause(self) -> None:
         """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
@@ -170,6 +195,7 @@ class EventfulClient(SerializedClient):
 
     def _forget_starts(self, places: set[tuple[str, int]]) -> None:
         self._starts = {place: offset for place, offset in self._starts.items() if place not in places}
+        self._sought = {place: offset for place, offset in self._sought.items() if place not in places}
 
     def _saw(self, place: tuple[str, int], offset: int) -> None:
         """Where an assigned partition begins is committed automatically too, as in the Java client.
@@ -178,6 +204,7 @@ class EventfulClient(SerializedClient):
         """
         if place in self._assigned and place not in self._starts and place not in self._just_revoked:
             self._starts[place] = offset
+            self._sought.pop(place, None)
             if self._auto_commit:
                 self._to_store[place] = offset
 
@@ -267,7 +294,10 @@ class EventfulClient(SerializedClient):
         return records
 
     def _note(self, error: ClientError, place: tuple[str, int]) -> None:
-        """Keep a failure that the next poll has to report; what passes by itself the client retries without end."""
+        """Keep a failure that the next poll has to report, but for one that passes by itself.
+
+        The client retries those without end, except where it has asked what the group has committed.
+        """
         failure = facade_error(error)
         if isinstance(failure, TopicNotFound):
             # A member of a group waits for the topic to appear; a reader of one topic has lost it.
@@ -275,8 +305,22 @@ class EventfulClient(SerializedClient):
             if self._grouped:
                 return
         elif failure.row.retriable:
+            self._gave_up |= place == GROUP
             return
         self._failures.setdefault(place, failure)
+
+
+def _assign_again(client: ClientConsumer, begin: Mapping[tuple[str, int], int], incremental: bool) -> None:
+    """Assign what is assigned: some partitions where they are to begin, the others where they stand."""
+    if incremental:
+        changed = [ClientPartition(*place, offset) for place, offset in begin.items()]
+        client.incremental_unassign(changed)
+        client.incremental_assign(changed)
+        return
+    standing = client.position(client.assignment())
+    for entry in standing:
+        entry.offset = begin.get((entry.topic, entry.partition), entry.offset)
+    client.assign(standing)
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:
