@@ -47,10 +47,14 @@ async def wrong(stack: BackgroundStack) -> AsyncIterator[Gateway]:
     await stack.stop_gateway(started)
 
 
+@pytest.mark.parametrize("name", ["scram", "scram=3D,2C"])
 async def test_scram(
-    stack: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]], topic: Callable[..., Awaitable[str]]
+    stack: BackgroundStack,
+    gateway_factory: Callable[..., Awaitable[Gateway]],
+    topic: Callable[..., Awaitable[str]],
+    name: str,
 ) -> None:
-    name = f"scram-{uuid.uuid4().hex[:8]}"
+    name = f"{name}-{uuid.uuid4().hex[:8]}"
     password = "c0rrect-canary-77aa"
     await _scram_user(stack, name, password)
     gateway = await gateway_factory(_login(stack, name, password))
@@ -65,6 +69,8 @@ async def test_scram(
         # Groups and configs go through another client.
         assert (await client.get(f"/v3/clusters/{stack.cluster_id}/consumer-groups")).status_code == 200
         assert (await client.get(f"/v3/clusters/{stack.cluster_id}/broker-configs")).status_code == 200
+        moved = f"/v3/clusters/{stack.cluster_id}/topics/-/partitions/-/reassignment"
+        assert (await client.get(moved)).status_code == 200
     log = gateway.child.log.read_text()
     assert password not in log
     assert "No bootstrap.servers" not in log

@@ -56,6 +56,9 @@ def protocol_config(config: Mapping[str, Any]) -> dict[str, Any]:
             found[theirs] = kind(config[name])
     if _protocol(config).startswith("SASL_"):
         found["sasl_mechanism"] = _mechanism(config)
+        if _mechanism(config).startswith("SCRAM-") and "sasl_plain_username" in found:
+            # RFC 5802, section 5.1; kafka-python sends the name as it is.
+            found["sasl_plain_username"] = found["sasl_plain_username"].replace("=", "=3D").replace(",", "=2C")
     if _protocol(config).endswith("SSL"):
         found["ssl_context"] = _tls(config)
     return found
