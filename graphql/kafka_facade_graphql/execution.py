@@ -5,6 +5,7 @@ Entries of lists are completed by compiled functions where their selections allo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from msgspec.json import Encoder
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.paging import MAX_PAGE_SIZE
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.compiled import Complete, compile_selection
 
@@ -25,6 +27,9 @@ _T = TypeVar("_T")
 
 # A list of so many entries costs too little to be interrupted.
 _FEW = 8
+# So many entries of a list wait for what they load at the same time: a page of the largest size loads it all at once.
+_MOST_WAITING = MAX_PAGE_SIZE
+_CANCELLED_AT_ONCE = 8
 _encode = Encoder().encode
 
 
@@ -86,15 +91,15 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
                     waiting.append(index)
                 else:
                     completed[index] = _encoded(completed[index])
-            await time_slice()
-            begun, waiting = waiting, []
-            results = await gather_with_cancel(*[_then_encoded(completed[index]) for index in begun]) if begun else []
+                if len(waiting) == _MOST_WAITING or (waiting and index == len(entries) - 1):
+                    begun, waiting = waiting, []
+                    results = await _together([_then_encoded(completed[index]) for index in begun])
+                    for done, result in zip(begun, results, strict=True):
+                        completed[done] = result
         finally:
             # Only where it failed or was cancelled: what hasn't begun never will.
             for index in waiting:
                 completed[index].close()
-        for index, result in zip(begun, results, strict=True):
-            completed[index] = result
         return completed
 
     def complete_list_item_value(
@@ -153,7 +158,38 @@ def _track(executor: ref[SlicedExecutor], work: Sequence[Any]) -> None:
 
 
 async def _then_encoded(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        # All entries begin in one pass of the event loop.
+        await time_slice()
+    except BaseException:
+        work.close()
+        raise
     return _encoded(await work)
+
+
+async def _together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """All results; the first error cancels the rest, as does being cancelled, and all have ended then."""
+    tasks = [asyncio.ensure_future(entry) for entry in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+        return [task.result() for task in failed or tasks]
+    except BaseException:
+        await _cancel(tasks)
+        raise
+    finally:
+        # An error's traceback keeps this frame, and a task its error.
+        tasks.clear()
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """End the tasks, a few at a time: each has a stack of calls to leave."""
+    for start in range(0, len(tasks), _CANCELLED_AT_ONCE):
+        await time_slice()
+        some = tasks[start : start + _CANCELLED_AT_ONCE]
+        for task in some:
+            task.cancel()
+        await asyncio.gather(*some, return_exceptions=True)
 
 
 def _encoded(entry: Any) -> Any:

@@ -12,8 +12,6 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any, TypeVar
 
-from strawberry.dataloader import DataLoader
-
 from kafka_facade.core.config_changes import find
 from kafka_facade.core.errors import FacadeError, UnknownPartition
 from kafka_facade.core.facade import Facade
@@ -56,13 +54,16 @@ _Response = TypeVar("_Response")
 # A cluster's id (None where the caller named none) and the name or id of something in it.
 _Key = tuple[str | None, Any]
 
+# After so many rounds of time slices in which nobody else has asked, what is asked for is loaded.
+_QUIET_ROUNDS = 3
+
 
 class Loaders:
     """The loaders of one GraphQL operation."""
 
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
-        self._loaders: dict[tuple[str, str], DataLoader[Any, Any]] = {}
+        self._loaders: dict[tuple[str, str], _Loader] = {}
 
     async def admit(self, identifier: str) -> None:
         """Pass the pipeline for a field whose value is at hand already; once an operation."""
@@ -197,37 +198,67 @@ class Loaders:
         answer: _Response = await self._loader(kind, identifier, load).load(key)
         return answer
 
-    def _loader(
-        self, kind: str, identifier: str, load: Callable[[list[Any]], Awaitable[list[Any]]]
-    ) -> DataLoader[Any, Any]:
+    def _loader(self, kind: str, identifier: str, load: Callable[[list[Any]], Awaitable[list[Any]]]) -> _Loader:
         """The loader of what is loaded under an identifier; ``load`` is that of the first who asks."""
         loader = self._loaders.get((kind, identifier))
         if loader is None:
-            loader = self._loaders[kind, identifier] = DataLoader(_Together(load), cache_key_fn=_identity)
+            loader = self._loaders[kind, identifier] = _Loader(load)
         return loader
 
 
-class _Together:
-    """Loads together what is asked for in different passes of the event loop, as long as those who ask share it."""
+class _Loader:
+    """A DataLoader that shares the event loop, however many ask and whatever becomes of some of them.
+
+    Strawberry's wakes all who wait in one pass of the loop. This one loads together what is asked for in different
+    passes, as long as those who ask share the loop, and lets those who have waited go on in time slices.
+    """
 
     def __init__(self, load: Callable[[list[Any]], Awaitable[list[Any]]]) -> None:
         self._load = load
-        self._keys: list[Any] = []
-        self._loading: asyncio.Future[list[Any]] | None = None
+        self._found: dict[Any, Any] = {}
+        self._asked: dict[Any, Any] = {}
+        self._waiting: dict[Any, list[asyncio.Future[None]]] = {}
+        self._loading: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, keys: list[Any]) -> list[Any]:
-        if self._loading is None:
-            self._loading = asyncio.ensure_future(self._run())
-        start = len(self._keys)
-        self._keys += keys
-        found = await asyncio.shield(self._loading)
-        return found[start : start + len(keys)]
-
-    async def _run(self) -> list[Any]:
-        # Those who are about to ask wait for their time slices already.
+    async def load(self, key: Any) -> Any:
+        """What there is for a key, asked for once; the error where that is one."""
+        identity = _identity(key)
+        if identity not in self._found:
+            waiter = asyncio.get_running_loop().create_future()
+            if identity in self._waiting:
+                self._waiting[identity].append(waiter)
+            else:
+                self._waiting[identity] = [waiter]
+                if not self._asked:
+                    loading = asyncio.create_task(self._run(), name="loader")
+                    self._loading.add(loading)
+                    loading.add_done_callback(self._loading.discard)
+                self._asked[identity] = key
+            await waiter
         await time_slice()
-        keys, self._keys, self._loading = self._keys, [], None
-        return await self._load(keys)
+        found = self._found[identity]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def _run(self) -> None:
+        quiet = 0
+        while quiet < _QUIET_ROUNDS:
+            before = len(self._asked)
+            await asyncio.sleep(0)
+            await time_slice()
+            quiet = quiet + 1 if len(self._asked) == before else 0
+        asked, self._asked = self._asked, {}
+        try:
+            found: Sequence[Any] = await self._load(list(asked.values()))
+        except Exception as error:
+            found = [error] * len(asked)
+        for identity, outcome in zip(asked, found, strict=True):
+            self._found[identity] = outcome
+            for waiter in self._waiting.pop(identity):
+                await time_slice()
+                if not waiter.done():
+                    waiter.set_result(None)
 
 
 # What loads refers to no loader: that would be a reference cycle around all that was loaded.
