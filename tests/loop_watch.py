@@ -22,6 +22,8 @@ class LoopWatch:
         """The longest time (s) between two beats, beyond that of a beat."""
         self.longest_busy = 0.0
         """The most processor time (s) that the loop's thread took between two beats."""
+        self.longest_held = 0.0
+        """The most time (s) between two beats while the process ran: other threads may keep the loop out."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -36,13 +38,15 @@ class LoopWatch:
 
     def reset(self) -> None:
         """Forget what was seen."""
-        self.longest = self.longest_busy = 0.0
+        self.longest = self.longest_busy = self.longest_held = 0.0
 
     async def _watch(self) -> None:
         while True:
-            started, busy = time.perf_counter(), time.thread_time()
+            started, busy, ran = time.perf_counter(), time.thread_time(), time.process_time()
             await asyncio.sleep(_BEAT_SECONDS)
-            self.longest = max(self.longest, time.perf_counter() - started - _BEAT_SECONDS)
+            waited = time.perf_counter() - started - _BEAT_SECONDS
+            self.longest = max(self.longest, waited)
+            self.longest_held = max(self.longest_held, min(waited, time.process_time() - ran))
             self.longest_busy = max(self.longest_busy, time.thread_time() - busy)
 
 

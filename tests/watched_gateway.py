@@ -1,7 +1,7 @@
 """`kafka-facade serve` with a watch on its event loop, for tests: `watched_gateway.py REPORT serve ...`.
 
-At SIGUSR1 it writes what it has seen since the last time to the file REPORT, as JSON: `longest` and `longest_busy` of
-`LoopWatch`, and `collected`, how many objects the garbage collector finds in reference cycles.
+At SIGUSR1 it writes what it has seen since the last time to the file REPORT, as JSON: what `LoopWatch` has
+measured, and `collected`, how many objects the garbage collector finds in reference cycles.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ class WatchedGateway(Gateway):
         watch.start()
 
         def report() -> None:
-            found = {"longest": watch.longest, "longest_busy": watch.longest_busy, "collected": gc.collect()}
+            found = {
+                "longest": watch.longest,
+                "longest_busy": watch.longest_busy,
+                "longest_held": watch.longest_held,
+                "collected": gc.collect(),
+            }
             unfinished = REPORT.with_suffix(".new")
             unfinished.write_text(json.dumps(found))
             unfinished.rename(REPORT)

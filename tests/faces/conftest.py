@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,8 @@ from faces.grpc_client import GrpcClient
 from faces.rest_client import RestClient
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
+
+_LAUNCHER = str(Path(__file__).parent.parent / "watched_gateway.py")
 
 FACES: dict[str, Callable[[Gateway], FaceClient]] = {
     "rest": lambda gateway: RestClient(gateway.rest),
@@ -92,3 +98,30 @@ def kafka(stack: BackgroundStack) -> Iterator[Kafka]:
     client = Kafka(stack.bootstrap_servers)
     yield client
     client.close()
+
+
+class Watched:
+    """A gateway with a watch on its event loop."""
+
+    def __init__(self, gateway: Gateway, report: Path) -> None:
+        self.gateway = gateway
+        self._report = report
+
+    async def report(self) -> dict[str, float]:
+        """What has been seen since the last time."""
+        self._report.unlink(missing_ok=True)
+        os.kill(self.gateway.child.pid, signal.SIGUSR1)
+        async with asyncio.timeout(30):
+            while not self._report.exists():  # noqa: ASYNC110  nothing tells of a file
+                await asyncio.sleep(0.05)
+        found: dict[str, float] = json.loads(self._report.read_text())
+        await asyncio.sleep(0.1)
+        return found
+
+
+@pytest.fixture(scope="module")
+async def watched(stack: BackgroundStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    report = tmp_path_factory.mktemp("watch") / "report.json"
+    gateway = await stack.start_gateway({}, program=(_LAUNCHER, str(report)))
+    yield Watched(gateway, report)
+    await stack.stop_gateway(gateway)

@@ -3,12 +3,10 @@
 import asyncio
 import json
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
@@ -30,6 +28,7 @@ from google.protobuf.empty_pb2 import Empty
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from faces.conftest import Watched
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
@@ -42,7 +41,6 @@ PARTITIONS = 75
 MOST_BUSY = 0.05
 SECONDS = 2.0
 TRIES = 3
-_LAUNCHER = str(Path(__file__).parent.parent / "watched_gateway.py")
 
 SUBSCRIPTION = """subscription ($topic: String!) {
   records(topicName: $topic, from: EARLIEST) { offset timestamp key { text } value { text json base64 } }
@@ -56,33 +54,6 @@ LARGE = {
       offsets { latestOffset } topic { topicName } } } } } }""",
     "too many": "{ clusters { topics { configs { name topic { topicName } } } } }",
 }
-
-
-class Watched:
-    """A gateway with a watch on its event loop."""
-
-    def __init__(self, gateway: Gateway, report: Path) -> None:
-        self.gateway = gateway
-        self._report = report
-
-    async def report(self) -> dict[str, float]:
-        """What has been seen since the last time."""
-        self._report.unlink(missing_ok=True)
-        os.kill(self.gateway.child.pid, signal.SIGUSR1)
-        async with asyncio.timeout(30):
-            while not self._report.exists():  # noqa: ASYNC110  nothing tells of a file
-                await asyncio.sleep(0.05)
-        found: dict[str, float] = json.loads(self._report.read_text())
-        await asyncio.sleep(0.1)
-        return found
-
-
-@pytest.fixture(scope="module")
-async def watched(stack: BackgroundStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
-    report = tmp_path_factory.mktemp("watch") / "report.json"
-    gateway = await stack.start_gateway({}, program=(_LAUNCHER, str(report)))
-    yield Watched(gateway, report)
-    await stack.stop_gateway(gateway)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,386 @@
+"""Schemas and records that would take any amount of time or memory: each face says so, and the worker goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import grpc
+import httpx
+import psutil
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from google.protobuf.empty_pb2 import Empty
+from websockets.asyncio.client import connect
+
+from faces.clients import FaceError
+from faces.conftest import FACES, Watched
+from kafka_facade.core import errors
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc, record_pb2, record_pb2_grpc
+
+Topic = Callable[..., Awaitable[str]]
+
+# What was wrong took seconds, minutes and gigabytes: a busy machine is no reason for a test to fail.
+MOST_HELD = 0.5
+MOST_MEMORY = 700 * 1024 * 1024
+_SECONDS = 120
+
+
+@asynccontextmanager
+async def unharmed(watched: Watched) -> AsyncIterator[None]:
+    """Within the block, the worker's loop is not kept from others, and its memory stays within limits."""
+    process = psutil.Process(watched.gateway.child.pid)
+    most = before = process.memory_info().rss
+
+    async def look() -> None:
+        nonlocal most
+        while True:
+            most = max(most, process.memory_info().rss)
+            await asyncio.sleep(0.02)
+
+    await watched.report()
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+    seen = await watched.report()
+    assert process.is_running()
+    assert seen["longest_held"] < MOST_HELD, seen
+    assert most - before < MOST_MEMORY
+
+
+class Bomb(NamedTuple):
+    """What is produced, and the error."""
+
+    format: str
+    schema: str
+    data: Any
+    error: type[FacadeError]
+
+
+def _wide(count: int) -> str:
+    return "message Wide {" + "".join(f"int32 f{n} = {n};" for n in range(1, count + 1)) + "}"
+
+
+def _doubling(count: int) -> dict[str, Any]:
+    steps = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(count)}
+    return {"definitions": {**steps, f"d{count}": False}, "$ref": "#/definitions/d0"}
+
+
+def _json_schema(schema: Any, data: Any, error: type[FacadeError] = errors.InvalidRequest) -> Bomb:
+    return Bomb("JSONSCHEMA", json.dumps(schema), data, error)
+
+
+MIXED = "".join(random.Random(1).choices("ab", k=400_000))
+_PROTO = 'syntax = "proto3"; message A { repeated Wide w = 1; } '
+_BRANCHES = [{"type": "record", "name": f"R{n}", "fields": []} for n in range(15_000)]
+
+PRODUCED: dict[str, Bomb] = {
+    "pattern that backtracks": _json_schema({"pattern": "^(a+)+$"}, "a" * 50_000 + "b"),
+    "pattern of many states": _json_schema({"pattern": "^[ab]*a[ab]{900}c$"}, MIXED),
+    "pattern that looks ahead": _json_schema({"pattern": "^(?:(?=.*z)a)+$"}, "a" * 300_000 + "z"),
+    "patterns": _json_schema(
+        {"allOf": [{"pattern": rf"(?=\w{{17}}){n}"} for n in range(8000)]}, "a", errors.InvalidSchema
+    ),
+    "references that double": _json_schema(_doubling(40), 1),
+    "unique items": _json_schema({"uniqueItems": True, "not": {}}, [{"a": n} for n in range(30_000)]),
+    "deep JSON schema": Bomb("JSONSCHEMA", '{"not":' * 50_000 + "{}" + "}" * 50_000, 1, errors.InvalidSchema),
+    "branches": Bomb("AVRO", json.dumps(_BRANCHES), None, errors.InvalidSchema),
+    "deep Avro schema": Bomb(
+        "AVRO", '{"type":"array","items":' * 30_000 + '"int"' + "}" * 30_000, [], errors.InvalidSchema
+    ),
+    "deep Avro data": Bomb(
+        "AVRO",
+        '{"type":"record","name":"R","fields":[{"name":"a","type":["null","R"]}]}',
+        {"a": {"R": {"a": {"R": {"b": None}}}}},
+        errors.InvalidRequest,
+    ),
+    "messages": Bomb(
+        "PROTOBUF",
+        'syntax = "proto3"; ' + "".join(f"message M{n} {{}}" for n in range(25_000)),
+        {},
+        errors.InvalidSchema,
+    ),
+    "deep Protobuf schema": Bomb(
+        "PROTOBUF", 'syntax = "proto3"; ' + "message A {" * 30_000 + "}" * 30_000, {}, errors.InvalidSchema
+    ),
+    "wide messages": Bomb("PROTOBUF", _PROTO + _wide(5000), {"w": [{}] * 20_000}, errors.InvalidRequest),
+}
+
+
+@pytest.mark.parametrize("bomb", PRODUCED.values(), ids=PRODUCED)
+async def test_producing(watched: Watched, cluster: str, topic: Topic, face_name: str, bomb: Bomb) -> None:
+    name = await topic()
+    face = FACES[face_name](watched.gateway)
+    value = {"type": bomb.format, "schema": bomb.schema, "data": bomb.data}
+    async with unharmed(watched):
+        with pytest.raises(FaceError) as caught:
+            await face.produce_with_schema(cluster, name, value)
+    assert caught.value.codes[-1] == bomb.error.row.v3, caught.value.message[:300]
+    assert len(caught.value.message) < 2000
+    await face.close()
+
+
+@pytest.mark.parametrize("bomb", PRODUCED.values(), ids=PRODUCED)
+async def test_producing_with_v2(watched: Watched, topic: Topic, bomb: Bomb) -> None:
+    name = await topic()
+    body = {"value_schema": bomb.schema, "records": [{"value": bomb.data}]}
+    kind = f"application/vnd.kafka.{bomb.format.lower()}.v2+json"
+    async with unharmed(watched), httpx.AsyncClient(base_url=watched.gateway.rest, timeout=_SECONDS) as client:
+        answer = await client.post(f"/topics/{name}", content=json.dumps(body), headers={"content-type": kind})
+    expected = (422, 42205) if bomb.error is errors.InvalidSchema else (400, 400)
+    assert (answer.status_code, answer.json()["error_code"]) == expected, answer.text[:300]
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    """A record of ten records of ten records and so on: no bytes are ten to this power of nulls."""
+    inner: Any = "null"
+    for level in range(levels):
+        fields = [{"name": "f0", "type": inner}]
+        # Once it is there, its name is enough.
+        again = inner["name"] if isinstance(inner, dict) else inner
+        fields += [{"name": f"f{n}", "type": again} for n in range(1, 10)]
+        inner = {"type": "record", "name": f"L{level}", "fields": fields}
+    found: dict[str, Any] = inner
+    return found
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def _deep_message(levels: int) -> bytes:
+    found = b""
+    for _ in range(levels):
+        found = b"\x0a" + _varint(len(found)) + found
+    return found
+
+
+_TREE = '{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"array","items":"R"}}]}'
+_UNION = '{"type":"record","name":"R","fields":[{"name":"a","type":["null","R"]}]}'
+_MANY = _varint(2**41)
+
+# What stands after the id of the schema.
+_BOOLEANS = 20_000_000
+CONSUMED: dict[str, tuple[str, str, bytes]] = {
+    "nested records": ("AVRO", json.dumps(_nested(11)), b""),
+    "nulls": ("AVRO", '{"type":"array","items":"null"}', _MANY + b"\0"),
+    "nulls in blocks": ("AVRO", '{"type":"array","items":"null"}', _varint(20_000) * 20_000 + b"\0"),
+    "empty records": ("AVRO", '{"type":"array","items":{"type":"record","name":"R","fields":[]}}', _MANY + b"\0"),
+    "map": ("AVRO", '{"type":"map","values":"null"}', _MANY + b"\0" * 100_000),
+    "record in itself": ("AVRO", '{"type":"record","name":"R","fields":[{"name":"a","type":"R"}]}', b""),
+    "deep arrays": ("AVRO", _TREE, b"\x02" * 300_000),
+    "deep unions": ("AVRO", _UNION, b"\x02" * 300_000),
+    "long text": ("AVRO", '"string"', _MANY + b"a"),
+    "booleans": (
+        "PROTOBUF",
+        'syntax = "proto3"; message A { repeated bool b = 1; }',
+        b"\x0a" + _varint(_BOOLEANS) + b"\1" * _BOOLEANS,
+    ),
+    "unknown fields": ("PROTOBUF", 'syntax = "proto3"; message A {}', b"\x10\x00" * 5_000_000),
+    "groups": ("PROTOBUF", 'syntax = "proto3"; message A { int32 a = 1; }', b"\x13" * 500_000),
+    "messages in messages": ("PROTOBUF", 'syntax = "proto3"; message A { A a = 1; }', _deep_message(5000)),
+    "wide messages": ("PROTOBUF", _PROTO + _wide(5000), b"\x0a\x00" * 200_000),
+    "wide messages of a map": (
+        "PROTOBUF",
+        'syntax = "proto3"; message A { map<int32, Wide> w = 1; } ' + _wide(5000),
+        b"".join(b"\x0a\x04\x08" + _varint(n | 0x4000) for n in range(100_000)),
+    ),
+    "deep JSON": ("JSONSCHEMA", "true", b"[" * 500_000 + b"]" * 500_000),
+    "arrays of JSON": ("JSONSCHEMA", "true", b"[" + b"[]," * 4_000_000 + b"1]"),
+}
+
+
+class Read(NamedTuple):
+    """A record as a face shows it."""
+
+    data: Any
+    error: str | None
+    raw: bytes
+
+
+Reader = Callable[[Gateway, str, int], Awaitable[list[Read]]]
+
+
+async def grpc_consume(gateway: Gateway, topic: str, count: int) -> list[Read]:
+    """The records as a stream."""
+    found: list[Read] = []
+    options = [("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
+        request = record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), decode_with_registry=True)
+        async for frame in record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=_SECONDS):
+            for record in frame.records:
+                error = record.value_error if record.HasField("value_error") else None
+                data = json.loads(record.decoded_value.json) if record.HasField("decoded_value") else None
+                found.append(Read(data, error, record.value))
+    return found
+
+
+async def grpc_fetch(gateway: Gateway, topic: str, count: int) -> list[Read]:
+    """The records of a consumer instance."""
+    options = [("grpc.max_receive_message_length", -1)]
+    where: dict[str, Any] = {"consumer_group_id": f"g-{uuid.uuid4().hex}", "instance_id": "i"}
+    found: list[Read] = []
+    async with grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
+        stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
+        await stub.CreateConsumerInstance(
+            consumer_instance_pb2.CreateConsumerInstanceRequest(**where, auto_offset_reset="earliest")
+        )
+        partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
+        await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=[partition]))
+        await stub.SeekToBeginning(consumer_instance_pb2.SeekToBeginningRequest(**where, partitions=[partition]))
+        fetch = consumer_instance_pb2.FetchRecordsRequest(**where, decode_with_registry=True)
+        while len(found) < count:
+            for record in (await stub.FetchRecords(fetch, timeout=_SECONDS)).records:
+                error = record.value_error if record.HasField("value_error") else None
+                data = json.loads(record.value.json) if record.value.WhichOneof("data") == "json" else None
+                found.append(Read(data, error, record.value.binary))
+        await stub.DeleteConsumerInstance(consumer_instance_pb2.DeleteConsumerInstanceRequest(**where))
+    return found
+
+
+_SELECTED = "value { base64 } decodedValue { data info { error } }"
+_SUBSCRIPTION = f"""subscription ($topic: String!) {{
+  records(topicName: $topic, from: EARLIEST, follow: false, maxRecords: 1) {{ {_SELECTED} }} }}"""
+
+
+def _of_graphql(record: Any) -> Read:
+    decoded = record["decodedValue"]
+    return Read(decoded["data"], decoded["info"]["error"], base64.b64decode(record["value"]["base64"]))
+
+
+async def graphql_sse(gateway: Gateway, topic: str, count: int) -> list[Read]:
+    """The records as server-sent events."""
+    found: list[Read] = []
+    body = {"query": _SUBSCRIPTION, "variables": {"topic": topic}}
+    headers = {"accept": "text/event-stream"}
+    async with (
+        httpx.AsyncClient(timeout=_SECONDS) as client,
+        client.stream("POST", gateway.graphql, json=body, headers=headers) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data:") and (event := line.removeprefix("data:").strip()):
+                payload = json.loads(event)
+                assert "errors" not in payload, line[:300]
+                found += map(_of_graphql, payload["data"]["records"])
+    return found
+
+
+async def graphql_websocket(gateway: Gateway, topic: str, count: int) -> list[Read]:
+    """The records as events of graphql-transport-ws."""
+    found: list[Read] = []
+    url = gateway.graphql.replace("http", "ws")
+    async with connect(url, subprotocols=["graphql-transport-ws"], max_size=None) as connection:  # type: ignore[list-item]
+        await connection.send('{"type":"connection_init"}')
+        payload = {"query": _SUBSCRIPTION, "variables": {"topic": topic}}
+        await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        async with asyncio.timeout(_SECONDS):
+            while (message := json.loads(await connection.recv()))["type"] != "complete":
+                if message["type"] == "next":
+                    assert "errors" not in message["payload"], str(message)[:300]
+                    found += map(_of_graphql, message["payload"]["data"]["records"])
+    return found
+
+
+async def graphql_fetch(gateway: Gateway, topic: str, count: int) -> list[Read]:
+    """The records of a consumer instance."""
+    where = f'group: "g-{uuid.uuid4().hex}", instance: "i"'
+    found: list[Read] = []
+    async with httpx.AsyncClient(timeout=_SECONDS) as client:
+
+        async def run(mutation: str) -> Any:
+            answer = (await client.post(gateway.graphql, json={"query": f"mutation {{ {mutation} }}"})).json()
+            assert "errors" not in answer, str(answer)[:500]
+            return answer["data"]
+
+        created = where.replace("instance:", "name:")
+        await run(f'createConsumer(input: {{ {created}, autoOffsetReset: "earliest" }}) {{ __typename }}')
+        partitions = f'partitions: [{{ topicName: "{topic}", partitionId: 0 }}]'
+        await run(f"assignConsumerPartitions(input: {{ {where}, {partitions} }}) {{ __typename }}")
+        while len(found) < count:
+            fetched = f"fetchConsumerRecords(input: {{ {where} }}) {{ records {{ record {{ {_SELECTED} }} }} }}"
+            records = (await run(fetched))["fetchConsumerRecords"]["records"]
+            found += [_of_graphql(entry["record"]) for entry in records]
+        await run(f"deleteConsumer(input: {{ {where} }}) {{ __typename }}")
+    return found
+
+
+@pytest.fixture(scope="module")
+async def filled(stack: BackgroundStack) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A topic with all bombs and a good record at its end, and the values."""
+    name = f"bombs-{uuid.uuid4().hex[:12]}"
+    values = await asyncio.to_thread(_fill, stack, name)
+    yield name, values
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    await asyncio.to_thread(admin.delete_topics([name])[name].result, 20)
+
+
+def _fill(stack: BackgroundStack, topic: str) -> list[bytes]:
+    registry = SchemaRegistryClient({"url": stack.schema_registry})
+    values: list[bytes] = []
+    for number, (format, text, payload) in enumerate([*CONSUMED.values(), ("AVRO", '"string"', b"\x08last")]):
+        schema = Schema(text, "JSON" if format == "JSONSCHEMA" else format)
+        schema_id = registry.register_schema(f"{topic}-{number}", schema)
+        values.append(b"\0" + schema_id.to_bytes(4, "big") + (b"\0" if format == "PROTOBUF" else b"") + payload)
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    # Each is far smaller to the broker.
+    sizes = {"message.max.bytes": 200_000_000, "compression.type": "gzip", "linger.ms": 0}
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, **sizes})
+    for value in values:
+        producer.produce(topic, value, partition=0)
+        assert producer.flush(60) == 0
+    return values
+
+
+@pytest.mark.parametrize("read", [grpc_consume, grpc_fetch, graphql_sse, graphql_websocket, graphql_fetch])
+async def test_consuming(watched: Watched, filled: tuple[str, list[bytes]], read: Reader) -> None:
+    topic, values = filled
+    async with unharmed(watched):
+        found = await read(watched.gateway, topic, len(values))
+    assert len(found) == len(values)
+    for bomb, value, record in zip(CONSUMED, values, found, strict=False):
+        assert record.error, bomb
+        assert record.data is None, bomb
+        assert record.raw == value, bomb
+    assert (found[-1].data, found[-1].error) == ("last", None)
+
+
+async def test_consuming_with_v2(watched: Watched, filled: tuple[str, list[bytes]]) -> None:
+    topic, _ = filled
+    kind = "application/vnd.kafka.v2+json"
+    async with unharmed(watched), httpx.AsyncClient(timeout=_SECONDS, headers={"content-type": kind}) as client:
+        for format in ("avro", "protobuf", "jsonschema"):
+            settings = {"format": format, "auto.offset.reset": "earliest"}
+            group = f"g-{uuid.uuid4().hex}"
+            made = await client.post(f"{watched.gateway.rest}/consumers/{group}", json=settings)
+            instance = made.json()["base_uri"]
+            place = {"topic": topic, "partition": 0}
+            await client.post(f"{instance}/assignments", json={"partitions": [place]})
+            for offset, (name, (of, _, _)) in enumerate(CONSUMED.items()):
+                if of.lower() != format:
+                    continue
+                await client.post(f"{instance}/positions", json={"offsets": [{**place, "offset": offset}]})
+                accept = {"accept": f"application/vnd.kafka.{format}.v2+json"}
+                answer = await client.get(f"{instance}/records?timeout=20000", headers=accept)
+                assert (answer.status_code, answer.json()["error_code"]) == (408, 40801), (name, answer.text[:300])
+                assert f"offset {offset}" in answer.json()["message"]
+            await client.delete(instance)
