@@ -25,6 +25,7 @@ from graphql import (
     visit,
 )
 from graphql.validation import NoFragmentCyclesRule, NoSchemaIntrospectionCustomRule, specified_rules
+from graphql.validation.validate import ValidationAbortedError
 from msgspec import Struct
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
@@ -135,7 +136,8 @@ class Documents:
             errors = validate(self._schema, node, self._rules, max_errors=_MAX_VALIDATION_ERRORS)
         except LimitError as error:
             # Fragments that use each other in a cycle are a plainer reason.
-            errors = validate(self._schema, node, [NoFragmentCyclesRule], max_errors=1) or [error]
+            found = validate(self._schema, node, [NoFragmentCyclesRule], max_errors=1)
+            errors = [cycle for cycle in found if not isinstance(cycle, ValidationAbortedError)] or [error]
         return Document(text, node, [_translated(error, node) for error in errors])
 
     def _check(self, node: DocumentNode) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
+from graphql import FieldNode, GraphQLError, GraphQLSyntaxError, IntValueNode
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -21,7 +21,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from kafka_facade.core import requests
 from kafka_facade.core.errors import FacadeError, MalformedBody, ServerError
-from kafka_facade.core.quoting import MESSAGE_LENGTH, quote
+from kafka_facade.core.quoting import MESSAGE_LENGTH, QUOTE_LENGTH, quote
 from kafka_facade_graphql.limits import LimitError
 
 logger = logging.getLogger("kafka_facade.graphql")
@@ -33,6 +33,10 @@ _INPUT: Final = "input"
 _CALLERS: Final = (MissingQueryError, InvalidOperationTypeError, StrawberryInputCoercionError)
 # How graphql-core says which variable has a bad value, and where in it.
 _VARIABLE: Final = re.compile(r'Variable ["\']\$(\w+)["\'] (?:has|got) invalid value(?: at (\S+))?: ')
+# What graphql-core quotes of the caller's, where that is long: in quotation marks, or a value to the end.
+_LONG: Final = re.compile(
+    rf"""(?s)(?<=')[^']{{{QUOTE_LENGTH},}}(?=')|(?<=")[^"]{{{QUOTE_LENGTH},}}(?=")|(?<=value: ).+|(?<=found: ).+"""
+)
 # Names of the core's requests, which GraphQL has in another spelling.
 _NAMES: Final = frozenset(
     name
@@ -114,16 +118,22 @@ def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLE
         extensions = extensions_of(MalformedBody(), Code.GRAPHQL_VALIDATION_FAILED) | {"metadata": error.limited}
     elif isinstance(error, GraphQLSyntaxError):
         extensions = extensions_of(MalformedBody(), Code.GRAPHQL_PARSE_FAILED)
+        message = _LONG.sub(lambda found: quote(found[0]), message)
     elif isinstance(cause, RecursionError) and error.path is None:
         message = "The document is nested too deeply."
         extensions = extensions_of(MalformedBody(), Code.GRAPHQL_VALIDATION_FAILED)
     elif isinstance(cause, CannotGetOperationTypeError):
         extensions = extensions_of(MalformedBody(), Code.OPERATION_RESOLUTION_FAILURE)
+    elif isinstance(cause, ValueError) and any(isinstance(node, IntValueNode) for node in error.nodes or ()):
+        # Python reads no number of so many digits.
+        message = "The number has too many digits."
+        extensions = extensions_of(MalformedBody(), code)
     elif cause is None or isinstance(cause, _CALLERS):
         extensions = extensions_of(MalformedBody(), code)
         variable = _VARIABLE.match(message)
         if variable is not None:
-            extensions["field"] = f"{variable[1]}{variable[2] or ''}"
+            extensions["field"] = quote(f"{variable[1]}{variable[2] or ''}")
+        message = _LONG.sub(lambda found: quote(found[0]), message)
     else:
         logger.error("field %s failed", ".".join(map(str, error.path or ["?"])), exc_info=cause)
         message = FacadeError.default_message

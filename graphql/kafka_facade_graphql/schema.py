@@ -19,6 +19,7 @@ from strawberry.types.graphql import OperationType
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.quoting import quote
 from kafka_facade_graphql.acls import AclMutations
 from kafka_facade_graphql.config_mutations import ConfigMutations
 from kafka_facade_graphql.consumer_mutations import ConsumerMutations
@@ -110,7 +111,11 @@ class Schema(strawberry.Schema):
         """The operation to run (GraphQL, "Executing Requests"); a GraphQLError where it can't be told."""
         operation = document.operation(name)
         if operation is None:
-            reason = "has several operations, or none: name one" if name is None else f"has no operation named {name}"
+            reason = (
+                "has several operations, or none: name one"
+                if name is None
+                else f"has no operation named '{quote(name)}'"
+            )
             raise refusal(f"The document {reason}.", Code.OPERATION_RESOLUTION_FAILURE)
         return operation
 

@@ -13,15 +13,20 @@ from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.types.execution import ExecutionResult
 
+from kafka_facade.core.errors import TooManyRequests
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context
+from kafka_facade_graphql.errors import extensions_of
 
 # A comment so often (s) tells proxies and the peer that a stream without events is alive.
 _HEARTBEAT_SECONDS: Final = 15.0
 _HEARTBEAT: Final = b": ping\n\n"
+# The bytes of a control frame, without its code (RFC 6455, 5.5).
+_MAX_REASON: Final = 123
 
 
 class EventStream(Response):
@@ -42,6 +47,10 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until the operation ends or the peer is gone."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":
+            await self._results.aclose()
+            await _send_body(send, b"", more=False)
+            return
         writing = asyncio.create_task(self._write(send), name="server-sent events")
         leaving = asyncio.create_task(_disconnected(receive), name="peer of server-sent events")
         try:
@@ -81,6 +90,14 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
+class WebSocketAdapter(ASGIWebSocketAdapter):
+    """A connection as Strawberry uses it."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close it; of a reason that is too long the beginning is sent."""
+        await super().close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
+
+
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One connection with its operations."""
 
@@ -90,6 +107,19 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             await super().handle_message(message)
         except (TypeError, AttributeError):
             await self.handle_invalid_message("Failed to parse message")
+
+    async def handle_subscribe(self, message: Any) -> None:
+        """Start an operation, or say that there are too many; TypeError for an id that is no string."""
+        most = self.max_subscriptions_per_connection
+        if not isinstance(message["id"], str):
+            raise TypeError
+        known = message["id"] in self.operations or not self.connection_acknowledged
+        if known or most is None or len(self.operations) < most:
+            await super().handle_subscribe(message)
+            return
+        refused = TooManyRequests(f"A connection has at most {most} operations at a time.")
+        error = {"message": refused.message, "extensions": extensions_of(refused)}
+        await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """Run an operation to its end, or until it is cancelled.

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import msgspec
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from cross_web import AsyncHTTPRequestAdapter, HTTPException, StarletteRequestAdapter
 from graphql import GraphQLError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
@@ -30,8 +30,9 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
-from kafka_facade.web.media_types import parse_media_type
+from kafka_facade.web.media_types import LATIN_1, UNICODE, parse_media_type
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
@@ -39,17 +40,30 @@ from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, jso
 from kafka_facade_graphql.numbers import decode_exactly
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Schema, create_schema
-from kafka_facade_graphql.streaming import EventStream, WebSocketHandler
+from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
 
 _SUBSCRIPTIONS_PER_CONNECTION = 100
 _NEEDS_STREAM = "A subscription is served over a websocket (graphql-transport-ws) or as text/event-stream."
 _NEEDS_JSON = "The answer can be application/json, application/graphql-response+json or text/event-stream."
+_METHODS = "GET, HEAD, POST, OPTIONS"
+
+
+class _RequestAdapter(StarletteRequestAdapter):
+    """A request as Strawberry looks at it, which compares media types letter by letter."""
+
+    @property
+    def content_type(self) -> str | None:
+        """The media type of the body, lower-case (RFC 9110, 8.3.1)."""
+        found = super().content_type
+        return None if found is None else found.lower()
 
 
 class GraphQLEndpoint(GraphQL[Context, None]):
     """The ASGI application of the endpoint itself, for the scopes http and websocket."""
 
     graphql_transport_ws_handler_class = WebSocketHandler
+    request_adapter_class = _RequestAdapter
+    websocket_adapter_class = WebSocketAdapter
 
     schema: Schema
 
@@ -69,12 +83,19 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        request = Request(scope, receive)
+        # HEAD is GET without the body, which the server leaves out (RFC 9110, 9.3.2).
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        request = Request(asked, receive)
         response: Response
         try:
             body = decoded(dict(scope["headers"]), receive)
-            request = Request(scope, _bounded(body, self._options.max_body_bytes))
-            response = await self.run(request)
+            if _is_latin_1(request):
+                body = from_latin_1(body)
+            request = Request(asked, _bounded(body, self._options.max_body_bytes))
+            if scope["method"] == "OPTIONS":
+                response = Response(_METHODS, headers={"allow": _METHODS}, media_type="text/plain")
+            else:
+                response = await self.run(request)
         except HTTPException as error:
             kind = {404: NotFound, 405: MethodNotAllowed}.get(error.status_code, MalformedBody)
             response = _error_response(kind(error.reason), request)
@@ -125,9 +146,14 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             content_type = parse_media_type(request.content_type or "")
             if content_type is None or content_type.type != JSON:
                 raise UnsupportedMediaType("The body of the request must be application/json.")
+            if content_type.charset is not None and content_type.charset not in UNICODE | LATIN_1:
+                raise UnsupportedMediaType("The body of the request must be in UTF-8 or ISO-8859-1.")
         data = await super().parse_http_body(request)
         if isinstance(data, list):
             return data
+        if request.method == "GET" and data.operation_name == "":
+            # As the draft has it for URLs.
+            data.operation_name = None
         if not isinstance(data.operation_name, str | None):
             raise HTTPException(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
         if not data.query and "persistedQuery" in (data.extensions or {}):
@@ -234,12 +260,18 @@ def _bounded(receive: Receive, limit: int) -> Receive:
     return bounded
 
 
+def _is_latin_1(request: Request) -> bool:
+    """Whether the body is in ISO-8859-1, and not in UTF-8."""
+    parsed = parse_media_type(request.headers.get("content-type", ""))
+    return parsed is not None and parsed.charset in LATIN_1
+
+
 def _error_response(error: FacadeError, request: Request) -> Response:
     code = Code.BAD_REQUEST if type(error) is MalformedBody else None
     shown = GraphQLError(error.message, extensions=extensions_of(error, code)).formatted
     response = _json_response({"errors": [shown]}, error.row.status, json_type(request.headers.get("accept")))
     if isinstance(error, MethodNotAllowed):
-        response.headers["allow"] = "GET, POST"
+        response.headers["allow"] = _METHODS
     return response
 
 

@@ -17,6 +17,8 @@ BOMB = "{ clusters { ...F0 } } fragment F60 on Cluster { a: clusterId } " + " ".
 PRODUCE = "mutation ($input: ProduceRecordsInput!) { produceRecords(input: $input) { results { error { code } } } }"
 BAD_BASE64 = {"name": "h", "value": "*"}
 NEWER = "application/graphql-response+json"
+METHODS = "GET, HEAD, POST, OPTIONS"
+CHAIN = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} }}" for n in range(200))
 
 
 async def test_the_response_type_is_negotiated(client: httpx.AsyncClient) -> None:
@@ -43,6 +45,8 @@ async def test_the_response_type_is_negotiated(client: httpx.AsyncClient) -> Non
         ({"query": "fragment F on Query { server { name } }"}, "OPERATION_RESOLUTION_FAILURE", None),
         ({"query": "query ($c: ID!) { cluster(clusterId: $c) { id } }"}, "BAD_USER_INPUT", "c"),
         ({"query": '{ cluster(clusterId: "x") { topics(first: "many") { totalCount } } }'},
+         "GRAPHQL_VALIDATION_FAILED", None),
+        ({"query": "{ clusters { topics(first: " + "9" * 5000 + ") { totalCount } } }"},
          "GRAPHQL_VALIDATION_FAILED", None),
         ({"query": PRODUCE, "variables": {"input": {"topicName": "t", "records": [{}, {"timestamp": "yesterday"}]}}},
          "BAD_USER_INPUT", "input.records[1].timestamp"),
@@ -77,6 +81,89 @@ async def test_a_body_of_another_form_is_a_clean_400(client: httpx.AsyncClient, 
     assert response.status_code == 400
     [error] = response.json()["errors"]
     assert error["extensions"] == {"code": "BAD_REQUEST", "errorCode": 400, "retriable": False}
+
+
+LONG = "long" * 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": f"{{ {LONG} }}"},
+        {"query": f"{{ clusters({LONG}: 1) {{ clusterId }} }}"},
+        {"query": f"{{ ...{LONG} }}"},
+        {"query": f'{{ clusters "{LONG}" }}'},
+        {"query": f'{{ clusters {{ topics(first: "{LONG}") {{ totalCount }} }} }}'},
+        {"query": f'{{ clusters {{ topics(first: """it\'s {LONG}""") {{ totalCount }} }} }}'},
+        {"query": f"query (${LONG}: Int!) {{ clusters {{ topics(first: ${LONG}) {{ totalCount }} }} }}",
+         "variables": {LONG: "x"}},
+        {"query": PRODUCE, "variables": {"input": {"topicName": "t", "records": {LONG: 1}}}},
+        {"query": PRODUCE, "variables": {"input": {"topicName": "t", "records": f"it's {LONG}"}}},
+        {"query": "query A { server { name } }", "operationName": LONG},
+    ],
+)  # fmt: skip
+async def test_at_most_200_characters_of_the_request_are_quoted(
+    client: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
+    response = await client.post("/graphql", json=body)
+    for error in response.json()["errors"]:
+        assert "longlong" in error["message"] or "never used" in error["message"]
+        for text in (error["message"], error["extensions"].get("field", "")):
+            assert "long" * 50 not in text
+            assert len(text) < 1000
+
+
+async def test_the_media_type_of_a_body_is_read_as_http_says(client: httpx.AsyncClient) -> None:
+    document = '{ server { name } echo: cluster(clusterId: "\u00e9") { id } }'
+    for content_type, encoding in [
+        ("Application/JSON", "utf-8"),
+        ("application/json ; charset=UTF-8", "utf-8"),
+        ("application/json;charset=iso-8859-1", "latin-1"),
+    ]:
+        body = json.dumps({"query": document}, ensure_ascii=False).encode(encoding)
+        response = await client.post("/graphql", content=body, headers={"content-type": content_type})
+        assert response.status_code == 200, response.text
+        assert response.json()["errors"][0]["extensions"]["metadata"] == {"clusterId": "\u00e9"}
+    body = json.dumps({"query": document}).encode("utf-16")
+    response = await client.post("/graphql", content=body, headers={"content-type": "application/json;charset=utf-16"})
+    assert response.status_code == 415
+
+
+async def test_an_empty_operation_name_in_a_url_is_none(client: httpx.AsyncClient) -> None:
+    response = await client.get("/graphql", params={"query": "query A { server { name } }", "operationName": ""})
+    assert response.json() == {"data": {"server": {"name": "kafka-facade"}}}
+
+
+@pytest.mark.parametrize(
+    ("query", "accept"),
+    [
+        ({"query": "{ server { name } }"}, "application/json"),
+        ({}, "text/html"),
+        ({"query": 'subscription { records(topicName: "_schemas") { offset } }'}, "text/event-stream"),
+    ],
+)
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, query: dict[str, str], accept: str) -> None:
+    head = await client.head("/graphql", params=query, headers={"accept": accept})
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith(accept)
+    assert (await client.head("/graphql", params={"query": "mutation { createAcl }"})).status_code == 405
+
+
+async def test_what_methods_there_are(client: httpx.AsyncClient) -> None:
+    response = await client.options("/graphql")
+    assert (response.status_code, response.headers["allow"]) == (200, METHODS)
+
+
+async def test_below_the_path_errors_are_json(client: httpx.AsyncClient) -> None:
+    for method, path, status in [
+        ("GET", "/graphql/nothing", 404),
+        ("POST", "/graphql/static/nothing", 405),
+        ("GET", "/graphql/static/../nothing", 404),
+    ]:
+        response = await client.request(method, path)
+        assert response.status_code == status
+        assert response.json()["error_code"] == status
+    assert (await client.get("/graphql/", params={"query": "{ server { name } }"})).status_code == 200
 
 
 async def test_a_body_that_is_no_json(client: httpx.AsyncClient) -> None:
@@ -158,7 +245,7 @@ async def test_a_type_that_cannot_be_answered(client: httpx.AsyncClient) -> None
 async def test_no_mutation_over_get(client: httpx.AsyncClient) -> None:
     response = await client.get("/graphql", params={"query": "mutation { createAcl }"})
     assert response.status_code == 405
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == METHODS
     assert response.json()["errors"][0]["extensions"]["code"] == "METHOD_NOT_ALLOWED"
     assert (await client.put("/graphql")).status_code == 405
 
@@ -183,6 +270,11 @@ async def test_a_subscription_needs_a_stream(client: httpx.AsyncClient) -> None:
         (GraphQLOptions(max_tokens=5), "{ server { name version } }", "more than 5 tokens"),
         (GraphQLOptions(max_aliases=9), BOMB, "more than 9 aliases"),
         (GraphQLOptions(), "{ clusters " * 900, "nested too deeply"),
+        (
+            GraphQLOptions(),
+            "{ ...F0 } fragment F200 on Query { server { name } } " + CHAIN,
+            "repeats fields or fragments",
+        ),
         (GraphQLOptions(introspection=False), "{ __schema { types { name } } }", "introspection has been disabled"),
     ],
 )

@@ -298,7 +298,18 @@ async def test_aliases_do_not_multiply_the_bytes_of_an_event(
         assert (await socket.receive())["type"] == "complete"
 
 
-@pytest.mark.parametrize("message", ["{", "5", "[]", '{"type": 5}', '{"type": "subscribe", "id": [], "payload": 5}'])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "{",
+        "5",
+        "[]",
+        '{"type": 5}',
+        '{"type": "subscribe", "id": [], "payload": 5}',
+        '{"type": "subscribe", "id": 5, "payload": {"query": "{ server { name } }"}}',
+        json.dumps({"type": "\u00e9" * 1000}),
+    ],
+)
 async def test_a_message_of_another_form_closes_the_connection(gateway: Gateway, message: str) -> None:
     async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
         await connection.send('{"type": "connection_init"}')
@@ -308,6 +319,30 @@ async def test_a_message_of_another_form_closes_the_connection(gateway: Gateway,
             await asyncio.wait_for(connection.recv(), 10)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4400
+
+
+async def test_an_id_that_is_taken_closes_the_connection(gateway: Gateway, topic: TopicFactory) -> None:
+    name = await topic()
+    document = f'subscription {{ records(topicName: "{name}") {{ offset }} }}'
+    async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
+        await connection.send('{"type": "connection_init"}')
+        await connection.recv()
+        for _ in range(2):
+            await connection.send(json.dumps({"type": "subscribe", "id": "i" * 1000, "payload": {"query": document}}))
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(connection.recv(), 10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4409
+
+
+async def test_a_connection_has_so_many_operations(gateway: Gateway, topic: TopicFactory) -> None:
+    document = f'subscription {{ records(topicName: "{await topic()}") {{ offset }} }}'
+    async with _socket(gateway) as socket:
+        for number in range(101):
+            await socket.send(type="subscribe", id=str(number), payload={"query": document})
+        answer = await socket.receive()
+        assert (answer["id"], answer["type"]) == ("100", "error")
+        assert answer["payload"][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
 
 
 async def test_the_legacy_protocol_is_off(gateway: Gateway) -> None:
