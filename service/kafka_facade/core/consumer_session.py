@@ -267,6 +267,8 @@ class ConsumerSession:
             limit.data_bytes = min(request.max_bytes, self._max_bytes)
         with self._using():
             if not await self._acquired(self._reading, deadline):
+                if hand_over is not None:
+                    await hand_over([])
                 return []
             try:
                 await self._read(deadline, limit, matching)

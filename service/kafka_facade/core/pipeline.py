@@ -33,8 +33,8 @@ _LONGEST_READ_SECONDS = 2**31 / 1000 + 60
 class Call(Struct, gc=False):
     """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`.
 
-    ``hand_over`` takes the result to the caller and raises where that fails, for operations that must know; it is not
-    called where another worker runs the operation.
+    ``hand_over`` takes the result to the caller and raises where that fails, for operations that must know. They call
+    it once unless they fail, also where another worker runs them.
     """
 
     operation: Operation

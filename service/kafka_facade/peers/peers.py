@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +75,50 @@ class Peers:
     async def call(self, slot: int, method: str, call: Call, request: Any) -> Any:
         """Run a placed operation where the slot is held; its errors, Unavailable while nobody holds it."""
         replaced_by = time.monotonic() + min(_REPLACEMENT_SECONDS, call.remaining)
+        begun = False
+
+        async def hand_over(found: Any) -> None:
+            nonlocal begun
+            begun = True
+            if call.hand_over is not None:
+                await call.hand_over(found)
+
         while True:
-            send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(slot).unary_unary(wire.PATH)
             try:
-                answer = await send(wire.encode_call(method, call, request), timeout=call.remaining + _GRACE_SECONDS)
-                return wire.decode_outcome(method, answer)
+                if call.hand_over is None:
+                    return await self._send(slot, method, call, request)
+                return await self._send_and_hand_over(slot, method, call, request, hand_over)
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise KafkaTimeout from None
                 # All that a worker holds ends with it: to send a call of its again repeats nothing.
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > replaced_by:
+                if begun or error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > replaced_by:
                     logger.warning("the worker of slot %d doesn't answer: %s", slot, error.details())
                     raise Unavailable("The consumer instance can't be reached at the moment.") from None
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _send(self, slot: int, method: str, call: Call, request: Any) -> Any:
+        send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(slot).unary_unary(wire.PATH)
+        answer = await send(wire.encode_call(method, call, request), timeout=call.remaining + _GRACE_SECONDS)
+        return wire.decode_outcome(method, answer)
+
+    async def _send_and_hand_over(
+        self, slot: int, method: str, call: Call, request: Any, hand_over: Callable[[Any], Awaitable[None]]
+    ) -> Any:
+        """The one who runs it learns whether the caller has the answer: else the stream is cancelled."""
+        open: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel(slot).stream_stream(wire.HAND_OVER_PATH)
+        stream = open(timeout=call.remaining + _GRACE_SECONDS)
+        try:
+            await stream.write(wire.encode_call(method, call, request))
+            found = wire.decode_outcome(method, await _message(stream))
+            await hand_over(found)
+            await stream.write(wire.ACKNOWLEDGEMENT)
+            failure = await stream.read()
+            if isinstance(failure, bytes):
+                wire.decode_outcome(method, failure)
+            return found
+        finally:
+            stream.cancel()
 
     def _channel(self, slot: int) -> grpc.aio.Channel:
         channel = self._channels.get(slot)
@@ -96,25 +128,61 @@ class Peers:
         return channel
 
 
+async def _message(stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bytes:
+    message = await stream.read()
+    if not isinstance(message, bytes):
+        raise Unavailable("The consumer instance can't be reached at the moment.")
+    return message
+
+
 class _Handler(grpc.GenericRpcHandler):
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
-        self._method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._serve)
+        self._methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            wire.PATH: grpc.unary_unary_rpc_method_handler(self._serve),
+            wire.HAND_OVER_PATH: grpc.stream_stream_rpc_method_handler(self._serve_and_hand_over),
+        }
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        return self._method if details.method == wire.PATH else None
+        return self._methods.get(str(details.method))
 
     async def _serve(self, payload: bytes, _: Any) -> bytes:
         try:
             method, call, request = wire.decode_call(payload)
-            consumers = self._facade.consumers
+            return wire.encode_answer(method, await self._run(method, call, request))
+        except Exception as error:
+            return _failure(error)
 
-            async def here(call: Call, request: Any) -> Any:
-                return await PLACED[method](consumers, call, request)
+    async def _serve_and_hand_over(self, _: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        begun = False
 
-            return wire.encode_answer(method, await self._facade.pipeline.run(call, here, request))
-        except FacadeError as error:
-            return wire.encode_failure(error)
-        except Exception:
-            logger.exception("a peer's call failed")
-            return wire.encode_failure(FacadeError())
+        async def hand_over(found: Any) -> None:
+            nonlocal begun
+            answer = wire.encode_answer(method, found)
+            begun = True
+            await context.write(answer)
+            if await context.read() != wire.ACKNOWLEDGEMENT:
+                raise ConnectionError
+
+        try:
+            method, call, request = wire.decode_call(await context.read())
+            call.hand_over = hand_over
+            await self._run(method, call, request)
+        except Exception as error:
+            if begun and not isinstance(error, FacadeError):
+                # Nobody is there any more.
+                raise asyncio.CancelledError from None
+            await context.write(_failure(error))
+
+    async def _run(self, method: str, call: Call, request: Any) -> Any:
+        async def here(call: Call, request: Any) -> Any:
+            return await PLACED[method](self._facade.consumers, call, request)
+
+        return await self._facade.pipeline.run(call, here, request)
+
+
+def _failure(error: Exception) -> bytes:
+    if isinstance(error, FacadeError):
+        return wire.encode_failure(error)
+    logger.error("a peer's call failed", exc_info=error)
+    return wire.encode_failure(FacadeError())

@@ -14,6 +14,12 @@ from kafka_facade.core.placement import types_of
 from kafka_facade.core.resources import DataInfo, FetchedRecord, Record
 
 PATH = "/kafka_facade.Peers/Call"
+HAND_OVER_PATH = "/kafka_facade.Peers/HandOver"
+"""A stream: the call, its answer, and the acknowledgement of who has it now; an error may stand in for the answer.
+
+After the acknowledgement the stream ends, or says what has failed nevertheless.
+"""
+ACKNOWLEDGEMENT = b"\0"
 
 _encode = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode

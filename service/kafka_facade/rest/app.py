@@ -30,7 +30,6 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v3_reassignments,
     v3_topics,
 )
-from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress
 from kafka_facade.rest.errors import (
     ClientDisconnected,
     as_facade_error,
@@ -41,6 +40,7 @@ from kafka_facade.rest.handlers import HANDLERS
 from kafka_facade.rest.negotiation import JSON
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.routing import Match, Router
+from kafka_facade.rest.sending import send_response
 from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.cross_origin import REFUSED
@@ -50,11 +50,8 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The order in which the official proxy names methods.
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
-_VARY: Final = (b"vary", b"Accept-Encoding")
-_VARYING: Final = ("GET", "HEAD", "POST")
 # They are GET, and take records from whoever reads next.
 _CHANGING_READS: Final = "api.v2.consumers.consume-"
-_COMPRESS_IN_THREAD: Final = 256 * 1024
 
 
 def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
@@ -100,7 +97,7 @@ class RestApp:
         except Exception as failure:
             response = self._error_response(as_facade_error(failure), version, scope, media_type)
         if response is not None:
-            await self._send(response, scope, headers, send, media_type)
+            await send_response(response, scope, headers, send, media_type, self._options.compression)
 
     def _exchange(
         self, matches: tuple[Match, ...], scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]
@@ -170,38 +167,6 @@ class RestApp:
         }
         methods |= {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
         return [method for method in _METHOD_ORDER if method in methods]
-
-    async def _send(
-        self, response: Response, scope: Scope, request_headers: dict[bytes, bytes], send: Send, media_type: str
-    ) -> None:
-        method: str = scope["method"]
-        body = response.body
-        headers: list[tuple[bytes, bytes]] = []
-        if method in _VARYING:
-            headers.append(_VARY)
-        headers += response.headers
-        if response.status != 204:
-            content_type = media_type if response.content_type is None else response.content_type
-            if content_type:
-                headers.append((b"content-type", content_type.encode()))
-            compressed = (
-                self._options.compression
-                and len(body) >= MIN_COMPRESSED_BYTES
-                and method in _VARYING
-                and accepts_gzip(request_headers.get(b"accept-encoding"))
-            )
-            if compressed:
-                headers.append((b"content-encoding", b"gzip"))
-                # For HEAD, the length of a GET's answer may be left out (RFC 9110, 8.6).
-                if method != "HEAD":
-                    large = len(body) > _COMPRESS_IN_THREAD
-                    body = await asyncio.to_thread(compress, body) if large else compress(body)
-            if method != "HEAD" or not compressed:
-                headers.append((b"content-length", b"%d" % len(body)))
-            if method == "HEAD":
-                body = b""
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
 
 def _raw_path(scope: Scope) -> str:

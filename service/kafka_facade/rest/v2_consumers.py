@@ -20,6 +20,7 @@ from kafka_facade.core.requests import (
     SubscribeConsumer,
 )
 from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition, PartitionTime, TopicPartition
+from kafka_facade.rest import sending
 from kafka_facade.rest.bodies import (
     BodyDecoder,
     V2CreateConsumer,
@@ -32,7 +33,7 @@ from kafka_facade.rest.bodies import (
 )
 from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.errors import ClientDisconnected
-from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
+from kafka_facade.rest.exchange import NO_CONTENT, RESPONSE_STARTED, Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.record_decoding import moment
 
@@ -127,36 +128,36 @@ async def get_assignments(exchange: Exchange) -> Response:
 
 
 @route("api.v2.consumers.consume-binary")
-async def consume_binary(exchange: Exchange) -> Response:
+async def consume_binary(exchange: Exchange) -> None:
     """Records with keys and values in base64."""
-    return await _consume(exchange, Format.BINARY)
+    await _consume(exchange, Format.BINARY)
 
 
 @route("api.v2.consumers.consume-json")
-async def consume_json(exchange: Exchange) -> Response:
+async def consume_json(exchange: Exchange) -> None:
     """Records with keys and values as JSON."""
-    return await _consume(exchange, Format.JSON)
+    await _consume(exchange, Format.JSON)
 
 
 @route("api.v2.consumers.consume-avro")
-async def consume_avro(exchange: Exchange) -> Response:
+async def consume_avro(exchange: Exchange) -> None:
     """Records with keys and values in Avro's JSON encoding."""
-    return await _consume(exchange, Format.AVRO)
+    await _consume(exchange, Format.AVRO)
 
 
 @route("api.v2.consumers.consume-json-schema")
-async def consume_json_schema(exchange: Exchange) -> Response:
+async def consume_json_schema(exchange: Exchange) -> None:
     """Records with keys and values as JSON that has a schema."""
-    return await _consume(exchange, Format.JSONSCHEMA)
+    await _consume(exchange, Format.JSONSCHEMA)
 
 
 @route("api.v2.consumers.consume-protobuf")
-async def consume_protobuf(exchange: Exchange) -> Response:
+async def consume_protobuf(exchange: Exchange) -> None:
     """Records with keys and values in Protobuf's JSON mapping."""
-    return await _consume(exchange, Format.PROTOBUF)
+    await _consume(exchange, Format.PROTOBUF)
 
 
-async def _consume(exchange: Exchange, format: Format) -> Response:
+async def _consume(exchange: Exchange, format: Format) -> None:
     where = _reference(exchange)
     timeout, max_bytes = exchange.query_integer("timeout"), exchange.query_integer("max_bytes")
     if max_bytes is not None and max_bytes <= 0:
@@ -164,13 +165,26 @@ async def _consume(exchange: Exchange, format: Format) -> Response:
         max_bytes = None
     request = FetchRecords(where.group, where.instance, format, timeout, max_bytes)
     await exchange.body()
-    fetch = asyncio.create_task(exchange.run(exchange.facade.consumers.fetch, request))
+    taken = False
+
+    async def hand_over(found: list[FetchedRecord]) -> None:
+        nonlocal taken
+        await sending.hand_over(exchange, Response(body=await encode_array(found, _record)))
+        taken = True
+
+    call = exchange.call()
+    call.hand_over = hand_over
+    fetch = asyncio.create_task(exchange.facade.pipeline.run(call, exchange.facade.consumers.fetch, request))
     gone = asyncio.create_task(exchange.disconnected())
     try:
         await asyncio.wait({fetch, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not fetch.done():
+        if not (fetch.done() or exchange.scope.get(RESPONSE_STARTED)):
             raise ClientDisconnected
-        return Response(body=await encode_array(fetch.result(), _record))
+        await asyncio.wait({fetch})
+        if not exchange.scope.get(RESPONSE_STARTED):
+            fetch.result()
+        if taken:
+            await sending.end(exchange)
     finally:
         # What was fetched for a caller that is gone stays for the next one.
         fetch.cancel()

@@ -57,17 +57,12 @@ async def fetch(
     request.formats = read_formats(message) or ReadFormats(own, own)
     if not message.decode_with_registry:
         request.formats = ReadFormats(request.formats.key or own, request.formats.value or own)
-    written = False
 
     async def hand_over(found: list[FetchedRecord]) -> None:
-        nonlocal written
         await write(consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry) for entry in found]))
-        written = True
 
     call.hand_over = hand_over
-    found = await facade.consumers.fetch(call, request)
-    if not written:
-        await hand_over(found)
+    await facade.consumers.fetch(call, request)
 
 
 def _write(fetched: FetchedRecord) -> consumer_instance_pb2.FetchedRecord:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
-from kafka_facade.core.errors import MalformedBody, NotImplementedYet
+from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.pipeline import Call
@@ -163,18 +163,19 @@ class Written:
         self, facade: Facade, operation: Operation, types: Types, options: RpcOptions
     ) -> Callable[[Any, Context], Awaitable[None]]:
         async def serve(message: Any, context: Context) -> None:
-            begun = False
+            begun = late = False
             seconds = context.time_remaining()
             margin = 0.0 if seconds is None else min(_ARRIVAL_SECONDS, seconds / 10)
 
             async def write(answer: Message) -> None:
-                nonlocal begun
+                nonlocal begun, late
                 begun = True
                 async with asyncio.timeout(_WRITE_SECONDS):
                     await context.write(answer)
                 left = context.time_remaining()
                 if answer.ByteSize() and left is not None and left < margin:
-                    raise TimeoutError
+                    late = True
+                    raise KafkaTimeout
 
             async def run(call: Call, message: Message) -> None:
                 await self.run(facade, call, message, options, write)
@@ -185,9 +186,9 @@ class Written:
                 try:
                     await facade.pipeline.run(new_call(facade, identifier, context), run, message)
                 except Exception:
-                    if not begun:
+                    if late or not begun:
                         raise
-                    # The caller has cancelled or takes nothing, or its deadline has passed: the call ends as cancelled.
+                    # The caller has cancelled or takes nothing, or its own deadline has passed.
                     raise asyncio.CancelledError from None
 
         return serve

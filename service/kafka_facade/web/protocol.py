@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from kafka_facade.web.cycle import Cycle, Http10Cycle
 from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target
 from kafka_facade.web.refusal import Refusal, refusal
-from kafka_facade.web.scope import STREAMED_BODY
+from kafka_facade.web.scope import STREAMED_BODY, TAKEN
 from kafka_facade.web.writes import JoinedWrites, UnreadAnswers, WatchedWrites
 
 MAX_HEADER_BYTES: Final = 8192
@@ -130,6 +130,21 @@ class HttpProtocol(HttpToolsProtocol):
             answering.half_close()
         return True
 
+    async def _until_taken(self) -> None:
+        joined: Any = self.transport
+        try:
+            joined.flush()
+            if not joined.is_closing() and joined.unsent():
+                # By default the transport tells once there is little left.
+                joined.set_write_buffer_limits(high=0)
+                await self.flow.drain()
+        except BaseException:
+            joined.abort()
+            raise
+        if joined.is_closing():
+            raise ConnectionResetError
+        joined.set_write_buffer_limits()
+
     def _unanswered(self) -> list[Cycle]:
         """The requests that are carried out or wait for those before them."""
         waiting: Any = [cycle for cycle, _ in self.pipeline]
@@ -222,6 +237,7 @@ class HttpProtocol(HttpToolsProtocol):
         scope["path"] = unquote(text) if "%" in text else text
         scope["raw_path"] = path
         scope["query_string"] = query
+        scope[TAKEN] = self._until_taken  # type: ignore[typeddict-unknown-key]
         old = version == "1.0"
         existing = self.cycle
         self.cycle = (Http10Cycle if old else Cycle)(

@@ -1,0 +1,148 @@
+"""Fetches whose caller doesn't take the answer: the next fetch of the instance returns the same records.
+
+With several workers, any of them may get a call, and hands it to the one that holds the instance.
+"""
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from conftest import Connect, GatewayFactory, TopicFactory
+from http_connection import Connection
+from kafka_facade.devstack.gateway import Gateway
+from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as instances
+
+_SECONDS = 60
+# What nobody takes of an answer is given up after this long.
+_SETTINGS = {"response.write.timeout.ms": "2000"}
+_V2 = {"content-type": "application/vnd.kafka.v2+json"}
+_BINARY = "application/vnd.kafka.binary.v2+json"
+# Together they are larger than what both systems hold of a connection, and fit into one fetch.
+_RECORDS, _LARGE = 100, 220_000
+_GRPC_BYTES = 64 * 1024 * 1024
+# Of a gateway with several workers each gets one at least, as good as certainly.
+_STALLED = 6
+_SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)]
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one-worker", "two-workers"])
+def workers(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+async def started(gateway_factory: GatewayFactory, workers: int) -> Gateway:
+    return await gateway_factory({**_SETTINGS, "workers": str(workers)})
+
+
+async def filled(gateway: Gateway, topic: TopicFactory) -> tuple[str, str]:
+    """A group with the instance `i`, which is assigned a topic with so many records; the topic."""
+    name, group = await topic(), f"g-{uuid.uuid4()}"
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
+        body = {"records": [{"value": "AAAA" * (_LARGE // 4)}] * 4}
+        for _ in range(_RECORDS // 4):
+            sent = await client.post(f"/topics/{name}", json=body, headers={"content-type": _BINARY})
+            assert sent.status_code == 200
+        settings = {"name": "i", "format": "binary", "auto.offset.reset": "earliest", "fetch.min.bytes": 5_000_000}
+        assert (await client.post(f"/consumers/{group}", json=settings, headers=_V2)).status_code == 200
+        wanted = {"partitions": [{"topic": name, "partition": 0}]}
+        path = f"/consumers/{group}/instances/i/assignments"
+        assert (await client.post(path, json=wanted, headers=_V2)).status_code == 204
+    return group, name
+
+
+async def all_offsets(gateway: Gateway, group: str) -> list[int]:
+    """What the instance returns from now on."""
+    found: list[int] = []
+    # One of the calls that are given up may still read: this one waits for its turn.
+    async with asyncio.timeout(_SECONDS), httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
+        while len(found) < _RECORDS:
+            path = f"/consumers/{group}/instances/i/records"
+            answer = await client.get(path, params={"timeout": 1000}, headers={"accept": _BINARY})
+            assert answer.status_code == 200, answer.text
+            found += [record["offset"] for record in answer.json()]
+    return found
+
+
+async def committed(gateway: Gateway, group: str, topic: str) -> list[int]:
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
+        wanted = {"partitions": [{"topic": topic, "partition": 0}]}
+        path = f"/consumers/{group}/instances/i/offsets"
+        assert (await client.post(path, headers=_V2)).status_code == 200
+        found = await client.request("GET", path, json=wanted)
+        return [entry["offset"] for entry in found.json()["offsets"]]
+
+
+def read(group: str) -> bytes:
+    path = f"/consumers/{group}/instances/i/records?timeout=3000"
+    return f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: {_BINARY}\r\n\r\n".encode()
+
+
+async def stalled(gateway: Gateway, connect: Connect, request: bytes) -> Connection:
+    """A connection on which an answer has begun that nobody reads."""
+    connection = await connect(gateway, 16_384)
+    await connection.send(request)
+    await connection.head()
+    connection.stop_reading()
+    return connection
+
+
+async def test_rest(started: Gateway, topic: TopicFactory, connect: Connect) -> None:
+    group, name = await filled(started, topic)
+    for number in range(_STALLED):
+        connection = await stalled(started, connect, read(group))
+        # Some leave, others are given up.
+        if number:
+            connection.abort()
+    # Nothing was returned: where the instance stands is still its beginning.
+    assert await committed(started, group, name) == [0]
+    assert await all_offsets(started, group) == list(range(_RECORDS))
+    assert await committed(started, group, name) == [_RECORDS]
+
+
+async def test_grpc(started: Gateway, topic: TopicFactory) -> None:
+    group, name = await filled(started, topic)
+    where: dict[str, Any] = {"consumer_group_id": group, "instance_id": "i", "timeout_ms": 3000}
+    request = instances.FetchRecordsRequest(**where)
+    for number in range(_STALLED):
+        options = [*_SMALL_WINDOW, ("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(started.grpc, options=options) as channel:
+            method: grpc.aio.UnaryStreamMultiCallable[Any, bytes] = channel.unary_stream(
+                "/kafka_facade.v1.ConsumerInstanceService/FetchRecords",
+                instances.FetchRecordsRequest.SerializeToString,
+            )
+            call = method(request, timeout=5 if number else None)
+            await call.initial_metadata()
+            if not number:
+                call.cancel()
+            expected = grpc.StatusCode.DEADLINE_EXCEEDED if number else grpc.StatusCode.CANCELLED
+            if number < 3:
+                assert await call.code() is expected
+    assert await committed(started, group, name) == [0]
+    assert await all_offsets(started, group) == list(range(_RECORDS))
+
+
+async def test_a_connection_goes_on_after_an_answer_that_was_taken_late(
+    started: Gateway, topic: TopicFactory, connect: Connect
+) -> None:
+    group, name = await filled(started, topic)
+    connection = await connect(started, 16_384)
+    found: list[int] = []
+    async with asyncio.timeout(_SECONDS):
+        while len(found) < _RECORDS:
+            await connection.send(read(group))
+            status, fields = await connection.head()
+            assert status == 200
+            connection.stop_reading()
+            await asyncio.sleep(0.5)
+            connection.read_on()
+            found += [
+                record["offset"] for record in json.loads(await connection.exactly(int(fields["content-length"])))
+            ]
+    assert found == list(range(_RECORDS))
+    assert await committed(started, group, name) == [_RECORDS]
