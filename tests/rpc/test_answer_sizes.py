@@ -1,11 +1,13 @@
 """Answers and frames stay under the size that a client takes; nothing is lost that doesn't fit."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import pytest
+from confluent_kafka import Producer
 from google.protobuf.empty_pb2 import Empty
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
 from kafka_facade.core.resources import Header, Record
 from kafka_facade.core.sizes import record_size
+from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.gen.v1 import (
@@ -37,6 +40,8 @@ GatewayFactory = Callable[..., Awaitable[Gateway]]
 
 _SECONDS = 60
 _CLIENT_LIMIT = 4 * 1024 * 1024
+_LARGE = _CLIENT_LIMIT + 1
+_RECEIVE = "grpc.max_receive_message_length"
 _SMALL = 16_384
 
 
@@ -48,6 +53,14 @@ async def produce(channel: grpc.aio.Channel, topic: str, values: list[bytes], he
         record = RecordToProduce(value=RecordData(binary=value), headers=many)
         answer = await stub.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=topic, records=[record]))
         assert answer.results[0].HasField("report")
+
+
+def fill(bootstrap_servers: str, topic: str) -> None:
+    """Three records, of which the second is more than a client takes by default."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "message.max.bytes": 3 * _CLIENT_LIMIT})
+    for size in (1, _LARGE, 1):
+        producer.produce(topic, b"x" * size, partition=0)
+        producer.flush()
 
 
 async def reader_of(channel: grpc.aio.Channel, topic: str, **settings: Any) -> tuple[Any, dict[str, Any]]:
@@ -127,6 +140,58 @@ async def test_frames_of_a_stream_fit_into_what_a_client_takes(channel: grpc.aio
     assert [len(frame.records) async for frame in stub.Consume(request, timeout=_SECONDS)] == [1] * 1000
 
 
+async def test_a_record_larger_than_a_client_takes_is_not_skipped(
+    channel: grpc.aio.Channel, gateway: Gateway, stack: BackgroundStack, topic: TopicFactory, info_of: InfoOf
+) -> None:
+    name = await topic(config={"max.message.bytes": str(3 * _CLIENT_LIMIT)})
+    await asyncio.to_thread(fill, stack.bootstrap_servers, name)
+    stub, where = await reader_of(channel, name)
+    fetch = consumer_instance_pb2.FetchRecordsRequest(**where)
+    async with asyncio.timeout(_SECONDS):
+        assert [record.offset for record in (await stub.FetchRecords(fetch)).records] == [0]
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.FetchRecords(fetch)
+            assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            info = info_of(caught.value)
+            assert info.reason == "RECORD_TOO_LARGE"
+            about = dict(info.metadata)
+            assert (about["topic_name"], about["partition_id"], about["offset"]) == (name, "0", "1")
+            assert await committed(stub, where, name) == [1]
+        size = int(about["size"])
+        assert _LARGE < size < _LARGE + 1000
+        # A client that takes it says so, and gets all that follows.
+        async with grpc.aio.insecure_channel(gateway.grpc, options=[(_RECEIVE, -1)]) as wide:
+            generous = consumer_instance_pb2.FetchRecordsRequest(**where, max_bytes=size)
+            willing = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(wide)
+            answer = await willing.FetchRecords(generous)
+        assert [len(record.value.binary) for record in answer.records] == [_LARGE]
+        assert [record.offset for record in (await stub.FetchRecords(fetch)).records] == [2]
+
+
+async def test_a_stream_ends_before_a_record_larger_than_a_client_takes(
+    channel: grpc.aio.Channel, gateway: Gateway, stack: BackgroundStack, topic: TopicFactory, info_of: InfoOf
+) -> None:
+    name = await topic(config={"max.message.bytes": str(3 * _CLIENT_LIMIT)})
+    await asyncio.to_thread(fill, stack.bootstrap_servers, name)
+    for decoded in (record_pb2.FORMAT_UNSPECIFIED, record_pb2.FORMAT_BINARY):
+        request = record_pb2.ConsumeRequest(topic_name=name, earliest=Empty(), value_format=decoded)
+        stub = record_pb2_grpc.RecordServiceStub(channel)
+        stream = stub.Consume(request, timeout=_SECONDS)
+        first: Any = await stream.read()
+        assert [record.offset for record in first.records] == [0]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        about = info_of(caught.value).metadata
+        assert (info_of(caught.value).reason, about["offset"]) == ("RECORD_TOO_LARGE", "1")
+        request.max_bytes = int(about["size"])
+        async with grpc.aio.insecure_channel(gateway.grpc, options=[(_RECEIVE, -1)]) as wide:
+            willing = record_pb2_grpc.RecordServiceStub(wide)
+            frames = [frame async for frame in willing.Consume(request, timeout=_SECONDS)]
+        assert [record.offset for frame in frames for record in frame.records] == [0, 1, 2]
+
+
 async def test_answers_keep_the_limit_that_is_set(
     gateway_factory: GatewayFactory, topic: TopicFactory, info_of: InfoOf
 ) -> None:
@@ -192,7 +257,7 @@ _record = st.builds(
 
 @given(st.lists(_record, max_size=20), st.integers(1, 10), st.integers(1, 10_000))
 def test_frames_keep_their_limits_whatever_the_records(records: list[Record], count: int, size: int) -> None:
-    frames = list(split(records, count, size))
+    frames = list(split(records, count, size, 10**6))
     assert [record for frame in frames for record in frame] == records
     for frame in frames:
         encoded = write_records(frame).ByteSize()

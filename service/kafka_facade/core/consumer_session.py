@@ -1,35 +1,31 @@
-"""The life of one consumer instance, and what it has fetched but not yet returned."""
+"""The life of one consumer instance."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from kafka_facade.core.decoding import MOST_WEIGHT, Decoding
+from kafka_facade.core.decoding import Decoding
 from kafka_facade.core.errors import (
     ConsumerInstanceNotFound,
     FacadeError,
     IllegalConsumerState,
 )
+from kafka_facade.core.held_records import HeldRecords, ReadLimits
 from kafka_facade.core.ports import ConsumerPort
-from kafka_facade.core.requests import FetchRecords, ReadFormats
+from kafka_facade.core.requests import FetchRecords
 from kafka_facade.core.resources import (
     ConsumerInstance,
     FetchedRecord,
-    Format,
     PartitionPosition,
     PartitionTime,
-    Record,
     TopicPartition,
 )
-from kafka_facade.core.sizes import fetched_size
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topic_pattern import TopicPattern
 
@@ -41,16 +37,6 @@ _LONGEST_PAUSE_SECONDS = 0.025
 _PATTERN_SECONDS = 5.0
 # A read ends this long (s) before its caller's deadline at most: the answer has to get there.
 _MARGIN_SECONDS = 0.1
-
-
-@dataclass(slots=True)
-class _Read:
-    """How a read goes on and what ends it; ``answer_bytes`` None is no limit."""
-
-    data_bytes: int
-    answer_bytes: int | None
-    at_once: bool
-    formats: ReadFormats | None
 
 
 class State(Enum):
@@ -97,17 +83,11 @@ class ConsumerSession:
         """The next offset after what was returned to the caller, for each partition."""
         self._max_bytes = max_bytes
         self._closing = closing
-        self._decoding = decoding
         self._state = State.IDLE
         self._topics: list[str] = []
         self._pattern: TopicPattern | None = None
         self._matched_at = 0.0
-        self._ahead: deque[Record] = deque()
-        # What a read that goes on has for its caller.
-        self._taken: list[FetchedRecord] = []
-        self._taken_bytes = 0
-        self._taken_weight = 0
-        self._answer_bytes = 0
+        self._held = HeldRecords(decoding, instance)
         self._lock = asyncio.Lock()
         self._reading = asyncio.Lock()
         self._users = 0
@@ -234,7 +214,7 @@ class ConsumerSession:
         self.check_assigned(positions)
         await self.consumer.seek(positions, timeout)
         moved = {(position.topic, position.partition): position.offset for position in positions}
-        self._keep(lambda topic, partition: (topic, partition) not in moved)
+        self._held.keep(lambda topic, partition: (topic, partition) not in moved)
         for place, offset in moved.items():
             self.returned.pop(place, None)
             # As in Kafka's own client, where one stands is what is committed.
@@ -262,28 +242,26 @@ class ConsumerSession:
         if request.timeout_ms is not None and request.timeout_ms > 0:
             wait_ms = min(wait_ms, request.timeout_ms)
         deadline = time.monotonic() + min(wait_ms / 1000, seconds - min(_MARGIN_SECONDS, seconds / 5))
-        limit = _Read(self._max_bytes, request.max_answer_bytes, request.at_once, request.formats)
-        if request.max_bytes is not None:
-            limit.data_bytes = min(request.max_bytes, self._max_bytes)
+        limits = ReadLimits.of(request, self._max_bytes)
         with self._using():
             if not await self._acquired(self._reading, deadline):
                 if hand_over is not None:
                     await hand_over([])
                 return []
             try:
-                await self._read(deadline, limit, matching)
+                await self._read(deadline, limits, matching)
                 if hand_over is not None:
-                    await hand_over(self._taken)
+                    await hand_over(self._held.taken)
                     if self._ended:
                         raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
                     self._drop_revoked()
                 return self._return()
             except BaseException:
                 # The caller is gone, or gets an error: the records are for the next call.
-                self._ahead.extendleft(entry.record for entry in reversed(self._taken))
+                self._held.put_back()
                 raise
             finally:
-                self._taken, self._taken_bytes, self._taken_weight, self._answer_bytes = [], 0, 0, 0
+                self._held.begin()
                 self._reading.release()
 
     async def _acquired(self, lock: asyncio.Lock, deadline: float) -> bool:
@@ -296,7 +274,7 @@ class ConsumerSession:
             return False
 
     async def _read(
-        self, deadline: float, limit: _Read, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
+        self, deadline: float, limits: ReadLimits, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
     ) -> None:
         checked = False
         pause = _FIRST_PAUSE_SECONDS
@@ -314,13 +292,14 @@ class ConsumerSession:
                 if (pattern := self._stale_pattern()) is not None:
                     await self._match_again(pattern, matching)
                 self._drop_revoked()
-                if await self._take(limit) or (left <= 0 and self._taken):
+                if await self._held.take(limits) or (left <= 0 and self._held.taken):
                     return
                 self._has_read = True
                 polled = await self.consumer.poll(_POLL_RECORDS, 0)
                 self._drop_revoked()
-                self._ahead.extend(polled)
-                if not polled and (left <= 0 or (limit.at_once and self._taken and self.instance.fetch_min_bytes <= 0)):
+                self._held.add(polled)
+                at_once = limits.at_once and self._held.taken and self.instance.fetch_min_bytes <= 0
+                if not polled and (left <= 0 or at_once):
                     return
             finally:
                 self._lock.release()
@@ -339,42 +318,8 @@ class ConsumerSession:
         with contextlib.suppress(FacadeError):
             await self.subscribe(await matching(pattern), pattern)
 
-    async def _take(self, limit: _Read) -> bool:
-        """Decode what was read ahead, up to the limit; whether that is enough for an answer."""
-        ahead, taken = self._ahead, self._taken
-        while ahead:
-            record = ahead[0]
-            length = _length(record)
-            if taken and (self._taken_bytes + length > limit.data_bytes or self._taken_weight >= MOST_WEIGHT):
-                return True
-            try:
-                entry = await self._decode(record, limit.formats)
-                size = 0 if limit.answer_bytes is None else fetched_size(entry)
-            except FacadeError:
-                if taken:
-                    return True
-                raise
-            if taken and limit.answer_bytes is not None and self._answer_bytes + size > limit.answer_bytes:
-                return True
-            taken.append(entry)
-            ahead.popleft()
-            self._taken_bytes += length
-            self._taken_weight += entry.weight
-            self._answer_bytes += size
-        if not taken:
-            return False
-        full = limit.answer_bytes is not None and self._answer_bytes >= limit.answer_bytes
-        return full or self._taken_bytes >= limit.data_bytes or 0 <= self.instance.fetch_min_bytes < self._taken_bytes
-
-    async def _decode(self, record: Record, formats: ReadFormats | None) -> FetchedRecord:
-        if formats is not None:
-            return await self._decoding.record(formats, record)
-        if self.instance.format is Format.BINARY:
-            return FetchedRecord(record, record.key, record.value)
-        return await self._decoding.strictly(self.instance.format, record)
-
     def _return(self) -> list[FetchedRecord]:
-        fetched = self._taken
+        fetched = self._held.taken
         ends = {(entry.record.topic_name, entry.record.partition_id): entry.record.offset + 1 for entry in fetched}
         if self.instance.auto_commit:
             for (topic, partition), offset in ends.items():
@@ -391,7 +336,7 @@ class ConsumerSession:
     def _forget(self, but: Collection[str] = ()) -> None:
         """Forget what was read, but of these topics."""
         self._has_read = False
-        self._keep(lambda topic, _: topic in but)
+        self._held.keep(lambda topic, _: topic in but)
         self.returned = {place: offset for place, offset in self.returned.items() if place[0] in but}
 
     def _drop_revoked(self) -> None:
@@ -400,15 +345,7 @@ class ConsumerSession:
         if revoked:
             for place in revoked:
                 self.returned.pop(place, None)
-            self._keep(lambda topic, partition: (topic, partition) not in revoked)
-
-    def _keep(self, wanted: Callable[[str, int], bool]) -> None:
-        """Keep only the records of some partitions."""
-        self._ahead = deque(record for record in self._ahead if wanted(record.topic_name, record.partition_id))
-        self._taken = [e for e in self._taken if wanted(e.record.topic_name, e.record.partition_id)]
-        self._taken_bytes = sum(_length(entry.record) for entry in self._taken)
-        if self._answer_bytes:
-            self._answer_bytes = sum(fetched_size(entry) for entry in self._taken)
+            self._held.keep(lambda topic, partition: (topic, partition) not in revoked)
 
     def _next(self, action: str) -> State:
         try:
@@ -419,7 +356,3 @@ class ConsumerSession:
                     "Illegal state: Consumer is not subscribed to any topics or assigned any partitions"
                 ) from None
             raise IllegalConsumerState from None
-
-
-def _length(record: Record) -> int:
-    return len(record.key or b"") + len(record.value or b"")

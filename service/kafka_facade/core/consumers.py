@@ -177,8 +177,8 @@ class Consumers:
         """The next records, until the timeout, ``max_bytes`` or the instance's ``fetch.min.bytes`` is reached.
 
         At least one record is returned if there is one, even if it alone is over ``max_bytes``. ConsumerFormatMismatch,
-        DeserializationFailed (the position stays at the record), IllegalConsumerState without topics or partitions,
-        InvalidRequest for a ``max_bytes`` below 1.
+        DeserializationFailed and RecordTooLarge (the position stays at the record), IllegalConsumerState without topics
+        or partitions, InvalidRequest for a ``max_bytes`` below 1.
         """
         if request.max_bytes is not None and request.max_bytes < 1:
             raise InvalidRequest("max_bytes must be at least 1.", field="max_bytes")

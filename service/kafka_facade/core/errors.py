@@ -39,7 +39,8 @@ FacadeError
 ├── Conflict
 │   ├── ConsumerAlreadySubscribed
 │   ├── ConsumerAlreadyExists
-│   └── IllegalConsumerState
+│   ├── IllegalConsumerState
+│   └── RecordTooLarge
 ├── SchemaLookupFailed
 ├── DeserializationFailed
 ├── TooManyRequests
@@ -439,6 +440,12 @@ class IllegalConsumerState(Conflict):
 
     row = Row(40903, 40903, 409, "FAILED_PRECONDITION")
     default_message = "Illegal state: Subscription to topics, partitions and pattern are mutually exclusive"
+
+
+class RecordTooLarge(Conflict):
+    """The next record is larger than the caller takes; the position stays at it. ``size`` is in bytes."""
+
+    default_message = "The next record is larger than the caller takes."
 
 
 class SchemaLookupFailed(FacadeError):

@@ -292,6 +292,7 @@ class FetchRecords:
     """``format`` is what the caller accepts, None where it takes any; timeout and max_bytes only lower the defaults.
 
     ``max_bytes`` counts keys and values, ``max_answer_bytes`` whole records as :mod:`kafka_facade.core.sizes` does.
+    A record that is larger is returned alone, unless it is more than ``max_record_bytes`` too, counted the same way.
     With ``at_once`` the read ends as soon as it has what is there, unless the instance wants a least number of bytes.
     ``formats`` decodes keys and values otherwise than the instance says, and records that can't be decoded are returned
     as such; without it they fail the read.
@@ -303,6 +304,7 @@ class FetchRecords:
     timeout_ms: int | None = None
     max_bytes: int | None = None
     max_answer_bytes: int | None = None
+    max_record_bytes: int | None = None
     at_once: bool = False
     formats: ReadFormats | None = None
 

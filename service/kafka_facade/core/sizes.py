@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from kafka_facade.core.errors import RecordTooLarge
 from kafka_facade.core.resources import FetchedRecord, Format, Record
 
 _encode_json = msgspec.json.Encoder().encode
@@ -40,3 +41,17 @@ def fetched_size(fetched: FetchedRecord) -> int:
         if info.error is None and info.format not in _AS_STORED:
             size += len(_encode_json(data)) - len(payload)
     return size
+
+
+def require_taken(record: Record, size: int, limit: int) -> None:
+    """RecordTooLarge for a record of so many bytes where the caller takes no more than the limit."""
+    if size > limit:
+        raise RecordTooLarge(
+            f"The record at offset {record.offset} of {record.topic_name}-{record.partition_id} needs {size} bytes, "
+            f"more than the {limit} that are sent. A max_bytes of {size} allows it, where the client takes such "
+            f"messages; or read on at offset {record.offset + 1}.",
+            topic_name=record.topic_name,
+            partition_id=str(record.partition_id),
+            offset=str(record.offset),
+            size=str(size),
+        )

@@ -10,7 +10,7 @@ from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.requests import ConsumeRecords, ReadFormats
 from kafka_facade.core.resources import FetchedRecord, Format, Record
-from kafka_facade.core.sizes import fetched_size
+from kafka_facade.core.sizes import fetched_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
 from kafka_facade.rpc.dispatch import FACE, Context, require_message
@@ -40,15 +40,16 @@ def consume(
                     raise InvalidRequest("max_bytes must not be negative.", field="max_bytes")
                 max_records = message.max_records or _MAX_RECORDS
                 max_bytes = min(message.max_bytes or options.max_response_bytes, options.max_response_bytes)
+                largest = max(message.max_bytes, options.max_response_bytes)
                 formats = _read_formats(message)
                 async with aclosing(facade.reading.consume(call, _read_request(message))) as batches:
                     async for records in batches:
                         if formats is None:
-                            for part in split(records, max_records, max_bytes):
+                            for part in split(records, max_records, max_bytes, largest):
                                 await time_slice()
                                 await context.write(write_records(part))
                             continue
-                        async for some in _decoded(facade, formats, records, max_records, max_bytes):
+                        async for some in _decoded(facade, formats, records, max_records, max_bytes, largest):
                             await time_slice()
                             await context.write(write_decoded(some))
 
@@ -77,7 +78,7 @@ def _read_formats(message: record_pb2.ConsumeRequest) -> ReadFormats | None:
 
 
 async def _decoded(
-    facade: Facade, formats: ReadFormats, records: Sequence[Record], max_records: int, max_bytes: int
+    facade: Facade, formats: ReadFormats, records: Sequence[Record], max_records: int, max_bytes: int, largest: int
 ) -> AsyncGenerator[Sequence[FetchedRecord], None]:
     """Records, decoded, in frames: never more of them in memory than a frame holds, and the one after it."""
     frame: list[FetchedRecord] = []
@@ -88,6 +89,7 @@ async def _decoded(
         if frame and (len(frame) >= max_records or size + length > max_bytes):
             yield frame
             frame, size = [], 0
+        require_taken(record, length, largest)
         frame.append(fetched)
         size += length
     if frame:

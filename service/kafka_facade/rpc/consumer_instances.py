@@ -48,9 +48,10 @@ async def fetch(
 ) -> None:
     """ConsumerInstanceService.FetchRecords. Records that the caller doesn't get are for the next fetch."""
     request = _read_request(message)
-    request.max_answer_bytes = options.max_response_bytes
+    request.max_answer_bytes = request.max_record_bytes = options.max_response_bytes
     if request.max_bytes is not None:
-        request.max_answer_bytes = min(request.max_bytes, request.max_answer_bytes)
+        request.max_answer_bytes = min(request.max_bytes, options.max_response_bytes)
+        request.max_record_bytes = max(request.max_bytes, options.max_response_bytes)
     request.at_once = True
     own = next(format for format, name in _IDENTIFIERS.items() if name == call.operation.identifier)
     # Whatever the format is, a record that isn't of it is shown as such, and reading goes on.

@@ -12,7 +12,7 @@ class RpcOptions:
     max_message_bytes: int = 64 * 1024 * 1024
     """The largest message that is taken; a larger one is refused with RESOURCE_EXHAUSTED."""
     max_response_bytes: int = 4 * 1024 * 1024
-    """The largest answer, or frame of a stream; one record that is larger alone is sent nevertheless."""
+    """The largest answer, or frame of a stream; a record that is larger alone is sent where the caller allows it."""
     reuse_port: bool = False
     """Whether several processes may listen on the same port."""
     stream_window_bytes: int = 16 * 1024 * 1024

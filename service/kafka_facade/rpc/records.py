@@ -20,7 +20,7 @@ from kafka_facade.core.requests import (
     SchemaSelector,
 )
 from kafka_facade.core.resources import Format, Header, Record, RecordReport
-from kafka_facade.core.sizes import record_size
+from kafka_facade.core.sizes import record_size, require_taken
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import record_pb2
@@ -231,14 +231,18 @@ def stream_results(
     return response
 
 
-def split(records: Sequence[Record], max_records: int, max_bytes: int) -> Iterator[Sequence[Record]]:
-    """The records in frames of so many records and bytes at most; one that is larger alone has a frame of its own."""
+def split(records: Sequence[Record], max_records: int, max_bytes: int, largest: int) -> Iterator[Sequence[Record]]:
+    """The records in frames of so many records and bytes at most; one that is larger alone has a frame of its own.
+
+    RecordTooLarge, after the records before it, for one of more than ``largest`` bytes.
+    """
     start = size = 0
     for position, record in enumerate(records):
         length = record_size(record)
         if position > start and (position - start >= max_records or size + length > max_bytes):
             yield records[start:position]
             start, size = position, 0
+        require_taken(record, length, largest)
         size += length
     if start < len(records):
         yield records[start:]

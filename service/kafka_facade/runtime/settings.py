@@ -221,7 +221,7 @@ class Settings:
 
     grpc_max_response_bytes: int = _setting("grpc.max.response.bytes", "4194304", _integer(16_384))
     """The largest gRPC answer, or frame of a stream. gRPC clients take 4 MiB unless they are told otherwise. A record
-    that is larger alone is sent alone."""
+    that is larger alone is refused, unless the call's ``max_bytes`` allows it; then it is sent alone."""
 
     api_v3_produce_batch_maximum_entries: int = _setting(
         "api.v3.produce.batch.maximum.entries", "10", _integer(1, 10_000)

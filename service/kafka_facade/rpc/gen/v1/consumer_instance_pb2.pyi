@@ -379,8 +379,10 @@ class FetchRecordsRequest(_message.Message):
     """
     max_bytes: _builtins.int
     """The most bytes of the answer, at least 1. It can only lower the gateway's own limits (grpc.max.response.bytes, 4 MiB by
-    default, and consumer.request.max.bytes for keys and values). A record that is larger alone comes alone: a client
-    needs to take messages as large as the largest record. What does not fit is returned by the next fetch.
+    default, and consumer.request.max.bytes for keys and values). What does not fit is returned by the next fetch. A
+    record that is larger alone comes alone; one that is larger than grpc.max.response.bytes comes only where this
+    allows it too: the client has to take such messages. Otherwise the call fails with FAILED_PRECONDITION
+    (RECORD_TOO_LARGE), whose metadata has topic_name, partition_id, offset and size; the position stays there.
     """
     key_format: _record_pb2.Format.ValueType
     """The format that keys are decoded from; left out it is that of the instance."""

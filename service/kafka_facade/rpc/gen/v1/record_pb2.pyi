@@ -497,7 +497,9 @@ class ConsumeRequest(_message.Message):
     """The most records in one response; 0 leaves it to the gateway, which sends at most 500."""
     max_bytes: _builtins.int
     """The most bytes in one response; 0 leaves it to the gateway (grpc.max.response.bytes, 4 MiB by default), and it
-    can only lower that. A record that is larger alone comes in a response of its own.
+    can only lower that. A record that is larger alone comes in a response of its own; one that is larger than the
+    gateway's limit comes only where this allows it too: the client has to take such messages. Otherwise the stream ends
+    before it with FAILED_PRECONDITION (RECORD_TOO_LARGE), whose metadata has topic_name, partition_id, offset and size.
     """
     key_format: Global___Format.ValueType
     """The format that keys are decoded from."""
