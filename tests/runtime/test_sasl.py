@@ -4,15 +4,17 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import grpc
 import httpx
 import pytest
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from google.protobuf.empty_pb2 import Empty
 
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.rpc.gen.v1 import topic_pb2, topic_pb2_grpc
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc, topic_pb2, topic_pb2_grpc
 
 _SECONDS = 20
 _WRONG = "wr0ng-canary-5b1f"
@@ -154,3 +156,37 @@ async def test_credentials_that_kafka_takes_later(
         while (await client.get("/v3/clusters")).status_code != 200:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.1)
+
+
+async def test_credentials_of_consumers_alone_that_are_wrong(
+    stack: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]], topic: Callable[..., Awaitable[str]]
+) -> None:
+    name, group = await topic(), f"g-{uuid.uuid4().hex[:8]}"
+    right = {f"client.{key}": value for key, value in stack.super_user.items() if key != "bootstrap.servers"}
+    servers = {"bootstrap.servers": stack.super_user["bootstrap.servers"]}
+    gateway = await gateway_factory(servers | right | {"consumer.sasl.password": _WRONG})
+    async with grpc.aio.insecure_channel(gateway.grpc, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        read = record_pb2_grpc.RecordServiceStub(channel).Consume(
+            record_pb2.ConsumeRequest(topic_name=name, earliest=Empty()), timeout=_AT_ONCE_SECONDS
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            [frame async for frame in read]
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    v2 = {"Content-Type": "application/vnd.kafka.v2+json"}
+    binary = {"Accept": "application/vnd.kafka.binary.v2+json"}
+    partitions: dict[str, Any] = {"partitions": [{"topic": name, "partition": 0}]}
+    committed = {"offsets": [{"topic": name, "partition": 0, "offset": 1}]}
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_AT_ONCE_SECONDS) as client:
+        # The others are fine.
+        assert (await client.get(f"/v3/clusters/{stack.cluster_id}/topics/{name}")).status_code == 200
+        base = (await client.post(f"/consumers/{group}", content="{}", headers=v2)).json()["base_uri"]
+        assert (await client.post(f"{base}/assignments", json=partitions, headers=v2)).status_code == 204
+        for answer in (
+            await client.request("GET", f"{base}/offsets", json=partitions, headers=v2),
+            await client.post(f"{base}/positions/end", json=partitions, headers=v2),
+            await client.post(f"{base}/offsets", json=committed, headers=v2),
+            # What was refused holds up nobody.
+            await client.get(f"{base}/records?timeout=500", headers=binary),
+        ):
+            assert (answer.status_code, answer.json()["error_code"]) == (401, 40101), answer.request.url
+        assert (await client.delete(base, headers=v2)).status_code == 204

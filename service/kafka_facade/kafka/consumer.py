@@ -15,6 +15,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from kafka_facade.core.errors import (
     FacadeError,
     IllegalConsumerState,
+    KafkaAuthenticationFailed,
     KafkaAuthorizationFailed,
     KafkaTimeout,
     PartitionNotFound,
@@ -37,6 +38,8 @@ _LONGEST_PAUSE_SECONDS = 0.025
 _LEAVE_SECONDS = 5.0
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
+# A call that may be made again is interrupted after so long (s) for the first time.
+_FIRST_PART_SECONDS = 1.0
 
 
 class Consumer(EventfulClient):
@@ -65,7 +68,7 @@ class Consumer(EventfulClient):
         From then on the client's events are served between polls too, so that a member whose caller is idle neither
         misses the start nor holds up a rebalance.
         """
-        await self._free.wait()
+        await self._until_free()
         kept = [record for record in self._pending if self._subscribed and record.topic_name in topics]
         self._start_anew()
         self._unchecked.clear()
@@ -83,7 +86,7 @@ class Consumer(EventfulClient):
 
     async def unsubscribe(self) -> None:
         """Leave the group or drop the assignment, and return when that is done: what is assigned next stays."""
-        await self._free.wait()
+        await self._until_free()
         self._resume()
         member = self._subscribed
         await self._leave(_LEAVE_SECONDS)
@@ -99,7 +102,7 @@ class Consumer(EventfulClient):
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
-        await self._free.wait()
+        await self._until_free()
         self._start_anew()
         self._starts.clear()
         self._sought.clear()
@@ -177,11 +180,12 @@ class Consumer(EventfulClient):
     async def _check(self, topic: str, timeout: float) -> None:
         try:
             metadata = await self._in_thread(timeout, ClientConsumer.list_topics, topic, timeout=positive(timeout))
+        except KafkaAuthenticationFailed:
+            raise
         except FacadeError:
             # Too little time, or no broker: that is for the next poll to find out.
-            await self._free.wait()
             return
-        await self._free.wait()
+        await self._until_free(timeout)
         error = metadata.topics[topic].error
         if error is not None and isinstance(facade_error(error), KafkaAuthorizationFailed):
             raise facade_error(error, topic_name=topic)
@@ -199,7 +203,7 @@ class Consumer(EventfulClient):
         """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
         started = time.monotonic()
         deadline = started + timeout
-        await self._free.wait()
+        await self._until_free(timeout)
         self._resume()
         # Of those that don't begin by themselves, all begin with the first.
         self._sought |= {(entry.topic, entry.partition): entry.offset for entry in positions}
@@ -215,7 +219,7 @@ class Consumer(EventfulClient):
         start = self._starts.get(place)
         try:
             while True:
-                await self._free.wait()
+                await self._until_free()
                 ahead += self._without(place)
                 self._sought[place] = target.offset
                 left = deadline - time.monotonic()
@@ -228,7 +232,7 @@ class Consumer(EventfulClient):
                     # A partition that was just assigned isn't being fetched yet; one that has found no offset to start
                     # at never will be, until it is given one.
                     if time.monotonic() - started > _SEEK_PATIENCE_SECONDS:
-                        await self._free.wait()
+                        await self._until_free()
                         await self._assign_again({place: target.offset})
                         return
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
@@ -248,7 +252,7 @@ class Consumer(EventfulClient):
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
         wanted = [ClientPartition(entry.topic, entry.partition, timestamp) for entry in partitions]
-        found = await self._in_thread(timeout, ClientConsumer.offsets_for_times, wanted, timeout=positive(timeout))
+        found = await self._in_parts(timeout, ClientConsumer.offsets_for_times, wanted)
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
@@ -282,7 +286,10 @@ class Consumer(EventfulClient):
         if not self._owned:
             raise IllegalConsumerState
         if self._coordinators is not None:
-            return await self._coordinators.committed_of(self._config["group.id"], partitions, timeout)
+            # It is this client that tells where Kafka refuses the credentials.
+            self._serve_from_now_on()
+            with self._authentication.waiting():
+                return await self._coordinators.committed_of(self._config["group.id"], partitions, timeout)
         wanted = [ClientPartition(entry.topic, entry.partition) for entry in partitions]
         found = await self._ask(timeout, ClientConsumer.committed, wanted, timeout=positive(timeout))
         for entry in found:
@@ -305,6 +312,28 @@ class Consumer(EventfulClient):
         if GROUP in self._failures:
             raise self._failures[GROUP]
         return await self._in_thread(within, call, *args, **named)
+
+    async def _in_parts(self, within: float, call: Any, *args: Any) -> Any:
+        """Make a call that may be made again, in parts that become longer: only between calls the client tells of a
+        refusal of its credentials, which then ends it.
+        """
+        deadline = time.monotonic() + within
+        part = _FIRST_PART_SECONDS
+        while True:
+            began = time.monotonic()
+            seconds = min(part, deadline - began)
+            try:
+                return await self._in_thread(seconds, call, *args, timeout=positive(seconds))
+            except FacadeError as error:
+                ended = time.monotonic()
+                if not error.row.retriable or seconds < part or ended - began < part / 2:
+                    raise
+            await self._until_free(max(0.0, deadline - ended))
+            self._pending.extend(self._consume(1)[1])
+            # What it tells arrives in the loop's next turn.
+            await asyncio.sleep(0)
+            self._authentication.check()
+            part *= 2
 
     async def close(self, timeout: float) -> None:
         """Leave the group and free everything; never raises. The client may be destroyed after ``timeout`` (s)."""

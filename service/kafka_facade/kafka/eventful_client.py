@@ -233,8 +233,7 @@ class EventfulClient(SerializedClient):
         await self._stop_serving()
         started = time.monotonic()
         try:
-            async with asyncio.timeout(timeout):
-                await self._free.wait()
+            await self._until_free(timeout)
             self._store()
             # Until the group has answered the first request to join, the client has nothing to leave with.
             while subscribed and not self._call(ClientConsumer.memberid):

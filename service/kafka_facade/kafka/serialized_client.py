@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from confluent_kafka import Consumer as ClientConsumer
 
-from kafka_facade.core.errors import IllegalConsumerState
+from kafka_facade.core.errors import IllegalConsumerState, KafkaTimeout
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.errors import from_exception
@@ -18,6 +19,9 @@ from kafka_facade.kafka.text import replacing_invalid_text
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+# How long (s) what has no time of its own waits for the client's present call.
+_BUSY_SECONDS: Final = 10.0
 
 
 class SerializedClient:
@@ -65,12 +69,25 @@ class SerializedClient:
         self, within: float, method: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
     ) -> _T:
         """Call a method that waits for Kafka; KafkaTimeout after ``within`` seconds, while it may still go on."""
-        await self._free.wait()
-        self._free.clear()
-        begun = self._blocking.begin(_called, self._owned, method, *args, **named)
-        _when_done(begun, self._free.set)
+        deadline = time.monotonic() + within
+        # Where Kafka refuses the credentials no call is begun: it would keep the client for as long as it takes.
         with self._authentication.waiting():
-            return await settled(begun, within)
+            await self._until_free(within)
+            self._free.clear()
+            begun = self._blocking.begin(_called, self._owned, method, *args, **named)
+            _when_done(begun, self._free.set)
+            return await settled(begun, max(0.0, deadline - time.monotonic()))
+
+    async def _until_free(self, within: float = _BUSY_SECONDS) -> None:
+        """Wait until no thread is in a call, which may go on for longer than its caller waits; KafkaTimeout."""
+        if self._free.is_set():
+            return
+        try:
+            async with asyncio.timeout(within):
+                while not self._free.is_set():
+                    await self._free.wait()
+        except TimeoutError:
+            raise KafkaTimeout from None
 
     async def _renew(self, timeout: float) -> None:
         """Go on with a new client that knows nothing of the old one's group."""
