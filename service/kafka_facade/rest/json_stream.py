@@ -1,10 +1,10 @@
 """Cutting a stream of concatenated JSON documents (RFC 8259) into documents, however the bytes are split.
 
-Complete documents are found by one regular expression that only balances brackets and skips strings: what it finds
-still has to be decoded, which tells whether it is JSON. What it doesn't take is read token by token: what is nested
-deeply, and what is left at the end of a chunk, so that a document that can't become JSON any more is refused at once
-and not when its end arrives. Inside a document runs of members, elements and brackets are read by one expression each.
-Time is linear in the bytes, whatever they are.
+A document that is there as a whole is found by one regular expression that only balances brackets and skips strings. Of
+one that goes on in the next chunk, or is nested deeper, strings are cut out and brackets are cancelled by functions of
+``bytes``, which tells whether it ends in a chunk. Both leave it to decoding whether it is JSON. So that what
+can't become JSON any more is refused before its end arrives, msgspec looks at an incomplete document each time that it
+has doubled. Time is linear in the bytes, whatever they are.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 from kafka_facade.core.errors import FacadeError, MalformedBody, PayloadTooLarge
 
 MAX_DEPTH: Final = 500
-"""Documents nested deeper than this are refused."""
+"""Documents that arrive nested deeper than this are refused."""
 MAX_NUMBER_LENGTH: Final = 1000
 """Characters of a number that is cut by the end of a chunk; a longer one is refused."""
 
@@ -35,42 +37,27 @@ _CHARACTERS = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
 _DIGITS = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
 # Only what comes next tells where a number ends.
 _SCALAR = rb'"' + _CHARACTERS + rb'"|(?:' + _DIGITS + rb"|true|false|null)(?=[ \t\r\n])"
-# Deeper documents are left to the tokens.
-_DOCUMENT = re.compile(_WHITESPACE + rb"(" + _balanced(6) + rb"|" + _SCALAR + rb")" + _WHITESPACE, re.DOTALL)
-# What stands inside a document is read in runs, each by one match: members or elements that are complete in the buffer,
-# the beginnings of nested values, and their ends.
-_ENDED = rb'(?:"' + _CHARACTERS + rb'"|(?:' + _DIGITS + rb"|true|false|null)(?=[ \t\r\n,}\]])|" + _balanced(6) + rb")"
-_COMMA = _WHITESPACE + rb"," + _WHITESPACE
-_NAME = rb'"' + _CHARACTERS + rb'"' + _WHITESPACE + rb":" + _WHITESPACE
-_ELEMENTS = re.compile(rb"(?:" + _COMMA + _ENDED + rb")++", re.DOTALL)
-_MEMBERS = re.compile(rb"(?:" + _COMMA + _NAME + _ENDED + rb")++", re.DOTALL)
-_OPENING = re.compile(
-    rb"(?:\["
-    + _WHITESPACE
-    + rb"|\{"
-    + _WHITESPACE
-    + rb'"[^"\\{}\[\]\x00-\x1f]*+"'
-    + _WHITESPACE
-    + rb":"
-    + _WHITESPACE
-    + rb"){1,100}+"
-)
-# Of many scalars in an array only decoding tells whether they are any.
-_SCALARS = re.compile(rb",[-+.0-9A-Za-z, \t\r\n]{256,}+")
-_CLOSING = re.compile(rb"[}\] \t\r\n]{1,100}+")
-_CLOSERS = bytes.maketrans(b"[{", b"]}")
-_NO_OPENERS = bytes(byte for byte in range(256) if byte not in b"[{")
-_BLANKS = b" \t\r\n"
+_DOCUMENT = re.compile(_WHITESPACE + rb"(" + _balanced(60) + rb"|" + _SCALAR + rb")" + _WHITESPACE, re.DOTALL)
 _SPACE = re.compile(_WHITESPACE)
 _TEXT = re.compile(_CHARACTERS)
+_TEXT_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BRACKET_OR_STRING = re.compile(rb"[\[\]{}]|" + _STRING, re.DOTALL)
 _ESCAPE_START = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _WORD = re.compile(rb"[-+.0-9A-Za-z]++")
+_LAST_WORD = re.compile(rb"[-+.0-9A-Za-z]*+\Z")
 _NUMBER = re.compile(_DIGITS + rb"\Z")
 _NUMBER_START = re.compile(rb"-?(?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?(?:(?<=[0-9])[eE][-+]?[0-9]*+)?)?\Z")
 _LITERALS = (b"true", b"false", b"null")
-
-# What the next token may be.
-_VALUE, _VALUE_OR_END, _KEY, _KEY_OR_END, _COLON, _NEXT = range(6)
+_AS_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+# Pairs that cancel each other, those of deep nesting first.
+_PAIRS = tuple(b"[" * depth + b"]" * depth for depth in (64, 8, 1))
+# The shortest part that is looked at for the end of a document.
+_SHORTEST: Final = 128
+_look = msgspec.json.Decoder(msgspec.Raw).decode
+_TRAILING_AT = re.compile(r"trailing characters \(byte (\d+)\)\Z")
+_SURROGATE = re.compile("hex escape|surrogate")
+_MALFORMED_AT = re.compile(r"\(byte (\d+)\)\Z")
 
 
 class JsonSplitter:
@@ -83,13 +70,15 @@ class JsonSplitter:
     def __init__(self, max_bytes: int) -> None:
         self.error: FacadeError | None = None
         self._max_bytes = max_bytes
+        # What begins with the document that is being read, and where that begins while others are taken from it.
         self._buffer = bytearray()
-        # Where the document that is being read begins, and where reading it goes on.
         self._start = 0
+        # How far it has been read: where, how many brackets are open there, and whether a string is.
         self._position = 0
-        self._stack = bytearray()
-        self._expected = _VALUE
+        self._depth = 0
         self._in_string = False
+        # How long it was when it was last looked at.
+        self._looked_at = 0
 
     @property
     def clean(self) -> bool:
@@ -130,25 +119,24 @@ class JsonSplitter:
     def _scan_documents(self, documents: list[bytes]) -> None:
         """Move the documents that end in the buffer to ``documents``, and leave in it what follows them."""
         buffer = self._buffer
-        start = 0
         while end := self._scan(False):
-            documents.append(bytes(memoryview(buffer)[start:end]).strip())
-            start = _take_documents(buffer, end, documents)
-            self._start = self._position = start
-            self._expected = _VALUE
-        # Anew where it was emptied or the stream is in error.
-        if start and self._buffer is buffer:
-            del buffer[:start]
-            self._position -= start
-        self._start = 0
+            documents.append(bytes(memoryview(buffer)[self._start : end]))
+            self._begin(_take_documents(buffer, end, documents))
+        # Anew where it is in error.
+        if self._buffer is buffer:
+            del buffer[: self._start]
+            self._position -= self._start
+            self._start = 0
+
+    def _begin(self, start: int) -> None:
+        """The next document begins here."""
+        self._start = self._position = start
+        self._depth = self._looked_at = 0
+        self._in_string = False
 
     def _reset(self) -> None:
         self._buffer = bytearray()
-        self._start = 0
-        self._position = 0
-        self._stack.clear()
-        self._expected = _VALUE
-        self._in_string = False
+        self._begin(0)
 
     def _fail(self, error: FacadeError) -> int:
         self.error = error
@@ -163,140 +151,147 @@ class JsonSplitter:
         return PayloadTooLarge(f"A record is longer than {self._max_bytes} bytes.")
 
     def _scan(self, at_end: bool) -> int:
-        """Read tokens from where the last scan stopped; where the document ends, or 0 if it doesn't end yet."""
+        """Read on in the document; where it ends, or 0 if it doesn't end yet or can't be JSON."""
         buffer = self._buffer
-        size = len(buffer)
-        while True:
-            if self._in_string:
-                if not self._scan_string(size):
-                    break
-                if self._expected == _NEXT and not self._stack:
-                    return self._position
-                continue
-            position = _skip_space(buffer, self._position)
-            self._position = position
-            if position == size:
-                if self._expected == _VALUE and not self._stack:
-                    self._reset()
-                    return 0
-                break
-            end = self._scan_run(buffer[position], position) or self._scan_token(
-                buffer[position], position, size, at_end
-            )
-            if self.error is not None:
-                return 0
-            if end < 0:
-                break
-            self._position = end
-            if self._expected == _NEXT and not self._stack and not self._in_string:
-                return end
-        if size - self._start > self._max_bytes and self.error is None:
-            self._fail(self._too_large())
-        return 0
-
-    def _scan_string(self, size: int) -> bool:
-        """Read on in a string; whether it has ended."""
-        position = _skip_text(self._buffer, self._position)
-        self._position = position
-        if position == size:
-            return False
-        if self._buffer[position] == 0x22:
-            self._position = position + 1
-            self._in_string = False
-            return True
-        if size - position >= 6 or _ESCAPE_START.match(self._buffer[position:]) is None:
-            self._unexpected(position, "a character or an escape sequence in a string")
-        return False
-
-    def _scan_run(self, byte: int, position: int) -> int:
-        """Read as much at once as one expression takes; where that ends, or 0 if it takes nothing."""
-        stack = self._stack
-        if self._expected == _NEXT:
-            if byte == 0x2C:
-                if stack[-1] != 0x5D:
-                    return _skip(_MEMBERS, self._buffer, position)
-                scalars = _skip(_SCALARS, self._buffer, position)
-                # The last one may not be complete.
-                end = self._buffer.rfind(b",", position + 1, scalars) if scalars else 0
-                return end if end > position else _skip(_ELEMENTS, self._buffer, position)
-            return self._scan_ends(position)
-        if byte in b"[{" and self._expected in (_VALUE, _VALUE_OR_END):
-            end = _skip(_OPENING, self._buffer, position)
-            openers = self._buffer[position:end].translate(_CLOSERS, _NO_OPENERS)
-            if end and len(stack) + len(openers) < MAX_DEPTH:
-                stack += openers
-                self._expected = _VALUE_OR_END if openers[-1] == 0x5D else _VALUE
-                return end
-        return 0
-
-    def _scan_ends(self, position: int) -> int:
-        """Read the ends of several values, but never that of the document."""
-        end = _skip(_CLOSING, self._buffer, position)
-        closers = self._buffer[position:end].translate(None, _BLANKS)
-        count = len(closers)
-        if not 1 < count < len(self._stack) or self._stack[: -count - 1 : -1] != closers:
+        if self._position == self._start:
+            self._start = self._position = _skip(_SPACE, buffer, self._start)
+        if self._start == len(buffer):
             return 0
-        del self._stack[-count:]
+        first = buffer[self._start]
+        if first in b"[{":
+            end = self._scan_nested()
+        elif first == 0x22:
+            end = self._scan_text()
+        else:
+            end = self._scan_word(at_end)
+        if not end and self.error is None and len(buffer) - self._start > self._max_bytes:
+            self._fail(self._too_large())
         return end
 
-    def _scan_token(self, byte: int, position: int, size: int, at_end: bool) -> int:
-        """Read a token; where it ends, or -1 if it isn't complete."""
-        expected = self._expected
-        if expected == _NEXT:
-            return self._scan_separator(byte, position)
-        if expected == _COLON:
-            if byte != 0x3A:
-                return self._unexpected(position, "a colon")
-            self._expected = _VALUE
-            return position + 1
-        if expected in (_KEY, _KEY_OR_END):
-            if byte == 0x22:
-                self._in_string = True
-                self._expected = _COLON
-                return position + 1
-            if byte == 0x7D and expected == _KEY_OR_END:
-                return self._close(position)
-            return self._unexpected(position, "a member name in double quotes")
-        if byte == 0x22:
-            self._in_string = True
-            self._expected = _NEXT
-            return position + 1
-        if byte in b"{[":
-            if len(self._stack) == MAX_DEPTH:
+    def _scan_nested(self) -> int:
+        """An array or an object."""
+        buffer = self._buffer
+        if not self._depth:
+            self._depth = 1
+            self._position = self._start + 1
+        size = len(buffer)
+        step = _SHORTEST
+        while self._position < size:
+            stop = min(self._position + step, size)
+            if not self._passes(stop):
+                return self._end_before(stop)
+            if self._depth > MAX_DEPTH:
                 return self._fail(MalformedBody(f"JSON is nested deeper than {MAX_DEPTH} levels."))
-            self._stack.append(byte + 2)
-            self._expected = _KEY_OR_END if byte == 0x7B else _VALUE_OR_END
+            if stop == size:
+                break
+            step *= 2
+        if size - self._start >= 2 * self._looked_at:
+            self._look()
+        return 0
+
+    def _passes(self, stop: int) -> bool:
+        """Read on to a place that is in the document, in two characters' escape sequences not quite; False else."""
+        part = bytes(memoryview(self._buffer)[self._position : stop])
+        if (len(part) - len(part.rstrip(b"\\"))) % 2:
+            part = part[:-1]
+        read = len(part)
+        if b"\\" in part:
+            part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = part.split(b'"')
+        brackets = b"".join(pieces[self._in_string :: 2]).translate(_AS_BRACKETS, _NO_BRACKETS)
+        if brackets.count(b"]") >= self._depth:
+            for pair in _PAIRS:
+                while len(shorter := brackets.replace(pair, b"")) < len(brackets):
+                    brackets = shorter
+        closed = brackets.count(b"]")
+        if closed >= self._depth:
+            return False
+        self._depth += brackets.count(b"[") - closed
+        self._in_string ^= len(pieces) % 2 == 0
+        self._position += read
+        return True
+
+    def _end_before(self, stop: int) -> int:
+        """Where the document ends, which it does before this."""
+        end = _end_of_json(bytes(memoryview(self._buffer)[self._start : stop]))
+        if end:
+            return self._start + end
+        # It is no JSON, or msgspec can't tell.
+        while stop - self._position > _SHORTEST:
+            middle = (self._position + stop) // 2
+            if not self._passes(middle):
+                stop = middle
+        position = self._position
+        if self._in_string:
+            position = _skip(_TEXT_END, self._buffer, position)
+        depth = self._depth
+        while True:
+            position, byte = _next_bracket(self._buffer, position, stop)
+            depth += 1 if byte in b"[{" else -1
+            if not depth:
+                return position
+
+    def _look(self) -> None:
+        """Refuse an incomplete document that can't become JSON any more."""
+        document = bytes(memoryview(self._buffer)[self._start :])
+        self._looked_at = len(document)
+        try:
+            _look(document)
+        except RecursionError:
+            self._fail(MalformedBody(f"JSON is nested deeper than {MAX_DEPTH} levels."))
+        except msgspec.DecodeError as error:
+            end = len(document)
+            last = _LAST_WORD.search(document, max(0, end - MAX_NUMBER_LENGTH - 1))
+            word = b"" if last is None or self._in_string else last[0]
+            # It doesn't look behind half of a surrogate pair, which is left to decoding.
+            place = None if _SURROGATE.search(str(error)) else _MALFORMED_AT.search(str(error))
+            position = end if place is None else int(place[1])
+            # To msgspec, a number that isn't complete is none.
+            if "invalid" in str(error) and position >= end - len(word):
+                position = end
+            if position < end or not _begins_word(word):
+                self._unexpected(self._start + min(position, end - 1), "JSON")
+
+    def _scan_text(self) -> int:
+        """A string."""
+        buffer = self._buffer
+        position = _skip(_TEXT, buffer, max(self._position, self._start + 1))
+        self._position = position
+        left = len(buffer) - position
+        if left and buffer[position] == 0x22:
             return position + 1
-        if byte == 0x5D and expected == _VALUE_OR_END:
-            return self._close(position)
-        return self._scan_word(position, size, at_end)
+        if left >= 6 or (left and _ESCAPE_START.match(buffer[position:]) is None):
+            self._unexpected(position, "a character or an escape sequence in a string")
+        return 0
 
-    def _scan_separator(self, byte: int, position: int) -> int:
-        closer = self._stack[-1]
-        if byte == closer:
-            return self._close(position)
-        if byte != 0x2C:
-            return self._unexpected(position, f"a comma or '{chr(closer)}'")
-        self._expected = _KEY if closer == 0x7D else _VALUE
-        return position + 1
-
-    def _close(self, position: int) -> int:
-        self._stack.pop()
-        self._expected = _NEXT
-        return position + 1
-
-    def _scan_word(self, position: int, size: int, at_end: bool) -> int:
+    def _scan_word(self, at_end: bool) -> int:
         """A number, true, false or null: what follows tells where it ends."""
-        end = _skip_word(self._buffer, position)
-        word = bytes(self._buffer[position:end])
-        if end == size and not at_end:
-            start = any(literal.startswith(word) for literal in _LITERALS) or _NUMBER_START.match(word)
-            if word and start and len(word) <= MAX_NUMBER_LENGTH:
-                return -1
+        end = _skip(_WORD, self._buffer, self._start)
+        word = bytes(self._buffer[self._start : end])
+        if end == len(self._buffer) and not at_end:
+            if word and _begins_word(word):
+                return 0
         elif word in _LITERALS or (word and _NUMBER.match(word)):
-            self._expected = _NEXT
             return end
-        return self._unexpected(position, "a JSON value")
+        return self._unexpected(self._start, "a JSON value")
+
+
+def _end_of_json(data: bytes) -> int:
+    """Where the JSON that data begin with ends; 0 if they don't, or that can't be told."""
+    try:
+        _look(data)
+    except RecursionError:
+        return 0
+    except msgspec.DecodeError as error:
+        found = _TRAILING_AT.search(str(error))
+        return 0 if found is None else len(data[: int(found[1]) - 1].rstrip())
+    return len(data.rstrip())
+
+
+def _begins_word(word: bytes) -> bool:
+    """Whether a number or a literal may begin so, or there is none."""
+    start = any(literal.startswith(word) for literal in _LITERALS) or _NUMBER_START.match(word)
+    return bool(start) and len(word) <= MAX_NUMBER_LENGTH
 
 
 # A match holds on to the buffer, which can't grow as long: nothing outlives these functions.
@@ -310,19 +305,12 @@ def _take_documents(data: bytes | bytearray, position: int, documents: list[byte
 
 def _skip(expression: re.Pattern[bytes], buffer: bytearray, position: int) -> int:
     match = expression.match(buffer, position)
-    return 0 if match is None else match.end()
-
-
-def _skip_space(buffer: bytearray, position: int) -> int:
-    match = _SPACE.match(buffer, position)
     return position if match is None else match.end()
 
 
-def _skip_text(buffer: bytearray, position: int) -> int:
-    match = _TEXT.match(buffer, position)
-    return position if match is None else match.end()
-
-
-def _skip_word(buffer: bytearray, position: int) -> int:
-    match = _WORD.match(buffer, position)
-    return position if match is None else match.end()
+def _next_bracket(buffer: bytearray, position: int, stop: int) -> tuple[int, int]:
+    """The first bracket outside of strings: where it ends, and which it is."""
+    for match in _BRACKET_OR_STRING.finditer(buffer, position, stop):
+        if match[0][:1] != b'"':
+            return match.end(), match[0][0]
+    raise AssertionError("a document ends before this")
