@@ -22,7 +22,8 @@ Format = strawberry.enum(core.Format, description="How a key or a value is embed
 
 
 _DECODED = (
-    "Its {}, decoded by the schema of the Schema Registry whose id it begins with; null where it begins with none."
+    "Its {}, decoded by the schema of the Schema Registry whose id it begins with; null where it begins with none, and "
+    "an error where the registry gives no answer."
 )
 
 
@@ -104,7 +105,10 @@ class Decoded:
 
 
 async def _decoded(context: Context, record: core.Record, which: str) -> Decoded | None:
-    """The key or value by the schema whose id it begins with; None where it begins with none."""
+    """The key or value by the schema whose id it begins with; None where it begins with none.
+
+    FacadeError where it can't be decoded now.
+    """
     payload: bytes | None = getattr(record, which)
     if payload is None:
         return None
@@ -112,10 +116,14 @@ async def _decoded(context: Context, record: core.Record, which: str) -> Decoded
     async with context.decoding:
         if context.decoded_weight >= MOST_WEIGHT:
             return Decoded(value=None, about=core.DataInfo(core.Format.BINARY, error="the answer is too large for it"))
+        if (failure := context.decoding_failure) is not None:
+            # What has failed for one would let each of the others wait for as long.
+            raise type(failure)(failure.message, **failure.metadata)
         try:
             data, info = await context.facade.decoding.data(None, payload, record.topic_name, which)
         except FacadeError as error:
-            data, info = None, core.DataInfo(core.Format.BINARY, error=str(error))
+            context.decoding_failure = error
+            raise
         context.decoded_weight += info.weight
     return None if info.error is None and info.format is core.Format.BINARY else Decoded(value=data, about=info)
 

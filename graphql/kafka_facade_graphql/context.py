@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import strawberry
 
-from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.requests import ConsumerRef
@@ -32,6 +32,8 @@ class Context:
         """Held while one key or value is decoded."""
         self.decoded_weight = 0
         """What the keys and values of the answer have become."""
+        self.decoding_failure: FacadeError | None = None
+        """Why no key or value of the answer can be decoded now."""
         self.fetched_bytes = 0
         """How many bytes consumer instances have returned, for an answer that holds what several of them return."""
         self._objects = 0
@@ -58,6 +60,7 @@ class Context:
         self._objects = 0
         self.overflow = None
         self.decoded_weight = 0
+        self.decoding_failure = None
         self.forget()
 
     def forget(self) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,18 @@ class Watched:
         return found
 
 
+@asynccontextmanager
+async def watched_gateway(stack: BackgroundStack, report: Path, settings: dict[str, str]) -> AsyncIterator[Watched]:
+    """A gateway with a watch on its event loop, for the block."""
+    gateway = await stack.start_gateway(settings, program=(_LAUNCHER, str(report)))
+    try:
+        yield Watched(gateway, report)
+    finally:
+        await stack.stop_gateway(gateway)
+
+
 @pytest.fixture(scope="module")
 async def watched(stack: BackgroundStack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
-    report = tmp_path_factory.mktemp("watch") / "report.json"
-    gateway = await stack.start_gateway({}, program=(_LAUNCHER, str(report)))
-    yield Watched(gateway, report)
-    await stack.stop_gateway(gateway)
+    """A gateway with default settings and a watch on its event loop."""
+    async with watched_gateway(stack, tmp_path_factory.mktemp("watch") / "report.json", {}) as watched:
+        yield watched

@@ -2,16 +2,15 @@
 
 import asyncio
 import gzip
-import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
+from hostile_registry import MIB, Answer, Peer, running, send
 from kafka_facade.core import decoding
 from kafka_facade.core.decoding import Decoding
 from kafka_facade.core.errors import (
@@ -20,6 +19,7 @@ from kafka_facade.core.errors import (
     InvalidSchema,
     KafkaAuthorizationFailed,
     SchemaLookupFailed,
+    SchemaRegistryUnavailable,
     Unavailable,
 )
 from kafka_facade.core.requests import ReadFormats
@@ -27,66 +27,6 @@ from kafka_facade.core.resources import Format, Record
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.kafka.schemas import registry_client
 from kafka_facade.kafka.schemas.registry import SchemaRegistry
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-MIB = 1024 * 1024
-
-
-class Peer(ThreadingHTTPServer):
-    """Answers every request as it is told to, and remembers what was asked."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.credentials: list[str | None] = []
-        self.answer: Answer = send({})
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Peer
-
-    def _any(self) -> None:
-        self.server.asked.append(f"{self.command} {self.path}")
-        self.server.credentials.append(self.headers["authorization"])
-        self.rfile.read(int(self.headers["content-length"] or 0))
-        with suppress(OSError):
-            self.server.answer(self)
-
-    do_GET = do_POST = _any
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-def send(document: object, status: int = 200, **headers: str) -> Answer:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in {"content-length": str(len(body)), **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-@contextmanager
-def running() -> Iterator[Peer]:
-    with Peer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -289,7 +229,7 @@ async def test_an_answer_in_drops_has_an_end(
     # Others in the queue don't wait for their whole time where nobody is answered.
     started = time.monotonic()
     found = await asyncio.gather(*(registry.schema(id, 25) for id in range(2, 60)), return_exceptions=True)
-    assert {type(error) for error in found} == {SchemaLookupFailed}
+    assert {type(error) for error in found} == {SchemaRegistryUnavailable}
     assert time.monotonic() - started < 15
 
 

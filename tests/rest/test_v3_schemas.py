@@ -433,8 +433,8 @@ async def test_a_schema_that_takes_for_ever_holds_up_nobody(
     produce: Produce, topic: Topic, client: httpx.AsyncClient
 ) -> None:
     name = await topic()
-    definitions: dict[str, Any] = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(26)}
-    schema = json.dumps({"definitions": {**definitions, "d26": {}}, "$ref": "#/definitions/d0"})
+    definitions: dict[str, Any] = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(40)}
+    schema = json.dumps({"definitions": {**definitions, "d40": {}}, "$ref": "#/definitions/d0"})
     slow = asyncio.create_task(produce(name, {"value": {"type": "JSONSCHEMA", "schema": schema, "data": 1}}))
     longest = 0.0
     while not slow.done():

@@ -34,8 +34,8 @@ class Decoding:
     async def strictly(self, format: Format, record: Record) -> FetchedRecord:
         """The record with key and value as data of the format; DeserializationFailed where the bytes aren't.
 
-        Other errors say that it can't be decoded now: Unavailable, SchemaLookupFailed for a registry that doesn't
-        answer, KafkaAuthorizationFailed for one that refuses the gateway.
+        Other errors say that it can't be decoded now: Unavailable, SchemaRegistryUnavailable, KafkaAuthorizationFailed
+        for a registry that refuses the gateway.
         """
         fetched = FetchedRecord(record, None, None)
         for which in ("key", "value"):
@@ -53,7 +53,7 @@ class Decoding:
                 if _undecodable(error):
                     raise _failed(record, which, str(error)) from None
                 if isinstance(error, SchemaLookupFailed):
-                    raise SchemaLookupFailed(_failed(record, which, str(error)).message, **error.metadata) from None
+                    raise type(error)(_failed(record, which, str(error)).message, **error.metadata) from None
                 raise
             setattr(fetched, which, data)
         return fetched

@@ -42,6 +42,7 @@ FacadeError
 │   ├── IllegalConsumerState
 │   └── RecordTooLarge
 ├── SchemaLookupFailed
+│   └── SchemaRegistryUnavailable
 ├── DeserializationFailed
 ├── TooManyRequests
 ├── NotImplementedYet
@@ -449,10 +450,16 @@ class RecordTooLarge(Conflict):
 
 
 class SchemaLookupFailed(FacadeError):
-    """The Schema Registry didn't give or take a schema."""
+    """The Schema Registry doesn't have a schema, or doesn't take it."""
 
-    row = Row(40801, 50002, 408, "FAILED_PRECONDITION", retriable=True)
+    row = Row(40801, 50002, 408, "FAILED_PRECONDITION")
     default_message = "Schema registration or lookup failed"
+
+
+class SchemaRegistryUnavailable(SchemaLookupFailed):
+    """The Schema Registry gives no answer, or none that can be understood; it may have the schema."""
+
+    row = Row(40801, 50002, 408, "UNAVAILABLE", retriable=True)
 
 
 class DeserializationFailed(FacadeError):

@@ -324,7 +324,10 @@ class SubjectVersion:
 
 
 class SchemaRegistryPort(Protocol):
-    """A Schema Registry. What it doesn't give or take, and an absent registry, are SchemaLookupFailed."""
+    """A Schema Registry. What it doesn't give or take, and no registry, are SchemaLookupFailed.
+
+    SchemaRegistryUnavailable where it gives no answer, Unavailable where the gateway is busy.
+    """
 
     async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
         """The schema of an id."""

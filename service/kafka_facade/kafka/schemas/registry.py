@@ -19,6 +19,7 @@ from kafka_facade.core.errors import (
     InvalidSchema,
     KafkaAuthorizationFailed,
     SchemaLookupFailed,
+    SchemaRegistryUnavailable,
     Unavailable,
 )
 from kafka_facade.core.ports import SchemaCodec, SubjectVersion
@@ -53,6 +54,8 @@ _CLIENT_DEFAULTS: Final = {"max.retries": 2, "retries.wait.ms": 50, "retries.max
 _NOT_AUTHORIZED: Final = 40301
 _NOT_FOUND: Final = 404
 _INVALID_SCHEMA: Final = 42201
+# What a registry answers that may answer something else a moment later: it fails, or is asked too much (RFC 6585).
+_FAILED: Final = frozenset({429, *range(500, 600)})
 
 _Key = tuple[object, ...]
 
@@ -247,6 +250,8 @@ class SchemaRegistry:
         self, schema: Schema, collected: _Collected, within: tuple[tuple[str, int], ...], deadline: float
     ) -> None:
         """Find what a schema refers to; what refers to something comes after it."""
+        if len(schema.references or ()) > _MAX_REFERENCES:
+            raise _Unreadable(f"the schema has more than {_MAX_REFERENCES} references")
         for reference in schema.references or ():
             key = (reference.subject or "", reference.version or 0)
             if key in collected.sources:
@@ -293,16 +298,16 @@ class SchemaRegistry:
             raise Unavailable(f"{what()}: {error.message}") from None
         except NoAnswer:
             message = f"{what()}: the Schema Registry doesn't answer"
-            raise self._remembered(key, SchemaLookupFailed(message)) from None
+            raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
         except SchemaRegistryError as error:
             raise _refusal(what(), error) from None
         except BadAnswer as error:
             message = f"{what()}: the Schema Registry can't be understood: {error}"
-            raise self._remembered(key, SchemaLookupFailed(message)) from None
+            raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
         except Exception as error:
             logger.warning("the Schema Registry can't be reached: %s: %s", type(error).__name__, error)
             message = f"{what()}: the Schema Registry can't be reached"
-            raise self._remembered(key, SchemaLookupFailed(message)) from None
+            raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
         return (self._keep(key, entry) if keep else entry).value
 
     def _keep(self, key: _Key, entry: _Entry) -> _Entry:
@@ -336,4 +341,9 @@ def _refusal(what: str, error: SchemaRegistryError) -> FacadeError:
         return KafkaAuthorizationFailed(what)
     if error.error_code == _INVALID_SCHEMA:
         return InvalidSchema(f"Invalid schema: {what}\n{text}")
-    return SchemaLookupFailed(f"{what}\n{text}", registry_status=str(error.http_status_code))
+    if type(error.error_code) is not int or error.error_code < 1:
+        # Errors of the registry have a code; this one is of something that stands before it.
+        status = f"it answers {error.http_status_code} without a code"
+        return SchemaRegistryUnavailable(f"{what}: the Schema Registry can't be understood: {status}")
+    kind = SchemaRegistryUnavailable if error.http_status_code in _FAILED else SchemaLookupFailed
+    return kind(f"{what}\n{text}", registry_status=str(error.http_status_code))

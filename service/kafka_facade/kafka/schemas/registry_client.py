@@ -87,8 +87,10 @@ class RegistryClient:
     async def version(self, subject: str, version: int | None, deadline: float) -> RegisteredSchema:
         """A version of a subject, None for the latest."""
         wanted: Any = "latest" if version is None else version
-        found = await self._ask(lambda: self._client.get_version(subject, wanted), deadline)
-        return _registered(found)
+        found = _registered(await self._ask(lambda: self._client.get_version(subject, wanted), deadline))
+        if version not in (None, -1, found.version):
+            raise BadAnswer(f"asked for version {version}, it answers with {found.version}")
+        return found
 
     async def lookup(self, subject: str, schema: Schema, deadline: float) -> RegisteredSchema:
         """The version that a schema has in a subject."""

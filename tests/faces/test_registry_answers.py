@@ -1,0 +1,327 @@
+"""What each face says where the Schema Registry gives no schema, a wrong one, or no end of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import itertools
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any, NamedTuple
+
+import grpc
+import httpx
+import psutil
+import pytest
+from confluent_kafka import Producer
+from google.protobuf.empty_pb2 import Empty
+
+from faces.clients import FaceError
+from faces.conftest import FACES, Watched, watched_gateway
+from hostile_registry import MIB, Answer, Peer, running, send
+from kafka_facade.core import errors
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+
+Topic = Callable[..., Awaitable[str]]
+
+MOST_HELD = 0.5
+MOST_MEMORY = 200 * MIB
+_SECONDS = 60
+# A failure is remembered for a moment: each test asks for another schema.
+IDS = itertools.count(1000)
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    """The registry of the gateway."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def to_peer(
+    stack: BackgroundStack, peer: Peer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Watched]:
+    """A gateway whose registry is the peer, with a watch on its event loop."""
+    report = tmp_path_factory.mktemp("watch") / "report.json"
+    async with watched_gateway(stack, report, {"schema.registry.url": peer.url}) as watched:
+        yield watched
+
+
+def _endless(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b'{"schema":"')
+    while True:
+        handler.wfile.write(b"x" * MIB)
+
+
+def _drops(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def _silent(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(20)
+
+
+def _hangs_up(handler: BaseHTTPRequestHandler) -> None:
+    handler.close_connection = True
+
+
+def _graph(references: Callable[[int], list[tuple[int, int]]], format: str = "AVRO") -> Answer:
+    """Each subject is a number, and refers to others: name and subject."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        parts = handler.path.split("/")
+        number = int(parts[2]) if parts[1] == "subjects" else 0
+        found = [{"name": f"r{name}", "subject": str(subject), "version": 1} for name, subject in references(number)]
+        document = {"subject": str(number), "id": number + 1, "version": 1, "schema": '"int"', "references": found}
+        send({**document, "schemaType": format})(handler)
+
+    return answer
+
+
+def _diamond(number: int) -> list[tuple[int, int]]:
+    """Both of two refer to both of the next two."""
+    below = number // 2 * 2 + 2
+    return [(below, below), (below + 1, below + 1)]
+
+
+class Case(NamedTuple):
+    """What the registry answers, what a producer is told, and whether a record is to blame for it."""
+
+    answer: Answer
+    error: type[FacadeError]
+    blames_record: bool = False
+
+
+AWAY = errors.SchemaRegistryUnavailable
+NONE = errors.SchemaLookupFailed
+BAD = errors.InvalidSchema
+CASES: dict[str, Case] = {
+    "redirect": Case(send({}, 302, location="http://127.0.0.1:1/schemas/ids/1"), AWAY),
+    "compressed": Case(send(gzip.compress(b" " * 64 * MIB), content_encoding="gzip"), AWAY),
+    "endless": Case(_endless, AWAY),
+    "drops": Case(_drops, AWAY),
+    "silent": Case(_silent, AWAY),
+    "hangs up": Case(_hangs_up, AWAY),
+    "page": Case(send(b"<html>", content_type="text/html"), AWAY),
+    "page that says 404": Case(send(b"<html>", 404, content_type="text/html"), AWAY),
+    "no leader": Case(send({"error_code": 50003, "message": "no leader"}, 500), AWAY),
+    "too many requests": Case(send({"error_code": 42901, "message": "slow down"}, 429), AWAY),
+    "nothing": Case(send(b""), AWAY),
+    "wrong members": Case(send({"schema": 5}), AWAY),
+    "deep JSON": Case(send(b"[" * MIB), AWAY),
+    "no such schema": Case(send({"error_code": 40403, "message": "Schema not found\r\n\0"}, 404), NONE, True),
+    "unknown type": Case(send({"schema": "x", "schemaType": "THRIFT"}), BAD, True),
+    "broken schema": Case(send({"schema": "{"}), BAD, True),
+    "long schema": Case(send({"schema": '"' + "x" * 2 * MIB + '"'}), BAD, True),
+    "references": Case(_graph(lambda n: [(m, m) for m in range(1, 10_000)] if n == 0 else []), BAD, True),
+    "chain": Case(_graph(lambda n: [(n + 1, n + 1)]), BAD, True),
+    "circle": Case(_graph(lambda n: [((n + 1) % 5, (n + 1) % 5 + 1)]), BAD, True),
+    "diamonds without end": Case(_graph(_diamond), BAD, True),
+    **{
+        f"reference to {subject!r}": Case(
+            send({"schema": '"int"', "references": [{"name": "a", "subject": subject, "version": 1}]}), BAD, True
+        )
+        for subject in ("..", "a/../../b", "a\nb", "a\0b", "")
+    },
+    **{
+        f"reference as {name!r}": Case(
+            send(
+                {
+                    "subject": "s",
+                    "id": 1,
+                    "version": 1,
+                    "schemaType": "PROTOBUF",
+                    "schema": 'syntax = "proto3"; message A {}',
+                    "references": [{"name": name, "subject": "s", "version": 1}],
+                }
+            ),
+            BAD,
+            True,
+        )
+        for name in ("../a.proto", "/etc/passwd", "a\nb", "a\0b", "--plugin=x")
+    },
+}
+
+
+class Unharmed:
+    """The worker's loop is not kept from others, and its memory stays within limits."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._process = psutil.Process(watched.gateway.child.pid)
+
+    async def __aenter__(self) -> None:
+        self._before = self._process.memory_info().rss
+        await self._watched.report()
+
+    async def __aexit__(self, *error: object) -> None:
+        seen = await self._watched.report()
+        assert self._process.is_running()
+        assert seen["longest_held"] < MOST_HELD, seen
+        assert self._process.memory_info().rss - self._before < MOST_MEMORY
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_producing(to_peer: Watched, peer: Peer, cluster: str, topic: Topic, face_name: str, case: Case) -> None:
+    name = await topic()
+    face = FACES[face_name](to_peer.gateway)
+    peer.answer = case.answer
+    async with Unharmed(to_peer):
+        with pytest.raises(FaceError) as caught:
+            await face.produce_with_schema(cluster, name, {"schema_id": next(IDS), "data": 1})
+    await face.close()
+    if face_name == "rest":
+        assert caught.value.codes[-1] == case.error.row.v3, caught.value.message
+    else:
+        assert caught.value.codes == face.codes(case.error), caught.value.message
+    assert len(caught.value.message) < 2000
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_consuming(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic, case: Case) -> None:
+    """What is no record's fault is an error of the read, and not of the record."""
+    name = await topic()
+    value = b"\0" + next(IDS).to_bytes(4, "big") + b"\2"
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce(name, value, partition=0)
+    producer.flush(30)
+    gateway = to_peer.gateway
+    peer.answer = case.answer
+    async with Unharmed(to_peer):
+        for read in (_consume, _events):
+            shown, error = await read(gateway, name)
+            if case.blames_record:
+                assert shown == (value, True), (read, shown, error)
+            else:
+                assert error == (AWAY.row.grpc, AWAY.reason)[read is _events], (read, shown, error)
+                if read is _events:
+                    assert shown == (value, False)
+        status, body = await _v2(gateway, name)
+        assert (status, body["error_code"]) == (408, 40801), body
+        assert f"{name}-0 at offset 0" in body["message"]
+        assert len(body["message"]) < 2000
+
+
+async def _consume(gateway: Any, topic: str) -> tuple[tuple[bytes, bool] | None, str | None]:
+    """The bytes of the record and whether it is blamed; the status of the call where it fails."""
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        request = record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), decode_with_registry=True)
+        try:
+            async for frame in record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=_SECONDS):
+                for record in frame.records:
+                    return (record.value, record.HasField("value_error")), None
+        except grpc.aio.AioRpcError as error:
+            return None, error.code().name
+    raise AssertionError("no record")
+
+
+async def _events(gateway: Any, topic: str) -> tuple[tuple[bytes, bool], str | None]:
+    """The same in GraphQL, with the code of the field's error."""
+    query = """subscription ($topic: String!) {
+      records(topicName: $topic, from: EARLIEST, follow: false) {
+        value { base64 } decodedValue { data info { error } } } }"""
+    body = {"query": query, "variables": {"topic": topic}}
+    async with (
+        httpx.AsyncClient(timeout=_SECONDS) as client,
+        client.stream("POST", gateway.graphql, json=body, headers={"accept": "text/event-stream"}) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if not line.startswith("data:") or not (event := line.removeprefix("data:").strip()):
+                continue
+            payload = json.loads(event)
+            [record] = payload["data"]["records"]
+            decoded = record["decodedValue"]
+            blamed = decoded is not None and decoded["data"] is None and bool(decoded["info"]["error"])
+            codes = [error["extensions"]["code"] for error in payload.get("errors", ())]
+            return (base64.b64decode(record["value"]["base64"]), blamed), codes[0] if codes else None
+    raise AssertionError("no record")
+
+
+async def _v2(gateway: Any, topic: str) -> tuple[int, Any]:
+    kind = "application/vnd.kafka.v2+json"
+    async with httpx.AsyncClient(timeout=_SECONDS, headers={"content-type": kind}) as client:
+        settings = {"format": "avro", "auto.offset.reset": "earliest"}
+        made = await client.post(f"{gateway.rest}/consumers/g-{uuid.uuid4().hex}", json=settings)
+        instance = made.json()["base_uri"]
+        place = {"topic": topic, "partition": 0}
+        await client.post(f"{instance}/assignments", json={"partitions": [place]})
+        await client.post(f"{instance}/positions/beginning", json={"partitions": [place]})
+        accept = {"accept": "application/vnd.kafka.avro.v2+json"}
+        answer = await client.get(f"{instance}/records?timeout=20000", headers=accept)
+        await client.delete(instance)
+    return answer.status_code, answer.json()
+
+
+async def test_diamonds(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic) -> None:
+    """Two to the power of 40 ways lead to the last schema: each is asked for once."""
+    name = await topic()
+    peer.answer = _graph(lambda number: _diamond(number) if number < 80 else [])
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce(name, b"\0" + next(IDS).to_bytes(4, "big") + b"\2", partition=0)
+    producer.flush(30)
+    asked = len(peer.asked)
+    status, body = await _v2(to_peer.gateway, name)
+    assert (status, [record["value"] for record in body]) == (200, [1])
+    assert len(peer.asked) - asked < 100
+
+
+async def test_many_records_do_not_wait_one_after_the_other(
+    to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic
+) -> None:
+    """Each of 50 records has a schema of its own, and the registry answers none of them."""
+    name = await topic()
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for _ in range(50):
+        producer.produce(name, b"\0" + next(IDS).to_bytes(4, "big") + b"\2", partition=0)
+    producer.flush(30)
+    asked = len(peer.asked)
+    peer.answer = _silent
+    async with asyncio.timeout(_SECONDS):
+        shown = await _records(to_peer.gateway, name)
+    assert len(shown) == 50
+    assert len(peer.asked) - asked < 25
+
+
+async def _records(gateway: Any, topic: str) -> list[Any]:
+    query = """subscription ($topic: String!) {
+      records(topicName: $topic, from: EARLIEST, follow: false) { offset decodedValue { data } } }"""
+    body = {"query": query, "variables": {"topic": topic}}
+    found: list[Any] = []
+    async with (
+        httpx.AsyncClient(timeout=_SECONDS) as client,
+        client.stream("POST", gateway.graphql, json=body, headers={"accept": "text/event-stream"}) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data:") and (event := line.removeprefix("data:").strip()):
+                payload = json.loads(event)
+                assert {error["extensions"]["code"] for error in payload["errors"]} == {AWAY.reason}
+                found += payload["data"]["records"]
+    return found
+
+
+@pytest.mark.parametrize("answered", [{"version": 4}, {"id": 2**31}, {"id": -(2**40)}, {"version": None}])
+async def test_an_answer_to_another_question(
+    to_peer: Watched, peer: Peer, cluster: str, topic: Topic, face_name: str, answered: dict[str, Any]
+) -> None:
+    name = await topic()
+    face = FACES[face_name](to_peer.gateway)
+    peer.answer = send({"subject": "s", "version": 3, "id": next(IDS), "schema": '"int"', **answered})
+    value = {"subject": f"s-{next(IDS)}", "schema_version": 3, "data": 1}
+    with pytest.raises(FaceError) as caught:
+        await face.produce_with_schema(cluster, name, value)
+    await face.close()
+    assert caught.value.codes[-1] == AWAY.row.v3
+    assert "can't be understood" in caught.value.message
