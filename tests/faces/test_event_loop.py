@@ -86,105 +86,6 @@ def _fill(stack: BackgroundStack, topic: str) -> None:
     assert producer.flush(60) == 0
 
 
-class Reader:
-    """How a caller reads: ``pace`` is the pause (s) after each piece, None leaves without a word after the first."""
-
-    def __init__(self, pace: float | None) -> None:
-        self.pace = pace
-        self.pieces = 0
-        self._until = time.monotonic() + SECONDS
-
-    async def goes_on(self) -> bool:
-        """After a piece: whether to read another."""
-        self.pieces += 1
-        if self.pace is None:
-            return False
-        if self.pace:
-            await asyncio.sleep(self.pace)
-        return time.monotonic() < self._until
-
-
-async def _http(url: str, request: bytes, reader: Reader) -> None:
-    """Send a request over a bare connection, read the answer, and leave without a word."""
-    parts = urlsplit(url)
-    source, sink = await asyncio.open_connection(parts.hostname, parts.port)
-    sink.write(request)
-    await sink.drain()
-    with suppress(OSError):
-        while await source.read(65_536) and await reader.goes_on():
-            pass
-    sink.transport.abort()
-
-
-def _post(path: str, body: bytes, *headers: str) -> bytes:
-    head = "\r\n".join(
-        [f"POST {path} HTTP/1.1", "host: gateway", f"content-length: {len(body)}", *headers, "connection: close"]
-    )
-    return head.encode() + b"\r\n\r\n" + body
-
-
-async def sse(gateway: Gateway, topic: str, reader: Reader) -> None:
-    body = json.dumps({"query": SUBSCRIPTION, "variables": {"topic": topic}}).encode()
-    request = _post("/graphql", body, "content-type: application/json", "accept: text/event-stream")
-    await _http(gateway.rest, request, reader)
-
-
-async def websocket(gateway: Gateway, topic: str, reader: Reader) -> None:
-    url = gateway.graphql.replace("http", "ws")
-    connection = await connect(url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
-    await connection.send('{"type":"connection_init"}')
-    assert json.loads(await connection.recv())["type"] == "connection_ack"
-    payload = {"query": SUBSCRIPTION, "variables": {"topic": topic}}
-    await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-    with suppress(ConnectionClosed):
-        while await connection.recv() and await reader.goes_on():
-            pass
-    connection.transport.abort()
-
-
-async def consume(gateway: Gateway, topic: str, reader: Reader) -> None:
-    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
-        request = record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), follow=True)
-        call = record_pb2_grpc.RecordServiceStub(channel).Consume(request)
-        while await call.read() is not grpc.aio.EOF and await reader.goes_on():
-            pass
-        call.cancel()
-
-
-async def produce(gateway: Gateway, topic: str, reader: Reader) -> None:
-    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
-        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
-    target = f"{topic}-produced"
-    body = b'{"value":{"type":"JSON","data":{"some":"value"}}}' * 50_000
-    path = f"/v3/clusters/{cluster}/topics/{target}/records"
-    await _http(gateway.rest, _post(path, body, "content-type: application/json"), reader)
-
-
-async def fetch(gateway: Gateway, topic: str, reader: Reader) -> None:
-    kind = "application/vnd.kafka.v2+json"
-    async with httpx.AsyncClient(timeout=30, headers={"content-type": kind}) as client:
-        settings = {"format": "binary", "auto.offset.reset": "earliest"}
-        made = await client.post(f"{gateway.rest}/consumers/{topic}-{id(reader)}", json=settings)
-        instance = made.json()["base_uri"]
-        assert (await client.post(f"{instance}/subscription", json={"topics": [topic]})).status_code == 204
-        path = urlsplit(instance).path + "/records?timeout=1500&max_bytes=4000000"
-        accept = "accept: application/vnd.kafka.binary.v2+json"
-        await _http(gateway.rest, f"GET {path} HTTP/1.1\r\nhost: gateway\r\n{accept}\r\n\r\n".encode(), reader)
-        await client.delete(instance)
-
-
-@pytest.mark.parametrize("path", [sse, websocket, consume, produce, fetch])
-async def test_a_stream_leaves_the_loop_to_others(
-    watched: Watched, backlog: str, path: Callable[[Gateway, str, Reader], Awaitable[None]]
-) -> None:
-    await watched.report()
-    readers = [Reader(pace) for pace in (0, 0, 0.2, None)]
-    await asyncio.gather(*(path(watched.gateway, backlog, reader) for reader in readers))
-    seen = await watched.report()
-    assert all(reader.pieces for reader in readers)
-    assert seen["longest_busy"] < MOST_BUSY, seen
-
-
 @dataclass
 class Many:
     """Many things of each kind in the cluster: so many entries their lists have at least."""
@@ -276,6 +177,123 @@ async def _quietest(watched: Watched, run: Callable[[], Awaitable[None]]) -> flo
         if busy[-1] < MOST_BUSY:
             break
     return min(busy)
+
+
+class Reader:
+    """How a caller reads: ``pace`` is the pause (s) after each piece, None leaves without a word after the first."""
+
+    def __init__(self, pace: float | None) -> None:
+        self.pace = pace
+        self.pieces = 0
+        self._until = time.monotonic() + SECONDS
+
+    async def goes_on(self) -> bool:
+        """After a piece: whether to read another."""
+        self.pieces += 1
+        if self.pace is None:
+            return False
+        if self.pace:
+            await asyncio.sleep(self.pace)
+        return time.monotonic() < self._until
+
+
+async def _http(url: str, request: bytes, reader: Reader) -> None:
+    """Send a request over a bare connection, read the answer, and leave without a word."""
+    parts = urlsplit(url)
+    source, sink = await asyncio.open_connection(parts.hostname, parts.port)
+    sink.write(request)
+    await sink.drain()
+    with suppress(OSError):
+        while await source.read(65_536) and await reader.goes_on():
+            pass
+    sink.transport.abort()
+
+
+def _post(path: str, body: bytes, *headers: str) -> bytes:
+    head = "\r\n".join(
+        [f"POST {path} HTTP/1.1", "host: gateway", f"content-length: {len(body)}", *headers, "connection: close"]
+    )
+    return head.encode() + b"\r\n\r\n" + body
+
+
+async def sse(gateway: Gateway, topic: str, reader: Reader) -> None:
+    body = json.dumps({"query": SUBSCRIPTION, "variables": {"topic": topic}}).encode()
+    request = _post("/graphql", body, "content-type: application/json", "accept: text/event-stream")
+    await _http(gateway.rest, request, reader)
+
+
+async def websocket(gateway: Gateway, topic: str, reader: Reader) -> None:
+    url = gateway.graphql.replace("http", "ws")
+    connection = await connect(url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+    assert "permessage-deflate" in [extension.name for extension in connection.protocol.extensions]
+    await connection.send('{"type":"connection_init"}')
+    assert json.loads(await connection.recv())["type"] == "connection_ack"
+    payload = {"query": SUBSCRIPTION, "variables": {"topic": topic}}
+    await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+    with suppress(ConnectionClosed):
+        while await connection.recv() and await reader.goes_on():
+            pass
+    connection.transport.abort()
+
+
+async def consume(gateway: Gateway, topic: str, reader: Reader) -> None:
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        request = record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), follow=True)
+        call = record_pb2_grpc.RecordServiceStub(channel).Consume(request)
+        while await call.read() is not grpc.aio.EOF and await reader.goes_on():
+            pass
+        call.cancel()
+
+
+async def produce(gateway: Gateway, topic: str, reader: Reader) -> None:
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+    target = f"{topic}-produced"
+    body = b'{"value":{"type":"JSON","data":{"some":"value"}}}' * 50_000
+    path = f"/v3/clusters/{cluster}/topics/{target}/records"
+    await _http(gateway.rest, _post(path, body, "content-type: application/json"), reader)
+
+
+async def fetch(gateway: Gateway, topic: str, reader: Reader) -> None:
+    kind = "application/vnd.kafka.v2+json"
+    async with httpx.AsyncClient(timeout=30, headers={"content-type": kind}) as client:
+        settings = {"format": "binary", "auto.offset.reset": "earliest"}
+        made = await client.post(f"{gateway.rest}/consumers/{topic}-{id(reader)}", json=settings)
+        instance = made.json()["base_uri"]
+        assert (await client.post(f"{instance}/subscription", json={"topics": [topic]})).status_code == 204
+        path = urlsplit(instance).path + "/records?timeout=1500&max_bytes=4000000"
+        accept = "accept: application/vnd.kafka.binary.v2+json"
+        await _http(
+            gateway.rest,
+            f"GET {path} HTTP/1.1\r\nhost: gateway\r\n{accept}\r\nconnection: close\r\n\r\n".encode(),
+            reader,
+        )
+        await client.delete(instance)
+
+
+async def configs(gateway: Gateway, topic: str, reader: Reader) -> None:
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+    request = f"GET /v3/clusters/{cluster}/topics/-/configs HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n"
+    await _http(gateway.rest, request.encode(), reader)
+
+
+async def answer(gateway: Gateway, topic: str, reader: Reader) -> None:
+    body = json.dumps({"query": LARGE["configs"]}).encode()
+    await _http(gateway.rest, _post("/graphql", body, "content-type: application/json"), reader)
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("path", [sse, websocket, consume, produce, fetch, configs, answer])
+async def test_fast_slow_and_vanished_callers_leave_the_loop_to_others(
+    watched: Watched, backlog: str, path: Callable[[Gateway, str, Reader], Awaitable[None]]
+) -> None:
+    async def run() -> None:
+        readers = [Reader(pace) for pace in (0, 0, 0.2, None)]
+        await asyncio.gather(*(path(watched.gateway, backlog, reader) for reader in readers))
+        assert all(reader.pieces for reader in readers)
+
+    assert await _quietest(watched, run) < MOST_BUSY
 
 
 # Paths below the cluster, and how many bytes their answers have at least.
