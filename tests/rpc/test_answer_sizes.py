@@ -22,6 +22,8 @@ from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.gen.v1 import (
+    acl_pb2,
+    acl_pb2_grpc,
     consumer_instance_pb2,
     consumer_instance_pb2_grpc,
     partition_pb2,
@@ -241,6 +243,61 @@ async def test_answers_keep_the_limit_that_is_set(
                 break
         assert len(set(names)) == len(names) == page.total_size
         assert names == sorted(names)
+
+
+async def test_lists_without_pages_keep_the_limit(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+    gateway = await gateway_factory({"grpc.max.response.bytes": str(_SMALL)})
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        # Names and metadata that are longer together than an answer may be.
+        names = [f"{number:03}-{'x' * 240}" for number in range(100)]
+        stub, where = await reader_of(channel, await topic())
+        partitions = [consumer_instance_pb2.TopicPartition(topic_name=name, partition_id=0) for name in names]
+        await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=partitions))
+        name = await topic(partitions=6)
+        places: list[dict[str, Any]] = [{"topic_name": name, "partition_id": number} for number in range(6)]
+        positions = [
+            consumer_instance_pb2.PartitionPosition(**place, offset=1, metadata="x" * 4000) for place in places
+        ]
+        await stub.CommitOffsets(consumer_instance_pb2.CommitOffsetsRequest(**where, offsets=positions))
+        offsets = [consumer_instance_pb2.TopicPartition(**place) for place in places]
+        subscriber = where | {"consumer_group_id": f"g-{uuid.uuid4().hex}"}
+        await stub.CreateConsumerInstance(consumer_instance_pb2.CreateConsumerInstanceRequest(**subscriber))
+        await stub.Subscribe(consumer_instance_pb2.SubscribeRequest(**subscriber, topic_names=names))
+        for call in (
+            stub.GetAssignments(consumer_instance_pb2.GetAssignmentsRequest(**where)),
+            stub.GetSubscription(consumer_instance_pb2.GetSubscriptionRequest(**subscriber)),
+            stub.GetCommittedOffsets(
+                consumer_instance_pb2.GetCommittedOffsetsRequest(**where, partitions=offsets), timeout=_SECONDS
+            ),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        fewer = consumer_instance_pb2.GetCommittedOffsetsRequest(**where, partitions=offsets[:2])
+        assert len((await stub.GetCommittedOffsets(fewer)).offsets) == 2
+
+
+async def test_acls_that_were_deleted_are_counted_where_there_is_no_room(
+    gateway_factory: GatewayFactory, cluster_id: str
+) -> None:
+    gateway = await gateway_factory({"grpc.max.response.bytes": str(_SMALL)})
+    user = f"User:{uuid.uuid4().hex}"
+    kind: dict[str, Any] = {
+        "resource_type": acl_pb2.ACL_RESOURCE_TYPE_TOPIC,
+        "pattern_type": acl_pb2.ACL_PATTERN_TYPE_LITERAL,
+        "principal": user,
+        "operation": acl_pb2.ACL_OPERATION_READ,
+        "permission": acl_pb2.ACL_PERMISSION_ALLOW,
+    }
+    bindings = [acl_pb2.AclBinding(**kind, resource_name=f"{n:03}-{'x' * 200}", host="*") for n in range(100)]
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        service = acl_pb2_grpc.AclServiceStub(channel)
+        await service.BatchCreateAcls(acl_pb2.BatchCreateAclsRequest(cluster_id=cluster_id, data=bindings))
+        deleted = await service.DeleteAcls(acl_pb2.DeleteAclsRequest(cluster_id=cluster_id, **kind))
+        assert deleted.ByteSize() <= _SMALL
+        assert 1 < len(deleted.acls) < deleted.total_size == 100
+        left = await service.ListAcls(acl_pb2.ListAclsRequest(cluster_id=cluster_id, **kind))
+        assert left.total_size == 0
 
 
 _record = st.builds(

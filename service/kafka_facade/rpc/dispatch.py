@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
-from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet
+from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet, PayloadTooLarge
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.pipeline import Call
@@ -95,7 +95,8 @@ class Single:
 class Listing:
     """A core method that gives many resources; a page of them is answered, or all where the method has no pages.
 
-    A page ends early where the answer would grow over its size.
+    A page ends early where the answer would grow over its size. Without pages that is PayloadTooLarge, but for answers
+    with ``total_size``: what has been done already is told as far as there is room, with the number of all.
 
     ``key`` is the sort key, as a JSON value; None pages by position, for lists with an order of their own.
     """
@@ -110,13 +111,20 @@ class Listing:
         encode = _item_encoder(types.response)
         method = self.method(facade)
         paged = "page_token" in types.request.DESCRIPTOR.fields_by_name
+        counted = "total_size" in types.response.DESCRIPTOR.fields_by_name
 
         async def run(call: Call, message: Any) -> Message:
             found = await method(call, read(message))
-            if not paged:
-                return types.response(**{items.name: await in_slices(encode, found)})
-            encoded: list[Any] = []
             room = options.max_response_bytes - _PAGE_OVERHEAD
+            if not paged:
+                entries = await in_slices(encode, found)
+                fitting = _fitting(entries, room)
+                if counted:
+                    return types.response(**{items.name: entries[:fitting], "total_size": len(entries)})
+                if fitting < len(entries):
+                    raise PayloadTooLarge(f"The answer has too many entries for {options.max_response_bytes} bytes.")
+                return types.response(**{items.name: entries})
+            encoded: list[Any] = []
 
             def fits(item: Any) -> bool:
                 nonlocal room
@@ -245,6 +253,15 @@ def _page(
         return paginate(found, key, size=size, token=token, fits=fits)
     places = range(len(found))
     return paginate(places, lambda place: place, size=size, token=token, fits=lambda place: fits(found[place]))
+
+
+def _fitting(entries: Sequence[Message | str], room: int) -> int:
+    """How many of the first entries fit into so many bytes."""
+    for number, entry in enumerate(entries):
+        room -= _size(entry)
+        if room < 0:
+            return number
+    return len(entries)
 
 
 def _size(entry: Message | str) -> int:

@@ -41,6 +41,15 @@ class Repeats(logging.Filter):
         return True
 
 
+def _of_present_callers(record: logging.LogRecord) -> bool:
+    """Whether a line of gRPC's is not about an answer to a caller that has left.
+
+    It logs those with a traceback where it learns late that the call was cancelled.
+    """
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "ExecuteBatchError"
+
+
 class WithoutSecrets(logging.Formatter):
     """Writes log lines, with their tracebacks, without credentials: a guard behind those who should not log any."""
 
@@ -66,6 +75,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
     # It tells of each connection in many lines, and at lower levels of all that goes over it.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("kafka.net.manager").setLevel(logging.WARNING)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_of_present_callers)
     # A filter of a logger doesn't hold for those below it.
     for name in ("kafka_facade.kafka", "kafka.net.manager"):
         client = logging.getLogger(name)

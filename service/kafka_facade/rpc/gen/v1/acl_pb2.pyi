@@ -492,18 +492,22 @@ class DeleteAclsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACLS_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    total_size: _builtins.int
+    """The number of ACLs that were deleted."""
     @_builtins.property
     def acls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Acl]:
-        """The ACLs that were deleted."""
+        """The ACLs that were deleted, as many of them as grpc.max.response.bytes leaves room for."""
 
     def __init__(
         self,
         *,
         acls: _abc.Iterable[Global___Acl] | None = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acls", b"acls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acls", b"acls", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

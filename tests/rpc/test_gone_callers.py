@@ -1,0 +1,35 @@
+"""Callers that leave before they have their answer leave nothing in the log."""
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from conftest import GatewayFactory, TopicFactory
+from kafka_facade.rpc.gen.v1 import record_pb2
+
+_SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)]
+# Each fails with a long message: their results are more than a connection holds.
+_BAD = record_pb2.RecordToProduce(value=record_pb2.RecordData(json="{" + "\N{SNOWMAN}" * 300))
+_BAD_RECORDS = 2000
+
+
+async def test_an_answer_that_nobody_takes(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+    gateway = await gateway_factory({})
+    request = record_pb2.ProduceRecordsRequest(topic_name=await topic(), records=[_BAD] * _BAD_RECORDS)
+    for deadline in (None, 2.0):
+        async with grpc.aio.insecure_channel(gateway.grpc, options=_SMALL_WINDOW) as channel:
+            method: grpc.aio.UnaryStreamMultiCallable[Any, bytes] = channel.unary_stream(
+                "/kafka_facade.v1.RecordService/ProduceRecords", record_pb2.ProduceRecordsRequest.SerializeToString
+            )
+            call = method(request, timeout=deadline)
+            await call.initial_metadata()
+            if deadline is None:
+                call.cancel()
+            assert await call.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
+    # It is told of both before it answers this.
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
+        await check(b"")
+    await asyncio.sleep(0.5)
+    assert "Traceback" not in gateway.child.log.read_text()
