@@ -10,6 +10,7 @@ from functools import partial
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.identity import ClusterIdentity
+from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import AclPort
 from kafka_facade.core.requests import AclBinding, BatchCreateAcls, CreateAcl, DeleteAcls, ListAcls
@@ -34,6 +35,7 @@ class Acls:
     async def list_acls(self, call: Call, request: ListAcls) -> list[Acl]:
         """The ACLs that match, ordered by :func:`order`; InvalidRequest for a type that is UNKNOWN."""
         _require_known(request, "UNKNOWN")
+        _check_texts(request)
         cluster_id = await self._identity.check(request.cluster_id, call)
         return await _listed(cluster_id, await self._acls.list_acls(_plain(request), call.remaining))
 
@@ -42,6 +44,7 @@ class Acls:
         """Create an ACL; InvalidRequest, InvalidKafkaRequest. One that exists already is no error."""
         binding = AclBinding(**{name: value for name, value in asdict(request).items() if name != "cluster_id"})
         _require_concrete(binding)
+        _check_texts(binding)
         [created] = await self.create_acls(call, BatchCreateAcls(request.cluster_id, [binding]))
         return created
 
@@ -53,6 +56,7 @@ class Acls:
         """
         for index, binding in enumerate(request.data):
             _require_concrete(binding, f"data[{index}].")
+            _check_texts(binding, f"data[{index}].")
         cluster_id = await self._identity.check(request.cluster_id, call)
         if request.data:
             await self._acls.create_acls(request.data, call.remaining)
@@ -62,6 +66,7 @@ class Acls:
     async def delete_acls(self, call: Call, request: DeleteAcls) -> list[Acl]:
         """Delete the ACLs that match, and return them; InvalidRequest where a type is left out or UNKNOWN."""
         _require_known(request, "unspecified or UNKNOWN")
+        _check_texts(request)
         cluster_id = await self._identity.check(request.cluster_id, call)
         return await _listed(cluster_id, await self._acls.delete_acls(_plain(request), call.remaining))
 
@@ -129,3 +134,12 @@ def _require_concrete(binding: AclBinding, place: str = "") -> None:
     for name, value in _types(binding).items():
         if value.value in _FILTER_ONLY:
             raise InvalidRequest(f"{name} cannot be {value.value}", field=f"{place}{name}")
+
+
+def _check_texts(request: ListAcls | DeleteAcls | AclBinding, place: str = "") -> None:
+    for name, text in (
+        ("resource_name", request.resource_name),
+        ("principal", request.principal),
+        ("host", request.host),
+    ):
+        check_text(text, f"{place}{name}")

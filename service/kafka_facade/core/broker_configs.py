@@ -79,7 +79,7 @@ class BrokerConfigs:
         for change in request.data:
             if not is_broker_config(change.name, known):
                 raise NotFound(name=change.name)
-        check_values(request.data)
+        check_values(request.data, "data")
         if request.data:
             await self._configs.alter_broker_configs(
                 request.broker_id, request.data, request.validate_only, call.remaining

@@ -69,7 +69,7 @@ class ClusterConfigs:
         await self._identity.check(request.cluster_id, call)
         for name in await self._unknown(call, request.data):
             raise NotFound(name=name)
-        check_values(request.data)
+        check_values(request.data, "data")
         if request.data:
             await self._configs.alter_cluster_configs(request.data, request.validate_only, call.remaining)
 

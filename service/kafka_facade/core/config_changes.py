@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar
 
 from kafka_facade.core.errors import InvalidKafkaRequest, NotFound
+from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import ConfigAlteration
 from kafka_facade.core.resources import AlterOperation, Config
@@ -40,8 +41,14 @@ def is_broker_config(name: str, known: Collection[str]) -> bool:
     return any(".".join(labels[place:]) in known for place in range(1, len(labels)))
 
 
-def check_values(changes: Sequence[ConfigAlteration]) -> None:
-    """InvalidKafkaRequest where a config is to be set to null."""
-    for change in changes:
+def check_values(changes: Sequence[ConfigAlteration], place: str = "") -> None:
+    """InvalidKafkaRequest where a config is to be set to null, or to what Kafka can't be sent.
+
+    ``place`` is the field of the request that holds the changes, empty where the request is one.
+    """
+    for index, change in enumerate(changes):
+        prefix = f"{place}[{index}]." if place else ""
+        check_text(change.name, f"{prefix}name")
+        check_text(change.value, f"{prefix}value")
         if change.operation is AlterOperation.SET and change.value is None:
             raise InvalidKafkaRequest(f"Null value not supported for : {quote(change.name)}", name=change.name)

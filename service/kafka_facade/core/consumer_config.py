@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from kafka_facade.core.errors import InvalidConsumerConfig
+from kafka_facade.core.kafka_text import MOST_BYTES, is_possible
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import CreateConsumer
 from kafka_facade.core.resources import ConsumerInstance, Format
@@ -32,7 +33,8 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
     """The instance that the request describes; InvalidConsumerConfig names the setting and the value."""
     for name, value in (("group", request.group), ("name", request.name)):
         if value is not None and not _is_identifier(value):
-            raise _invalid(name, repr(value), "a text without control characters")
+            expected = f"a text without control characters, of {MOST_BYTES} bytes at most"
+            raise _invalid(name, repr(quote(value)), expected)
     format_name = "binary" if request.format is None else request.format.lower()
     if format_name not in _FORMATS:
         raise _invalid("format", request.format, f"one of {', '.join(_FORMATS)}")
@@ -61,7 +63,7 @@ def generated_name() -> str:
 
 def _is_identifier(text: str) -> bool:
     # The Kafka client ends a text at a NUL, and the process on an empty group.
-    return bool(text) and text.isprintable()
+    return bool(text) and text.isprintable() and is_possible(text)
 
 
 def _boolean(name: str, value: str | None, default: bool) -> bool:

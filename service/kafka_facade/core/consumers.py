@@ -21,6 +21,7 @@ from kafka_facade.core.errors import (
     PartitionNotFound,
     TooManyRequests,
 )
+from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.placement import is_here, placed
 from kafka_facade.core.ports import EARLIEST, LATEST, AdminPort, ConsumerFactory, PeerPort
@@ -314,3 +315,4 @@ def _check_positions(positions: Sequence[PartitionPosition]) -> None:
     for index, entry in enumerate(positions):
         if not 0 <= entry.offset <= _MAX_OFFSET:
             raise InvalidRequest(f"An offset must be from 0 to {_MAX_OFFSET}.", field=f"offsets[{index}].offset")
+        check_text(entry.metadata, f"offsets[{index}].metadata")

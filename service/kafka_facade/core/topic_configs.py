@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kafka_facade.core.catalogue import implements
 from kafka_facade.core.config_changes import check_values, config_not_found, find
-from kafka_facade.core.errors import FacadeError, NotFound
+from kafka_facade.core.errors import FacadeError, InvalidTopicName, NotFound
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import AdminPort, ConfigPort
@@ -20,6 +20,7 @@ from kafka_facade.core.requests import (
     UpdateTopicConfig,
 )
 from kafka_facade.core.resources import AlterOperation, TopicConfig, TopicConfigFailure
+from kafka_facade.core.topics import is_legal_topic_name
 
 
 class TopicConfigs:
@@ -71,7 +72,7 @@ class TopicConfigs:
         """Set or reset several configs at once, or only validate that; all of them or none."""
         await self._identity.check(request.cluster_id, call)
         changes = {request.topic_name: request.data}
-        await self._check(call, changes)
+        await self._check(call, changes, {request.topic_name: "data"})
         for failure in await self._alter(call, changes, request.validate_only):
             raise failure.error
 
@@ -83,7 +84,8 @@ class TopicConfigs:
         """
         await self._identity.check(request.cluster_id, call)
         changes = {entry.topic_name: entry.configs for entry in request.data}
-        await self._check(call, changes)
+        places = {entry.topic_name: f"data[{index}].configs" for index, entry in enumerate(request.data)}
+        await self._check(call, changes, places)
         return await self._alter(call, changes, request.validate_only)
 
     async def _change(self, call: Call, cluster_id: str | None, topic: str, change: ConfigAlteration) -> None:
@@ -94,16 +96,19 @@ class TopicConfigs:
         for failure in await self._alter(call, {topic: [change]}, False):
             raise failure.error
 
-    async def _check(self, call: Call, changes: dict[str, list[ConfigAlteration]]) -> None:
+    async def _check(self, call: Call, changes: dict[str, list[ConfigAlteration]], places: dict[str, str]) -> None:
+        """``places`` are the fields of the request that hold the changes."""
+        for topic in changes:
+            _require_legal(topic)
         found = await self._configs.topic_configs(list(changes), call.remaining)
-        for configs, wanted in zip(found, changes.values(), strict=True):
+        for configs, (topic, wanted) in zip(found, changes.items(), strict=True):
             if isinstance(configs, FacadeError):
                 raise configs
             known = {config.name for config in configs}
             for change in wanted:
                 if change.name not in known:
                     raise NotFound(name=change.name)
-            check_values(wanted)
+            check_values(wanted, places[topic])
 
     async def _alter(
         self, call: Call, changes: dict[str, list[ConfigAlteration]], validate_only: bool
@@ -115,7 +120,13 @@ class TopicConfigs:
         return [TopicConfigFailure(topic, error) for topic, error in failed.items()]
 
     async def _of(self, call: Call, topic: str) -> Sequence[TopicConfig]:
+        _require_legal(topic)
         [found] = await self._configs.topic_configs([topic], call.remaining)
         if isinstance(found, FacadeError):
             raise found
         return found
+
+
+def _require_legal(topic: str) -> None:
+    if not is_legal_topic_name(topic):
+        raise InvalidTopicName(topic_name=topic, field="topic_name")

@@ -6,8 +6,16 @@ import re
 from collections.abc import Sequence
 
 from kafka_facade.core.catalogue import implements
-from kafka_facade.core.errors import FacadeError, InvalidPayload, InvalidTopicName, NotFound, UnknownPartition
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidPayload,
+    InvalidTopicName,
+    NotFound,
+    TopicNotFound,
+    UnknownPartition,
+)
 from kafka_facade.core.identity import ClusterIdentity
+from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import AdminPort, TopicDescription
 from kafka_facade.core.requests import (
@@ -73,6 +81,9 @@ class Topics:
         if not is_legal_topic_name(request.topic_name):
             message = "Payload error. Invalid topic name."
             raise InvalidPayload(message, topic_name=request.topic_name, field="topic_name")
+        for index, config in enumerate(request.configs):
+            check_text(config.name, f"configs[{index}].name")
+            check_text(config.value, f"configs[{index}].value")
         created = await self._admin.create_topic(request, call.remaining)
         return created.topic if created is not None else await self._validated(call, cluster_id, request)
 
@@ -80,12 +91,14 @@ class Topics:
     async def delete_topic(self, call: Call, request: DeleteTopic) -> None:
         """Delete a topic; TopicNotFound."""
         await self._identity.check(request.cluster_id, call)
+        _require_possible(request.topic_name)
         await self._admin.delete_topic(request.topic_name, call.remaining)
 
     @implements("api.v3.topics.partitions")
     async def update_partition_count(self, call: Call, request: UpdatePartitionCount) -> Topic:
         """Raise the number of partitions; InvalidKafkaRequest where that isn't an increase."""
         await self._identity.check(request.cluster_id, call)
+        _require_possible(request.topic_name)
         described = await self._admin.create_partitions(request.topic_name, request.partitions_count, call.remaining)
         return described.topic
 
@@ -183,6 +196,12 @@ class Topics:
         if isinstance(found, FacadeError):
             raise found
         return found
+
+
+def _require_possible(name: str) -> None:
+    """TopicNotFound, as Kafka answers for names that no topic can have: some can't be sent to it."""
+    if not is_legal_topic_name(name):
+        raise TopicNotFound(topic_name=name)
 
 
 def _offsets(entry: tuple[Partition, tuple[int, int] | FacadeError]) -> PartitionOffsets | FacadeError:

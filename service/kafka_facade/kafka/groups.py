@@ -8,6 +8,7 @@ from confluent_kafka import IsolationLevel
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest, UnknownConsumerGroup
+from kafka_facade.core.kafka_text import is_possible
 from kafka_facade.core.ports import GroupDescription
 from kafka_facade.core.resources import TopicPartition
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
@@ -15,9 +16,6 @@ from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.coordinators import Coordinators
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.log_offsets import ask_offsets
-
-# Kafka keeps group ids in strings with a 16-bit length.
-_MAX_ID_BYTES = 2**15 - 1
 
 
 class Groups:
@@ -40,7 +38,7 @@ class Groups:
 
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
         """These groups, in order; one that can't be described is its error."""
-        wanted = [group_id for group_id in dict.fromkeys(group_ids) if _is_possible(group_id)]
+        wanted = [group_id for group_id in dict.fromkeys(group_ids) if group_id and is_possible(group_id)]
         answers = await self._coordinators.describe(wanted, timeout) if wanted else {}
         return [_known(group_id, answers.get(group_id)) for group_id in group_ids]
 
@@ -60,14 +58,6 @@ class Groups:
         answers = dict(zip(futures, await settled_all(list(futures.values()), timeout), strict=True))
         found = [answers[entry.topic, entry.partition] for entry in partitions]
         return [answer if isinstance(answer, FacadeError) else answer.offset for answer in found]
-
-
-def _is_possible(group_id: str) -> bool:
-    """Whether a group can have this id; the client can't send others."""
-    try:
-        return "\0" not in group_id and 0 < len(group_id.encode()) <= _MAX_ID_BYTES
-    except UnicodeEncodeError:
-        return False
 
 
 def _known(group_id: str, answer: GroupDescription | FacadeError | None) -> GroupDescription | FacadeError:
