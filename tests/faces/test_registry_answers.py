@@ -265,6 +265,31 @@ async def _v2(gateway: Any, topic: str) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
+async def test_a_record_that_waits_for_the_registry_is_not_lost(
+    to_peer: Watched, peer: Peer, cluster: str, stack: BackgroundStack, topic: Topic, face_name: str
+) -> None:
+    name = await topic()
+    value = b"\0" + next(IDS).to_bytes(4, "big") + b"\2"
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce(name, value, partition=0)
+    producer.flush(30)
+    face = FACES[face_name](to_peer.gateway)
+    group = f"g-{uuid.uuid4().hex}"
+    await face.create_consumer(group, "i", format="AVRO", auto_offset_reset="earliest", request_timeout_ms="20000")
+    await face.subscribe(group, "i", [name])
+    for away in (CASES["no leader"], CASES["page"]):
+        peer.answer = away.answer
+        with pytest.raises(FaceError) as caught:
+            await face.fetch(group, "i", "AVRO", 20_000)
+        assert caught.value.codes == face.codes(AWAY, v2=True), caught.value.message
+        # The failure is remembered for a moment.
+        await asyncio.sleep(1.2)
+    peer.answer = send({"schema": '"int"'})
+    assert await face.fetch(group, "i", "AVRO", 20_000) == [(0, None, 1)]
+    await face.delete_consumer(group, "i")
+    await face.close()
+
+
 async def test_diamonds(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic) -> None:
     """Two to the power of 40 ways lead to the last schema: each is asked for once."""
     name = await topic()

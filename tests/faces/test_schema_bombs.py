@@ -384,3 +384,23 @@ async def test_consuming_with_v2(watched: Watched, filled: tuple[str, list[bytes
                 assert (answer.status_code, answer.json()["error_code"]) == (408, 40801), (name, answer.text[:300])
                 assert f"offset {offset}" in answer.json()["message"]
             await client.delete(instance)
+
+
+@pytest.mark.parametrize("read", [grpc_consume, grpc_fetch, graphql_sse, graphql_websocket, graphql_fetch])
+async def test_a_large_record_leaves_the_loop_to_others(
+    watched: Watched, stack: BackgroundStack, topic: Topic, read: Reader
+) -> None:
+    name = await topic()
+    registry = SchemaRegistryClient({"url": stack.schema_registry})
+    text = '{"type":"array","items":{"type":"array","items":"int"}}'
+    schema_id = registry.register_schema(f"{name}-value", Schema(text, "AVRO"))
+    count = 300_000
+    value = b"\0" + schema_id.to_bytes(4, "big") + _varint(2 * count) + b"\x02\x02\x00" * count + b"\0"
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce(name, value, partition=0)
+    producer.flush(30)
+    await watched.report()
+    [found] = await read(watched.gateway, name, 1)
+    seen = await watched.report()
+    assert found.data == [[1]] * count
+    assert seen["longest_busy"] < 0.06, seen

@@ -27,6 +27,7 @@ from kafka_facade.core.resources import Format, Record
 from kafka_facade.core.schemas import Schemas
 from kafka_facade.kafka.schemas import registry_client
 from kafka_facade.kafka.schemas.registry import SchemaRegistry
+from loop_watch import watched
 
 
 @pytest.fixture
@@ -171,6 +172,19 @@ async def test_answers_are_not_unpacked(peer: Peer, registry: SchemaRegistry) ->
     peer.answer = send(gzip.compress(b" " * 64 * MIB), content_encoding="gzip")
     with pytest.raises(SchemaLookupFailed, match="compressed"):
         await registry.schema(1, 5)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("part", ["[],", "1,", '{"a":1},', '"",'])
+async def test_answers_have_few_parts(peer: Peer, registry: SchemaRegistry, part: str, status: int) -> None:
+    """The client decodes answers on the event loop."""
+    many = part * (3 * MIB // len(part))
+    document = f'{{"schema":"\\"int\\"","error_code":40403,"more":[{many} 1]}}'
+    peer.answer = send(document.encode(), status)
+    async with watched() as watch:
+        with pytest.raises(SchemaLookupFailed, match="brackets"):
+            await registry.schema(1, 5)
+    assert watch.longest_busy < 0.05
 
 
 async def test_a_long_message_is_cut(peer: Peer, registry: SchemaRegistry) -> None:

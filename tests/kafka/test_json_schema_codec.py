@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kafka_facade.core.decoding_budget import BudgetExceeded
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.kafka.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.kafka.schemas.json_schema_checkers import Checkers
@@ -292,6 +293,16 @@ def test_shared_definitions_are_checked_fast() -> None:
     assert not is_checked_elsewhere(found)
     with pytest.raises(InvalidRequest, match="#/b"):
         found.encode({"a": 1, "b": "x"})
+
+
+def test_arrays_of_a_payload_are_within_the_budget() -> None:
+    found = codec("true")
+    for payload in (b"[" + b"[]," * 2_000_000 + b"1]", b"[" + b'{"a":{}},' * 500_000 + b"1]"):
+        with pytest.raises(BudgetExceeded):
+            found.decode(payload, found.budget(len(payload)))
+    large = [{"name": "some text", "tags": ["a", "b"], "n": n} for n in range(50_000)]
+    payload = found.encode(large)
+    assert found.decode(payload, found.budget(len(payload))) == large
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000])

@@ -6,7 +6,6 @@ from typing import Final
 
 from cachetools import TTLCache
 
-from kafka_facade.core import json_text
 from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidSchema, SchemaLookupFailed
 from kafka_facade.core.requests import ReadFormats
 from kafka_facade.core.resources import DataInfo, FetchedRecord, Format, Record
@@ -46,7 +45,6 @@ class Decoding:
                 if format in SCHEMA_FORMATS:
                     data, _, weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
                     fetched.weight += weight
-                    json_text.check(data)
                 else:
                     data = deserialize(format, payload)
             except (FacadeError, ValueError, RecursionError) as error:
@@ -92,7 +90,6 @@ class Decoding:
             return None, info
         try:
             data, info.format, info.weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
-            json_text.check(data)
         except (FacadeError, ValueError, RecursionError) as error:
             if not _undecodable(error):
                 raise

@@ -6,6 +6,8 @@ from typing import Final
 
 # Weights are about the bytes of the JSON text; this much for each value besides the texts in it.
 VALUE_WEIGHT: Final = 16
+# The memory of an object or array, besides its members.
+CONTAINER_WEIGHT: Final = 64
 # What any record may become, whatever its size, and what each of its bytes may become, up to the limit for all.
 _FREE: Final = 256 * 1024
 _PER_BYTE: Final = 200

@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 import msgspec
 from cachetools import TTLCache
 
+from kafka_facade.core import json_text
+from kafka_facade.core.decoding_budget import DecodingBudget
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
@@ -134,7 +136,8 @@ class Schemas:
     async def decode(self, payload: bytes, timeout: float, format: Format | None = None) -> tuple[object, Format, int]:
         """The JSON value that stands after the id of its schema, the schema's format, and what the value weighs.
 
-        ValueError where the bytes aren't of the schema, or that isn't of ``format``; SchemaLookupFailed and the like.
+        ValueError where the bytes aren't of the schema, or that isn't of ``format``, or no answer can hold the value;
+        SchemaLookupFailed and the like.
         Weights are those of ``DecodingBudget``.
         """
         codec = await self._open().schema(id_in(payload), timeout)
@@ -142,11 +145,12 @@ class Schemas:
             raise ValueError(f"its schema is of the format {codec.format.value}")
         data = payload[_HEAD_SIZE:]
         budget = codec.budget(len(data))
+        work = functools.partial(_decode, codec, data, budget)
         if len(data) > codec.most_on_loop:
-            value = await self._in_thread(codec.format, lambda: codec.decode(data, budget), timeout)
+            value = await self._in_thread(codec.format, work, timeout)
         else:
             await time_slice()
-            value = codec.decode(data, budget)
+            value = work()
         return value, codec.format, budget.spent
 
     async def subject_of(self, topic: str, which: str, schema_id: int, timeout: float) -> str | None:
@@ -209,6 +213,12 @@ def _weighs_more(data: object, most: int) -> bool:
         elif isinstance(value, str | msgspec.Raw):
             weight += len(bytes(value)) if isinstance(value, msgspec.Raw) else len(value)
     return weight > most
+
+
+def _decode(codec: SchemaCodec, payload: bytes, budget: DecodingBudget) -> object:
+    value = codec.decode(payload, budget)
+    json_text.check(value)
+    return value
 
 
 def _encode(data: object, version: SubjectVersion) -> bytes:

@@ -14,11 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
+from kafka_facade.core.decoding_budget import CONTAINER_WEIGHT, VALUE_WEIGHT, DecodingBudget
 from kafka_facade.kafka.schemas.avro_encoding import branch_name
-
-# The memory of an object or array, besides its members.
-_CONTAINER_WEIGHT: Final = 64
 
 
 class AvroReader:
@@ -133,7 +130,7 @@ class _Compiler:
 
     def _record(self, fields: list[Any]) -> Decoder:
         parts = [(field["name"], self.decoder(field["type"])) for field in fields]
-        weight = _CONTAINER_WEIGHT + sum(VALUE_WEIGHT + _weight(name) for name, _ in parts)
+        weight = CONTAINER_WEIGHT + sum(VALUE_WEIGHT + _weight(name) for name, _ in parts)
 
         def decode(reader: AvroReader) -> Any:
             reader.budget.spend(weight)
@@ -143,7 +140,7 @@ class _Compiler:
 
     def _union(self, branches: list[Any]) -> Decoder:
         decoders = [(branch_name(branch), self.decoder(branch)) for branch in branches]
-        weights = [_CONTAINER_WEIGHT + _weight(name) for name, _ in decoders]
+        weights = [CONTAINER_WEIGHT + _weight(name) for name, _ in decoders]
 
         def decode(reader: AvroReader) -> Any:
             index = reader.long()
@@ -221,7 +218,7 @@ def _enum(symbols: list[str]) -> Decoder:
 
 def _array(decode_item: Decoder) -> Decoder:
     def decode(reader: AvroReader) -> list[Any]:
-        reader.budget.spend(_CONTAINER_WEIGHT)
+        reader.budget.spend(CONTAINER_WEIGHT)
         found: list[Any] = []
         while count := reader.blocks():
             for _ in range(count):
@@ -233,7 +230,7 @@ def _array(decode_item: Decoder) -> Decoder:
 
 def _map(decode_value: Decoder) -> Decoder:
     def decode(reader: AvroReader) -> dict[str, Any]:
-        reader.budget.spend(_CONTAINER_WEIGHT)
+        reader.budget.spend(CONTAINER_WEIGHT)
         found: dict[str, Any] = {}
         while count := reader.blocks():
             for _ in range(count):

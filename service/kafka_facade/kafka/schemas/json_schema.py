@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from kafka_facade.core.decoding_budget import DecodingBudget
+from kafka_facade.core.decoding_budget import CONTAINER_WEIGHT, DecodingBudget
 from kafka_facade.core.errors import InvalidRequest, Unavailable
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
@@ -112,7 +112,9 @@ class JsonSchemaCodec:
     def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
         """The value of a JSON text; ValueError where it is none."""
         if budget is not None:
-            budget.spend(len(payload) * _BYTE_WEIGHT)
+            # Some of the brackets may stand in texts.
+            containers = payload.count(b"[") + payload.count(b"{")
+            budget.spend(len(payload) * _BYTE_WEIGHT + containers * CONTAINER_WEIGHT)
         try:
             return _decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:

@@ -22,6 +22,8 @@ _T = TypeVar("_T")
 _ANSWER_SECONDS: Final = 5.0
 _MAX_REQUESTS: Final = 16
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+# The client decodes answers on the event loop: so many brackets and commas in some 20 ms.
+_MAX_ANSWER_PARTS: Final = 400_000
 _MAX_SUBJECT: Final = 2000
 # Dots are unreserved in URLs (RFC 3986, section 2.3): however they are encoded, a server may take such a part for a
 # step within the path.
@@ -154,11 +156,14 @@ def _bound(session: Any) -> None:
             self._stream = stream
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
+            size = parts = 0
             async for chunk in self._stream:
                 size += len(chunk)
+                parts += sum(map(chunk.count, (b"[", b"{", b",")))
                 if size > _MAX_ANSWER_BYTES:
                     raise BadAnswer(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+                if parts > _MAX_ANSWER_PARTS:
+                    raise BadAnswer(f"the answer has more than {_MAX_ANSWER_PARTS} brackets and commas")
                 yield chunk
 
         async def aclose(self) -> None:
