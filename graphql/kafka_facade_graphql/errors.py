@@ -21,7 +21,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from kafka_facade.core import requests
 from kafka_facade.core.errors import FacadeError, MalformedBody, ServerError
-from kafka_facade.core.quoting import MESSAGE_LENGTH, QUOTE_LENGTH, quote
+from kafka_facade.core.quoting import QUOTE_LENGTH, quote, shorten
 from kafka_facade_graphql.limits import LimitError
 
 logger = logging.getLogger("kafka_facade.graphql")
@@ -97,7 +97,7 @@ def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
 
 def refusal(message: str, code: Code) -> GraphQLError:
     """An error of a request that is not executed."""
-    return GraphQLError(quote(message, MESSAGE_LENGTH), extensions=extensions_of(MalformedBody(), code))
+    return GraphQLError(shorten(message), extensions=extensions_of(MalformedBody(), code))
 
 
 def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLError:
@@ -139,7 +139,7 @@ def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLE
         message = FacadeError.default_message
         extensions = extensions_of(FacadeError())
     return GraphQLError(
-        quote(message, MESSAGE_LENGTH),
+        shorten(message),
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,

@@ -29,8 +29,15 @@ def test_the_json_of_a_large_value_is_not_written_to_its_end() -> None:
 
 
 def test_no_error_holds_more_than_a_message() -> None:
-    error = InvalidTopicName(LARGE, topic_name=LARGE, field=LARGE)
+    error = InvalidTopicName("many words " * 1_000_000, topic_name=LARGE, field=LARGE)
     assert len(error.message) == MESSAGE_LENGTH == len(str(error))
     assert {len(value) for value in error.metadata.values()} == {QUOTE_LENGTH}
     assert len(error.within(LARGE).field or "") == QUOTE_LENGTH
     assert len(NotFound(name=LARGE).message) < MESSAGE_LENGTH
+
+
+def test_no_word_of_a_message_is_longer_than_a_quotation() -> None:
+    message = InvalidTopicName(f"Kafka says: invalid value {LARGE} for retention.ms").message
+    assert message.startswith("Kafka says: invalid value xxx")
+    assert message.endswith("xxx for retention.ms")
+    assert max(map(len, message.split())) == QUOTE_LENGTH

@@ -114,6 +114,8 @@ async def test_where_to_start(gateway: Gateway, stack: BackgroundStack, topic: T
         ({"from": "EARLIEST"}, ["v0", "v1", "v2"]),
         ({"from": "OFFSET", "offset": 1}, ["v1", "v2"]),
         ({"from": "TIMESTAMP", "timestamp": "2026-09-21T14:13:20.002Z"}, ["v2"]),
+        ({"from": "TIMESTAMP", "timestamp": "1969-12-31T23:59:59.999Z"}, ["v0", "v1", "v2"]),
+        ({"from": "TIMESTAMP", "timestamp": "1960-01-01T00:00:00Z"}, ["v0", "v1", "v2"]),
         ({"from": "LATEST"}, []),
         ({"from": "EARLIEST", "partitions": [0]}, []),
     ]

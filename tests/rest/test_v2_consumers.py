@@ -525,6 +525,9 @@ async def test_seeking_to_times(
     for timestamp in ("2026-01-01T00:00:02Z", "2026-01-01T01:00:01.5+01:00", 1767225602, 1767225601.5):
         await one.did("positions", {"offsets": [], "timestamps": [{**place, "timestamp": timestamp, "metadata": "m"}]})
         assert await one.values(2) == [2, 3], timestamp
+    for timestamp in ("1969-12-31T23:59:59.999Z", "1960-01-01T00:00:00Z"):
+        await one.did("positions", {"timestamps": [{**place, "timestamp": timestamp}]})
+        assert await one.values(4) == [0, 1, 2, 3], timestamp
     # Past the last record the end is meant.
     late = [{**place, "timestamp": "2030-01-01T00:00:00Z"}, {"topic": name, "partition": 1, "timestamp": 0}]
     await one.did("positions", {"timestamps": late})

@@ -151,7 +151,7 @@ async def test_a_topic_that_is_illegal_fails_its_records(channel: grpc.aio.Chann
     assert await call.read() is grpc.aio.EOF
 
 
-@pytest.mark.parametrize("case", ["records first", "setup twice", "nothing in it", "no topic"])
+@pytest.mark.parametrize("case", ["records first", "setup twice", "nothing in it", "nothing later", "no topic"])
 async def test_frames_out_of_order_end_the_stream(
     channel: grpc.aio.Channel, topic: TopicFactory, case: str, info_of: InfoOf
 ) -> None:
@@ -160,6 +160,7 @@ async def test_frames_out_of_order_end_the_stream(
         "records first": [frame(1, [text("x")])],
         "setup twice": [setup(name), frame(1, [text("x")]), setup(name)],
         "nothing in it": [ProduceStreamRequest()],
+        "nothing later": [setup(name), ProduceStreamRequest()],
         "no topic": [setup("")],
     }[case]
     call = record_pb2_grpc.RecordServiceStub(channel).ProduceStream(iter(frames), timeout=_SECONDS)
@@ -168,6 +169,7 @@ async def test_frames_out_of_order_end_the_stream(
         await drain(call, answers)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert info_of(caught.value).reason == "INVALID_REQUEST"
+    assert ("first frame" in (caught.value.details() or "")) == (case in ("records first", "nothing in it"))
     # What came before is answered nevertheless.
     assert len(answers) == (1 if case == "setup twice" else 0)
 
@@ -279,6 +281,8 @@ async def test_consume_starts_where_it_is_told(channel: grpc.aio.Channel, topic:
     assert await values(earliest=Empty(), partition_ids=[1]) == [1, 3, 5, 7, 9]
     assert await values(offset=3) == [6, 7, 8, 9]
     assert await values(timestamp=Timestamp(seconds=begin + 7)) == [7, 8, 9]
+    for early in (Timestamp(seconds=-1, nanos=999_000_000), Timestamp(seconds=-1_000)):
+        assert await values(timestamp=early) == list(range(10))
     assert await values(latest=Empty()) == []
     assert await values() == []
     found = {record.value: record for record in await everything(channel, name)}

@@ -226,7 +226,8 @@ class Consumers:
             ends = []
             for entry in request.times:
                 where = TopicPartition(entry.topic, entry.partition)
-                [offset] = await session.consumer.offsets_at([where], entry.timestamp, call.remaining)
+                # To Kafka negative times have meanings of their own.
+                [offset] = await session.consumer.offsets_at([where], max(entry.timestamp, 0), call.remaining)
                 if offset < 0:
                     ends.append(where)
                 else:

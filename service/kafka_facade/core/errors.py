@@ -65,7 +65,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from kafka_facade.core.quoting import MESSAGE_LENGTH, quote
+from kafka_facade.core.quoting import quote, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class FacadeError(Exception):
         TABLE[cls.reason] = cls
 
     def __init__(self, message: str | None = None, **metadata: str) -> None:
-        self._message = None if message is None else quote(message, MESSAGE_LENGTH)
+        self._message = None if message is None else shorten(message)
         self.metadata = {name: quote(value) for name, value in metadata.items()}
         super().__init__(self.message)
 

@@ -18,6 +18,7 @@ from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.lags import lags_of, summary_of
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import GroupDescription, GroupPort
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.requests import (
     GetConsumer,
     GetConsumerAssignment,
@@ -87,7 +88,7 @@ class ConsumerGroups:
     @implements("api.v3.consumer-assignments.list")
     async def list_assignments(self, call: Call, request: GetConsumer) -> Sequence[ConsumerAssignment]:
         """The partitions that a member reads, ordered by topic and partition; UnknownConsumerGroup, NotFound."""
-        message = f"Consumer {request.consumer_id} does not exist."
+        message = f"Consumer {quote(request.consumer_id)} does not exist."
         return (await self._consumer(call, request, NotFound(message, consumer_id=request.consumer_id))).assignments
 
     @implements("api.v3.consumer-assignments.get")
@@ -155,7 +156,7 @@ class ConsumerGroups:
         try:
             return await self.get_group(call, GetConsumerGroup(cluster_id, group_id))
         except UnknownConsumerGroup as error:
-            message = f"Consumer Group {group_id} {otherwise}"
+            message = f"Consumer Group {quote(group_id)} {otherwise}"
             raise UnknownConsumerGroup(message, consumer_group_id=group_id) from error
 
     async def _consumer(self, call: Call, request: GetConsumer, otherwise: NotFound) -> GroupMember:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 QUOTE_LENGTH: Final = 200
@@ -10,6 +11,7 @@ QUOTE_LENGTH: Final = 200
 MESSAGE_LENGTH: Final = 1_000
 """The characters of a whole message, at most."""
 
+_LONG_WORD: Final = re.compile(rf"\S{{{QUOTE_LENGTH + 1},}}")
 _TAIL: Final = 40
 _GAP: Final = "..."
 # Iteration over the pieces of a value's JSON stops here.
@@ -22,6 +24,13 @@ def quote(text: object, limit: int = QUOTE_LENGTH) -> str:
     if len(shown) <= limit:
         return shown
     return shown[: limit - _TAIL - len(_GAP)] + _GAP + shown[-_TAIL:]
+
+
+def shorten(message: str) -> str:
+    """A whole message, cut as in :func:`quote`, and so is each word: what Kafka says may repeat what it was sent."""
+    if len(message) > QUOTE_LENGTH:
+        message = _LONG_WORD.sub(lambda word: quote(word[0]), message)
+    return quote(message, MESSAGE_LENGTH)
 
 
 def quote_json(value: object) -> str:

@@ -91,7 +91,8 @@ class Reading:
             stable = await consumer.offsets_at(wanted, LATEST, call.remaining)
             ends |= {key: offset for key, offset in zip(starts, stable, strict=True) if offset >= 0}
         if request.start == "timestamp":
-            found_offsets = await consumer.offsets_at(wanted, request.timestamp, call.remaining)
+            # To Kafka negative times have meanings of their own, such as the end; no record is older than 0.
+            found_offsets = await consumer.offsets_at(wanted, max(request.timestamp, 0), call.remaining)
             starts |= {key: offset for key, offset in zip(starts, found_offsets, strict=True) if offset >= 0}
         return starts, ends
 

@@ -152,6 +152,8 @@ class _Stream:
                         raise InvalidRequest("topic_name is required.", field="setup.topic_name")
                 case "setup":
                     raise InvalidRequest("The stream has been set up already.", field="setup")
+                case None if setup is not None:
+                    raise InvalidRequest("A frame must have records.", field="records")
                 case _:
                     raise InvalidRequest("The first frame of the stream must be its setup.", field="setup")
 

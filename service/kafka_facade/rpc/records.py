@@ -109,7 +109,7 @@ def _read_json(text: str) -> object:
         compact = msgspec.json.format(text.encode(), indent=-1)
         msgspec.json.decode(compact)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRequest(f"The JSON text is malformed: {error}", field="json") from None
+        raise InvalidRequest(f"The JSON text can't be read: {error}", field="json") from None
     return None if compact == b"null" else msgspec.Raw(compact)
 
 
