@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,14 @@ def test_secrets_of_settings() -> None:
     assert {"canary-1", "canary-2"} <= found
     assert not {"abc", "canary-3", "ann"} & found
     assert redact("it is canary-1, not canary-2", found) == f"it is {HIDDEN}, not {HIDDEN}"
+
+
+def test_other_spellings_of_secrets() -> None:
+    jaas = 'x.PlainLoginModule required username="ann" password="canary\\"3";'
+    found = secrets_of({"basic.auth.user.info": "ann:can@ry\n2", "sasl.jaas.config": jaas})
+    encoded = b64encode(b"ann:can@ry\n2").decode()
+    for text in ("can@ry\n2", r"can@ry\n2", "can%40ry%0A2", encoded, 'canary"3', "canary%223"):
+        assert redact(f"it is {text}!", found) == f"it is {HIDDEN}!"
 
 
 def test_a_repr_has_no_secrets() -> None:

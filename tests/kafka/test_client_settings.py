@@ -1,6 +1,7 @@
 """The Java client's settings, for librdkafka: honoured together, or refused by name."""
 
 import logging
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -208,6 +209,23 @@ def test_what_cannot_be_honoured_is_refused_by_name(properties: dict[str, str], 
     assert named in caught.value.names
     assert said in caught.value.reason
     assert "canary" not in str(caught.value)
+
+
+def test_a_check_asks_for_no_token() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as issuer:
+        issuer.setblocking(False)
+        config = {
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "OAUTHBEARER",
+            "sasl.oauthbearer.client.id": "ann",
+            "sasl.oauthbearer.client.secret": "canary",
+            "sasl.oauthbearer.token.endpoint.url": f"http://127.0.0.1:{issuer.getsockname()[1]}/token",
+        }
+        for role in ROLES:
+            assert unknown_settings(role, config) == []
+        # One that never answers would hold up the start for 20 s with each client.
+        with pytest.raises(BlockingIOError):
+            issuer.accept()
 
 
 def test_a_check_writes_nothing_and_connects_nowhere(capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from kafka_facade.core import decoding
 from kafka_facade.core.decoding import Decoding
 from kafka_facade.core.errors import (
     DeserializationFailed,
+    FacadeError,
     InvalidRequest,
     InvalidSchema,
     KafkaAuthorizationFailed,
@@ -29,6 +30,8 @@ from kafka_facade.kafka.schemas import registry_client
 from kafka_facade.kafka.schemas.registry import SchemaRegistry
 from loop_watch import watched
 
+USER_INFO = "user:c@n/ary-41"
+
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
@@ -38,7 +41,7 @@ def peer() -> Iterator[Peer]:
 
 @pytest.fixture
 async def registry(peer: Peer) -> AsyncIterator[SchemaRegistry]:
-    found = SchemaRegistry(peer.url, {"basic.auth.user.info": "user:secret"})
+    found = SchemaRegistry(peer.url, {"basic.auth.user.info": USER_INFO})
     yield found
     await found.close()
 
@@ -196,6 +199,22 @@ async def test_a_long_message_is_cut(peer: Peer, registry: SchemaRegistry) -> No
     with pytest.raises(SchemaLookupFailed) as caught:
         await registry.schema(2, 5)
     assert len(caught.value.message) < 2000
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+async def test_what_was_sent_is_not_told(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        told = f"{handler.headers['authorization']} {USER_INFO} and {USER_INFO.partition(':')[2]} came"
+        send({"error_code": 50001, "message": told}, status)(handler)
+
+    peer.answer = answer
+    for look_up in (registry.schema(1, 5), registry.register("s", Format.AVRO, '"string"', 5)):
+        with pytest.raises(FacadeError) as caught:
+            await look_up
+        assert "came" in caught.value.message
+        assert peer.credentials[-1] is not None
+        assert peer.credentials[-1].partition(" ")[2] not in caught.value.message
+        assert USER_INFO.partition(":")[2] not in caught.value.message
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -129,6 +129,16 @@ async def test_key_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
         (["schema.registry.basic.auth.user.info=canary"], "basic.auth.user.info"),
         (["schema.registry.bearer.auth.token=canary"], "bearer.auth.credentials.source"),
         (["schema.registry.bearer.auth.credentials.source=CUSTOM"], "bearer.auth.credentials.source"),
+        *(
+            (
+                [
+                    "schema.registry.bearer.auth.credentials.source=STATIC_TOKEN",
+                    f"schema.registry.bearer.auth.token=canary{other}x",
+                ],
+                "bearer.auth.token",
+            )
+            for other in ("\n", " ", "\x01", "é")
+        ),
         (["schema.registry.bearer.auth.credentials.source=OAUTHBEARER"], "bearer.auth.client.id"),
         (
             [

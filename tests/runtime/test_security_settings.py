@@ -129,6 +129,7 @@ def test_kafkas_settings_without_their_prefix_are_told_of() -> None:
         ["listeners=http://user:canary@host:8082"],
         ["bootstrap.servers=user:canary@host:9092"],
         ["advertised.listeners=ftp://user:canary@host"],
+        ["advertised.listeners=http://user:canary@host"],
         ["schema.registry.url=user:canary@host", "schema.registry.url=x://user:canary@host"],
         ["client.sasl.password:canary"],
         ["workers=" + "9" * 5000],

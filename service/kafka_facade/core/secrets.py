@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Final
+from urllib.parse import quote
 
 HIDDEN: Final = "***"
 """What stands in a secret's place."""
@@ -24,7 +26,10 @@ _ASSIGNMENT: Final = re.compile(
     r"""(?i)((?:password|secret|token|passphrase)["']?\s*[=:]\s*)(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|[^\s,;&'"})]+)"""
 )
 _PEM: Final = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-_JAAS_SECRET: Final = re.compile(r"""(?i)(?:password|secret|token)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;"']+))""")
+_JAAS_SECRET: Final = re.compile(
+    r"""(?i)(?:password|secret|token)\s*=\s*(?:"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|([^\s;"']+))""", re.DOTALL
+)
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _MOST_CHARACTERS: Final = 200
 # Of a longer value only this much is searched for credentials: what is shown of it is far shorter.
 _MOST_SEARCHED: Final = 4_096
@@ -85,8 +90,17 @@ def secrets_of(properties: Mapping[str, str]) -> set[str]:
             found.add(value)
             # The password of "user:password", and those in a JAAS configuration, stand elsewhere on their own.
             found.add(value.partition(":")[2])
-            found.update(quoted or single or bare for quoted, single, bare in _JAAS_SECRET.findall(value))
-    return {secret for secret in found if len(secret) >= _SHORTEST}
+            for quoted, single, bare in _JAAS_SECRET.findall(value):
+                found.add(quoted or single or bare)
+                found.add(_ESCAPE.sub(r"\1", quoted or single))
+            # As a header of Basic has it.
+            found.add(b64encode(value.encode(errors="replace")).decode())
+    return {spelling for secret in found if len(secret) >= _SHORTEST for spelling in _spellings(secret)}
+
+
+def _spellings(secret: str) -> set[str]:
+    """The secret as it is, in a URL, and in a ``repr``."""
+    return {secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1]}
 
 
 class SecretProperties(dict[str, str]):

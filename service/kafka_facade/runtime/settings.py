@@ -123,6 +123,13 @@ def _urls(text: str) -> list[str]:
     return entries
 
 
+def _public_urls(text: str) -> list[str]:
+    entries = _urls(text)
+    if any("@" in urlsplit(entry).netloc for entry in entries):
+        raise ValueError("URLs without a user and a password, since callers are told them")
+    return entries
+
+
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -166,7 +173,7 @@ class Settings:
     schema_registry_url: list[str] = _setting("schema.registry.url", "", _urls)
     """The Schema Registry for the formats with schemas: a URL, or several of one registry with commas between."""
 
-    advertised_listeners: list[str] = _setting("advertised.listeners", "", _urls)
+    advertised_listeners: list[str] = _setting("advertised.listeners", "", _public_urls)
     """What links begin with, e.g. ``https://proxy-1.example.org``: that with the request's scheme, or the first one."""
 
     host_name: str = _setting("host.name", "", str)

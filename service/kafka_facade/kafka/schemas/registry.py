@@ -25,6 +25,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.ports import SchemaCodec, SubjectVersion
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
+from kafka_facade.core.secrets import redact, secrets_of
 from kafka_facade.core.worker_threads import NoFreeThread
 from kafka_facade.kafka.schemas.compiler import Compiler, Source
 from kafka_facade.kafka.schemas.registry_client import (
@@ -51,6 +52,8 @@ _MAX_TEXT: Final = 1024 * 1024
 _MAX_REFERENCES: Final = 200
 
 _CLIENT_DEFAULTS: Final = {"max.retries": 2, "retries.wait.ms": 50, "retries.max.wait.ms": 500, "timeout": 5}
+# Of a longer message nothing more is looked at.
+_MOST_SAID: Final = 64 * 1024
 _NOT_AUTHORIZED: Final = 40301
 _NOT_FOUND: Final = 404
 _INVALID_SCHEMA: Final = 42201
@@ -93,7 +96,9 @@ class SchemaRegistry:
     """
 
     def __init__(self, url: str, properties: Mapping[str, str]) -> None:
-        self._client = RegistryClient(client_config(url, properties) | _CLIENT_DEFAULTS)
+        config = client_config(url, properties)
+        self._secrets = secrets_of(config)
+        self._client = RegistryClient(config | _CLIENT_DEFAULTS)
         self._compiler = Compiler()
         self._known: LRUCache[_Key, _Entry] = LRUCache(_CACHE_SIZE, getsizeof=lambda entry: entry.size)
         self._latest: TTLCache[str, SubjectVersion] = TTLCache(1000, _LATEST_SECONDS)
@@ -300,7 +305,7 @@ class SchemaRegistry:
             message = f"{what()}: the Schema Registry doesn't answer"
             raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
         except SchemaRegistryError as error:
-            raise _refusal(what(), error) from None
+            raise _refusal(what(), error, self._secrets) from None
         except BadAnswer as error:
             message = f"{what()}: the Schema Registry can't be understood: {error}"
             raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
@@ -335,8 +340,10 @@ def _subject_version(subject: str, found: RegisteredSchema, codec: SchemaCodec) 
     return SubjectVersion(subject, found.version or 0, found.schema_id or 0, codec)
 
 
-def _refusal(what: str, error: SchemaRegistryError) -> FacadeError:
-    text = f"{quote(error.error_message)}; error code: {error.error_code}"
+def _refusal(what: str, error: SchemaRegistryError, secrets: set[str]) -> FacadeError:
+    # What stands between us and the registry may say what it was sent.
+    said = redact(str(error.error_message)[:_MOST_SAID], secrets)
+    text = f"{quote(said)}; error code: {error.error_code}"
     if error.error_code == _NOT_AUTHORIZED:
         return KafkaAuthorizationFailed(what)
     if error.error_code == _INVALID_SCHEMA:

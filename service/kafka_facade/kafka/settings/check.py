@@ -22,6 +22,7 @@ from kafka_facade.kafka.settings.problem import BadSettings
 
 # Nobody listens there: a client that is made to be judged must not connect to Kafka.
 _NOWHERE: Final = "127.0.0.1:1"
+_TOKENS: Final = "sasl.oauthbearer.token.endpoint.url"
 _UNKNOWN: Final = re.compile(r'No such configuration property: "([^"]*)"')
 _NAMED: Final = re.compile(r"[a-z]+(?:\.[a-z]+)+")
 _MOST_CHARACTERS: Final = 300
@@ -96,6 +97,9 @@ def _check_protocol_client(translated: Translated) -> None:
 def _refusal(role: str, config: Mapping[str, str]) -> str | None:
     """Why a client can't be made of this; None where it can."""
     complete = _CONFIGS[role](_NOWHERE, config) | {"bootstrap.servers": _NOWHERE, "logger": _silent}
+    if complete.get(_TOKENS):
+        # A client asks for a token as soon as it is made, and ends once it has an answer.
+        complete[_TOKENS] = f"http://{_NOWHERE}/"
     try:
         if role == "consumer":
             Consumer(_GROUP | complete).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ _TWICE: Final = (
         ("ssl.keystore.location", "ssl.keystore.key", "ssl.keystore.certificate.chain"),
     ),
 )
+_VISIBLE: Final = re.compile(r"[!-~]+")
 _STATIC, _OWN, _INHERITED = "STATIC_TOKEN", "OAUTHBEARER", "SASL_OAUTHBEARER_INHERIT"
 
 KNOWN: Final = frozenset(
@@ -156,6 +158,8 @@ def _bearer(properties: Mapping[str, str], inherited: Translated) -> dict[str, s
     match source:
         case "STATIC_TOKEN":
             wanted = {_TOKEN: properties.get(_TOKEN)}
+            if not _VISIBLE.fullmatch(wanted[_TOKEN] or "none"):
+                raise BadSettings([_TOKEN], "expected the characters of a token: visible ones of ASCII")
         case "OAUTHBEARER":
             wanted = {name: properties.get(name) for name in _OAUTH}
         case "SASL_OAUTHBEARER_INHERIT":
