@@ -19,7 +19,14 @@ from google.rpc.status_pb2 import Status
 
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.rpc.gen.v1 import partition_pb2, partition_pb2_grpc, record_pb2, record_pb2_grpc
+from kafka_facade.rpc.gen.v1 import (
+    partition_pb2,
+    partition_pb2_grpc,
+    record_pb2,
+    record_pb2_grpc,
+    topic_pb2,
+    topic_pb2_grpc,
+)
 from kafka_facade.rpc.gen.v1.record_pb2 import ProduceStreamRequest, RecordData, RecordToProduce
 
 TopicFactory = Callable[..., Awaitable[str]]
@@ -332,6 +339,19 @@ async def test_following_gives_what_comes_later(channel: grpc.aio.Channel, topic
     await stub.ProduceRecords(produce)
     assert [record.offset for record in await consumed(stream)] == [1]
     stream.cancel()
+
+
+async def test_following_ends_with_the_topic(channel: grpc.aio.Channel, topic: TopicFactory, info_of: InfoOf) -> None:
+    name = await topic()
+    stub = record_pb2_grpc.RecordServiceStub(channel)
+    await stub.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=[text("x")]))
+    stream = stub.Consume(record_pb2.ConsumeRequest(topic_name=name, earliest=Empty(), follow=True), timeout=90)
+    assert [record.offset for record in await consumed(stream)] == [0]
+    await topic_pb2_grpc.TopicServiceStub(channel).DeleteTopic(topic_pb2.DeleteTopicRequest(topic_name=name))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await consumed(stream)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert info_of(caught.value).reason == "TOPIC_NOT_FOUND"
 
 
 @pytest.mark.parametrize(

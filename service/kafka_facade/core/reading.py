@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 
+from msgspec import structs
+
 from kafka_facade.core.catalogue import implements
-from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, TopicNotFound, Unavailable
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import LATEST, ConsumerFactory, ConsumerPort
 from kafka_facade.core.requests import ConsumeRecords, ListPartitions
@@ -15,12 +19,16 @@ from kafka_facade.core.resources import PartitionPosition, Record, TopicPartitio
 from kafka_facade.core.sizes import record_size
 from kafka_facade.core.topics import Topics
 
+logger = logging.getLogger("kafka_facade.core")
+
 STARTS = ("earliest", "latest", "offset", "timestamp")
 
 # How many records are taken from the client at once: the loop is free in between, and few bytes are in hand too many.
 _POLL_RECORDS = 50
 _IDLE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
+# The client says nothing of a topic that is deleted: after so long (s) without a record it is looked for.
+_LOOK_SECONDS = 10.0
 
 
 class Reading:
@@ -37,7 +45,8 @@ class Reading:
 
         A batch has what is there, up to ``max_records`` and ``max_bytes``; a larger record is alone in its batch.
         Nothing is read ahead of the caller but that and what the consumer's own bounded queue holds. TopicNotFound,
-        PartitionNotFound, InvalidRequest for a start that doesn't exist and for limits below 1.
+        also where the topic is deleted later; PartitionNotFound; InvalidRequest for a start that doesn't exist and for
+        limits below 1.
         """
         if request.start not in STARTS:
             raise InvalidRequest(f"The start must be one of {', '.join(STARTS)}.", field="start")
@@ -50,16 +59,33 @@ class Reading:
             remaining = {key: end for key, end in ends.items() if starts[key] < end}
             await consumer.assign([PartitionPosition(*key, offset) for key, offset in starts.items()])
             held: deque[Record] = deque()
+            looked_at = time.monotonic()
             while request.follow or remaining or held:
                 if self._closing.is_set():
                     raise Unavailable("The server is shutting down.")
                 batch = await _next_batch(consumer, request, ends, held)
                 if batch:
                     yield batch
+                    looked_at = time.monotonic()
+                elif time.monotonic() - looked_at > _LOOK_SECONDS:
+                    await self._look(call, request)
+                    looked_at = time.monotonic()
                 for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
                     del remaining[key]
         finally:
             await consumer.close(_CLOSE_SECONDS)
+
+    async def _look(self, call: Call, request: ConsumeRecords) -> None:
+        """TopicNotFound where the topic is gone."""
+        # The call's own deadline is that of the start.
+        look = structs.replace(call, deadline=time.monotonic() + _LOOK_SECONDS)
+        try:
+            await self._topics.list_partitions(look, ListPartitions(request.cluster_id, request.topic_name))
+        except TopicNotFound:
+            raise
+        except FacadeError as error:
+            # Whoever follows a topic waits until Kafka is there again.
+            logger.debug("whether topic %s is still there can't be told: %s", request.topic_name, error)
 
     async def _range(
         self, call: Call, request: ConsumeRecords, consumer: ConsumerPort
