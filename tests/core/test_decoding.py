@@ -1,10 +1,11 @@
 """Keys and values as their formats show them, without a registry."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kafka_facade.core.decoding import Decoding
+from kafka_facade.core.decoding_budget import json_weight
 from kafka_facade.core.errors import DeserializationFailed, SchemaLookupFailed
 from kafka_facade.core.requests import ReadFormats
 from kafka_facade.core.resources import DataInfo, FetchedRecord, Format, Record
@@ -34,7 +35,10 @@ async def test_a_record_of_another_format_is_named(decoding: Decoding, value: by
 async def test_key_and_value_have_formats_of_their_own(decoding: Decoding) -> None:
     found = await decoding.record(ReadFormats(Format.STRING, Format.JSON), _record(b"[1]", b"k"))
     assert (found.key, found.value) == ("k", [1])
-    assert (found.key_info, found.value_info) == (DataInfo(Format.STRING), DataInfo(Format.JSON))
+    assert (found.key_info, found.value_info) == (
+        DataInfo(Format.STRING),
+        DataInfo(Format.JSON, weight=json_weight(b"[1]")),
+    )
     nothing = _record(None, None)
     assert await decoding.record(ReadFormats(None, Format.AVRO), nothing) == FetchedRecord(nothing, None, None)
 
@@ -49,6 +53,7 @@ async def test_what_begins_with_no_id_of_a_schema_is_binary_where_the_registry_d
         await decoding.data(None, b"\0\0\0\0\1x", "t", "value")
 
 
+@settings(deadline=None)
 @given(WITHOUT_SCHEMAS, WITHOUT_SCHEMAS, st.none() | st.binary(), st.none() | st.binary())
 async def test_any_bytes_are_shown_and_none_ends_the_reading(
     key_format: Format, value_format: Format, key: bytes | None, value: bytes | None

@@ -44,9 +44,9 @@ class Decoding:
             try:
                 if format in SCHEMA_FORMATS:
                     data, _, weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
-                    fetched.weight += weight
                 else:
-                    data = deserialize(format, payload)
+                    data, weight = await self._plain(format, payload)
+                fetched.weight += weight
             except (FacadeError, ValueError, RecursionError) as error:
                 if _undecodable(error):
                     raise _failed(record, which, str(error)) from None
@@ -75,7 +75,8 @@ class Decoding:
         """
         if format is not None and format not in SCHEMA_FORMATS:
             try:
-                return deserialize(format, payload), DataInfo(format)
+                data, weight = await self._plain(format, payload)
+                return data, DataInfo(format, weight=weight)
             except ValueError as error:
                 return None, DataInfo(format, error=_why(error))
         try:
@@ -100,6 +101,12 @@ class Decoding:
             return None, info
         info.subject = await self._schemas.subject_of(topic, which, schema_id, _SCHEMA_SECONDS)
         return data, info
+
+    async def _plain(self, format: Format, payload: bytes) -> tuple[object, int]:
+        """Data of a format without a schema, and what they weigh; ValueError."""
+        if format is Format.JSON:
+            return await self._schemas.decode_json(payload, _SCHEMA_SECONDS)
+        return deserialize(format, payload), 0
 
 
 def _undecodable(error: Exception) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 VALUE_WEIGHT: Final = 16
 # The memory of an object or array, besides its members.
 CONTAINER_WEIGHT: Final = 64
+_MEMBER_WEIGHT: Final = 64
 # What any record may become, whatever its size, and what each of its bytes may become, up to the limit for all.
 _FREE: Final = 256 * 1024
 _PER_BYTE: Final = 200
@@ -39,3 +40,10 @@ class DecodingBudget:
         self.left -= weight
         if self.left < 0:
             raise BudgetExceeded
+
+
+def json_weight(payload: bytes) -> int:
+    """What a JSON text becomes at the most, about: its punctuation may stand in texts, too."""
+    containers = payload.count(b"[") + payload.count(b"{")
+    values = 2 * VALUE_WEIGHT * payload.count(b",") + _MEMBER_WEIGHT * payload.count(b":")
+    return len(payload) + CONTAINER_WEIGHT * containers + values

@@ -11,7 +11,7 @@ import msgspec
 from cachetools import TTLCache
 
 from kafka_facade.core import json_text
-from kafka_facade.core.decoding_budget import DecodingBudget
+from kafka_facade.core.decoding_budget import DecodingBudget, json_weight
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
@@ -21,7 +21,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.ports import SchemaCodec, SchemaRegistryPort, SubjectVersion
 from kafka_facade.core.requests import RecordData, SchemaSelector
 from kafka_facade.core.resources import Format, SubjectNameStrategy
-from kafka_facade.core.serde import SchemaNeeded, serialize
+from kafka_facade.core.serde import SchemaNeeded, deserialize, serialize
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
@@ -40,6 +40,8 @@ _LATEST: Final = SchemaSelector()
 _THREADS: Final = 2
 _WORK_SECONDS: Final = 60.0
 _MEMBER_WEIGHT: Final = 10
+# What JSON without a schema may become (see ``DecodingBudget``) and is decoded without a thread, some 5 ms.
+_JSON_ON_LOOP: Final = 1536 * 1024
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 # A failure is answered this long (s) before the call's deadline.
@@ -64,7 +66,8 @@ class Schemas:
         self._registry = registry
         # One format's slow data doesn't hold up another's.
         self._threads = {
-            format: WorkerThreads(f"serializer-{format.value.lower()}", _THREADS) for format in SCHEMA_FORMATS
+            format: WorkerThreads(f"serializer-{format.value.lower()}", _THREADS)
+            for format in (*SCHEMA_FORMATS, Format.JSON)
         }
         self._subjects: TTLCache[tuple[int, str], str | None] = TTLCache(_SUBJECTS, _SUBJECT_SECONDS)
 
@@ -152,6 +155,15 @@ class Schemas:
             await time_slice()
             value = work()
         return value, codec.format, budget.spent
+
+    async def decode_json(self, payload: bytes, timeout: float) -> tuple[object, int]:
+        """The value of a JSON text that has no schema, and what it weighs; ValueError where there is none to show."""
+        weight = json_weight(payload)
+        work = functools.partial(deserialize, Format.JSON, payload)
+        if weight > _JSON_ON_LOOP:
+            return await self._in_thread(Format.JSON, work, timeout), weight
+        await time_slice()
+        return work(), weight
 
     async def subject_of(self, topic: str, which: str, schema_id: int, timeout: float) -> str | None:
         """A subject that has the schema, the one named after the topic before others; None where that isn't known."""

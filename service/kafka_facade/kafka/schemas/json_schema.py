@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from kafka_facade.core.decoding_budget import CONTAINER_WEIGHT, DecodingBudget
+from kafka_facade.core.decoding_budget import DecodingBudget, json_weight
 from kafka_facade.core.errors import InvalidRequest, Unavailable
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.resources import Format
@@ -28,8 +28,6 @@ _MAX_MATCHED: Final = 16_000
 _BYTES_PER_VALUE: Final = 32
 # A schema that asks more of one value than this may be slow for little data.
 _COSTLY: Final = 200
-# A byte of JSON, such as a digit or a bracket, may become a number or an array.
-_BYTE_WEIGHT: Final = 8
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -112,9 +110,7 @@ class JsonSchemaCodec:
     def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
         """The value of a JSON text; ValueError where it is none."""
         if budget is not None:
-            # Some of the brackets may stand in texts.
-            containers = payload.count(b"[") + payload.count(b"{")
-            budget.spend(len(payload) * _BYTE_WEIGHT + containers * CONTAINER_WEIGHT)
+            budget.spend(json_weight(payload))
         try:
             return _decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
