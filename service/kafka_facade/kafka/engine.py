@@ -20,6 +20,7 @@ from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.configs import Configs
 from kafka_facade.kafka.consumer import Consumer
 from kafka_facade.kafka.coordinators import Coordinators
+from kafka_facade.kafka.freed_memory import FreedMemory
 from kafka_facade.kafka.groups import Groups
 from kafka_facade.kafka.prefetch import PrefetchBudget
 from kafka_facade.kafka.producer import Producer
@@ -113,6 +114,7 @@ class Engine:
         client.on_change = self.producer.forget
         self.registry = _registry(options)
         self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
+        self._freed = FreedMemory(self._control)
 
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
@@ -135,12 +137,17 @@ class Engine:
             # A caller may be as slow as its instance lives; only then has it left.
             "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
         }
+
+        def gone() -> None:
+            share.give_back()
+            self._freed.give_back_soon()
+
         try:
             return Consumer(
                 config,
                 self._consuming,
                 self._closing,
-                share.give_back,
+                gone,
                 grouped=group is not None,
                 coordinators=self._own_groups,
             )
@@ -162,6 +169,7 @@ class Engine:
         clients = (self._protocol, self._group_protocol, self._consumer_protocol)
         await asyncio.gather(*(client.close() for client in clients))
         self.admin.authentication.close()
+        self._freed.close()
         # Not the one that destroys consumers: those of streams that end later would be destroyed on the event loop.
         for blocking in (self._control, self._producing, self._consuming):
             blocking.close()

@@ -1,0 +1,142 @@
+"""Callers that don't read cost little memory, and what they did cost is given back."""
+
+import asyncio
+import json
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from confluent_kafka import Producer
+from websockets.asyncio.client import ClientConnection, connect
+
+from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
+
+GatewayFactory = Callable[..., Awaitable[Gateway]]
+TopicFactory = Callable[..., Awaitable[str]]
+
+MEBIBYTE = 1 << 20
+BUDGET = 128 * MEBIBYTE
+SUBSCRIBERS = 160
+# What remains of hundreds of subscribers.
+REMAINS = 120 * MEBIBYTE
+ABORTED = 50
+PATIENCE_SECONDS = 60
+
+DOCUMENT = """subscription ($topic: String!) {
+  records(topicName: $topic, from: EARLIEST) { offset timestamp key { text } value { text json base64 } }
+}"""
+
+
+def _fill(stack: BackgroundStack, topic: str, size: int) -> None:
+    """60 MB of records, or half a million where they are small."""
+    records = min(500_000, 60 * MEBIBYTE // size)
+    producer = Producer(
+        {"bootstrap.servers": stack.bootstrap_servers, "linger.ms": 20, "queue.buffering.max.messages": records}
+    )
+    value = os.urandom(size // 2).hex().encode()
+    for number in range(records):
+        producer.produce(topic, value)
+        if not number % 10_000:
+            producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+async def _events(gateway: Gateway, topic: str) -> socket.socket:
+    """A subscriber over server-sent events whose connection takes next to nothing."""
+    parts = urlsplit(gateway.rest)
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    opened.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(opened, (parts.hostname, parts.port))
+    body = json.dumps({"query": DOCUMENT, "variables": {"topic": topic}}).encode()
+    head = (
+        "POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\naccept: text/event-stream\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    await loop.sock_sendall(opened, head.encode() + body)
+    return opened
+
+
+async def _subscribed(gateway: Gateway, topic: str) -> ClientConnection:
+    """A subscriber over a websocket that takes an event or two."""
+    url = gateway.graphql.replace("http", "ws")
+    opened = await connect(url, subprotocols=["graphql-transport-ws"], max_queue=1)  # type: ignore[list-item]
+    await opened.send('{"type":"connection_init"}')
+    await opened.recv()
+    payload = {"query": DOCUMENT, "variables": {"topic": topic}}
+    await opened.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+    return opened
+
+
+async def _steady(process: psutil.Process) -> int:
+    """The memory of a process (bytes), once it doesn't change any more."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    seen = [0.0] * 3
+    while time.monotonic() < until:
+        await asyncio.sleep(1)
+        seen = [*seen[1:], float(process.memory_info().rss)]
+        if max(seen) - min(seen) < MEBIBYTE:
+            break
+    return process.memory_info().rss
+
+
+async def _falls_below(process: psutil.Process, limit: float) -> bool:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while process.memory_info().rss > limit:
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.5)
+    return True
+
+
+# By the size of a record, what a subscriber may take beside what is read ahead for all: a client with its threads, and
+# an event in its forms.
+@pytest.mark.parametrize(("size", "each"), [(30, 2.5 * MEBIBYTE), (1000, 4 * MEBIBYTE)])
+async def test_subscribers_that_do_not_read_share_a_budget_and_give_it_back(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory, size: int, each: float
+) -> None:
+    name = await topic(partitions=4)
+    await asyncio.to_thread(_fill, stack, name, size)
+    gateway = await gateway_factory({"consumer.prefetch.max.bytes": str(BUDGET)})
+    process = psutil.Process(gateway.child.pid)
+    before = process.memory_info().rss
+    async with AsyncExitStack() as opened:
+        for _ in range(SUBSCRIBERS // 2):
+            events = await _events(gateway, name)
+            opened.callback(events.close)
+            websocket = await _subscribed(gateway, name)
+            opened.callback(websocket.transport.abort)
+        await asyncio.sleep(2)
+        taken = await _steady(process) - before
+    assert taken < BUDGET + SUBSCRIBERS * each
+    assert await _falls_below(process, before + REMAINS)
+
+
+async def test_subscribers_that_vanish_leave_nothing_behind(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic(partitions=4)
+    await asyncio.to_thread(_fill, stack, name, 1000)
+    gateway = await gateway_factory()
+    process = psutil.Process(gateway.child.pid)
+
+    async def abort(subscribers: int) -> None:
+        for _ in range(subscribers // 2):
+            with await _events(gateway, name) as events:
+                assert await asyncio.get_running_loop().sock_recv(events, 4096)
+            websocket = await _subscribed(gateway, name)
+            await websocket.recv()
+            websocket.transport.abort()
+
+    await abort(10)
+    before = await _steady(process)
+    await abort(ABORTED)
+    # One that stayed would hold 3 MB at least.
+    assert await _falls_below(process, before + ABORTED * MEBIBYTE)
