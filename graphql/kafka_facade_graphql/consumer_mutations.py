@@ -319,7 +319,7 @@ class ConsumerMutations:
             at_once=True,
             formats=requests.ReadFormats(input.key_format or otherwise, input.value_format or otherwise),
         )
-        fetched = await context.change(identifier, context.facade.consumers.fetch, request)
+        fetched = await context.fetch(identifier, request)
         context.fetched_bytes += sum(record_size(entry.record) + entry.weight for entry in fetched)
         return FetchConsumerRecordsPayload(reference=_reference(input), fetched=fetched)
 

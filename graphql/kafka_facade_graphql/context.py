@@ -11,12 +11,23 @@ import strawberry
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import ConsumerRef
-from kafka_facade.core.resources import ConsumerInstance
+from kafka_facade.core.requests import (
+    AssignConsumer,
+    CommitOffsets,
+    ConsumerPartitions,
+    ConsumerRef,
+    FetchRecords,
+    SeekConsumer,
+    SubscribeConsumer,
+)
+from kafka_facade.core.resources import ConsumerInstance, FetchedRecord
+from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import FACE, Loaders
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
+# Changes of a consumer instance.
+_OF_INSTANCES = ConsumerRef | SubscribeConsumer | AssignConsumer | ConsumerPartitions | CommitOffsets | SeekConsumer
 
 
 class Context:
@@ -78,8 +89,18 @@ class Context:
         self, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
     ) -> _Response:
         """Run an operation that changes something; what was loaded before it is loaded anew."""
+        if isinstance(request, _OF_INSTANCES):
+            await current().taken((request.group, request.instance))
         try:
             return await self.run(identifier, method, request)
+        finally:
+            self.forget()
+
+    async def fetch(self, identifier: str, request: FetchRecords) -> list[FetchedRecord]:
+        """Fetch records, which count as returned once the caller has the answer."""
+        await current().taken((request.group, request.instance))
+        try:
+            return await current().fetch(self.facade, self.facade.pipeline.call(identifier, FACE), request)
         finally:
             self.forget()
 

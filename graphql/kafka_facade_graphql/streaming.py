@@ -21,6 +21,7 @@ from kafka_facade.core.errors import TooManyRequests
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import extensions_of
+from kafka_facade_graphql.handing_over import current, handing_over
 
 # A comment so often (s) tells proxies and the peer that a stream without events is alive.
 _HEARTBEAT_SECONDS: Final = 15.0
@@ -128,9 +129,14 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         in a reference cycle. Nobody asks how it ended.
         """
         with suppress(asyncio.CancelledError):
-            await super().run_operation(operation)
+            async with handing_over() as held:
+                await super().run_operation(operation)
+                await held.taken()
 
     async def send_message(self, message: Any) -> None:
         """Send a message once the connection takes it."""
         await time_slice()
+        if message["type"] == "next" and message["payload"].get("data") is None:
+            # Records that were fetched are not in it.
+            await current().give_back()
         await super().send_message(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from kafka_facade.web.media_types import LATIN_1, UNICODE, parse_media_type
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
+from kafka_facade_graphql.handing_over import current, handing_over
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
 from kafka_facade_graphql.numbers import decode_exactly
 from kafka_facade_graphql.options import GraphQLOptions
@@ -83,6 +85,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        async with handing_over() as held:
+            response = await self._response(scope, receive)
+            if response is not None:
+                # Else the caller is gone, or is aborted.
+                with suppress(ConnectionError):
+                    await response(scope, receive, held.before_the_end(scope, send))
+
+    async def _response(self, scope: Scope, receive: Receive) -> Response | None:
+        """The answer of a request, None where its caller is gone."""
         # HEAD is GET without the body, which the server leaves out (RFC 9110, 9.3.2).
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         request = Request(asked, receive)
@@ -106,8 +117,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response = _json_response({"errors": [error.formatted]}, 200, json_type(request.headers.get("accept")))
             response.headers["cache-control"] = "private, no-cache, must-revalidate"
         except ClientDisconnect:
-            return
-        await response(scope, receive, send)
+            return None
+        return response
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
         """Whether a page of another origin may connect: the gateway's entry has decided that already."""
@@ -230,6 +241,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         """The response; one to a request that was not executed has no ``data``."""
         if result.errors:
             result.errors = [translate(error) for error in result.errors]
+        if result.data is None:
+            # Records that were fetched are not in it.
+            await current().give_back()
         response = await super().process_result(request, result)
         if result.data is None and all(error.path is None for error in result.errors or ()):
             response.pop("data", None)

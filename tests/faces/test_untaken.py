@@ -7,10 +7,13 @@ import asyncio
 import json
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
 import pytest
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.typing import Subprotocol
 
 from conftest import Connect, GatewayFactory, TopicFactory
 from http_connection import Connection
@@ -78,16 +81,23 @@ async def committed(gateway: Gateway, group: str, topic: str) -> list[int]:
         return [entry["offset"] for entry in found.json()["offsets"]]
 
 
+def graphql_fetch(group: str) -> str:
+    return f"""mutation {{ fetchConsumerRecords(input: {{group: "{group}", instance: "i", timeoutMs: 3000}}) {{
+        records {{ record {{ offset value {{ base64 }} }} }} }} }}"""
+
+
 def read(group: str) -> bytes:
     path = f"/consumers/{group}/instances/i/records?timeout=3000"
     return f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: {_BINARY}\r\n\r\n".encode()
 
 
-async def stalled(gateway: Gateway, connect: Connect, request: bytes) -> Connection:
+async def stalled(gateway: Gateway, connect: Connect, request: bytes, beginning: bytes = b"") -> Connection:
     """A connection on which an answer has begun that nobody reads."""
     connection = await connect(gateway, 16_384)
     await connection.send(request)
     await connection.head()
+    if beginning:
+        await connection.until(beginning)
     connection.stop_reading()
     return connection
 
@@ -125,6 +135,83 @@ async def test_grpc(started: Gateway, topic: TopicFactory) -> None:
                 assert await call.code() is expected
     assert await committed(started, group, name) == [0]
     assert await all_offsets(started, group) == list(range(_RECORDS))
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_graphql(started: Gateway, topic: TopicFactory, connect: Connect, accept: str) -> None:
+    group, name = await filled(started, topic)
+    body = json.dumps({"query": graphql_fetch(group)}).encode()
+    head = f"POST /graphql HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nAccept: {accept}\r\n"
+    for number in range(_STALLED):
+        request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        connection = await stalled(started, connect, request, b"event: next" if "event" in accept else b"")
+        if number:
+            connection.abort()
+    assert await committed(started, group, name) == [0]
+    assert await all_offsets(started, group) == list(range(_RECORDS))
+
+
+async def test_a_websocket(started: Gateway, topic: TopicFactory) -> None:
+    group, name = await filled(started, topic)
+    url = f"ws://{urlsplit(started.graphql).netloc}/graphql"
+    for _ in range(_STALLED):
+        socket = await connect_websocket(
+            url, subprotocols=[Subprotocol("graphql-transport-ws")], max_size=None, compression=None
+        )
+        await socket.send('{"type":"connection_init"}')
+        assert "connection_ack" in str(await socket.recv())
+        await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": graphql_fetch(group)}}))
+        socket.transport.pause_reading()
+        # By then its answer is under way, most probably.
+        await asyncio.sleep(1)
+        socket.transport.abort()
+    assert sum(await committed(started, group, name)) == 0
+    assert await all_offsets(started, group) == list(range(_RECORDS))
+
+
+async def test_records_that_an_answer_has_no_room_for(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+    gateway = await gateway_factory({"graphql.max.objects": "10"})
+    group, name = await filled(gateway, topic)
+    async with httpx.AsyncClient(timeout=_SECONDS) as client:
+        answer = await client.post(gateway.graphql, json={"query": graphql_fetch(group)})
+    assert answer.json()["data"] is None
+    assert "objects" in answer.json()["errors"][0]["message"]
+    assert await committed(gateway, group, name) == [0]
+    assert await all_offsets(gateway, group) == list(range(_RECORDS))
+
+
+async def test_a_mutation_goes_on_with_what_it_has_fetched(started: Gateway, topic: TopicFactory) -> None:
+    group, name = await filled(started, topic)
+    where = f'input: {{group: "{group}", instance: "i"}}'
+    document = f"""mutation {{
+        first: fetchConsumerRecords({where}) {{
+            records {{ record {{ offset }} }} consumer {{ assignments {{ partitionId }} }}
+        }}
+        commitConsumerOffsets({where}) {{ __typename }}
+        second: fetchConsumerRecords({where}) {{ records {{ record {{ offset }} }} }}
+    }}"""
+    async with httpx.AsyncClient(timeout=_SECONDS) as client:
+        answer = (await client.post(started.graphql, json={"query": document})).json()
+    assert "errors" not in answer
+    found = [
+        [int(entry["record"]["offset"]) for entry in answer["data"][key]["records"]] for key in ("first", "second")
+    ]
+    assert found[0]
+    assert found[0] + found[1] == list(range(len(found[0]) + len(found[1])))
+    # The answer is there: all of it counts.
+    assert await committed(started, group, name) == [len(found[0]) + len(found[1])]
+
+
+async def test_what_was_returned_is_committed_whoever_is_asked(started: Gateway, topic: TopicFactory) -> None:
+    group, name = await filled(started, topic)
+    returned = 0
+    async with asyncio.timeout(_SECONDS), httpx.AsyncClient(base_url=started.rest, timeout=_SECONDS) as client:
+        path = f"/consumers/{group}/instances/i/records"
+        while returned < _RECORDS:
+            answer = await client.get(path, params={"timeout": 1000, "max_bytes": 1}, headers={"accept": _BINARY})
+            returned += len(answer.json())
+            # On a connection of its own, to any of the workers.
+            assert await committed(started, group, name) == [returned]
 
 
 async def test_a_connection_goes_on_after_an_answer_that_was_taken_late(

@@ -37,6 +37,8 @@ _LONGEST_PAUSE_SECONDS = 0.025
 _PATTERN_SECONDS = 5.0
 # A read ends this long (s) before its caller's deadline at most: the answer has to get there.
 _MARGIN_SECONDS = 0.1
+# How long (s) a change waits for an answer that is being handed over.
+_SETTLING_SECONDS = 1.0
 
 
 class State(Enum):
@@ -90,6 +92,8 @@ class ConsumerSession:
         self._held = HeldRecords(decoding, instance)
         self._lock = asyncio.Lock()
         self._reading = asyncio.Lock()
+        self._handed_over = asyncio.Event()
+        self._handed_over.set()
         self._users = 0
         self._has_read = False
         self._change: asyncio.Task[None] | None = None
@@ -102,9 +106,17 @@ class ConsumerSession:
         return 0.0 if self._users else time.monotonic() - self._last_used
 
     @asynccontextmanager
-    async def use(self) -> AsyncIterator[ConsumerSession]:
-        """Have the instance to oneself: a Kafka consumer serves one caller at a time; ConsumerInstanceNotFound."""
+    async def use(self, *, settled: bool = False) -> AsyncIterator[ConsumerSession]:
+        """Have the instance to oneself: a Kafka consumer serves one caller at a time; ConsumerInstanceNotFound.
+
+        ``settled`` waits a little for an answer that is being handed over: its caller may go on with another call
+        before it is known here that the answer is there.
+        """
         with self._using():
+            if settled and not self._handed_over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_SETTLING_SECONDS):
+                        await self._handed_over.wait()
             async with self._lock:
                 await self._ready()
                 yield self
@@ -251,6 +263,7 @@ class ConsumerSession:
             try:
                 await self._read(deadline, limits, matching)
                 if hand_over is not None:
+                    self._handed_over.clear()
                     await hand_over(self._held.taken)
                     if self._ended:
                         raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
@@ -262,6 +275,7 @@ class ConsumerSession:
                 raise
             finally:
                 self._held.begin()
+                self._handed_over.set()
                 self._reading.release()
 
     async def _acquired(self, lock: asyncio.Lock, deadline: float) -> bool:

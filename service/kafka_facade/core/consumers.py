@@ -119,7 +119,7 @@ class Consumers:
     @placed
     async def delete(self, call: Call, request: ConsumerRef) -> None:
         """Leave the group and forget the instance; ConsumerInstanceNotFound."""
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(request.group, request.instance).use(settled=True) as session:
             # It goes on without the caller who has asked for it: a member that nobody closes stays for good.
             await asyncio.shield(self._end(session))
 
@@ -133,7 +133,7 @@ class Consumers:
         for index, topic in enumerate(request.topics):
             if not is_legal_topic_name(topic):
                 raise InvalidTopicName(topic=topic, field=f"topics[{index}]")
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(request.group, request.instance).use(settled=True) as session:
             topics = request.topics if pattern is None else await self._matching(pattern, call.remaining)
             await session.subscribe(topics, pattern)
 
@@ -148,14 +148,14 @@ class Consumers:
     @placed
     async def unsubscribe(self, call: Call, request: ConsumerRef) -> None:
         """Drop the subscription or the assignment."""
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(request.group, request.instance).use(settled=True) as session:
             await session.unsubscribe()
 
     @implements("api.v2.consumers.assign")
     @placed
     async def assign(self, call: Call, request: AssignConsumer) -> None:
         """Read exactly these partitions; IllegalConsumerState where there is a subscription."""
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(request.group, request.instance).use(settled=True) as session:
             _check_partitions(request.partitions)
             await session.assign(request.partitions)
 
@@ -192,7 +192,7 @@ class Consumers:
     @placed
     async def commit(self, call: Call, request: CommitOffsets) -> None:
         """Commit offsets, or where the instance stands, and return once the group coordinator has them."""
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(request.group, request.instance).use(settled=True) as session:
             if request.offsets is not None:
                 _check_positions(request.offsets)
             offsets = (
