@@ -2,14 +2,18 @@
 
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import psutil
 import pytest
 
 from kafka_facade.core.decoding_budget import BudgetExceeded
@@ -373,3 +377,48 @@ def test_members_called_id_are_no_reason_for_a_process() -> None:
     assert not is_checked_elsewhere(found)
     many = json.dumps({"items": {"properties": {f"p{n}": {"type": "integer"} for n in range(30)}}})
     assert not is_checked_elsewhere(codec(many))
+
+
+_HOLDER = """
+import sys, threading, psutil
+from kafka_facade.kafka.schemas.json_schema import JsonSchemaCodec
+from kafka_facade.kafka.schemas.json_schema_checkers import Checkers
+checkers = Checkers()
+JsonSchemaCodec('{"pattern":"^(?!b)a$"}', (), checkers).encode("a")
+slow = JsonSchemaCodec('{"pattern":"^(?:(?=.*z)a)+$"}', (), checkers)
+threading.Thread(target=slow.encode, args=("a" * 2_000_000 + "z",), daemon=True).start()
+while not any(child.cpu_times().user > 0.5 for child in psutil.Process().children()):
+    pass
+print(*(child.pid for child in psutil.Process().children()), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_processes_end_with_the_one_that_needs_them() -> None:
+    with subprocess.Popen([sys.executable, "-c", _HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        children = [psutil.Process(int(pid)) for pid in holder.stdout.readline().split()]
+        assert children
+        holder.kill()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
+
+
+def test_a_closed_pool_keeps_no_process() -> None:
+    checkers = Checkers()
+    before = {child.pid for child in psutil.Process().children()}
+    found = JsonSchemaCodec('{"pattern":"^(?!b)a$"}', (), checkers)
+    assert {child.pid for child in psutil.Process().children()} - before
+    checkers.close()
+    assert found.encode("a") == b'"a"'
+    assert {child.pid for child in psutil.Process().children()} <= before
+
+
+def test_threads_that_check_at_once_have_one_each() -> None:
+    found = codec('{"pattern":"^(?!b)a+$"}')
+    before = len(psutil.Process().children())
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(found.encode, ["a" * n for n in range(1, 400)])) == [
+            b'"' + b"a" * n + b'"' for n in range(1, 400)
+        ]
+    assert len(psutil.Process().children()) <= max(before, 2)
