@@ -123,6 +123,12 @@ CASES: dict[str, Case] = {
     "wrong members": Case(send({"schema": 5}), AWAY),
     "deep JSON": Case(send(b"[" * MIB), AWAY),
     "no such schema": Case(send({"error_code": 40403, "message": "Schema not found\r\n\0"}, 404), NONE, True),
+    "half of a surrogate pair": Case(
+        send(b'{"error_code":40403,"message":"Schema \\ud800 not found"}', 404), NONE, True
+    ),
+    "code of half a pair": Case(send(b'{"error_code":"\\ud800","message":5}', 404), AWAY),
+    "type of half a pair": Case(send(b'{"schema":"x","schemaType":"\\ud800"}'), BAD, True),
+    "schema of half a pair": Case(send(b'{"schema":"\\"\\ud800\\""}'), BAD, True),
     "unknown type": Case(send({"schema": "x", "schemaType": "THRIFT"}), BAD, True),
     "broken schema": Case(send({"schema": "{"}), BAD, True),
     "long schema": Case(send({"schema": '"' + "x" * 2 * MIB + '"'}), BAD, True),
@@ -293,6 +299,35 @@ async def test_a_record_that_waits_for_the_registry_is_not_lost(
     await face.close()
 
 
+@pytest.mark.parametrize(
+    "subjects",
+    [["\ud800"], ["a\0b\r\n"], ["x" * 3 * MIB], [str(n) for n in range(300_000)], [], ["ok", 5], {"a": 1}, None],
+    ids=["half a pair", "controls", "long", "many", "none", "number", "object", "null"],
+)
+async def test_any_subjects(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic, subjects: Any) -> None:
+    """A record is shown whatever the registry calls its subjects."""
+    name = await topic()
+    value = b"\0" + next(IDS).to_bytes(4, "big") + b"\2"
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    producer.produce(name, value, partition=0)
+    producer.flush(30)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        send(subjects if handler.path.endswith("/subjects") else {"schema": '"int"'})(handler)
+
+    peer.answer = answer
+    async with Unharmed(to_peer):
+        query = """subscription ($topic: String!) {
+          records(topicName: $topic, from: EARLIEST, follow: false) {
+            decodedValue { data info { subject error } } } }"""
+        [shown] = await _records(to_peer.gateway, name, query, set())
+        assert (shown["decodedValue"]["data"], shown["decodedValue"]["info"]["error"]) == (1, None)
+        async with grpc.aio.insecure_channel(to_peer.gateway.grpc) as channel:
+            request = record_pb2.ConsumeRequest(topic_name=name, earliest=Empty(), decode_with_registry=True)
+            frames = record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=_SECONDS)
+            assert [record.decoded_value.json async for frame in frames for record in frame.records] == ["1"]
+
+
 async def test_diamonds(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic) -> None:
     """Two to the power of 40 ways lead to the last schema: each is asked for once."""
     name = await topic()
@@ -318,14 +353,14 @@ async def test_many_records_do_not_wait_one_after_the_other(
     asked = len(peer.asked)
     peer.answer = _silent
     async with asyncio.timeout(_SECONDS):
-        shown = await _records(to_peer.gateway, name)
+        query = """subscription ($topic: String!) {
+          records(topicName: $topic, from: EARLIEST, follow: false) { offset decodedValue { data } } }"""
+        shown = await _records(to_peer.gateway, name, query, {AWAY.reason})
     assert len(shown) == 50
     assert len(peer.asked) - asked < 25
 
 
-async def _records(gateway: Any, topic: str) -> list[Any]:
-    query = """subscription ($topic: String!) {
-      records(topicName: $topic, from: EARLIEST, follow: false) { offset decodedValue { data } } }"""
+async def _records(gateway: Any, topic: str, query: str, codes: set[str]) -> list[Any]:
     body = {"query": query, "variables": {"topic": topic}}
     found: list[Any] = []
     async with (
@@ -335,7 +370,7 @@ async def _records(gateway: Any, topic: str) -> list[Any]:
         async for line in answer.aiter_lines():
             if line.startswith("data:") and (event := line.removeprefix("data:").strip()):
                 payload = json.loads(event)
-                assert {error["extensions"]["code"] for error in payload["errors"]} == {AWAY.reason}
+                assert {error["extensions"]["code"] for error in payload.get("errors", ())} == codes, line[:300]
                 found += payload["data"]["records"]
     return found
 

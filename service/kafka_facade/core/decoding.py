@@ -7,6 +7,7 @@ from typing import Final
 from cachetools import TTLCache
 
 from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidSchema, SchemaLookupFailed
+from kafka_facade.core.quoting import showable
 from kafka_facade.core.requests import ReadFormats
 from kafka_facade.core.resources import DataInfo, FetchedRecord, Format, Record
 from kafka_facade.core.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
@@ -118,7 +119,7 @@ def _undecodable(error: Exception) -> bool:
 
 def _why(error: Exception) -> str:
     """An error's text, cut, as text that any answer can hold: it may quote a record or a registry."""
-    return str(error)[:_LONGEST_ERROR].encode(errors="replace").decode()
+    return showable(str(error)[:_LONGEST_ERROR])
 
 
 def _failed(record: Record, which: str, why: str) -> DeserializationFailed:

@@ -65,7 +65,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from kafka_facade.core.quoting import quote, shorten
+from kafka_facade.core.quoting import quote, shorten, showable
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ class FacadeError(Exception):
         TABLE[cls.reason] = cls
 
     def __init__(self, message: str | None = None, **metadata: str) -> None:
-        self._message = None if message is None else shorten(message)
-        self.metadata = {name: quote(value) for name, value in metadata.items()}
+        self._message = None if message is None else showable(shorten(message))
+        self.metadata = {name: showable(quote(value)) for name, value in metadata.items()}
         super().__init__(self.message)
 
     @property
@@ -118,7 +118,7 @@ class FacadeError(Exception):
     def at(self, field: str) -> Self:
         """The same error, with that field to blame."""
         moved = copy.copy(self)
-        moved.metadata = self.metadata | {"field": quote(field)}
+        moved.metadata = self.metadata | {"field": showable(quote(field))}
         return moved
 
     def within(self, outer: str, *, instead_of: str = "") -> Self:

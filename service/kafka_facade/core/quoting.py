@@ -33,6 +33,11 @@ def shorten(message: str) -> str:
     return quote(message, MESSAGE_LENGTH)
 
 
+def showable(text: str) -> str:
+    """The text, with question marks for halves of surrogate pairs: no answer can hold them."""
+    return text.encode(errors="replace").decode()
+
+
 def quote_json(value: object) -> str:
     """The JSON text of a value, cut as in :func:`quote`; of a large value only the beginning is written."""
     if isinstance(value, str):

@@ -25,6 +25,7 @@ _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 # The client decodes answers on the event loop: so many brackets and commas in some 20 ms.
 _MAX_ANSWER_PARTS: Final = 400_000
 _MAX_SUBJECT: Final = 2000
+_MAX_SUBJECTS: Final = 10_000
 # Dots are unreserved in URLs (RFC 3986, section 2.3): however they are encoded, a server may take such a part for a
 # step within the path.
 _STEP: Final = re.compile(r"(?:^|[/\\])\.{1,2}(?:[/\\]|\Z)")
@@ -55,6 +56,14 @@ def check_subject(subject: str) -> None:
         raise ValueError("the subject has control characters, or '.' or '..' between slashes.")
 
 
+def _is_subject(name: str) -> bool:
+    try:
+        check_subject(name)
+    except ValueError:
+        return False
+    return True
+
+
 class RegistryClient:
     """One registry, or several URLs of one. ValueError for a setting that the client doesn't take.
 
@@ -80,11 +89,11 @@ class RegistryClient:
         return _schema(await self._ask(lambda: self._client.get_schema(schema_id), deadline))
 
     async def subjects(self, schema_id: int, deadline: float) -> list[str]:
-        """The subjects that have the schema of an id, ordered."""
+        """The subjects that have the schema of an id, ordered, of some 10,000; what can't name one is left out."""
         found = await self._ask(lambda: self._client.get_subjects_by_schema_id(schema_id), deadline)
-        if not isinstance(found, list) or not all(isinstance(subject, str) for subject in found):
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found[:_MAX_SUBJECTS]):
             raise BadAnswer(_NOT_OF_THE_API)
-        return sorted(found)
+        return sorted(subject for subject in found[:_MAX_SUBJECTS] if _is_subject(subject))
 
     async def version(self, subject: str, version: int | None, deadline: float) -> RegisteredSchema:
         """A version of a subject, None for the latest."""
