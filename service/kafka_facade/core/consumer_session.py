@@ -309,7 +309,13 @@ class ConsumerSession:
                 if await self._held.take(limits) or (left <= 0 and self._held.taken):
                     return
                 self._has_read = True
-                polled = await self.consumer.poll(_POLL_RECORDS, 0)
+                try:
+                    polled = await self.consumer.poll(_POLL_RECORDS, 0)
+                except FacadeError:
+                    if not self._held.taken:
+                        raise
+                    # What was read is handed over first; the consumer tells of what keeps failing again.
+                    return
                 self._drop_revoked()
                 self._held.add(polled)
                 at_once = limits.at_once and self._held.taken and self.instance.fetch_min_bytes <= 0

@@ -32,8 +32,9 @@ _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
 }
 # Most requests go to the broker that metadata calls the controller; when it dies, only newer metadata names another.
 _ADMIN_DEFAULTS: Final[dict[str, Any]] = {"topic.metadata.refresh.interval.ms": 2000}
-# By default librdkafka pauses for a second once its queue is full.
+# By default librdkafka pauses for a second once its queue is full, and hands over records that were damaged on a disk.
 _CONSUMER_DEFAULTS: Final[dict[str, Any]] = {
+    "check.crcs": True,
     "partition.assignment.strategy": "range,roundrobin",
     "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 100,
