@@ -8,6 +8,7 @@ import strawberry
 
 from kafka_facade.core import requests
 from kafka_facade.core import resources as core
+from kafka_facade.core.errors import InvalidRequest
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.graph import Cluster, Topic, TopicConfig
@@ -193,12 +194,18 @@ class TopicMutations:
         self, info: Info, input: Annotated[CreateTopicInput, argument("The topic to create.")]
     ) -> CreateTopicPayload | None:
         context = info.context
+        assignments: dict[int, list[int]] = {}
+        for index, entry in enumerate(input.replicas_assignments):
+            if entry.partition_id in assignments:
+                field = f"replicas_assignments[{index}].partition_id"
+                raise InvalidRequest("A partition can be assigned once only.", field=field)
+            assignments[entry.partition_id] = entry.broker_ids
         request = requests.CreateTopic(
             input.cluster_id,
             input.topic_name,
             input.partitions_count,
             input.replication_factor,
-            {entry.partition_id: entry.broker_ids for entry in input.replicas_assignments},
+            assignments,
             [requests.ConfigEntry(entry.name, entry.value) for entry in input.configs],
             input.validate_only,
         )

@@ -320,3 +320,17 @@ async def test_a_record_that_kafka_refuses_fails_alone(face: FaceClient, cluster
             assert "without a key" in outcome.message
         else:
             assert isinstance(outcome, tuple)
+
+
+@pytest.mark.parametrize("count", [0, -5, 100_001])
+async def test_a_number_of_partitions_that_no_topic_can_have(
+    face: FaceClient, cluster: str, topic: TopicFactory, count: int
+) -> None:
+    name = await topic()
+    for call in (
+        lambda: face.update_partitions(cluster, name, count),
+        lambda: face.create_topic(cluster, _name(), partitions_count=count),
+    ):
+        with pytest.raises(FaceError, match=r"Number of partitions|100000 partitions") as refused:
+            await call()
+        assert 40002 in refused.value.codes

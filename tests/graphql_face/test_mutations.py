@@ -22,6 +22,31 @@ def _data(answer: dict[str, Any]) -> Any:
     return answer["data"]
 
 
+@pytest.mark.parametrize(
+    ("assignments", "message", "field"),
+    [
+        ([(0, [1]), (0, [1])], "assigned once only", "input.replicasAssignments[1].partitionId"),
+        ([(0, [])], "replicasAssignments must name a broker", None),
+    ],
+)
+async def test_assignments_that_no_topic_can_have(
+    execute: Execute,
+    stack: BackgroundStack,
+    assignments: list[tuple[int, list[int]]],
+    message: str,
+    field: str | None,
+) -> None:
+    given = {
+        "clusterId": stack.cluster_id,
+        "topicName": f"assigned-{uuid.uuid4().hex}",
+        "replicasAssignments": [{"partitionId": partition, "brokerIds": ids} for partition, ids in assignments],
+    }
+    document = "mutation ($input: CreateTopicInput!) { createTopic(input: $input) { topic { topicName } } }"
+    [error] = (await execute(document, input=given))["errors"]
+    assert message in error["message"]
+    assert error["extensions"].get("field") == field
+
+
 async def test_a_topics_life(execute: Execute, stack: BackgroundStack) -> None:
     where = {"clusterId": stack.cluster_id, "topicName": f"life-{uuid.uuid4().hex}"}
 

@@ -34,6 +34,8 @@ from kafka_facade.kafka.log_offsets import ask_offsets
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
 _SETTLE_SECONDS = (0.005, 0.01, 0.02, 0.05)
+# More are refused by the client.
+_MOST_PARTITIONS = 100_000
 # A request for more takes the client too long to begin.
 _TOPICS_A_CALL = 500
 
@@ -105,8 +107,8 @@ class Admin:
         )
         if request.replicas_assignments:
             topic = _assigned_topic(request, topic)
-        elif request.partitions_count is not None and request.partitions_count < 1:
-            raise InvalidKafkaRequest("Number of partitions was set to an invalid non-positive value.")
+        elif request.partitions_count is not None:
+            _check_count(request.partitions_count)
         deadline = time.monotonic() + timeout
         try:
             futures = self._client.create_topics(
@@ -158,6 +160,7 @@ class Admin:
 
     async def create_partitions(self, topic: str, count: int, timeout: float) -> TopicDescription:
         """Raise the number of a topic's partitions to ``count``, wait until metadata shows it, and describe it."""
+        _check_count(count)
         deadline = time.monotonic() + timeout
         try:
             futures = self._client.create_partitions(
@@ -239,6 +242,14 @@ class Admin:
             attempt += 1
 
 
+def _check_count(partitions: int) -> None:
+    if partitions < 1:
+        reason = "Number of partitions was set to an invalid non-positive value."
+        raise InvalidKafkaRequest(reason, field="partitions_count")
+    if partitions > _MOST_PARTITIONS:
+        raise InvalidKafkaRequest(f"A topic can have {_MOST_PARTITIONS} partitions at most.", field="partitions_count")
+
+
 def _led(description: TopicDescription) -> bool:
     return all(partition.leader_id is not None for partition in description.partitions)
 
@@ -249,6 +260,8 @@ def _assigned_topic(request: CreateTopic, topic: NewTopic) -> NewTopic:
         raise InvalidKafkaRequest("partitions_count and replication_factor cannot be used with replicas_assignments.")
     if sorted(assignments) != list(range(len(assignments))):
         raise InvalidKafkaRequest("replicas_assignments must name the partitions 0 to n without a gap.")
+    if not all(assignments.values()):
+        raise InvalidKafkaRequest("replicas_assignments must name a broker for each partition.")
     return NewTopic(
         request.topic_name,
         num_partitions=len(assignments),
