@@ -327,10 +327,11 @@ async def test_a_number_of_partitions_that_no_topic_can_have(
     face: FaceClient, cluster: str, topic: TopicFactory, count: int
 ) -> None:
     name = await topic()
-    for call in (
+    calls: list[Callable[[], Awaitable[object]]] = [
         lambda: face.update_partitions(cluster, name, count),
         lambda: face.create_topic(cluster, _name(), partitions_count=count),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(FaceError, match=r"Number of partitions|100000 partitions") as refused:
             await call()
         assert 40002 in refused.value.codes

@@ -122,6 +122,27 @@ async def reflect(
     return [answer async for answer in call(iter(requests))]
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        "kafka_facade.v1.TopicService/ListTopics",
+        "kafka_facade.v1.RecordService/ProduceStream",
+        "grpc.health.v1.Health/Check",
+        "grpc.health.v1.Health/Watch",
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+async def test_bytes_that_are_no_request(channel: grpc.aio.Channel, method: str, info_of: InfoOf) -> None:
+    stream: Any = channel.stream_stream(f"/{method}")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in stream(iter([b"\xff"]), timeout=30):
+            pass
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert info_of(caught.value).reason == "MALFORMED_BODY"
+    assert "DecodeError" not in (caught.value.details() or "")
+
+
 @pytest.mark.parametrize("version", REFLECTION)
 async def test_reflection_lists_the_services(channel: grpc.aio.Channel, version: str) -> None:
     [answer] = await reflect(channel, version, reflection_pb2.ServerReflectionRequest(list_services=""))

@@ -5,17 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
 
 from kafka_facade.core.readiness import Readiness
+from kafka_facade.rpc.dispatch import decoder, require_message
+from kafka_facade.rpc.errors import reporting
 
 SERVICE_NAME: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _OVERALL = ""
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class _Servicer(health.HealthServicer):  # type: ignore[misc]
+    """The library's, which fails at bytes that are no request."""
+
+    async def Check(self, request: Any, context: Any) -> Any:
+        async with reporting(context):
+            require_message(request)
+        return await super().Check(request, context)
+
+    async def Watch(self, request: Any, context: Any) -> None:
+        async with reporting(context):
+            require_message(request)
+        await super().Watch(request, context)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What the server calls."""
+        decode = decoder(health_pb2.HealthCheckRequest)
+        encode = health_pb2.HealthCheckResponse.SerializeToString
+        methods = {
+            "Check": grpc.unary_unary_rpc_method_handler(self.Check, decode, encode),
+            "Watch": grpc.unary_stream_rpc_method_handler(self.Watch, decode, encode),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
 
 
 class Health:
@@ -24,8 +51,8 @@ class Health:
     def __init__(
         self, server: grpc.aio.Server, readiness: Readiness, services: Sequence[str], independent: Sequence[str]
     ) -> None:
-        self._servicer = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+        self._servicer = _Servicer()
+        server.add_generic_rpc_handlers([self._servicer.handlers()])
         self._readiness = readiness
         self._services = [_OVERALL, *(name for name in services if name not in independent)]
         self._independent = [SERVICE_NAME, *independent]

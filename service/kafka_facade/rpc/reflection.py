@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
+
+from kafka_facade.rpc.dispatch import decoder, require_message
+from kafka_facade.rpc.errors import reporting
 
 _ALPHA = reflection.SERVICE_NAME
 _V1 = "grpc.reflection.v1.ServerReflection"
@@ -17,6 +20,16 @@ _METHOD = "ServerReflectionInfo"
 
 class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
     """Finds what stands inside of a message or a service, which the pool doesn't, by what it stands in."""
+
+    async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
+        async def decoded() -> AsyncIterator[Any]:
+            async for request in request_iterator:
+                async with reporting(context):
+                    require_message(request)
+                yield request
+
+        async for answer in super().ServerReflectionInfo(decoded(), context):
+            yield answer
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
         outer, _, name = fully_qualified_name.rpartition(".")
@@ -44,7 +57,7 @@ def handlers(service_names: Iterable[str]) -> list[grpc.GenericRpcHandler]:
     # Both versions have the same messages but for the name of their package.
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
-        reflection_pb2.ServerReflectionRequest.FromString,
+        decoder(reflection_pb2.ServerReflectionRequest),
         reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return [grpc.method_handlers_generic_handler(service, {_METHOD: method}) for service in (_ALPHA, _V1)]
