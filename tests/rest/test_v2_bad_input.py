@@ -376,18 +376,22 @@ async def test_methods_that_are_not_there(client: httpx.AsyncClient, url: str) -
     there = {method for match in _router.find(url) for method in match.endpoint.operations}
     options = await client.request("OPTIONS", url)
     assert options.status_code == 200
-    assert set(options.headers["allow"].split(",")) == there | {"OPTIONS"} | ({"HEAD"} if "GET" in there else set())
+    headed = "GET" in there and not url.endswith("/records")
+    assert set(options.headers["allow"].split(",")) == there | {"OPTIONS"} | ({"HEAD"} if headed else set())
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - there:
         response = await client.request(method, url)
         if method == "HEAD":
             assert response.content == b""
-            assert "GET" in there or response.status_code == 405
+            assert headed or response.status_code == 405
             continue
         assert error(response) == (405, 405), method
         assert response.headers["allow"] == options.headers["allow"]
 
 
-@pytest.mark.parametrize("operation", [row for row in V2_OPERATIONS if row.method == "GET"], ids=operation_name)
+HEADED = [row for row in V2_OPERATIONS if row.method == "GET" and not row.path.endswith("/records")]
+
+
+@pytest.mark.parametrize("operation", HEADED, ids=operation_name)
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient, operation: Operation) -> None:
     url = path(operation)
     response, head = await client.get(url), await client.head(url)

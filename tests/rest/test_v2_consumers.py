@@ -492,6 +492,18 @@ async def test_assignments_that_repeat_themselves_or_are_empty(
     assert await one.values(1) == [1]
 
 
+async def test_head_takes_no_records(client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory) -> None:
+    name = await topic()
+    await _fill(client, name, [1, 2])
+    one = await instance()
+    await one.did("assignments", {"partitions": _places([(name, 0)])})
+    await one.did("positions/beginning", {"partitions": _places([(name, 0)])})
+    head = await client.head(f"{one.path}/records?timeout=3000", headers={"accept": media_type(one.format)})
+    assert (head.status_code, head.content) == (405, b"")
+    assert head.headers["allow"] == "GET,OPTIONS"
+    assert await one.values(2) == [1, 2]
+
+
 async def test_metadata_of_commits(topic: TopicFactory, instance: InstanceFactory) -> None:
     name = await topic(partitions=2)
     one = await instance()

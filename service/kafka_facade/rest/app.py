@@ -132,6 +132,9 @@ class RestApp:
 
     async def _answer(self, exchange: Exchange) -> Response | None:
         operation = exchange.operation
+        if exchange.scope["method"] == "HEAD" and operation.identifier.startswith(_CHANGING_READS):
+            # Nobody would see the records that it takes.
+            raise MethodNotAllowed
         if exchange.scope.get(CROSS_ORIGIN) and operation.identifier.startswith(_CHANGING_READS):
             return Response(REFUSED.status, REFUSED.body, content_type=JSON)
         # Before the body is read: what can't be called need not be sent.
@@ -165,7 +168,12 @@ class RestApp:
             for method, operations in match.endpoint.operations.items()
             if any(map(permits, operations))
         }
-        methods |= {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
+        takes = any(
+            operation.identifier.startswith(_CHANGING_READS)
+            for match in matches
+            for operation in match.endpoint.operations.get("GET", ())
+        )
+        methods |= {"OPTIONS", "HEAD"} if "GET" in methods and not takes else {"OPTIONS"}
         return [method for method in _METHOD_ORDER if method in methods]
 
 
