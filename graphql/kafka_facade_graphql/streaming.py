@@ -14,6 +14,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.types.execution import ExecutionResult
 
@@ -128,10 +129,15 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         A task that ends as cancelled keeps its exception, and with that the frames and the records of the operation,
         in a reference cycle. Nobody asks how it ended.
         """
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, WebSocketDisconnected):
             async with handing_over() as held:
                 await super().run_operation(operation)
                 await held.taken()
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Log what an operation has failed with; that the caller has left is no failure."""
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
 
     async def send_message(self, message: Any) -> None:
         """Send a message once the connection takes it."""

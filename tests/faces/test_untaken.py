@@ -6,6 +6,7 @@ With several workers, any of them may get a call, and hands it to the one that h
 import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,8 +40,12 @@ def workers(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-async def started(gateway_factory: GatewayFactory, workers: int) -> Gateway:
-    return await gateway_factory({**_SETTINGS, "workers": str(workers)})
+async def started(gateway_factory: GatewayFactory, workers: int) -> AsyncIterator[Gateway]:
+    """A gateway whose log has no error by the end of the test: that callers leave is none."""
+    gateway = await gateway_factory({**_SETTINGS, "workers": str(workers)})
+    yield gateway
+    log = gateway.child.log.read_text()
+    assert " ERROR " not in log, log
 
 
 async def filled(gateway: Gateway, topic: TopicFactory) -> tuple[str, str]:
