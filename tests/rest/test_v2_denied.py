@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -67,6 +68,30 @@ async def test_a_group_that_may_not_be_read(
         assert (await client.delete(f"{uri}/subscription")).status_code == 204
         assert (await client.delete(uri)).status_code == 204
         assert time.monotonic() - started < 10
+
+
+async def test_a_group_that_may_be_read_again(
+    client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    name, group = await topic(), f"g-{uuid.uuid4().hex}"
+    produced = {"records": [{"value": 1}]}
+    headers = {"content-type": media_type("json")}
+    assert (await client.post(f"/topics/{name}", headers=headers, json=produced)).status_code == 200
+    uri = await _instance(client, group)
+    read = f"{uri}/records?timeout=3000"
+    async with denied(stack, (ResourceType.GROUP, group, AclOperation.READ)):
+        await _post(client, f"{uri}/assignments", {"partitions": [{"topic": name, "partition": 0}]})
+        for _ in range(3):
+            assert error(await client.get(read, headers={"accept": media_type("json")})) == (403, 40301)
+    # 403 for ever.
+    found: list[Any] = []
+    async with asyncio.timeout(30):
+        while not found:
+            response = await client.get(read, headers={"accept": media_type("json")})
+            # What it knew of the refusal may be said once more.
+            assert response.status_code in {200, 403}
+            found = response.json() if response.status_code == 200 else []
+    assert [record["offset"] for record in found] == [0]
 
 
 async def test_a_subscription_to_a_name_that_no_topic_can_have(client: httpx.AsyncClient) -> None:

@@ -198,6 +198,9 @@ class Consumer(EventfulClient):
             again = [ClientPartition(*place)]
             self._call(ClientConsumer.pause, again)
             self._call(ClientConsumer.resume, again)
+        elif not self._subscribed:
+            # The group refuses to say where to begin: it stays so until something begins.
+            self._gave_up = True
 
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
         """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""

@@ -205,6 +205,8 @@ class EventfulClient(SerializedClient):
         if place in self._assigned and place not in self._starts and place not in self._just_revoked:
             self._starts[place] = offset
             self._sought.pop(place, None)
+            if not self._subscribed:
+                self._failures.pop(GROUP, None)
             if self._auto_commit:
                 self._to_store[place] = offset
 
