@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
+from collections.abc import Generator
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import strawberry
@@ -12,6 +14,7 @@ import strawberry
 from kafka_facade.core import json_text
 from kafka_facade.core import resources as core
 from kafka_facade.core.decoding import MOST_WEIGHT
+from kafka_facade.core.decoding_budget import JSON_ON_LOOP, json_weight
 from kafka_facade.core.errors import DeserializationFailed, FacadeError
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
@@ -48,18 +51,35 @@ class Content:
         description="The bytes as a JSON value; null where they aren't JSON, and an error for JSON that can't be shown."
     )
     def json(self) -> JSON | None:
-        try:
-            json_text.decode(self.data)
-            # The text itself keeps all digits of its numbers.
-            return JSON(msgspec.Raw(msgspec.json.format(self.data, indent=-1)))
-        except json_text.Unshowable as error:
-            raise DeserializationFailed(f"The JSON can't be shown: {error}.") from None
-        except ValueError:
-            return None
+        if json_weight(self.data) > JSON_ON_LOOP:
+            return cast(JSON, _LaterJson(self.data))
+        return _json(self.data)
 
     @field(description="How many bytes there are.")
     def size(self) -> int:
         return len(self.data)
+
+
+class _LaterJson:
+    """The JSON value of bytes, once it is awaited: unlike a coroutine, it may be thrown away."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __await__(self) -> Generator[Any, None, JSON | None]:
+        return asyncio.to_thread(_json, self._data).__await__()
+
+
+def _json(data: bytes) -> JSON | None:
+    """The bytes as JSON, None where they aren't; DeserializationFailed for JSON that can't be shown."""
+    try:
+        json_text.decode(data)
+        # The text itself keeps all digits of its numbers.
+        return JSON(msgspec.Raw(msgspec.json.format(data, indent=-1)))
+    except json_text.Unshowable as error:
+        raise DeserializationFailed(f"The JSON can't be shown: {error}.") from None
+    except ValueError:
+        return None
 
 
 def _content(data: bytes | None) -> Content | None:

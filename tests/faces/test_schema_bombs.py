@@ -447,3 +447,28 @@ async def test_json_of_many_arrays(watched: Watched, stack: BackgroundStack, top
             assert answer.content.startswith(b"[{")
             found += answer.content.count(b'"offset":')
         await client.delete(instance)
+
+
+async def test_json_of_many_arrays_in_graphql(watched: Watched, stack: BackgroundStack, topic: Topic) -> None:
+    name = await topic(config={"max.message.bytes": "2000000"})
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "message.max.bytes": 2_000_000})
+    deep = b"[" + b"[]," * 320_000 + b"[" * 600 + b"]" * 601
+    for value in (b"[" + b"[]," * 320_000 + b"1]", deep, b"[" + b"[]," * 320_000, b"[1]"):
+        producer.produce(name, value, partition=0)
+    producer.flush(30)
+    query = """subscription ($topic: String!) {
+      records(topicName: $topic, from: EARLIEST, follow: false) { value { json } } }"""
+    found: list[Any] = []
+    codes: list[Any] = []
+    async with (
+        unharmed(watched, busy=MOST_BUSY),
+        httpx.AsyncClient(timeout=_SECONDS, headers={"accept": "text/event-stream"}) as client,
+        client.stream("POST", watched.gateway.graphql, json={"query": query, "variables": {"topic": name}}) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data:") and (event := line.removeprefix("data:").strip()):
+                payload = json.loads(event)
+                found += [record["value"]["json"] for record in payload["data"]["records"]]
+                codes += [error["extensions"]["code"] for error in payload.get("errors", ())]
+    assert [len(value or ()) for value in found] == [320_001, 0, 0, 1]
+    assert codes == [errors.DeserializationFailed.reason]

@@ -14,6 +14,9 @@ _FREE: Final = 256 * 1024
 _PER_BYTE: Final = 200
 _MOST: Final = 64 * 1024 * 1024
 
+JSON_ON_LOOP: Final = 1536 * 1024
+"""JSON that becomes more is for a thread: so much is decoded in some 5 ms."""
+
 
 class BudgetExceeded(ValueError):
     """The data becomes too large."""

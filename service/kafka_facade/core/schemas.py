@@ -11,7 +11,7 @@ import msgspec
 from cachetools import TTLCache
 
 from kafka_facade.core import json_text
-from kafka_facade.core.decoding_budget import DecodingBudget, json_weight
+from kafka_facade.core.decoding_budget import JSON_ON_LOOP, DecodingBudget, json_weight
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
@@ -40,8 +40,6 @@ _LATEST: Final = SchemaSelector()
 _THREADS: Final = 2
 _WORK_SECONDS: Final = 60.0
 _MEMBER_WEIGHT: Final = 10
-# What JSON without a schema may become (see ``DecodingBudget``) and is decoded without a thread, some 5 ms.
-_JSON_ON_LOOP: Final = 1536 * 1024
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 # A failure is answered this long (s) before the call's deadline.
@@ -160,7 +158,7 @@ class Schemas:
         """The value of a JSON text that has no schema, and what it weighs; ValueError where there is none to show."""
         weight = json_weight(payload)
         work = functools.partial(deserialize, Format.JSON, payload)
-        if weight > _JSON_ON_LOOP:
+        if weight > JSON_ON_LOOP:
             return await self._in_thread(Format.JSON, work, timeout), weight
         await time_slice()
         return work(), weight
