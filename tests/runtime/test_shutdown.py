@@ -1,6 +1,7 @@
 """What a gateway that ends owes its callers: nothing acknowledged is lost, and what was begun is finished."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from http_connection import Connection
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
@@ -111,6 +113,36 @@ async def test_sigterm_finishes_what_was_begun_and_exits_with_0(
     # A record that is in Kafka but was never acknowledged would be a request that wasn't finished.
     assert stored == set(load.acknowledged)
     assert load.refused == 0
+
+
+async def test_a_stream_that_nobody_reads_ends_without_a_fault(
+    gateway_factory: GatewayFactory, topic: TopicFactory, connect: Callable[..., Awaitable[Connection]]
+) -> None:
+    name = await topic(config={"max.message.bytes": "10000000"})
+    gateway = await gateway_factory({"shutdown.timeout.ms": "3000"})
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        for _ in range(16):
+            value = {"records": [{"value": "x" * 900_000}]}
+            produced = await client.post(
+                f"/topics/{name}", json=value, headers={"Content-Type": "application/vnd.kafka.json.v2+json"}
+            )
+            assert produced.status_code == 200
+    query = f'subscription {{ records(topicName: "{name}", from: EARLIEST) {{ value {{ base64 }} }} }}'
+    body = json.dumps({"query": query}).encode()
+    connection = await connect(gateway, receive_buffer=4096)
+    await connection.send(
+        b"POST /graphql HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    assert (await connection.head())[0] == 200
+    connection.stop_reading()
+    # The stream has filled what there is between the two.
+    await asyncio.sleep(1)
+    os.kill(gateway.child.pid, signal.SIGTERM)
+    assert await _exit_code(gateway) == 0
+    log = gateway.child.log.read_text()
+    assert "timeout graceful shutdown exceeded" in log
+    assert "Traceback" not in log
 
 
 async def _exit_code(gateway: Gateway) -> int:

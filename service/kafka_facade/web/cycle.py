@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,20 @@ class Cycle(RequestResponseCycle):
 
     half_closed = False
     _body_delivered = False
+
+    async def run_asgi(self, app: Any) -> None:
+        """Have the request carried out. The server cancels what is left at its end, which is no fault to log."""
+
+        async def ended(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                if not self.response_started:
+                    raise
+                self.disconnected = True
+                self.transport.close()
+
+        await super().run_asgi(ended)
 
     def half_close(self) -> None:
         """The caller sends nothing more."""
