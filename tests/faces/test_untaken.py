@@ -1,6 +1,6 @@
 """Fetches whose caller doesn't take the answer: the next fetch of the instance returns the same records.
 
-With several workers, any of them may get a call, and hands it to the one that holds the instance.
+There are two workers: any of them may get a call, and hands it to the one that holds the instance.
 """
 
 import asyncio
@@ -23,26 +23,21 @@ from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as instances
 
 _SECONDS = 60
 # What nobody takes of an answer is given up after this long.
-_SETTINGS = {"response.write.timeout.ms": "2000"}
+_SETTINGS = {"response.write.timeout.ms": "2000", "workers": "2"}
 _V2 = {"content-type": "application/vnd.kafka.v2+json"}
 _BINARY = "application/vnd.kafka.binary.v2+json"
 # Together they are larger than what both systems hold of a connection, and fit into one fetch.
 _RECORDS, _LARGE = 100, 220_000
 _GRPC_BYTES = 64 * 1024 * 1024
-# Of a gateway with several workers each gets one at least, as good as certainly.
+# Each of the workers gets one at least, as good as certainly.
 _STALLED = 6
 _SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)]
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one-worker", "two-workers"])
-def workers(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
-
-
 @pytest.fixture
-async def started(gateway_factory: GatewayFactory, workers: int) -> AsyncIterator[Gateway]:
+async def started(gateway_factory: GatewayFactory) -> AsyncIterator[Gateway]:
     """A gateway whose log has no error by the end of the test: that callers leave is none."""
-    gateway = await gateway_factory({**_SETTINGS, "workers": str(workers)})
+    gateway = await gateway_factory(_SETTINGS)
     yield gateway
     log = gateway.child.log.read_text()
     assert " ERROR " not in log, log
