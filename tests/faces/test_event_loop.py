@@ -41,6 +41,7 @@ PARTITIONS = 75
 MOST_BUSY = 0.05
 SECONDS = 2.0
 TRIES = 3
+WIDE, WIDE_BYTES = 120, 400_000
 
 SUBSCRIPTION = """subscription ($topic: String!) {
   records(topicName: $topic, from: EARLIEST) { offset timestamp key { text } value { text json base64 } }
@@ -340,3 +341,31 @@ async def test_a_large_answer_leaves_the_loop_to_others(watched: Watched, many: 
             else:
                 assert "errors" not in answer
         assert busy < MOST_BUSY
+
+
+async def test_large_records_leave_the_loop_to_others(
+    watched: Watched, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    name = await topic()
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for _ in range(WIDE):
+        producer.produce(name, bytes(WIDE_BYTES))
+    assert await asyncio.to_thread(producer.flush, 60) == 0
+    kind = "application/vnd.kafka.v2+json"
+    headers = {"content-type": kind, "accept-encoding": "identity"}
+    async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60, headers=headers) as client:
+        sizes: list[int] = []
+
+        async def run() -> None:
+            settings = {"format": "binary", "auto.offset.reset": "earliest", "consumer.request.timeout.ms": "20000"}
+            made = await client.post(f"/consumers/{name}-{len(sizes)}", json=settings)
+            instance = made.json()["base_uri"]
+            await client.post(f"{instance}/subscription", json={"topics": [name]})
+            accept = {"accept": "application/vnd.kafka.binary.v2+json"}
+            answer = await client.get(f"{instance}/records?max_bytes={(WIDE - 1) * WIDE_BYTES}", headers=accept)
+            sizes.append(len(answer.content))
+            await client.delete(instance)
+
+        busy = await _quietest(watched, run)
+    assert min(sizes) > WIDE_BYTES * (WIDE - 2)
+    assert busy < MOST_BUSY

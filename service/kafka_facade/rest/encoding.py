@@ -21,8 +21,6 @@ _Item = TypeVar("_Item")
 _LINKS = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
-# How many documents are encoded in one go: some two milliseconds.
-_SLICE = 50
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""
 
@@ -146,20 +144,26 @@ def resource_document(resource: object, base: str, authority: str) -> dict[str, 
     return document
 
 
-async def encode_array(found: Sequence[_Item], document: Callable[[_Item], object]) -> bytes:
-    """A JSON array of documents; a long one is made in parts, between which others use the event loop."""
-    slices = []
-    for start in range(0, len(found), _SLICE):
+async def encode_array(
+    found: Sequence[_Item], document: Callable[[_Item], object], before: bytes = b"", after: bytes = b""
+) -> bytearray:
+    """A JSON array of documents, made one by one, between which others use the event loop; with what is around it."""
+    array = bytearray(before + b"[")
+    for item in found:
         await time_slice()
-        slices.append(encode([document(item) for item in found[start : start + _SLICE]])[1:-1])
-    return b"[%b]" % b",".join(slices)
+        array += encode(document(item))
+        array += b","
+    if found:
+        del array[-1:]
+    array += b"]" + after
+    return array
 
 
-async def list_body(kind: Kind, found: Sequence[object], self_url: str, base: str, authority: str) -> bytes:
+async def list_body(kind: Kind, found: Sequence[object], self_url: str, base: str, authority: str) -> bytearray:
     """A list of resources of one kind as JSON."""
-    data = await encode_array(found, lambda resource: resource_document(resource, base, authority))
     head = encode({"kind": f"{kind.name}List", "metadata": {"self": self_url, "next": None}})
-    return b'%b,"data":%b}' % (head[:-1], data)
+    before = head[:-1] + b',"data":'
+    return await encode_array(found, lambda resource: resource_document(resource, base, authority), before, b"}")
 
 
 @lru_cache(maxsize=4096)
@@ -180,7 +184,7 @@ def timestamp_milliseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def compress(body: bytes) -> bytes:
+def compress(body: bytes | bytearray) -> bytes:
     """The body in gzip."""
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 

@@ -36,7 +36,7 @@ class Response(Struct):
     """An answer that is complete. ``content_type`` None is the type that was negotiated, empty is none."""
 
     status: int = 200
-    body: bytes = b""
+    body: bytes | bytearray = b""
     headers: list[tuple[bytes, bytes]] = []
     content_type: str | None = None
 

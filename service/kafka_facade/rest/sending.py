@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress
 from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message, Response, Scope, Send
 from kafka_facade.web.scope import until_taken
@@ -13,6 +14,8 @@ from kafka_facade.web.scope import until_taken
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _VARYING: Final = ("GET", "HEAD", "POST")
 _COMPRESS_IN_THREAD: Final = 256 * 1024
+# So much of a body is written at once.
+_PART: Final = 256 * 1024
 
 
 async def send_response(
@@ -24,8 +27,9 @@ async def send_response(
     compression: bool,
 ) -> None:
     """Send an answer; ``media_type`` is the one that was negotiated."""
-    for message in await _messages(response, scope, request_headers, media_type, compression):
-        await send(message)
+    head, body = await _encoded(response, scope, request_headers, media_type, compression)
+    await send(head)
+    await _send_body(send, body, more=False)
 
 
 async def hand_over(exchange: Exchange, response: Response) -> None:
@@ -33,12 +37,12 @@ async def hand_over(exchange: Exchange, response: Response) -> None:
 
     The caller may have it all by then, but the connection is still that of this answer, until :func:`end` is called.
     """
-    head, body = await _messages(
+    head, body = await _encoded(
         response, exchange.scope, exchange.headers, exchange.media_type, exchange.options.compression
     )
     exchange.scope[RESPONSE_STARTED] = True
     await exchange.send(head)
-    await exchange.send({**body, "more_body": True})
+    await _send_body(exchange.send, body, more=True)
     await until_taken(exchange.scope)
 
 
@@ -47,9 +51,19 @@ async def end(exchange: Exchange) -> None:
     await exchange.send({"type": "http.response.body", "body": b""})
 
 
-async def _messages(
+async def _send_body(send: Send, body: bytes | bytearray, *, more: bool) -> None:
+    """Send a body, a long one in parts, each once the connection has taken most of those before."""
+    view = memoryview(body)
+    for start in range(0, max(1, len(body)), _PART):
+        await time_slice()
+        end = start + _PART
+        await send({"type": "http.response.body", "body": bytes(view[start:end]), "more_body": more or end < len(body)})
+
+
+async def _encoded(
     response: Response, scope: Scope, request_headers: Mapping[bytes, bytes], media_type: str, compression: bool
-) -> tuple[Message, Message]:
+) -> tuple[Message, bytes | bytearray]:
+    """The head of an answer, and its body."""
     method: str = scope["method"]
     body = response.body
     headers: list[tuple[bytes, bytes]] = []
@@ -76,7 +90,4 @@ async def _messages(
             headers.append((b"content-length", b"%d" % len(body)))
         if method == "HEAD":
             body = b""
-    return (
-        {"type": "http.response.start", "status": response.status, "headers": headers},
-        {"type": "http.response.body", "body": body},
-    )
+    return {"type": "http.response.start", "status": response.status, "headers": headers}, body

@@ -81,7 +81,7 @@ async def get_topic(exchange: Exchange) -> Response:
     name = exchange.parameters["topic"]
     partitions, configs = await exchange.run(describe, name)
     head = encode({"name": name, "configs": {config.name: config.value for config in configs}})
-    return Response(body=b'%b,"partitions":%b}' % (head[:-1], await encode_array(partitions, _partition_document)))
+    return Response(body=await encode_array(partitions, _partition_document, head[:-1] + b',"partitions":', b"}"))
 
 
 @route("api.v2.partitions.list")

@@ -63,8 +63,8 @@ async def delete_acls(exchange: Exchange) -> Response:
     request = DeleteAcls(exchange.parameters["cluster_id"], **_filter(exchange))
     deleted = await exchange.run(exchange.facade.acls.delete_acls, request)
     authority = exchange.options.resource_name_authority
-    data = await encode_array(deleted, lambda acl: resource_document(acl, exchange.base, authority))
-    return Response(body=b'{"data":%b}' % data)
+    body = await encode_array(deleted, lambda acl: resource_document(acl, exchange.base, authority), b'{"data":', b"}")
+    return Response(body=body)
 
 
 def _filter(exchange: Exchange) -> dict[str, Any]:
