@@ -13,7 +13,7 @@ from kafka_facade.core.resources import FetchedRecord, Format, Record
 from kafka_facade.core.sizes import fetched_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
-from kafka_facade.rpc.dispatch import FACE, Context, require_message
+from kafka_facade.rpc.dispatch import FACE, Context, require_message, write_message
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
@@ -47,11 +47,11 @@ def consume(
                         if formats is None:
                             for part in split(records, max_records, max_bytes, largest):
                                 await time_slice()
-                                await context.write(write_records(part))
+                                await write_message(context, write_records(part), options)
                             continue
                         async for some in _decoded(facade, formats, records, max_records, max_bytes, largest):
                             await time_slice()
-                            await context.write(write_decoded(some))
+                            await write_message(context, write_decoded(some), options)
 
     return serve
 

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
-from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet, PayloadTooLarge
+from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet, PayloadTooLarge, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.pipeline import Call
@@ -28,8 +28,6 @@ FACE = "grpc"
 _PAGE_OVERHEAD = 4096
 _ITEM_OVERHEAD = 6
 
-# A client that takes nothing of a written answer for this long (s) doesn't get it.
-_WRITE_SECONDS = 30.0
 # An answer that is written later than this (s) before the caller's deadline may come too late.
 _ARRIVAL_SECONDS = 0.05
 
@@ -178,8 +176,11 @@ class Written:
             async def write(answer: Message) -> None:
                 nonlocal begun, late
                 begun = True
-                async with asyncio.timeout(_WRITE_SECONDS):
-                    await context.write(answer)
+                try:
+                    await write_message(context, answer, options)
+                except Unavailable:
+                    late = True
+                    raise
                 left = context.time_remaining()
                 if answer.ByteSize() and left is not None and left < margin:
                     late = True
@@ -196,10 +197,19 @@ class Written:
                 except Exception:
                     if late or not begun:
                         raise
-                    # The caller has cancelled or takes nothing, or its own deadline has passed.
+                    # The caller has cancelled, or its own deadline has passed.
                     raise asyncio.CancelledError from None
 
         return serve
+
+
+async def write_message(context: Context, message: Message, options: RpcOptions) -> None:
+    """Write a message of a stream; Unavailable where the client takes nothing for too long."""
+    try:
+        async with asyncio.timeout(options.write_seconds):
+            await context.write(message)
+    except TimeoutError:
+        raise Unavailable(f"The caller has taken nothing of the answer for {options.write_seconds:g} s.") from None
 
 
 def decoder(request: type[Message]) -> Callable[[bytes], Message | None]:

@@ -21,7 +21,7 @@ from kafka_facade.core.ports import Delivery
 from kafka_facade.core.produce import PendingReports
 from kafka_facade.core.requests import ProduceRecords, RecordOrder
 from kafka_facade.rpc.answers import Room
-from kafka_facade.rpc.dispatch import FACE, Context, require_message
+from kafka_facade.rpc.dispatch import FACE, Context, require_message, write_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
@@ -93,7 +93,7 @@ class _Stream:
         self._identifier = identifier
         self._context = context
         self._window = _Window(options.stream_window_bytes)
-        self._max_bytes = options.max_response_bytes
+        self._options = options
         self._order = RecordOrder()
         self._receiving = False
         self._stopping = False
@@ -111,7 +111,7 @@ class _Stream:
                     if frame.error is not None:
                         raise frame.error
                     return
-                await self._context.write(await self._answer(frame))
+                await write_message(self._context, await self._answer(frame), self._options)
                 self._window.give(frame.cost)
         finally:
             watcher.cancel()
@@ -171,7 +171,7 @@ class _Stream:
     async def _take(
         self, setup: record_pb2.ProduceStreamSetup, records: record_pb2.ProduceStreamRecords, size: int
     ) -> None:
-        room = Room(self._max_bytes, len(records.records), STREAM_RESULT_BYTES)
+        room = Room(self._options.max_response_bytes, len(records.records), STREAM_RESULT_BYTES)
         cost = size + _RECORD_BYTES * (1 + len(records.records))
         await self._window.take(cost)
         batch = Batch(records.records, setup.partition_id if setup.HasField("partition_id") else None)

@@ -298,5 +298,6 @@ def _rpc_options(settings: Settings) -> RpcOptions:
     return RpcOptions(
         max_message_bytes=settings.max_request_body_size,
         max_response_bytes=settings.grpc_max_response_bytes,
+        write_seconds=settings.response_write_timeout_ms / 1000,
         reuse_port=settings.workers > 1,
     )

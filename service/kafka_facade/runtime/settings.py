@@ -248,7 +248,8 @@ class Settings:
     them may take so long; the stream may last longer (``streaming.connection.max.duration.ms``)."""
 
     response_write_timeout_ms: int = _setting("response.write.timeout.ms", "60000", _integer(100))
-    """How long an HTTP or websocket caller may take nothing of an answer before the connection is aborted."""
+    """How long a caller may take nothing of an answer before its HTTP or websocket connection is aborted, or its gRPC
+    call ended."""
 
     compression_enable: bool = _setting("compression.enable", "true", _boolean)
     """Whether responses are compressed for callers that accept it."""
