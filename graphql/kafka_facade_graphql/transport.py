@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from contextlib import suppress
 from typing import Any
 
@@ -189,7 +190,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     def decode_json(self, data: str | bytes) -> object:
         """Any JSON text; json.JSONDecodeError for all that is none."""
         try:
-            return decode_exactly(data)
+            # A byte order mark is passed over (RFC 8259, 8.1).
+            return decode_exactly(data.removeprefix(BOM_UTF8) if isinstance(data, bytes) else data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 

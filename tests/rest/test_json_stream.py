@@ -211,3 +211,17 @@ def test_runs_are_cut_in_the_same_places_however_they_arrive(
         return [*found, "malformed"] if splitter.error is not None else found
 
     assert outcome(sorted(cuts)) == outcome([])
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_byte_order_mark_is_passed_over(cut: int) -> None:
+    body = b'\xef\xbb\xbf{"a":1}{}'
+    documents, splitter = _split(body, [cut])
+    assert (documents, splitter.error) == ([b'{"a":1}', b"{}"], None)
+    documents, splitter = _split(body[:3], [cut])
+    assert (documents, splitter.error, splitter.clean) == ([], None, True)
+
+
+@pytest.mark.parametrize("body", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbf\xef\xbb\xbf{}", b"{}\xef\xbb\xbf{}"])
+def test_what_is_no_byte_order_mark(body: bytes) -> None:
+    assert isinstance(_split(body, [1])[1].error, MalformedBody)

@@ -84,3 +84,15 @@ async def test_another_charset(client: httpx.AsyncClient, cluster: str, topic: A
     response = await client.post(f"{cluster}/topics/{name}/records", headers=headers, content=_RECORD.encode("latin-1"))
     assert (response.status_code, response.json()["error_code"]) == (200, 400)
     assert await asyncio.to_thread(_values, stack, name) == []
+
+
+async def test_a_byte_order_mark_is_passed_over(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
+    where = f"{cluster}/topics/{await topic()}"
+    headers = {"content-type": "application/json"}
+    mark = b"\xef\xbb\xbf"
+    record = await client.post(f"{where}/records", headers=headers, content=mark + _RECORD.encode())
+    assert record.json()["error_code"] == 200
+    change = mark + b'{"value":"1000000"}'
+    assert (await client.put(f"{where}/configs/retention.ms", headers=headers, content=change)).status_code == 204
+    query = mark + b'{"query":"{ server { name } }"}'
+    assert "errors" not in (await client.post("/graphql", headers=headers, content=query)).json()

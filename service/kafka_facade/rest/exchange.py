@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
@@ -69,21 +70,21 @@ class Exchange(Struct):
         return await self.facade.pipeline.run(self.call(), method, request)
 
     async def body(self) -> bytes:
-        """The whole body; PayloadTooLarge, ClientDisconnected."""
+        """The whole body, without a byte order mark (RFC 8259, 8.1); PayloadTooLarge, ClientDisconnected."""
         limit = self.options.max_body_bytes
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
         chunk, more = await self._chunk()
         if not more and len(chunk) <= limit:
-            return chunk
+            return chunk.removeprefix(BOM_UTF8)
         body = bytearray(chunk)
         while more and len(body) <= limit:
             chunk, more = await self._chunk()
             body += chunk
         if len(body) > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
-        return bytes(body)
+        return bytes(body).removeprefix(BOM_UTF8)
 
     async def _chunk(self) -> tuple[bytes, bool]:
         message = await self.receive()

@@ -10,6 +10,7 @@ has doubled. Time is linear in the bytes, whatever they are.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from typing import Final
 
 import msgspec
@@ -70,6 +71,8 @@ class JsonSplitter:
     def __init__(self, max_bytes: int) -> None:
         self.error: FacadeError | None = None
         self._max_bytes = max_bytes
+        # What has come of a byte order mark, which may stand in front of all; None once that is past.
+        self._mark: bytes | None = b""
         # What begins with the document that is being read, and where that begins while others are taken from it.
         self._buffer = bytearray()
         self._start = 0
@@ -83,13 +86,15 @@ class JsonSplitter:
     @property
     def clean(self) -> bool:
         """Whether the stream could end here: no document is incomplete."""
-        return not self._buffer
+        return not self._buffer and not self._mark
 
     def feed(self, data: bytes) -> list[bytes]:
         """The documents that end in ``data``, in order, each without the white space around it."""
         documents: list[bytes] = []
         if self.error is not None:
             return documents
+        if self._mark is not None:
+            data = self._behind_mark(self._mark + data)
         if not self._buffer:
             position = _take_documents(data, 0, documents)
             if position < len(data):
@@ -106,6 +111,7 @@ class JsonSplitter:
 
     def finish(self) -> list[bytes]:
         """The stream has ended: the last document, if only the end could tell that it was complete."""
+        self._buffer += self._mark or b""
         if self.error is None and self._buffer:
             end = self._scan(True)
             if end:
@@ -115,6 +121,14 @@ class JsonSplitter:
             if self.error is None:
                 self._fail(MalformedBody("Unexpected end of input: the last JSON value isn't complete."))
         return []
+
+    def _behind_mark(self, begun: bytes) -> bytes:
+        """What has begun, without the byte order mark that some clients put there (RFC 8259, 8.1)."""
+        if len(begun) < len(BOM_UTF8) and BOM_UTF8.startswith(begun):
+            self._mark = begun
+            return b""
+        self._mark = None
+        return begun.removeprefix(BOM_UTF8)
 
     def _scan_documents(self, documents: list[bytes]) -> None:
         """Move the documents that end in the buffer to ``documents``, and leave in it what follows them."""
