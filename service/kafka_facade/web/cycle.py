@@ -30,6 +30,11 @@ class Cycle(RequestResponseCycle):
                     raise
                 self.disconnected = True
                 self.transport.close()
+            else:
+                if self.half_closed and self.response_started and not self.response_complete:
+                    # A stream that ends because its caller has closed its side needs no end.
+                    self.disconnected = True
+                    self.transport.close()
 
         await super().run_asgi(ended)
 

@@ -105,10 +105,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._stop_body_timer()
-        if self._current is not None and not self._current.response_complete:
-            # uvicorn knows the last one only.
-            self._current.disconnected = True
-            self._current.message_event.set()
+        self._lose()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
@@ -132,18 +129,28 @@ class HttpProtocol(HttpToolsProtocol):
 
     async def _until_taken(self) -> None:
         joined: Any = self.transport
+        taken = False
         try:
             joined.flush()
             if not joined.is_closing() and joined.unsent():
                 # By default the transport tells once there is little left.
                 joined.set_write_buffer_limits(high=0)
                 await self.flow.drain()
-        except BaseException:
-            joined.abort()
-            raise
-        if joined.is_closing():
+            taken = not joined.is_closing()
+        finally:
+            if not taken:
+                joined.abort()
+                self._lose()
+        if not taken:
             raise ConnectionResetError
         joined.set_write_buffer_limits()
+
+    def _lose(self) -> None:
+        """The answer that is being made has nowhere to go any more, and needs no end."""
+        if self._current is not None and not self._current.response_complete:
+            # uvicorn knows the last one only.
+            self._current.disconnected = True
+            self._current.message_event.set()
 
     def _unanswered(self) -> list[Cycle]:
         """The requests that are carried out or wait for those before them."""
