@@ -11,6 +11,7 @@ from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout
 from kafka_facade.core.ports import ConsumerPort, SerializedRecord
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
+from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 
@@ -63,6 +64,32 @@ async def test_an_idle_member_loses_nothing_from_before_between_and_after(engine
     await asyncio.sleep(IDLE)
     await produce(engine, name, 600, 3, partitions=3)
     assert numbers(await read(consumer, 3)) == [600, 601, 602]
+    await consumer.close(10)
+
+
+async def test_records_keep_their_order_on_a_busy_loop(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    await produce(engine, name, 0, 200)
+    consumer = member(engine, f"group-{uuid4()}")
+    await consumer.assign([TopicPartition(name, 0)])
+
+    async def work() -> None:
+        while True:
+            await time_slice()
+            until = time.monotonic() + SLICE_SECONDS
+            while time.monotonic() < until:
+                pass
+
+    working = [asyncio.create_task(work()) for _ in range(3)]
+    found: list[int] = []
+    async with asyncio.timeout(60):
+        while len(found) < 200:
+            # The client's events are served meanwhile, and bring records too.
+            found += [record.offset for record in await consumer.poll(1, 1)]
+    for task in working:
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+    assert found == list(range(200))
     await consumer.close(10)
 
 

@@ -150,6 +150,9 @@ class Consumer(EventfulClient):
                 return []
         self._resume()
         while True:
+            # Many consumers that find records at the same time must not add up to a blocked loop. Past this nothing
+            # waits: events that are served meanwhile bring records that come before others.
+            await time_slice()
             self._polled_at = time.monotonic()
             if self._pending:
                 if len(self._pending) < max_records:
@@ -159,8 +162,6 @@ class Consumer(EventfulClient):
                 self._look_again(place)
                 # Raised again and again, it would collect the frames of all its callers.
                 raise failure.with_traceback(None)
-            # Many consumers that find records at the same time must not add up to a blocked loop.
-            await time_slice()
             messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and not self._failures):
                 return records
