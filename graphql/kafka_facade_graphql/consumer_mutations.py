@@ -33,16 +33,20 @@ class CreateConsumerInput:
     group: str = strawberry.field(description="The consumer group.")
     name: str | None = strawberry.field(default=None, description="The instance's name; made up if left out.")
     format: Format | None = strawberry.field(  # type: ignore[valid-type]
-        default=None, description="The format to fetch records in; BINARY if left out."
+        default=None, description="The format to fetch records in, not STRING; BINARY if left out."
     )
     auto_offset_reset: str | None = strawberry.field(
-        default=None, description="Where a partition without a committed offset starts: earliest or latest."
+        default=None, description="Where a partition without a committed offset starts: earliest, latest or none."
     )
     auto_commit: bool | None = strawberry.field(
         default=None, description="Whether to commit by and by what was fetched."
     )
     fetch_min_bytes: int | None = strawberry.field(
-        default=None, description="How much to gather before a fetch answers, in bytes; -1 for no minimum."
+        default=None,
+        description=(
+            "How much to gather before a fetch answers, in bytes, from -1 to 10000000. With -1 or 0 it returns what is "
+            "there at once; a REST read of the instance waits with -1 until its time has passed."
+        ),
     )
     request_timeout_ms: int | None = strawberry.field(
         default=None, description="How long a fetch waits, in milliseconds."
@@ -130,7 +134,8 @@ class CommitConsumerOffsetsInput(ConsumerInput):
     """Input of commitConsumerOffsets."""
 
     offsets: list[PartitionOffsetInput] | None = strawberry.field(
-        default=None, description="The last record read in each partition; all that was fetched if left out."
+        default=None,
+        description="The last record read in each partition; the current position of each partition if left out.",
     )
 
 

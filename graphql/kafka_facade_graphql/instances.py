@@ -80,9 +80,9 @@ class CommittedOffset(core.CommittedOffset):
         "group": "The consumer group.",
         "instance_id": "The instance's name, unique in its group.",
         "format": "The format that records are fetched in.",
-        "auto_offset_reset": "Where a partition without a committed offset starts: earliest or latest.",
+        "auto_offset_reset": "Where a partition without a committed offset starts: earliest, latest or none.",
         "auto_commit": "Whether what was fetched is committed by and by.",
-        "fetch_min_bytes": "How much to gather before a fetch answers, in bytes; -1 for no minimum.",
+        "fetch_min_bytes": "How much to gather before a fetch answers, in bytes; -1 and 0 for what is there at once.",
         "request_timeout_ms": "How long a fetch waits, in milliseconds.",
     },
 )

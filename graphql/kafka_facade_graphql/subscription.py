@@ -60,7 +60,8 @@ class Subscription:
         offset: Annotated[BigInt | None, strawberry.argument(description="The offset, for OFFSET.")] = None,
         timestamp: Annotated[datetime | None, strawberry.argument(description="The time, for TIMESTAMP.")] = None,
         follow: Annotated[
-            bool, strawberry.argument(description="Whether to go on; false ends at what is the end now.")
+            bool,
+            strawberry.argument(description="Whether to go on; false ends at what are the last stable offsets now."),
         ] = True,
         max_records: Annotated[
             int, strawberry.argument(description="The most records in one event, from 1 to 500.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from kafka_facade.core import facade as _core  # noqa: F401  # imports the core methods that implement operations
-from kafka_facade.core.catalogue import GRPC_PACKAGE, OPERATIONS, Operation
+from kafka_facade.core.catalogue import EXTENSIONS, GRPC_PACKAGE, OPERATIONS, Operation
 
 _COLUMNS = ("operation", "edition", "REST", "gRPC", "GraphQL", "implemented")
 
@@ -61,17 +61,17 @@ def serve(config: Path | None, properties: tuple[str, ...]) -> None:
 )
 def operations(format: OutputFormat) -> None:
     """Print the operation catalogue: every operation and its place on each face."""
-    rows = [_describe(operation) for operation in OPERATIONS]
+    found = OPERATIONS + EXTENSIONS
     match format:
         case OutputFormat.JSON:
-            json.dump(rows, sys.stdout, indent=2)
+            json.dump([_describe(operation) for operation in found], sys.stdout, indent=2)
             click.echo()
         case OutputFormat.MARKDOWN:
             click.echo(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|")
-            for operation in OPERATIONS:
+            for operation in found:
                 click.echo(f"| {' | '.join(_cells(operation))} |")
         case OutputFormat.TABLE:
-            cells = [list(_COLUMNS), *(_cells(operation) for operation in OPERATIONS)]
+            cells = [list(_COLUMNS), *(_cells(operation) for operation in found)]
             widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
             for row in cells:
                 click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -111,7 +111,7 @@ def _cells(operation: Operation) -> list[str]:
     return [
         operation.identifier,
         operation.edition,
-        f"{operation.method} {operation.path}",
+        f"{operation.method} {operation.path}" if operation.path else "-",
         f"{operation.grpc_service}/{operation.grpc_method}",
         f"{operation.graphql_type} {operation.graphql_field}",
         "yes" if operation.implemented else "no",

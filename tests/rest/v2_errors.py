@@ -321,7 +321,13 @@ CAUSES: Final = (
         _undecodable,
     ),
     Cause("an instance of that name exists", 409, 40902, _last("create"), _exists),
-    Cause("there are `consumer.instances.max` instances", 429, 429, _last("create"), _too_many),
+    Cause(
+        "there are `consumer.instances.max` instances in the worker, or as many Kafka clients as a process can hold",
+        429,
+        429,
+        _last("create"),
+        _too_many,
+    ),
     Cause(
         "topics, a pattern and partitions exclude each other; nothing to read from; a partition that isn't assigned",
         409,

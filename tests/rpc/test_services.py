@@ -424,9 +424,10 @@ async def test_a_consumer_instance_reads_what_was_produced(
     again = await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where, format=format))
     assert again.records[0].offset == 0
     other = record_pb2.FORMAT_JSON if format == record_pb2.FORMAT_BINARY else record_pb2.FORMAT_BINARY
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where, format=other))
-    assert info_of(caught.value).reason == "CONSUMER_FORMAT_MISMATCH"
+    for wrong in (other, record_pb2.FORMAT_STRING):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where, format=wrong))
+        assert info_of(caught.value).reason == "CONSUMER_FORMAT_MISMATCH"
     await stub.DeleteConsumerInstance(consumer_instance_pb2.DeleteConsumerInstanceRequest(**where))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from kafka_facade.runtime.settings import Address, Settings, SettingsError, load
-from kafka_facade.runtime.settings_reference import rows
+from kafka_facade.runtime.settings_reference import groups, rows
 
 
 def test_every_setting_is_documented() -> None:
     assert {key for key, _, text in rows() if text} == set(Settings.keys())
+    prefixes = ["client.*", "producer.*", "consumer.*", "admin.*", "schema.registry.*"]
+    assert [key for key, _, text in groups() if text] == prefixes
 
 
 def test_precedence(tmp_path: Path) -> None:
@@ -46,6 +48,15 @@ def test_client_settings_go_to_the_clients() -> None:
     assert settings.consumer_request_timeout_ms == 9
 
 
+def test_defaults_of_consumer_instances_may_be_given_for_all_clients() -> None:
+    settings, _ = load(None, ["client.auto.offset.reset=earliest", "client.enable.auto.commit=FALSE"], {})
+    assert (settings.consumer_auto_offset_reset, settings.consumer_enable_auto_commit) == ("earliest", False)
+    settings, _ = load(None, ["client.auto.offset.reset=earliest", "consumer.auto.offset.reset=none"], {})
+    assert (settings.consumer_auto_offset_reset, settings.consumer_enable_auto_commit) == ("none", True)
+    # The Kafka clients get neither: a producer knows no such setting, and instances have their own.
+    assert settings.producer_properties == settings.consumer_properties == {}
+
+
 def test_an_unknown_key_is_a_warning_with_its_name() -> None:
     _, warnings = load(None, ["simpleconsumer.pool.size.max=3"], {"KAFKA_REST_BOGUS_KEY": "1"})
     assert len(warnings) == 2
@@ -68,6 +79,9 @@ def test_an_unknown_key_is_a_warning_with_its_name() -> None:
         ("api.v2.enable=maybe", "true or false"),
         ("graphql.path=graphql", "a path such as /graphql"),
         ("log.level=loud", "one of debug"),
+        ("consumer.enable.auto.commit=1", "true or false"),
+        ("client.enable.auto.commit=t", "true or false"),
+        ("consumer.auto.offset.reset=smallest", "one of earliest, latest, none"),
     ],
 )
 def test_a_bad_value_stops_with_key_value_and_what_was_expected(option: str, expected: str) -> None:

@@ -1,8 +1,8 @@
 """The operation catalogue: one row an operation, read from ``catalogue.tsv`` beside this module.
 
-Everything that must be said about an operation hangs on its row: the identifier (the key for access lists, metrics and
-logs on every face), the REST route, the gRPC method and the GraphQL field. Faces look their handlers up here; whether
-an operation is implemented follows from the core methods that say :func:`implements`.
+Everything that must be said about an operation hangs on its row: the identifier (the key for access lists on every
+face), the REST route, the gRPC method and the GraphQL field. Faces look their handlers up here; whether an operation is
+implemented follows from the core methods that say :func:`implements`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kafka_facade.core.errors import NotImplementedYet
 GRPC_PACKAGE = "kafka_facade.v1"
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-_implemented: dict[str, str] = {}
+_implemented: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,10 @@ def implements(*identifiers: str) -> Callable[[_Method], _Method]:
         for identifier in identifiers:
             if identifier not in BY_IDENTIFIER:
                 raise LookupError(f"no operation is called {identifier}")
-            _implemented[identifier] = f"{method.__module__}.{method.__qualname__}"
+            _implemented.add(identifier)
         return method
 
     return mark
-
-
-def implementation_of(identifier: str) -> str | None:
-    """The qualified name of the core method behind an operation, or None."""
-    return _implemented.get(identifier)
 
 
 def _read() -> tuple[Operation, ...]:

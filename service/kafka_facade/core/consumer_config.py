@@ -12,7 +12,8 @@ from kafka_facade.core.requests import CreateConsumer
 from kafka_facade.core.resources import ConsumerInstance, Format
 
 _FORMATS = {format.value.lower(): format for format in Format if format is not Format.STRING}
-_RESETS = ("earliest", "latest", "none")
+RESETS = ("earliest", "latest", "none")
+"""What ``auto.offset.reset`` may be."""
 _MAX_FETCH_MIN_BYTES = 10_000_000
 
 
@@ -39,8 +40,8 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
     if format_name not in _FORMATS:
         raise _invalid("format", request.format, f"one of {', '.join(_FORMATS)}")
     reset = defaults.auto_offset_reset if request.auto_offset_reset is None else request.auto_offset_reset
-    if reset not in _RESETS:
-        raise _invalid("auto.offset.reset", reset, f"one of {', '.join(_RESETS)}")
+    if reset not in RESETS:
+        raise _invalid("auto.offset.reset", reset, f"one of {', '.join(RESETS)}")
     return ConsumerInstance(
         group=request.group,
         instance_id=generated_name() if request.name is None else request.name,

@@ -11,7 +11,6 @@ FacadeError
 │   ├── UnprocessableEntity
 │   │   ├── KeySchemaMissing
 │   │   ├── ValueSchemaMissing
-│   │   ├── JsonConversionFailed
 │   │   ├── InvalidConsumerConfig
 │   │   ├── InvalidSchema
 │   │   ├── InvalidPayload
@@ -37,7 +36,6 @@ FacadeError
 │   └── BrokerNotRegistered
 ├── MethodNotAllowed
 ├── Conflict
-│   ├── ConsumerAlreadySubscribed
 │   ├── ConsumerAlreadyExists
 │   ├── IllegalConsumerState
 │   └── RecordTooLarge
@@ -218,13 +216,6 @@ class ValueSchemaMissing(UnprocessableEntity):
     default_message = "Request includes values but does not include value schema"
 
 
-class JsonConversionFailed(UnprocessableEntity):
-    """JSON that doesn't fit its schema."""
-
-    row = Row(42203, 42203, 422, "INVALID_ARGUMENT")
-    default_message = "Conversion of JSON to Object failed"
-
-
 class InvalidConsumerConfig(UnprocessableEntity):
     """A setting in the creation of a consumer instance has an invalid value."""
 
@@ -342,6 +333,11 @@ class ClusterNotFound(NotFound):
     row = Row(404, 404, 404, "NOT_FOUND")
     default_message = "Cluster not found"
 
+    @classmethod
+    def of(cls, cluster_id: str) -> Self:
+        """The error for a cluster that a caller named."""
+        return cls(f"Cluster {quote(cluster_id)} cannot be found.", cluster_id=cluster_id)
+
 
 class TopicNotFound(NotFound):
     """No such topic."""
@@ -420,13 +416,6 @@ class Conflict(FacadeError):
 
     row = Row(409, 409, 409, "FAILED_PRECONDITION")
     default_message = "HTTP 409 Conflict"
-
-
-class ConsumerAlreadySubscribed(Conflict):
-    """The instance has a subscription already."""
-
-    row = Row(40901, 40901, 409, "FAILED_PRECONDITION")
-    default_message = "The consumer has already subscribed to other topics."
 
 
 class ConsumerAlreadyExists(Conflict):

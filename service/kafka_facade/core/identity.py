@@ -5,7 +5,6 @@ from __future__ import annotations
 from kafka_facade.core.errors import ClusterNotFound
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import AdminPort
-from kafka_facade.core.quoting import quote
 
 
 class ClusterIdentity:
@@ -26,5 +25,5 @@ class ClusterIdentity:
         """The cluster's id, if the caller named it right or not at all; ClusterNotFound otherwise."""
         own = await self.cluster_id(call)
         if cluster_id is not None and cluster_id != own:
-            raise ClusterNotFound(f"Cluster {quote(cluster_id)} cannot be found.", cluster_id=cluster_id)
+            raise ClusterNotFound.of(cluster_id)
         return own

@@ -1,4 +1,4 @@
-"""Whether the gateway can serve: whether Kafka answers. One question in the background, for every face to report."""
+"""Whether the gateway can serve: whether Kafka answers. One question in the background; gRPC's health service tells."""
 
 from __future__ import annotations
 

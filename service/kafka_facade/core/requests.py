@@ -311,7 +311,7 @@ class FetchRecords:
 
 @dataclass(slots=True)
 class CommitOffsets:
-    """``offsets`` None commits what was fetched; offset n commits n + 1, the next to read."""
+    """``offsets`` None commits the current position of each partition; offset n commits n + 1, the next to read."""
 
     group: str
     instance: str

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kafka_facade.core.errors import ClusterNotFound, FacadeError, InvalidRequest, MalformedBody, UnprocessableEntity
-from kafka_facade.core.quoting import quote, quote_json
+from kafka_facade.core.quoting import quote_json
 from kafka_facade.core.requests import RecordData, RecordToProduce, SchemaSelector
 from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
 from kafka_facade.rest.bodies import BodyDecoder, V3Data, V3Record, plain_data
@@ -129,7 +129,7 @@ def named_cluster(parameters: Mapping[str, str]) -> str:
     """
     cluster_id = parameters["cluster_id"]
     if len(cluster_id) > _MAX_CLUSTER_ID:
-        raise ClusterNotFound(f"Cluster {quote(cluster_id)} cannot be found.", cluster_id=cluster_id)
+        raise ClusterNotFound.of(cluster_id)
     return cluster_id
 
 

@@ -199,7 +199,7 @@ def _record(fetched: FetchedRecord) -> _Record:
 
 @route("api.v2.consumers.commit-offsets")
 async def commit(exchange: Exchange) -> Response:
-    """Commit offsets, or without a body all that was fetched."""
+    """Commit offsets, or without a body the current position of each partition."""
     body = _offsets.optional(await exchange.body())
     where = _reference(exchange)
     request = CommitOffsets(where.group, where.instance, None if body is None else _positions(body.offsets))

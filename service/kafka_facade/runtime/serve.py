@@ -22,7 +22,7 @@ from kafka_facade.kafka.settings.check import unknown_settings
 from kafka_facade.kafka.settings.problem import BadSettings
 from kafka_facade.kafka.settings.registry import client_config as registry_config
 from kafka_facade.kafka.settings.registry import inherits
-from kafka_facade.runtime.gateway import Gateway
+from kafka_facade.runtime.gateway import HTTP_SHARE, Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import ROLES, Address, Settings, SettingsError
@@ -81,7 +81,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         ws_max_size=settings.graphql_max_request_size,
         timeout_worker_healthcheck=_HEALTH_SECONDS,
         timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
-        timeout_graceful_shutdown=max(1, math.floor(settings.shutdown_timeout_ms / 1000 * 0.6)),
+        timeout_graceful_shutdown=max(1, math.floor(settings.shutdown_timeout_ms / 1000 * HTTP_SHARE)),
     )
     for address in settings.listeners:
         logger.info("REST%s on http://%s", " and GraphQL" if settings.graphql_enable else "", address)

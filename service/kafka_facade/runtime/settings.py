@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import javaproperties
 
+from kafka_facade.core.consumer_config import RESETS
 from kafka_facade.core.secrets import SecretProperties, secrets_of, shown
 from kafka_facade.kafka.settings.problem import BadSettings
 from kafka_facade.kafka.settings.registry import without_credentials
@@ -30,6 +31,8 @@ PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 """The security protocols of Kafka."""
 ROLES = ("producer", "consumer", "admin")
 """The Kafka clients that have settings of their own."""
+# What callers set for each consumer instance: its default may be given for all clients, but none of these takes it.
+_OF_INSTANCES = ("auto.offset.reset", "enable.auto.commit")
 # Variables of the container image that are no settings of the proxy.
 _NO_SETTINGS = ("log4j.", "opts", "jmx.", "heap.")
 
@@ -203,7 +206,8 @@ class Settings:
     """Whether ``OPTIONS`` requests need no authentication. There is none yet: nothing needs it."""
 
     api_request_timeout_ms: int = _setting("api.request.timeout.ms", "30000", _integer(100))
-    """How long any one request may wait for Kafka; the time in which a record is delivered or has failed for good."""
+    """Default deadline of a call, by which a record is delivered or has failed for good; a gRPC deadline can only
+    shorten it. Not for reads of consumer instances (``consumer.request.timeout.ms``) or streams."""
 
     shutdown_timeout_ms: int = _setting("shutdown.timeout.ms", "30000", _integer(1000))
     """How long after SIGTERM or SIGINT the process may take to finish what it has begun; then it is stopped.
@@ -218,10 +222,11 @@ class Settings:
     """Whether REST has the v3 API."""
 
     api_endpoints_allowlist: list[str] = _setting("api.endpoints.allowlist", "", _words)
-    """The only operations that are served, by identifier; empty is all. ``kafka-facade operations`` lists them."""
+    """The only operations that are served, as ``kafka-facade operations`` lists them, or groups of them such as
+    ``api.v3.topics.*``; empty is all."""
 
     api_endpoints_blocklist: list[str] = _setting("api.endpoints.blocklist", "", _words)
-    """Operations that are not served, by identifier."""
+    """Operations that are not served, or groups of them."""
 
     max_request_body_size: int = _setting("max.request.body.size", "67108864", _integer(1024))
     """The largest body, or record of a streamed body, or gRPC message, that is taken."""
@@ -252,7 +257,7 @@ class Settings:
     call ended."""
 
     compression_enable: bool = _setting("compression.enable", "true", _boolean)
-    """Whether responses are compressed for callers that accept it."""
+    """Whether REST responses are compressed for callers that accept it."""
 
     confluent_resource_name_authority: str = _setting("confluent.resource.name.authority", "", str)
     """The authority in the ``resource_name`` of v3 resources: ``crn://<authority>/kafka=...``."""
@@ -261,7 +266,7 @@ class Settings:
     """How long a read of a consumer instance waits for records, unless the instance says otherwise."""
 
     consumer_request_max_bytes: int = _setting("consumer.request.max.bytes", "67108864", _integer(0))
-    """The most keys and values that one read returns."""
+    """Maximum bytes of keys and values in one read of a consumer instance."""
 
     consumer_instance_timeout_ms: int = _setting("consumer.instance.timeout.ms", "300000", _integer(1000))
     """How long a consumer instance lives without being used."""
@@ -274,8 +279,16 @@ class Settings:
     )
     """How much all consumers of a worker may read ahead of their callers, together."""
 
+    consumer_auto_offset_reset: str = _setting("consumer.auto.offset.reset", "latest", _one_of(*RESETS))
+    """Where a consumer instance starts in a partition without a committed offset, unless the instance says otherwise:
+    ``earliest``, ``latest`` or ``none``."""
+
+    consumer_enable_auto_commit: bool = _setting("consumer.enable.auto.commit", "true", _boolean)
+    """Whether a consumer instance commits automatically, unless the instance says otherwise."""
+
     fetch_min_bytes: int = _setting("fetch.min.bytes", "-1", _integer(-1, 10_000_000))
-    """How many bytes a read of a consumer instance waits for; -1 waits for its time to pass."""
+    """Minimum bytes that a read of a consumer instance waits for, unless the instance says otherwise. With -1 a REST
+    read waits until its time has passed or its maximum is reached; gRPC and GraphQL return what is there at once."""
 
     graphql_enable: bool = _setting("graphql.enable", "true", _boolean)
     """Whether GraphQL is served."""
@@ -314,20 +327,20 @@ class Settings:
     """What is logged, to standard error."""
 
     client_properties: SecretProperties = field(default_factory=SecretProperties)
-    """What was given as ``client.*``, without the prefix. The three that follow have it too."""
+    """Settings of all three Kafka clients, by the names that Java or librdkafka give them."""
 
     producer_properties: SecretProperties = field(default_factory=SecretProperties)
-    """Settings of the Kafka producer: ``producer.*`` and ``client.*`` without the prefix."""
+    """Settings of the Kafka producer; they include those of ``client.*`` and override them."""
 
     consumer_properties: SecretProperties = field(default_factory=SecretProperties)
-    """Settings of Kafka consumers: ``consumer.*`` and ``client.*`` without the prefix."""
+    """Settings of Kafka consumers; they include those of ``client.*`` and override them."""
 
     admin_properties: SecretProperties = field(default_factory=SecretProperties)
-    """Settings of the Kafka admin client: ``admin.*`` and ``client.*`` without the prefix."""
+    """Settings of the Kafka admin client; they include those of ``client.*`` and override them."""
 
     schema_registry_properties: SecretProperties = field(default_factory=SecretProperties)
-    """Settings of the Schema Registry client: ``schema.registry.*`` without the prefix, such as
-    ``basic.auth.user.info``, ``ssl.truststore.location``; credentials of the URL, and those shared with Kafka."""
+    """Settings of the Schema Registry client, such as ``schema.registry.basic.auth.user.info``; they include the
+    credentials of the URL, and those shared with Kafka."""
 
     @classmethod
     def keys(cls) -> dict[str, dataclasses.Field[Any]]:
@@ -374,6 +387,11 @@ def load(
             raise SettingsError(reason)
         else:
             warnings.append(_no_effect(key))
+    for name in _OF_INSTANCES:
+        entry = known[f"consumer.{name}"]
+        if name in clients["client."]:
+            value = _parse(f"client.{name}", clients["client."].pop(name), entry.metadata["parse"])
+            values.setdefault(entry.name, value)
     values["client_properties"] = SecretProperties(clients["client."])
     for role in ROLES:
         values[f"{role}_properties"] = SecretProperties(clients["client."] | clients[f"{role}."])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import itertools
 from collections.abc import Iterator
@@ -18,10 +19,21 @@ def rows() -> Iterator[tuple[str, str, str]]:
         yield key, field.metadata["default"], documented[field.name]
 
 
+def groups() -> Iterator[tuple[str, str, str]]:
+    """The same of the settings that go to a client: their keys have a prefix in common."""
+    documented = _docstrings()
+    for field in dataclasses.fields(Settings):
+        if not field.metadata:
+            prefix = field.name.removesuffix("_properties").replace("_", ".")
+            yield f"{prefix}.*", "", documented[field.name]
+
+
 def markdown() -> str:
     """The table in Markdown."""
     lines = ["| setting | default | what it does |", "|---|---|---|"]
-    lines += [f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in rows()]
+    lines += [
+        f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in [*rows(), *groups()]
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -110,7 +110,6 @@ _MODULES: Final[dict[str, tuple[str, dict[str, str], frozenset[str]]]] = {
 }
 _EXTENSION: Final = "extension_"
 _EXTENSION_TEXT: Final = re.compile(r"[^,=]+")
-_PLAINTEXT: Final = "PLAINTEXT"
 
 
 @dataclass(frozen=True, slots=True)

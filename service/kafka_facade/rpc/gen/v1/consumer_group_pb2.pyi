@@ -734,7 +734,7 @@ class ConsumerLag(_message.Message):
     current_offset: _builtins.int
     """The offset that the group has committed."""
     log_end_offset: _builtins.int
-    """The offset that the next record of the partition will get."""
+    """The last stable offset: where a read_committed consumer ends."""
     lag: _builtins.int
     """The number of records between them."""
     consumer_id: _builtins.str

@@ -38,13 +38,15 @@ class CreateConsumerInstanceRequest(_message.Message):
     instance_id: _builtins.str
     """The id that the instance shall have; left out, the gateway makes one."""
     format: _record_pb2.Format.ValueType
-    """The format that records are fetched in; left out it is binary."""
+    """The format that records are fetched in; left out it is binary. FORMAT_STRING is not allowed."""
     auto_offset_reset: _builtins.str
     """Where to start without a committed offset: earliest, latest or none."""
     auto_commit: _builtins.bool
     """Whether the gateway commits by itself what was fetched."""
     fetch_min_bytes: _builtins.int
-    """How many bytes FetchRecords waits for; -1 or 1 to 10000000."""
+    """How many bytes FetchRecords waits for, from -1 to 10000000. With -1 or 0 it returns what is there at once; a REST
+    read of the instance waits with -1 until its time has passed.
+    """
     request_timeout_ms: _builtins.int
     """How many milliseconds FetchRecords waits at most."""
     def __init__(
@@ -105,7 +107,7 @@ class ConsumerInstance(_message.Message):
     format: _record_pb2.Format.ValueType
     """The format that records are fetched in."""
     auto_offset_reset: _builtins.str
-    """Where to start without a committed offset."""
+    """Where to start without a committed offset: earliest, latest or none."""
     auto_commit: _builtins.bool
     """Whether the gateway commits by itself what was fetched."""
     fetch_min_bytes: _builtins.int
@@ -527,8 +529,8 @@ class CommitOffsetsRequest(_message.Message):
     """The id of the consumer instance within its group."""
     @_builtins.property
     def offsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionPosition]:
-        """The last records that were dealt with; none means all that was fetched. Offset n commits n + 1, the next
-        to read.
+        """The last records that were dealt with; none means the current position of each partition.
+        Offset n commits n + 1, the next to read.
         """
 
     def __init__(

@@ -28,7 +28,8 @@ if _version_not_supported:
 
 class ConsumerInstanceServiceStub:
     """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance belongs to the gateway process that created it and is closed when nobody uses it for a while.
+    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
+    while.
     """
 
     def __init__(self, channel):
@@ -106,7 +107,8 @@ class ConsumerInstanceServiceStub:
 
 class ConsumerInstanceServiceServicer:
     """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance belongs to the gateway process that created it and is closed when nobody uses it for a while.
+    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
+    while.
     """
 
     def CreateConsumerInstance(self, request, context):
@@ -182,7 +184,8 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CommitOffsets(self, request, context):
-        """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+        """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
+        has them.
 
         REST: POST /consumers/{group}/instances/{instance}/offsets
         """
@@ -304,7 +307,8 @@ def add_ConsumerInstanceServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ConsumerInstanceService:
     """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance belongs to the gateway process that created it and is closed when nobody uses it for a while.
+    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
+    while.
     """
 
     @staticmethod

@@ -29,7 +29,8 @@ GRPC_VERSION: str
 
 class ConsumerInstanceServiceStub:
     """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance belongs to the gateway process that created it and is closed when nobody uses it for a while.
+    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
+    while.
     """
 
     @_typing.overload
@@ -77,7 +78,8 @@ class ConsumerInstanceServiceStub:
     REST: GET /consumers/{group}/instances/{instance}/records
     """
     CommitOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.CommitOffsetsRequest, _empty_pb2.Empty]
-    """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+    """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
+    has them.
 
     REST: POST /consumers/{group}/instances/{instance}/offsets
     """
@@ -105,7 +107,8 @@ class ConsumerInstanceServiceStub:
 @_typing.type_check_only
 class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance belongs to the gateway process that created it and is closed when nobody uses it for a while.
+    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
+    while.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -150,7 +153,8 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     REST: GET /consumers/{group}/instances/{instance}/records
     """
     CommitOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.CommitOffsetsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+    """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
+    has them.
 
     REST: POST /consumers/{group}/instances/{instance}/offsets
     """
@@ -177,7 +181,8 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
 
 class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance belongs to the gateway process that created it and is closed when nobody uses it for a while.
+    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
+    while.
     """
 
     @_abc_1.abstractmethod
@@ -274,7 +279,8 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.CommitOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """CommitOffsets commits offsets, or all that was fetched, and answers once the group coordinator has them.
+        """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
+        has them.
 
         REST: POST /consumers/{group}/instances/{instance}/offsets
         """

@@ -490,8 +490,8 @@ class ConsumeRequest(_message.Message):
     offset: _builtins.int
     """At this offset; a partition that does not reach it starts at its end."""
     follow: _builtins.bool
-    """Whether to go on at the end and wait for new records; otherwise the stream ends at the offsets that were
-    the end when it began.
+    """Whether to go on at the end and wait for new records; otherwise the stream ends at what were the last stable
+    offsets when it began: where a read_committed consumer ends.
     """
     max_records: _builtins.int
     """The most records in one response; 0 leaves it to the gateway, which sends at most 500."""

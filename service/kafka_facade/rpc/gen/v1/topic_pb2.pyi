@@ -357,7 +357,7 @@ class Topic(_message.Message):
     """The number of partitions."""
     @_builtins.property
     def authorized_operations(self) -> _containers.RepeatedScalarFieldContainer[_acl_pb2.AclOperation.ValueType]:
-        """What the caller may do with the topic; filled only when it is asked for (KIP-430)."""
+        """What Kafka lets the gateway's user do with the topic; filled only when it is asked for (KIP-430)."""
 
     def __init__(
         self,
