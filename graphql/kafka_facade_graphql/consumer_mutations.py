@@ -39,7 +39,7 @@ class CreateConsumerInput:
         default=None, description="Where a partition without a committed offset starts: earliest, latest or none."
     )
     auto_commit: bool | None = strawberry.field(
-        default=None, description="Whether to commit by and by what was fetched."
+        default=None, description="Whether to commit automatically what was fetched."
     )
     fetch_min_bytes: int | None = strawberry.field(
         default=None,
@@ -338,7 +338,7 @@ class ConsumerMutations:
         await context.change("api.v2.consumers.commit-offsets", context.facade.consumers.commit, request)
         return CommitConsumerOffsetsPayload(reference=_reference(input))
 
-    @field(description="Read on from offsets of one's own.")
+    @field(description="Seek to given offsets or times.")
     async def seek_consumer_to_offsets(
         self, info: Info, input: Annotated[SeekConsumerToOffsetsInput, argument("The offsets.")]
     ) -> SeekConsumerToOffsetsPayload | None:

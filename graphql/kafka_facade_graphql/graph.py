@@ -440,7 +440,7 @@ def _page(
     try:
         return paging.paginate(items, key, size=first or 0, token=after or "")
     except InvalidRequest:
-        raise InvalidRequest("after isn't a cursor that this API has given.", field="after") from None
+        raise InvalidRequest("after is not a valid cursor.", field="after") from None
 
 
 def _topic_key(topic: core.Topic) -> str:

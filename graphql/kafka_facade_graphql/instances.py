@@ -81,7 +81,7 @@ class CommittedOffset(core.CommittedOffset):
         "instance_id": "The instance's name, unique in its group.",
         "format": "The format that records are fetched in.",
         "auto_offset_reset": "Where a partition without a committed offset starts: earliest, latest or none.",
-        "auto_commit": "Whether what was fetched is committed by and by.",
+        "auto_commit": "Whether what was fetched is committed automatically.",
         "fetch_min_bytes": "How much to gather before a fetch answers, in bytes; -1 and 0 for what is there at once.",
         "request_timeout_ms": "How long a fetch waits, in milliseconds.",
     },

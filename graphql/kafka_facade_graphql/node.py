@@ -20,5 +20,5 @@ def parse_id(text: str) -> tuple[str, list[str]]:
     try:
         found = GlobalID.from_id(text)
     except (GlobalIDValueError, UnicodeDecodeError):
-        raise InvalidRequest("The id isn't one that this API has given.", field="id") from None
+        raise InvalidRequest("The id is not a valid node id.", field="id") from None
     return found.type_name, [unquote(part) for part in found.node_id.split("/")]

@@ -95,7 +95,7 @@ def _field(entry: _Missing, path: tuple[str, ...]) -> StrawberryField:
     shown: Any = JSON
     if below:
         type_name = "".join(part[0].upper() + part[1:] for part in path)
-        shown = create_type(type_name, list(below.values()), description=f"Not served yet: {identifier}.")
+        shown = create_type(type_name, list(below.values()), description=f"Not implemented: {identifier}.")
 
     async def resolve(self: Any, info: Info, **_arguments: Any) -> Any:
         if below.keys().isdisjoint(
@@ -109,12 +109,12 @@ def _field(entry: _Missing, path: tuple[str, ...]) -> StrawberryField:
         inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info),
     ]
     for name, kind in entry.arguments.items():
-        annotation: Any = Annotated[kind | None, strawberry.argument(description="Not read yet.")]
+        annotation: Any = Annotated[kind | None, strawberry.argument(description="Ignored.")]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     vars(resolve)["__signature__"] = inspect.Signature(parameters)
     resolve.__name__ = path[-1]
     made: StrawberryField = strawberry.field(
-        resolver=resolve, name=path[-1], graphql_type=shown | None, description=f"Not served yet: {identifier}."
+        resolver=resolve, name=path[-1], graphql_type=shown | None, description=f"Not implemented: {identifier}."
     )
     return made
 
@@ -129,4 +129,4 @@ def _names(selections: Iterable[Selection]) -> Iterator[str]:
 
 
 async def _refuse(call: Call, _request: None) -> None:
-    raise NotImplementedYet(f"{call.operation.identifier} is not served yet.", operation=call.operation.identifier)
+    raise NotImplementedYet(f"{call.operation.identifier} is not implemented yet.", operation=call.operation.identifier)

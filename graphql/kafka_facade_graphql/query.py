@@ -55,7 +55,7 @@ class Query:
 
     @field(graphql_type=Node | None, description="Any resource by its node id (Relay).")
     async def node(
-        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="What its id field gave.")]
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The `id` of the resource.")]
     ) -> Any:
         type_name, parts = parse_id(id)
         try:

@@ -85,9 +85,9 @@ def settings() -> None:
     click.echo(markdown(), nl=False)
 
 
-@main.command(short_help="Print where the protos of the gRPC services are.")
+@main.command(short_help="Print the include path for protoc's -I.")
 def protos() -> None:
-    """Print the folder for the option -I of protoc: its kafka_facade/v1 has the protos of the gRPC services."""
+    """Print the include path for protoc's -I: its kafka_facade/v1 has the protos of the gRPC services."""
     package = Path(str(files("kafka_facade")))
     # An installation has them beside the package's own files, a checkout in a folder of their own.
     found = package.parent if (package / "v1").is_dir() else package.parents[1] / "proto"

@@ -387,4 +387,4 @@ async def test_an_answer_to_another_question(
         await face.produce_with_schema(cluster, name, value)
     await face.close()
     assert caught.value.codes[-1] == AWAY.row.v3
-    assert "can't be understood" in caught.value.message
+    assert "returned an invalid response" in caught.value.message

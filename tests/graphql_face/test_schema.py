@@ -38,7 +38,7 @@ def test_every_operation_has_its_field(operation: Operation) -> None:
     description = walk(ROOTS[operation.graphql_type], operation.graphql_field)
     assert description, f"{operation.graphql_type} {operation.graphql_field} is missing"
     if operation.implemented:
-        assert not description.startswith("Not served yet"), f"{operation.identifier} is only a placeholder"
+        assert not description.startswith("Not implemented"), f"{operation.identifier} is only a placeholder"
 
 
 def test_a_placeholder_goes_once_a_real_field_is_there() -> None:

@@ -98,7 +98,8 @@ class Consumers:
         if key in self._sessions:
             raise ConsumerAlreadyExists(group=instance.group, instance=instance.instance_id)
         if len(self._sessions) >= self._defaults.max_instances:
-            raise TooManyRequests(f"This server has {len(self._sessions)} consumer instances and takes no more.")
+            limit = f"{self._defaults.max_instances} consumer instances (consumer.instances.max)"
+            raise TooManyRequests(f"This worker has reached its limit of {limit}.")
         consumer = self._factory.create(
             group=instance.group,
             auto_offset_reset=instance.auto_offset_reset,

@@ -94,6 +94,11 @@ class Pipeline:
         self._draining = False
         self.deadlines = Deadlines()
 
+    @property
+    def in_flight(self) -> int:
+        """How many calls are being run."""
+        return self._in_flight
+
     def permits(self, operation: Operation) -> bool:
         """Whether the access lists leave the operation open."""
         return operation.identifier not in self._blocked

@@ -62,7 +62,8 @@ class Readiness:
         while True:
             ready = await self._answers()
             if ready is not self._ready:
-                logger.log(logging.INFO if ready else logging.WARNING, "Kafka %s", "answers" if ready else "is away")
+                level, state = (logging.INFO, "reachable") if ready else (logging.WARNING, "unreachable")
+                logger.log(level, "Kafka is %s", state)
                 self._ready = ready
                 changed, self._changed = self._changed, asyncio.Event()
                 changed.set()

@@ -180,7 +180,7 @@ class Schemas:
         try:
             return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS)
         except (NoFreeThread, TimeoutError):
-            raise Unavailable("Too much data with schemas is being read or written at once.") from None
+            raise Unavailable("Schema worker threads are all busy; retry.") from None
 
     def _open(self) -> SchemaRegistryPort:
         if self._registry is None:

@@ -121,7 +121,10 @@ class Engine:
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
         if thread_keys.are_scarce():
-            raise TooManyRequests("This process can hold no more consumers; more workers can.")
+            raise TooManyRequests(
+                "This process has reached its Kafka client limit; "
+                "retry (an instance under another name) or raise workers."
+            )
         share = self._prefetch.take()
         given = self._consumer_config
         config = roles.consumer_config(self._options.bootstrap_servers, given, share.config(given))

@@ -73,7 +73,7 @@ class ProtocolClient:
                     self._discard(connections)
                 if not (again and error.row.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
                     raise
-                logger.warning("a request to Kafka failed and is sent again: %s", error)
+                logger.warning("retrying a failed Kafka request: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def close(self) -> None:

@@ -38,7 +38,7 @@ _OUT_OF_RANGE: Final = (
     "Timestamp {} of the record is out of the range that the topic takes "
     "(message.timestamp.before.max.ms, message.timestamp.after.max.ms)."
 )
-_AGAIN: Final = "Kafka refused the record together with another one that is invalid. Send it again."
+_AGAIN: Final = "Not stored: another record of the same batch was invalid; retry."
 
 
 class Refused(NamedTuple):

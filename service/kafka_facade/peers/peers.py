@@ -30,6 +30,7 @@ _GRACE_SECONDS = 1.0
 _REPLACEMENT_SECONDS = 10.0
 _RETRY_SECONDS = 0.1
 _STOP_SECONDS = 0.5
+_NO_ANSWER = "The worker that holds this consumer instance does not respond; retry."
 
 
 class Peers:
@@ -94,7 +95,7 @@ class Peers:
                 # All that a worker holds ends with it: to send a call of its again repeats nothing.
                 if begun or error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > replaced_by:
                     logger.warning("the worker of slot %d doesn't answer: %s", slot, error.details())
-                    raise Unavailable("The consumer instance can't be reached at the moment.") from None
+                    raise Unavailable(_NO_ANSWER) from None
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _send(self, slot: int, method: str, call: Call, request: Any) -> Any:
@@ -131,7 +132,7 @@ class Peers:
 async def _message(stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bytes:
     message = await stream.read()
     if not isinstance(message, bytes):
-        raise Unavailable("The consumer instance can't be reached at the moment.")
+        raise Unavailable(_NO_ANSWER)
     return message
 
 

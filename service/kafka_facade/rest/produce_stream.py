@@ -121,7 +121,7 @@ class RecordStream:
                         self._reader.cancel()
                         await asyncio.gather(self._reader, closing, return_exceptions=True)
             except TimeoutError:
-                logger.warning("a stream of records was cut: its caller didn't read the last answers")
+                logger.warning("aborted a produce stream: the client did not read its responses")
 
     async def _at_closing(self, stop: Callable[[], None]) -> None:
         await self._exchange.facade.pipeline.closing.wait()

@@ -204,12 +204,13 @@ class Written:
 
 
 async def write_message(context: Context, message: Message, options: RpcOptions) -> None:
-    """Write a message of a stream; Unavailable where the client takes nothing for too long."""
+    """Write a message of a stream; Unavailable where the client reads nothing for too long."""
     try:
         async with asyncio.timeout(options.write_seconds):
             await context.write(message)
     except TimeoutError:
-        raise Unavailable(f"The caller has taken nothing of the answer for {options.write_seconds:g} s.") from None
+        limit = f"{options.write_seconds:g} s (response.write.timeout.ms)"
+        raise Unavailable(f"The client read nothing for {limit}.") from None
 
 
 def decoder(request: type[Message]) -> Callable[[bytes], Message | None]:

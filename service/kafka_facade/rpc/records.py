@@ -79,7 +79,9 @@ def _read_with_schema(data: record_pb2.RecordData) -> RecordData:
     which = data.WhichOneof("data")
     format = _FORMATS.get(data.format)
     if which not in (None, "json") or (data.format and format not in _SCHEMA_FORMATS):
-        raise InvalidRequest("Only json has a schema, and a format that takes one.", field="schema")
+        raise InvalidRequest(
+            "schema needs json data, and AVRO, JSONSCHEMA or PROTOBUF where a format is named.", field="schema"
+        )
     return RecordData(format, _read_json(data.json) if which else None, _read_selector(data.schema))
 
 

@@ -205,8 +205,9 @@ class Gateway:
         if self._grpc_stop is not None:
             await self._grpc_stop
         if self._facade is not None:
-            if not await self._facade.pipeline.drain(self._drain_seconds()):
-                logger.warning("some requests were still running when the time to shut down had passed")
+            pipeline = self._facade.pipeline
+            if not await pipeline.drain(self._drain_seconds()):
+                logger.warning("shutdown deadline passed with %d requests in flight", pipeline.in_flight)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._close_seconds()):
                     await self._facade.close(self._close_seconds())

@@ -115,7 +115,7 @@ def refusal(key: str, value: str) -> str | None:
         return None
     kafka = name.removeprefix("kafka.")
     hint = f"; for Kafka it is client.{kafka}" if kafka.startswith(_CLIENT) else ""
-    return f"{key} is a security setting that isn't supported: the gateway doesn't start without what it asks for{hint}"
+    return f"{key} is an unsupported security setting; remove it to run without that protection{hint}"
 
 
 def _is_harmless(name: str, value: str) -> bool:

@@ -177,7 +177,7 @@ class Settings:
     """The Schema Registry for the formats with schemas: a URL, or several of one registry with commas between."""
 
     advertised_listeners: list[str] = _setting("advertised.listeners", "", _public_urls)
-    """What links begin with, e.g. ``https://proxy-1.example.org``: that with the request's scheme, or the first one."""
+    """Base URLs for links, e.g. ``https://proxy-1.example.org``; the one with the request's scheme, else the first."""
 
     host_name: str = _setting("host.name", "", str)
     """The host in links, where nothing is advertised; by default that of the request."""
@@ -203,7 +203,7 @@ class Settings:
     """The response header fields that such pages may read, beside those that browsers show anyway."""
 
     access_control_skip_options: bool = _setting("access.control.skip.options", "true", _boolean)
-    """Whether ``OPTIONS`` requests need no authentication. There is none yet: nothing needs it."""
+    """Whether ``OPTIONS`` bypasses authentication; no effect yet."""
 
     api_request_timeout_ms: int = _setting("api.request.timeout.ms", "30000", _integer(100))
     """Default deadline of a call, by which a record is delivered or has failed for good; a gRPC deadline can only
@@ -246,15 +246,15 @@ class Settings:
     """How long one streamed produce request may stay open."""
 
     idle_timeout_ms: int = _setting("idle.timeout.ms", "30000", _integer(1000))
-    """How long an HTTP connection is kept without a request, or within the head of one."""
+    """Idle timeout of an HTTP connection, also for an incomplete request head."""
 
     request_body_timeout_ms: int = _setting("request.body.timeout.ms", "60000", _integer(100))
     """How long the body of an HTTP request may take to arrive, from the end of its head. In a stream of records each of
     them may take so long; the stream may last longer (``streaming.connection.max.duration.ms``)."""
 
     response_write_timeout_ms: int = _setting("response.write.timeout.ms", "60000", _integer(100))
-    """How long a caller may take nothing of an answer before its HTTP or websocket connection is aborted, or its gRPC
-    call ended."""
+    """How long a client may stop reading a response before its HTTP or websocket connection is closed, or its gRPC call
+    ended."""
 
     compression_enable: bool = _setting("compression.enable", "true", _boolean)
     """Whether REST responses are compressed for callers that accept it."""
@@ -277,7 +277,7 @@ class Settings:
     consumer_prefetch_max_bytes: int = _setting(
         "consumer.prefetch.max.bytes", "536870912", _integer(1024 * 1024, 2**40)
     )
-    """How much all consumers of a worker may read ahead of their callers, together."""
+    """Prefetch buffer, shared by all consumers of a worker."""
 
     consumer_auto_offset_reset: str = _setting("consumer.auto.offset.reset", "latest", _one_of(*RESETS))
     """Where a consumer instance starts in a partition without a committed offset, unless the instance says otherwise:

@@ -40,7 +40,8 @@ class UnreadAnswers:
                 self._waiting.discard(writes)
             elif writes.stuck_since(now) + self._seconds <= now:
                 self._waiting.discard(writes)
-                logger.info("a connection was aborted: its caller took nothing for %g s", self._seconds)
+                limit = f"{self._seconds:g} s (response.write.timeout.ms)"
+                logger.info("a connection was aborted: the client read nothing for %s", limit)
                 writes.transport.abort()
         self._timer = loop.call_later(self._pause, self._look) if self._waiting else None
 

@@ -296,7 +296,7 @@ class SchemaRegistry:
             raise self._remembered(key, InvalidSchema(f"Invalid schema: {what()}: {error}")) from None
         except (Queued, NoFreeThread):
             # Others were served meanwhile: nothing is wrong with the registry, or with this schema.
-            raise Unavailable(f"{what()}: too many schemas are being looked up at once") from None
+            raise Unavailable(f"{what()}: the schema lookup queue is full; retry") from None
         except TimeoutError:
             raise Unavailable(f"{what()}: the machine is too busy to compile the schema") from None
         except Unavailable as error:
@@ -307,7 +307,7 @@ class SchemaRegistry:
         except SchemaRegistryError as error:
             raise _refusal(what(), error, self._secrets) from None
         except BadAnswer as error:
-            message = f"{what()}: the Schema Registry can't be understood: {error}"
+            message = f"{what()}: the Schema Registry returned an invalid response: {error}"
             raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
         except Exception as error:
             logger.warning("the Schema Registry can't be reached: %s: %s", type(error).__name__, error)
@@ -351,6 +351,6 @@ def _refusal(what: str, error: SchemaRegistryError, secrets: set[str]) -> Facade
     if type(error.error_code) is not int or error.error_code < 1:
         # Errors of the registry have a code; this one is of something that stands before it.
         status = f"it answers {error.http_status_code} without a code"
-        return SchemaRegistryUnavailable(f"{what}: the Schema Registry can't be understood: {status}")
+        return SchemaRegistryUnavailable(f"{what}: the Schema Registry returned an invalid response: {status}")
     kind = SchemaRegistryUnavailable if error.http_status_code in _FAILED else SchemaLookupFailed
     return kind(f"{what}\n{text}", registry_status=str(error.http_status_code))

@@ -79,7 +79,9 @@ def _check_used(translated: Translated, sasl_shared: bool) -> None:
         unused += _TLS
     names = [name for used, names in translated.origins.items() if used.startswith(unused) for name in names]
     if names:
-        raise BadSettings([*dict.fromkeys(names), "security.protocol"], f"{protocol} makes no use of them")
+        raise BadSettings(
+            list(dict.fromkeys(names)), f"unused with security.protocol={protocol}; change that or remove them"
+        )
 
 
 def _check_protocol_client(translated: Translated) -> None:

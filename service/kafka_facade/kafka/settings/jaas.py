@@ -46,7 +46,7 @@ def parse(text: str) -> LoginModule:
         if len(entry) < 3 or entry[1] != _IS or entry[0] in _SIGNS or entry[2] in _SIGNS:
             raise ValueError(f"option {index // 3 + 1} isn't of the form name=value")
         if entry[0].text in found:
-            raise ValueError(f"option {index // 3 + 1} has the name of another one")
+            raise ValueError(f"option {index // 3 + 1} is a duplicate")
         found[entry[0].text] = entry[2].text
     return LoginModule(tokens[0].text.rpartition(".")[2], found)
 

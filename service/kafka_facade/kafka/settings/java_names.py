@@ -179,7 +179,7 @@ def _check_without_effect(name: str, value: str) -> None:
     allowed = _WITHOUT_EFFECT[name]
     if value and value not in allowed:
         usual = f"; only {' or '.join(sorted(allowed))} is supported" if allowed else ""
-        raise BadSettings([name], f"the Kafka client can't do that{usual}")
+        raise BadSettings([name], f"not supported by the Kafka client{usual}")
 
 
 def _login(properties: Mapping[str, str], found: Translated) -> None:
@@ -250,7 +250,7 @@ def _key_store(properties: Mapping[str, str], found: Translated) -> None:
         elif given == ["ssl.keystore.type"]:
             return
         else:
-            raise ValueError("there is no key store that they are of")
+            raise ValueError("no key store is configured")
     except ValueError as error:
         raise BadSettings(given, str(error)) from None
     found.put("ssl.key.pem", store.key, *given)

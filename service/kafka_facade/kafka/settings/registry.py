@@ -204,7 +204,7 @@ def _check_tls(urls: list[str], properties: Mapping[str, str], found: Mapping[st
     """Whether the client makes use of its files, and can read them: it tells neither name nor reason."""
     given = [name for name in properties if name.startswith("ssl.") and properties[name] and not name.endswith(".type")]
     if given and not any(urlsplit(url).scheme == "https" for url in urls):
-        raise BadSettings([*given, "url"], "http makes no use of them")
+        raise BadSettings(given, "unused with http URLs; use https or remove them")
     trusted = [name for name in given if name.startswith(("ssl.ca.", "ssl.truststore."))]
     own = [name for name in given if name not in trusted]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
