@@ -1,0 +1,67 @@
+"""Records that Kafka refuses among good ones of others, through each face; and how much of bad data errors repeat."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from conftest import TopicFactory
+from faces.clients import Data, FaceClient, FaceError, Produced
+from kafka_facade.devstack.gateway import Gateway
+
+_TEXT = {"type": "STRING", "data": "bad"}
+
+
+@pytest.mark.parametrize(
+    ("config", "bad", "said"),
+    [
+        ({}, {"key": _TEXT, "value": _TEXT, "timestamp": "2255-01-01T00:00:00Z"}, "out of the range"),
+        ({"cleanup.policy": "compact"}, {"value": _TEXT}, "without a key"),
+        (
+            {"max.message.bytes": "500"},
+            {"key": _TEXT, "value": {"type": "STRING", "data": "x" * 2_000}},
+            "larger than the maximum",
+        ),
+    ],
+    ids=["timestamp", "key", "size"],
+)
+async def test_the_good_records_of_others_are_stored(
+    face: FaceClient,
+    gateway: Gateway,
+    cluster: str,
+    topic: TopicFactory,
+    config: dict[str, str],
+    bad: dict[str, Any],
+    said: str,
+) -> None:
+    name = await topic(config=config)
+    url = f"{gateway.rest}/v3/clusters/{cluster}/topics/{name}/records"
+    good = Produced(Data("STRING", "good"), key=Data("STRING", "k"))
+    async with httpx.AsyncClient(timeout=60) as client:
+        stored, refused = await asyncio.gather(
+            asyncio.gather(*(face.produce(cluster, name, good) for _ in range(30))),
+            asyncio.gather(*(client.post(url, json=bad) for _ in range(30))),
+        )
+    assert sorted(offset for _, offset in stored) == list(range(30))
+    for response in refused:
+        failed = response.json()
+        assert str(failed["error_code"]).startswith("4"), failed
+        assert said in failed["message"], failed
+
+
+@pytest.mark.parametrize("format", ["BINARY", "STRING", "JSON", "AVRO"])
+async def test_errors_repeat_little_of_bad_data(
+    face: FaceClient, cluster: str, topic: TopicFactory, format: str
+) -> None:
+    name = await topic()
+    bad: dict[str, Any] = {"BINARY": "!" * 900_000, "STRING": ["x" * 900_000], "AVRO": "x" * 900_000}
+    record = Produced(Data(format, bad.get(format), schema='"int"' if format == "AVRO" else None))
+    if format == "JSON":
+        # Bad is what names the place of the record.
+        record = Produced(Data("JSON", 1), partition=0, headers=[("x" * 900_000 + "\0", b"")])
+    with pytest.raises(FaceError) as caught:
+        await face.produce(cluster, name, record)
+    assert len(caught.value.message) < 1_200
