@@ -11,6 +11,8 @@ from urllib.parse import unquote
 import jsonschema_rs
 
 _LIMIT: Final = 5_000
+# A part is walked once for each place that refers to what it is in.
+_MOST_WALKED: Final = 4 * _LIMIT
 # A pattern that is compiled to no more bytes takes up to 2 microseconds for each byte that it is matched with.
 _PATTERN_BYTES: Final = 16 * 1024
 _SMALL_PATTERN: Final = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES)
@@ -66,8 +68,9 @@ def work_per_value(schema: Any, others: Mapping[str, Any]) -> Work | None:
 class _Walk:
     def __init__(self, others: Mapping[str, Any], own: Callable[[dict[str, Any]], int]) -> None:
         self._own = own
-        # By document and pointer; None while it is being counted: to come to it again is a circle.
-        self._known: dict[tuple[str, str], _Work | None] = {}
+        # By document and part; None while it is being counted: to come to it again is a circle.
+        self._known: dict[tuple[str, int], _Work | None] = {}
+        self._walked = 0
         self._documents: dict[str, Any] = dict(others)
         for document in others.values():
             _scan(document)
@@ -78,18 +81,23 @@ class _Walk:
         return self._of_target(name, "")
 
     def _of_target(self, document: str, pointer: str) -> _Work:
-        key = (document, pointer)
+        part = self._at(document, pointer)
+        # A part has many pointers: they can be spelled in different ways.
+        key = (document, id(part))
         if key in self._known:
             known = self._known[key]
             if known is None:
                 raise _Unbounded
             return known
         self._known[key] = None
-        work = self._of_schema(document, self._at(document, pointer))
+        work = self._of_schema(document, part)
         self._known[key] = work
         return work
 
     def _of_schema(self, document: str, schema: Any) -> _Work:
+        self._walked += 1
+        if self._walked > _MOST_WALKED:
+            raise _Unbounded
         if not isinstance(schema, dict):
             return _Work(self._own({}), 0, 1)
         same = [self._of_schema(document, part) for part in _same_value(schema)]
