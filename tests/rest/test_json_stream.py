@@ -225,3 +225,13 @@ def test_a_byte_order_mark_is_passed_over(cut: int) -> None:
 @pytest.mark.parametrize("body", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbf\xef\xbb\xbf{}", b"{}\xef\xbb\xbf{}"])
 def test_what_is_no_byte_order_mark(body: bytes) -> None:
     assert isinstance(_split(body, [1])[1].error, MalformedBody)
+
+
+@pytest.mark.parametrize("levels", [2_000, 20_000, 87_000])
+def test_brackets_that_belong_together_level_by_level_take_little_time(levels: int) -> None:
+    padding = b" " * (128 * (2**10 - 1) + 10)
+    splitter = JsonSplitter(LIMIT)
+    started = time.process_time()
+    splitter.feed(b"[" + padding + b"[[]" * levels + b"]" * levels)
+    assert time.process_time() - started < 0.5
+    assert isinstance(splitter.error, MalformedBody)

@@ -52,13 +52,21 @@ _LITERALS = (b"true", b"false", b"null")
 _AS_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # Pairs that cancel each other, those of deep nesting first.
-_PAIRS = tuple(b"[" * depth + b"]" * depth for depth in (64, 8, 1))
-# The shortest part that is looked at for the end of a document.
+_PAIRS = tuple(b"[" * depth + b"]" * depth for depth in (256, 64, 16, 4, 2, 1))
+# The shortest and the longest part that is looked at for the end of a document.
 _SHORTEST: Final = 128
+_LONGEST: Final = 64 * 1024
+# Rounds of cancelling. Each takes 343 levels off what has no branches; MAX_DEPTH levels in so long a part need few more.
+_MOST_ROUNDS: Final = 64
+_NESTED_DEEPER: Final = f"JSON is nested deeper than {MAX_DEPTH} levels."
 _look = msgspec.json.Decoder(msgspec.Raw).decode
 _TRAILING_AT = re.compile(r"trailing characters \(byte (\d+)\)\Z")
 _SURROGATE = re.compile("hex escape|surrogate")
 _MALFORMED_AT = re.compile(r"\(byte (\d+)\)\Z")
+
+
+class _TooDeep(Exception):
+    """Nested deeper than MAX_DEPTH."""
 
 
 class JsonSplitter:
@@ -173,7 +181,10 @@ class JsonSplitter:
             return 0
         first = buffer[self._start]
         if first in b"[{":
-            end = self._scan_nested()
+            try:
+                end = self._scan_nested()
+            except _TooDeep:
+                end = self._fail(MalformedBody(_NESTED_DEEPER))
         elif first == 0x22:
             end = self._scan_text()
         else:
@@ -195,10 +206,10 @@ class JsonSplitter:
             if not self._passes(stop):
                 return self._end_before(stop)
             if self._depth > MAX_DEPTH:
-                return self._fail(MalformedBody(f"JSON is nested deeper than {MAX_DEPTH} levels."))
+                raise _TooDeep
             if stop == size:
                 break
-            step *= 2
+            step = min(2 * step, _LONGEST)
         if size - self._start >= 2 * self._looked_at:
             self._look()
         return 0
@@ -214,9 +225,7 @@ class JsonSplitter:
         pieces = part.split(b'"')
         brackets = b"".join(pieces[self._in_string :: 2]).translate(_AS_BRACKETS, _NO_BRACKETS)
         if brackets.count(b"]") >= self._depth:
-            for pair in _PAIRS:
-                while len(shorter := brackets.replace(pair, b"")) < len(brackets):
-                    brackets = shorter
+            brackets = _cancelled(brackets)
         closed = brackets.count(b"]")
         if closed >= self._depth:
             return False
@@ -252,7 +261,7 @@ class JsonSplitter:
         try:
             _look(document)
         except RecursionError:
-            self._fail(MalformedBody(f"JSON is nested deeper than {MAX_DEPTH} levels."))
+            self._fail(MalformedBody(_NESTED_DEEPER))
         except msgspec.DecodeError as error:
             end = len(document)
             last = _LAST_WORD.search(document, max(0, end - MAX_NUMBER_LENGTH - 1))
@@ -306,6 +315,17 @@ def _begins_word(word: bytes) -> bool:
     """Whether a number or a literal may begin so, or there is none."""
     start = any(literal.startswith(word) for literal in _LITERALS) or _NUMBER_START.match(word)
     return bool(start) and len(word) <= MAX_NUMBER_LENGTH
+
+
+def _cancelled(brackets: bytes) -> bytes:
+    """The brackets that are left where those that belong together are gone; _TooDeep."""
+    for _ in range(_MOST_ROUNDS):
+        size = len(brackets)
+        for pair in _PAIRS:
+            brackets = brackets.replace(pair, b"")
+        if len(brackets) == size:
+            return brackets
+    raise _TooDeep
 
 
 # A match holds on to the buffer, which can't grow as long: nothing outlives these functions.
