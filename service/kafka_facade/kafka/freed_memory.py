@@ -15,7 +15,7 @@ from kafka_facade.kafka.blocking import Blocking
 # Only the GNU C library has it (malloc_trim(3)).
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 # So long (s) it is waited for others that go at the same time.
-_PAUSE_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 5.0
 
 
 class FreedMemory:

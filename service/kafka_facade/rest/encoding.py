@@ -21,6 +21,9 @@ _Item = TypeVar("_Item")
 _LINKS = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
+# Items that are encoded together, and from how many bytes on they are large.
+_MOST_TOGETHER: Final = 16
+_LARGE_PIECE: Final = 32 * 1024
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""
 
@@ -149,12 +152,16 @@ async def encode_array(
 ) -> bytearray:
     """A JSON array of documents, made one by one, between which others use the event loop; with what is around it."""
     array = bytearray(before + b"[")
-    for item in found:
+    start, count = 0, 1
+    while start < len(found):
         await time_slice()
-        array += encode(document(item))
-        array += b","
-    if found:
-        del array[-1:]
+        piece = encode([document(item) for item in found[start : start + count]])
+        if start:
+            array += b","
+        array += memoryview(piece)[1:-1]
+        start += count
+        # Small items are encoded together, large ones alone.
+        count = min(2 * count, _MOST_TOGETHER) if len(piece) < _LARGE_PIECE else max(1, count // 2)
     array += b"]" + after
     return array
 

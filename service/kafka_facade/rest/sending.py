@@ -16,6 +16,8 @@ _VARYING: Final = ("GET", "HEAD", "POST")
 _COMPRESS_IN_THREAD: Final = 256 * 1024
 # So much of a body is written at once.
 _PART: Final = 256 * 1024
+# What is written at once without a time slice.
+_SMALL: Final = 32 * 1024
 
 
 async def send_response(
@@ -53,8 +55,12 @@ async def end(exchange: Exchange) -> None:
 
 async def _send_body(send: Send, body: bytes | bytearray, *, more: bool) -> None:
     """Send a body, a long one in parts, each once the connection has taken most of those before."""
+    if len(body) <= _SMALL:
+        # It waits for no others: what heavy work there is shares the event loop without it.
+        await send({"type": "http.response.body", "body": bytes(body), "more_body": more})
+        return
     view = memoryview(body)
-    for start in range(0, max(1, len(body)), _PART):
+    for start in range(0, len(body), _PART):
         await time_slice()
         end = start + _PART
         await send({"type": "http.response.body", "body": bytes(view[start:end]), "more_body": more or end < len(body)})
