@@ -20,6 +20,7 @@ from kafka_facade.core.decoding_budget import BudgetExceeded
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.kafka.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.kafka.schemas.json_schema_checkers import Checkers
+from kafka_facade.kafka.schemas.json_schema_size import work_per_value
 
 
 @dataclass
@@ -422,3 +423,15 @@ def test_threads_that_check_at_once_have_one_each() -> None:
             b'"' + b"a" * n + b'"' for n in range(1, 400)
         ]
     assert len(psutil.Process().children()) <= max(before, 2)
+
+
+def test_parts_are_counted_once_however_references_spell_them() -> None:
+    name = "abcdefgh"
+    spelled = [
+        "#/" + "".join(f"%{ord(letter):x}" if number >> place & 1 else letter for place, letter in enumerate(name))
+        for number in range(2 ** len(name))
+    ]
+    schema = {name: {"properties": {str(n): {} for n in range(2_000)}}, "anyOf": [{"$ref": text} for text in spelled]}
+    started = time.process_time()
+    work_per_value(schema, {})
+    assert time.process_time() - started < 0.5

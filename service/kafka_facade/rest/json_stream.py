@@ -56,7 +56,7 @@ _PAIRS = tuple(b"[" * depth + b"]" * depth for depth in (256, 64, 16, 4, 2, 1))
 # The shortest and the longest part that is looked at for the end of a document.
 _SHORTEST: Final = 128
 _LONGEST: Final = 64 * 1024
-# Rounds of cancelling. Each takes 343 levels off what has no branches; MAX_DEPTH levels in so long a part need few more.
+# Rounds of cancelling. Each takes 343 levels off what has no branches: MAX_DEPTH levels in such a part need few more.
 _MOST_ROUNDS: Final = 64
 _NESTED_DEEPER: Final = f"JSON is nested deeper than {MAX_DEPTH} levels."
 _look = msgspec.json.Decoder(msgspec.Raw).decode
