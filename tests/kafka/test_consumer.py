@@ -6,6 +6,8 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import Message
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout
@@ -13,6 +15,7 @@ from kafka_facade.core.ports import ConsumerPort, SerializedRecord
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
 from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka import eventful_client, serialized_client
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 
 # A member is idle after 5 s.
@@ -199,4 +202,55 @@ async def test_partitions_that_begin_one_after_another_are_read_from_where_they_
         await reader.seek([PartitionPosition(name, partition, 10) for partition in range(3)], 20)
         assert numbers(await read(reader, 60)) == list(range(30, 90))
         await reader.close(10)
+    await engine.close(10)
+
+
+class SlowClient(ClientConsumer):
+    """A client whose next call that finds records takes long enough for more to happen in it."""
+
+    slow = False
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
+        found = super().consume(num_messages, timeout)
+        if num_messages > len(found) > 0 and SlowClient.slow:
+            SlowClient.slow = False
+            found += super().consume(num_messages - len(found), 4)
+        return found
+
+
+async def test_a_member_that_gives_up_some_partitions_loses_nothing_of_the_others(
+    stack: BackgroundStack, topic: TopicFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (eventful_client, serialized_client):
+        monkeypatch.setattr(module, "ClientConsumer", SlowClient)
+    settings = {"partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": "200"}
+    engine = Engine(KafkaOptions(stack.bootstrap_servers, consumer=settings))
+    name, group = await topic(partitions=3), f"group-{uuid4()}"
+    first, second = member(engine, group), member(engine, group)
+    await first.subscribe([name])
+    await joined(first, 3)
+    await produce(engine, name, 0, 3)
+    # A record that came with events waits for its reader.
+    await asyncio.sleep(2)
+    await produce(engine, name, 3, 30, partitions=3)
+    # Events that are served meanwhile would bring a record of them each time.
+    time.sleep(0.5)  # noqa: ASYNC251
+    # The call that brings the records tells what the group takes away, too.
+    SlowClient.slow = True
+    await second.subscribe([name])
+    found: list[Record] = []
+    async with asyncio.timeout(20):
+        while len(second.assignment()) != 1:
+            found += await first.poll(100, 0.1)
+            await second.poll(0, 0)
+    assert not SlowClient.slow
+    kept = {entry.partition for entry in first.assignment()}
+    assert len(kept) == 2
+    await second.close(10)
+    await joined(first, 3)
+    found += await read(first, 0)
+    for partition in kept:
+        offsets = [record.offset for record in found if record.partition_id == partition]
+        assert offsets == list(range(13 if partition == 0 else 10))
+    await first.close(10)
     await engine.close(10)

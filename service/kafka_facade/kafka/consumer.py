@@ -156,7 +156,7 @@ class Consumer(EventfulClient):
             self._polled_at = time.monotonic()
             if self._pending:
                 if len(self._pending) < max_records:
-                    self._pending.extend(self._consume(max_records - len(self._pending))[1])
+                    self._read_ahead(max_records - len(self._pending))
                 return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
             for place, failure in self._failures.items():
                 self._look_again(place)
@@ -333,7 +333,7 @@ class Consumer(EventfulClient):
                 if not error.row.retriable or seconds < part or ended - began < part / 2:
                     raise
             await self._until_free(max(0.0, deadline - ended))
-            self._pending.extend(self._consume(1)[1])
+            self._read_ahead(1)
             # What it tells arrives in the loop's next turn.
             await asyncio.sleep(0)
             self._authentication.check()

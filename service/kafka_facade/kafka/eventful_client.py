@@ -103,7 +103,7 @@ class EventfulClient(SerializedClient):
         while True:
             try:
                 if self._free.is_set():
-                    self._pending.extend(self._consume(1)[1])
+                    self._read_ahead(1)
                     if time.monotonic() - self._polled_at > _IDLE_SECONDS:
                         self._pause()
                     if self._gave_up:
@@ -147,6 +147,12 @@ class EventfulClient(SerializedClient):
         if resumed:
             self._paused = self._paused - resumed
             self._call(ClientConsumer.resume, [ClientPartition(*key) for key in resumed])
+
+    def _read_ahead(self, max_records: int) -> None:
+        """Serve events, and keep the records that come with them for the next poll."""
+        records = self._consume(max_records)[1]
+        # Only now: where the group takes partitions away, what waits is another queue afterwards.
+        self._pending.extend(records)
 
     def _consume(self, max_records: int) -> tuple[int, list[Record]]:
         """How many messages were there, and the records among them that are still ours."""
