@@ -254,3 +254,48 @@ async def test_a_member_that_gives_up_some_partitions_loses_nothing_of_the_other
         assert offsets == list(range(13 if partition == 0 else 10))
     await first.close(10)
     await engine.close(10)
+
+
+@pytest.mark.parametrize("subscribed", [False, True])
+async def test_a_partition_that_has_begun_stays_where_it_stands_when_another_is_told_where_to_begin(
+    engine: Engine, topic: TopicFactory, subscribed: bool
+) -> None:
+    name, group = await topic(partitions=2), f"group-{uuid4()}"
+    await produce(engine, name, 0, 20, partitions=2)
+    reader = member(engine, group, reset="none")
+    await reader.commit({(name, 0): 10}, 10, {})
+    # The first partition begins at its end. Nothing tells where the second one is to begin.
+    if subscribed:
+        await reader.subscribe([name])
+    else:
+        await reader.assign([TopicPartition(name, partition) for partition in range(2)])
+    async with asyncio.timeout(20):
+        while reader.starts() != {(name, 0): 10}:  # noqa: ASYNC110  nothing tells of a start
+            await asyncio.sleep(0.05)
+    # What is committed later doesn't move it.
+    await reader.commit({(name, 0): 0}, 10, {})
+    await reader.seek([PartitionPosition(name, 1, 0)], 10)
+    found = await read(reader, 10)
+    assert [(record.partition_id, record.offset) for record in found] == [(1, offset) for offset in range(10)]
+    await produce(engine, name, 20, 1)
+    assert [record.offset for record in await read(reader, 1)] == [10]
+    await reader.close(10)
+
+
+async def test_what_was_read_ahead_comes_once_when_another_partition_is_told_where_to_begin(
+    engine: Engine, topic: TopicFactory
+) -> None:
+    name = await topic(partitions=2)
+    await produce(engine, name, 0, 20, partitions=2)
+    group = f"group-{uuid4()}"
+    reader = member(engine, group, reset="none")
+    await reader.commit({(name, 0): 3}, 10, {})
+    await reader.assign([TopicPartition(name, partition) for partition in range(2)])
+    async with asyncio.timeout(20):
+        while reader.starts() != {(name, 0): 3}:  # noqa: ASYNC110  nothing tells of a start
+            await asyncio.sleep(0.05)
+    await reader.seek([PartitionPosition(name, 1, 0)], 10)
+    found = await read(reader, 17)
+    for partition, first in ((0, 3), (1, 0)):
+        assert [r.offset for r in found if r.partition_id == partition] == list(range(first, 10))
+    await reader.close(10)

@@ -121,6 +121,7 @@ class Consumer(EventfulClient):
         for entry in positions:
             if isinstance(entry, PartitionPosition):
                 self._positions[entry.topic, entry.partition] = entry.offset
+                self._sought[entry.topic, entry.partition] = entry.offset
         if self._grouped:
             self._unchecked = {entry.topic for entry in positions}
             self._serve_from_now_on()
@@ -242,7 +243,7 @@ class Consumer(EventfulClient):
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
         except BaseException:
             self._pending.extendleft(reversed(ahead))
-            if start is not None:
+            if start is not None and place in self._assigned:
                 self._starts[place] = start
             raise
 

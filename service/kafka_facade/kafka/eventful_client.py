@@ -126,9 +126,13 @@ class EventfulClient(SerializedClient):
         """
         unread = self._assigned - self._starts.keys()
         begin = {place: self._sought.get(place, OFFSET_INVALID) for place in unread} | dict(moved)
-        if begin:
-            incremental = self._subscribed and self._incremental
-            await self._in_thread(_ASSIGN_SECONDS, _assign_again, begin, incremental)
+        if not begin:
+            return
+        incremental = self._subscribed and self._incremental
+        if not incremental:
+            # The client's own positions know nothing of a partition that has begun but brought no record yet.
+            begin = {place: self._positions[place] for place in self._starts} | begin
+        await self._in_thread(_ASSIGN_SECONDS, _assign_again, begin, incremental)
 
     def _pause(self) -> None:
         """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
@@ -318,16 +322,13 @@ class EventfulClient(SerializedClient):
 
 
 def _assign_again(client: ClientConsumer, begin: Mapping[tuple[str, int], int], incremental: bool) -> None:
-    """Assign what is assigned: some partitions where they are to begin, the others where they stand."""
+    """Assign what is assigned: these partitions where they are to begin, of an incremental assignment only these."""
+    changed = [ClientPartition(*place, offset) for place, offset in begin.items()]
     if incremental:
-        changed = [ClientPartition(*place, offset) for place, offset in begin.items()]
         client.incremental_unassign(changed)
         client.incremental_assign(changed)
-        return
-    standing = client.position(client.assignment())
-    for entry in standing:
-        entry.offset = begin.get((entry.topic, entry.partition), entry.offset)
-    client.assign(standing)
+    else:
+        client.assign(changed)
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:
