@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from confluent_kafka import OFFSET_INVALID, Message
+from confluent_kafka import OFFSET_INVALID, KafkaException, Message
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
@@ -107,8 +107,7 @@ class EventfulClient(SerializedClient):
                     if time.monotonic() - self._polled_at > _IDLE_SECONDS:
                         self._pause()
                     if self._gave_up:
-                        self._gave_up = False
-                        await self._assign_again({})
+                        await self._try_again()
             except FacadeError as failure:
                 self._failures.setdefault(GROUP, failure)
             starting = len(self._starts) < len(self._assigned) and len(self._pending) < _MOST_PENDING
@@ -118,6 +117,14 @@ class EventfulClient(SerializedClient):
             else:
                 joining = JOIN_SECONDS
                 await asyncio.sleep(_SERVE_SECONDS)
+
+    async def _try_again(self) -> None:
+        """Have the client ask again where to begin; where it can't be told now, the next time."""
+        self._gave_up = False
+        try:
+            await self._assign_again({})
+        except FacadeError:
+            self._gave_up = True
 
     async def _assign_again(self, moved: Mapping[tuple[str, int], int]) -> None:
         """Assign the same partitions, each where it stands or is to begin, and some where they are moved.
@@ -325,7 +332,9 @@ def _assign_again(client: ClientConsumer, begin: Mapping[tuple[str, int], int], 
     """Assign what is assigned: these partitions where they are to begin, of an incremental assignment only these."""
     changed = [ClientPartition(*place, offset) for place, offset in begin.items()]
     if incremental:
-        client.incremental_unassign(changed)
+        # What is not assigned, since a former attempt was cut short, need not be taken back.
+        with contextlib.suppress(KafkaException):
+            client.incremental_unassign(changed)
         client.incremental_assign(changed)
     else:
         client.assign(changed)
