@@ -299,3 +299,23 @@ async def test_what_was_read_ahead_comes_once_when_another_partition_is_told_whe
     for partition, first in ((0, 3), (1, 0)):
         assert [r.offset for r in found if r.partition_id == partition] == list(range(first, 10))
     await reader.close(10)
+
+
+async def test_a_poll_beside_a_call_that_waits_for_kafka_holds_up_nobody(
+    stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
+) -> None:
+    name = await topic()
+    consumer = member(engine, f"group-{uuid4()}")
+    await consumer.subscribe([name])
+    await joined(consumer, 1)
+    await stack.pause_broker(0)
+    try:
+        polling = asyncio.create_task(consumer.poll(10, 2))
+        await asyncio.sleep(0.1)
+        with pytest.raises(KafkaTimeout):
+            await consumer.commit({(name, 0): 1}, 1, {})
+        assert await polling == []
+    finally:
+        await stack.resume_broker(0)
+    assert longest_stall() < 0.5
+    await consumer.close(10)

@@ -143,18 +143,17 @@ class Consumer(EventfulClient):
         """
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
-        if not self._free.is_set():
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._free.wait()
-            except TimeoutError:
-                return []
-        self._resume()
         while True:
             # Many consumers that find records at the same time must not add up to a blocked loop. Past this nothing
             # waits: events that are served meanwhile bring records that come before others.
             await time_slice()
-            self._polled_at = time.monotonic()
+            if not self._free.is_set():
+                try:
+                    await self._until_free(max(0.0, deadline - time.monotonic()))
+                except KafkaTimeout:
+                    return []
+                continue
+            self._resume()
             if self._pending:
                 if len(self._pending) < max_records:
                     self._read_ahead(max_records - len(self._pending))
