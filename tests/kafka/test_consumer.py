@@ -319,3 +319,26 @@ async def test_a_poll_beside_a_call_that_waits_for_kafka_holds_up_nobody(
         await stack.resume_broker(0)
     assert longest_stall() < 0.5
     await consumer.close(10)
+
+
+async def test_a_seek_that_failed_says_nothing_of_where_others_begin(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic(partitions=2)
+    await produce(engine, name, 0, 20, partitions=2)
+    # Nothing tells where to begin.
+    reader = member(engine, f"group-{uuid4()}", reset="none")
+    await reader.assign([TopicPartition(name, partition) for partition in range(2)])
+    await asyncio.sleep(1)
+    with pytest.raises(KafkaTimeout):
+        await reader.seek([PartitionPosition(name, partition, 5) for partition in range(2)], 0.3)
+    await reader.seek([PartitionPosition(name, 1, 0)], 10)
+    found: list[Record] = []
+    told = False
+    async with asyncio.timeout(20):
+        while len(found) < 10 or not told:
+            try:
+                found += await reader.poll(100, 0.2)
+            except IllegalConsumerState:
+                # Still nothing tells where the first one is to begin.
+                told = True
+    assert [(record.partition_id, record.offset) for record in found] == [(1, offset) for offset in range(10)]
+    await reader.close(10)

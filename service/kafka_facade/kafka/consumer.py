@@ -209,12 +209,23 @@ class Consumer(EventfulClient):
         deadline = started + timeout
         await self._until_free(timeout)
         self._resume()
+        former = self._sought
+        unmoved = {(entry.topic, entry.partition): entry.offset for entry in positions}
         # Of those that don't begin by themselves, all begin with the first.
-        self._sought |= {(entry.topic, entry.partition): entry.offset for entry in positions}
-        for entry in positions:
-            # That there was no offset to start at is over.
-            self._failures.pop((entry.topic, entry.partition), None)
-            await self._move(ClientPartition(entry.topic, entry.partition, entry.offset), started, deadline)
+        self._sought = former | unmoved
+        try:
+            for place, offset in list(unmoved.items()):
+                # That there was no offset to start at is over.
+                self._failures.pop(place, None)
+                await self._move(ClientPartition(*place, offset), started, deadline)
+                del unmoved[place]
+        except BaseException:
+            # Those that have begun meanwhile, or were taken away, are told nothing any more.
+            for place in unmoved.keys() & self._sought.keys():
+                del self._sought[place]
+                if place in former:
+                    self._sought[place] = former[place]
+            raise
 
     async def _move(self, target: ClientPartition, started: float, deadline: float) -> None:
         """Read on from the target. Events are served meanwhile: what they bring once it has moved is to be kept."""
