@@ -1,8 +1,10 @@
 """A member whose caller reads seldom: it loses nothing, holds up nobody, and keeps little."""
 
 import asyncio
+import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -10,7 +12,7 @@ from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import Message
 
 from conftest import TopicFactory
-from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout
+from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, TooManyRequests
 from kafka_facade.core.ports import ConsumerPort, SerializedRecord
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
 from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
@@ -342,3 +344,39 @@ async def test_a_seek_that_failed_says_nothing_of_where_others_begin(engine: Eng
                 told = True
     assert [(record.partition_id, record.offset) for record in found] == [(1, offset) for offset in range(10)]
     await reader.close(10)
+
+
+@contextmanager
+def thread_keys_but_one_taken() -> Iterator[None]:
+    library = ctypes.CDLL(None)
+    taken: list[ctypes.c_uint] = []
+    try:
+        while not library.pthread_key_create(ctypes.byref(key := ctypes.c_uint()), None):
+            taken.append(key)
+        library.pthread_key_delete(taken.pop())
+        yield
+    finally:
+        for key in taken:
+            library.pthread_key_delete(key)
+
+
+async def test_a_member_that_left_a_full_process_goes_on_once_there_is_room(
+    engine: Engine, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await produce(engine, name, 0, 3)
+    consumer = member(engine, f"group-{uuid4()}")
+    await consumer.subscribe([name])
+    await joined(consumer, 1)
+    # An idle member is paused.
+    await asyncio.sleep(IDLE)
+    with thread_keys_but_one_taken():
+        with pytest.raises(TooManyRequests):
+            member(engine, f"group-{uuid4()}")
+        for _ in range(2):
+            with pytest.raises(TooManyRequests):
+                await consumer.unsubscribe()
+    await consumer.unsubscribe()
+    await consumer.subscribe([name])
+    assert numbers(await read(consumer, 3)) == [0, 1, 2]
+    await consumer.close(10)

@@ -85,7 +85,10 @@ class Consumer(EventfulClient):
         self._serve_from_now_on()
 
     async def unsubscribe(self) -> None:
-        """Leave the group or drop the assignment, and return when that is done: what is assigned next stays."""
+        """Leave the group or drop the assignment, and return when that is done: what is assigned next stays.
+
+        After TooManyRequests it has left, and can be used again once this succeeds.
+        """
         await self._until_free()
         self._resume()
         member = self._subscribed

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kafka_facade.core.errors import FacadeError, TooManyRequests
+from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.ports import ConsumerPort
-from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.acls import Acls
 from kafka_facade.kafka.admin import Admin
 from kafka_facade.kafka.authentication import fail_fast
@@ -120,11 +119,6 @@ class Engine:
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """A new consumer; ``group`` None is one that never joins or commits."""
-        if thread_keys.are_scarce():
-            raise TooManyRequests(
-                "This process has reached its Kafka client limit; "
-                "retry (an instance under another name) or raise workers."
-            )
         share = self._prefetch.take()
         given = self._consumer_config
         config = roles.consumer_config(self._options.bootstrap_servers, given, share.config(given))

@@ -11,7 +11,8 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from confluent_kafka import Consumer as ClientConsumer
 
-from kafka_facade.core.errors import IllegalConsumerState, KafkaTimeout
+from kafka_facade.core.errors import IllegalConsumerState, KafkaTimeout, TooManyRequests
+from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.errors import from_exception
@@ -46,6 +47,11 @@ class SerializedClient:
         self._free.set()
 
     def _new_client(self) -> ClientConsumer:
+        if thread_keys.are_scarce():
+            raise TooManyRequests(
+                "This process has reached its Kafka client limit; "
+                "retry (an instance under another name) or raise workers."
+            )
         try:
             return ClientConsumer(self._config)
         except Exception as error:
@@ -90,7 +96,10 @@ class SerializedClient:
             raise KafkaTimeout from None
 
     async def _renew(self, timeout: float) -> None:
-        """Go on with a new client that knows nothing of the old one's group."""
+        """Go on with a new client that knows nothing of the old one's group.
+
+        TooManyRequests where others have taken the old one's place: there is no client then until this is called again.
+        """
         await self._destroy(timeout)
         self._owned = [self._new_client()]
 
