@@ -26,9 +26,9 @@ from kafka_facade.core.requests import CreateTopic
 from kafka_facade.core.resources import Broker, Cluster, Partition, Replica, Topic, TopicPartition
 from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.kafka.authentication import Authentication
-from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all, settled_topics
+from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
 from kafka_facade.kafka.errors import from_exception
-from kafka_facade.kafka.log_offsets import ask_offsets
+from kafka_facade.kafka.log_offsets import LogOffsets
 
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
@@ -47,6 +47,7 @@ class Admin:
         self.authentication = Authentication(lambda: self._client.poll(0))
         self._client = AdminClient(dict(config) | {"error_cb": self.authentication.on_error})
         self._blocking = blocking
+        self._offsets = LogOffsets(self._client, blocking)
         self.on_change: Callable[[str], None] | None = None
         """Told of each topic whose partitions were changed through here."""
         self._known_cluster_id: str | None = None
@@ -180,8 +181,8 @@ class Admin:
         if not partitions:
             return []
         earliest, latest = await asyncio.gather(
-            self._list_offsets(partitions, OffsetSpec.earliest(), timeout),
-            self._list_offsets(partitions, OffsetSpec.latest(), timeout),
+            self._offsets.of(partitions, OffsetSpec.earliest(), timeout),
+            self._offsets.of(partitions, OffsetSpec.latest(), timeout),
         )
         found: list[tuple[int, int] | FacadeError] = []
         for first, last in zip(earliest, latest, strict=True):
@@ -192,18 +193,6 @@ class Admin:
             else:
                 found.append((first, last))
         return found
-
-    async def _list_offsets(
-        self, partitions: Sequence[TopicPartition], spec: OffsetSpec, timeout: float
-    ) -> list[int | FacadeError]:
-        wanted = list(dict.fromkeys((entry.topic, entry.partition) for entry in partitions))
-        futures = await self._blocking.run(timeout, ask_offsets, self._client, wanted, spec, timeout)
-        answers = await settled_all(
-            [futures[entry.topic, entry.partition] for entry in partitions],
-            timeout,
-            [entry.topic for entry in partitions],
-        )
-        return [answer if isinstance(answer, FacadeError) else answer.offset for answer in answers]
 
     async def cluster_id(self, timeout: float) -> str:
         """The id of the cluster, which never changes."""

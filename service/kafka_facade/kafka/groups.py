@@ -11,11 +11,11 @@ from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, Invalid
 from kafka_facade.core.kafka_text import is_possible
 from kafka_facade.core.ports import GroupDescription
 from kafka_facade.core.resources import TopicPartition
-from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
+from kafka_facade.kafka.blocking import Blocking, positive, settled
 from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.coordinators import Coordinators
 from kafka_facade.kafka.errors import from_exception
-from kafka_facade.kafka.log_offsets import ask_offsets
+from kafka_facade.kafka.log_offsets import LogOffsets
 
 
 class Groups:
@@ -26,7 +26,7 @@ class Groups:
 
     def __init__(self, client: AdminClient, blocking: Blocking, coordinators: Coordinators | ClientGroups) -> None:
         self._client = client
-        self._blocking = blocking
+        self._offsets = LogOffsets(client, blocking)
         self._coordinators = coordinators
 
     async def list_groups(self, timeout: float) -> list[str]:
@@ -51,13 +51,7 @@ class Groups:
 
     async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
         """The last stable offset of each partition, in order, from one round of requests."""
-        wanted = list(dict.fromkeys((entry.topic, entry.partition) for entry in partitions))
-        futures = await self._blocking.run(
-            timeout, ask_offsets, self._client, wanted, OffsetSpec.latest(), timeout, IsolationLevel.READ_COMMITTED
-        )
-        answers = dict(zip(futures, await settled_all(list(futures.values()), timeout), strict=True))
-        found = [answers[entry.topic, entry.partition] for entry in partitions]
-        return [answer if isinstance(answer, FacadeError) else answer.offset for answer in found]
+        return await self._offsets.of(partitions, OffsetSpec.latest(), timeout, IsolationLevel.READ_COMMITTED)
 
 
 def _known(group_id: str, answer: GroupDescription | FacadeError | None) -> GroupDescription | FacadeError:
