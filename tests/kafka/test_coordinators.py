@@ -20,6 +20,7 @@ from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.groups import Groups
+from kafka_facade.kafka.log_offsets import ClientLogOffsets
 
 _SECONDS = 20
 
@@ -56,7 +57,8 @@ async def test_both_clients_say_the_same(
     await member(group, name, partitions=3, settings=settings)
     await _commit(stack.bootstrap_servers, [committed_only], name, 7)
     blocking = Blocking("test", 2)
-    other = Groups(engine.admin.client, blocking, ClientGroups(engine.admin.client, blocking))
+    client = engine.admin.client
+    other = Groups(client, ClientGroups(client, blocking), ClientLogOffsets(client, blocking))
     wanted = [group, "nobody", committed_only, group, "", "\0", "é"]
     ours, theirs = [await groups.describe_groups(wanted, _SECONDS) for groups in (engine.groups, other)]
     assert list(map(_by_id, ours)) == list(map(_by_id, theirs))

@@ -1,40 +1,62 @@
-"""Where logs begin and end, asked for of topics that the client has never heard of."""
+"""Where logs begin and end, through each of the clients."""
 
-import asyncio
-import logging
+import uuid
+from collections.abc import AsyncIterator
 
 import pytest
 
 from conftest import TopicFactory
-from kafka_facade.core.errors import TopicNotFound
-from kafka_facade.core.ports import SerializedRecord
+from kafka_facade.core.errors import LeaderNotAvailable, PartitionNotFound, RetriableKafkaError, TopicNotFound
+from kafka_facade.core.ports import SerializedRecord, TopicDescription
 from kafka_facade.core.resources import TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
+
+_SECONDS = 20
 
 
-async def test_the_client_knows_all_leaders_before_it_is_asked_for_offsets(
-    stack: BackgroundStack, topic: TopicFactory, caplog: pytest.LogCaptureFixture
-) -> None:
-    # Where it doesn't, it says that it queries them; metadata that comes at the wrong moment then ends the process.
-    caplog.set_level(logging.DEBUG, "kafka_facade.kafka")
-    engine = Engine(KafkaOptions(stack.bootstrap_servers, admin={"debug": "metadata", "log_level": "7"}))
-    names = [await topic(partitions=2) for _ in range(3)]
-    for name in names:
-        await (await engine.producer.submit(name, [SerializedRecord(None, b"x", 0, [], None)] * 3))
-    wanted = [TopicPartition(name, partition) for name in names for partition in range(2)]
-    missing = TopicPartition("there-is-none", 0)
-    both, ends = await asyncio.gather(
-        engine.admin.offsets([*wanted, missing], 10), engine.groups.end_offsets([missing, *wanted], 10)
+@pytest.fixture(params=["kafka-python", "librdkafka"])
+async def offsets(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterator[LogOffsets | ClientLogOffsets]:
+    blocking = Blocking("test", 2)
+    yield (
+        engine.admin.log_offsets if request.param == "kafka-python" else ClientLogOffsets(engine.admin.client, blocking)
     )
-    assert both[:-1] == [(0, 3), (0, 0)] * 3
-    assert ends[1:] == [3, 0] * 3
-    assert isinstance(both[-1], TopicNotFound)
-    assert isinstance(ends[0], TopicNotFound)
-    # The client tells it a moment later.
-    async with asyncio.timeout(20):
-        while "METADATA" not in caplog.text:  # noqa: ASYNC110  nothing tells of a log line
-            await asyncio.sleep(0.1)
-    await asyncio.sleep(1.5)
-    await engine.close(10)
-    assert "query partition leaders" not in caplog.text
+    blocking.close()
+
+
+async def test_the_ends_of_logs(offsets: LogOffsets | ClientLogOffsets, engine: Engine, topic: TopicFactory) -> None:
+    name = await topic(partitions=3)
+    await (await engine.producer.submit(name, [SerializedRecord(None, b"x", 1, [], None)] * 5))
+    places = [(name, 1), (name, 0), (name, 1)]
+    for stable in (False, True):
+        earliest, latest = await offsets.of(places, (EARLIEST, LATEST), _SECONDS, stable=stable)
+        assert earliest == {(name, 1): 0, (name, 0): 0}
+        assert latest == {(name, 1): 5, (name, 0): 0}
+
+
+async def test_what_is_not_there_is_an_error_in_its_place(engine: Engine, topic: TopicFactory) -> None:
+    name, other = await topic(), f"missing-{uuid.uuid4().hex}"
+    places = [TopicPartition(name, 0), TopicPartition(name, 1), TopicPartition(other, 0)]
+    there, no_partition, no_topic = await engine.admin.offsets(places, _SECONDS)
+    assert there == (0, 0)
+    assert isinstance(no_partition, PartitionNotFound)
+    assert isinstance(no_topic, TopicNotFound)
+
+
+async def test_partitions_without_a_leader_hold_up_no_others(
+    three_brokers: BackgroundStack, topic: TopicFactory
+) -> None:
+    name = await topic(on=three_brokers, partitions=6)
+    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers))
+    [described] = await engine.admin.describe_topics([name], _SECONDS)
+    assert isinstance(described, TopicDescription)
+    others = [partition.partition_id for partition in described.partitions if partition.leader_id != 3]
+    await three_brokers.kill_broker(2)
+    partitions = [TopicPartition(name, index) for index in range(6)]
+    found = await engine.admin.offsets(partitions, _SECONDS)
+    # Until the cluster has noticed, the one that is gone still leads.
+    assert {type(answer) for answer in found} <= {tuple, LeaderNotAvailable, RetriableKafkaError}, found
+    assert [found[index] for index in others] == [(0, 0)] * len(others)
+    await engine.close(5)

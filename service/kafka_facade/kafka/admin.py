@@ -16,7 +16,6 @@ from confluent_kafka.admin import (
     ConfigResource,
     NewPartitions,
     NewTopic,
-    OffsetSpec,
     ResourceType,
 )
 
@@ -28,7 +27,8 @@ from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
 from kafka_facade.kafka.errors import from_exception
-from kafka_facade.kafka.log_offsets import LogOffsets
+from kafka_facade.kafka.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
+from kafka_facade.kafka.protocol import ProtocolClient
 
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
@@ -43,16 +43,26 @@ _TOPICS_A_CALL = 500
 class Admin:
     """The admin port over one cluster."""
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking) -> None:
+    def __init__(self, config: Mapping[str, Any], blocking: Blocking, protocol: ProtocolClient | None = None) -> None:
+        """``protocol`` is asked for offsets; without one that can connect, the client itself is."""
         self.authentication = Authentication(lambda: self._client.poll(0))
         self._client = AdminClient(dict(config) | {"error_cb": self.authentication.on_error})
         self._blocking = blocking
-        self._offsets = LogOffsets(self._client, blocking)
+        self._log_offsets: LogOffsets | ClientLogOffsets = (
+            LogOffsets(protocol, self.describe_topics)
+            if protocol is not None and protocol.usable
+            else ClientLogOffsets(self._client, blocking)
+        )
         self.on_change: Callable[[str], None] | None = None
         """Told of each topic whose partitions were changed through here."""
         self._known_cluster_id: str | None = None
         # Brokers read it at their start only.
         self._creates_topics: bool | None = None
+
+    @property
+    def log_offsets(self) -> LogOffsets | ClientLogOffsets:
+        """Who is asked for offsets, for the ports that share it."""
+        return self._log_offsets
 
     @property
     def client(self) -> AdminClient:
@@ -180,12 +190,11 @@ class Admin:
         """The earliest and the latest offset of each partition, in order."""
         if not partitions:
             return []
-        earliest, latest = await asyncio.gather(
-            self._offsets.of(partitions, OffsetSpec.earliest(), timeout),
-            self._offsets.of(partitions, OffsetSpec.latest(), timeout),
-        )
+        places = [(entry.topic, entry.partition) for entry in partitions]
+        earliest, latest = await self._log_offsets.of(places, (EARLIEST, LATEST), timeout)
         found: list[tuple[int, int] | FacadeError] = []
-        for first, last in zip(earliest, latest, strict=True):
+        for place in places:
+            first, last = earliest[place], latest[place]
             if isinstance(first, FacadeError):
                 found.append(first)
             elif isinstance(last, FacadeError):

@@ -84,7 +84,10 @@ class Engine:
         admin, producer = translate(options.admin).config, translate(options.producer).config
         # Once: consumers are made all the time, and key stores are read here.
         self._consumer_config = translate(options.consumer).config
-        client = Admin(roles.admin_config(servers, admin), self._control)
+        # Brokers that don't answer hold up neither coordinators nor what is asked of the controller.
+        self._log_protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control, _GROUP_REQUESTS)
+        self._log_protocol.prepare()
+        client = Admin(roles.admin_config(servers, admin), self._control, self._log_protocol)
         trusted = client.authentication
         self.admin = fail_fast(client, trusted)
         self._protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control)
@@ -102,7 +105,7 @@ class Engine:
         self._group_protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control, _GROUP_REQUESTS)
         usable = self._group_protocol.usable
         coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(client.client, self._control)
-        self.groups = fail_fast(Groups(client.client, self._control, coordinators), trusted)
+        self.groups = fail_fast(Groups(client.client, coordinators, client.log_offsets), trusted)
         # What a consumer's group has committed is asked for with the consumer's own credentials.
         own = roles.protocol_config(servers, self._consumer_config)
         self._consumer_protocol = ProtocolClient(own, self._control, _GROUP_REQUESTS)
@@ -163,7 +166,7 @@ class Engine:
         lost = await self.producer.close(timeout)
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
-        clients = (self._protocol, self._group_protocol, self._consumer_protocol)
+        clients = (self._protocol, self._group_protocol, self._consumer_protocol, self._log_protocol)
         await asyncio.gather(*(client.close() for client in clients))
         self.admin.authentication.close()
         self._freed.close()

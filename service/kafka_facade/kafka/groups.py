@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import IsolationLevel
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest, UnknownConsumerGroup
 from kafka_facade.core.kafka_text import is_possible
 from kafka_facade.core.ports import GroupDescription
 from kafka_facade.core.resources import TopicPartition
-from kafka_facade.kafka.blocking import Blocking, positive, settled
+from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.coordinators import Coordinators
 from kafka_facade.kafka.errors import from_exception
-from kafka_facade.kafka.log_offsets import LogOffsets
+from kafka_facade.kafka.log_offsets import LATEST, ClientLogOffsets, LogOffsets
 
 
 class Groups:
-    """The group port over one cluster.
+    """The group port over one cluster."""
 
-    The client is called in threads: what it does before it returns grows with what is asked for.
-    """
-
-    def __init__(self, client: AdminClient, blocking: Blocking, coordinators: Coordinators | ClientGroups) -> None:
+    def __init__(
+        self, client: AdminClient, coordinators: Coordinators | ClientGroups, log_offsets: LogOffsets | ClientLogOffsets
+    ) -> None:
         self._client = client
-        self._offsets = LogOffsets(client, blocking)
         self._coordinators = coordinators
+        self._log_offsets = log_offsets
 
     async def list_groups(self, timeout: float) -> list[str]:
         """The ids of all consumer groups, as far as brokers answer."""
@@ -51,7 +49,9 @@ class Groups:
 
     async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
         """The last stable offset of each partition, in order, from one round of requests."""
-        return await self._offsets.of(partitions, OffsetSpec.latest(), timeout, IsolationLevel.READ_COMMITTED)
+        places = [(entry.topic, entry.partition) for entry in partitions]
+        [found] = await self._log_offsets.of(places, (LATEST,), timeout, stable=True)
+        return [found[place] for place in places]
 
 
 def _known(group_id: str, answer: GroupDescription | FacadeError | None) -> GroupDescription | FacadeError:

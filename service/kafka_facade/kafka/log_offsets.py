@@ -1,97 +1,181 @@
-"""Where the logs of partitions begin and end, through librdkafka's admin client.
+"""Where the logs of partitions begin and end, as the brokers say that lead them.
 
-Where the client doesn't know the leaders of all partitions, it waits for metadata, in the thread that has called it and
-in one of its own. If metadata comes at the wrong moment, the former goes on with a lock that the latter has taken away,
-which ends the process. So topics are described first: then their leaders are known.
+They are asked through kafka-python. ListOffsets of librdkafka 2.16 can end the process: the calling thread and one of
+the client's work on the same operation when metadata tells who leads (``query_leaders_async_worker``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future
-from typing import Any
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
-from confluent_kafka import IsolationLevel, TopicCollection
+from confluent_kafka import IsolationLevel
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.resources import TopicPartition
-from kafka_facade.core.time_slices import time_slice
-from kafka_facade.kafka.blocking import Blocking, positive, settled_all, settled_topics
+from kafka_facade.core.errors import FacadeError, LeaderNotAvailable, PartitionNotFound
+from kafka_facade.core.ports import TopicDescription
+from kafka_facade.kafka.blocking import Blocking, positive, settled_all
+from kafka_facade.kafka.errors import from_code
+from kafka_facade.kafka.protocol import ProtocolClient
 
-# The client's time for a call of ListOffsets grows with the square of this, and it holds the interpreter's lock.
-_PARTITIONS_A_CALL = 500
-_TOPICS_A_CALL = 500
-# The client remembers the leaders of a topic for longer than this (s): see metadata.max.age.ms.
-_KNOWN_SECONDS = 60.0
-_MOST_KNOWN = 10_000
+EARLIEST: Final = -2
+LATEST: Final = -1
+
+Place = tuple[str, int]
+Answers = dict[Place, int | FacadeError]
+Describe = Callable[[Sequence[str], float], Awaitable[Sequence[TopicDescription | FacadeError]]]
+
+# How many partitions are in a request.
+_PARTITIONS_A_REQUEST: Final = 1_000
+# How long (s) partitions that have no leader, or a new one, are asked for again, and how often.
+_ELECTION_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.1
 
 
 class LogOffsets:
-    """Asks for offsets of one cluster. The client is called in threads: that takes a while."""
+    """Asks for offsets, in one request for all the partitions that a broker leads."""
+
+    def __init__(self, client: ProtocolClient, describe: Describe) -> None:
+        self._client = client
+        self._describe = describe
+        # Whether a broker could not be asked: its connection may be one that stays broken.
+        self._failed = False
+
+    async def of(
+        self, places: Sequence[Place], specs: Sequence[int], timeout: float, *, stable: bool = False
+    ) -> list[Answers]:
+        """For each spec, EARLIEST or LATEST, the offset of each partition, or why there is none.
+
+        With ``stable``, LATEST is the last stable offset.
+        """
+        deadline = time.monotonic() + timeout
+        patience = min(deadline, time.monotonic() + _ELECTION_SECONDS)
+        found: list[Answers] = [{} for _ in specs]
+        wanted = list(dict.fromkeys(places))
+        while wanted:
+            leaders = await self._leaders(wanted, deadline - time.monotonic())
+            by_node: dict[int, list[Place]] = defaultdict(list)
+            for place, leader in leaders.items():
+                if isinstance(leader, FacadeError):
+                    for answers in found:
+                        answers[place] = leader
+                else:
+                    by_node[leader].append(place)
+            left = deadline - time.monotonic()
+            requests = [
+                (answers, self._ask(node, led[start : start + _PARTITIONS_A_REQUEST], spec, stable, left))
+                for node, led in by_node.items()
+                for start in range(0, len(led), _PARTITIONS_A_REQUEST)
+                for answers, spec in zip(found, specs, strict=True)
+            ]
+            told = await asyncio.gather(*(asked for _, asked in requests))
+            for (answers, _), some in zip(requests, told, strict=True):
+                answers |= some
+            if self._failed:
+                self._failed = False
+                self._client.renew()
+            wanted = [place for place in wanted if any(_is_passing(answers[place]) for answers in found)]
+            if time.monotonic() + _PAUSE_SECONDS >= patience:
+                break
+            if wanted:
+                await asyncio.sleep(_PAUSE_SECONDS)
+        return found
+
+    async def _leaders(self, places: Sequence[Place], timeout: float) -> dict[Place, int | FacadeError]:
+        """The broker that leads each partition."""
+        names = list(dict.fromkeys(topic for topic, _ in places))
+        described = dict(zip(names, await self._describe(names, timeout), strict=True))
+        leaders = {
+            (name, partition.partition_id): partition.leader_id
+            for name, topic in described.items()
+            if not isinstance(topic, FacadeError)
+            for partition in topic.partitions
+        }
+        found: dict[Place, int | FacadeError] = {}
+        for place in places:
+            topic = described[place[0]]
+            if isinstance(topic, FacadeError):
+                found[place] = topic
+            elif place not in leaders:
+                found[place] = PartitionNotFound(topic_name=place[0])
+            else:
+                leader = leaders[place]
+                found[place] = LeaderNotAvailable(topic_name=place[0]) if leader is None else leader
+        return found
+
+    async def _ask(self, node: int, places: Sequence[Place], spec: int, stable: bool, timeout: float) -> Answers:
+        level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+
+        def build(_admin: Any) -> Any:
+            from kafka.protocol.consumer import ListOffsetsRequest
+
+            topic = ListOffsetsRequest.ListOffsetsTopic
+            partition = topic.ListOffsetsPartition
+            by_topic: dict[str, list[Any]] = defaultdict(list)
+            for name, index in places:
+                by_topic[name].append(partition(partition_index=index, timestamp=spec))
+            topics = [topic(name=name, partitions=partitions) for name, partitions in by_topic.items()]
+            return ListOffsetsRequest(replica_id=-1, isolation_level=level.value, topics=topics, min_version=2)
+
+        try:
+            answer = await self._client.send(build, timeout, again=False, node=node, keep=True)
+        except FacadeError as error:
+            self._failed |= error.row.retriable
+            return dict.fromkeys(places, error)
+        return await asyncio.to_thread(_read_offsets, answer, places)
+
+
+class ClientLogOffsets:
+    """The same through librdkafka, for security settings that kafka-python doesn't have."""
 
     def __init__(self, client: AdminClient, blocking: Blocking) -> None:
         self._client = client
         self._blocking = blocking
-        # Until when the client knows a topic.
-        self._known: dict[str, float] = {}
 
     async def of(
-        self,
-        partitions: Sequence[TopicPartition],
-        spec: OffsetSpec,
-        timeout: float,
-        isolation_level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
-    ) -> list[int | FacadeError]:
-        """The offset of each partition, in order; an error stands in its place."""
-        deadline = time.monotonic() + timeout
-        failed = await self._describe({entry.topic for entry in partitions}, timeout)
-        wanted = dict.fromkeys((entry.topic, entry.partition) for entry in partitions if entry.topic not in failed)
-        left = max(0.0, deadline - time.monotonic())
-        futures = await self._blocking.run(left, _ask, self._client, list(wanted), spec, left, isolation_level)
-        topics = [topic for topic, _ in futures]
-        answers = dict(zip(futures, await settled_all(list(futures.values()), left, topics), strict=True))
-        found: list[int | FacadeError] = []
-        for entry in partitions:
-            answer = failed.get(entry.topic) or answers[entry.topic, entry.partition]
-            found.append(answer if isinstance(answer, FacadeError) else answer.offset)
-        return found
+        self, places: Sequence[Place], specs: Sequence[int], timeout: float, *, stable: bool = False
+    ) -> list[Answers]:
+        """See :meth:`LogOffsets.of`."""
+        return [await self._of(list(dict.fromkeys(places)), spec, timeout, stable) for spec in specs]
 
-    async def _describe(self, topics: set[str], timeout: float) -> dict[str, FacadeError]:
-        """Have the client know the leaders of these topics; the errors of those that can't be described."""
-        now = time.monotonic()
-        unknown = [topic for topic in topics if self._known.get(topic, 0.0) <= now]
-        if not unknown:
-            return {}
-        futures: dict[str, Future[Any]] = {}
-        for start in range(0, len(unknown), _TOPICS_A_CALL):
-            await time_slice()
-            some = TopicCollection(unknown[start : start + _TOPICS_A_CALL])
-            futures |= self._client.describe_topics(some, request_timeout=positive(timeout))
-        answers = await settled_topics(futures, timeout)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.clear()
-        failed = {topic: answer for topic, answer in answers.items() if isinstance(answer, FacadeError)}
-        self._known |= dict.fromkeys(answers.keys() - failed.keys(), now + _KNOWN_SECONDS)
-        return failed
+    async def _of(self, places: list[Place], spec: int, timeout: float, stable: bool) -> Answers:
+        level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+        wanted = OffsetSpec.earliest() if spec == EARLIEST else OffsetSpec.latest()
+
+        def ask() -> list[Any]:
+            for topic in {topic for topic, _ in places}:
+                # With the leaders known there is nothing for the other thread to do.
+                self._client.list_topics(topic, timeout=positive(timeout))
+            asked: dict[Any, Any] = {}
+            for start in range(0, len(places), _PARTITIONS_A_REQUEST):
+                some = {ClientPartition(*place): wanted for place in places[start : start + _PARTITIONS_A_REQUEST]}
+                asked |= self._client.list_offsets(some, isolation_level=level, request_timeout=positive(timeout))
+            by_place = {(entry.topic, entry.partition): future for entry, future in asked.items()}
+            return [by_place[place] for place in places]
+
+        futures = await self._blocking.run(timeout, ask)
+        answers = await settled_all(futures, timeout, [topic for topic, _ in places])
+        return {
+            place: answer if isinstance(answer, FacadeError) else answer.offset
+            for place, answer in zip(places, answers, strict=True)
+        }
 
 
-def _ask(
-    client: AdminClient,
-    wanted: Sequence[tuple[str, int]],
-    spec: OffsetSpec,
-    timeout: float,
-    isolation_level: IsolationLevel,
-) -> dict[tuple[str, int], Future[Any]]:
-    """Futures of the offsets of these partitions, each named once."""
-    found: dict[tuple[str, int], Future[Any]] = {}
-    for start in range(0, len(wanted), _PARTITIONS_A_CALL):
-        futures = client.list_offsets(
-            {ClientPartition(*place): spec for place in wanted[start : start + _PARTITIONS_A_CALL]},
-            isolation_level=isolation_level,
-            request_timeout=positive(timeout),
-        )
-        found |= {(partition.topic, partition.partition): future for partition, future in futures.items()}
-    return found
+def _read_offsets(answer: Any, places: Sequence[Place]) -> Answers:
+    told: Answers = {
+        (topic.name, entry.partition_index): from_code(entry.error_code, None, topic_name=topic.name)
+        if entry.error_code
+        else entry.offset
+        for topic in answer.topics
+        for entry in topic.partitions
+    }
+    return {place: told.get(place, PartitionNotFound(topic_name=place[0])) for place in places}
+
+
+def _is_passing(answer: int | FacadeError) -> bool:
+    """Whether it may be another one soon: the partition has no leader, or a new one, or that hasn't answered."""
+    return isinstance(answer, FacadeError) and (answer.row.retriable or isinstance(answer, LeaderNotAvailable))

@@ -45,22 +45,44 @@ class ProtocolClient:
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    def prepare(self) -> None:
+        """Load what the first request needs, ahead of it."""
+        if self.usable and self._opening is None:
+            self._opening = asyncio.create_task(self._connect(), name="protocol client open")
+            # A failure is for the first request to meet again.
+            self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
+
     async def send(
-        self, build: Callable[[Any], Any], timeout: float, *, again: bool = True, node: int | None = None
+        self,
+        build: Callable[[Any], Any],
+        timeout: float,
+        *,
+        again: bool = True,
+        node: int | None = None,
+        keep: bool = False,
     ) -> Any:
         """The answer of the controller, or of the broker ``node``, to a request, whatever error codes it has.
 
         ``build`` makes it of :mod:`kafka.protocol.admin`. After a failed connection it is sent again while there is
-        time, unless ``again`` is False. KafkaTimeout, RetriableKafkaError, UnsupportedVersion, KafkaError.
+        time, unless ``again`` is False. With ``keep`` the connections are not given up: others of the caller's requests
+        are on their way to other brokers, and :meth:`renew` follows. KafkaTimeout, RetriableKafkaError,
+        UnsupportedVersion, KafkaError.
         """
         deadline = time.monotonic() + timeout
         try:
             async with asyncio.timeout(timeout), self._slots:
-                return await self._send(build, deadline, again, node)
+                return await self._send(build, deadline, again, node, keep)
         except TimeoutError:
             raise KafkaTimeout from None
 
-    async def _send(self, build: Callable[[Any], Any], deadline: float, again: bool, node: int | None) -> Any:
+    def renew(self) -> None:
+        """Give the connections up: the next request makes new ones."""
+        if self._connections is not None:
+            self._discard(self._connections)
+
+    async def _send(
+        self, build: Callable[[Any], Any], deadline: float, again: bool, node: int | None, keep: bool
+    ) -> Any:
         while True:
             connections = await self._open()
             left = deadline - time.monotonic()
@@ -69,7 +91,7 @@ class ProtocolClient:
             except FacadeError as error:
                 # Neither too little time nor a request that brokers don't know says anything against the connections.
                 hasty = left < _TELLING_SECONDS and isinstance(error, KafkaTimeout)
-                if not (hasty or isinstance(error, UnsupportedVersion)):
+                if not (keep or hasty or isinstance(error, UnsupportedVersion)):
                     self._discard(connections)
                 if not (again and error.row.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
                     raise
