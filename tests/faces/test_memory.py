@@ -98,7 +98,7 @@ async def _falls_below(process: psutil.Process, limit: float) -> bool:
 
 # By the size of a record, what a subscriber may take beside what is read ahead for all: a client with its threads, and
 # an event in its forms.
-@pytest.mark.parametrize(("size", "each"), [(30, 2.5 * MEBIBYTE), (1000, 4 * MEBIBYTE)])
+@pytest.mark.parametrize(("size", "each"), [(30, 4.5 * MEBIBYTE), (1000, 4.5 * MEBIBYTE)])
 async def test_subscribers_that_do_not_read_share_a_budget_and_give_it_back(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory, size: int, each: float
 ) -> None:

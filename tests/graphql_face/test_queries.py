@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from conftest import GatewayFactory
 from kafka_facade.devstack.background import BackgroundStack
 
 Execute = Callable[..., Awaitable[dict[str, Any]]]
@@ -97,13 +98,17 @@ async def test_topics_come_in_pages(execute: Execute, stack: BackgroundStack, to
     assert set(mine) <= set(seen)
 
 
-async def test_configs_of_all_topics(execute: Execute, stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_configs_of_all_topics(
+    gateway_factory: GatewayFactory, stack: BackgroundStack, topic: TopicFactory
+) -> None:
     name = await topic(config={"retention.ms": "777"})
-    answer = await execute(
-        "query ($c: ID!) { cluster(clusterId: $c) {"
-        " topics(first: 1) { configs { name value topic { topicName } } } } }",
-        c=stack.cluster_id,
-    )
+    # Other tests have left many.
+    gateway = await gateway_factory({"graphql.max.objects": "1000000"})
+    document = """query ($c: ID!) { cluster(clusterId: $c) {
+        topics(first: 1) { configs { name value topic { topicName } } } } }"""
+    async with httpx.AsyncClient(timeout=60) as client:
+        body = {"query": document, "variables": {"c": stack.cluster_id}}
+        answer = (await client.post(gateway.graphql, json=body)).json()
     configs = answer["data"]["cluster"]["topics"]["configs"]
     assert {"name": "retention.ms", "value": "777", "topic": {"topicName": name}} in configs
 
