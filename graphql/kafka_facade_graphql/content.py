@@ -18,7 +18,7 @@ from kafka_facade.core.decoding_budget import JSON_ON_LOOP, json_weight
 from kafka_facade.core.errors import DeserializationFailed, FacadeError
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
-from kafka_facade_graphql.resource import resource
+from kafka_facade_graphql.resource import plain, resource
 from kafka_facade_graphql.scalars import JSON, Base64, BigInt, from_millis
 
 Format = strawberry.enum(core.Format, description="How a key or a value is embedded.")
@@ -87,7 +87,7 @@ def _content(data: bytes | None) -> Content | None:
 
 
 @resource(description="A header of a record; a name may repeat.", fields={"name": "The header's name."})
-class Header(core.Header):
+class Header(plain(core.Header)):  # type: ignore[misc]
     """A record header."""
 
     @field(name="value", description="The header's value; null for none.")
@@ -104,7 +104,7 @@ class Header(core.Header):
         "error": "Why the bytes could not be decoded; null where they were.",
     },
 )
-class DataInfo(core.DataInfo):
+class DataInfo(plain(core.DataInfo)):  # type: ignore[misc]
     """The format and the schema of a key or value."""
 
 
@@ -152,7 +152,7 @@ async def _decoded(context: Context, record: core.Record, which: str) -> Decoded
     description="A record as Kafka holds it.",
     fields={"topic_name": "The topic's name.", "partition_id": "The partition that holds it."},
 )
-class Record(core.Record):
+class Record(plain(core.Record)):  # type: ignore[misc]
     """A record; the same type in subscriptions and in what consumer instances fetch."""
 
     offset: BigInt = strawberry.field(description="Its offset in the partition.")
@@ -163,7 +163,8 @@ class Record(core.Record):
 
     @field(name="headers", description="Its headers, in order.", graphql_type=list[Header])
     def all_headers(self) -> list[core.Header]:
-        return self.headers
+        headers: list[core.Header] = self.headers
+        return headers
 
     @field(name="key", description="Its key; null for none.")
     def key_content(self) -> Content | None:
@@ -183,12 +184,13 @@ class Record(core.Record):
 
 
 @resource(description="A record that a consumer instance has fetched, decoded.")
-class FetchedRecord(core.FetchedRecord):
+class FetchedRecord(plain(core.FetchedRecord)):  # type: ignore[misc]
     """What a fetch returns for each record."""
 
     @field(name="record", description="The record as Kafka holds it.", graphql_type=Record)
     def held(self) -> core.Record:
-        return self.record
+        record: core.Record = self.record
+        return record
 
     @field(name="key", description="The key in its format; BINARY is base64 text; null where it isn't of its format.")
     def key_data(self) -> JSON | None:
@@ -202,13 +204,15 @@ class FetchedRecord(core.FetchedRecord):
 
     @field(name="keyInfo", description="The key's format and schema; null for no key.", graphql_type=DataInfo | None)
     def about_key(self) -> core.DataInfo | None:
-        return self.key_info
+        found: core.DataInfo | None = self.key_info
+        return found
 
     @field(
         name="valueInfo", description="The value's format and schema; null for no value.", graphql_type=DataInfo | None
     )
     def about_value(self) -> core.DataInfo | None:
-        return self.value_info
+        found: core.DataInfo | None = self.value_info
+        return found
 
 
 def _data(value: Any) -> JSON | None:

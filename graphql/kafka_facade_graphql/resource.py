@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import strawberry
+from msgspec import NODEFAULT, Struct, structs
 
+_Core = TypeVar("_Core", bound=type[Struct])
 _Type = TypeVar("_Type", bound=type[Any])
+
+
+def plain(core_type: _Core) -> _Core:
+    """A dataclass with the fields of a core struct, for :func:`resource`: a Strawberry type inherits no struct."""
+    described: list[Any] = [
+        (found.name, found.type)
+        if found.default is NODEFAULT
+        else (found.name, found.type, dataclasses.field(default=found.default))
+        for found in structs.fields(core_type)
+    ]
+    made: Any = dataclasses.make_dataclass(core_type.__name__, described)
+    made.__module__ = core_type.__module__
+    made.core_type = core_type
+    return cast(_Core, made)
 
 
 def resource(*, description: str, fields: Mapping[str, str] | None = None) -> Callable[[_Type], _Type]:
@@ -21,7 +38,8 @@ def resource(*, description: str, fields: Mapping[str, str] | None = None) -> Ca
     shown = fields or {}
 
     def decorate(cls: _Type) -> _Type:
-        core_type = cls.__bases__[0]
+        base = cls.__bases__[0]
+        core_type = getattr(base, "core_type", base)
         own = set(vars(cls).get("__annotations__", ())) | set(vars(cls))
 
         def is_type_of(_cls: type[Any], value: object, info: Any) -> bool:

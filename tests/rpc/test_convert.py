@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct, structs
 
 from kafka_facade.core import requests, resources
 from kafka_facade.core.errors import InvalidRequest
@@ -78,7 +79,8 @@ OF_THE_MESSAGE = {
 
 @pytest.mark.parametrize(("core", "message"), MESSAGES, ids=[core.__name__ for core, _ in MESSAGES])
 def test_messages_have_the_fields_of_the_core(core: type[Any], message: Any) -> None:
-    own = {field.name for field in dataclasses.fields(core)} - OF_THE_FACE
+    fields = structs.fields(core) if issubclass(core, Struct) else dataclasses.fields(core)
+    own = {field.name for field in fields} - OF_THE_FACE
     found = [field_of(message.DESCRIPTOR, name) for name in own]
     named = set(message.DESCRIPTOR.fields_by_name) - OF_THE_MESSAGE
     assert {field.name for field in found if field is not None} == named

@@ -1,7 +1,8 @@
 """The resources of the API: slotted, typed values, never changed once made.
 
 Field names are those of the REST API; faces add only their links (see :mod:`kafka_facade.core.links`). They are not
-frozen because a Strawberry type can inherit a plain slotted dataclass and no frozen one.
+frozen because a Strawberry type can inherit a plain slotted dataclass and no frozen one. Those that are held by the
+hundred thousand are structs, which the garbage collector doesn't visit: that would stop the event loop.
 Offsets are record counts from 0, sizes are bytes, timestamps are milliseconds since 1970-01-01T00:00:00Z.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct
 
 from kafka_facade.core.errors import FacadeError
 
@@ -148,16 +151,14 @@ class ClusterConfig(Config):
     config_type: str = "BROKER"
 
 
-@dataclass(slots=True)
-class Header:
+class Header(Struct, gc=False):
     """A record header; a name may repeat (KIP-82)."""
 
     name: str
     value: bytes | None
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct, gc=False):
     """A record as Kafka holds it. ``timestamp`` is None where the record has none."""
 
     topic_name: str
@@ -169,8 +170,7 @@ class Record:
     value: bytes | None
 
 
-@dataclass(slots=True)
-class DataInfo:
+class DataInfo(Struct, gc=False):
     """What is known of a key or value that was read: its format, and its schema if it has one.
 
     ``error`` says why its bytes could not be decoded; there is no data then. ``weight`` is what the data have become in
@@ -184,8 +184,7 @@ class DataInfo:
     weight: int = 0
 
 
-@dataclass(slots=True)
-class FetchedRecord:
+class FetchedRecord(Struct, gc=False):
     """A record with key and value decoded; of those that have a format of their own, the infos say more.
 
     ``weight`` is what its data have become in memory (see ``DecodingBudget``).
