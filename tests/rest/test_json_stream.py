@@ -235,3 +235,12 @@ def test_brackets_that_belong_together_level_by_level_take_little_time(levels: i
     splitter.feed(b"[" + padding + b"[[]" * levels + b"]" * levels)
     assert time.process_time() - started < 0.5
     assert isinstance(splitter.error, MalformedBody)
+
+
+def test_a_document_comes_out_whatever_follows_it() -> None:
+    splitter = JsonSplitter(LIMIT)
+    first = b'["' + b"a" * 20_000 + b'"' + b" " * 200
+    assert splitter.feed(first) == []
+    rest = b",1" + b" " * 66_000 + b"]"
+    assert splitter.feed(rest + b" " + b"[" * 29_000 + b"]" * 29_000) == [first + rest]
+    assert isinstance(splitter.error, MalformedBody)

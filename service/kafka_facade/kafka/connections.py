@@ -48,7 +48,7 @@ class Connections:
 
         sent = self._manager.call_soon(self._exchange, build(admin), int(timeout * 1000), node)
         sent.add_callback(lambda value: tell(answer.set_result, value))
-        sent.add_errback(lambda error: tell(answer.set_exception, error))
+        sent.add_errback(lambda error: tell(answer.set_exception, _expected(error)))
         try:
             async with asyncio.timeout(timeout):
                 return await answer
@@ -72,11 +72,21 @@ class Connections:
         self._selector.close()
 
 
+def _expected(error: BaseException) -> BaseException:
+    """The error; what is none of a request, as where connections are closed under it, as one that passes."""
+    if isinstance(error, client_errors.KafkaError | TimeoutError | OSError | FacadeError):
+        return error
+    return RetriableKafkaError(f"{type(error).__name__}: {error}")
+
+
 def _translated(error: BaseException) -> FacadeError:
     if isinstance(error, TimeoutError | client_errors.KafkaTimeoutError):
         return KafkaTimeout()
     if isinstance(error, client_errors.IncompatibleBrokerVersion):
         return UnsupportedVersion()
+    if isinstance(error, client_errors.UnknownBrokerIdError):
+        # It has joined since: connections that are made anew know it.
+        return RetriableKafkaError(str(error))
     code = getattr(error, "errno", None)
     if isinstance(error, client_errors.BrokerResponseError) and code is not None:
         return from_code(code, str(error))

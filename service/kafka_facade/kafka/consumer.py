@@ -238,6 +238,7 @@ class Consumer(EventfulClient):
         try:
             while True:
                 await self._until_free()
+                self._require_assigned(place)
                 ahead += self._without(place)
                 self._sought[place] = target.offset
                 left = deadline - time.monotonic()
@@ -251,14 +252,21 @@ class Consumer(EventfulClient):
                     # at never will be, until it is given one.
                     if time.monotonic() - started > _SEEK_PATIENCE_SECONDS:
                         await self._until_free()
+                        self._require_assigned(place)
                         await self._assign_again({place: target.offset})
                         return
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
         except BaseException:
-            self._pending.extendleft(reversed(ahead))
-            if start is not None and place in self._assigned:
-                self._starts[place] = start
+            if place in self._assigned:
+                self._pending.extendleft(reversed(ahead))
+                if start is not None:
+                    self._starts[place] = start
             raise
+
+    def _require_assigned(self, place: tuple[str, int]) -> None:
+        """IllegalConsumerState for a partition that the group has taken away: it is another member's."""
+        if place not in self._assigned:
+            raise IllegalConsumerState
 
     def _without(self, place: tuple[str, int]) -> list[Record]:
         """What was read of a partition, which is taken out, and its start forgotten."""

@@ -333,8 +333,9 @@ def _assign_again(client: ClientConsumer, begin: Mapping[tuple[str, int], int], 
     changed = [ClientPartition(*place, offset) for place, offset in begin.items()]
     if incremental:
         # What is not assigned, since a former attempt was cut short, need not be taken back.
-        with contextlib.suppress(KafkaException):
-            client.incremental_unassign(changed)
+        for entry in changed:
+            with contextlib.suppress(KafkaException):
+                client.incremental_unassign([entry])
         client.incremental_assign(changed)
     else:
         client.assign(changed)

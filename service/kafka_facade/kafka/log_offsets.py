@@ -13,10 +13,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from confluent_kafka import IsolationLevel
+from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from kafka_facade.core.errors import FacadeError, LeaderNotAvailable, PartitionNotFound
+from kafka_facade.core.errors import (
+    FacadeError,
+    KafkaTimeout,
+    LeaderNotAvailable,
+    PartitionNotFound,
+    RetriableKafkaError,
+)
 from kafka_facade.core.ports import TopicDescription
 from kafka_facade.kafka.blocking import Blocking, positive, settled_all
 from kafka_facade.kafka.errors import from_code
@@ -42,8 +49,6 @@ class LogOffsets:
     def __init__(self, client: ProtocolClient, describe: Describe) -> None:
         self._client = client
         self._describe = describe
-        # Whether a broker could not be asked: its connection may be one that stays broken.
-        self._failed = False
 
     async def of(
         self, places: Sequence[Place], specs: Sequence[int], timeout: float, *, stable: bool = False
@@ -53,7 +58,7 @@ class LogOffsets:
         With ``stable``, LATEST is the last stable offset.
         """
         deadline = time.monotonic() + timeout
-        patience = min(deadline, time.monotonic() + _ELECTION_SECONDS)
+        patience = 0.0
         found: list[Answers] = [{} for _ in specs]
         wanted = list(dict.fromkeys(places))
         while wanted:
@@ -65,6 +70,7 @@ class LogOffsets:
                         answers[place] = leader
                 else:
                     by_node[leader].append(place)
+            used = self._client.connections
             left = deadline - time.monotonic()
             requests = [
                 (answers, self._ask(node, led[start : start + _PARTITIONS_A_REQUEST], spec, stable, left))
@@ -75,9 +81,11 @@ class LogOffsets:
             told = await asyncio.gather(*(asked for _, asked in requests))
             for (answers, _), some in zip(requests, told, strict=True):
                 answers |= some
-            if self._failed:
-                self._failed = False
-                self._client.renew()
+            if any(_has_failed(answer) for some in told for answer in some.values()):
+                # A connection may be one that stays broken, or the broker too new for them.
+                self._client.renew(used)
+            # From the first answer on: a broker that hangs takes long to give none.
+            patience = patience or min(deadline, time.monotonic() + _ELECTION_SECONDS)
             wanted = [place for place in wanted if any(_is_passing(answers[place]) for answers in found)]
             if time.monotonic() + _PAUSE_SECONDS >= patience:
                 break
@@ -124,7 +132,6 @@ class LogOffsets:
         try:
             answer = await self._client.send(build, timeout, again=False, node=node, keep=True)
         except FacadeError as error:
-            self._failed |= error.row.retriable
             return dict.fromkeys(places, error)
         return await asyncio.to_thread(_read_offsets, answer, places)
 
@@ -167,13 +174,23 @@ class ClientLogOffsets:
 
 def _read_offsets(answer: Any, places: Sequence[Place]) -> Answers:
     told: Answers = {
-        (topic.name, entry.partition_index): from_code(entry.error_code, None, topic_name=topic.name)
-        if entry.error_code
-        else entry.offset
+        (topic.name, entry.partition_index): _outcome(entry, topic.name)
         for topic in answer.topics
         for entry in topic.partitions
     }
     return {place: told.get(place, PartitionNotFound(topic_name=place[0])) for place in places}
+
+
+def _outcome(entry: Any, topic: str) -> int | FacadeError:
+    if entry.error_code == ClientError.UNKNOWN_TOPIC_OR_PART:
+        # Metadata has just named this broker, which knows of that a moment later.
+        return LeaderNotAvailable(topic_name=topic)
+    return from_code(entry.error_code, None, topic_name=topic) if entry.error_code else int(entry.offset)
+
+
+def _has_failed(answer: int | FacadeError) -> bool:
+    """Whether it is the connection that gave no answer. One that takes too long is closed by itself."""
+    return isinstance(answer, RetriableKafkaError) and not isinstance(answer, KafkaTimeout)
 
 
 def _is_passing(answer: int | FacadeError) -> bool:

@@ -75,10 +75,15 @@ class ProtocolClient:
         except TimeoutError:
             raise KafkaTimeout from None
 
-    def renew(self) -> None:
-        """Give the connections up: the next request makes new ones."""
-        if self._connections is not None:
-            self._discard(self._connections)
+    @property
+    def connections(self) -> Connections | None:
+        """Those that the next request uses; None where it makes new ones."""
+        return self._connections
+
+    def renew(self, used: Connections | None) -> None:
+        """Give these connections up, if they are still in use: the next request makes new ones."""
+        if used is not None:
+            self._discard(used)
 
     async def _send(
         self, build: Callable[[Any], Any], deadline: float, again: bool, node: int | None, keep: bool

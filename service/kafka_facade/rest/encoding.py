@@ -22,7 +22,7 @@ _LINKS = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
 # Items that are encoded together, and from how many bytes on they are large.
-_MOST_TOGETHER: Final = 16
+_MOST_TOGETHER: Final = 4
 _LARGE_PIECE: Final = 32 * 1024
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""

@@ -203,7 +203,14 @@ class JsonSplitter:
         step = _SHORTEST
         while self._position < size:
             stop = min(self._position + step, size)
-            if not self._passes(stop):
+            try:
+                passes = self._passes(stop)
+            except _TooDeep:
+                # It may be what follows the document that is nested so deep.
+                if end := _end_of_json(bytes(memoryview(buffer)[self._start : stop])):
+                    return self._start + end
+                raise
+            if not passes:
                 return self._end_before(stop)
             if self._depth > MAX_DEPTH:
                 raise _TooDeep
