@@ -100,9 +100,9 @@ async def test_pages_elsewhere_take_no_records(client: httpx.AsyncClient, topic:
     assert (await client.post(f"{where}/assignments", json=body, headers={"content-type": _V2})).status_code == 204
     for headers in (*_CROSS, {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}):
         for path in (f"{where}/records", f"{where}/x/../records/", f"{where}/%72ecords"):
-            for method in ("GET", "HEAD"):
-                response = await client.request(method, path, headers=headers)
-                assert response.status_code == 403, (headers, path)
+            assert (await client.get(path, headers=headers)).status_code == 403, (headers, path)
+            # Nobody reads records with HEAD.
+            assert (await client.head(path, headers=headers)).status_code == 405, (headers, path)
     response = await client.get(f"{where}/records?timeout=10000")
     assert [record["offset"] for record in response.json()] == [0]
     await client.delete(where)
