@@ -38,6 +38,8 @@ Describe = Callable[[Sequence[str], float], Awaitable[Sequence[TopicDescription 
 
 # How many partitions are in a request.
 _PARTITIONS_A_REQUEST: Final = 1_000
+# librdkafka's time for a call grows with the square of this, and it holds the interpreter's lock.
+_PARTITIONS_A_CALL: Final = 500
 # How long (s) partitions that have no leader, or a new one, are asked for again, and how often.
 _ELECTION_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.1
@@ -58,7 +60,7 @@ class LogOffsets:
         With ``stable``, LATEST is the last stable offset.
         """
         deadline = time.monotonic() + timeout
-        patience = 0.0
+        patience: float | None = None
         found: list[Answers] = [{} for _ in specs]
         wanted = list(dict.fromkeys(places))
         while wanted:
@@ -85,7 +87,8 @@ class LogOffsets:
                 # A connection may be one that stays broken, or the broker too new for them.
                 self._client.renew(used)
             # From the first answer on: a broker that hangs takes long to give none.
-            patience = patience or min(deadline, time.monotonic() + _ELECTION_SECONDS)
+            if patience is None:
+                patience = min(deadline, time.monotonic() + _ELECTION_SECONDS)
             wanted = [place for place in wanted if any(_is_passing(answers[place]) for answers in found)]
             if time.monotonic() + _PAUSE_SECONDS >= patience:
                 break
@@ -147,29 +150,29 @@ class ClientLogOffsets:
         self, places: Sequence[Place], specs: Sequence[int], timeout: float, *, stable: bool = False
     ) -> list[Answers]:
         """See :meth:`LogOffsets.of`."""
-        return [await self._of(list(dict.fromkeys(places)), spec, timeout, stable) for spec in specs]
+        wanted = list(dict.fromkeys(places))
+        futures = await self._blocking.run(timeout, self._begin, wanted, specs, timeout, stable)
+        answers = await settled_all(futures, timeout, [topic for topic, _ in wanted] * len(specs))
+        offsets = [answer if isinstance(answer, FacadeError) else answer.offset for answer in answers]
+        count = len(wanted)
+        return [dict(zip(wanted, offsets[at * count :], strict=False)) for at in range(len(specs))]
 
-    async def _of(self, places: list[Place], spec: int, timeout: float, stable: bool) -> Answers:
+    def _begin(self, places: list[Place], specs: Sequence[int], timeout: float, stable: bool) -> list[Any]:
+        """The futures of all offsets, spec by spec. Blocks."""
         level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-        wanted = OffsetSpec.earliest() if spec == EARLIEST else OffsetSpec.latest()
-
-        def ask() -> list[Any]:
-            for topic in {topic for topic, _ in places}:
-                # With the leaders known there is nothing for the other thread to do.
-                self._client.list_topics(topic, timeout=positive(timeout))
-            asked: dict[Any, Any] = {}
-            for start in range(0, len(places), _PARTITIONS_A_REQUEST):
-                some = {ClientPartition(*place): wanted for place in places[start : start + _PARTITIONS_A_REQUEST]}
-                asked |= self._client.list_offsets(some, isolation_level=level, request_timeout=positive(timeout))
-            by_place = {(entry.topic, entry.partition): future for entry, future in asked.items()}
-            return [by_place[place] for place in places]
-
-        futures = await self._blocking.run(timeout, ask)
-        answers = await settled_all(futures, timeout, [topic for topic, _ in places])
-        return {
-            place: answer if isinstance(answer, FacadeError) else answer.offset
-            for place, answer in zip(places, answers, strict=True)
-        }
+        for topic in {topic for topic, _ in places}:
+            # With the leaders known there is nothing for the client's other thread to do.
+            self._client.list_topics(topic, timeout=positive(timeout))
+        found: list[Any] = []
+        for spec in specs:
+            asked = OffsetSpec.earliest() if spec == EARLIEST else OffsetSpec.latest()
+            for start in range(0, len(places), _PARTITIONS_A_CALL):
+                some = [ClientPartition(*place) for place in places[start : start + _PARTITIONS_A_CALL]]
+                futures = self._client.list_offsets(
+                    dict.fromkeys(some, asked), isolation_level=level, request_timeout=positive(timeout)
+                )
+                found += [futures[partition] for partition in some]
+        return found
 
 
 def _read_offsets(answer: Any, places: Sequence[Place]) -> Answers:

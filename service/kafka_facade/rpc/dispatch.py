@@ -169,21 +169,21 @@ class Written:
         self, facade: Facade, operation: Operation, types: Types, options: RpcOptions
     ) -> Callable[[Any, Context], Awaitable[None]]:
         async def serve(message: Any, context: Context) -> None:
-            begun = late = False
+            begun = can_be_told = False
             seconds = context.time_remaining()
             margin = 0.0 if seconds is None else min(_ARRIVAL_SECONDS, seconds / 10)
 
             async def write(answer: Message) -> None:
-                nonlocal begun, late
+                nonlocal begun, can_be_told
                 begun = True
                 try:
                     await write_message(context, answer, options)
                 except Unavailable:
-                    late = True
+                    can_be_told = True
                     raise
                 left = context.time_remaining()
                 if answer.ByteSize() and left is not None and left < margin:
-                    late = True
+                    can_be_told = True
                     raise KafkaTimeout
 
             async def run(call: Call, message: Message) -> None:
@@ -195,7 +195,7 @@ class Written:
                 try:
                     await facade.pipeline.run(new_call(facade, identifier, context), run, message)
                 except Exception:
-                    if late or not begun:
+                    if can_be_told or not begun:
                         raise
                     # The caller has cancelled, or its own deadline has passed.
                     raise asyncio.CancelledError from None
