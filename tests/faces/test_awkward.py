@@ -162,7 +162,11 @@ async def test_a_rebalance_neither_doubles_records_nor_moves_a_commit_back(
     settings = {"format": "JSON", "auto_offset_reset": "earliest", "auto_commit": "false", "request_timeout_ms": "2000"}
     await face.create_consumer(group, "a", **settings)
     await face.subscribe(group, "a", [name])
-    assert len(await face.fetch(group, "a", "JSON", 2000)) == 20
+    # One read may bring one partition only: gRPC and GraphQL answer with what is there.
+    first: list[tuple[int, Any, Any]] = []
+    async with asyncio.timeout(20):
+        while len(first) < 20:
+            first += await face.fetch(group, "a", "JSON", 2000)
     await face.create_consumer(group, "b", **settings)
     await face.subscribe(group, "b", [name])
     # B gets one of the partitions from where the group stands: nothing is committed, so from its start.
