@@ -79,6 +79,12 @@ def _wide(count: int) -> str:
     return "message Wide {" + "".join(f"int32 f{n} = {n};" for n in range(1, count + 1)) + "}"
 
 
+def _named(length: int, count: int, inner: str = "", type_: str = "int32") -> str:
+    """A message whose name is part of the name of each of its fields, and of their type."""
+    fields = "".join(f"{type_} f{n} = {n};" for n in range(1, count + 1))
+    return f'syntax = "proto3"; message A{"a" * length} {{ {inner}{fields} }}'
+
+
 def _doubling(count: int) -> dict[str, Any]:
     steps = {f"d{n}": {"allOf": [{"$ref": f"#/definitions/d{n + 1}"}] * 2} for n in range(count)}
     return {"definitions": {**steps, f"d{count}": False}, "$ref": "#/definitions/d0"}
@@ -122,6 +128,12 @@ PRODUCED: dict[str, Bomb] = {
         "PROTOBUF", 'syntax = "proto3"; ' + "message A {" * 30_000 + "}" * 30_000, {}, errors.InvalidSchema
     ),
     "wide messages": Bomb("PROTOBUF", _PROTO + _wide(5000), {"w": [{}] * 20_000}, errors.InvalidRequest),
+    "long name around many": Bomb("PROTOBUF", _named(40_000, 15_000), {}, errors.InvalidSchema),
+    "names beyond the memory of the compiler": Bomb("PROTOBUF", _named(60_000, 18_000), {}, errors.InvalidSchema),
+    "types beyond the output of the compiler": Bomb(
+        "PROTOBUF", _named(20_000, 10_000, "message B {} ", "B"), {}, errors.InvalidSchema
+    ),
+    "data for a message of a long name": Bomb("PROTOBUF", _named(60_000, 1), 1, errors.InvalidRequest),
 }
 
 

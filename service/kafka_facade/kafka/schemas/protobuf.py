@@ -24,6 +24,7 @@ _FIRST_MESSAGE: Final = b"\0"
 _MAX_INDEXES: Final = 100
 # Descriptors are built in one piece, so many in some 20 ms.
 _MAX_PARTS: Final = 20_000
+_MAX_NAMES: Final = 8 * 1024 * 1024
 # What a payload may become, whatever its size and for each byte; messages write all their fields in JSON.
 _FREE: Final = 4 * 1024 * 1024
 _PER_BYTE: Final = 1000
@@ -45,6 +46,8 @@ class ProtobufCodec:
         self._weights = Weights(files)
         if self._weights.parts > _MAX_PARTS:
             raise ValueError(f"the schema has more than {_MAX_PARTS} messages, fields, enums, symbols and methods")
+        if self._weights.names > _MAX_NAMES:
+            raise ValueError("the schema has too long names for so many messages, fields, enums, symbols and methods")
         self.most_data_on_loop = min(50_000, _MEMORY_ON_LOOP // self._weights.layout)
         self.most_on_loop = max(-1, (_ON_LOOP - self._weights.message) // self._weights.per_byte)
         self._pool = DescriptorPool()
@@ -69,7 +72,7 @@ class ProtobufCodec:
         try:
             message = self._first()
             if not isinstance(data, dict) and not message.DESCRIPTOR.full_name.startswith("google.protobuf."):
-                raise InvalidRequest(f"Bad Request: expected an object for the message {self.record_name}")
+                raise InvalidRequest(f"Bad Request: expected an object for the message {quote(self.record_name)}")
             json_format.ParseDict(data, message, descriptor_pool=self._pool)  # type: ignore[arg-type]
             self._values.check(data, self._descriptors[(0,)])
             return _FIRST_MESSAGE + message.SerializeToString()
@@ -77,7 +80,7 @@ class ProtobufCodec:
             raise InvalidRequest(f"Bad Request: {quote(error)}") from None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise InvalidRequest(
-                f"Bad Request: the data isn't of the message {self.record_name}: {quote(error)}"
+                f"Bad Request: the data isn't of the message {quote(self.record_name)}: {quote(error)}"
             ) from None
 
     def budget(self, size: int) -> DecodingBudget:

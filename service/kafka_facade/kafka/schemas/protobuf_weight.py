@@ -7,7 +7,7 @@ mapping writes. So payloads that may become large are gone through here first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import (
@@ -32,6 +32,11 @@ _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 _ANY: Final = "google.protobuf.Any"
 
 
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
 class Weights:
     """The weights of all messages of some files."""
 
@@ -39,13 +44,17 @@ class Weights:
         self._name = self._message = self._enum = self._fields = 0
         self.parts = 0
         """How many messages, fields, enums, symbols and methods the files have."""
+        self.names = 0
+        """The characters of their full names, which the pool keeps; each has the names of all that it is in."""
         for file in files:
-            prefix = f"{file.package}." if file.package else ""
-            self._extensions(file.extension, prefix)
+            scope = len(file.package) + 1
+            self._extensions(file.extension, scope)
             for message in file.message_type:
-                self._add(message, prefix)
-            self._enums(file.enum_type)
-            self.parts += sum(1 + len(service.method) for service in file.service)
+                self._add(message, scope)
+            self._enums(file.enum_type, scope)
+            for service in file.service:
+                self._count([service], scope)
+                self._count(service.method, scope + len(service.name) + 1)
         self.per_byte = (self._name + self._message) // 2 + self._enum + 2 * VALUE_WEIGHT
         """What a byte may become: two are a message or a field, and one is a number or an enum."""
         self.message = self._message
@@ -54,7 +63,12 @@ class Weights:
         """The most memory of an empty message (bytes)."""
         self._known: dict[str, int] = {}
 
-    def _add(self, message: DescriptorProto, prefix: str) -> None:
+    def _count(self, named: Sequence[_Named], scope: int) -> None:
+        """Count parts; ``scope`` is the length of what stands before their names."""
+        self.parts += len(named)
+        self.names += sum(scope + len(part.name) for part in named)
+
+    def _add(self, message: DescriptorProto, scope: int) -> None:
         weight = _MESSAGE_WEIGHT
         for field in message.field:
             length = len(field.json_name or field.name)
@@ -62,20 +76,25 @@ class Weights:
             weight += length + _FIELD_WEIGHT + VALUE_WEIGHT
         self._message = max(self._message, weight)
         self._fields = max(self._fields, len(message.field))
-        self._extensions(message.extension, f"{prefix}{message.name}.")
-        self._enums(message.enum_type)
-        self.parts += 1 + len(message.field) + len(message.oneof_decl)
+        self._count([message], scope)
+        within = scope + len(message.name) + 1
+        self._count(message.field, within)
+        self._count(message.oneof_decl, within)
+        self._extensions(message.extension, within)
+        self._enums(message.enum_type, within)
         for nested in message.nested_type:
-            self._add(nested, f"{prefix}{message.name}.")
+            self._add(nested, within)
 
-    def _enums(self, enums: Iterable[EnumDescriptorProto]) -> None:
+    def _enums(self, enums: Sequence[EnumDescriptorProto], scope: int) -> None:
+        self._count(enums, scope)
         for enum in enums:
-            self.parts += 1 + len(enum.value)
+            # Symbols are beside their enum, not in it.
+            self._count(enum.value, scope)
             self._enum = max([self._enum, *(len(value.name) for value in enum.value)])
 
-    def _extensions(self, fields: Sequence[FieldDescriptorProto], prefix: str) -> None:
-        self.parts += len(fields)
-        self._name = max([self._name, *(len(prefix) + len(field.name) + 2 for field in fields)])
+    def _extensions(self, fields: Sequence[FieldDescriptorProto], scope: int) -> None:
+        self._count(fields, scope)
+        self._name = max([self._name, *(scope + len(field.name) + 2 for field in fields)])
 
     def spend(self, message: Descriptor, payload: bytes, budget: DecodingBudget) -> None:
         """Spend what a payload becomes; ValueError where it is malformed, BudgetExceeded."""
