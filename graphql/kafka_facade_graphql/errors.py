@@ -62,12 +62,12 @@ class Code(str, Enum):
 
 def extensions_of(error: FacadeError, code: Code | None = None, *, prefix: str = "") -> dict[str, object]:
     """The ``extensions`` of an error; its reason is the code unless one is given, ``prefix`` holds its field."""
-    if code is None and type(error) in (FacadeError, ServerError):
+    if code is None and type(error) is ServerError:
         code = Code.INTERNAL_SERVER_ERROR
     found: dict[str, object] = {
         "code": error.reason if code is None else code.value,
-        "errorCode": error.row.v3,
-        "retriable": error.row.retriable,
+        "errorCode": error.codes.v3,
+        "retriable": error.codes.retriable,
     }
     if error.field is not None:
         found["field"] = field_path(error, prefix=prefix)
@@ -136,8 +136,8 @@ def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLE
         message = _LONG.sub(lambda found: quote(found[0]), message)
     else:
         logger.error("field %s failed", ".".join(map(str, error.path or ["?"])), exc_info=cause)
-        message = FacadeError.default_message
-        extensions = extensions_of(FacadeError())
+        message = ServerError.default_message
+        extensions = extensions_of(ServerError())
     return GraphQLError(
         shorten(message),
         nodes=error.nodes,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kafka_facade.core.config_changes import find
-from kafka_facade.core.errors import FacadeError, UnknownPartition
+from kafka_facade.core.errors import FacadeError, PartitionNotFound
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call, Pipeline
 from kafka_facade.core.ports import TopicDescription
@@ -101,11 +101,11 @@ class Loaders:
         return await self._many("described", identifier, self._facade.topics.describe_many, (cluster_id, topic))
 
     async def partition(self, identifier: str, cluster_id: str | None, topic: str, partition_id: int) -> Partition:
-        """A partition; TopicNotFound, UnknownPartition."""
+        """A partition; TopicNotFound, PartitionNotFound."""
         for partition in (await self.described(identifier, cluster_id, topic)).partitions:
             if partition.partition_id == partition_id:
                 return partition
-        raise UnknownPartition(topic_name=topic, partition_id=str(partition_id))
+        raise PartitionNotFound(topic_name=topic, partition_id=str(partition_id))
 
     async def configs(self, identifier: str, cluster_id: str | None, topic: str) -> Sequence[TopicConfig]:
         """The configs of a topic; TopicNotFound."""
@@ -162,7 +162,7 @@ class Loaders:
         return await self._once("groups", identifier, self._facade.groups.list_groups, ListConsumerGroups(cluster_id))
 
     async def group(self, identifier: str, cluster_id: str | None, group_id: str) -> ConsumerGroup:
-        """A consumer group with its members; UnknownConsumerGroup."""
+        """A consumer group with its members; ConsumerGroupNotFound."""
         return await self._many("group", identifier, self._facade.groups.describe_many, (cluster_id, group_id))
 
     async def lags(self, identifier: str, group: ConsumerGroup) -> Sequence[ConsumerLag]:

@@ -128,9 +128,9 @@ class UserError:
         """What is told of an error."""
         return cls(
             code=str(extensions_of(error)["code"]),
-            error_code=error.row.v3,
+            error_code=error.codes.v3,
             message=message_of(error),
-            retriable=error.row.retriable,
+            retriable=error.codes.retriable,
             field=field_path(error),
         )
 

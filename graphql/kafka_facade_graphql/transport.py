@@ -285,7 +285,7 @@ def _is_latin_1(request: Request) -> bool:
 def _error_response(error: FacadeError, request: Request) -> Response:
     code = Code.BAD_REQUEST if type(error) is MalformedBody else None
     shown = GraphQLError(error.message, extensions=extensions_of(error, code)).formatted
-    response = _json_response({"errors": [shown]}, error.row.status, json_type(request.headers.get("accept")))
+    response = _json_response({"errors": [shown]}, error.codes.status, json_type(request.headers.get("accept")))
     if isinstance(error, MethodNotAllowed):
         response.headers["allow"] = _METHODS
     return response

@@ -38,7 +38,7 @@ class GraphQLClient:
         self._url = url
 
     def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
-        return (kind.reason, kind.row.v3)
+        return (kind.reason, kind.codes.v3)
 
     async def _run(self, document: str, **variables: Any) -> Any:
         answer = await self._http.post(self._url, json={"query": document, "variables": variables})

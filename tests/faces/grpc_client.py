@@ -82,7 +82,7 @@ class GrpcClient:
         self._cluster_configs = ClusterConfigServiceStub(self._channel)
 
     def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
-        return (getattr(grpc.StatusCode, kind.row.grpc).value[0], kind.reason, kind.row.v3)
+        return (getattr(grpc.StatusCode, kind.codes.grpc).value[0], kind.reason, kind.codes.v3)
 
     async def clusters(self) -> list[str]:
         answer = await _call(self._clusters.ListClusters(clusters.ListClustersRequest()))

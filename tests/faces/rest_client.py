@@ -22,7 +22,7 @@ class RestClient:
         self._http = httpx.AsyncClient(base_url=url, timeout=60)
 
     def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
-        return (kind.row.status, kind.row.v2 if v2 else kind.row.v3)
+        return (kind.codes.status, kind.codes.v2 if v2 else kind.codes.v3)
 
     async def _call(self, method: str, path: str, body: Any = None, v2: str | None = None, **params: Any) -> Any:
         headers = {}

@@ -103,13 +103,13 @@ async def test_a_consumer_instance_of_the_gateway_is_a_member(face: FaceClient, 
 
 async def test_what_does_not_exist(face: FaceClient, cluster: str) -> None:
     for group in (_name(), "ünknown group", "a/b"):
-        await _fails(face, errors.UnknownConsumerGroup, face.consumer_group(cluster, group))
-        await _fails(face, errors.UnknownConsumerGroup, face.consumers(cluster, group))
-        await _fails(face, errors.UnknownConsumerGroup, face.consumer(cluster, group, "x"))
-        await _fails(face, errors.UnknownConsumerGroup, face.consumer_assignments(cluster, group, "x"))
-        await _fails(face, errors.UnknownConsumerGroup, face.consumer_assignment(cluster, group, "x", "t", 0))
-        await _fails(face, errors.UnknownConsumerGroup, face.lag_summary(cluster, group))
-        await _fails(face, errors.UnknownConsumerGroup, face.lags(cluster, group))
-        await _fails(face, errors.UnknownConsumerGroup, face.lag(cluster, group, "t", 0))
-    await _fails(face, errors.UnknownConsumerGroup, face.consumer_group(cluster, "with\0nothing"))
-    await _fails(face, errors.UnknownConsumerGroup, face.consumer_group(cluster, "x" * 3000))
+        await _fails(face, errors.ConsumerGroupNotFound, face.consumer_group(cluster, group))
+        await _fails(face, errors.ConsumerGroupNotFound, face.consumers(cluster, group))
+        await _fails(face, errors.ConsumerGroupNotFound, face.consumer(cluster, group, "x"))
+        await _fails(face, errors.ConsumerGroupNotFound, face.consumer_assignments(cluster, group, "x"))
+        await _fails(face, errors.ConsumerGroupNotFound, face.consumer_assignment(cluster, group, "x", "t", 0))
+        await _fails(face, errors.ConsumerGroupNotFound, face.lag_summary(cluster, group))
+        await _fails(face, errors.ConsumerGroupNotFound, face.lags(cluster, group))
+        await _fails(face, errors.ConsumerGroupNotFound, face.lag(cluster, group, "t", 0))
+    await _fails(face, errors.ConsumerGroupNotFound, face.consumer_group(cluster, "with\0nothing"))
+    await _fails(face, errors.ConsumerGroupNotFound, face.consumer_group(cluster, "x" * 3000))

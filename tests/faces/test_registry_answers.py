@@ -190,7 +190,7 @@ async def test_producing(to_peer: Watched, peer: Peer, cluster: str, topic: Topi
             await face.produce_with_schema(cluster, name, {"schema_id": next(IDS), "data": 1})
     await face.close()
     if face_name == "rest":
-        assert caught.value.codes[-1] == case.error.row.v3, caught.value.message
+        assert caught.value.codes[-1] == case.error.codes.v3, caught.value.message
     else:
         assert caught.value.codes == face.codes(case.error), caught.value.message
     assert len(caught.value.message) < 2000
@@ -212,7 +212,7 @@ async def test_consuming(to_peer: Watched, peer: Peer, stack: BackgroundStack, t
             if case.blames_record:
                 assert shown == (value, True), (read, shown, error)
             else:
-                assert error == (AWAY.row.grpc, AWAY.reason)[read is _events], (read, shown, error)
+                assert error == (AWAY.codes.grpc, AWAY.reason)[read is _events], (read, shown, error)
                 if read is _events:
                     assert shown == (value, False)
         status, body = await _v2(gateway, name)
@@ -386,5 +386,5 @@ async def test_an_answer_to_another_question(
     with pytest.raises(FaceError) as caught:
         await face.produce_with_schema(cluster, name, value)
     await face.close()
-    assert caught.value.codes[-1] == AWAY.row.v3
+    assert caught.value.codes[-1] == AWAY.codes.v3
     assert "returned an invalid response" in caught.value.message

@@ -145,7 +145,7 @@ async def test_producing(watched: Watched, cluster: str, topic: Topic, face_name
     async with unharmed(watched):
         with pytest.raises(FaceError) as caught:
             await face.produce_with_schema(cluster, name, value)
-    assert caught.value.codes[-1] == bomb.error.row.v3, caught.value.message[:300]
+    assert caught.value.codes[-1] == bomb.error.codes.v3, caught.value.message[:300]
     assert len(caught.value.message) < 2000
     await face.close()
 

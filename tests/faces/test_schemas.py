@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, Any, bytes]] = {
 async def _fails(face: FaceClient, kind: type[FacadeError], operation: Awaitable[Any]) -> None:
     with pytest.raises(FaceError) as caught:
         await operation
-    assert caught.value.codes[-1] == kind.row.v3, caught.value.message
+    assert caught.value.codes[-1] == kind.codes.v3, caught.value.message
 
 
 @pytest.mark.parametrize("format", CASES)
@@ -101,9 +101,9 @@ async def test_a_batch(face: FaceClient, cluster: str, topic: Topic, kafka: Kafk
     )
     assert successes == [("a", 0, 0), ("e", 0, 1)]
     assert [(id, codes[-1]) for id, codes in failures] == [
-        ("b", errors.InvalidRequest.row.v3),
-        ("c", errors.InvalidRequest.row.v3),
-        ("d", errors.InvalidSchema.row.v3),
+        ("b", errors.InvalidRequest.codes.v3),
+        ("c", errors.InvalidRequest.codes.v3),
+        ("d", errors.InvalidSchema.codes.v3),
     ]
     assert (await kafka.records(name))[0]["value"][5:] == payload
 

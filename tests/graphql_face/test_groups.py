@@ -114,7 +114,7 @@ async def test_ids_that_no_group_can_have(client: httpx.AsyncClient, stack: Back
       consumerGroup(consumerGroupId: $g) { state } } }"""
     body = json.dumps({"query": document, "variables": {"c": stack.cluster_id, "g": group}})
     answer = (await client.post("/graphql", content=body, headers={"content-type": "application/json"})).json()
-    assert answer["errors"][0]["extensions"]["code"] == "UNKNOWN_CONSUMER_GROUP"
+    assert answer["errors"][0]["extensions"]["code"] == "CONSUMER_GROUP_NOT_FOUND"
 
 
 @pytest.mark.parametrize(

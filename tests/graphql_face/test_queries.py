@@ -156,7 +156,7 @@ async def test_an_id_of_another_kind_is_refused(execute: Execute, given: str) ->
     [
         ('topic(topicName: "no-such-topic") { id }', "TOPIC_NOT_FOUND", 40403),
         ('topic(topicName: "no such name") { id }', "INVALID_TOPIC_NAME", 40002),
-        ('topic(topicName: "_schemas") { partition(partitionId: 9) { id } }', "UNKNOWN_PARTITION", 404),
+        ('topic(topicName: "_schemas") { partition(partitionId: 9) { id } }', "PARTITION_NOT_FOUND", 40402),
         ('topic(topicName: "_schemas") { config(name: "nope") { id } }', "NOT_FOUND", 404),
         ("broker(brokerId: 99) { id }", "NOT_FOUND", 404),
         ('broker(brokerId: 1) { config(name: "nope") { id } }', "NOT_FOUND", 404),

@@ -5,13 +5,13 @@ import logging
 import pytest
 from graphql import GraphQLError, OperationDefinitionNode, parse
 
-from kafka_facade.core.errors import TABLE, FacadeError, InvalidRequest, TopicNotFound
+from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError, InvalidRequest, TopicNotFound
 from kafka_facade_graphql.errors import MAX_ERRORS, translate, translate_all
 
 CODES = {"SERVER_ERROR": "INTERNAL_SERVER_ERROR"}
 
 
-@pytest.mark.parametrize("kind", TABLE.values(), ids=lambda kind: kind.reason)
+@pytest.mark.parametrize("kind", ERRORS_BY_REASON.values(), ids=lambda kind: kind.reason)
 def test_every_kind_is_told_by_its_row(kind: type[FacadeError]) -> None:
     shown = translate(GraphQLError("x", path=["topic"], original_error=kind("what went wrong")))
     assert shown.formatted == {
@@ -19,8 +19,8 @@ def test_every_kind_is_told_by_its_row(kind: type[FacadeError]) -> None:
         "path": ["topic"],
         "extensions": {
             "code": CODES.get(kind.reason, kind.reason),
-            "errorCode": kind.row.v3,
-            "retriable": kind.row.retriable,
+            "errorCode": kind.codes.v3,
+            "retriable": kind.codes.retriable,
         },
     }
 

@@ -85,4 +85,4 @@ async def test_configs_of_all_brokers_need_the_other_client(configs: Configs) ->
     for refused in (configs.cluster_configs(5), configs.alter_cluster_configs([change], True, 5)):
         with pytest.raises(errors.KafkaError) as caught:
             await refused
-        assert (caught.value.row.v3, "sasl.mechanism=GSSAPI" in caught.value.message) == (50002, True)
+        assert (caught.value.codes.v3, "sasl.mechanism=GSSAPI" in caught.value.message) == (50002, True)

@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from conftest import MemberFactory, TopicFactory
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, RetriableKafkaError, UnknownConsumerGroup
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, KafkaTimeout, RetriableKafkaError
 from kafka_facade.core.ports import GroupDescription
 from kafka_facade.core.resources import ConsumerGroupState
 from kafka_facade.devstack.background import BackgroundStack
@@ -65,7 +65,7 @@ async def test_both_clients_say_the_same(
     assert [entry.state for entry in ours if isinstance(entry, GroupDescription)] == [
         *(ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.STABLE)
     ]
-    assert sum(isinstance(entry, UnknownConsumerGroup) for entry in ours) == 4
+    assert sum(isinstance(entry, ConsumerGroupNotFound) for entry in ours) == 4
     for groups in (engine.groups, other):
         assert await groups.committed_offsets([committed_only, group], _SECONDS) == [{(name, 0): 7}, {}]
     blocking.close()

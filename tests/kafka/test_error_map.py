@@ -5,7 +5,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from kafka_facade.core import errors
-from kafka_facade.core.errors import TABLE
+from kafka_facade.core.errors import ERRORS_BY_REASON
 from kafka_facade.kafka.errors import KINDS, facade_error, from_exception
 
 CODES = {
@@ -23,7 +23,7 @@ def test_librdkafka_has_the_codes_we_think() -> None:
 def test_every_code_of_librdkafka_maps_to_a_row(name: str) -> None:
     error = facade_error(KafkaError(CODES[name]))
     assert CODES[name] in KINDS
-    assert TABLE[error.reason] is type(error)
+    assert ERRORS_BY_REASON[error.reason] is type(error)
 
 
 @pytest.mark.parametrize("code", [code for code in range(-1, 134) if code != 0])

@@ -69,7 +69,7 @@ def test_any_json_number_is_taken(number: bytes) -> None:
 def test_a_wrong_record_says_what_is_wrong(document: bytes, message: str) -> None:
     with pytest.raises(Exception, match=message) as caught:
         decode_record(document)
-    assert caught.value.row.v3 == 400  # type: ignore[attr-defined]
+    assert caught.value.codes.v3 == 400  # type: ignore[attr-defined]
 
 
 def test_broken_json() -> None:

@@ -5,7 +5,7 @@ from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from kafka_facade.core.errors import TABLE, FacadeError, InvalidRequest
+from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError, InvalidRequest
 from kafka_facade.rpc.errors import to_status
 
 
@@ -18,19 +18,19 @@ def details(status: Status, kind: type[ErrorInfo] | type[BadRequest] | type[Retr
     return found
 
 
-@pytest.mark.parametrize("kind", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("kind", ERRORS_BY_REASON.values(), ids=ERRORS_BY_REASON)
 def test_every_error_has_its_code_and_one_error_info(kind: type[FacadeError]) -> None:
     status = to_status(kind(topic_name="t"))
-    assert code_pb2.Code.Name(status.code) == kind.row.grpc
+    assert code_pb2.Code.Name(status.code) == kind.codes.grpc
     assert status.message
     assert details(status, ErrorInfo) == [
         ErrorInfo(
             reason=kind.reason,
             domain="kafka-facade",
-            metadata={"topic_name": "t", "error_code": str(kind.row.v3)},
+            metadata={"topic_name": "t", "error_code": str(kind.codes.v3)},
         )
     ]
-    assert bool(details(status, RetryInfo)) == kind.row.retriable
+    assert bool(details(status, RetryInfo)) == kind.codes.retriable
     assert not details(status, BadRequest)
 
 

@@ -28,10 +28,8 @@ FacadeError
 │   ├── ClusterNotFound
 │   ├── TopicNotFound
 │   ├── PartitionNotFound
-│   │   └── UnknownPartition
 │   ├── ConsumerInstanceNotFound
 │   ├── ConsumerGroupNotFound
-│   │   └── UnknownConsumerGroup
 │   ├── LeaderNotAvailable
 │   └── BrokerNotRegistered
 ├── MethodNotAllowed
@@ -45,14 +43,13 @@ FacadeError
 ├── TooManyRequests
 ├── NotImplementedYet
 └── ServerError
-    ├── ZookeeperError
     ├── KafkaError
     │   └── RetriableKafkaError
     │       └── KafkaTimeout
-    ├── TlsNotSupported
     └── Unavailable
 
-Faces only translate the row of an error; what went wrong in Kafka is mapped to one of these in the ``kafka`` room.
+Faces translate the codes of an error, and may have texts of their own; what went wrong in Kafka is mapped
+to one of these in the ``kafka`` room.
 Sources: API reference, "Errors" and the status codes of each operation; google.rpc.Code for the gRPC status.
 """
 
@@ -67,8 +64,8 @@ from kafka_facade.core.quoting import quote, shorten, showable
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What the faces say of an error.
+class ErrorCodes:
+    """The codes of an error on each face.
 
     ``v2`` and ``v3`` are the ``error_code`` of the REST API, ``status`` its HTTP status, ``grpc`` the name of the gRPC
     status code, ``retriable`` whether the same request may succeed later.
@@ -81,7 +78,7 @@ class Row:
     retriable: bool = False
 
 
-TABLE: dict[str, type[FacadeError]] = {}
+ERRORS_BY_REASON: dict[str, type[FacadeError]] = {}
 
 
 class FacadeError(Exception):
@@ -93,15 +90,13 @@ class FacadeError(Exception):
     where they are long (see :mod:`kafka_facade.core.quoting`).
     """
 
-    row: ClassVar[Row] = Row(500, 500, 500, "INTERNAL")
-    default_message: ClassVar[str] = "Internal Server Error"
-    rest_messages: ClassVar[dict[int, str]] = {}
-    """The standard text of the REST API's versions, where it isn't ``default_message``."""
-    reason: ClassVar[str] = "INTERNAL"
+    codes: ClassVar[ErrorCodes]
+    default_message: ClassVar[str]
+    reason: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
         cls.reason = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
-        TABLE[cls.reason] = cls
+        ERRORS_BY_REASON[cls.reason] = cls
 
     def __init__(self, message: str | None = None, **metadata: str) -> None:
         self._message = None if message is None else showable(shorten(message))
@@ -144,17 +139,11 @@ class FacadeError(Exception):
         """The message, for people."""
         return self.default_message if self._message is None else self._message
 
-    def rest_message(self, version: int) -> str:
-        """The message that this version (2 or 3) of the REST API gives."""
-        if self._message is None and version in self.rest_messages:
-            return self.rest_messages[version]
-        return self.message
-
 
 class InvalidRequest(FacadeError):
     """The request breaks a rule that the caller can see."""
 
-    row = Row(400, 400, 400, "INVALID_ARGUMENT")
+    codes = ErrorCodes(400, 400, 400, "INVALID_ARGUMENT")
     default_message = "Bad Request"
 
 
@@ -165,158 +154,153 @@ class MalformedBody(InvalidRequest):
 class InvalidKafkaRequest(InvalidRequest):
     """Kafka refused the request for what it asks."""
 
-    row = Row(40002, 40002, 400, "INVALID_ARGUMENT")
+    codes = ErrorCodes(40002, 40002, 400, "INVALID_ARGUMENT")
 
 
 class TopicAlreadyExists(InvalidKafkaRequest):
     """A topic of that name exists."""
 
-    row = Row(40002, 40002, 400, "ALREADY_EXISTS")
+    codes = ErrorCodes(40002, 40002, 400, "ALREADY_EXISTS")
 
 
 class InvalidTopicName(InvalidRequest):
     """The topic name is illegal in Kafka."""
 
-    row = Row(40002, 40002, 400, "INVALID_ARGUMENT")
+    codes = ErrorCodes(40002, 40002, 400, "INVALID_ARGUMENT")
     default_message = "The request attempted to perform an operation on an invalid topic."
 
 
 class UnsupportedVersion(InvalidRequest):
     """The brokers don't support the request."""
 
-    row = Row(40035, 40035, 400, "FAILED_PRECONDITION")
+    codes = ErrorCodes(40035, 40035, 400, "FAILED_PRECONDITION")
     default_message = "The version of this API is not supported in the underlying Kafka cluster."
 
 
 class PayloadTooLarge(InvalidRequest):
     """A body or a record is over its limit."""
 
-    row = Row(413, 413, 413, "RESOURCE_EXHAUSTED")
+    codes = ErrorCodes(413, 413, 413, "RESOURCE_EXHAUSTED")
     default_message = "The request included a message larger than the maximum message size the server can accept."
 
 
 class UnprocessableEntity(InvalidRequest):
     """Well-formed, but it can't be meant: an unknown field, an empty list of records."""
 
-    row = Row(422, 422, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(422, 422, 422, "INVALID_ARGUMENT")
     default_message = "Unprocessable Entity"
 
 
 class KeySchemaMissing(UnprocessableEntity):
     """Keys in a format with schemas, and no key schema."""
 
-    row = Row(42201, 42201, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(42201, 42201, 422, "INVALID_ARGUMENT")
     default_message = "Request includes keys but does not include key schema"
 
 
 class ValueSchemaMissing(UnprocessableEntity):
     """Values in a format with schemas, and no value schema."""
 
-    row = Row(42202, 42202, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(42202, 42202, 422, "INVALID_ARGUMENT")
     default_message = "Request includes values but does not include value schema"
 
 
 class InvalidConsumerConfig(UnprocessableEntity):
     """A setting in the creation of a consumer instance has an invalid value."""
 
-    row = Row(42204, 42204, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(42204, 42204, 422, "INVALID_ARGUMENT")
     default_message = "Invalid consumer configuration"
 
 
 class InvalidSchema(UnprocessableEntity):
     """The schema itself is wrong."""
 
-    row = Row(42205, 422, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(42205, 422, 422, "INVALID_ARGUMENT")
     default_message = "Invalid schema"
-
-    def rest_message(self, version: int) -> str:
-        """The message; v3 has the code in it."""
-        return f"Error: {self.row.v2} : {self.message}" if version == 3 else self.message
 
 
 class InvalidPayload(UnprocessableEntity):
     """A body is missing, or a value in it is out of its domain."""
 
-    row = Row(42206, 42206, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(42206, 42206, 422, "INVALID_ARGUMENT")
     default_message = "Payload error. Request body is empty. Data is required."
 
 
 class SerializationFailed(UnprocessableEntity):
     """A message can't be serialized."""
 
-    row = Row(42207, 42207, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(42207, 42207, 422, "INVALID_ARGUMENT")
     default_message = "Error serializing message"
 
 
 class InvalidBatch(UnprocessableEntity):
     """A batch of records is empty, too long, or its ids are not distinct."""
 
-    row = Row(42208, 42208, 422, "INVALID_ARGUMENT")
+    codes = ErrorCodes(42208, 42208, 422, "INVALID_ARGUMENT")
     default_message = "Empty batch."
 
 
 class UnsupportedMediaType(InvalidRequest):
     """The body's content type isn't one that the operation takes."""
 
-    row = Row(415, 415, 415, "INVALID_ARGUMENT")
+    codes = ErrorCodes(415, 415, 415, "INVALID_ARGUMENT")
     default_message = "HTTP 415 Unsupported Media Type"
 
 
 class NotAcceptable(InvalidRequest):
     """No media type that the caller accepts can be served."""
 
-    row = Row(406, 406, 406, "INVALID_ARGUMENT")
+    codes = ErrorCodes(406, 406, 406, "INVALID_ARGUMENT")
     default_message = "HTTP 406 Not Acceptable"
 
 
 class ConsumerFormatMismatch(NotAcceptable):
     """The format asked for isn't that of the consumer instance."""
 
-    row = Row(40601, 40601, 406, "FAILED_PRECONDITION")
+    codes = ErrorCodes(40601, 40601, 406, "FAILED_PRECONDITION")
     default_message = "The requested embedded data format does not match the deserializer for this consumer instance"
 
 
 class Unauthenticated(FacadeError):
     """The caller gave no valid credentials."""
 
-    row = Row(401, 401, 401, "UNAUTHENTICATED")
+    codes = ErrorCodes(401, 401, 401, "UNAUTHENTICATED")
     default_message = "Unauthorized"
 
 
 class KafkaAuthenticationFailed(Unauthenticated):
     """Kafka didn't accept the credentials."""
 
-    row = Row(40101, 40101, 401, "UNAUTHENTICATED")
+    codes = ErrorCodes(40101, 40101, 401, "UNAUTHENTICATED")
     default_message = "Authentication failed"
 
 
 class PermissionDenied(FacadeError):
     """The caller isn't allowed to do this."""
 
-    row = Row(403, 403, 403, "PERMISSION_DENIED")
+    codes = ErrorCodes(403, 403, 403, "PERMISSION_DENIED")
     default_message = "Forbidden"
 
 
 class KafkaAuthorizationFailed(PermissionDenied):
     """Kafka's authorizer refused."""
 
-    row = Row(40301, 40301, 403, "PERMISSION_DENIED")
+    codes = ErrorCodes(40301, 40301, 403, "PERMISSION_DENIED")
     default_message = "Request is not authorized"
 
 
 class OperationBlocked(PermissionDenied):
     """The access lists exclude the operation; REST hides it as the official proxy does (404 on GET, 405 otherwise)."""
 
-    row = Row(404, 404, 404, "PERMISSION_DENIED")
+    codes = ErrorCodes(404, 404, 404, "PERMISSION_DENIED")
     default_message = "The operation is not enabled on this server."
 
 
 class NotFound(FacadeError):
     """No such resource, or no such path."""
 
-    row = Row(404, 404, 404, "NOT_FOUND")
+    codes = ErrorCodes(404, 404, 404, "NOT_FOUND")
     default_message = "Not found"
-    rest_messages: ClassVar[dict[int, str]] = {2: "HTTP 404 Not Found", 3: "HTTP 404 Not Found"}
 
     @property
     def message(self) -> str:
@@ -330,7 +314,7 @@ class NotFound(FacadeError):
 class ClusterNotFound(NotFound):
     """The cluster id isn't that of the cluster behind the gateway."""
 
-    row = Row(404, 404, 404, "NOT_FOUND")
+    codes = ErrorCodes(404, 404, 404, "NOT_FOUND")
     default_message = "Cluster not found"
 
     @classmethod
@@ -342,93 +326,70 @@ class ClusterNotFound(NotFound):
 class TopicNotFound(NotFound):
     """No such topic."""
 
-    row = Row(40401, 40403, 404, "NOT_FOUND")
+    codes = ErrorCodes(40401, 40403, 404, "NOT_FOUND")
     default_message = "Topic not found"
-    rest_messages: ClassVar[dict[int, str]] = {
-        2: "Topic not found.",
-        3: "This server does not host this topic-partition.",
-    }
 
 
 class PartitionNotFound(NotFound):
     """The topic has no such partition."""
 
-    row = Row(40402, 40402, 404, "NOT_FOUND")
+    codes = ErrorCodes(40402, 40402, 404, "NOT_FOUND")
     default_message = "Partition not found"
-    rest_messages: ClassVar[dict[int, str]] = {2: "Partition not found.", 3: "Partition not found."}
-
-
-class UnknownPartition(PartitionNotFound):
-    """The same where metadata is asked for, which v3 calls by the general code."""
-
-    row = Row(40402, 404, 404, "NOT_FOUND")
-    rest_messages: ClassVar[dict[int, str]] = {2: "Partition not found.", 3: "HTTP 404 Not Found"}
 
 
 class ConsumerInstanceNotFound(NotFound):
     """No such consumer instance, or it has expired."""
 
-    row = Row(40403, 40403, 404, "NOT_FOUND")
+    codes = ErrorCodes(40403, 40403, 404, "NOT_FOUND")
     default_message = "Consumer instance not found"
-    rest_messages: ClassVar[dict[int, str]] = {2: "Consumer instance not found."}
 
 
 class ConsumerGroupNotFound(NotFound):
     """No such consumer group."""
 
-    row = Row(40405, 40405, 404, "NOT_FOUND")
+    codes = ErrorCodes(40405, 404, 404, "NOT_FOUND")
     default_message = "Consumer group id not found"
-    rest_messages: ClassVar[dict[int, str]] = {2: "Consumer group id not found."}
-
-
-class UnknownConsumerGroup(ConsumerGroupNotFound):
-    """The same where groups are described, which v3 calls by the general code."""
-
-    row = Row(40405, 404, 404, "NOT_FOUND")
-    rest_messages: ClassVar[dict[int, str]] = {2: "Consumer group id not found.", 3: "HTTP 404 Not Found"}
 
 
 class LeaderNotAvailable(NotFound):
     """The partition has no leader at the moment."""
 
-    row = Row(40404, 40404, 404, "UNAVAILABLE", retriable=True)
+    codes = ErrorCodes(40404, 40404, 404, "UNAVAILABLE", retriable=True)
     default_message = "Leader not available."
-    rest_messages: ClassVar[dict[int, str]] = {}
 
 
 class BrokerNotRegistered(NotFound):
     """The broker id isn't registered in the cluster."""
 
-    row = Row(404102, 404102, 404, "NOT_FOUND")
+    codes = ErrorCodes(404102, 404102, 404, "NOT_FOUND")
     default_message = "The given broker ID was not registered in the cluster."
-    rest_messages: ClassVar[dict[int, str]] = {}
 
 
 class MethodNotAllowed(FacadeError):
     """The path exists, but not with this HTTP method."""
 
-    row = Row(405, 405, 405, "UNIMPLEMENTED")
+    codes = ErrorCodes(405, 405, 405, "UNIMPLEMENTED")
     default_message = "HTTP 405 Method Not Allowed"
 
 
 class Conflict(FacadeError):
     """The request contradicts the present state."""
 
-    row = Row(409, 409, 409, "FAILED_PRECONDITION")
+    codes = ErrorCodes(409, 409, 409, "FAILED_PRECONDITION")
     default_message = "HTTP 409 Conflict"
 
 
 class ConsumerAlreadyExists(Conflict):
     """The group has an instance of that name."""
 
-    row = Row(40902, 40902, 409, "ALREADY_EXISTS")
+    codes = ErrorCodes(40902, 40902, 409, "ALREADY_EXISTS")
     default_message = "Consumer with specified consumer ID already exists in the specified consumer group."
 
 
 class IllegalConsumerState(Conflict):
     """The instance can't do this as it is now: no assignment, or a subscription of another kind."""
 
-    row = Row(40903, 40903, 409, "FAILED_PRECONDITION")
+    codes = ErrorCodes(40903, 40903, 409, "FAILED_PRECONDITION")
     default_message = "Illegal state: Subscription to topics, partitions and pattern are mutually exclusive"
 
 
@@ -441,80 +402,67 @@ class RecordTooLarge(Conflict):
 class SchemaLookupFailed(FacadeError):
     """The Schema Registry doesn't have a schema, or doesn't take it."""
 
-    row = Row(40801, 50002, 408, "FAILED_PRECONDITION")
+    codes = ErrorCodes(40801, 50002, 408, "FAILED_PRECONDITION")
     default_message = "Schema registration or lookup failed"
 
 
 class SchemaRegistryUnavailable(SchemaLookupFailed):
     """The Schema Registry gives no answer, or none that can be understood; it may have the schema."""
 
-    row = Row(40801, 50002, 408, "UNAVAILABLE", retriable=True)
+    codes = ErrorCodes(40801, 50002, 408, "UNAVAILABLE", retriable=True)
 
 
 class DeserializationFailed(FacadeError):
     """A consumed record isn't of the instance's format; the position stays at it."""
 
-    row = Row(40801, 40801, 408, "DATA_LOSS")
+    codes = ErrorCodes(40801, 40801, 408, "DATA_LOSS")
     default_message = "Error deserializing a record."
 
 
 class TooManyRequests(FacadeError):
     """A rate limit or a Kafka quota is used up."""
 
-    row = Row(429, 429, 429, "RESOURCE_EXHAUSTED", retriable=True)
+    codes = ErrorCodes(429, 429, 429, "RESOURCE_EXHAUSTED", retriable=True)
     default_message = "Too Many Requests"
 
 
 class NotImplementedYet(FacadeError):
     """The catalogue has the operation, the code not yet."""
 
-    row = Row(50101, 50101, 501, "UNIMPLEMENTED")
+    codes = ErrorCodes(50101, 50101, 501, "UNIMPLEMENTED")
     default_message = "The operation is not implemented yet."
 
 
 class ServerError(FacadeError):
     """Something went wrong that the caller can't mend; details are in the server's log."""
 
-    row = Row(500, 500, 500, "INTERNAL")
-
-
-class ZookeeperError(ServerError):
-    """Kept for its code: no cluster has ZooKeeper any more."""
-
-    row = Row(50001, 50001, 500, "INTERNAL")
-    default_message = "Zookeeper error"
+    codes = ErrorCodes(500, 500, 500, "INTERNAL")
+    default_message = "Internal Server Error"
 
 
 class KafkaError(ServerError):
     """Kafka failed, and trying again won't help."""
 
-    row = Row(50002, 50002, 500, "INTERNAL")
+    codes = ErrorCodes(50002, 50002, 500, "INTERNAL")
     default_message = "Kafka error"
 
 
 class RetriableKafkaError(KafkaError):
     """Kafka failed; the same request may succeed later."""
 
-    row = Row(50003, 50003, 500, "UNAVAILABLE", retriable=True)
+    codes = ErrorCodes(50003, 50003, 500, "UNAVAILABLE", retriable=True)
     default_message = "Retriable Kafka error"
 
 
 class KafkaTimeout(RetriableKafkaError):
     """Kafka didn't answer within the request's deadline."""
 
-    row = Row(50003, 50003, 500, "DEADLINE_EXCEEDED", retriable=True)
+    codes = ErrorCodes(50003, 50003, 500, "DEADLINE_EXCEEDED", retriable=True)
     default_message = "Timed out waiting for Kafka."
-
-
-class TlsNotSupported(ServerError):
-    """Kept for its code: only TLS endpoints were found, and the operation doesn't support them."""
-
-    row = Row(50101, 50101, 500, "INTERNAL")
-    default_message = "Only SSL endpoints were found for the broker, but SSL is not supported for the invoked API"
 
 
 class Unavailable(ServerError):
     """The gateway is shutting down, or has no room for the request."""
 
-    row = Row(503, 503, 503, "UNAVAILABLE", retriable=True)
+    codes = ErrorCodes(503, 503, 503, "UNAVAILABLE", retriable=True)
     default_message = "Service Unavailable"

@@ -12,7 +12,6 @@ from kafka_facade.core.errors import (
     NotFound,
     PartitionNotFound,
     TopicNotFound,
-    UnknownConsumerGroup,
 )
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.lags import lags_of, summary_of
@@ -60,7 +59,7 @@ class ConsumerGroups:
 
     @implements("api.v3.consumer-groups.get")
     async def get_group(self, call: Call, request: GetConsumerGroup) -> ConsumerGroup:
-        """One group; UnknownConsumerGroup."""
+        """One group; ConsumerGroupNotFound."""
         [found] = await self.describe_many(call, request.cluster_id, [request.consumer_group_id])
         if isinstance(found, FacadeError):
             raise found
@@ -76,24 +75,24 @@ class ConsumerGroups:
 
     @implements("api.v3.consumers.list")
     async def list_consumers(self, call: Call, request: GetConsumerGroup) -> Sequence[GroupMember]:
-        """The members of a group, ordered by id; UnknownConsumerGroup."""
+        """The members of a group, ordered by id; ConsumerGroupNotFound."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "does not exist.")
         return group.consumers
 
     @implements("api.v3.consumers.get")
     async def get_consumer(self, call: Call, request: GetConsumer) -> GroupMember:
-        """One member; UnknownConsumerGroup, NotFound."""
+        """One member; ConsumerGroupNotFound, NotFound."""
         return await self._consumer(call, request, NotFound(consumer_id=request.consumer_id))
 
     @implements("api.v3.consumer-assignments.list")
     async def list_assignments(self, call: Call, request: GetConsumer) -> Sequence[ConsumerAssignment]:
-        """The partitions that a member reads, ordered by topic and partition; UnknownConsumerGroup, NotFound."""
+        """The partitions that a member reads, ordered by topic and partition; ConsumerGroupNotFound, NotFound."""
         message = f"Consumer {quote(request.consumer_id)} does not exist."
         return (await self._consumer(call, request, NotFound(message, consumer_id=request.consumer_id))).assignments
 
     @implements("api.v3.consumer-assignments.get")
     async def get_assignment(self, call: Call, request: GetConsumerAssignment) -> ConsumerAssignment:
-        """One partition that a member reads; UnknownConsumerGroup, NotFound."""
+        """One partition that a member reads; ConsumerGroupNotFound, NotFound."""
         where = GetConsumer(request.cluster_id, request.consumer_group_id, request.consumer_id)
         for assignment in await self.list_assignments(call, where):
             if (assignment.topic_name, assignment.partition_id) == (request.topic_name, request.partition_id):
@@ -102,7 +101,7 @@ class ConsumerGroups:
 
     @implements("api.v3.consumer-lags.list")
     async def list_lags(self, call: Call, request: GetConsumerGroup) -> Sequence[ConsumerLag]:
-        """How far a group is behind, the largest lag first; UnknownConsumerGroup, NotFound where it has no commit."""
+        """How far a group is behind, the largest lag first; ConsumerGroupNotFound, NotFound where it has no commit."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
         [found] = await self.lags_many(call, request.cluster_id, [group])
         if isinstance(found, FacadeError):
@@ -113,7 +112,7 @@ class ConsumerGroups:
 
     @implements("api.v3.consumer-lags.get")
     async def get_lag(self, call: Call, request: GetConsumerLag) -> ConsumerLag:
-        """How far a group is behind in one partition; UnknownConsumerGroup, NotFound where it has no commit there."""
+        """How far a group is behind in one partition; ConsumerGroupNotFound, NotFound where it has no commit there."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
         place = (request.topic_name, request.partition_id)
         [found] = await self._groups.committed_offsets([group.consumer_group_id], call.remaining)
@@ -133,7 +132,7 @@ class ConsumerGroups:
 
     @implements("api.v3.consumer-group-lag-summary.get")
     async def get_lag_summary(self, call: Call, request: GetConsumerGroup) -> ConsumerGroupLagSummary:
-        """The largest and the total lag; UnknownConsumerGroup, NotFound where the group has no commit."""
+        """The largest and the total lag; ConsumerGroupNotFound, NotFound where the group has no commit."""
         summary = summary_of(await self.list_lags(call, request))
         assert summary is not None, "list_lags gives one lag at least"
         return summary
@@ -155,9 +154,9 @@ class ConsumerGroups:
     async def _group(self, call: Call, cluster_id: str | None, group_id: str, otherwise: str) -> ConsumerGroup:
         try:
             return await self.get_group(call, GetConsumerGroup(cluster_id, group_id))
-        except UnknownConsumerGroup as error:
+        except ConsumerGroupNotFound as error:
             message = f"Consumer Group {quote(group_id)} {otherwise}"
-            raise UnknownConsumerGroup(message, consumer_group_id=group_id) from error
+            raise ConsumerGroupNotFound(message, consumer_group_id=group_id) from error
 
     async def _consumer(self, call: Call, request: GetConsumer, otherwise: NotFound) -> GroupMember:
         where = GetConsumerGroup(request.cluster_id, request.consumer_group_id)

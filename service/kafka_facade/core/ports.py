@@ -217,7 +217,7 @@ class GroupPort(Protocol):
         """The ids of all consumer groups, in no order; groups of other kinds (Connect, share groups) aren't among."""
 
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
-        """These groups, in order; one that can't be described is its error, UnknownConsumerGroup among them."""
+        """These groups, in order; one that can't be described is its error, ConsumerGroupNotFound among them."""
 
     async def committed_offsets(
         self, group_ids: Sequence[str], timeout: float

@@ -11,8 +11,8 @@ from kafka_facade.core.errors import (
     InvalidPayload,
     InvalidTopicName,
     NotFound,
+    PartitionNotFound,
     TopicNotFound,
-    UnknownPartition,
 )
 from kafka_facade.core.identity import ClusterIdentity
 from kafka_facade.core.kafka_text import check_text
@@ -109,15 +109,15 @@ class Topics:
 
     @implements("api.v3.partitions.get", "api.v2.partitions.get")
     async def get_partition(self, call: Call, request: GetPartition) -> Partition:
-        """One partition; TopicNotFound, UnknownPartition."""
+        """One partition; TopicNotFound, PartitionNotFound."""
         for partition in await self.list_partitions(call, ListPartitions(request.cluster_id, request.topic_name)):
             if partition.partition_id == request.partition_id:
                 return partition
-        raise UnknownPartition(topic_name=request.topic_name, partition_id=str(request.partition_id))
+        raise PartitionNotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
 
     @implements("api.v3.partitions.list.offsets", "api.v2.partitions.get-offsets")
     async def get_offsets(self, call: Call, request: GetPartition) -> PartitionOffsets:
-        """The earliest and the latest offset of a partition; TopicNotFound, UnknownPartition."""
+        """The earliest and the latest offset of a partition; TopicNotFound, PartitionNotFound."""
         partition = await self.get_partition(call, request)
         [found] = await self.get_offsets_many(call, [partition])
         if isinstance(found, FacadeError):

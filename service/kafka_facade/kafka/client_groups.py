@@ -14,7 +14,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType
 from confluent_kafka.admin import AdminClient
 
 from kafka_facade.core import resources
-from kafka_facade.core.errors import FacadeError, UnknownConsumerGroup
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError
 from kafka_facade.core.ports import GroupDescription, MemberDescription
 from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
 from kafka_facade.core.time_slices import time_slice
@@ -87,7 +87,7 @@ def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
         return answer
     if answer.is_simple_consumer_group and answer.state is ClientState.DEAD:
         # This is how brokers describe groups that they don't know.
-        return UnknownConsumerGroup(consumer_group_id=group_id)
+        return ConsumerGroupNotFound(consumer_group_id=group_id)
     coordinator = answer.coordinator
     return GroupDescription(
         group_id,

@@ -352,7 +352,7 @@ class Consumer(EventfulClient):
                 return await self._in_thread(seconds, call, *args, timeout=positive(seconds))
             except FacadeError as error:
                 ended = time.monotonic()
-                if not error.row.retriable or seconds < part or ended - began < part / 2:
+                if not error.codes.retriable or seconds < part or ended - began < part / 2:
                     raise
             await self._until_free(max(0.0, deadline - ended))
             self._read_ahead(1)

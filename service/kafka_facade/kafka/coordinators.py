@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError as ClientError
 
-from kafka_facade.core.errors import FacadeError, UnknownConsumerGroup, UnsupportedVersion
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, UnsupportedVersion
 from kafka_facade.core.ports import GroupDescription, MemberDescription
 from kafka_facade.core.resources import CommittedOffset, ConsumerGroupState, ConsumerGroupType, TopicPartition
 from kafka_facade.kafka.errors import from_code
@@ -194,7 +194,7 @@ async def _or_error(
 
 def _is_passing(outcome: object) -> bool:
     """Whether it may be another one soon: the coordinator is new, or gone, or hasn't answered."""
-    return isinstance(outcome, FacadeError) and outcome.row.retriable
+    return isinstance(outcome, FacadeError) and outcome.codes.retriable
 
 
 def _all_of(groups: Sequence[Any], read: Callable[[Any], _T | FacadeError]) -> dict[str, _T | FacadeError]:
@@ -235,7 +235,7 @@ def _classic(group: Any, node: int) -> GroupDescription | FacadeError:
     # Before KIP-1043 brokers describe groups that they don't know as simple ones that are dead. Others are of another
     # kind (Connect).
     if not (simple or group.protocol_type == _CONSUMER) or (simple and state is ConsumerGroupState.DEAD):
-        return UnknownConsumerGroup(consumer_group_id=group.group_id)
+        return ConsumerGroupNotFound(consumer_group_id=group.group_id)
     members = [
         MemberDescription(
             member.member_id, member.group_instance_id, member.client_id, _assigned(member.member_assignment)

@@ -322,7 +322,7 @@ class EventfulClient(SerializedClient):
             self._topic_missing = True
             if self._grouped:
                 return
-        elif failure.row.retriable:
+        elif failure.codes.retriable:
             self._gave_up |= place == GROUP
             return
         self._failures.setdefault(place, failure)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from confluent_kafka.admin import AdminClient
 
-from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest, UnknownConsumerGroup
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest
 from kafka_facade.core.kafka_text import is_possible
 from kafka_facade.core.ports import GroupDescription
 from kafka_facade.core.resources import TopicPartition
@@ -57,5 +57,5 @@ class Groups:
 def _known(group_id: str, answer: GroupDescription | FacadeError | None) -> GroupDescription | FacadeError:
     # Of a group of another kind (Connect) librdkafka says that it is an invalid argument.
     if answer is None or isinstance(answer, (ConsumerGroupNotFound, InvalidKafkaRequest)):
-        return UnknownConsumerGroup(consumer_group_id=group_id)
+        return ConsumerGroupNotFound(consumer_group_id=group_id)
     return answer

@@ -198,4 +198,4 @@ def _has_failed(answer: int | FacadeError) -> bool:
 
 def _is_passing(answer: int | FacadeError) -> bool:
     """Whether it may be another one soon: the partition has no leader, or a new one, or that hasn't answered."""
-    return isinstance(answer, FacadeError) and (answer.row.retriable or isinstance(answer, LeaderNotAvailable))
+    return isinstance(answer, FacadeError) and (answer.codes.retriable or isinstance(answer, LeaderNotAvailable))

@@ -98,7 +98,7 @@ class ProtocolClient:
                 hasty = left < _TELLING_SECONDS and isinstance(error, KafkaTimeout)
                 if not (keep or hasty or isinstance(error, UnsupportedVersion)):
                     self._discard(connections)
-                if not (again and error.row.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
+                if not (again and error.codes.retriable) or deadline - time.monotonic() <= _PAUSE_SECONDS:
                     raise
                 logger.warning("retrying a failed Kafka request: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, Unavailable
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.placement import PLACED
@@ -186,4 +186,4 @@ def _failure(error: Exception) -> bytes:
     if isinstance(error, FacadeError):
         return wire.encode_failure(error)
     logger.error("a peer's call failed", exc_info=error)
-    return wire.encode_failure(FacadeError())
+    return wire.encode_failure(ServerError())

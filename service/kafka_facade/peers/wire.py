@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kafka_facade.core.catalogue import BY_IDENTIFIER
-from kafka_facade.core.errors import TABLE, FacadeError
+from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.placement import types_of
 from kafka_facade.core.resources import DataInfo, FetchedRecord, Record
@@ -91,7 +91,7 @@ def decode_outcome(method: str, payload: bytes) -> Any:
     """What the operation has returned; its error is raised."""
     outcome = _outcome_decoder.decode(payload)
     if isinstance(outcome, _Failure):
-        raise TABLE[outcome.reason](outcome.message, **outcome.metadata)
+        raise ERRORS_BY_REASON[outcome.reason](outcome.message, **outcome.metadata)
     answer_type = types_of(method)[1]
     if answer_type != list[FetchedRecord]:
         return msgspec.msgpack.decode(outcome.value, type=answer_type)

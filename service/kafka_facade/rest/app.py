@@ -145,7 +145,7 @@ class RestApp:
         method: str = scope["method"]
         status, body = error_response(error, version, method)
         response = Response(status, body, content_type=media_type)
-        if isinstance(error, (UnsupportedMediaType, NotAcceptable)) and error.row.v3 == status:
+        if isinstance(error, (UnsupportedMediaType, NotAcceptable)) and error.codes.v3 == status:
             response.content_type = JSON
         if status == 415 and any(name == b"content-encoding" for name, _ in scope["headers"]):
             response.headers.append((b"accept-encoding", b"gzip"))

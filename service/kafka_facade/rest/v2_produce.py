@@ -11,6 +11,7 @@ from kafka_facade.core.resources import Format
 from kafka_facade.core.schemas import SCHEMA_FORMATS
 from kafka_facade.rest.bodies import BodyDecoder, V2Produce, plain_data
 from kafka_facade.rest.encoding import encode
+from kafka_facade.rest.errors import error_message
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.record_decoding import reported_offset
@@ -115,6 +116,6 @@ def _data(format: Format, data: object) -> RecordData:
 
 def _offset(outcome: Delivery | FacadeError) -> _Offset:
     if isinstance(outcome, FacadeError):
-        code = _RETRIABLE if outcome.row.retriable else _NOT_RETRIABLE
-        return _Offset(None, None, code, outcome.rest_message(2))
+        code = _RETRIABLE if outcome.codes.retriable else _NOT_RETRIABLE
+        return _Offset(None, None, code, error_message(outcome, 2))
     return _Offset(outcome.partition, reported_offset(outcome.offset))

@@ -43,4 +43,4 @@ class Room:
         for status in (to_status(error, self._request), to_brief_status(error)):
             if self.takes(status):
                 return status
-        return Status(code=Code.Value(error.row.grpc))
+        return Status(code=Code.Value(error.codes.grpc))

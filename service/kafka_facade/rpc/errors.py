@@ -36,28 +36,28 @@ def to_status(error: FacadeError, request: Message | None = None) -> Status:
 
     ``ErrorInfo.reason`` is the error's reason; its metadata has the REST API's ``error_code`` besides the error's own.
     """
-    row = error.row
+    codes = error.codes
     message = _cut(error.message, _LONGEST_MESSAGE)
-    status = Status(code=code_pb2.Code.Value(row.grpc), message=message)
+    status = Status(code=code_pb2.Code.Value(codes.grpc), message=message)
     field = error.field
     metadata = error.metadata
     if field is not None:
         field = spell(field, request)
         metadata = metadata | {"field": field}
     about = {name: _cut(value, _LONGEST_VALUE) for name, value in metadata.items()}
-    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**about, "error_code": str(row.v3)})
+    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**about, "error_code": str(codes.v3)})
     status.details.add().Pack(info)
     if field is not None:
         violation = BadRequest.FieldViolation(field=_cut(field, _LONGEST_VALUE), description=message)
         status.details.add().Pack(BadRequest(field_violations=[violation]))
-    if row.retriable:
+    if codes.retriable:
         status.details.add().Pack(RetryInfo(retry_delay=_RETRY_DELAY))
     return status
 
 
 def to_brief_status(error: FacadeError) -> Status:
     """The code and the reason alone."""
-    status = Status(code=code_pb2.Code.Value(error.row.grpc))
+    status = Status(code=code_pb2.Code.Value(error.codes.grpc))
     status.details.add().Pack(ErrorInfo(reason=error.reason, domain=DOMAIN))
     return status
 
@@ -74,7 +74,7 @@ async def abort(
     """End the call with the error."""
     status = to_status(error, request)
     await context.abort(
-        _CODES[error.row.grpc], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
+        _CODES[error.codes.grpc], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.core.errors import FacadeError, InvalidRequest, KafkaTimeout, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidRequest, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.ports import Delivery
@@ -136,7 +136,7 @@ class _Stream:
             raise
         except Exception:
             logger.exception("reading a stream failed unexpectedly")
-            error = FacadeError()
+            error = ServerError()
         finally:
             self._frames.put_nowait(_End(error))
 
