@@ -256,7 +256,9 @@ def _assigned(data: bytes) -> list[TopicPartition]:
         topics = ConsumerProtocolAssignment.decode(bytes(data)).assigned_partitions
     except (struct.error, ValueError):
         return []
-    return [TopicPartition(entry.topic, partition) for entry in topics or () for partition in entry.partitions or ()]
+    # Members write what they like; a topic without a name is none.
+    named = [entry for entry in topics or () if entry.topic]
+    return [TopicPartition(entry.topic, partition) for entry in named for partition in entry.partitions or ()]
 
 
 def _offsets(group: Any) -> Offsets:
