@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.kafka.protocol_config import protocol_config
-from kafka_facade.kafka.settings import jaas
+from kafka_facade.client_settings import jaas
+from kafka_facade.client_settings.java_names import translate
+from kafka_facade.client_settings.key_stores import file_of
+from kafka_facade.client_settings.problem import BadSettings
+from kafka_facade.kafka.protocol.settings import protocol_config
 from kafka_facade.kafka.settings.check import unknown_settings
-from kafka_facade.kafka.settings.java_names import translate
-from kafka_facade.kafka.settings.key_stores import file_of
-from kafka_facade.kafka.settings.problem import BadSettings
 from tls_files import TlsFiles
 
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"

@@ -17,7 +17,7 @@ from kafka_facade.core.ports import ConsumerPort, SerializedRecord
 from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
 from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
 from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.kafka import eventful_client, serialized_client
+from kafka_facade.kafka.consuming import eventful_client, serialized_client
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 
 # A member is idle after 5 s.

@@ -14,9 +14,9 @@ from kafka_facade.core.errors import FacadeError, IllegalConsumerState
 from kafka_facade.core.ports import SerializedRecord
 from kafka_facade.core.resources import PartitionPosition, TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.kafka import serialized_client
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.consumer import Consumer
+from kafka_facade.kafka.consuming import serialized_client
+from kafka_facade.kafka.consuming.consumer import Consumer
 from kafka_facade.kafka.engine import Engine
 
 destroyed_in: list[threading.Thread] = []

@@ -16,11 +16,11 @@ from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, KafkaTi
 from kafka_facade.core.ports import GroupDescription
 from kafka_facade.core.resources import ConsumerGroupState
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.admin.groups import Groups
+from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
+from kafka_facade.kafka.admin.log_offsets import ClientLogOffsets
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.client_groups import ClientGroups
 from kafka_facade.kafka.engine import Engine, KafkaOptions
-from kafka_facade.kafka.groups import Groups
-from kafka_facade.kafka.log_offsets import ClientLogOffsets
 
 _SECONDS = 20
 

@@ -10,9 +10,9 @@ from kafka_facade.core.errors import LeaderNotAvailable, PartitionNotFound, Retr
 from kafka_facade.core.ports import SerializedRecord, TopicDescription
 from kafka_facade.core.resources import TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine, KafkaOptions
-from kafka_facade.kafka.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
 
 _SECONDS = 20
 

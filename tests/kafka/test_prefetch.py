@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.consuming.prefetch import PrefetchBudget, Share
 from kafka_facade.kafka.engine import Engine, KafkaOptions
-from kafka_facade.kafka.prefetch import PrefetchBudget, Share
 
 MEGABYTE = 1 << 20
 

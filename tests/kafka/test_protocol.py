@@ -13,10 +13,10 @@ import pytest
 from kafka_facade.core import errors
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.ports import PortPlan
+from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.protocol import ProtocolClient
-from kafka_facade.kafka.protocol_config import protocol_config
-from kafka_facade.kafka.reassignments import Reassignments
+from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.settings import protocol_config
 
 Make = Callable[[dict[str, Any]], ProtocolClient]
 

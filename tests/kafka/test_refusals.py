@@ -18,8 +18,8 @@ from kafka_facade.core.ports import Delivery, SerializedRecord
 from kafka_facade.core.requests import RecordOrder
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
-from kafka_facade.kafka.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan
-from kafka_facade.kafka.submissions import Batch, Lane
+from kafka_facade.kafka.producing.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan
+from kafka_facade.kafka.producing.submissions import Batch, Lane
 
 FAR_FUTURE = 9_000_000_000_000
 GOOD = SerializedRecord(b"k", b"good", 0, [], None)

@@ -26,7 +26,7 @@ TIMEOUT_MS = 10_000
 KILLED = """
 import os, signal
 import subprocess, time
-from kafka_facade.kafka.schemas.protoc import compile_files
+from kafka_facade.schemas.protoc import compile_files
 from kafka_facade.runtime.shared_directory import shared_directory
 
 def kill(*_, **__):

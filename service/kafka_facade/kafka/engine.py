@@ -7,30 +7,26 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from kafka_facade.client_settings.java_names import is_security, translate
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.ports import ConsumerPort
-from kafka_facade.kafka.acls import Acls
-from kafka_facade.kafka.admin import Admin
+from kafka_facade.kafka.admin.acls import Acls
+from kafka_facade.kafka.admin.configs import Configs
+from kafka_facade.kafka.admin.coordinators import Coordinators
+from kafka_facade.kafka.admin.groups import Groups
+from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
+from kafka_facade.kafka.admin.reassignments import Reassignments
+from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import fail_fast
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.client_groups import ClientGroups
-from kafka_facade.kafka.configs import Configs
-from kafka_facade.kafka.consumer import Consumer
-from kafka_facade.kafka.coordinators import Coordinators
+from kafka_facade.kafka.consuming.consumer import Consumer
+from kafka_facade.kafka.consuming.prefetch import PrefetchBudget
 from kafka_facade.kafka.freed_memory import FreedMemory
-from kafka_facade.kafka.groups import Groups
-from kafka_facade.kafka.prefetch import PrefetchBudget
-from kafka_facade.kafka.producer import Producer
-from kafka_facade.kafka.protocol import ProtocolClient
-from kafka_facade.kafka.reassignments import Reassignments
+from kafka_facade.kafka.producing.producer import Producer
+from kafka_facade.kafka.producing.topic_limits import TopicLimits
+from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.settings import roles
-from kafka_facade.kafka.settings.java_names import is_security, translate
-from kafka_facade.kafka.topic_limits import TopicLimits
-
-if TYPE_CHECKING:
-    from kafka_facade.kafka.schemas.registry import SchemaRegistry
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -39,15 +35,6 @@ _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
 _GROUP_REQUESTS = 64
 _CHECK_SECONDS = 5.0
-
-
-def _registry(options: KafkaOptions) -> SchemaRegistry | None:
-    if not options.registry_url:
-        return None
-    # The client with its codecs takes half a second to import, which is nothing to those who have no registry.
-    from kafka_facade.kafka.schemas.registry import SchemaRegistry
-
-    return SchemaRegistry(options.registry_url, options.registry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +49,6 @@ class KafkaOptions:
     instance_timeout_ms: int = 300_000
     prefetch_bytes: int = 512 * 1024 * 1024
     most_consumers: int = 1000
-    registry_url: str = field(default="", repr=False)
-    registry: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def _login(config: Mapping[str, str]) -> dict[str, str]:
@@ -114,7 +99,6 @@ class Engine:
             own_groups = fail_fast(own_groups, trusted)
         self._own_groups = own_groups if self._consumer_protocol.usable else None
         client.on_change = self.producer.forget
-        self.registry = _registry(options)
         self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
         self._freed = FreedMemory(self._control)
 
@@ -173,6 +157,4 @@ class Engine:
         # Not the one that destroys consumers: those of streams that end later would be destroyed on the event loop.
         for blocking in (self._control, self._producing, self._consuming):
             blocking.close()
-        if self.registry is not None:
-            await self.registry.close()
         await asyncio.sleep(0)

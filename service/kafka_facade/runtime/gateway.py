@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
@@ -30,6 +30,9 @@ from kafka_facade.runtime.settings import Settings
 from kafka_facade.web.cross_origin import CrossOriginGuard, CrossOriginOptions
 from kafka_facade_graphql.app import create_app as create_graphql_app
 from kafka_facade_graphql.options import GraphQLOptions
+
+if TYPE_CHECKING:
+    from kafka_facade.schemas.registry import SchemaRegistry
 
 logger = logging.getLogger("kafka_facade.runtime")
 
@@ -65,6 +68,7 @@ class Gateway:
         self._entry: App | None = None
         self._facade: Facade | None = None
         self._engine: Engine | None = None
+        self._registry: SchemaRegistry | None = None
         self._grpc: GrpcServer | None = None
         self._grpc_stop: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,11 +124,10 @@ class Gateway:
                 instance_timeout_ms=settings.consumer_instance_timeout_ms,
                 prefetch_bytes=settings.consumer_prefetch_max_bytes,
                 most_consumers=settings.consumer_instances_max,
-                registry_url=",".join(settings.schema_registry_url),
-                registry=settings.schema_registry_properties,
             )
         )
         await self._engine.check()
+        self._registry = _registry(settings)
         if self._peers_directory is not None:
             self._peers = Peers(self._peers_directory, settings.workers)
         pipeline = Pipeline(
@@ -142,7 +145,7 @@ class Gateway:
             reassignments=self._engine.reassignments,
             batch_max_entries=settings.api_v3_produce_batch_maximum_entries,
             configs=self._engine.configs,
-            registry=self._engine.registry,
+            registry=self._registry,
             peers=self._peers,
         )
         self._facade = facade
@@ -215,6 +218,8 @@ class Gateway:
             await self._peers.close()
         if self._engine is not None:
             await self._engine.close(self._close_seconds())
+        if self._registry is not None:
+            await self._registry.close()
         # Threads that a client call is stuck in, with Kafka away, would hold up the end of the process.
         _exit_soon()
 
@@ -240,6 +245,15 @@ def _exit_soon() -> None:
     watchdog = threading.Timer(_LINGER_SECONDS, os._exit, (0,))
     watchdog.daemon = True
     watchdog.start()
+
+
+def _registry(settings: Settings) -> SchemaRegistry | None:
+    if not settings.schema_registry_url:
+        return None
+    # The client with its codecs takes half a second to import, which is nothing to those who have no registry.
+    from kafka_facade.schemas.registry import SchemaRegistry
+
+    return SchemaRegistry(",".join(settings.schema_registry_url), settings.schema_registry_properties)
 
 
 def _consumer_defaults(settings: Settings) -> ConsumerDefaults:

@@ -77,7 +77,7 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
     logging.getLogger("kafka.net.manager").setLevel(logging.WARNING)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_of_present_callers)
     # A filter of a logger doesn't hold for those below it.
-    for name in ("kafka_facade.kafka", "kafka.net.manager"):
+    for name in ("kafka_facade.kafka", "kafka_facade.schemas", "kafka.net.manager"):
         client = logging.getLogger(name)
         if not client.filters:
             client.addFilter(Repeats())

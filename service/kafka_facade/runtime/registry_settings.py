@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kafka_facade.client_settings.problem import BadSettings
+from kafka_facade.client_settings.registry import KNOWN, check_unknown, inherits, without_credentials
 from kafka_facade.core.secrets import SecretProperties
-from kafka_facade.kafka.settings.problem import BadSettings
-from kafka_facade.kafka.settings.registry import KNOWN, check_unknown, inherits, without_credentials
 
 _PREFIX = "schema.registry."
 # The official proxy takes them with these too, and credentials without naming the registry.

@@ -15,13 +15,13 @@ from typing import Any
 
 import uvicorn
 
+from kafka_facade.client_settings.problem import BadSettings
+from kafka_facade.client_settings.registry import client_config as registry_config
+from kafka_facade.client_settings.registry import inherits
 from kafka_facade.core.catalogue import OPERATIONS
 from kafka_facade.core.pipeline import IDENTIFIERS
 from kafka_facade.core.secrets import SecretProperties, shown
 from kafka_facade.kafka.settings.check import unknown_settings
-from kafka_facade.kafka.settings.problem import BadSettings
-from kafka_facade.kafka.settings.registry import client_config as registry_config
-from kafka_facade.kafka.settings.registry import inherits
 from kafka_facade.runtime.gateway import HTTP_SHARE, Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.server import BACKLOG, run

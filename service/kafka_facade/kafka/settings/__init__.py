@@ -1,1 +1,1 @@
-"""Settings of Kafka clients as people have them, as the clients take them."""
+"""Settings of the gateway's own Kafka clients."""

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
+from kafka_facade.client_settings.java_names import Translated, is_security, translate
+from kafka_facade.client_settings.likeness import seems_security
+from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.secrets import SecretProperties, redact, secrets_of
-from kafka_facade.kafka.protocol_config import protocol_config, untranslated
+from kafka_facade.kafka.protocol.settings import protocol_config, untranslated
 from kafka_facade.kafka.settings import roles
-from kafka_facade.kafka.settings.java_names import Translated, is_security, translate
-from kafka_facade.kafka.settings.likeness import seems_security
-from kafka_facade.kafka.settings.problem import BadSettings
 
 # Nobody listens there: a client that is made to be judged must not connect to Kafka.
 _NOWHERE: Final = "127.0.0.1:1"

@@ -1,0 +1,245 @@
+"""Access control lists, by librdkafka's admin client and by the protocol client.
+
+librdkafka knows neither delegation tokens nor users, nor the operations on them, and it loses the error of a listing
+that Kafka refuses. So listing, and what it has no name for, go through the protocol client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import admin as client
+
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
+from kafka_facade.core.requests import AclBinding, ListAcls
+from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
+from kafka_facade.core.time_slices import in_slices
+from kafka_facade.kafka.blocking import positive, settled
+from kafka_facade.kafka.errors import from_code, from_exception
+from kafka_facade.kafka.protocol.client import ProtocolClient
+
+# The core's values are in the order of Kafka's codes.
+_RESOURCE_TYPES: Final = tuple(AclResourceType)
+_PATTERN_TYPES: Final = tuple(AclPatternType)
+_OPERATIONS: Final = tuple(AclOperation)
+_PERMISSIONS: Final = tuple(AclPermission)
+
+_CLIENT_RESOURCE_TYPES: Final = frozenset(entry.value for entry in client.ResourceType)
+_CLIENT_OPERATIONS: Final = frozenset(entry.value for entry in client.AclOperation)
+# The version of the three requests that has the resource type USER.
+_USER_VERSION: Final = 3
+
+# Kafka tells its brokers of a change in a moment; longer than this (s) it is not waited for.
+_VISIBLE_SECONDS: Final = 5.0
+_SETTLE_SECONDS: Final = 0.01
+
+_Value = TypeVar("_Value", bound=Enum)
+
+_values = attrgetter("resource_type", "resource_name", "pattern_type", "principal", "host", "operation", "permission")
+
+
+@contextlib.contextmanager
+def _translating() -> Iterator[None]:
+    """What the client refuses at once is an error of the core's."""
+    try:
+        yield
+    except Exception as error:
+        raise from_exception(error) from error
+
+
+class Acls:
+    """The ACL port over one cluster."""
+
+    def __init__(self, admin: client.AdminClient, protocol: ProtocolClient) -> None:
+        self._admin = admin
+        self._protocol = protocol
+
+    async def list_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """The ACLs that match."""
+        if not self._protocol.usable and _is_nameable(request):
+            with _translating():
+                future = self._admin.describe_acls(_client_filter(request), request_timeout=positive(timeout))
+            return await in_slices(_from_client, await settled(future, timeout))
+        answer = await self._protocol.send(
+            lambda messages: messages.DescribeAclsRequest(**_filter_codes(request), min_version=_USER_VERSION), timeout
+        )
+        if answer.error_code:
+            raise from_code(answer.error_code, answer.error_message)
+        found = ((resource, entry) for resource in answer.resources for entry in resource.acls)
+        return await in_slices(_from_wire, found)
+
+    async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
+        """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
+        deadline = time.monotonic() + timeout
+        if all(map(_is_nameable, bindings)):
+            outcomes = await self._create_through_client(bindings, timeout)
+        else:
+            outcomes = await self._create_through_protocol(bindings, timeout)
+        refused = next((outcome for outcome in outcomes if outcome is not None), None)
+        if refused is not None:
+            raise refused
+        # All of them are one change to the brokers' metadata.
+        await self._until_shown(bindings[-1], deadline)
+
+    async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """Delete the ACLs that match, wait until they are gone, and return them."""
+        deadline = time.monotonic() + timeout
+        # What librdkafka has no name for it would delete all the same, and not say what it was.
+        before = await self.list_acls(request, timeout)
+        left = max(0.0, deadline - time.monotonic())
+        if _is_nameable(request) and all(map(_is_nameable, before)):
+            with _translating():
+                futures = self._admin.delete_acls([_client_filter(request)], request_timeout=positive(left))
+            [future] = futures.values()
+            deleted = await in_slices(_from_client, await settled(future, left))
+        else:
+            deleted = await self._delete_through_protocol(request, left)
+        if deleted:
+            await self._until_gone(request, deleted, deadline)
+        return deleted
+
+    async def _create_through_client(self, bindings: Sequence[AclBinding], timeout: float) -> list[FacadeError | None]:
+        with _translating():
+            wanted = list(dict.fromkeys(map(_client_binding, bindings)))
+            futures = self._admin.create_acls(wanted, request_timeout=positive(timeout))
+        outcomes = await asyncio.gather(*(settled(futures[entry], timeout) for entry in wanted), return_exceptions=True)
+        return [None if outcome is None else from_exception(outcome) for outcome in outcomes]
+
+    async def _create_through_protocol(
+        self, bindings: Sequence[AclBinding], timeout: float
+    ) -> list[FacadeError | None]:
+        def build(messages: Any) -> Any:
+            creations = [
+                messages.CreateAclsRequest.AclCreation(
+                    resource_type=_RESOURCE_TYPES.index(binding.resource_type),
+                    resource_name=binding.resource_name,
+                    resource_pattern_type=_PATTERN_TYPES.index(binding.pattern_type),
+                    principal=binding.principal,
+                    host=binding.host,
+                    operation=_OPERATIONS.index(binding.operation),
+                    permission_type=_PERMISSIONS.index(binding.permission),
+                )
+                for binding in bindings
+            ]
+            return messages.CreateAclsRequest(creations=creations, min_version=_USER_VERSION)
+
+        answer = await self._protocol.send(build, timeout)
+        return [
+            from_code(result.error_code, result.error_message) if result.error_code else None
+            for result in answer.results
+        ]
+
+    async def _delete_through_protocol(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        def build(messages: Any) -> Any:
+            wanted = messages.DeleteAclsRequest.DeleteAclsFilter(**_filter_codes(request))
+            return messages.DeleteAclsRequest(filters=[wanted], min_version=_USER_VERSION)
+
+        # Sent twice, the second answer would hide what the first has deleted.
+        answer = await self._protocol.send(build, timeout, again=False)
+        [result] = answer.filter_results
+        if result.error_code:
+            raise from_code(result.error_code, result.error_message)
+        return await in_slices(_from_wire, ((entry, entry) for entry in result.matching_acls if not entry.error_code))
+
+    async def _until_shown(self, binding: AclBinding, deadline: float) -> None:
+        """Wait until a caller that looks would see it."""
+        exact = ListAcls("", *_values(binding))
+        await self._until(exact, lambda found: binding in found, deadline)
+
+    async def _until_gone(self, request: ListAcls, deleted: Sequence[AclBinding], deadline: float) -> None:
+        gone = set(map(_values, deleted))
+        await self._until(request, lambda found: gone.isdisjoint(map(_values, found)), deadline)
+
+    async def _until(self, request: ListAcls, shows: Callable[[list[AclBinding]], bool], deadline: float) -> None:
+        """Wait for a change that has been made: that it can't be seen, for want of rights it may be, is no error."""
+        until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
+        with contextlib.suppress(FacadeError):
+            while time.monotonic() < until:
+                if shows(await self.list_acls(request, deadline - time.monotonic())):
+                    return
+                await asyncio.sleep(_SETTLE_SECONDS)
+
+
+def _is_nameable(given: ListAcls | AclBinding) -> bool:
+    """Whether librdkafka can say it."""
+    return (
+        _RESOURCE_TYPES.index(given.resource_type) in _CLIENT_RESOURCE_TYPES
+        and _OPERATIONS.index(given.operation) in _CLIENT_OPERATIONS
+    )
+
+
+def _client_filter(request: ListAcls) -> client.AclBindingFilter:
+    return client.AclBindingFilter(*_client_values(request))
+
+
+def _client_binding(binding: AclBinding) -> client.AclBinding:
+    return client.AclBinding(*_client_values(binding))
+
+
+def _refuse_nul(given: ListAcls | AclBinding) -> None:
+    # To librdkafka, a text ends there.
+    if any("\0" in (text or "") for text in (given.resource_name, given.principal, given.host)):
+        raise InvalidKafkaRequest("A name in an ACL cannot hold the character U+0000.")
+
+
+def _client_values(given: ListAcls | AclBinding) -> tuple[Any, ...]:
+    _refuse_nul(given)
+    return (
+        client.ResourceType(_RESOURCE_TYPES.index(given.resource_type)),
+        given.resource_name,
+        client.ResourcePatternType(_PATTERN_TYPES.index(given.pattern_type)),
+        given.principal,
+        given.host,
+        client.AclOperation(_OPERATIONS.index(given.operation)),
+        client.AclPermissionType(_PERMISSIONS.index(given.permission)),
+    )
+
+
+def _from_client(entry: Any) -> AclBinding:
+    return AclBinding(
+        _named(_RESOURCE_TYPES, entry.restype.value),
+        entry.name,
+        _named(_PATTERN_TYPES, entry.resource_pattern_type.value),
+        entry.principal,
+        entry.host,
+        _named(_OPERATIONS, entry.operation.value),
+        _named(_PERMISSIONS, entry.permission_type.value),
+    )
+
+
+def _filter_codes(request: ListAcls) -> dict[str, Any]:
+    _refuse_nul(request)
+    return {
+        "resource_type_filter": _RESOURCE_TYPES.index(request.resource_type),
+        "resource_name_filter": request.resource_name,
+        "pattern_type_filter": _PATTERN_TYPES.index(request.pattern_type),
+        "principal_filter": request.principal,
+        "host_filter": request.host,
+        "operation": _OPERATIONS.index(request.operation),
+        "permission_type": _PERMISSIONS.index(request.permission),
+    }
+
+
+def _from_wire(found: tuple[Any, Any]) -> AclBinding:
+    """An ACL that an answer has as a resource and an entry of it."""
+    resource, entry = found
+    return AclBinding(
+        _named(_RESOURCE_TYPES, resource.resource_type),
+        resource.resource_name,
+        _named(_PATTERN_TYPES, resource.pattern_type),
+        entry.principal,
+        entry.host,
+        _named(_OPERATIONS, entry.operation),
+        _named(_PERMISSIONS, entry.permission_type),
+    )
+
+
+def _named(values: tuple[_Value, ...], code: int) -> _Value:
+    """The value of one of Kafka's codes; UNKNOWN for one that is newer than this."""
+    return values[code] if 0 <= code < len(values) else values[0]

@@ -1,0 +1,333 @@
+"""Configs of topics, of brokers, and of all brokers together (KIP-226, KIP-339).
+
+librdkafka can't ask for the configs that brokers share, and of a config's synonyms its Python client keeps one a name,
+where a broker's have the same name at each place; so these requests go through kafka-python, wherever that can connect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from kafka_facade.core.errors import (
+    FacadeError,
+    KafkaError,
+    KafkaTimeout,
+    NotFound,
+    RetriableKafkaError,
+    UnsupportedVersion,
+)
+from kafka_facade.core.requests import ConfigAlteration
+from kafka_facade.core.resources import (
+    AlterOperation,
+    BrokerConfig,
+    ClusterConfig,
+    Config,
+    ConfigSynonym,
+    TopicConfig,
+)
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.kafka.admin import librdkafka_configs
+from kafka_facade.kafka.admin.topics import Admin
+from kafka_facade.kafka.errors import from_code
+from kafka_facade.kafka.protocol.client import ProtocolClient
+
+# org.apache.kafka.common.config.ConfigResource.Type
+_TOPIC: Final = 2
+_BROKER: Final = 4
+# The resource that stands for all brokers.
+_ALL_BROKERS: Final = ""
+# org.apache.kafka.clients.admin.AlterConfigOp.OpType
+_OPERATIONS: Final = {AlterOperation.SET: 0, AlterOperation.DELETE: 1}
+# org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource
+_SOURCES: Final = {
+    1: "DYNAMIC_TOPIC_CONFIG",
+    2: "DYNAMIC_BROKER_CONFIG",
+    3: "DYNAMIC_DEFAULT_BROKER_CONFIG",
+    4: "STATIC_BROKER_CONFIG",
+    5: "DEFAULT_CONFIG",
+    6: "DYNAMIC_BROKER_LOGGER_CONFIG",
+    7: "DYNAMIC_CLIENT_METRICS_CONFIG",
+    8: "GROUP_CONFIG",
+}
+_DEFAULT: Final = 5
+_TOPICS_AT_ONCE: Final = 100
+_BROKERS_AT_ONCE: Final = 32
+# Kafka may show a config in another form than it was given in; then this is waited in vain (s).
+_VISIBLE_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
+
+
+class Configs:
+    """The config port over one cluster."""
+
+    def __init__(self, admin: Admin, protocol: ProtocolClient) -> None:
+        self._admin = admin
+        self._protocol = protocol
+        self._tells_fenced = True
+        self._asking_again = asyncio.Lock()
+
+    async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
+        """The configs of these topics, in order, each ordered by name, from a request for each 100 topics."""
+        if not names:
+            return []
+        deadline = time.monotonic() + timeout
+        cluster_id = await self._admin.cluster_id(timeout)
+        unique = list(dict.fromkeys(names))
+        found: dict[str, list[TopicConfig] | FacadeError] = {}
+        for start in range(0, len(unique), _TOPICS_AT_ONCE):
+            part = unique[start : start + _TOPICS_AT_ONCE]
+            for name, result in (await self._describe(_TOPIC, part, _left(deadline))).items():
+                await time_slice()
+                found[name] = (
+                    result
+                    if isinstance(result, FacadeError)
+                    else [TopicConfig(cluster_id=cluster_id, topic_name=name, **fields) for fields in result]
+                )
+        return [found[name] for name in names]
+
+    async def broker_configs(
+        self, broker_ids: Sequence[int] | None, timeout: float
+    ) -> list[list[BrokerConfig] | FacadeError]:
+        """The configs of these brokers, in order, or of all live ones, each broker asked itself, all at once."""
+        deadline = time.monotonic() + timeout
+        cluster_id, known = await self._brokers(timeout)
+        slots = asyncio.Semaphore(_BROKERS_AT_ONCE)
+
+        async def ask(broker_id: int) -> list[BrokerConfig] | FacadeError:
+            name = str(broker_id)
+            if broker_id not in known:
+                return NotFound(f"Broker {name} cannot be found.", broker_id=name)
+            if not known[broker_id]:
+                return RetriableKafkaError(f"Broker {name} is not available.", broker_id=name)
+            try:
+                async with slots:
+                    result = (await self._describe(_BROKER, [name], _left(deadline), broker_id))[name]
+            except FacadeError as error:
+                return error
+            if isinstance(result, FacadeError):
+                return result
+            await time_slice()
+            return [BrokerConfig(cluster_id=cluster_id, broker_id=broker_id, **fields) for fields in result]
+
+        wanted = sorted(broker for broker, live in known.items() if live) if broker_ids is None else broker_ids
+        async with asyncio.TaskGroup() as tasks:
+            asked = {broker_id: tasks.create_task(ask(broker_id)) for broker_id in dict.fromkeys(wanted)}
+        return [asked[broker_id].result() for broker_id in wanted]
+
+    async def cluster_configs(self, timeout: float) -> list[ClusterConfig]:
+        """The dynamic configs that are set for all brokers, ordered by name."""
+        deadline = time.monotonic() + timeout
+        cluster_id = await self._admin.cluster_id(timeout)
+        result = (await self._describe(_BROKER, [_ALL_BROKERS], _left(deadline)))[_ALL_BROKERS]
+        if isinstance(result, FacadeError):
+            raise result
+        return [ClusterConfig(cluster_id=cluster_id, **fields) for fields in result]
+
+    async def alter_topic_configs(
+        self, changes: Mapping[str, Sequence[ConfigAlteration]], validate_only: bool, timeout: float
+    ) -> dict[str, FacadeError]:
+        """Alter configs of topics in one request; the topics that failed, with their errors."""
+        deadline = time.monotonic() + timeout
+        answered = await self._alter(_TOPIC, changes, validate_only, timeout)
+        failed = {name: error for name, error in answered.items() if error is not None}
+        altered = [name for name in changes if name not in failed]
+        if altered and not validate_only:
+
+            async def shown(left: float) -> bool:
+                found = await self.topic_configs(altered, left)
+                return all(
+                    isinstance(configs, FacadeError) or _shows(configs, changes[name], "DYNAMIC_TOPIC_CONFIG")
+                    for name, configs in zip(altered, found, strict=True)
+                )
+
+            await _until(shown, deadline)
+        return failed
+
+    async def alter_broker_configs(
+        self, broker_id: int, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter configs of one broker, which only the broker itself takes."""
+        deadline = time.monotonic() + timeout
+        name = str(broker_id)
+        answered = await self._alter(_BROKER, {name: changes}, validate_only, timeout, broker_id)
+        if (error := answered[name]) is not None:
+            raise error
+
+        async def shown(left: float) -> bool:
+            [configs] = await self.broker_configs([broker_id], left)
+            return isinstance(configs, FacadeError) or _shows(configs, changes, "DYNAMIC_BROKER_CONFIG")
+
+        if not validate_only:
+            await _until(shown, deadline)
+
+    async def alter_cluster_configs(
+        self, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
+    ) -> None:
+        """Alter the dynamic configs that all brokers share."""
+        deadline = time.monotonic() + timeout
+        answered = await self._alter(_BROKER, {_ALL_BROKERS: changes}, validate_only, timeout)
+        if (error := answered[_ALL_BROKERS]) is not None:
+            raise error
+
+        async def shown(left: float) -> bool:
+            return _shows(await self.cluster_configs(left), changes, "DYNAMIC_DEFAULT_BROKER_CONFIG")
+
+        if not validate_only:
+            await _until(shown, deadline)
+
+    async def _brokers(self, timeout: float) -> tuple[str, dict[int, bool]]:
+        """The cluster's id, and whether each broker is alive; Kafka before 4.0 doesn't tell of others (KIP-1073)."""
+        if self._protocol.usable and self._tells_fenced:
+            try:
+                answer = await self._send(
+                    lambda messages: messages.DescribeClusterRequest(include_fenced_brokers=True, min_version=2),
+                    timeout,
+                )
+            except UnsupportedVersion:
+                self._tells_fenced = False
+            else:
+                if answer.error_code:
+                    raise from_code(answer.error_code, answer.error_message)
+                return answer.cluster_id, {broker.broker_id: not broker.is_fenced for broker in answer.brokers}
+        cluster, live = await self._admin.describe_cluster(timeout)
+        return cluster.cluster_id, dict.fromkeys((broker.broker_id for broker in live), True)
+
+    async def _describe(
+        self, kind: int, names: Sequence[str], timeout: float, node: int | None = None
+    ) -> dict[str, list[dict[str, Any]] | FacadeError]:
+        """What all kinds of configs have, of each config, ordered by name; by resource."""
+        if self._is_left_to_client(names):
+            return await librdkafka_configs.describe(self._admin.client, kind, names, timeout)
+        resources = [(kind, name, None) for name in names]
+        answer = await self._send(
+            lambda messages: messages.DescribeConfigsRequest(resources=resources, include_synonyms=True, min_version=1),
+            timeout,
+            node,
+        )
+        found: dict[str, list[dict[str, Any]] | FacadeError] = {}
+        synonyms = _Synonyms()
+        for result in answer.results:
+            await time_slice()
+            found[result.resource_name] = _error(kind, result) or _fields(result, synonyms)
+        return found
+
+    async def _alter(
+        self,
+        kind: int,
+        changes: Mapping[str, Sequence[ConfigAlteration]],
+        validate_only: bool,
+        timeout: float,
+        node: int | None = None,
+    ) -> dict[str, FacadeError | None]:
+        """Why Kafka refused, or None; by resource."""
+        if self._is_left_to_client(changes):
+            return await librdkafka_configs.alter(self._admin.client, kind, changes, validate_only, timeout)
+        resources = [
+            (kind, name, [(change.name, _OPERATIONS[change.operation], _value(change)) for change in of_one])
+            for name, of_one in changes.items()
+        ]
+        answer = await self._send(
+            lambda messages: messages.IncrementalAlterConfigsRequest(resources=resources, validate_only=validate_only),
+            timeout,
+            node,
+        )
+        return {response.resource_name: _error(kind, response) for response in answer.responses}
+
+    def _is_left_to_client(self, names: Iterable[str]) -> bool:
+        return not self._protocol.usable and _ALL_BROKERS not in names
+
+    async def _send(self, build: Callable[[Any], Any], timeout: float, node: int | None = None) -> Any:
+        """The answer; a given broker, which no other can stand in for, is asked twice at most."""
+        if node is None:
+            return await self._protocol.send(build, timeout)
+        deadline = time.monotonic() + timeout
+        try:
+            return await self._protocol.send(build, timeout, again=False, node=node)
+        except KafkaError:
+            # A connection that fails takes those to other brokers along: what failed is asked again one by one.
+            try:
+                async with asyncio.timeout(_left(deadline)), self._asking_again:
+                    return await self._protocol.send(build, _left(deadline), again=False, node=node)
+            except TimeoutError:
+                raise KafkaTimeout from None
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise KafkaTimeout
+    return left
+
+
+def _value(change: ConfigAlteration) -> str | None:
+    return change.value if change.operation is AlterOperation.SET else None
+
+
+def _error(kind: int, result: Any) -> FacadeError | None:
+    if not result.error_code:
+        return None
+    about = {} if result.resource_name == _ALL_BROKERS else {librdkafka_configs.NAMED[kind]: result.resource_name}
+    return from_code(result.error_code, result.error_message, **about)
+
+
+class _Synonyms:
+    """Makes the synonyms of configs, once for all that have the same: most topics differ in few, if any."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Any, ...], list[ConfigSynonym]] = {}
+
+    def of(self, entry: Any) -> list[ConfigSynonym]:
+        """Those of one config, in order."""
+        hidden = entry.is_sensitive
+        key = tuple((synonym.name, None if hidden else synonym.value, synonym.source) for synonym in entry.synonyms)
+        made = self._made.get(key)
+        if made is None:
+            made = [ConfigSynonym(name, value, _SOURCES.get(source, "UNKNOWN")) for name, value, source in key]
+            self._made[key] = made
+        return made
+
+
+def _fields(result: Any, synonyms: _Synonyms) -> list[dict[str, Any]]:
+    """What all kinds of configs have, of each config, ordered by name."""
+    return [
+        {
+            "name": entry.name,
+            "value": None if entry.is_sensitive else entry.value,
+            "is_read_only": entry.read_only,
+            "is_sensitive": entry.is_sensitive,
+            "source": _SOURCES.get(entry.config_source, "UNKNOWN"),
+            "synonyms": synonyms.of(entry),
+            "is_default": entry.config_source == _DEFAULT,
+        }
+        for entry in sorted(result.configs, key=lambda entry: str(entry.name))
+    ]
+
+
+def _shows(configs: Sequence[Config], changes: Iterable[ConfigAlteration], dynamic: str) -> bool:
+    """Whether the configs are as the changes left them; ``dynamic`` is the source of configs that were altered."""
+    altered = {config.name: config for config in configs if config.source == dynamic}
+    for change in changes:
+        config = altered.get(change.name)
+        if change.operation is AlterOperation.DELETE:
+            if config is not None:
+                return False
+        elif config is None or not (config.is_sensitive or config.value == change.value):
+            return False
+    return True
+
+
+async def _until(shown: Callable[[float], Awaitable[bool]], deadline: float) -> None:
+    """Wait until a caller that reads its configs back would see them; the change itself is done already."""
+    until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
+    attempt = 0
+    while (left := until - time.monotonic()) > 0:
+        try:
+            if await shown(left):
+                return
+        except FacadeError:
+            return
+        await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
+        attempt += 1

@@ -1,0 +1,284 @@
+"""What coordinators say of the groups that they keep, through kafka-python.
+
+librdkafka isn't asked where that can be helped: when its operation has timed out and the coordinator is found after
+all, a failed assertion ends the whole process (``rd_kafka_enq_once_del_source_return``, librdkafka 2.16).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError as ClientError
+
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, UnsupportedVersion
+from kafka_facade.core.ports import GroupDescription, MemberDescription
+from kafka_facade.core.resources import CommittedOffset, ConsumerGroupState, ConsumerGroupType, TopicPartition
+from kafka_facade.kafka.errors import from_code
+from kafka_facade.kafka.protocol.client import ProtocolClient
+
+_T = TypeVar("_T")
+
+Offsets = dict[tuple[str, int], int]
+"""Next-to-read offsets by topic and partition."""
+
+# How long (s) a group without a coordinator, or with one that has just lost it, is left alone.
+_PAUSE_SECONDS = 0.1
+_STATES = {state.name.replace("_", ""): state for state in ConsumerGroupState}
+# What is said of groups that don't speak the newer protocol, and by brokers that don't.
+_NOT_NEWER = frozenset({ClientError.GROUP_ID_NOT_FOUND, ClientError.UNSUPPORTED_VERSION})
+# The protocol type of Kafka's consumers; that of groups which only have commits is empty.
+_CONSUMER = "consumer"
+_UPGRADED = 1
+
+
+class Coordinators:
+    """Asks coordinators, in one request for all the groups that each of them keeps."""
+
+    def __init__(self, client: ProtocolClient) -> None:
+        self._client = client
+
+    async def describe(self, group_ids: Sequence[str], timeout: float) -> dict[str, GroupDescription | FacadeError]:
+        """Descriptions by group; one that can't be had is its error."""
+        return await self._ask(group_ids, timeout, self._describe)
+
+    async def committed(self, group_ids: Sequence[str], timeout: float) -> dict[str, Offsets | FacadeError]:
+        """The offsets that groups have committed; those that can't be had are their error."""
+        return await self._ask(group_ids, timeout, self._committed)
+
+    async def committed_of(
+        self, group_id: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> list[CommittedOffset]:
+        """What a group has committed for partitions, in order; those without a commit are left out."""
+
+        async def ask(node: int, group_ids: list[str], left: float) -> dict[str, list[CommittedOffset] | FacadeError]:
+            return await self._committed_of(node, group_id, partitions, left)
+
+        answer = (await self._ask([group_id], timeout, ask))[group_id]
+        if isinstance(answer, FacadeError):
+            raise answer
+        return answer
+
+    async def _committed_of(
+        self, node: int, group_id: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> dict[str, list[CommittedOffset] | FacadeError]:
+        by_topic: dict[str, list[int]] = defaultdict(list)
+        for entry in dict.fromkeys((entry.topic, entry.partition) for entry in partitions):
+            by_topic[entry[0]].append(entry[1])
+
+        def build(_admin: Any) -> Any:
+            from kafka.protocol.consumer import OffsetFetchRequest
+
+            group = OffsetFetchRequest.OffsetFetchRequestGroup
+            topic = group.OffsetFetchRequestTopics
+            topics = [topic(name=name, partition_indexes=indexes) for name, indexes in by_topic.items()]
+            # From version 10 on topics have no names there.
+            return OffsetFetchRequest(
+                groups=[group(group_id=group_id, topics=topics)], require_stable=True, min_version=8, max_version=9
+            )
+
+        answer = await self._client.send(build, timeout, again=False, node=node)
+        return _all_of(answer.groups, lambda group: _committed_in_order(group, partitions))
+
+    async def _ask(
+        self,
+        group_ids: Sequence[str],
+        timeout: float,
+        ask: Callable[[int, list[str], float], Awaitable[dict[str, _T | FacadeError]]],
+    ) -> dict[str, _T | FacadeError]:
+        """Each group's coordinator is found and asked, again while there is time and it is worth while."""
+        deadline = time.monotonic() + timeout
+        found: dict[str, _T | FacadeError] = {}
+        wanted = list(dict.fromkeys(group_ids))
+        while wanted:
+            try:
+                nodes = await self._find(wanted, deadline - time.monotonic())
+            except FacadeError as error:
+                return dict.fromkeys(wanted, error) | found
+            by_node: dict[int, list[str]] = defaultdict(list)
+            for group_id, node in nodes.items():
+                if isinstance(node, FacadeError):
+                    found[group_id] = node
+                else:
+                    by_node[node].append(group_id)
+            asked = (_or_error(ask, node, of_node, deadline - time.monotonic()) for node, of_node in by_node.items())
+            for answer in await asyncio.gather(*asked):
+                found |= answer
+            wanted = [group_id for group_id in wanted if _is_passing(found.get(group_id))]
+            if deadline - time.monotonic() <= _PAUSE_SECONDS:
+                break
+            if wanted:
+                await asyncio.sleep(_PAUSE_SECONDS)
+        return found
+
+    async def _find(self, group_ids: list[str], timeout: float) -> dict[str, int | FacadeError]:
+        """The broker that coordinates each group."""
+
+        def build(_admin: Any) -> Any:
+            from kafka.protocol.metadata import CoordinatorType, FindCoordinatorRequest
+
+            kind = CoordinatorType.GROUP.value
+            return FindCoordinatorRequest(key_type=kind, coordinator_keys=group_ids, min_version=4)
+
+        answer = await self._client.send(build, timeout)
+        return {
+            entry.key: from_code(entry.error_code, entry.error_message) if entry.error_code else entry.node_id
+            for entry in answer.coordinators
+        }
+
+    async def _describe(
+        self, node: int, group_ids: list[str], timeout: float
+    ) -> dict[str, GroupDescription | FacadeError]:
+        deadline = time.monotonic() + timeout
+        found = await self._describe_newer(node, group_ids, timeout)
+        rest = [group_id for group_id in group_ids if group_id not in found]
+        if rest:
+            found |= await self._describe_classic(node, rest, deadline - time.monotonic())
+        return found
+
+    async def _describe_newer(
+        self, node: int, group_ids: list[str], timeout: float
+    ) -> dict[str, GroupDescription | FacadeError]:
+        """Those of the groups that speak the protocol of KIP-848."""
+
+        def build(_admin: Any) -> Any:
+            from kafka_facade.kafka.protocol.messages import ConsumerGroupDescribeRequest
+
+            return ConsumerGroupDescribeRequest(group_ids=group_ids, include_authorized_operations=False)
+
+        try:
+            answer = await self._client.send(build, timeout, again=False, node=node)
+        except UnsupportedVersion:
+            return {}
+        groups = [group for group in answer.groups if group.error_code not in _NOT_NEWER]
+        return await asyncio.to_thread(_all_of, groups, lambda group: _newer(group, node))
+
+    async def _describe_classic(
+        self, node: int, group_ids: list[str], timeout: float
+    ) -> dict[str, GroupDescription | FacadeError]:
+        def build(admin: Any) -> Any:
+            return admin.DescribeGroupsRequest(groups=group_ids, include_authorized_operations=False)
+
+        answer = await self._client.send(build, timeout, again=False, node=node)
+        return await asyncio.to_thread(_all_of, answer.groups, lambda group: _classic(group, node))
+
+    async def _committed(self, node: int, group_ids: list[str], timeout: float) -> dict[str, Offsets | FacadeError]:
+        def build(_admin: Any) -> Any:
+            from kafka.protocol.consumer import OffsetFetchRequest
+
+            one = OffsetFetchRequest.OffsetFetchRequestGroup
+            # From version 10 on topics have no names there.
+            return OffsetFetchRequest(
+                groups=[one(group_id=group_id, topics=None) for group_id in group_ids], min_version=8, max_version=9
+            )
+
+        answer = await self._client.send(build, timeout, again=False, node=node)
+        return await asyncio.to_thread(_all_of, answer.groups, _offsets)
+
+
+async def _or_error(
+    ask: Callable[[int, list[str], float], Awaitable[dict[str, _T | FacadeError]]],
+    node: int,
+    group_ids: list[str],
+    timeout: float,
+) -> dict[str, _T | FacadeError]:
+    try:
+        return await ask(node, group_ids, timeout)
+    except FacadeError as error:
+        return dict.fromkeys(group_ids, error)
+
+
+def _is_passing(outcome: object) -> bool:
+    """Whether it may be another one soon: the coordinator is new, or gone, or hasn't answered."""
+    return isinstance(outcome, FacadeError) and outcome.codes.retriable
+
+
+def _all_of(groups: Sequence[Any], read: Callable[[Any], _T | FacadeError]) -> dict[str, _T | FacadeError]:
+    return {
+        group.group_id: from_code(group.error_code, getattr(group, "error_message", None))
+        if group.error_code
+        else read(group)
+        for group in groups
+    }
+
+
+def _state(name: str) -> ConsumerGroupState:
+    return _STATES.get(name.upper(), ConsumerGroupState.UNKNOWN)
+
+
+def _newer(group: Any, node: int) -> GroupDescription:
+    members = [
+        MemberDescription(
+            member.member_id,
+            member.instance_id,
+            member.client_id,
+            [
+                TopicPartition(entry.topic_name, partition)
+                for entry in member.assignment.topic_partitions
+                for partition in entry.partitions
+            ],
+        )
+        for member in group.members
+    ]
+    # A member, at least, isn't known to speak the newer protocol.
+    mixed = any(member.member_type != _UPGRADED for member in group.members)
+    state, kind = _state(group.group_state), ConsumerGroupType.CONSUMER
+    return GroupDescription(group.group_id, False, group.assignor_name, state, kind, mixed, node, members)
+
+
+def _classic(group: Any, node: int) -> GroupDescription | FacadeError:
+    state, simple = _state(group.group_state), not group.protocol_type
+    # Before KIP-1043 brokers describe groups that they don't know as simple ones that are dead. Others are of another
+    # kind (Connect).
+    if not (simple or group.protocol_type == _CONSUMER) or (simple and state is ConsumerGroupState.DEAD):
+        return ConsumerGroupNotFound(consumer_group_id=group.group_id)
+    members = [
+        MemberDescription(
+            member.member_id, member.group_instance_id, member.client_id, _assigned(member.member_assignment)
+        )
+        for member in group.members
+    ]
+    kind = ConsumerGroupType.CLASSIC
+    return GroupDescription(group.group_id, simple, group.protocol_data, state, kind, False, node, members)
+
+
+def _assigned(data: bytes) -> list[TopicPartition]:
+    """What a member has been assigned; nothing where that isn't written as Kafka's consumers do."""
+    from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
+
+    if not data:
+        return []
+    try:
+        topics = ConsumerProtocolAssignment.decode(bytes(data)).assigned_partitions
+    except (struct.error, ValueError):
+        return []
+    # Members write what they like; a topic without a name is none.
+    named = [entry for entry in topics or () if entry.topic]
+    return [TopicPartition(entry.topic, partition) for entry in named for partition in entry.partitions or ()]
+
+
+def _offsets(group: Any) -> Offsets:
+    return {
+        (topic.name, entry.partition_index): entry.committed_offset
+        for topic in group.topics
+        for entry in topic.partitions
+        if not entry.error_code and entry.committed_offset >= 0
+    }
+
+
+def _committed_in_order(group: Any, partitions: Sequence[TopicPartition]) -> list[CommittedOffset] | FacadeError:
+    found: dict[tuple[str, int], CommittedOffset] = {}
+    for topic in group.topics:
+        for entry in topic.partitions:
+            if entry.error_code:
+                return from_code(entry.error_code, None)
+            if entry.committed_offset >= 0:
+                # librdkafka's client ends the metadata that it commits with a NUL.
+                metadata = (entry.metadata or "").removesuffix("\0")
+                place = (topic.name, entry.partition_index)
+                found[place] = CommittedOffset(*place, entry.committed_offset, metadata)
+    return [found[place] for entry in partitions if (place := (entry.topic, entry.partition)) in found]

@@ -1,0 +1,61 @@
+"""Consumer groups: what coordinators say of them, and what all brokers do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka.admin import AdminClient
+
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest
+from kafka_facade.core.kafka_text import is_possible
+from kafka_facade.core.ports import GroupDescription
+from kafka_facade.core.resources import TopicPartition
+from kafka_facade.kafka.admin.coordinators import Coordinators
+from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
+from kafka_facade.kafka.admin.log_offsets import LATEST, ClientLogOffsets, LogOffsets
+from kafka_facade.kafka.blocking import positive, settled
+from kafka_facade.kafka.errors import from_exception
+
+
+class Groups:
+    """The group port over one cluster."""
+
+    def __init__(
+        self, client: AdminClient, coordinators: Coordinators | ClientGroups, log_offsets: LogOffsets | ClientLogOffsets
+    ) -> None:
+        self._client = client
+        self._coordinators = coordinators
+        self._log_offsets = log_offsets
+
+    async def list_groups(self, timeout: float) -> list[str]:
+        """The ids of all consumer groups, as far as brokers answer."""
+        found = await settled(self._client.list_consumer_groups(request_timeout=positive(timeout)), timeout)
+        if found.errors and not found.valid:
+            raise from_exception(found.errors[0])
+        return [group.group_id for group in found.valid]
+
+    async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
+        """These groups, in order; one that can't be described is its error."""
+        wanted = [group_id for group_id in dict.fromkeys(group_ids) if group_id and is_possible(group_id)]
+        answers = await self._coordinators.describe(wanted, timeout) if wanted else {}
+        return [_known(group_id, answers.get(group_id)) for group_id in group_ids]
+
+    async def committed_offsets(
+        self, group_ids: Sequence[str], timeout: float
+    ) -> list[dict[tuple[str, int], int] | FacadeError]:
+        """For each group the next-to-read offsets that it has committed, by topic and partition."""
+        answers = await self._coordinators.committed(group_ids, timeout)
+        return [answers[group_id] for group_id in group_ids]
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The last stable offset of each partition, in order, from one round of requests."""
+        places = [(entry.topic, entry.partition) for entry in partitions]
+        [found] = await self._log_offsets.of(places, (LATEST,), timeout, stable=True)
+        return [found[place] for place in places]
+
+
+def _known(group_id: str, answer: GroupDescription | FacadeError | None) -> GroupDescription | FacadeError:
+    # Of a group of another kind (Connect) librdkafka says that it is an invalid argument.
+    if answer is None or isinstance(answer, (ConsumerGroupNotFound, InvalidKafkaRequest)):
+        return ConsumerGroupNotFound(consumer_group_id=group_id)
+    return answer

@@ -1,0 +1,119 @@
+"""What coordinators say of the groups that they keep, through librdkafka: for settings that kafka-python doesn't take.
+
+Of groups of the ``consumer`` protocol (KIP-848) it tells neither the states that only these have nor which are mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import ConsumerGroupState as ClientState
+from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType
+from confluent_kafka.admin import AdminClient
+
+from kafka_facade.core import resources
+from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError
+from kafka_facade.core.ports import GroupDescription, MemberDescription
+from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.kafka.admin.coordinators import Offsets
+from kafka_facade.kafka.blocking import Blocking, settled_all
+from kafka_facade.kafka.text import replacing_invalid_text
+
+_STATES: dict[ClientState, ConsumerGroupState] = {
+    ClientState.PREPARING_REBALANCING: ConsumerGroupState.PREPARING_REBALANCE,
+    ClientState.COMPLETING_REBALANCING: ConsumerGroupState.COMPLETING_REBALANCE,
+    ClientState.STABLE: ConsumerGroupState.STABLE,
+    ClientState.DEAD: ConsumerGroupState.DEAD,
+    ClientState.EMPTY: ConsumerGroupState.EMPTY,
+}
+_TYPES: dict[ConsumerGroupType, resources.ConsumerGroupType] = {
+    ConsumerGroupType.CLASSIC: resources.ConsumerGroupType.CLASSIC,
+    ConsumerGroupType.CONSUMER: resources.ConsumerGroupType.CONSUMER,
+}
+# An operation whose time is over before its coordinator is found ends the process once it is found (see coordinators):
+# it gets the longest time (s) that there is, whenever the caller stops waiting.
+_OPERATION_SECONDS = 3600.0
+
+
+class ClientGroups:
+    """The same as :class:`Coordinators`.
+
+    The client is called in threads: what it does before it returns grows with what is asked for.
+    """
+
+    def __init__(self, client: AdminClient, blocking: Blocking) -> None:
+        self._client = client
+        self._blocking = blocking
+
+    async def describe(self, group_ids: Sequence[str], timeout: float) -> dict[str, GroupDescription | FacadeError]:
+        """Descriptions by group; one that can't be had is its error."""
+        futures = await self._blocking.run(
+            timeout, self._client.describe_consumer_groups, list(group_ids), request_timeout=_OPERATION_SECONDS
+        )
+        answers = zip(futures, await settled_all(list(futures.values()), timeout), strict=True)
+        found: dict[str, GroupDescription | FacadeError] = {}
+        for group_id, answer in answers:
+            await time_slice()
+            with replacing_invalid_text:
+                found[group_id] = _described(group_id, answer)
+        return found
+
+    async def committed(self, group_ids: Sequence[str], timeout: float) -> dict[str, Offsets | FacadeError]:
+        """The offsets that groups have committed; those that can't be had are their error."""
+        futures = await self._blocking.run(timeout, self._ask_committed, group_ids)
+        answers = zip(group_ids, await settled_all(futures, timeout), strict=True)
+        found: dict[str, Offsets | FacadeError] = {}
+        for group_id, answer in answers:
+            await time_slice()
+            with replacing_invalid_text:
+                found[group_id] = answer if isinstance(answer, FacadeError) else _offsets(answer)
+        return found
+
+    def _ask_committed(self, group_ids: Sequence[str]) -> list[Future[Any]]:
+        # The client takes one group a call; the requests go out together all the same.
+        return [
+            self._client.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group_id)], request_timeout=_OPERATION_SECONDS
+            )[group_id]
+            for group_id in group_ids
+        ]
+
+
+def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
+    if isinstance(answer, FacadeError):
+        return answer
+    if answer.is_simple_consumer_group and answer.state is ClientState.DEAD:
+        # This is how brokers describe groups that they don't know.
+        return ConsumerGroupNotFound(consumer_group_id=group_id)
+    coordinator = answer.coordinator
+    return GroupDescription(
+        group_id,
+        answer.is_simple_consumer_group,
+        answer.partition_assignor,
+        _STATES.get(answer.state, ConsumerGroupState.UNKNOWN),
+        _TYPES.get(answer.type, resources.ConsumerGroupType.UNKNOWN),
+        False,
+        coordinator.id if coordinator is not None and coordinator.id >= 0 else None,
+        [
+            MemberDescription(
+                member.member_id, member.group_instance_id, member.client_id, _partitions(member.assignment)
+            )
+            for member in answer.members
+        ],
+    )
+
+
+def _partitions(assignment: Any) -> list[TopicPartition]:
+    entries = assignment.topic_partitions if assignment is not None else None
+    return [TopicPartition(entry.topic, entry.partition) for entry in entries or ()]
+
+
+def _offsets(answer: Any) -> Offsets:
+    return {
+        (entry.topic, entry.partition): entry.offset
+        for entry in answer.topic_partitions or ()
+        if entry.error is None and entry.offset >= 0
+    }

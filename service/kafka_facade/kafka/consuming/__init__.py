@@ -1,0 +1,1 @@
+"""Consumers, through librdkafka."""

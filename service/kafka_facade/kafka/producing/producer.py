@@ -1,0 +1,128 @@
+"""Producing through librdkafka, and what it has to know of topics first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kafka_facade.core.errors import (
+    FacadeError,
+    LeaderNotAvailable,
+    TopicAlreadyExists,
+    TopicNotFound,
+)
+from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.core.requests import CreateTopic, RecordOrder
+from kafka_facade.core.resources import TopicPartition
+from kafka_facade.kafka.admin.topics import Admin
+from kafka_facade.kafka.blocking import Blocking, positive
+from kafka_facade.kafka.errors import facade_error
+from kafka_facade.kafka.producing.send_queue import SendQueue
+from kafka_facade.kafka.producing.topic_limits import TopicLimits
+
+_METADATA_SECONDS = 30.0
+# An unknown partition makes us ask again, but not more often than this (s) for a topic.
+_REFRESH_SECONDS = 0.1
+_CREATION_SECONDS = 0.05
+_READY_SECONDS = 5.0
+
+
+class Producer:
+    """The producer port over one cluster and one set of settings. Made and used on one event loop."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        blocking: Blocking,
+        admin: Admin,
+        limits: TopicLimits,
+    ) -> None:
+        self._queue = SendQueue(config, self.forget, limits)
+        self._admin = admin
+        self._blocking = blocking
+        self._partitions: dict[str, tuple[int, float]] = {}
+
+    def cached_partition_count(self, topic: str) -> int | None:
+        """The number of partitions if it is known and fresh, without asking Kafka."""
+        known = self._partitions.get(topic)
+        if known is None or time.monotonic() - known[1] > _METADATA_SECONDS:
+            return None
+        return known[0]
+
+    async def partition_count(self, topic: str, timeout: float, *, refresh: bool = False) -> int:
+        """The number of partitions; a topic that the broker creates by itself is created (TopicNotFound otherwise)."""
+        known = self._partitions.get(topic)
+        if known is not None and time.monotonic() - known[1] < (_REFRESH_SECONDS if refresh else _METADATA_SECONDS):
+            return known[0]
+        deadline = time.monotonic() + timeout
+        while True:
+            left = positive(deadline - time.monotonic())
+            with self._queue.authentication.waiting():
+                found = await self._blocking.run(left, self._queue.client.list_topics, topic, timeout=left)
+            described = found.topics[topic]
+            if described.error is None and described.partitions:
+                count = len(described.partitions)
+                if known is None or known[0] != count:
+                    await self._until_ready(
+                        topic, [entry.id for entry in described.partitions.values() if entry.leader >= 0]
+                    )
+                self._forget_stale()
+                self._partitions[topic] = (count, time.monotonic())
+                return count
+            self._partitions.pop(topic, None)
+            error = LeaderNotAvailable() if described.error is None else facade_error(described.error, topic_name=topic)
+            await self._while_created(topic, error, deadline)
+
+    async def submit(
+        self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
+    ) -> asyncio.Future[list[Delivery | FacadeError]]:
+        """Hand records to the producer (see ``ProducerPort.submit``)."""
+        return await self._queue.submit(topic, records, order)
+
+    async def close(self, timeout: float) -> int:
+        """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
+        return await self._queue.close(timeout)
+
+    async def _until_ready(self, topic: str, partitions: Sequence[int]) -> None:
+        """Wait until the leaders of a topic that is new to us really serve it, or a moment has passed.
+
+        Metadata names a leader before that broker has the partition. A first batch that is refused then, and a second
+        one that is taken, would swap places; to an idempotent producer the first would even look like a duplicate,
+        since a partition without state takes any sequence number (KIP-360).
+        """
+        until = time.monotonic() + _READY_SECONDS
+        wanted = [TopicPartition(topic, partition) for partition in partitions]
+        while (left := until - time.monotonic()) > 0:
+            answers = await self._admin.offsets(wanted, left)
+            if not any(isinstance(answer, FacadeError) for answer in answers):
+                return
+            await asyncio.sleep(_CREATION_SECONDS)
+            await self._admin.refresh(topic, left)
+
+    async def _while_created(self, topic: str, error: FacadeError, deadline: float) -> None:
+        """Create the topic as its brokers would, or wait a moment while it is being created; the error otherwise."""
+        left = deadline - time.monotonic()
+        if left < _CREATION_SECONDS:
+            raise error
+        if isinstance(error, TopicNotFound):
+            if not await self._admin.creates_topics(left):
+                raise error
+            # Not by a metadata request of the producer's: it would go on to create what others have deleted.
+            with contextlib.suppress(TopicAlreadyExists):
+                await self._admin.create_topic(CreateTopic("", topic), left)
+        elif not isinstance(error, LeaderNotAvailable):
+            raise error
+        await asyncio.sleep(_CREATION_SECONDS)
+
+    def forget(self, topic: str) -> None:
+        """Ask anew how many partitions a topic has."""
+        self._partitions.pop(topic, None)
+
+    def _forget_stale(self) -> None:
+        """Bound the cache by forgetting what would have to be asked again anyway."""
+        if len(self._partitions) > 10_000:
+            now = time.monotonic()
+            self._partitions = {k: v for k, v in self._partitions.items() if now - v[1] <= _METADATA_SECONDS}

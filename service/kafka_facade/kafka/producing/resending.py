@@ -1,0 +1,134 @@
+"""Sending again what Kafka has refused together with other records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import Message
+
+from kafka_facade.core.errors import FacadeError, RetriableKafkaError, Unavailable
+from kafka_facade.kafka import thread_keys
+from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
+from kafka_facade.kafka.producing.refusals import Refused
+from kafka_facade.kafka.producing.submissions import Batch
+
+# The loop hands over so many records before it sees to others.
+_MOST_A_TURN = 2_000
+_FULL_QUEUE_SECONDS = 0.002
+
+
+class Resender:
+    """A client with settings of its own, which is made when there is something to send again.
+
+    ``report`` is called with a batch, the place of a record in it, and what the client reports of that; ``decide`` with
+    the error of one that the client didn't take.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Batch, int, ClientError | None, Message], None],
+        decide: Callable[[Batch, int, FacadeError], None],
+    ) -> None:
+        self._config = config
+        self._loop = loop
+        self._report = report
+        self._decide = decide
+        self.client: ProducerClient | None = None
+        self._making: asyncio.Future[ProducerClient] | None = None
+        self._waiting: deque[tuple[Batch, deque[Refused]]] = deque()
+        self._timer: asyncio.Handle | None = None
+
+    def add(self, batch: Batch, refused: Sequence[Refused]) -> None:
+        """Send these records of a batch, in order, each to the partition that it was for."""
+        self._waiting.append((batch, deque(refused)))
+        if self.client is not None:
+            self._schedule(0)
+        elif self._making is None:
+            self._making = self._loop.run_in_executor(None, self._make)
+            self._making.add_done_callback(self._made)
+
+    def give_up(self, outcome: FacadeError) -> None:
+        """Decide what the client hasn't got yet."""
+        while self._waiting:
+            batch, refused = self._waiting.popleft()
+            for entry in refused:
+                self._decide(batch, entry.place, outcome)
+
+    async def close(self) -> None:
+        """Destroy the client, in a thread; no record may be in flight."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._making is not None:
+            await asyncio.wait([self._making])
+        if self.client is not None:
+            await self.client.close()
+            clients = [self.client]
+            self.client = self._making = None
+            await self._loop.run_in_executor(None, clients.clear)
+
+    def _make(self) -> ProducerClient:
+        if thread_keys.are_scarce():
+            raise RetriableKafkaError("The server has no room for another Kafka client.")
+        return ProducerClient(self._config, self._loop)
+
+    def _made(self, making: asyncio.Future[ProducerClient]) -> None:
+        if (error := making.exception()) is not None:
+            self._making = None
+            self.give_up(from_exception(error))
+            return
+        self.client = making.result()
+        self._hand_over()
+
+    def _schedule(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._timer = None
+        left = _MOST_A_TURN
+        while self._waiting:
+            batch, refused = self._waiting[0]
+            while refused:
+                if not left:
+                    return self._schedule(0)
+                if not self._send(batch, refused[0]):
+                    return self._schedule(_FULL_QUEUE_SECONDS)
+                refused.popleft()
+                left -= 1
+            self._waiting.popleft()
+        return None
+
+    def _send(self, batch: Batch, entry: Refused) -> bool:
+        """Give the client a record; False where it has no room for it."""
+        if self.client is None:
+            raise AssertionError("there is no client yet")
+        record = batch.records[entry.place]
+        try:
+            if batch.future.cancelled():
+                # Its caller has given up, and may send the records again.
+                raise Unavailable
+            self.client.current.produce(
+                batch.topic,
+                record.value,
+                record.key,
+                entry.partition,
+                partial(self._report, batch, entry.place),
+                **extras(record),
+            )
+        except BufferError:
+            return False
+        except FacadeError as error:
+            self._decide(batch, entry.place, error)
+        except Exception as error:
+            if self.client.is_doomed_by(error):
+                return False
+            self._decide(batch, entry.place, from_exception(error))
+        return True

@@ -1,0 +1,392 @@
+"""Records on their way to the client's own queue and their reports on the way back.
+
+The client sends what it has as soon as it has it (``linger.ms=0``), so a lone record never waits. That alone would send
+a busy topic's records in many small requests, which cost brokers and this process several times as much. So records for
+a topic that has others in flight wait here until those are acknowledged, or for a moment at the longest, and then go
+out together (Nagle's algorithm, RFC 896, at the size of batches).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import Message
+from confluent_kafka import Producer as ClientProducer
+
+from kafka_facade.core.errors import (
+    FacadeError,
+    KafkaAuthenticationFailed,
+    PartitionNotFound,
+    RetriableKafkaError,
+    TopicNotFound,
+    Unavailable,
+)
+from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.core.requests import RecordOrder
+from kafka_facade.kafka.authentication import Authentication
+from kafka_facade.kafka.errors import facade_error, from_exception
+from kafka_facade.kafka.producing import refusals
+from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
+from kafka_facade.kafka.producing.refusals import Refused
+from kafka_facade.kafka.producing.resending import Resender
+from kafka_facade.kafka.producing.submissions import NONE_REFUSED, Batch, Lane
+from kafka_facade.kafka.producing.topic_limits import TopicLimits, objection
+
+# How long (s) and up to how many records of a topic wait for those in flight.
+_LONGEST_WAIT_SECONDS = 0.002
+_MOST_WAITING = 1_000
+# The loop hands over so many records of a topic before it sees to others.
+_MOST_A_TURN = 2_000
+# librdkafka's own limit, and what its 0 stands for.
+_CLIENT_MESSAGES = 100_000
+_NO_LIMIT = 2**31
+# How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
+# the loop from a poll thread for each record costs several times as much.
+_POLL_SECONDS = 0.001
+# For a few records, whose callers wait for nothing else, the loop looks without a pause for so long (s) at first.
+_FEW = 4
+_EAGER_SECONDS = 0.001
+# While nothing is in flight, the client's log lines and errors still want to be served now and then.
+_IDLE_POLL_SECONDS = 1.0
+_FULL_QUEUE_SECONDS = 0.002
+# How long (s) the reports of records that are given up may take.
+_PURGE_SECONDS = 1.0
+_MESSAGES = "queue.buffering.max.messages"
+_PARTITIONER_DECIDES = -1
+
+
+class SendQueue:
+    """One client, and the records that go through it. Made and used on one event loop."""
+
+    def __init__(self, config: Mapping[str, Any], on_missing: Callable[[str], None], limits: TopicLimits) -> None:
+        # Told of a topic that Kafka doesn't have, or not so many partitions of it.
+        self._on_missing = on_missing
+        self._loop = asyncio.get_running_loop()
+        self.authentication = Authentication(lambda: self._first.serve(renew=False))
+        self.authentication.on_refusal = self._drop_unsent
+        self._first = ProducerClient(dict(config) | {"error_cb": self.authentication.on_error}, self._loop)
+        self._resenders = [
+            Resender(dict(config) | changed, self._loop, self._report, self._conclude)
+            for changed in refusals.CLIENTS[1:]
+        ]
+        self._limits = limits
+        self._judging: set[asyncio.Task[None]] = set()
+        self._lanes: dict[str, Lane] = {}
+        # One topic never has more than this in the client: others have room there while it hangs.
+        self._share = max((int(config.get(_MESSAGES, _CLIENT_MESSAGES)) or _NO_LIMIT) // 2, 1)
+        # All records of the batches that have any undecided.
+        self._undecided = 0
+        self._eager_until = 0.0
+        self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+        self._fast = False
+        # Nothing more is taken; nothing more is sent again.
+        self._closed = False
+        self._ended = False
+
+    @property
+    def client(self) -> ClientProducer:
+        """The client that records go to first."""
+        return self._first.current
+
+    async def submit(
+        self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
+    ) -> asyncio.Future[list[Delivery | FacadeError]]:
+        """Take records, in order, waiting while their topic has no room for them (see ``ProducerPort.submit``)."""
+        if not records:
+            nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
+            nothing.set_result([])
+            return nothing
+        while True:
+            if (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
+                if lane.room is None:
+                    lane.room = asyncio.Event()
+                await lane.room.wait()
+            elif order is not None and isinstance(order.last, Batch) and order.last.is_sent_again:
+                await asyncio.wait([order.last.future])
+            else:
+                break
+        if self._closed:
+            raise Unavailable("The server is shutting down.")
+        self.authentication.check()
+        if lane is None:
+            lane = self._lanes[topic] = Lane(topic)
+        batch = Batch(records, lane, order, self._loop.create_future())
+        count = len(records)
+        lane.waiting.append(batch)
+        lane.waiting_records += count
+        lane.undecided += count
+        self._undecided += count
+        if not lane.in_flight or lane.waiting_records >= _MOST_WAITING:
+            self._hand_over(lane)
+        elif lane.timer is None:
+            lane.timer = self._loop.call_later(_LONGEST_WAIT_SECONDS, self._hand_over, lane)
+        return batch.future
+
+    async def close(self, timeout: float) -> int:
+        """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
+        self._closed = True
+        # After a fatal error no other client takes over any more.
+        await self._until(lambda: not self._undecided or self._first.doomed, timeout)
+        left = sum(lane.undecided for lane in self._lanes.values())
+        for lane in list(self._lanes.values()):
+            while lane.waiting:
+                self._give_up(lane.waiting.popleft(), Unavailable("The server is shutting down."))
+            self._hand_over(lane)
+        self._ended = True
+        for judging in self._judging:
+            judging.cancel()
+        await self._limits.close()
+        for resender in self._resenders:
+            resender.give_up(Unavailable("The server is shutting down."))
+        for client in self._clients():
+            client.current.purge()
+        await self._until(lambda: not self._undecided, _PURGE_SECONDS)
+        self._timer.cancel()
+        self.authentication.close()
+        await self._first.close()
+        for resender in self._resenders:
+            await resender.close()
+        return left
+
+    def _drop_unsent(self) -> None:
+        """Kafka takes none of the client's credentials: what waits for a connection has failed."""
+        self.client.purge(in_flight=False, blocking=False)
+        self._wake()
+
+    def _clients(self) -> list[ProducerClient]:
+        return [self._first, *(resender.client for resender in self._resenders if resender.client is not None)]
+
+    async def _until(self, done: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not done() and time.monotonic() < deadline:
+            self._wake()
+            await asyncio.sleep(_FULL_QUEUE_SECONDS)
+
+    def _hand_over(self, lane: Lane) -> None:
+        """Give the client what waits for a topic, for one turn; what it has no room for waits on."""
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        waiting = lane.waiting
+        share = self._share - (lane.undecided - lane.waiting_records - lane.refused_records)
+        left = min(share, _MOST_A_TURN)
+        full = False
+        while waiting and left > 0 and not full:
+            batch = waiting[0]
+            begun = batch.handed_over
+            if batch.future.cancelled():
+                # Its caller has given up, and may send the records again.
+                self._give_up(batch, Unavailable())
+            else:
+                full = not self._produce(lane, batch, left)
+                left -= batch.handed_over - begun
+            if batch.handed_over == len(batch.records):
+                waiting.popleft()
+        if waiting:
+            pause = 0 if share > _MOST_A_TURN and not full else _FULL_QUEUE_SECONDS
+            lane.timer = self._loop.call_later(pause, self._hand_over, lane)
+        if lane.room is not None and lane.waiting_records < _MOST_WAITING:
+            lane.room.set()
+            lane.room = None
+        self._drop_if_idle(lane)
+        self._wake()
+
+    def _drop_if_idle(self, lane: Lane) -> None:
+        if not lane.in_flight and not lane.waiting and self._lanes.get(lane.topic) is lane:
+            del self._lanes[lane.topic]
+
+    def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
+        """Hand over so many records of a batch, from where it was left; False when the client's queue is full."""
+        produce, topic, records, report = self.client.produce, lane.topic, batch.records, self._report
+        first = index = batch.handed_over
+        count = min(first + most, len(records))
+        if not batch.in_flight:
+            batch.in_flight = True
+            lane.in_flight += 1
+        try:
+            while index < count:
+                record = records[index]
+                partition = _PARTITIONER_DECIDES if record.partition is None else record.partition
+                try:
+                    # Names of arguments cost as much as the rest of the call: few records have what needs them.
+                    if record.timestamp is None and not record.headers:
+                        produce(topic, record.value, record.key, partition, partial(report, batch, index))
+                    else:
+                        more = extras(record)
+                        produce(topic, record.value, record.key, partition, partial(report, batch, index), **more)
+                except BufferError:
+                    return False
+                except Exception as error:
+                    if self._first.is_doomed_by(error):
+                        return False
+                    failure = from_exception(error)
+                    if isinstance(failure, (TopicNotFound, PartitionNotFound)):
+                        self._on_missing(topic)
+                    self._decide(batch, index, failure)
+                index += 1
+            return True
+        finally:
+            batch.handed_over = index
+            lane.waiting_records -= index - first
+
+    def _give_up(self, batch: Batch, outcome: FacadeError) -> None:
+        """Decide the records of a batch that haven't been handed over."""
+        first, batch.handed_over = batch.handed_over, len(batch.records)
+        left = len(batch.records) - first
+        batch.outcomes[first:] = [outcome] * left
+        batch.left -= left
+        batch.lane.waiting_records -= left
+        batch.lane.undecided -= left
+        self._settle(batch)
+
+    def _report(self, batch: Batch, index: int, error: ClientError | None, message: Message) -> None:
+        if error is None:
+            if batch.left <= 1:
+                self.authentication.answered()
+            kind, timestamp = message.timestamp()
+            delivery = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)
+            self._decide(batch, index, delivery)
+        elif batch.client < refusals.ALONE and error.code() in refusals.COLLECTIVE:
+            self._refuse(batch, Refused(index, message.partition() or 0, error.code()))
+        else:
+            self._decide(batch, index, self._failure(batch, index, error))
+        self._go_on(batch)
+
+    def _conclude(self, batch: Batch, index: int, outcome: FacadeError) -> None:
+        """Decide a record that couldn't be sent again."""
+        self._decide(batch, index, outcome)
+        self._go_on(batch)
+
+    def _go_on(self, batch: Batch) -> None:
+        """Hand over what has waited for a batch, if that is decided."""
+        if not batch.left:
+            lane = batch.lane
+            if not lane.in_flight:
+                if lane.waiting:
+                    self._hand_over(lane)
+                else:
+                    self._drop_if_idle(lane)
+
+    def _decide(self, batch: Batch, index: int, outcome: Delivery | FacadeError) -> None:
+        batch.outcomes[index] = outcome
+        batch.lane.undecided -= 1
+        batch.left -= 1
+        self._settle(batch)
+
+    def _resume(self, batch: Batch) -> None:
+        """Go on with a batch that has waited for an earlier one."""
+        if batch.left:
+            self._settle(batch)
+            self._go_on(batch)
+
+    def _settle(self, batch: Batch) -> None:
+        """Go on with a batch of which nothing is in flight any more."""
+        if not batch.left:
+            self._finish(batch)
+        elif batch.left == len(batch.refused):
+            self._send_again(batch)
+
+    def _refuse(self, batch: Batch, entry: Refused) -> None:
+        """Keep a record, which may have been refused because of another one, until the batch's others are decided."""
+        if not batch.refused:
+            batch.refused = []
+        batch.refused.append(entry)
+        batch.lane.refused_records += 1
+        self._settle(batch)
+
+    def _send_again(self, batch: Batch) -> None:
+        """Give the records that were refused to the next client; what may not follow the others fails."""
+        in_order = batch.order is None or batch.order.last is batch
+        wanted = in_order and not batch.future.cancelled() and not self._ended
+        if wanted and (earlier := batch.undecided_before()) is not None:
+            # Another client could overtake what the first one still has of this order.
+            earlier.follower = batch
+            batch.waits = True
+            return
+        refused, batch.refused = batch.refused, NONE_REFUSED
+        batch.lane.refused_records -= len(refused)
+        chosen: list[Refused] = []
+        if wanted:
+            batch.client, chosen = refusals.plan(batch.client, refused, batch.records, batch.outcomes)
+        if chosen:
+            self._resenders[batch.client - 1].add(batch, chosen)
+        sent = {entry.place for entry in chosen}
+        doubtful = []
+        for entry in refused:
+            if entry.place in sent:
+                continue
+            if refusals.is_doubtful(batch.records[entry.place], entry.code) and not self._ended:
+                doubtful.append(entry)
+            else:
+                self._decide(batch, entry.place, refusals.innocent(batch.topic))
+        if doubtful:
+            judging = self._loop.create_task(self._judge(batch, doubtful), name="judging refused records")
+            self._judging.add(judging)
+            judging.add_done_callback(self._judging.discard)
+
+    async def _judge(self, batch: Batch, refused: Sequence[Refused]) -> None:
+        """Decide records that can't be sent again by what their topic's configs say of them."""
+        limits: Mapping[str, str] = {}
+        try:
+            limits = await self._limits.of(batch.topic)
+        finally:
+            for entry in refused:
+                code = objection(batch.records[entry.place], entry.code, limits)
+                outcome = refusals.innocent(batch.topic)
+                if code is not None:
+                    outcome = self._failure(batch, entry.place, ClientError(code))
+                self._conclude(batch, entry.place, outcome)
+
+    def _finish(self, batch: Batch) -> None:
+        self._undecided -= len(batch.records)
+        batch.undecided_before()
+        if batch.follower is not None:
+            self._loop.call_soon(self._resume, batch.follower)
+            batch.follower = None
+        if batch.in_flight:
+            batch.lane.in_flight -= 1
+        if not batch.future.done():
+            batch.future.set_result(batch.outcomes)
+
+    def _failure(self, batch: Batch, index: int, error: ClientError) -> FacadeError:
+        client = self._first if not batch.client else self._resenders[batch.client - 1].client
+        record, topic = batch.records[index], batch.topic
+        error = error if client is None else client.cause(error)
+        if error.code() == ClientError._PURGE_QUEUE and self.authentication.refused:
+            return KafkaAuthenticationFailed()
+        if (verdict := refusals.verdict(record, error, topic)) is not None:
+            return verdict
+        failure = facade_error(error, topic_name=topic)
+        if isinstance(failure, (TopicNotFound, PartitionNotFound)):
+            self._on_missing(topic)
+            if isinstance(failure, PartitionNotFound) and record.partition is None:
+                # The partitioner chose from partitions that are gone: a topic of that name was made anew.
+                return RetriableKafkaError("The partitions of the topic have changed.", topic_name=topic)
+        return failure
+
+    def _wake(self) -> None:
+        if self._undecided <= _FEW:
+            self._eager_until = time.monotonic() + _EAGER_SECONDS
+        if not self._fast:
+            self._fast = True
+            self._timer.cancel()
+            self._timer = self._next_look()
+
+    def _serve(self) -> None:
+        clients = self._clients()
+        try:
+            for client in clients:
+                client.serve(renew=not self._closed)
+        finally:
+            self._fast = self._undecided > 0 or any(client.busy for client in clients)
+            self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+
+    def _next_look(self) -> asyncio.Handle:
+        if self._undecided <= _FEW and time.monotonic() < self._eager_until:
+            return self._loop.call_soon(self._serve)
+        return self._loop.call_later(_POLL_SECONDS, self._serve)

@@ -1,0 +1,1 @@
+"""Requests of Kafka's protocol that librdkafka doesn't have, through kafka-python."""

@@ -1,5 +1,0 @@
-"""Schemas of records, and the registry that keeps them."""
-
-from kafka_facade.kafka.schemas.late_authlib import import_registry_client
-
-import_registry_client()

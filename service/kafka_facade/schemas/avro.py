@@ -1,0 +1,105 @@
+"""The Avro codec: a schema text with its references becomes an encoder and a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from fastavro import parse_schema
+from fastavro.schema import SchemaParseException, UnknownType
+
+from kafka_facade.core.decoding_budget import DecodingBudget
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.quoting import quote
+from kafka_facade.core.resources import Format
+from kafka_facade.schemas.avro_decoding import AvroReader, compile_decoder
+from kafka_facade.schemas.avro_encoding import AvroMismatch, compile_encoder
+
+# What a schema has in all; a field of a record is three parts. So many are up to 50 ms of compiling.
+_MAX_NAME: Final = 1000
+_MAX_PARTS: Final = 20_000
+_MAX_NAMES: Final = 8 * 1024 * 1024
+# What fastavro takes for a sign that it has compiled the schema itself, and members of which it compiles nothing.
+_PARSED_MARKS: Final = ("__fastavro_parsed", "__named_schemas")
+_NOT_COMPILED: Final = ("default", "doc", "aliases")
+
+_PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
+
+
+class AvroCodec:
+    """Values in Avro's JSON encoding to its binary encoding, and back."""
+
+    format = Format.AVRO
+    most_data_on_loop = 50_000
+    most_on_loop = 4_000
+
+    def __init__(self, text: str, references: Sequence[str] = ()) -> None:
+        """ValueError for what is no schema. ``references`` come before those that refer to them."""
+        named: dict[str, Any] = {}
+        try:
+            others, own = [_read(reference) for reference in references], _read(text)
+            _check_size([*others, own])
+            for other in others:
+                parse_schema(other, named_schemas=named)
+            schema = parse_schema(own, named_schemas=named)
+            self._encode = compile_encoder(schema, named)
+            self._decode = compile_decoder(schema, named)
+        except (SchemaParseException, UnknownType) as error:
+            raise ValueError(quote(error)) from None
+        # What fastavro and the compilers look up in a schema that has another form.
+        except (TypeError, KeyError, AttributeError, msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(f"no Avro schema: {quote(error)}") from None
+        self.record_name: str | None = None
+        if isinstance(schema, dict) and schema["type"] in ("record", "error"):
+            self.record_name = schema["name"]
+
+    def encode(self, data: object) -> bytes:
+        """The binary encoding of JSON data; InvalidRequest where it isn't of the schema."""
+        out = bytearray()
+        try:
+            self._encode(data, out)
+        except AvroMismatch as error:
+            raise InvalidRequest(f"Bad Request: {quote(error)}") from None
+        except (RecursionError, UnicodeEncodeError) as error:
+            raise InvalidRequest(f"Bad Request: the data can't be encoded: {quote(error)}") from None
+        return bytes(out)
+
+    def budget(self, size: int) -> DecodingBudget:
+        """See the port."""
+        return DecodingBudget(size)
+
+    def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
+        """The JSON encoding of a payload; ValueError where it isn't of the schema, BudgetExceeded."""
+        reader = AvroReader(payload, budget or self.budget(len(payload)))
+        try:
+            return self._decode(reader)
+        except RecursionError:
+            raise ValueError("the data is nested too deeply") from None
+
+
+def _check_size(schemas: Sequence[Any]) -> None:
+    """ValueError for schemas that would take long or much memory to compile: fastavro does it in one piece."""
+    parts = longest = 0
+    waiting = list(schemas)
+    while waiting:
+        part = waiting.pop()
+        parts += 1
+        if isinstance(part, dict):
+            for mark in _PARSED_MARKS:
+                part.pop(mark, None)
+            for member in ("name", "namespace"):
+                longest = max(longest, len(str(part.get(member, ""))))
+            waiting += [value for member, value in part.items() if member not in _NOT_COMPILED]
+        elif isinstance(part, list):
+            waiting += part
+    if longest > _MAX_NAME:
+        raise ValueError(f"a name or namespace is longer than {_MAX_NAME} characters")
+    # Full names repeat namespaces.
+    if parts > _MAX_PARTS or parts * longest > _MAX_NAMES:
+        raise ValueError("the schema has too many types, fields and symbols, or too long names for so many")
+
+
+def _read(text: str) -> Any:
+    # A primitive may stand without quotes.
+    return text if text in _PRIMITIVES else msgspec.json.decode(text)

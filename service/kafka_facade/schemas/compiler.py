@@ -1,0 +1,70 @@
+"""Schemas become codecs, away from the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kafka_facade.core.ports import SchemaCodec
+from kafka_facade.core.resources import Format
+from kafka_facade.core.worker_threads import WorkerThreads
+from kafka_facade.schemas.avro import AvroCodec
+from kafka_facade.schemas.json_schema import JsonSchemaCodec
+from kafka_facade.schemas.json_schema_checkers import Checkers
+from kafka_facade.schemas.protobuf import ProtobufCodec
+from kafka_facade.schemas.protoc import compile_files
+
+# Of each format.
+_THREADS: Final = 2
+# How long (s) is waited for a schema on a busy machine; what it may take of the processor is bounded for each format.
+_COMPILE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A schema that another one refers to by this name."""
+
+    name: str
+    text: str
+
+
+_Compile = Callable[[str, Sequence[Source], Checkers], SchemaCodec]
+
+_COMPILERS: Final[Mapping[Format, _Compile]] = {
+    Format.AVRO: lambda text, references, _: AvroCodec(text, [source.text for source in references]),
+    Format.JSONSCHEMA: JsonSchemaCodec,
+    Format.PROTOBUF: lambda text, references, _: ProtobufCodec(compile_files(text, references)),
+}
+
+
+class Compiler:
+    """Compiles schemas, a few of each format at a time: one that takes long does not hold up other formats."""
+
+    def __init__(self) -> None:
+        self._checkers = Checkers()
+        self._threads = {format: WorkerThreads(f"compiler-{format.value.lower()}", _THREADS) for format in _COMPILERS}
+
+    def close(self) -> None:
+        """Compile no more."""
+        for threads in self._threads.values():
+            threads.close()
+        self._checkers.close()
+
+    async def compile(
+        self,
+        format: Format,
+        text: str,
+        references: Sequence[Source],
+        known: Callable[[], SchemaCodec | None],
+        wait: float,
+    ) -> SchemaCodec:
+        """The codec of a schema; ``references`` come before those that refer to them.
+
+        ``known`` gives the codec that others may have compiled while this waited. ValueError for what is no schema, or
+        takes too much to compile; NoFreeThread after ``wait`` seconds, TimeoutError on a machine that is too busy.
+        """
+        compiler = _COMPILERS[format]
+        return await self._threads[format].run(
+            lambda: compiler(text, references, self._checkers), wait=wait, limit=_COMPILE_SECONDS, known=known
+        )

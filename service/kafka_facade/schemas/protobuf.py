@@ -1,0 +1,163 @@
+"""The Protobuf codec: messages of descriptors that were compiled at run time, in Protobuf's JSON mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.quoting import quote
+from kafka_facade.core.resources import Format
+from kafka_facade.schemas.protobuf_json import StrictValues
+from kafka_facade.schemas.protobuf_weight import Weights
+
+# The indexes that lead to the first message of a file have a short form.
+_FIRST_MESSAGE: Final = b"\0"
+_MAX_INDEXES: Final = 100
+# Descriptors are built in one piece, so many in some 20 ms.
+_MAX_PARTS: Final = 20_000
+_MAX_NAMES: Final = 8 * 1024 * 1024
+# What a payload may become, whatever its size and for each byte; messages write all their fields in JSON.
+_FREE: Final = 4 * 1024 * 1024
+_PER_BYTE: Final = 1000
+# What may be decoded without a thread.
+_ON_LOOP: Final = 768 * 1024
+# The memory of messages that may be made without a thread, where each byte of data made one (bytes).
+_MEMORY_ON_LOOP: Final = 32 * 1024 * 1024
+# The memory of messages that are made of JSON (bytes).
+_MOST_MEMORY: Final = 256 * 1024 * 1024
+
+
+class ProtobufCodec:
+    """JSON to messages and back. Records that are produced are of the first message of the file."""
+
+    format = Format.PROTOBUF
+
+    def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
+        """``files`` come before those that import them; the last is the schema. ValueError for what isn't valid."""
+        self._weights = Weights(files)
+        if self._weights.parts > _MAX_PARTS:
+            raise ValueError(f"the schema has more than {_MAX_PARTS} messages, fields, enums, symbols and methods")
+        if self._weights.names > _MAX_NAMES:
+            raise ValueError("the schema has too long names for so many messages, fields, enums, symbols and methods")
+        self.most_data_on_loop = min(50_000, _MEMORY_ON_LOOP // self._weights.layout)
+        self.most_on_loop = max(-1, (_ON_LOOP - self._weights.message) // self._weights.per_byte)
+        self._pool = DescriptorPool()
+        schema = files[-1]
+        if not schema.message_type:
+            raise ValueError("the schema has no message")
+        try:
+            for file in files:
+                self._pool.Add(file)
+            first = self._pool.FindMessageTypeByName(_qualified(schema.package, schema.message_type[0].name))
+        except (TypeError, KeyError) as error:
+            raise ValueError(quote(error)) from None
+        self._values = StrictValues(self._pool)
+        self._schema = schema
+        self._descriptors: dict[tuple[int, ...], Descriptor] = {(0,): first}
+        self._first: type[Message] = GetMessageClass(first)
+        self.record_name: str | None = first.full_name
+
+    def encode(self, data: object) -> bytes:
+        """The indexes of the message in its file, and the message; InvalidRequest where data isn't of it."""
+        self._check_memory(data)
+        try:
+            message = self._first()
+            if not isinstance(data, dict) and not message.DESCRIPTOR.full_name.startswith("google.protobuf."):
+                raise InvalidRequest(f"Bad Request: expected an object for the message {quote(self.record_name)}")
+            json_format.ParseDict(data, message, descriptor_pool=self._pool)  # type: ignore[arg-type]
+            self._values.check(data, self._descriptors[(0,)])
+            return _FIRST_MESSAGE + message.SerializeToString()
+        except (json_format.ParseError, EncodeError) as error:
+            raise InvalidRequest(f"Bad Request: {quote(error)}") from None
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            raise InvalidRequest(
+                f"Bad Request: the data isn't of the message {quote(self.record_name)}: {quote(error)}"
+            ) from None
+
+    def budget(self, size: int) -> DecodingBudget:
+        """See the port."""
+        return DecodingBudget(size, free=_FREE, per_byte=_PER_BYTE)
+
+    def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
+        """The JSON mapping of a message, with all fields that have no presence; ValueError where it isn't one."""
+        indexes, start = _read_indexes(payload)
+        descriptor, content = self._find(indexes), payload[start:]
+        self._weights.spend(descriptor, content, budget or self.budget(len(payload)))
+        try:
+            message = GetMessageClass(descriptor).FromString(content)
+            return json_format.MessageToDict(
+                message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
+            )
+        except (DecodeError, json_format.Error, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"no message of the schema: {quote(error)}") from None
+
+    def _check_memory(self, data: object) -> None:
+        """InvalidRequest where the messages would take too much memory: each has room for all of its fields."""
+        memory = 0
+        waiting = [data]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                memory += self._weights.layout
+                waiting += value.values()
+            elif isinstance(value, list):
+                memory += VALUE_WEIGHT * len(value)
+                waiting += value
+            if memory > _MOST_MEMORY:
+                raise InvalidRequest("Bad Request: the data is too large for its schema")
+
+    def _find(self, indexes: tuple[int, ...]) -> Descriptor:
+        """The message that indexes lead to, through the file and the messages in it."""
+        if indexes not in self._descriptors:
+            messages: Sequence[DescriptorProto] = self._schema.message_type
+            names = []
+            for index in indexes:
+                if not 0 <= index < len(messages):
+                    raise ValueError("the schema has no such message")
+                names.append(messages[index].name)
+                # What a map field makes of itself isn't in the text of the schema, and doesn't count.
+                messages = [nested for nested in messages[index].nested_type if not nested.options.map_entry]
+            self._descriptors[indexes] = self._pool.FindMessageTypeByName(
+                _qualified(self._schema.package, ".".join(names))
+            )
+        return self._descriptors[indexes]
+
+
+def _qualified(package: str, name: str) -> str:
+    return f"{package}.{name}" if package else name
+
+
+def _read_indexes(payload: bytes) -> tuple[tuple[int, ...], int]:
+    """The indexes at the head of a payload (their number, then each, as zigzag varints), and where they end."""
+    if payload[:1] == _FIRST_MESSAGE:
+        return (0,), 1
+    count, position = _read_varint(payload, 0)
+    if not 0 < count <= _MAX_INDEXES:
+        raise ValueError("the indexes of the message are malformed")
+    found = []
+    for _ in range(count):
+        index, position = _read_varint(payload, position)
+        found.append(index)
+    return tuple(found), position
+
+
+def _read_varint(payload: bytes, position: int) -> tuple[int, int]:
+    shift = result = 0
+    while True:
+        if position >= len(payload) or shift > 28:
+            raise ValueError("the indexes of the message are malformed")
+        byte = payload[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (result >> 1) ^ -(result & 1), position
+        shift += 7

@@ -1,0 +1,181 @@
+"""Protobuf schemas to descriptors, by grpcio-tools' protoc in a limited child process.
+
+Texts and names of schemas come from callers and from the registry. They reach protoc as files only: each argument is
+a constant, or a folder that the gateway chose.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import re
+import selectors
+import subprocess
+import tempfile
+import time
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import google.type
+from confluent_kafka.schema_registry.confluent import meta_pb2
+from confluent_kafka.schema_registry.confluent.type import decimal_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
+
+from kafka_facade.core.temporary import PROTOC, locked_directory
+from kafka_facade.schemas.json_schema import NamedText
+from kafka_facade.schemas.limited_process import limited_process
+
+# The processor time of protoc, and how long it is waited for on a busy machine (s).
+_CPU_SECONDS: Final = 5
+_SECONDS: Final = 60.0
+_MAX_MESSAGE: Final = 500
+_MAX_ERROR_BYTES: Final = 64 * 1024
+_MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
+_MAX_NAME: Final = 200
+# It never looks back: the time of one that does grows with the square of the white space.
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+\Z")
+# A relative import path. No part begins with a dot, or with what a command line could take for an option or a file.
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z", re.ASCII)
+_LOG: Final = re.compile(r"[IWEF][0-9]{4} ")
+_TOOLS: Final = Path(str(resources.files("grpc_tools")))
+_GOOGLE_TYPE: Final = Path(google.type.__path__[0])
+# What schemas may import without a reference, besides Google's own types: Confluent's.
+_BUILT_IN: Final = tuple(
+    FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb) for module in (meta_pb2, decimal_pb2)
+)
+
+
+def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescriptorProto]:
+    """The files of a schema, each after those that it imports; the last is the schema itself.
+
+    Blocks until then. ValueError for what is no schema, or takes more than 5 seconds of processor time.
+    """
+    name = "default.proto"
+    while any(source.name == name for source in references):
+        name = f"_{name}"
+    texts: dict[str, str] = {}
+    ready = {file.name: file for file in _BUILT_IN}
+    for path, content in [*((source.name, source.text) for source in references), (name, text)]:
+        if not _NAME.match(path) or len(path) > _MAX_NAME:
+            raise ValueError(f"a schema cannot be imported as {path[:_MAX_NAME]!r}")
+        if path.startswith("google/protobuf/"):
+            continue
+        if (file := _serialized(content)) is not None:
+            file.name = path
+            ready[path] = file
+        else:
+            texts[path] = content
+    return _needed(_compile(texts, ready, name), name)
+
+
+def _serialized(content: str) -> FileDescriptorProto | None:
+    """The file, if it comes as a serialized descriptor in base64, as some clients register it."""
+    if not _BASE64.match(content):
+        return None
+    try:
+        return FileDescriptorProto.FromString(b64decode(content))
+    except (binascii.Error, DecodeError):
+        return None
+
+
+def _needed(found: Mapping[str, FileDescriptorProto], name: str) -> list[FileDescriptorProto]:
+    ordered: dict[str, FileDescriptorProto] = {}
+
+    def take(path: str) -> None:
+        if path not in ordered:
+            for dependency in found[path].dependency:
+                take(dependency)
+            ordered[path] = found[path]
+
+    take(name)
+    return list(ordered.values())
+
+
+def _compile(
+    texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto], name: str
+) -> dict[str, FileDescriptorProto]:
+    with locked_directory(PROTOC, Path(tempfile.gettempdir())) as folder:
+        _write(folder, texts, ready)
+        _run(
+            folder,
+            [
+                "-Ischemas",
+                f"-I{_TOOLS / '_proto'}",
+                f"-Igoogle/type={_GOOGLE_TYPE}",
+                "--descriptor_set_in=in",
+                "--descriptor_set_out=out",
+                "--include_imports",
+                # The schema's own name, which is of the gateway's making; it imports the others.
+                name,
+            ],
+        )
+        with (folder / "out").open("rb") as output:
+            compiled = output.read(_MAX_OUTPUT_BYTES + 1)
+    if len(compiled) > _MAX_OUTPUT_BYTES:
+        raise ValueError("the compiled schema is too large")
+    return {file.name: file for file in FileDescriptorSet.FromString(compiled).file}
+
+
+def _write(folder: Path, texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto]) -> None:
+    root = folder / "schemas"
+    root.mkdir()
+    (folder / "in").write_bytes(FileDescriptorSet(file=ready.values()).SerializeToString())
+    for path, content in texts.items():
+        file = root / path
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise ValueError(f"{path!r} is in a folder that has the name of another schema") from None
+        if file.is_dir():
+            raise ValueError(f"{path!r} is the name of a folder that has another schema")
+        file.write_text(content, encoding="utf-8")
+
+
+def _run(folder: Path, arguments: Sequence[str]) -> None:
+    with limited_process(
+        "protoc_job.py",
+        arguments,
+        packages=_TOOLS.parent,
+        cpu_seconds=_CPU_SECONDS,
+        output_bytes=_MAX_OUTPUT_BYTES,
+        folder=folder,
+        readable=(_TOOLS / "_proto", _GOOGLE_TYPE),
+        stderr=subprocess.PIPE,
+    ) as process:
+        errors = _errors(process)
+    if errors is None:
+        raise ValueError("the schema cannot be compiled in time")
+    if process.returncode != 0:
+        lines = errors.decode(errors="replace").replace("schemas/", "").splitlines()
+        shown = [line for line in lines if ".proto:" in line and "warning:" not in line]
+        # protoc's log, unlike its errors, begins with a level and a date.
+        shown = [line for line in shown if not _LOG.match(line)]
+        raise ValueError("; ".join(shown)[:_MAX_MESSAGE] or "the schema cannot be compiled")
+
+
+def _errors(process: subprocess.Popen[bytes]) -> bytes | None:
+    """What the process writes until it ends, or as much as is of use; None if it does not end in time."""
+    assert process.stderr is not None
+    deadline = time.monotonic() + _SECONDS
+    found = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while len(found) < _MAX_ERROR_BYTES:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return None
+            chunk = os.read(process.stderr.fileno(), 16 * 1024)
+            if not chunk:
+                break
+            found += chunk
+        else:
+            return bytes(found)
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return None
+    return bytes(found)

@@ -1,0 +1,350 @@
+"""The Schema Registry, through confluent-kafka's client, with its schemas compiled and cached."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from cachetools import LRUCache, TTLCache
+from confluent_kafka.schema_registry import RegisteredSchema, Schema
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from kafka_facade.client_settings.registry import client_config
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidRequest,
+    InvalidSchema,
+    KafkaAuthorizationFailed,
+    SchemaLookupFailed,
+    SchemaRegistryUnavailable,
+    Unavailable,
+)
+from kafka_facade.core.ports import SchemaCodec, SubjectVersion
+from kafka_facade.core.quoting import quote
+from kafka_facade.core.resources import Format
+from kafka_facade.core.secrets import redact, secrets_of
+from kafka_facade.core.worker_threads import NoFreeThread
+from kafka_facade.schemas.compiler import Compiler, Source
+from kafka_facade.schemas.registry_client import BadAnswer, NoAnswer, Queued, RegistryClient, check_subject
+
+logger = logging.getLogger("kafka_facade.schemas")
+
+_TYPES: Final = {Format.AVRO: "AVRO", Format.JSONSCHEMA: "JSON", Format.PROTOBUF: "PROTOBUF"}
+_FORMATS: Final = {type_: format for format, type_ in _TYPES.items()}
+
+# How long (s) the latest version of a subject, and a failure, are taken for granted.
+_LATEST_SECONDS: Final = 1.0
+_FAILURE_SECONDS: Final = 1.0
+# Caches are bounded by the length of the schemas' texts, and what each costs besides.
+_CACHE_SIZE: Final = 32 * 1024 * 1024
+_ENTRY_SIZE: Final = 8192
+_MAX_TEXT: Final = 1024 * 1024
+_MAX_REFERENCES: Final = 200
+
+_CLIENT_DEFAULTS: Final = {"max.retries": 2, "retries.wait.ms": 50, "retries.max.wait.ms": 500, "timeout": 5}
+# Of a longer message nothing more is looked at.
+_MOST_SAID: Final = 64 * 1024
+_NOT_AUTHORIZED: Final = 40301
+_NOT_FOUND: Final = 404
+_INVALID_SCHEMA: Final = 42201
+# What a registry answers that may answer something else a moment later: it fails, or is asked too much (RFC 6585).
+_FAILED: Final = frozenset({429, *range(500, 600)})
+
+_Key = tuple[object, ...]
+
+
+class _Unreadable(Exception):
+    """A schema that can't be compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    value: Any
+    size: int
+
+
+class _Collected:
+    """A schema's text, and the schemas that it refers to by subject and version."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sources: dict[tuple[str, int], Source] = {}
+        self.size = 0
+        self.count(text)
+
+    def count(self, text: str) -> None:
+        """Add to the size; _Unreadable once it is too large."""
+        self.size += len(text)
+        if self.size > _MAX_TEXT:
+            raise _Unreadable(f"the schema is longer than {_MAX_TEXT} characters")
+
+
+class SchemaRegistry:
+    """A registry, or several that are the same one. Made on the event loop that uses it.
+
+    BadSettings for what the client doesn't take.
+    """
+
+    def __init__(self, url: str, properties: Mapping[str, str]) -> None:
+        config = client_config(url, properties)
+        self._secrets = secrets_of(config)
+        self._client = RegistryClient(config | _CLIENT_DEFAULTS)
+        self._compiler = Compiler()
+        self._known: LRUCache[_Key, _Entry] = LRUCache(_CACHE_SIZE, getsizeof=lambda entry: entry.size)
+        self._latest: TTLCache[str, SubjectVersion] = TTLCache(1000, _LATEST_SECONDS)
+        self._failed: TTLCache[_Key, FacadeError] = TTLCache(1000, _FAILURE_SECONDS)
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""
+        self._compiler.close()
+        await self._client.close()
+
+    async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
+        """See the port."""
+
+        def what() -> str:
+            return f"Error when fetching schema by id. schemaId = {schema_id}"
+
+        codec: SchemaCodec = await self._cached(
+            ("id", schema_id), lambda deadline: self._of_id(schema_id, deadline), what, timeout
+        )
+        return codec
+
+    async def subjects(self, schema_id: int, timeout: float) -> Sequence[str]:
+        """See the port."""
+
+        async def load(deadline: float) -> _Entry:
+            found = await self._client.subjects(schema_id, deadline)
+            return _Entry(found, _ENTRY_SIZE)
+
+        def what() -> str:
+            return f"Error when fetching the subjects of a schema. schemaId = {schema_id}"
+
+        found: Sequence[str] = await self._cached(("subjects", schema_id), load, what, timeout, keep=False)
+        return found
+
+    async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
+        """See the port."""
+
+        def what() -> str:
+            return f"Error when parsing raw schema. format = {format.value}, schema = {quote(text)}"
+
+        codec: SchemaCodec = await self._cached(
+            _text_key(format, text), lambda deadline: self._of_text(format, text, deadline), what, timeout
+        )
+        return codec
+
+    async def register(self, subject: str, format: Format, text: str, timeout: float) -> SubjectVersion:
+        """See the port."""
+        _check_subject(subject)
+
+        async def load(deadline: float) -> _Entry:
+            codec = (await self._of_text(format, text, deadline)).value
+            schema = Schema(text, _TYPES[format])
+            try:
+                found = await self._client.lookup(subject, schema, deadline)
+            except SchemaRegistryError as error:
+                if error.http_status_code != _NOT_FOUND:
+                    raise
+                await self._client.register(subject, schema, deadline)
+                found = await self._client.lookup(subject, schema, deadline)
+            return _Entry(_subject_version(subject, found, codec), _ENTRY_SIZE + len(text))
+
+        def what() -> str:
+            head = f"Error when registering schema. format = {format.value}, subject = {subject}"
+            return f"{head}, schema = {quote(text)}"
+
+        version: SubjectVersion = await self._cached((*_text_key(format, text), subject), load, what, timeout)
+        return version
+
+    async def version_of(self, subject: str, schema_id: int, timeout: float) -> SubjectVersion:
+        """See the port."""
+        _check_subject(subject)
+
+        async def load(deadline: float) -> _Entry:
+            codec = (await self._of_id(schema_id, deadline)).value
+            found = await self._client.lookup(subject, await self._client.schema(schema_id, deadline), deadline)
+            # A schema may have another id in a subject; what is written has the one that was asked for.
+            return _Entry(SubjectVersion(subject, found.version or 0, schema_id, codec), _ENTRY_SIZE)
+
+        def what() -> str:
+            return f"Error when fetching schema version. subject = {subject}, schemaId = {schema_id}"
+
+        version: SubjectVersion = await self._cached(("of", subject, schema_id), load, what, timeout)
+        return version
+
+    async def subject_version(self, subject: str, version: int | None, timeout: float) -> SubjectVersion:
+        """See the port."""
+        _check_subject(subject)
+        if version is None:
+            if (known := self._latest.get(subject)) is not None:
+                return known
+            found: SubjectVersion = await self._cached(
+                ("latest", subject),
+                lambda deadline: self._of_version(subject, None, deadline),
+                lambda: f"Error when fetching latest schema version. subject = {subject}",
+                timeout,
+                keep=False,
+            )
+            self._latest[subject] = found
+            return found
+        try:
+            found = await self._cached(
+                ("version", subject, version),
+                lambda deadline: self._of_version(subject, version, deadline),
+                lambda: f"Error when fetching schema by version. subject = {subject}, version = {version}",
+                timeout,
+            )
+        except SchemaLookupFailed as error:
+            if error.metadata.get("registry_status") not in ("404", "422"):
+                raise
+            text = f"Bad Request: Schema does not exist for subject: {subject}, version: {version}"
+            raise InvalidRequest(text, subject=subject, version=str(version)) from None
+        return found
+
+    async def _of_id(self, schema_id: int, deadline: float) -> _Entry:
+        key = ("id", schema_id)
+        if (entry := self._known.get(key)) is not None:
+            return entry
+        return await self._compiled(key, await self._client.schema(schema_id, deadline), deadline)
+
+    async def _of_text(self, format: Format, text: str, deadline: float) -> _Entry:
+        key = _text_key(format, text)
+        if (entry := self._known.get(key)) is not None:
+            return entry
+        return await self._compiled(key, Schema(text, _TYPES[format]), deadline)
+
+    async def _of_version(self, subject: str, version: int | None, deadline: float) -> _Entry:
+        found = await self._client.version(subject, version, deadline)
+        key = ("id", found.schema_id)
+        entry = self._known.get(key)
+        if entry is None:
+            entry = await self._compiled(key, found.schema, deadline)
+        return _Entry(_subject_version(subject, found, entry.value), _ENTRY_SIZE)
+
+    async def _compiled(self, key: _Key, schema: Schema, deadline: float) -> _Entry:
+        """A codec of a schema with all that it refers to, from now on known by the key."""
+        format = _FORMATS.get(schema.schema_type or "AVRO")
+        if format is None:
+            raise _Unreadable(f"schemas of the type {schema.schema_type} aren't supported")
+        collected = _Collected(schema.schema_str or "")
+        await self._collect(schema, collected, (), deadline)
+        try:
+            codec = await self._compiler.compile(
+                format,
+                collected.text,
+                list(collected.sources.values()),
+                lambda: entry.value if (entry := self._known.get(key)) is not None else None,
+                deadline - time.monotonic(),
+            )
+        except ValueError as error:
+            raise _Unreadable(str(error)) from None
+        return self._keep(key, _Entry(codec, _ENTRY_SIZE + collected.size))
+
+    async def _collect(
+        self, schema: Schema, collected: _Collected, within: tuple[tuple[str, int], ...], deadline: float
+    ) -> None:
+        """Find what a schema refers to; what refers to something comes after it."""
+        if len(schema.references or ()) > _MAX_REFERENCES:
+            raise _Unreadable(f"the schema has more than {_MAX_REFERENCES} references")
+        for reference in schema.references or ():
+            key = (reference.subject or "", reference.version or 0)
+            if key in collected.sources:
+                continue
+            if key in within or len(collected.sources) + len(within) > _MAX_REFERENCES:
+                raise _Unreadable("the references of the schema are too many or a circle")
+            try:
+                check_subject(key[0])
+            except ValueError as error:
+                raise _Unreadable(f"a reference names no subject: {error}") from None
+            found = await self._client.version(*key, deadline)
+            collected.count(found.schema.schema_str or "")
+            await self._collect(found.schema, collected, (*within, key), deadline)
+            collected.sources[key] = Source(reference.name or "", found.schema.schema_str or "")
+
+    async def _cached(
+        self,
+        key: _Key,
+        load: Callable[[float], Awaitable[_Entry]],
+        what: Callable[[], str],
+        timeout: float,
+        *,
+        keep: bool = True,
+    ) -> Any:
+        """What is known for a key, or what ``load`` finds within the time; messages of failures begin with ``what``.
+
+        A registry that is away isn't asked for the key again at once; what it refuses may be there a moment later.
+        """
+        if (entry := self._known.get(key)) is not None:
+            return entry.value
+        if (failure := self._failed.get(key)) is not None:
+            # Another exception each time: an exception gathers the places where it was raised.
+            raise type(failure)(failure.message, **failure.metadata)
+        try:
+            entry = await load(time.monotonic() + timeout)
+        except _Unreadable as error:
+            raise self._remembered(key, InvalidSchema(f"Invalid schema: {what()}: {error}")) from None
+        except (Queued, NoFreeThread):
+            # Others were served meanwhile: nothing is wrong with the registry, or with this schema.
+            raise Unavailable(f"{what()}: the schema lookup queue is full; retry") from None
+        except TimeoutError:
+            raise Unavailable(f"{what()}: the machine is too busy to compile the schema") from None
+        except Unavailable as error:
+            raise Unavailable(f"{what()}: {error.message}") from None
+        except NoAnswer:
+            message = f"{what()}: the Schema Registry doesn't answer"
+            raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
+        except SchemaRegistryError as error:
+            raise _refusal(what(), error, self._secrets) from None
+        except BadAnswer as error:
+            message = f"{what()}: the Schema Registry returned an invalid response: {error}"
+            raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
+        except Exception as error:
+            logger.warning("the Schema Registry can't be reached: %s: %s", type(error).__name__, error)
+            message = f"{what()}: the Schema Registry can't be reached"
+            raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
+        return (self._keep(key, entry) if keep else entry).value
+
+    def _keep(self, key: _Key, entry: _Entry) -> _Entry:
+        self._known[key] = entry
+        return entry
+
+    def _remembered(self, key: _Key, failure: FacadeError) -> FacadeError:
+        self._failed[key] = failure
+        return failure
+
+
+def _text_key(format: Format, text: str) -> _Key:
+    # A text is large, and failures are remembered too.
+    return ("text", format, blake2b(text.encode(errors="surrogatepass"), digest_size=32).digest())
+
+
+def _check_subject(subject: str) -> None:
+    try:
+        check_subject(subject)
+    except ValueError as error:
+        raise InvalidRequest(f"Bad Request: {error}", field="subject") from None
+
+
+def _subject_version(subject: str, found: RegisteredSchema, codec: SchemaCodec) -> SubjectVersion:
+    return SubjectVersion(subject, found.version or 0, found.schema_id or 0, codec)
+
+
+def _refusal(what: str, error: SchemaRegistryError, secrets: set[str]) -> FacadeError:
+    # What stands between us and the registry may say what it was sent.
+    said = redact(str(error.error_message)[:_MOST_SAID], secrets)
+    text = f"{quote(said)}; error code: {error.error_code}"
+    if error.error_code == _NOT_AUTHORIZED:
+        return KafkaAuthorizationFailed(what)
+    if error.error_code == _INVALID_SCHEMA:
+        return InvalidSchema(f"Invalid schema: {what}\n{text}")
+    if type(error.error_code) is not int or error.error_code < 1:
+        # Errors of the registry have a code; this one is of something that stands before it.
+        status = f"it answers {error.http_status_code} without a code"
+        return SchemaRegistryUnavailable(f"{what}: the Schema Registry returned an invalid response: {status}")
+    kind = SchemaRegistryUnavailable if error.http_status_code in _FAILED else SchemaLookupFailed
+    return kind(f"{what}\n{text}", registry_status=str(error.http_status_code))

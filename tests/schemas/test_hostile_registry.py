@@ -1,0 +1,361 @@
+"""A Schema Registry whose answers are hostile, and names that would lead requests elsewhere."""
+
+import asyncio
+import gzip
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from hostile_registry import MIB, Answer, Peer, running, send
+from kafka_facade.core import decoding
+from kafka_facade.core.decoding import Decoding
+from kafka_facade.core.errors import (
+    DeserializationFailed,
+    FacadeError,
+    InvalidRequest,
+    InvalidSchema,
+    KafkaAuthorizationFailed,
+    SchemaLookupFailed,
+    SchemaRegistryUnavailable,
+    Unavailable,
+)
+from kafka_facade.core.requests import ReadFormats
+from kafka_facade.core.resources import Format, Record
+from kafka_facade.core.schemas import Schemas
+from kafka_facade.schemas import registry_client
+from kafka_facade.schemas.registry import SchemaRegistry
+from loop_watch import watched
+
+USER_INFO = "user:c@n/ary-41"
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def registry(peer: Peer) -> AsyncIterator[SchemaRegistry]:
+    found = SchemaRegistry(peer.url, {"basic.auth.user.info": USER_INFO})
+    yield found
+    await found.close()
+
+
+@pytest.mark.parametrize(
+    "subject", ["..", ".", "../x", "x/..", "a/../b", "a/./b", "a\\..\\b", "", "a\nb", "\0", "x" * 3000]
+)
+async def test_a_subject_stays_in_its_path(peer: Peer, registry: SchemaRegistry, subject: str) -> None:
+    for call in (
+        registry.subject_version(subject, None, 5),
+        registry.subject_version(subject, 1, 5),
+        registry.version_of(subject, 1, 5),
+        registry.register(subject, Format.AVRO, '"string"', 5),
+    ):
+        with pytest.raises(InvalidRequest, match="subject"):
+            await call
+    assert peer.asked == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "path"),
+    [
+        ("a/b", "/subjects/a%2Fb/versions/1"),
+        ("%2e%2e", "/subjects/%252e%252e/versions/1"),
+        ("%2F..%2F", "/subjects/%252F..%252F/versions/1"),
+        ("a?b#c d", "/subjects/a%3Fb%23c%20d/versions/1"),
+        (":.context:topic-value", "/subjects/%3A.context%3Atopic-value/versions/1"),
+        ("...", "/subjects/.../versions/1"),
+        ("é", "/subjects/%C3%A9/versions/1"),
+    ],
+)
+async def test_what_a_subject_may_have(peer: Peer, registry: SchemaRegistry, subject: str, path: str) -> None:
+    peer.answer = send({"subject": "s", "version": 1, "id": 7, "schema": '"string"'})
+    assert (await registry.subject_version(subject, 1, 5)).schema_id == 7
+    assert peer.asked == [f"GET {path}?deleted=false"]
+
+
+@pytest.mark.parametrize("schema_id", [-1, -(2**31), 0, 2**31 - 1])
+async def test_the_id_of_a_record(peer: Peer, registry: SchemaRegistry, schema_id: int) -> None:
+    peer.answer = send({"error_code": 40403, "message": "Schema not found"}, 404)
+    with pytest.raises(SchemaLookupFailed, match="40403"):
+        await registry.schema(schema_id, 5)
+    assert peer.asked == [f"GET /schemas/ids/{schema_id}"]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"name": "a", "subject": "..", "version": 1},
+        {"name": "a", "subject": "../../x", "version": 1},
+        {"name": "a", "subject": "s", "version": "../../../x"},
+        {"name": "a", "subject": "s", "version": None},
+        {"name": "a", "subject": "s", "version": 2**40},
+        {"name": ["a"], "subject": "s", "version": 1},
+        {"name": "a", "subject": {}, "version": 1},
+        {"name": "a"},
+        "a",
+        5,
+    ],
+)
+async def test_references_lead_nowhere_else(peer: Peer, registry: SchemaRegistry, reference: Any) -> None:
+    peer.answer = send({"schema": '"string"', "references": [reference]})
+    with pytest.raises((InvalidSchema, SchemaLookupFailed)):
+        await registry.schema(1, 5)
+    assert peer.asked == ["GET /schemas/ids/1"]
+
+
+@pytest.mark.parametrize("name", ["--python_out=/tmp", "@/etc/passwd", "../x.proto", "--plugin=protoc-gen-x=/bin/sh"])
+async def test_names_of_references(peer: Peer, registry: SchemaRegistry, name: str) -> None:
+    text = 'syntax = "proto3"; message A {}'
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        references = [] if "subjects" in handler.path else [{"name": name, "subject": "s", "version": 1}]
+        document = {"id": 2, "version": 1, "schemaType": "PROTOBUF", "schema": text, "references": references}
+        send(document)(handler)
+
+    peer.answer = answer
+    with pytest.raises(InvalidSchema, match="imported"):
+        await registry.schema(1, 5)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(None, 5, [], "x", {}, b"", b"{", b"\xff", b"[" * 100_000, {"schema": 5}, {"schema": None}),
+        *({"schema": '"string"', "schemaType": 5}, {"schema": '"string"', "references": 5}),
+        {"schema": '"string"', "references": {"a": 1}},
+    ],
+)
+async def test_answers_that_are_none(peer: Peer, registry: SchemaRegistry, document: Any) -> None:
+    peer.answer = send(document)
+    with pytest.raises(SchemaLookupFailed):
+        await registry.schema(1, 5)
+
+
+@pytest.mark.parametrize("member", [{"id": "7"}, {"id": None}, {"id": 2**31}, {"version": "1"}, {"id": True}])
+async def test_versions_that_are_none(peer: Peer, registry: SchemaRegistry, member: dict[str, Any]) -> None:
+    peer.answer = send({"subject": "s", "version": 1, "id": 7, "schema": '"string"', **member})
+    for call in (
+        registry.subject_version("s", None, 5),
+        registry.subject_version("s", 1, 5),
+        registry.version_of("s", 7, 5),
+        registry.register("s", Format.AVRO, '"string"', 5),
+    ):
+        with pytest.raises(SchemaLookupFailed):
+            await call
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+async def test_answers_have_a_size(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+    sent = 0
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        handler.send_response(status)
+        handler.end_headers()
+        handler.wfile.write(b'{"schema":"')
+        for _ in range(400):
+            handler.wfile.write(b"x" * MIB)
+            sent += 1
+
+    peer.answer = endless
+    with pytest.raises(SchemaLookupFailed, match="larger") as caught:
+        await registry.schema(1, 5)
+    assert len(caught.value.message) < 2000
+    # What is on the way in the sockets, besides.
+    assert sent < 60
+
+
+async def test_answers_are_not_unpacked(peer: Peer, registry: SchemaRegistry) -> None:
+    peer.answer = send(gzip.compress(b" " * 64 * MIB), content_encoding="gzip")
+    with pytest.raises(SchemaLookupFailed, match="compressed"):
+        await registry.schema(1, 5)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("part", ["[],", "1,", '{"a":1},', '"",'])
+async def test_answers_have_few_parts(peer: Peer, registry: SchemaRegistry, part: str, status: int) -> None:
+    """The client decodes answers on the event loop."""
+    many = part * (3 * MIB // len(part))
+    document = f'{{"schema":"\\"int\\"","error_code":40403,"more":[{many} 1]}}'
+    peer.answer = send(document.encode(), status)
+    async with watched() as watch:
+        with pytest.raises(SchemaLookupFailed, match="brackets"):
+            await registry.schema(1, 5)
+    assert watch.longest_busy < 0.05
+
+
+async def test_a_long_message_is_cut(peer: Peer, registry: SchemaRegistry) -> None:
+    peer.answer = send({"error_code": 40403, "message": "x" * 3 * MIB}, 404)
+    with pytest.raises(SchemaLookupFailed) as caught:
+        await registry.schema(1, 5)
+    assert len(caught.value.message) < 2000
+    peer.answer = send(b"\xff" * 3 * MIB, 404)
+    with pytest.raises(SchemaLookupFailed) as caught:
+        await registry.schema(2, 5)
+    assert len(caught.value.message) < 2000
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+async def test_what_was_sent_is_not_told(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        told = f"{handler.headers['authorization']} {USER_INFO} and {USER_INFO.partition(':')[2]} came"
+        send({"error_code": 50001, "message": told}, status)(handler)
+
+    peer.answer = answer
+    for look_up in (registry.schema(1, 5), registry.register("s", Format.AVRO, '"string"', 5)):
+        with pytest.raises(FacadeError) as caught:
+            await look_up
+        assert "came" in caught.value.message
+        assert peer.credentials[-1] is not None
+        assert peer.credentials[-1].partition(" ")[2] not in caught.value.message
+        assert USER_INFO.partition(":")[2] not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+    with running() as other:
+        other.answer = send({"schema": '"string"'})
+        peer.answer = send({}, status, location=f"{other.url}/x")
+        with pytest.raises(SchemaLookupFailed):
+            await registry.schema(1, 5)
+        with pytest.raises(SchemaLookupFailed):
+            await registry.register("s", Format.AVRO, '"string"', 5)
+        assert other.asked == []
+    assert peer.credentials[0] is not None
+
+
+async def test_many_references_are_not_kept(peer: Peer, registry: SchemaRegistry) -> None:
+    """Each refers to the next: what they are in all is bounded, not only each."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        count = len(peer.asked)
+        reference = {"name": f"r{count}", "subject": f"s{count}", "version": 1}
+        send({"id": count, "version": 1, "schema": '"' + "x" * 300_000 + '"', "references": [reference]})(handler)
+
+    peer.answer = answer
+    with pytest.raises(InvalidSchema, match="longer than"):
+        await registry.schema(1, 5)
+    assert len(peer.asked) < 6
+
+
+async def test_an_answer_in_drops_has_an_end(
+    peer: Peer, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_client, "_ANSWER_SECONDS", 1.0)
+
+    def drops(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(300):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+
+    peer.answer = drops
+    with pytest.raises(SchemaLookupFailed, match="doesn't answer"):
+        await registry.schema(1, 0.5)
+    # Others in the queue don't wait for their whole time where nobody is answered.
+    started = time.monotonic()
+    found = await asyncio.gather(*(registry.schema(id, 25) for id in range(2, 60)), return_exceptions=True)
+    assert {type(error) for error in found} == {SchemaRegistryUnavailable}
+    assert time.monotonic() - started < 15
+
+
+async def test_to_wait_in_the_queue_is_not_a_registry_that_is_down(peer: Peer, registry: SchemaRegistry) -> None:
+    """Each answer takes 0.3 s: some get theirs, others run out of time behind them."""
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.3)
+        send({"schema": '"string"'})(handler)
+
+    peer.answer = slow
+    found = await asyncio.gather(*(registry.schema(id, 1.2) for id in range(120)), return_exceptions=True)
+    failed = [error for error in found if isinstance(error, BaseException)]
+    assert 0 < len(failed) < 120
+    # The first to be asked did not have to wait: theirs may be too late on a busy machine.
+    assert {type(error) for error in found[16:] if isinstance(error, BaseException)} == {Unavailable}
+    # Nothing of that is remembered as a failure.
+    peer.answer = send({"schema": '"string"'})
+    await asyncio.gather(*(registry.schema(id, 20) for id in range(16, 120)))
+
+
+def _of_schema(schema_id: int) -> Record:
+    return Record("t", 0, 7, None, [], None, b"\0" + schema_id.to_bytes(4, "big") + b"\x18")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (send({"error_code": 50001, "message": "no leader"}, 500), SchemaLookupFailed),
+        (send({"error_code": 40301, "message": "not you"}, 403), KafkaAuthorizationFailed),
+        (send(b"<html>"), SchemaLookupFailed),
+    ],
+)
+async def test_a_record_is_not_to_blame_for_a_registry_that_gives_no_schema(
+    peer: Peer, registry: SchemaRegistry, answer: Answer, error: type[Exception]
+) -> None:
+    reading = Decoding(Schemas(registry))
+    peer.answer = answer
+    with pytest.raises(error):
+        await reading.strictly(Format.AVRO, _of_schema(1))
+    with pytest.raises(error):
+        await reading.record(ReadFormats(None, None), _of_schema(2))
+    # Once it does, the same bytes are read.
+    peer.answer = send({"schema": '"long"'})
+    assert (await reading.strictly(Format.AVRO, _of_schema(3))).value == 12
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        send({"error_code": 40403, "message": "Schema not found"}, 404),
+        send({"schema": "{"}),
+        send({"schema": '"null"', "schemaType": "JSON"}),
+        send({"schema": '{"type":"array","items":"long"}'}),
+    ],
+)
+async def test_a_record_that_will_never_be_decoded_is_to_blame(
+    peer: Peer, registry: SchemaRegistry, answer: Answer
+) -> None:
+    reading = Decoding(Schemas(registry))
+    peer.answer = answer
+    with pytest.raises(DeserializationFailed, match="VALUE for partition t-0 at offset 7"):
+        await reading.strictly(Format.AVRO, _of_schema(1))
+    found = await reading.record(ReadFormats(None, Format.AVRO), _of_schema(2))
+    assert found.value_info is not None
+    assert found.value_info.error
+
+
+async def test_a_record_is_not_to_blame_for_a_busy_gateway(
+    peer: Peer, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schemas = Schemas(registry)
+    reading = Decoding(schemas)
+    peer.answer = send({"schema": '"bytes"'})
+    size = 3 * MIB
+    # A long in Avro: zigzag, seven bits a byte.
+    number, length = size * 2, bytearray()
+    while number > 127:
+        length.append(number & 127 | 128)
+        number >>= 7
+    length.append(number)
+    large = Record("t", 0, 7, None, [], None, b"\0\0\0\0\1" + bytes(length) + b"x" * size)
+    assert (await reading.strictly(Format.AVRO, large)).value == "x" * size
+    monkeypatch.setattr(decoding, "_SCHEMA_SECONDS", 0.2)
+    release = threading.Event()
+    threads = schemas._threads[Format.AVRO]
+    busy = [asyncio.create_task(threads.run(release.wait, wait=5, limit=60)) for _ in range(2)]
+    await asyncio.sleep(0)
+    try:
+        for read in (reading.strictly(Format.AVRO, large), reading.record(ReadFormats(None, None), large)):
+            with pytest.raises(Unavailable):
+                await read
+    finally:
+        release.set()
+        await asyncio.gather(*busy)
+    assert (await reading.strictly(Format.AVRO, large)).value == "x" * size
