@@ -6,20 +6,21 @@ from typing import Annotated
 
 import strawberry
 
-from kafka_facade.core import requests
-from kafka_facade.core import resources as core
+from kafka_facade.core.acls import model as core_acls
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.resource import resource
 
 AclResourceType = strawberry.enum(
-    core.AclResourceType, description="What an ACL protects; ANY is for filters, UNKNOWN for what is newer than this."
+    core_acls.AclResourceType,
+    description="What an ACL protects; ANY is for filters, UNKNOWN for what is newer than this.",
 )
 AclPatternType = strawberry.enum(
-    core.AclPatternType, description="How an ACL's resource name is matched (KIP-290); ANY and MATCH are for filters."
+    core_acls.AclPatternType,
+    description="How an ACL's resource name is matched (KIP-290); ANY and MATCH are for filters.",
 )
-AclOperation = strawberry.enum(core.AclOperation, description="What an ACL speaks of; ANY is for filters.")
-AclPermission = strawberry.enum(core.AclPermission, description="What an ACL says; ANY is for filters.")
+AclOperation = strawberry.enum(core_acls.AclOperation, description="What an ACL speaks of; ANY is for filters.")
+AclPermission = strawberry.enum(core_acls.AclPermission, description="What an ACL says; ANY is for filters.")
 
 _SHOWN = {
     "resource_type": "The type of the resource.",
@@ -33,7 +34,7 @@ _SHOWN = {
 
 
 @resource(description="An entry of the access control lists.", fields=_SHOWN)
-class Acl(core.Acl):
+class Acl(core_acls.Acl):
     """An ACL."""
 
 
@@ -91,10 +92,10 @@ class DeleteAclsInput:
 class CreateAclPayload:
     """Answer of createAcl."""
 
-    created: strawberry.Private[core.Acl]
+    created: strawberry.Private[core_acls.Acl]
 
     @field(description="The ACL.", graphql_type=Acl)
-    def acl(self) -> core.Acl:
+    def acl(self) -> core_acls.Acl:
         return self.created
 
 
@@ -102,10 +103,10 @@ class CreateAclPayload:
 class AclsPayload:
     """ACLs after they were written."""
 
-    touched: strawberry.Private[list[core.Acl]]
+    touched: strawberry.Private[list[core_acls.Acl]]
 
     @field(description="The ACLs.", graphql_type=list[Acl])
-    def acls(self) -> list[core.Acl]:
+    def acls(self) -> list[core_acls.Acl]:
         return self.touched
 
 
@@ -119,8 +120,8 @@ class DeleteAclsPayload(AclsPayload):
     """Answer of deleteAcls."""
 
 
-def _binding(given: AclInput) -> requests.AclBinding:
-    return requests.AclBinding(
+def _binding(given: AclInput) -> core_acls.AclBinding:
+    return core_acls.AclBinding(
         given.resource_type,
         given.resource_name,
         given.pattern_type,
@@ -140,7 +141,7 @@ class AclMutations:
         self, info: Info, input: Annotated[CreateAclInput, argument("The ACL to create.")]
     ) -> CreateAclPayload | None:
         context = info.context
-        request = requests.CreateAcl(
+        request = core_acls.CreateAcl(
             input.cluster_id,
             input.resource_type,
             input.resource_name,
@@ -159,7 +160,7 @@ class AclMutations:
         self, info: Info, input: Annotated[CreateAclsInput, argument("The ACLs to create.")]
     ) -> CreateAclsPayload | None:
         context = info.context
-        request = requests.BatchCreateAcls(input.cluster_id, [_binding(entry) for entry in input.acls])
+        request = core_acls.BatchCreateAcls(input.cluster_id, [_binding(entry) for entry in input.acls])
         return CreateAclsPayload(
             touched=await context.change("api.v3.acls.batch-create", context.facade.acls.create_acls, request)
         )
@@ -169,7 +170,7 @@ class AclMutations:
         self, info: Info, input: Annotated[DeleteAclsInput, argument("Which ACLs to delete.")]
     ) -> DeleteAclsPayload | None:
         context = info.context
-        request = requests.DeleteAcls(
+        request = core_acls.DeleteAcls(
             input.cluster_id,
             input.resource_type,
             input.resource_name,

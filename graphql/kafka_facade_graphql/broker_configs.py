@@ -6,7 +6,8 @@ from typing import Any
 
 from strawberry.relay import Node
 
-from kafka_facade.core import resources as core
+from kafka_facade.core.clusters import model as core_clusters
+from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import NotFound
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
@@ -16,7 +17,7 @@ from kafka_facade_graphql.resource import resource
 
 
 @resource(description="A config of a broker.", fields=CONFIG_FIELDS)
-class BrokerConfig(core.BrokerConfig, Node):
+class BrokerConfig(core_configs.BrokerConfig, Node):
     """A config of a broker."""
 
     @classmethod
@@ -24,7 +25,7 @@ class BrokerConfig(core.BrokerConfig, Node):
         return local_id(root.cluster_id, root.broker_id, root.name)
 
     @field(graphql_type=Broker | None, description="The broker that it belongs to.")
-    async def broker(self, info: Info) -> core.Broker:
+    async def broker(self, info: Info) -> core_clusters.Broker:
         found = await info.context.loaders.broker(self.cluster_id, self.broker_id)
         if found is None:
             raise NotFound(broker_id=str(self.broker_id))
@@ -35,7 +36,7 @@ class BrokerConfig(core.BrokerConfig, Node):
         graphql_type=list[ConfigSynonym],
         description="All places with a value, the one in force first.",
     )
-    def all_synonyms(self) -> list[core.ConfigSynonym]:
+    def all_synonyms(self) -> list[core_configs.ConfigSynonym]:
         return self.synonyms
 
 
@@ -43,7 +44,7 @@ class BrokerConfig(core.BrokerConfig, Node):
     description="A dynamic config that all brokers of a cluster share.",
     fields={**CONFIG_FIELDS, "config_type": "The kind of config, which is BROKER."},
 )
-class ClusterConfig(core.ClusterConfig, Node):
+class ClusterConfig(core_configs.ClusterConfig, Node):
     """A config of all brokers."""
 
     @classmethod
@@ -51,7 +52,7 @@ class ClusterConfig(core.ClusterConfig, Node):
         return local_id(root.cluster_id, root.name)
 
     @field(graphql_type=Cluster | None, description="The cluster that it belongs to.")
-    async def cluster(self, info: Info) -> core.Cluster:
+    async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
     @field(
@@ -59,5 +60,5 @@ class ClusterConfig(core.ClusterConfig, Node):
         graphql_type=list[ConfigSynonym],
         description="All places with a value, the one in force first.",
     )
-    def all_synonyms(self) -> list[core.ConfigSynonym]:
+    def all_synonyms(self) -> list[core_configs.ConfigSynonym]:
         return self.synonyms

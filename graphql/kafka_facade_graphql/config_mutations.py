@@ -6,8 +6,8 @@ from typing import Annotated
 
 import strawberry
 
-from kafka_facade.core import requests
-from kafka_facade.core import resources as core
+from kafka_facade.core.clusters import model as core_clusters
+from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import NotFound
 from kafka_facade_graphql.broker_configs import BrokerConfig, ClusterConfig
 from kafka_facade_graphql.context import Info
@@ -120,7 +120,7 @@ class AlterBrokerConfigsPayload:
     broker_id: strawberry.Private[int]
 
     @field(description="The broker.", graphql_type=Broker | None)
-    async def broker(self, info: Info) -> core.Broker:
+    async def broker(self, info: Info) -> core_clusters.Broker:
         found = await info.context.loaders.broker(self.cluster_id, self.broker_id)
         if found is None:
             raise NotFound(broker_id=str(self.broker_id))
@@ -137,7 +137,7 @@ class UpdateBrokerConfigPayload(AlterBrokerConfigsPayload):
         description="The config as the broker tells it; a change may take a moment to show.",
         graphql_type=BrokerConfig | None,
     )
-    async def config(self, info: Info) -> core.BrokerConfig:
+    async def config(self, info: Info) -> core_configs.BrokerConfig:
         return await info.context.loaders.broker_config(self.cluster_id, self.broker_id, self.name)
 
 
@@ -153,7 +153,7 @@ class AlterClusterConfigsPayload:
     cluster_id: strawberry.Private[str]
 
     @field(description="The cluster.", graphql_type=Cluster | None)
-    async def cluster(self, info: Info) -> core.Cluster:
+    async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
 
@@ -167,7 +167,7 @@ class UpdateClusterConfigPayload(AlterClusterConfigsPayload):
         description="The config as the brokers tell it; a change may take a moment to show.",
         graphql_type=ClusterConfig | None,
     )
-    async def config(self, info: Info) -> core.ClusterConfig:
+    async def config(self, info: Info) -> core_configs.ClusterConfig:
         return await info.context.loaders.cluster_config(self.cluster_id, self.name)
 
 
@@ -185,8 +185,10 @@ class ConfigMutations:
         self, info: Info, input: Annotated[AlterMultipleTopicConfigsInput, argument("The alterations.")]
     ) -> AlterMultipleTopicConfigsPayload | None:
         context = info.context
-        data = [requests.TopicConfigAlterations(entry.topic_name, alterations(entry.configs)) for entry in input.data]
-        request = requests.AlterMultipleTopicConfigs(input.cluster_id, data, input.validate_only)
+        data = [
+            core_configs.TopicConfigAlterations(entry.topic_name, alterations(entry.configs)) for entry in input.data
+        ]
+        request = core_configs.AlterMultipleTopicConfigs(input.cluster_id, data, input.validate_only)
         method = context.facade.topic_configs.alter_multiple
         failures = await context.change("api.v3.topic-configs.alter-multi", method, request)
         return AlterMultipleTopicConfigsPayload(
@@ -201,7 +203,7 @@ class ConfigMutations:
         self, info: Info, input: Annotated[UpdateBrokerConfigInput, argument("The config to set.")]
     ) -> UpdateBrokerConfigPayload | None:
         context = info.context
-        request = requests.UpdateBrokerConfig(input.cluster_id, input.broker_id, input.name, input.value)
+        request = core_configs.UpdateBrokerConfig(input.cluster_id, input.broker_id, input.name, input.value)
         await context.change("api.v3.broker-configs.update", context.facade.broker_configs.update_config, request)
         return UpdateBrokerConfigPayload(cluster_id=input.cluster_id, broker_id=input.broker_id, name=input.name)
 
@@ -210,7 +212,7 @@ class ConfigMutations:
         self, info: Info, input: Annotated[ResetBrokerConfigInput, argument("The config to put back.")]
     ) -> ResetBrokerConfigPayload | None:
         context = info.context
-        request = requests.ResetBrokerConfig(input.cluster_id, input.broker_id, input.name)
+        request = core_configs.ResetBrokerConfig(input.cluster_id, input.broker_id, input.name)
         await context.change("api.v3.broker-configs.delete", context.facade.broker_configs.reset_config, request)
         return ResetBrokerConfigPayload(cluster_id=input.cluster_id, broker_id=input.broker_id, name=input.name)
 
@@ -220,7 +222,7 @@ class ConfigMutations:
     ) -> AlterBrokerConfigsPayload | None:
         context = info.context
         changes = alterations(input.data)
-        request = requests.AlterBrokerConfigs(input.cluster_id, input.broker_id, changes, input.validate_only)
+        request = core_configs.AlterBrokerConfigs(input.cluster_id, input.broker_id, changes, input.validate_only)
         await context.change("api.v3.broker-configs.alter", context.facade.broker_configs.alter_configs, request)
         return AlterBrokerConfigsPayload(cluster_id=input.cluster_id, broker_id=input.broker_id)
 
@@ -229,7 +231,7 @@ class ConfigMutations:
         self, info: Info, input: Annotated[UpdateClusterConfigInput, argument("The config to set.")]
     ) -> UpdateClusterConfigPayload | None:
         context = info.context
-        request = requests.UpdateClusterConfig(input.cluster_id, input.name, input.value)
+        request = core_configs.UpdateClusterConfig(input.cluster_id, input.name, input.value)
         await context.change("api.v3.cluster-configs.update", context.facade.cluster_configs.update_config, request)
         return UpdateClusterConfigPayload(cluster_id=input.cluster_id, name=input.name)
 
@@ -238,7 +240,7 @@ class ConfigMutations:
         self, info: Info, input: Annotated[ResetClusterConfigInput, argument("The config to delete.")]
     ) -> ResetClusterConfigPayload | None:
         context = info.context
-        request = requests.ResetClusterConfig(input.cluster_id, input.name)
+        request = core_configs.ResetClusterConfig(input.cluster_id, input.name)
         await context.change("api.v3.cluster-configs.delete", context.facade.cluster_configs.reset_config, request)
         return ResetClusterConfigPayload(cluster_id=input.cluster_id)
 
@@ -247,6 +249,6 @@ class ConfigMutations:
         self, info: Info, input: Annotated[AlterClusterConfigsInput, argument("The alterations.")]
     ) -> AlterClusterConfigsPayload | None:
         context = info.context
-        request = requests.AlterClusterConfigs(input.cluster_id, alterations(input.data), input.validate_only)
+        request = core_configs.AlterClusterConfigs(input.cluster_id, alterations(input.data), input.validate_only)
         await context.change("api.v3.cluster-configs.alter", context.facade.cluster_configs.alter_configs, request)
         return AlterClusterConfigsPayload(cluster_id=input.cluster_id)

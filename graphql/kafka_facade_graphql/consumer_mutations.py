@@ -7,9 +7,10 @@ from typing import Annotated
 
 import strawberry
 
-from kafka_facade.core import requests
-from kafka_facade.core import resources as core
-from kafka_facade.core.sizes import record_size
+from kafka_facade.core.instances import model as core_instances
+from kafka_facade.core.records import model as core_records
+from kafka_facade.core.records.sizes import record_size
+from kafka_facade.core.topics import positions as core_positions
 from kafka_facade_graphql.content import FetchedRecord, Format
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
@@ -18,11 +19,11 @@ from kafka_facade_graphql.scalars import BigInt, to_millis
 
 # The operation that reads each format.
 FETCHES = {
-    core.Format.BINARY: "api.v2.consumers.consume-binary",
-    core.Format.JSON: "api.v2.consumers.consume-json",
-    core.Format.AVRO: "api.v2.consumers.consume-avro",
-    core.Format.JSONSCHEMA: "api.v2.consumers.consume-json-schema",
-    core.Format.PROTOBUF: "api.v2.consumers.consume-protobuf",
+    core_records.Format.BINARY: "api.v2.consumers.consume-binary",
+    core_records.Format.JSON: "api.v2.consumers.consume-json",
+    core_records.Format.AVRO: "api.v2.consumers.consume-avro",
+    core_records.Format.JSONSCHEMA: "api.v2.consumers.consume-json-schema",
+    core_records.Format.PROTOBUF: "api.v2.consumers.consume-protobuf",
 }
 
 
@@ -173,10 +174,10 @@ class SeekConsumerToEndInput(SeekConsumerInput):
 class CreateConsumerPayload:
     """Answer of createConsumer."""
 
-    created: strawberry.Private[core.ConsumerInstance]
+    created: strawberry.Private[core_instances.ConsumerInstance]
 
     @field(description="The instance.", graphql_type=Consumer)
-    def consumer(self) -> core.ConsumerInstance:
+    def consumer(self) -> core_instances.ConsumerInstance:
         return self.created
 
 
@@ -192,10 +193,10 @@ class DeleteConsumerPayload:
 class ConsumerPayload:
     """An instance after it was changed."""
 
-    reference: strawberry.Private[requests.ConsumerRef]
+    reference: strawberry.Private[core_instances.ConsumerRef]
 
     @field(description="The instance.", graphql_type=Consumer | None)
-    async def consumer(self, info: Info) -> core.ConsumerInstance:
+    async def consumer(self, info: Info) -> core_instances.ConsumerInstance:
         return await info.context.consumer(self.reference)
 
 
@@ -238,10 +239,10 @@ class SeekConsumerToEndPayload(ConsumerPayload):
 class FetchConsumerRecordsPayload(ConsumerPayload):
     """Answer of fetchConsumerRecords."""
 
-    fetched: strawberry.Private[list[core.FetchedRecord]]
+    fetched: strawberry.Private[list[core_records.FetchedRecord]]
 
     @field(description="The next records; empty where none came in time.", graphql_type=list[FetchedRecord])
-    def records(self) -> list[core.FetchedRecord]:
+    def records(self) -> list[core_records.FetchedRecord]:
         return self.fetched
 
 
@@ -254,7 +255,7 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[CreateConsumerInput, argument("The instance to create.")]
     ) -> CreateConsumerPayload | None:
         context = info.context
-        request = requests.CreateConsumer(
+        request = core_instances.CreateConsumer(
             input.group,
             input.name,
             None if input.format is None else input.format.value.lower(),
@@ -272,7 +273,7 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[DeleteConsumerInput, argument("The instance to delete.")]
     ) -> DeleteConsumerPayload | None:
         context = info.context
-        reference = requests.ConsumerRef(input.group, input.instance)
+        reference = core_instances.ConsumerRef(input.group, input.instance)
         await context.change("api.v2.consumers.delete", context.facade.consumers.delete, reference)
         return DeleteConsumerPayload(group=input.group, instance_id=input.instance)
 
@@ -281,7 +282,7 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[SubscribeConsumerInput, argument("What to subscribe to.")]
     ) -> SubscribeConsumerPayload | None:
         context = info.context
-        request = requests.SubscribeConsumer(input.group, input.instance, input.topics, input.topic_pattern)
+        request = core_instances.SubscribeConsumer(input.group, input.instance, input.topics, input.topic_pattern)
         await context.change("api.v2.consumers.subscribe", context.facade.consumers.subscribe, request)
         return SubscribeConsumerPayload(reference=_reference(input))
 
@@ -298,7 +299,7 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[AssignConsumerPartitionsInput, argument("The partitions to read.")]
     ) -> AssignConsumerPartitionsPayload | None:
         context = info.context
-        request = requests.AssignConsumer(input.group, input.instance, partitions_of(input.partitions))
+        request = core_instances.AssignConsumer(input.group, input.instance, partitions_of(input.partitions))
         await context.change("api.v2.consumers.assign", context.facade.consumers.assign, request)
         return AssignConsumerPartitionsPayload(reference=_reference(input))
 
@@ -310,19 +311,19 @@ class ConsumerMutations:
         format = input.format
         own = (await context.consumer(_reference(input))).format if format is None else format
         format = format or own
-        identifier = FETCHES.get(format, FETCHES[core.Format.BINARY])
+        identifier = FETCHES.get(format, FETCHES[core_records.Format.BINARY])
         # The fetches of an operation share what one may return; each may return one record more.
         left = max(context.facade.consumers.request_max_bytes - context.fetched_bytes, 1)
         max_bytes = left if input.max_bytes is None else min(input.max_bytes, left)
         otherwise = None if input.decode_with_registry else own
-        request = requests.FetchRecords(
+        request = core_instances.FetchRecords(
             input.group,
             input.instance,
             format,
             input.timeout_ms,
             max_bytes,
             at_once=True,
-            formats=requests.ReadFormats(input.key_format or otherwise, input.value_format or otherwise),
+            formats=core_records.ReadFormats(input.key_format or otherwise, input.value_format or otherwise),
         )
         fetched = await context.fetch(identifier, request)
         context.fetched_bytes += sum(record_size(entry.record) + entry.weight for entry in fetched)
@@ -334,7 +335,7 @@ class ConsumerMutations:
     ) -> CommitConsumerOffsetsPayload | None:
         context = info.context
         offsets = None if input.offsets is None else _positions(input.offsets)
-        request = requests.CommitOffsets(input.group, input.instance, offsets)
+        request = core_instances.CommitOffsets(input.group, input.instance, offsets)
         await context.change("api.v2.consumers.commit-offsets", context.facade.consumers.commit, request)
         return CommitConsumerOffsetsPayload(reference=_reference(input))
 
@@ -344,10 +345,10 @@ class ConsumerMutations:
     ) -> SeekConsumerToOffsetsPayload | None:
         context = info.context
         times = [
-            core.PartitionTime(entry.topic_name, entry.partition_id, to_millis(entry.timestamp) or 0)
+            core_positions.PartitionTime(entry.topic_name, entry.partition_id, to_millis(entry.timestamp) or 0)
             for entry in input.times
         ]
-        request = requests.SeekConsumer(input.group, input.instance, _positions(input.offsets), times)
+        request = core_instances.SeekConsumer(input.group, input.instance, _positions(input.offsets), times)
         await context.change("api.v2.consumers.seek-to-offset", context.facade.consumers.seek, request)
         return SeekConsumerToOffsetsPayload(reference=_reference(input))
 
@@ -356,7 +357,7 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[SeekConsumerToBeginningInput, argument("The partitions.")]
     ) -> SeekConsumerToBeginningPayload | None:
         context = info.context
-        request = requests.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
+        request = core_instances.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
         seek = context.facade.consumers.seek_to_beginning
         await context.change("api.v2.consumers.seek-to-beginning", seek, request)
         return SeekConsumerToBeginningPayload(reference=_reference(input))
@@ -366,16 +367,17 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[SeekConsumerToEndInput, argument("The partitions.")]
     ) -> SeekConsumerToEndPayload | None:
         context = info.context
-        request = requests.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
+        request = core_instances.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
         await context.change("api.v2.consumers.seek-to-end", context.facade.consumers.seek_to_end, request)
         return SeekConsumerToEndPayload(reference=_reference(input))
 
 
-def _reference(given: ConsumerInput) -> requests.ConsumerRef:
-    return requests.ConsumerRef(given.group, given.instance)
+def _reference(given: ConsumerInput) -> core_instances.ConsumerRef:
+    return core_instances.ConsumerRef(given.group, given.instance)
 
 
-def _positions(given: list[PartitionOffsetInput]) -> list[core.PartitionPosition]:
+def _positions(given: list[PartitionOffsetInput]) -> list[core_positions.PartitionPosition]:
     return [
-        core.PartitionPosition(entry.topic_name, entry.partition_id, entry.offset, entry.metadata) for entry in given
+        core_positions.PartitionPosition(entry.topic_name, entry.partition_id, entry.offset, entry.metadata)
+        for entry in given
     ]

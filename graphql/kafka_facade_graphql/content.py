@@ -11,17 +11,17 @@ from typing import Any, cast
 import msgspec
 import strawberry
 
-from kafka_facade.core import json_text
-from kafka_facade.core import resources as core
-from kafka_facade.core.decoding import MOST_WEIGHT
-from kafka_facade.core.decoding_budget import JSON_ON_LOOP, json_weight
 from kafka_facade.core.errors import DeserializationFailed, FacadeError
+from kafka_facade.core.records import json_text
+from kafka_facade.core.records import model as core_records
+from kafka_facade.core.records.decoding import MOST_WEIGHT
+from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, json_weight
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.resource import plain, resource
 from kafka_facade_graphql.scalars import JSON, Base64, BigInt, from_millis
 
-Format = strawberry.enum(core.Format, description="How a key or a value is embedded.")
+Format = strawberry.enum(core_records.Format, description="How a key or a value is embedded.")
 
 
 _DECODED = (
@@ -87,7 +87,7 @@ def _content(data: bytes | None) -> Content | None:
 
 
 @resource(description="A header of a record; a name may repeat.", fields={"name": "The header's name."})
-class Header(plain(core.Header)):  # type: ignore[misc]
+class Header(plain(core_records.Header)):  # type: ignore[misc]
     """A record header."""
 
     @field(name="value", description="The header's value; null for none.")
@@ -104,7 +104,7 @@ class Header(plain(core.Header)):  # type: ignore[misc]
         "error": "Why the bytes could not be decoded; null where they were.",
     },
 )
-class DataInfo(plain(core.DataInfo)):  # type: ignore[misc]
+class DataInfo(plain(core_records.DataInfo)):  # type: ignore[misc]
     """The format and the schema of a key or value."""
 
 
@@ -113,18 +113,18 @@ class Decoded:
     """Data with its schema."""
 
     value: strawberry.Private[object]
-    about: strawberry.Private[core.DataInfo]
+    about: strawberry.Private[core_records.DataInfo]
 
     @field(description="The data; null where it could not be decoded.")
     def data(self) -> JSON | None:
         return _data(self.value)
 
     @field(description="Its format and schema, or what is wrong with it.", graphql_type=DataInfo)
-    def info(self) -> core.DataInfo:
+    def info(self) -> core_records.DataInfo:
         return self.about
 
 
-async def _decoded(context: Context, record: core.Record, which: str) -> Decoded | None:
+async def _decoded(context: Context, record: core_records.Record, which: str) -> Decoded | None:
     """The key or value by the schema whose id it begins with; None where it begins with none.
 
     FacadeError where it can't be decoded now.
@@ -135,7 +135,10 @@ async def _decoded(context: Context, record: core.Record, which: str) -> Decoded
     # One after the other: all records of an answer may need the same schema, which is then looked up once.
     async with context.decoding:
         if context.decoded_weight >= MOST_WEIGHT:
-            return Decoded(value=None, about=core.DataInfo(core.Format.BINARY, error="the answer is too large for it"))
+            return Decoded(
+                value=None,
+                about=core_records.DataInfo(core_records.Format.BINARY, error="the answer is too large for it"),
+            )
         if (failure := context.decoding_failure) is not None:
             # What has failed for one would let each of the others wait for as long.
             raise type(failure)(failure.message, **failure.metadata)
@@ -145,14 +148,14 @@ async def _decoded(context: Context, record: core.Record, which: str) -> Decoded
             context.decoding_failure = error
             raise
         context.decoded_weight += info.weight
-    return None if info.error is None and info.format is core.Format.BINARY else Decoded(value=data, about=info)
+    return None if info.error is None and info.format is core_records.Format.BINARY else Decoded(value=data, about=info)
 
 
 @resource(
     description="A record as Kafka holds it.",
     fields={"topic_name": "The topic's name.", "partition_id": "The partition that holds it."},
 )
-class Record(plain(core.Record)):  # type: ignore[misc]
+class Record(plain(core_records.Record)):  # type: ignore[misc]
     """A record; the same type in subscriptions and in what consumer instances fetch."""
 
     offset: BigInt = strawberry.field(description="Its offset in the partition.")
@@ -162,8 +165,8 @@ class Record(plain(core.Record)):  # type: ignore[misc]
         return from_millis(self.timestamp)
 
     @field(name="headers", description="Its headers, in order.", graphql_type=list[Header])
-    def all_headers(self) -> list[core.Header]:
-        headers: list[core.Header] = self.headers
+    def all_headers(self) -> list[core_records.Header]:
+        headers: list[core_records.Header] = self.headers
         return headers
 
     @field(name="key", description="Its key; null for none.")
@@ -184,12 +187,12 @@ class Record(plain(core.Record)):  # type: ignore[misc]
 
 
 @resource(description="A record that a consumer instance has fetched, decoded.")
-class FetchedRecord(plain(core.FetchedRecord)):  # type: ignore[misc]
+class FetchedRecord(plain(core_records.FetchedRecord)):  # type: ignore[misc]
     """What a fetch returns for each record."""
 
     @field(name="record", description="The record as Kafka holds it.", graphql_type=Record)
-    def held(self) -> core.Record:
-        record: core.Record = self.record
+    def held(self) -> core_records.Record:
+        record: core_records.Record = self.record
         return record
 
     @field(name="key", description="The key in its format; BINARY is base64 text; null where it isn't of its format.")
@@ -203,15 +206,15 @@ class FetchedRecord(plain(core.FetchedRecord)):  # type: ignore[misc]
         return _data(self.value)
 
     @field(name="keyInfo", description="The key's format and schema; null for no key.", graphql_type=DataInfo | None)
-    def about_key(self) -> core.DataInfo | None:
-        found: core.DataInfo | None = self.key_info
+    def about_key(self) -> core_records.DataInfo | None:
+        found: core_records.DataInfo | None = self.key_info
         return found
 
     @field(
         name="valueInfo", description="The value's format and schema; null for no value.", graphql_type=DataInfo | None
     )
-    def about_value(self) -> core.DataInfo | None:
-        found: core.DataInfo | None = self.value_info
+    def about_value(self) -> core_records.DataInfo | None:
+        found: core_records.DataInfo | None = self.value_info
         return found
 
 
@@ -231,7 +234,7 @@ def _data(value: Any) -> JSON | None:
         "schema_version": "The schema's version in the subject.",
     },
 )
-class DataReport(core.DataReport):
+class DataReport(core_records.DataReport):
     """The report of a key or value."""
 
 
@@ -239,7 +242,7 @@ class DataReport(core.DataReport):
     description="The delivery report of a record that Kafka has acknowledged.",
     fields={"topic_name": "The topic's name.", "partition_id": "The partition that the record is in."},
 )
-class RecordReport(core.RecordReport):
+class RecordReport(core_records.RecordReport):
     """A delivery report."""
 
     offset: BigInt | None = strawberry.field(
@@ -251,11 +254,11 @@ class RecordReport(core.RecordReport):
         return from_millis(self.timestamp)
 
     @field(name="key", description="The key's report; null where there was no key.", graphql_type=DataReport | None)
-    def key_report(self) -> core.DataReport | None:
+    def key_report(self) -> core_records.DataReport | None:
         return self.key
 
     @field(
         name="value", description="The value's report; null where there was no value.", graphql_type=DataReport | None
     )
-    def value_report(self) -> core.DataReport | None:
+    def value_report(self) -> core_records.DataReport | None:
         return self.value

@@ -10,17 +10,18 @@ import strawberry
 
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import (
+from kafka_facade.core.instances.model import (
     AssignConsumer,
     CommitOffsets,
+    ConsumerInstance,
     ConsumerPartitions,
     ConsumerRef,
     FetchRecords,
     SeekConsumer,
     SubscribeConsumer,
 )
-from kafka_facade.core.resources import ConsumerInstance, FetchedRecord
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import FACE, Loaders
 

@@ -12,9 +12,14 @@ import strawberry
 from strawberry.relay import Node, PageInfo
 
 from kafka_facade.core import paging
-from kafka_facade.core import resources as core
+from kafka_facade.core.acls import model as core_acls
+from kafka_facade.core.acls.model import ListAcls
+from kafka_facade.core.clusters import model as core_clusters
+from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import InvalidRequest, NotFound
-from kafka_facade.core.requests import ListAcls
+from kafka_facade.core.groups import model as core_groups
+from kafka_facade.core.reassignments import model as core_reassignments
+from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.acls import Acl
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
@@ -39,17 +44,19 @@ TopicName = Annotated[str, strawberry.argument(description="The topic's name.")]
 PartitionId = Annotated[int, strawberry.argument(description="The partition's number, from 0.")]
 BrokerId = Annotated[int, strawberry.argument(description="The broker's id.")]
 ConfigName = Annotated[str, strawberry.argument(description="The config's name.")]
-MatchedResourceType = Annotated[core.AclResourceType, strawberry.argument(description="The type of the resource.")]
+MatchedResourceType = Annotated[core_acls.AclResourceType, strawberry.argument(description="The type of the resource.")]
 MatchedResourceName = Annotated[str | None, strawberry.argument(description="The name of the resource.")]
-MatchedPatternType = Annotated[core.AclPatternType, strawberry.argument(description="How the name is matched.")]
+MatchedPatternType = Annotated[core_acls.AclPatternType, strawberry.argument(description="How the name is matched.")]
 MatchedPrincipal = Annotated[str | None, strawberry.argument(description="The principal, e.g. User:alice.")]
 MatchedHost = Annotated[str | None, strawberry.argument(description="The host.")]
-MatchedOperation = Annotated[core.AclOperation, strawberry.argument(description="The operation.")]
-MatchedPermission = Annotated[core.AclPermission, strawberry.argument(description="Whether it is allowed or denied.")]
+MatchedOperation = Annotated[core_acls.AclOperation, strawberry.argument(description="The operation.")]
+MatchedPermission = Annotated[
+    core_acls.AclPermission, strawberry.argument(description="Whether it is allowed or denied.")
+]
 
 
 @resource(description="A Kafka cluster.", fields={"cluster_id": "The id that the cluster has in Kafka."})
-class Cluster(core.Cluster, Node):
+class Cluster(core_clusters.Cluster, Node):
     """A cluster and what is in it."""
 
     @classmethod
@@ -60,15 +67,15 @@ class Cluster(core.Cluster, Node):
         graphql_type="Broker | None",
         description="The broker that metadata names as controller; null while there is none.",
     )
-    async def controller(self, info: Info) -> core.Broker | None:
+    async def controller(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.controller_id)
 
     @field(graphql_type="list[Broker] | None", description="The live brokers, ordered by id.")
-    async def brokers(self, info: Info) -> list[core.Broker]:
+    async def brokers(self, info: Info) -> list[core_clusters.Broker]:
         return await info.context.loaders.brokers("api.v3.brokers.list", self.cluster_id)
 
     @field(graphql_type="Broker | None", description="A live broker.")
-    async def broker(self, info: Info, broker_id: BrokerId) -> core.Broker:
+    async def broker(self, info: Info, broker_id: BrokerId) -> core_clusters.Broker:
         found = await info.context.loaders.broker(self.cluster_id, broker_id)
         if found is None:
             raise NotFound(broker_id=str(broker_id))
@@ -80,7 +87,7 @@ class Cluster(core.Cluster, Node):
         return TopicConnection(page=_page(topics, _topic_key, first, after), cluster_id=self.cluster_id)
 
     @field(graphql_type="Topic | None", description="A topic.")
-    async def topic(self, info: Info, topic_name: TopicName) -> core.Topic:
+    async def topic(self, info: Info, topic_name: TopicName) -> core_topics.Topic:
         return await info.context.loaders.topic(self.cluster_id, topic_name)
 
     @field(
@@ -89,7 +96,7 @@ class Cluster(core.Cluster, Node):
     )
     async def consumer_groups(
         self, info: Info, first: First = None, after: After = None
-    ) -> paging.Page[core.ConsumerGroup]:
+    ) -> paging.Page[core_groups.ConsumerGroup]:
         groups = await info.context.loaders.groups("api.v3.consumer-groups.list", self.cluster_id)
         return _page(groups, _group_key, first, after)
 
@@ -101,21 +108,21 @@ class Cluster(core.Cluster, Node):
         self,
         info: Info,
         consumer_group_id: Annotated[str, strawberry.argument(description="The consumer group's id.")],
-    ) -> core.ConsumerGroup:
+    ) -> core_groups.ConsumerGroup:
         return await info.context.loaders.group("api.v3.consumer-groups.get", self.cluster_id, consumer_group_id)
 
     @field(graphql_type=list[Acl] | None, description="The ACLs that match; what is left out matches everything.")
     async def acls(
         self,
         info: Info,
-        resource_type: MatchedResourceType = core.AclResourceType.ANY,
+        resource_type: MatchedResourceType = core_acls.AclResourceType.ANY,
         resource_name: MatchedResourceName = None,
-        pattern_type: MatchedPatternType = core.AclPatternType.ANY,
+        pattern_type: MatchedPatternType = core_acls.AclPatternType.ANY,
         principal: MatchedPrincipal = None,
         host: MatchedHost = None,
-        operation: MatchedOperation = core.AclOperation.ANY,
-        permission: MatchedPermission = core.AclPermission.ANY,
-    ) -> list[core.Acl]:
+        operation: MatchedOperation = core_acls.AclOperation.ANY,
+        permission: MatchedPermission = core_acls.AclPermission.ANY,
+    ) -> list[core_acls.Acl]:
         request = ListAcls(
             self.cluster_id, resource_type, resource_name, pattern_type, principal, host, operation, permission
         )
@@ -125,21 +132,21 @@ class Cluster(core.Cluster, Node):
         graphql_type="list[PartitionReassignment] | None",
         description="The partitions that are moving to other brokers, by topic and partition.",
     )
-    async def partition_reassignments(self, info: Info) -> list[core.PartitionReassignment]:
+    async def partition_reassignments(self, info: Info) -> list[core_reassignments.PartitionReassignment]:
         return await info.context.loaders.reassignments("api.v3.partition-reassignments.list", self.cluster_id)
 
     @field(
         graphql_type=list[Annotated["ClusterConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")]] | None,
         description="The dynamic configs that are set for all brokers, ordered by name.",
     )
-    async def broker_configs(self, info: Info) -> Sequence[core.ClusterConfig]:
+    async def broker_configs(self, info: Info) -> Sequence[core_configs.ClusterConfig]:
         return await info.context.loaders.cluster_configs("api.v3.cluster-configs.list", self.cluster_id)
 
     @field(
         graphql_type=Annotated["ClusterConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")] | None,
         description="A dynamic config that is set for all brokers.",
     )
-    async def broker_config(self, info: Info, name: ConfigName) -> core.ClusterConfig:
+    async def broker_config(self, info: Info, name: ConfigName) -> core_configs.ClusterConfig:
         return await info.context.loaders.cluster_config(self.cluster_id, name)
 
 
@@ -152,7 +159,7 @@ class Cluster(core.Cluster, Node):
         "rack": "The rack that it is in; null where none is set.",
     },
 )
-class Broker(core.Broker, Node):
+class Broker(core_clusters.Broker, Node):
     """A broker."""
 
     @classmethod
@@ -160,18 +167,18 @@ class Broker(core.Broker, Node):
         return local_id(root.cluster_id, root.broker_id)
 
     @field(graphql_type="Cluster | None", description="The cluster that it belongs to.")
-    async def cluster(self, info: Info) -> core.Cluster:
+    async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
     @field(graphql_type="list[Replica] | None", description="The replicas that it holds, by topic and partition.")
-    async def partition_replicas(self, info: Info) -> list[core.Replica]:
+    async def partition_replicas(self, info: Info) -> list[core_topics.Replica]:
         return list(await info.context.loaders.broker_replicas(self))
 
     @field(
         graphql_type=list[Annotated["BrokerConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")]] | None,
         description="Its configs, ordered by name.",
     )
-    async def configs(self, info: Info) -> Sequence[core.BrokerConfig]:
+    async def configs(self, info: Info) -> Sequence[core_configs.BrokerConfig]:
         loaders = info.context.loaders
         return await loaders.broker_configs("api.v3.broker-configs.list", self.cluster_id, self.broker_id)
 
@@ -179,7 +186,7 @@ class Broker(core.Broker, Node):
         graphql_type=Annotated["BrokerConfig", strawberry.lazy("kafka_facade_graphql.broker_configs")] | None,
         description="One of its configs.",
     )
-    async def config(self, info: Info, name: ConfigName) -> core.BrokerConfig:
+    async def config(self, info: Info, name: ConfigName) -> core_configs.BrokerConfig:
         return await info.context.loaders.broker_config(self.cluster_id, self.broker_id, name)
 
 
@@ -192,7 +199,7 @@ class Broker(core.Broker, Node):
         "partitions_count": "How many partitions it has.",
     },
 )
-class Topic(core.Topic, Node):
+class Topic(core_topics.Topic, Node):
     """A topic."""
 
     @classmethod
@@ -200,7 +207,7 @@ class Topic(core.Topic, Node):
         return local_id(root.cluster_id, root.topic_name)
 
     @field(graphql_type="Cluster | None", description="The cluster that it belongs to.")
-    async def cluster(self, info: Info) -> core.Cluster:
+    async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
     @field(name="authorizedOperations", description="What Kafka lets the gateway's user do with it (KIP-430).")
@@ -208,35 +215,35 @@ class Topic(core.Topic, Node):
         return await info.context.loaders.authorized_operations(self)
 
     @field(graphql_type="list[Partition] | None", description="Its partitions, ordered by number.")
-    async def partitions(self, info: Info) -> list[core.Partition]:
+    async def partitions(self, info: Info) -> list[core_topics.Partition]:
         loaders = info.context.loaders
         return (await loaders.described("api.v3.partitions.list", self.cluster_id, self.topic_name)).partitions
 
     @field(graphql_type="Partition | None", description="One of its partitions.")
-    async def partition(self, info: Info, partition_id: PartitionId) -> core.Partition:
+    async def partition(self, info: Info, partition_id: PartitionId) -> core_topics.Partition:
         loaders = info.context.loaders
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, partition_id)
 
     @field(graphql_type="list[TopicConfig] | None", description="Its configs, ordered by name.")
-    async def configs(self, info: Info) -> Sequence[core.TopicConfig]:
+    async def configs(self, info: Info) -> Sequence[core_configs.TopicConfig]:
         return await info.context.loaders.configs("api.v3.topic-configs.list", self.cluster_id, self.topic_name)
 
     @field(graphql_type="TopicConfig | None", description="One of its configs.")
-    async def config(self, info: Info, name: ConfigName) -> core.TopicConfig:
+    async def config(self, info: Info, name: ConfigName) -> core_configs.TopicConfig:
         return await info.context.loaders.config(self.cluster_id, self.topic_name, name)
 
     @field(
         graphql_type="list[PartitionReassignment] | None",
         description="Its partitions that are moving to other brokers, by number.",
     )
-    async def partition_reassignments(self, info: Info) -> list[core.PartitionReassignment]:
+    async def partition_reassignments(self, info: Info) -> list[core_reassignments.PartitionReassignment]:
         identifier = "api.v3.partition-reassignments.search-by-topic"
         everything = await info.context.loaders.reassignments(identifier, self.cluster_id)
         return [entry for entry in everything if entry.topic_name == self.topic_name]
 
 
 @resource(description="A partition of a topic.", fields={"partition_id": "Its number in the topic, from 0."})
-class Partition(core.Partition, Node):
+class Partition(core_topics.Partition, Node):
     """A partition."""
 
     @classmethod
@@ -244,22 +251,22 @@ class Partition(core.Partition, Node):
         return local_id(root.cluster_id, root.topic_name, root.partition_id)
 
     @field(graphql_type="Topic | None", description="The topic that it is part of.")
-    async def topic(self, info: Info) -> core.Topic:
+    async def topic(self, info: Info) -> core_topics.Topic:
         loaders = info.context.loaders
         return (await loaders.described("api.v3.topics.get", self.cluster_id, self.topic_name)).topic
 
     @field(graphql_type="Replica | None", description="The replica that leads; null while there is none.")
-    async def leader(self, info: Info) -> core.Replica | None:
+    async def leader(self, info: Info) -> core_topics.Replica | None:
         await info.context.loaders.admit("api.v3.replicas.get")
         return next((replica for replica in self.replicas if replica.is_leader), None)
 
     @field(name="replicas", graphql_type="list[Replica] | None", description="Its replicas, in order of preference.")
-    async def all_replicas(self, info: Info) -> list[core.Replica]:
+    async def all_replicas(self, info: Info) -> list[core_topics.Replica]:
         await info.context.loaders.admit("api.v3.replicas.list")
         return self.replicas
 
     @field(graphql_type="Replica | None", description="The replica that a broker has of it.")
-    async def replica(self, info: Info, broker_id: BrokerId) -> core.Replica:
+    async def replica(self, info: Info, broker_id: BrokerId) -> core_topics.Replica:
         await info.context.loaders.admit("api.v3.replicas.get")
         for replica in self.replicas:
             if replica.broker_id == broker_id:
@@ -267,21 +274,21 @@ class Partition(core.Partition, Node):
         raise NotFound(broker_id=str(broker_id))
 
     @field(graphql_type="PartitionOffsets | None", description="Its first and its next offset.")
-    async def offsets(self, info: Info) -> core.PartitionOffsets:
+    async def offsets(self, info: Info) -> core_topics.PartitionOffsets:
         return await info.context.loaders.offsets(self)
 
     @field(
         graphql_type="PartitionReassignment | None",
         description="Its way to other brokers; null while it isn't moving.",
     )
-    async def reassignment(self, info: Info) -> core.PartitionReassignment | None:
+    async def reassignment(self, info: Info) -> core_reassignments.PartitionReassignment | None:
         everything = await info.context.loaders.reassignments("api.v3.partition-reassignments.get", self.cluster_id)
         place = (self.topic_name, self.partition_id)
         return next((entry for entry in everything if (entry.topic_name, entry.partition_id) == place), None)
 
 
 @resource(description="The offsets of a partition.")
-class PartitionOffsets(core.PartitionOffsets):
+class PartitionOffsets(core_topics.PartitionOffsets):
     """The range of a partition."""
 
     earliest_offset: BigInt = strawberry.field(description="The first offset that can be read.")
@@ -296,7 +303,7 @@ class PartitionOffsets(core.PartitionOffsets):
         "is_in_sync": "Whether it has caught up with the leader.",
     },
 )
-class Replica(core.Replica, Node):
+class Replica(core_topics.Replica, Node):
     """A replica."""
 
     @classmethod
@@ -304,12 +311,12 @@ class Replica(core.Replica, Node):
         return local_id(root.cluster_id, root.topic_name, root.partition_id, root.broker_id)
 
     @field(graphql_type="Partition | None", description="The partition that it is a copy of.")
-    async def partition(self, info: Info) -> core.Partition:
+    async def partition(self, info: Info) -> core_topics.Partition:
         loaders = info.context.loaders
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
 
     @field(graphql_type="Broker | None", description="The broker that holds it; null while it isn't alive.")
-    async def broker(self, info: Info) -> core.Broker | None:
+    async def broker(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.broker_id)
 
 
@@ -320,16 +327,16 @@ class Replica(core.Replica, Node):
         "removing_replicas": "The ids of the brokers that lose theirs.",
     },
 )
-class PartitionReassignment(core.PartitionReassignment):
+class PartitionReassignment(core_reassignments.PartitionReassignment):
     """A reassignment."""
 
     @field(graphql_type="Partition | None", description="The partition.")
-    async def partition(self, info: Info) -> core.Partition:
+    async def partition(self, info: Info) -> core_topics.Partition:
         loaders = info.context.loaders
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
 
     @field(graphql_type="list[Replica] | None", description="The partition's replicas, old and new.")
-    async def replicas(self, info: Info) -> list[core.Replica]:
+    async def replicas(self, info: Info) -> list[core_topics.Replica]:
         loaders = info.context.loaders
         found = await loaders.partition("api.v3.replicas.list", self.cluster_id, self.topic_name, self.partition_id)
         return found.replicas
@@ -343,7 +350,7 @@ class PartitionReassignment(core.PartitionReassignment):
         "source": "The place: Kafka's ConfigSource.",
     },
 )
-class ConfigSynonym(core.ConfigSynonym):
+class ConfigSynonym(core_configs.ConfigSynonym):
     """A synonym of a config."""
 
 
@@ -358,7 +365,7 @@ CONFIG_FIELDS = {
 
 
 @resource(description="A config of a topic.", fields=CONFIG_FIELDS)
-class TopicConfig(core.TopicConfig, Node):
+class TopicConfig(core_configs.TopicConfig, Node):
     """A config of a topic."""
 
     @classmethod
@@ -366,7 +373,7 @@ class TopicConfig(core.TopicConfig, Node):
         return local_id(root.cluster_id, root.topic_name, root.name)
 
     @field(graphql_type="Topic | None", description="The topic that it belongs to.")
-    async def topic(self, info: Info) -> core.Topic:
+    async def topic(self, info: Info) -> core_topics.Topic:
         loaders = info.context.loaders
         return (await loaders.described("api.v3.topics.get", self.cluster_id, self.topic_name)).topic
 
@@ -375,7 +382,7 @@ class TopicConfig(core.TopicConfig, Node):
         graphql_type=list[ConfigSynonym],
         description="All places with a value, the one in force first.",
     )
-    def all_synonyms(self) -> list[core.ConfigSynonym]:
+    def all_synonyms(self) -> list[core_configs.ConfigSynonym]:
         return self.synonyms
 
 
@@ -383,10 +390,10 @@ class TopicConfig(core.TopicConfig, Node):
 class TopicEdge:
     """An edge of a TopicConnection."""
 
-    topic: strawberry.Private[core.Topic]
+    topic: strawberry.Private[core_topics.Topic]
 
     @field(description="The topic.", graphql_type="Topic")
-    def node(self) -> core.Topic:
+    def node(self) -> core_topics.Topic:
         return self.topic
 
     @field(description="The cursor that a page after this topic starts from.")
@@ -398,7 +405,7 @@ class TopicEdge:
 class TopicConnection:
     """Topics, page by page."""
 
-    page: strawberry.Private[paging.Page[core.Topic]]
+    page: strawberry.Private[paging.Page[core_topics.Topic]]
     cluster_id: strawberry.Private[str]
 
     @field(description="The topics of this page, each with its cursor.")
@@ -406,7 +413,7 @@ class TopicConnection:
         return [TopicEdge(topic=topic) for topic in self.page.items]
 
     @field(description="The topics of this page.", graphql_type="list[Topic]")
-    def nodes(self) -> list[core.Topic]:
+    def nodes(self) -> list[core_topics.Topic]:
         return self.page.items
 
     @field(description="Whether there are more pages.")
@@ -427,7 +434,7 @@ class TopicConnection:
         graphql_type="list[TopicConfig] | None",
         description="The configs of all topics of the cluster, whatever the page.",
     )
-    async def configs(self, info: Info) -> Sequence[core.TopicConfig]:
+    async def configs(self, info: Info) -> Sequence[core_configs.TopicConfig]:
         return await info.context.loaders.all_configs(self.cluster_id)
 
 
@@ -443,9 +450,9 @@ def _page(
         raise InvalidRequest("after is not a valid cursor.", field="after") from None
 
 
-def _topic_key(topic: core.Topic) -> str:
+def _topic_key(topic: core_topics.Topic) -> str:
     return topic.topic_name
 
 
-def _group_key(group: core.ConsumerGroup) -> str:
+def _group_key(group: core_groups.ConsumerGroup) -> str:
     return group.consumer_group_id

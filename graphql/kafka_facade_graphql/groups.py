@@ -8,9 +8,11 @@ import strawberry
 from strawberry.relay import Node, PageInfo
 
 from kafka_facade.core import paging
-from kafka_facade.core import resources as core
+from kafka_facade.core.clusters import model as core_clusters
 from kafka_facade.core.errors import NotFound
-from kafka_facade.core.lags import summary_of
+from kafka_facade.core.groups import model as core_groups
+from kafka_facade.core.groups.lags import summary_of
+from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.graph import Broker, Cluster, Partition, PartitionId, TopicName
@@ -18,15 +20,17 @@ from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import BigInt
 
-ConsumerGroupState = strawberry.enum(core.ConsumerGroupState, description="The state of a consumer group.")
+ConsumerGroupState = strawberry.enum(core_groups.ConsumerGroupState, description="The state of a consumer group.")
 ConsumerGroupType = strawberry.enum(
-    core.ConsumerGroupType, description="The protocol of a consumer group: the classic one, or that of KIP-848."
+    core_groups.ConsumerGroupType, description="The protocol of a consumer group: the classic one, or that of KIP-848."
 )
 
 _NO_READER = "empty where no member reads the partition."
 
 
-async def load_consumer(info: Info, identifier: str, group: core.ConsumerGroup, consumer_id: str) -> core.GroupMember:
+async def load_consumer(
+    info: Info, identifier: str, group: core_groups.ConsumerGroup, consumer_id: str
+) -> core_groups.GroupMember:
     """A member of a group; NotFound."""
     await info.context.loaders.admit(identifier)
     for member in group.consumers:
@@ -35,11 +39,11 @@ async def load_consumer(info: Info, identifier: str, group: core.ConsumerGroup, 
     raise NotFound(consumer_id=consumer_id)
 
 
-def _find_lag(lags: Any, topic: str, partition_id: int) -> core.ConsumerLag | None:
+def _find_lag(lags: Any, topic: str, partition_id: int) -> core_groups.ConsumerLag | None:
     return next((lag for lag in lags if (lag.topic_name, lag.partition_id) == (topic, partition_id)), None)
 
 
-async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core.GroupMember | None:
+async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core_groups.GroupMember | None:
     """The member that an id refers to; None for an empty one, and for one that has left."""
     if not consumer_id:
         return None
@@ -58,7 +62,7 @@ async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) 
         "is_mixed_consumer_group": "Whether members of the classic and of the newer protocol are mixed.",
     },
 )
-class ConsumerGroup(core.ConsumerGroup, Node):
+class ConsumerGroup(core_groups.ConsumerGroup, Node):
     """A consumer group."""
 
     @classmethod
@@ -66,40 +70,40 @@ class ConsumerGroup(core.ConsumerGroup, Node):
         return local_id(root.cluster_id, root.consumer_group_id)
 
     @field(graphql_type=Cluster | None, description="The cluster that it belongs to.")
-    async def cluster(self, info: Info) -> core.Cluster:
+    async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
     @field(graphql_type=Broker | None, description="The broker that keeps it; null while there is none.")
-    async def coordinator(self, info: Info) -> core.Broker | None:
+    async def coordinator(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.coordinator_id)
 
     @field(name="consumers", graphql_type="list[GroupMember] | None", description="Its members, ordered by id.")
-    async def all_consumers(self, info: Info) -> list[core.GroupMember]:
+    async def all_consumers(self, info: Info) -> list[core_groups.GroupMember]:
         await info.context.loaders.admit("api.v3.consumers.list")
         return self.consumers
 
     @field(graphql_type="GroupMember | None", description="One of its members.")
     async def consumer(
         self, info: Info, consumer_id: Annotated[str, strawberry.argument(description="The member's id.")]
-    ) -> core.GroupMember:
+    ) -> core_groups.GroupMember:
         return await load_consumer(info, "api.v3.consumers.get", self, consumer_id)
 
     @field(
         graphql_type="ConsumerGroupLagSummary | None",
         description="Its largest and its total lag; null where it has committed nothing.",
     )
-    async def lag_summary(self, info: Info) -> core.ConsumerGroupLagSummary | None:
+    async def lag_summary(self, info: Info) -> core_groups.ConsumerGroupLagSummary | None:
         return summary_of(await info.context.loaders.lags("api.v3.consumer-group-lag-summary.get", self))
 
     @field(
         graphql_type="list[ConsumerLag] | None",
         description="How far it is behind in each partition that it has committed in, the largest lag first.",
     )
-    async def lags(self, info: Info) -> list[core.ConsumerLag]:
+    async def lags(self, info: Info) -> list[core_groups.ConsumerLag]:
         return list(await info.context.loaders.lags("api.v3.consumer-lags.list", self))
 
     @field(graphql_type="ConsumerLag | None", description="How far it is behind in a partition.")
-    async def lag(self, info: Info, topic_name: TopicName, partition_id: PartitionId) -> core.ConsumerLag:
+    async def lag(self, info: Info, topic_name: TopicName, partition_id: PartitionId) -> core_groups.ConsumerLag:
         lags = await info.context.loaders.lags("api.v3.consumer-lags.get", self)
         found = _find_lag(lags, topic_name, partition_id)
         if found is None:
@@ -115,7 +119,7 @@ class ConsumerGroup(core.ConsumerGroup, Node):
         "client_id": "The client id that it gave itself.",
     },
 )
-class GroupMember(core.GroupMember, Node):
+class GroupMember(core_groups.GroupMember, Node):
     """A member of a group."""
 
     @classmethod
@@ -123,7 +127,7 @@ class GroupMember(core.GroupMember, Node):
         return local_id(root.cluster_id, root.consumer_group_id, root.consumer_id)
 
     @field(graphql_type=ConsumerGroup | None, description="The group that it belongs to.")
-    async def consumer_group(self, info: Info) -> core.ConsumerGroup:
+    async def consumer_group(self, info: Info) -> core_groups.ConsumerGroup:
         loaders = info.context.loaders
         return await loaders.group("api.v3.consumer-groups.get", self.cluster_id, self.consumer_group_id)
 
@@ -132,12 +136,14 @@ class GroupMember(core.GroupMember, Node):
         graphql_type="list[ConsumerAssignment] | None",
         description="What it reads, ordered by topic and partition.",
     )
-    async def all_assignments(self, info: Info) -> list[core.ConsumerAssignment]:
+    async def all_assignments(self, info: Info) -> list[core_groups.ConsumerAssignment]:
         await info.context.loaders.admit("api.v3.consumer-assignments.list")
         return self.assignments
 
     @field(graphql_type="ConsumerAssignment | None", description="One of the partitions that it reads.")
-    async def assignment(self, info: Info, topic_name: TopicName, partition_id: PartitionId) -> core.ConsumerAssignment:
+    async def assignment(
+        self, info: Info, topic_name: TopicName, partition_id: PartitionId
+    ) -> core_groups.ConsumerAssignment:
         await info.context.loaders.admit("api.v3.consumer-assignments.get")
         for assignment in self.assignments:
             if (assignment.topic_name, assignment.partition_id) == (topic_name, partition_id):
@@ -149,11 +155,11 @@ class GroupMember(core.GroupMember, Node):
     description="A partition that a member of a group reads.",
     fields={"topic_name": "The topic's name.", "partition_id": "The partition's number."},
 )
-class ConsumerAssignment(core.ConsumerAssignment):
+class ConsumerAssignment(core_groups.ConsumerAssignment):
     """An assigned partition."""
 
     @field(graphql_type=Partition | None, description="The partition.")
-    async def partition(self, info: Info) -> core.Partition:
+    async def partition(self, info: Info) -> core_topics.Partition:
         loaders = info.context.loaders
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
 
@@ -161,7 +167,7 @@ class ConsumerAssignment(core.ConsumerAssignment):
         graphql_type="ConsumerLag | None",
         description="How far the group is behind in it; null where it has committed nothing.",
     )
-    async def lag(self, info: Info) -> core.ConsumerLag | None:
+    async def lag(self, info: Info) -> core_groups.ConsumerLag | None:
         loaders = info.context.loaders
         group = await loaders.group("api.v3.consumer-lags.get", self.cluster_id, self.consumer_group_id)
         return _find_lag(await loaders.lags("api.v3.consumer-lags.get", group), self.topic_name, self.partition_id)
@@ -177,7 +183,7 @@ class ConsumerAssignment(core.ConsumerAssignment):
         "client_id": f"The client id of that member; {_NO_READER}",
     },
 )
-class ConsumerLag(core.ConsumerLag):
+class ConsumerLag(core_groups.ConsumerLag):
     """A lag."""
 
     current_offset: BigInt = strawberry.field(description="The next offset to read, as committed.")
@@ -185,12 +191,12 @@ class ConsumerLag(core.ConsumerLag):
     lag: BigInt = strawberry.field(description="The records between the two.")
 
     @field(graphql_type=Partition | None, description="The partition.")
-    async def partition(self, info: Info) -> core.Partition:
+    async def partition(self, info: Info) -> core_topics.Partition:
         loaders = info.context.loaders
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
 
     @field(graphql_type=GroupMember | None, description="The member that reads it; null where none does.")
-    async def consumer(self, info: Info) -> core.GroupMember | None:
+    async def consumer(self, info: Info) -> core_groups.GroupMember | None:
         return await _reader(info, self.cluster_id, self.consumer_group_id, self.consumer_id)
 
 
@@ -204,18 +210,18 @@ class ConsumerLag(core.ConsumerLag):
         "max_lag_partition_id": "The partition with the largest lag.",
     },
 )
-class ConsumerGroupLagSummary(core.ConsumerGroupLagSummary):
+class ConsumerGroupLagSummary(core_groups.ConsumerGroupLagSummary):
     """A summary of lags."""
 
     max_lag: BigInt = strawberry.field(description="The largest lag, in records.")
     total_lag: BigInt = strawberry.field(description="The lag over all partitions, in records.")
 
     @field(graphql_type=GroupMember | None, description="The member with the largest lag; null where there is none.")
-    async def max_lag_consumer(self, info: Info) -> core.GroupMember | None:
+    async def max_lag_consumer(self, info: Info) -> core_groups.GroupMember | None:
         return await _reader(info, self.cluster_id, self.consumer_group_id, self.max_lag_consumer_id)
 
     @field(graphql_type=Partition | None, description="The partition with the largest lag.")
-    async def max_lag_partition(self, info: Info) -> core.Partition:
+    async def max_lag_partition(self, info: Info) -> core_topics.Partition:
         loaders = info.context.loaders
         topic, partition_id = self.max_lag_topic_name, self.max_lag_partition_id
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, topic, partition_id)
@@ -225,10 +231,10 @@ class ConsumerGroupLagSummary(core.ConsumerGroupLagSummary):
 class ConsumerGroupEdge:
     """An edge of a ConsumerGroupConnection."""
 
-    group: strawberry.Private[core.ConsumerGroup]
+    group: strawberry.Private[core_groups.ConsumerGroup]
 
     @field(description="The consumer group.", graphql_type=ConsumerGroup)
-    def node(self) -> core.ConsumerGroup:
+    def node(self) -> core_groups.ConsumerGroup:
         return self.group
 
     @field(description="The cursor that a page after this group starts from.")
@@ -237,7 +243,7 @@ class ConsumerGroupEdge:
 
 
 @resource(description="A page of consumer groups (Relay connection).")
-class ConsumerGroupConnection(paging.Page[core.ConsumerGroup]):
+class ConsumerGroupConnection(paging.Page[core_groups.ConsumerGroup]):
     """Consumer groups, page by page."""
 
     @field(description="The groups of this page, each with its cursor.")
@@ -245,7 +251,7 @@ class ConsumerGroupConnection(paging.Page[core.ConsumerGroup]):
         return [ConsumerGroupEdge(group=group) for group in self.items]
 
     @field(description="The groups of this page.", graphql_type=list[ConsumerGroup])
-    def nodes(self) -> list[core.ConsumerGroup]:
+    def nodes(self) -> list[core_groups.ConsumerGroup]:
         return self.items
 
     @field(description="Whether there are more pages.")

@@ -13,9 +13,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.instances.model import FetchRecords
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import FetchRecords
-from kafka_facade.core.resources import FetchedRecord
+from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.web.scope import until_taken
 
 _Message = MutableMapping[str, Any]
@@ -30,7 +30,7 @@ class HandOvers:
         self._held: dict[_Instance, tuple[asyncio.Task[list[FetchedRecord]], asyncio.Future[None]]] = {}
 
     async def fetch(self, facade: Facade, call: Call, request: FetchRecords) -> list[FetchedRecord]:
-        """What :meth:`kafka_facade.core.consumers.Consumers.fetch` returns, with its errors."""
+        """What :meth:`kafka_facade.core.instances.operations.Consumers.fetch` returns, with its errors."""
         found: asyncio.Future[list[FetchedRecord]] = asyncio.get_running_loop().create_future()
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import strawberry
 from strawberry.relay import Node
 
-from kafka_facade.core import resources as core
-from kafka_facade.core.requests import ConsumerPartitions, ConsumerRef
+from kafka_facade.core.instances import model as core_instances
+from kafka_facade.core.instances.model import ConsumerPartitions, ConsumerRef
+from kafka_facade.core.topics import model as core_topics
+from kafka_facade.core.topics import positions as core_positions
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.graph import Partition
@@ -26,17 +28,17 @@ class TopicPartitionInput:
     partition_id: int = strawberry.field(description="The partition's number, from 0.")
 
 
-def partitions_of(given: Sequence[TopicPartitionInput]) -> list[core.TopicPartition]:
+def partitions_of(given: Sequence[TopicPartitionInput]) -> list[core_positions.TopicPartition]:
     """The partitions that a caller names, as the core has them."""
-    return [core.TopicPartition(entry.topic_name, entry.partition_id) for entry in given]
+    return [core_positions.TopicPartition(entry.topic_name, entry.partition_id) for entry in given]
 
 
-async def _load_partition(info: Info, topic: str, partition_id: int) -> core.Partition:
+async def _load_partition(info: Info, topic: str, partition_id: int) -> core_topics.Partition:
     return await info.context.loaders.partition("api.v3.partitions.get", None, topic, partition_id)
 
 
 @resource(description="A partition that a consumer instance reads.")
-class TopicPartition(core.TopicPartition):
+class TopicPartition(core_positions.TopicPartition):
     """An assigned partition."""
 
     @field(description="The topic's name.")
@@ -48,7 +50,7 @@ class TopicPartition(core.TopicPartition):
         return self.partition
 
     @field(name="partition", graphql_type=Partition | None, description="The partition.")
-    async def resolved(self, info: Info) -> core.Partition:
+    async def resolved(self, info: Info) -> core_topics.Partition:
         return await _load_partition(info, self.topic, self.partition)
 
 
@@ -56,7 +58,7 @@ class TopicPartition(core.TopicPartition):
     description="What a group has committed for a partition.",
     fields={"metadata": "The text committed with it."},
 )
-class CommittedOffset(core.CommittedOffset):
+class CommittedOffset(core_positions.CommittedOffset):
     """A committed offset."""
 
     offset: BigInt = strawberry.field(description="The next offset that the group will read.")
@@ -70,7 +72,7 @@ class CommittedOffset(core.CommittedOffset):
         return self.partition
 
     @field(name="partition", graphql_type=Partition | None, description="The partition.")
-    async def resolved(self, info: Info) -> core.Partition:
+    async def resolved(self, info: Info) -> core_topics.Partition:
         return await _load_partition(info, self.topic, self.partition)
 
 
@@ -86,7 +88,7 @@ class CommittedOffset(core.CommittedOffset):
         "request_timeout_ms": "How long a fetch waits, in milliseconds.",
     },
 )
-class Consumer(core.ConsumerInstance, Node):
+class Consumer(core_instances.ConsumerInstance, Node):
     """A consumer instance."""
 
     @classmethod
@@ -101,7 +103,7 @@ class Consumer(core.ConsumerInstance, Node):
         return list(await run)
 
     @field(graphql_type=list[TopicPartition] | None, description="The partitions that it reads now.")
-    async def assignments(self, info: Info) -> Sequence[core.TopicPartition]:
+    async def assignments(self, info: Info) -> Sequence[core_positions.TopicPartition]:
         context = info.context
         reference = ConsumerRef(self.group, self.instance_id)
         return await context.run(
@@ -116,7 +118,7 @@ class Consumer(core.ConsumerInstance, Node):
         self,
         info: Info,
         partitions: Annotated[list[TopicPartitionInput], strawberry.argument(description="The partitions to look up.")],
-    ) -> list[core.CommittedOffset]:
+    ) -> list[core_positions.CommittedOffset]:
         context = info.context
         request = ConsumerPartitions(self.group, self.instance_id, partitions_of(partitions))
         return await context.run(

@@ -12,39 +12,25 @@ from dataclasses import astuple
 from functools import partial
 from typing import Any, TypeVar
 
-from kafka_facade.core.config_changes import find
-from kafka_facade.core.errors import FacadeError, PartitionNotFound
-from kafka_facade.core.facade import Facade
-from kafka_facade.core.pipeline import Call, Pipeline
-from kafka_facade.core.ports import TopicDescription
-from kafka_facade.core.requests import (
-    GetCluster,
-    GetTopic,
-    ListAcls,
-    ListBrokers,
-    ListClusterConfigs,
-    ListConsumerGroups,
-    ListReassignments,
-    ListTopicConfigs,
-    ListTopics,
-)
-from kafka_facade.core.resources import (
-    Acl,
-    Broker,
+from kafka_facade.core.acls.model import Acl, ListAcls
+from kafka_facade.core.clusters.model import Broker, Cluster, GetCluster, ListBrokers
+from kafka_facade.core.configs.changes import find
+from kafka_facade.core.configs.model import (
     BrokerConfig,
-    Cluster,
     ClusterConfig,
-    ConsumerGroup,
-    ConsumerLag,
-    Partition,
-    PartitionOffsets,
-    PartitionReassignment,
-    Replica,
-    Topic,
+    ListClusterConfigs,
+    ListTopicConfigs,
     TopicConfig,
 )
+from kafka_facade.core.errors import FacadeError, PartitionNotFound
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.groups.model import ConsumerGroup, ConsumerLag, ListConsumerGroups
+from kafka_facade.core.pipeline import Call, Pipeline
+from kafka_facade.core.reassignments.model import ListReassignments, PartitionReassignment
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade.core.topics import Topics
+from kafka_facade.core.topics.model import GetTopic, ListTopics, Partition, PartitionOffsets, Replica, Topic
+from kafka_facade.core.topics.operations import Topics
+from kafka_facade.core.topics.port import TopicDescription
 
 FACE = "graphql"
 

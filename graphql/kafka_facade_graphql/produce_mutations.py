@@ -7,9 +7,8 @@ from typing import Annotated
 
 import strawberry
 
-from kafka_facade.core import requests
-from kafka_facade.core import resources as core
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.records import model as core_records
 from kafka_facade_graphql.content import Format, RecordReport
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.errors import extensions_of, field_path, message_of
@@ -17,7 +16,7 @@ from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.scalars import JSON, Base64, to_millis
 
 SubjectNameStrategy = strawberry.enum(
-    core.SubjectNameStrategy, description="How the name of a subject follows from the topic and the schema."
+    core_records.SubjectNameStrategy, description="How the name of a subject follows from the topic and the schema."
 )
 
 
@@ -56,7 +55,7 @@ class RecordDataInput:
     )
 
 
-_LATEST = requests.SchemaSelector()
+_LATEST = core_records.SchemaSelector()
 
 
 @strawberry.input(description="A header of a record.")
@@ -139,10 +138,10 @@ class UserError:
 class ProduceRecordResult:
     """The result of a record."""
 
-    outcome: strawberry.Private[core.RecordReport | FacadeError]
+    outcome: strawberry.Private[core_records.RecordReport | FacadeError]
 
     @field(description="Where it is; null where it was not produced.", graphql_type=RecordReport | None)
-    def report(self) -> core.RecordReport | None:
+    def report(self) -> core_records.RecordReport | None:
         return None if isinstance(self.outcome, FacadeError) else self.outcome
 
     @field(description="Why it was not produced; null where it was.")
@@ -162,10 +161,10 @@ class BatchSuccess:
     """A record that Kafka has acknowledged."""
 
     id: str = strawberry.field(description="The record's id in the batch.")
-    produced: strawberry.Private[core.RecordReport]
+    produced: strawberry.Private[core_records.RecordReport]
 
     @field(description="Where it is.", graphql_type=RecordReport)
-    def report(self) -> core.RecordReport:
+    def report(self) -> core_records.RecordReport:
         return self.produced
 
 
@@ -194,7 +193,7 @@ class ProduceMutations:
         self, info: Info, input: Annotated[ProduceRecordsInput, strawberry.argument(description="The records.")]
     ) -> ProduceRecordsPayload | None:
         context = info.context
-        request = requests.ProduceRecords(
+        request = core_records.ProduceRecords(
             input.cluster_id, input.topic_name, [_record(entry) for entry in input.records]
         )
         outcomes = await context.change("api.v3.produce.produce-to-topic", context.facade.produce.produce, request)
@@ -205,8 +204,8 @@ class ProduceMutations:
         self, info: Info, input: Annotated[ProduceRecordBatchInput, strawberry.argument(description="The batch.")]
     ) -> ProduceRecordBatchPayload | None:
         context = info.context
-        entries = [requests.BatchEntry(entry.id, _record(entry.record)) for entry in input.entries]
-        request = requests.BatchProduceRecords(input.cluster_id, input.topic_name, entries)
+        entries = [core_records.BatchEntry(entry.id, _record(entry.record)) for entry in input.entries]
+        request = core_records.BatchProduceRecords(input.cluster_id, input.topic_name, entries)
         method = context.facade.produce.produce_batch
         report = await context.change("api.v3.batch-produce.produce-to-topic", method, request)
         return ProduceRecordBatchPayload(
@@ -215,20 +214,20 @@ class ProduceMutations:
         )
 
 
-def _record(given: RecordInput) -> requests.RecordToProduce:
-    headers = [core.Header(header.name, header.value) for header in given.headers]
-    return requests.RecordToProduce(
+def _record(given: RecordInput) -> core_records.RecordToProduce:
+    headers = [core_records.Header(header.name, header.value) for header in given.headers]
+    return core_records.RecordToProduce(
         _data(given.key), _data(given.value), given.partition_id, headers, to_millis(given.timestamp)
     )
 
 
-def _data(given: RecordDataInput | None) -> requests.RecordData | None:
+def _data(given: RecordDataInput | None) -> core_records.RecordData | None:
     if given is None:
         return None
     schema = given.schema
     if schema is None:
-        return requests.RecordData(given.format, given.data, _LATEST if given.format is None else None)
-    selector = requests.SchemaSelector(
+        return core_records.RecordData(given.format, given.data, _LATEST if given.format is None else None)
+    selector = core_records.SchemaSelector(
         schema.schema_id, schema.schema_version, schema.schema, schema.subject, schema.subject_name_strategy
     )
-    return requests.RecordData(given.format, given.data, selector)
+    return core_records.RecordData(given.format, given.data, selector)

@@ -8,9 +8,13 @@ from typing import Annotated, Any
 import strawberry
 from strawberry.relay import Node
 
-from kafka_facade.core import requests
-from kafka_facade.core import resources as core
+from kafka_facade.core.clusters import model as core_clusters
+from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import InvalidRequest, NotFound
+from kafka_facade.core.groups import model as core_groups
+from kafka_facade.core.instances import model as core_instances
+from kafka_facade.core.server import model as core_server
+from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.graph import Cluster
@@ -21,7 +25,7 @@ from kafka_facade_graphql.resource import resource
 
 
 @resource(description="The gateway itself.", fields={"name": "Its name.", "version": "Its version."})
-class Server(core.ServerInfo):
+class Server(core_server.ServerInfo):
     """The gateway."""
 
 
@@ -30,18 +34,18 @@ class Query:
     """The query root."""
 
     @field(graphql_type=Server | None, description="The gateway itself.")
-    async def server(self, info: Info) -> core.ServerInfo:
+    async def server(self, info: Info) -> core_server.ServerInfo:
         context = info.context
-        return await context.run("api.v2.root.get", context.facade.server.get_info, requests.GetServerInfo())
+        return await context.run("api.v2.root.get", context.facade.server.get_info, core_server.GetServerInfo())
 
     @field(graphql_type=list[Cluster] | None, description="All clusters: the one behind the gateway.")
-    async def clusters(self, info: Info) -> list[core.Cluster]:
+    async def clusters(self, info: Info) -> list[core_clusters.Cluster]:
         return await info.context.loaders.clusters("api.v3.clusters.list")
 
     @field(graphql_type=Cluster | None, description="A cluster.")
     async def cluster(
         self, info: Info, cluster_id: Annotated[strawberry.ID, strawberry.argument(description="Its id in Kafka.")]
-    ) -> core.Cluster:
+    ) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", cluster_id)
 
     @field(graphql_type=Consumer | None, description="A consumer instance.")
@@ -50,8 +54,8 @@ class Query:
         info: Info,
         group: Annotated[str, strawberry.argument(description="The consumer group.")],
         instance: Annotated[str, strawberry.argument(description="The instance's name.")],
-    ) -> core.ConsumerInstance:
-        return await info.context.consumer(requests.ConsumerRef(group, instance))
+    ) -> core_instances.ConsumerInstance:
+        return await info.context.consumer(core_instances.ConsumerRef(group, instance))
 
     @field(graphql_type=Node | None, description="Any resource by its node id (Relay).")
     async def node(
@@ -66,51 +70,53 @@ class Query:
         return await read(info, *arguments)
 
 
-async def _cluster(info: Info, cluster_id: str) -> core.Cluster:
+async def _cluster(info: Info, cluster_id: str) -> core_clusters.Cluster:
     return await info.context.loaders.cluster("api.v3.clusters.get", cluster_id)
 
 
-async def _broker(info: Info, cluster_id: str, broker_id: int) -> core.Broker:
+async def _broker(info: Info, cluster_id: str, broker_id: int) -> core_clusters.Broker:
     found = await info.context.loaders.broker(cluster_id, broker_id)
     if found is None:
         raise NotFound(broker_id=str(broker_id))
     return found
 
 
-async def _topic(info: Info, cluster_id: str, topic_name: str) -> core.Topic:
+async def _topic(info: Info, cluster_id: str, topic_name: str) -> core_topics.Topic:
     return await info.context.loaders.topic(cluster_id, topic_name)
 
 
-async def _partition(info: Info, cluster_id: str, topic_name: str, partition_id: int) -> core.Partition:
+async def _partition(info: Info, cluster_id: str, topic_name: str, partition_id: int) -> core_topics.Partition:
     return await info.context.loaders.partition("api.v3.partitions.get", cluster_id, topic_name, partition_id)
 
 
-async def _replica(info: Info, cluster_id: str, topic_name: str, partition_id: int, broker_id: int) -> core.Replica:
-    request = requests.GetReplica(cluster_id, topic_name, partition_id, broker_id)
+async def _replica(
+    info: Info, cluster_id: str, topic_name: str, partition_id: int, broker_id: int
+) -> core_topics.Replica:
+    request = core_topics.GetReplica(cluster_id, topic_name, partition_id, broker_id)
     return await info.context.run("api.v3.replicas.get", info.context.facade.topics.get_replica, request)
 
 
-async def _config(info: Info, cluster_id: str, topic_name: str, name: str) -> core.TopicConfig:
+async def _config(info: Info, cluster_id: str, topic_name: str, name: str) -> core_configs.TopicConfig:
     return await info.context.loaders.config(cluster_id, topic_name, name)
 
 
-async def _broker_config(info: Info, cluster_id: str, broker_id: int, name: str) -> core.BrokerConfig:
+async def _broker_config(info: Info, cluster_id: str, broker_id: int, name: str) -> core_configs.BrokerConfig:
     return await info.context.loaders.broker_config(cluster_id, broker_id, name)
 
 
-async def _cluster_config(info: Info, cluster_id: str, name: str) -> core.ClusterConfig:
+async def _cluster_config(info: Info, cluster_id: str, name: str) -> core_configs.ClusterConfig:
     return await info.context.loaders.cluster_config(cluster_id, name)
 
 
-async def _consumer(info: Info, group: str, instance: str) -> core.ConsumerInstance:
-    return await info.context.consumer(requests.ConsumerRef(group, instance))
+async def _consumer(info: Info, group: str, instance: str) -> core_instances.ConsumerInstance:
+    return await info.context.consumer(core_instances.ConsumerRef(group, instance))
 
 
-async def _group(info: Info, cluster_id: str, group_id: str) -> core.ConsumerGroup:
+async def _group(info: Info, cluster_id: str, group_id: str) -> core_groups.ConsumerGroup:
     return await info.context.loaders.group("api.v3.consumer-groups.get", cluster_id, group_id)
 
 
-async def _member(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core.GroupMember:
+async def _member(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core_groups.GroupMember:
     group = await info.context.loaders.group("api.v3.consumers.get", cluster_id, group_id)
     return await load_consumer(info, "api.v3.consumers.get", group, consumer_id)
 

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 
 import strawberry
 
-from kafka_facade.core import resources as core
-from kafka_facade.core.requests import ConsumeRecords
+from kafka_facade.core.records import model as core_records
+from kafka_facade.core.records.model import ConsumeRecords
 from kafka_facade_graphql.content import Record
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import subscription
@@ -75,7 +75,7 @@ class Subscription:
                 )
             ),
         ] = MAX_BYTES,
-    ) -> AsyncGenerator[list[core.Record], None]:
+    ) -> AsyncGenerator[list[core_records.Record], None]:
         facade = info.context.facade
         request = ConsumeRecords(
             cluster_id,

@@ -6,14 +6,17 @@ from typing import Annotated
 
 import strawberry
 
-from kafka_facade.core import requests
-from kafka_facade.core import resources as core
+from kafka_facade.core.clusters import model as core_clusters
+from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.graph import Cluster, Topic, TopicConfig
 
-AlterOperation = strawberry.enum(core.AlterOperation, description="What an alteration does to a config (KIP-339).")
+AlterOperation = strawberry.enum(
+    core_configs.AlterOperation, description="What an alteration does to a config (KIP-339)."
+)
 
 
 @strawberry.input(description="The brokers that get the replicas of a partition.")
@@ -92,7 +95,7 @@ class ConfigAlterationInput:
     name: str = strawberry.field(description="The config's name.")
     value: str | None = strawberry.field(default=None, description="Its new value, for SET.")
     operation: AlterOperation = strawberry.field(  # type: ignore[valid-type]
-        default=core.AlterOperation.SET, description="Whether to set it, or to put it back to its default."
+        default=core_configs.AlterOperation.SET, description="Whether to set it, or to put it back to its default."
     )
 
 
@@ -110,10 +113,10 @@ class AlterTopicConfigsInput:
 class TopicPayload:
     """A topic after it was written."""
 
-    written: strawberry.Private[core.Topic]
+    written: strawberry.Private[core_topics.Topic]
 
     @field(description="The topic as it is now.", graphql_type=Topic)
-    def topic(self) -> core.Topic:
+    def topic(self) -> core_topics.Topic:
         return self.written
 
 
@@ -135,7 +138,7 @@ class DeleteTopicPayload:
     topic_name: str = strawberry.field(description="The name of the topic that was deleted.")
 
     @field(description="The cluster that it was in.", graphql_type=Cluster | None)
-    async def cluster(self, info: Info) -> core.Cluster:
+    async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
 
@@ -147,7 +150,7 @@ class ConfigsPayload:
     topic_name: strawberry.Private[str]
 
     @field(description="The topic.", graphql_type=Topic | None)
-    async def topic(self, info: Info) -> core.Topic:
+    async def topic(self, info: Info) -> core_topics.Topic:
         return await info.context.loaders.topic(self.cluster_id, self.topic_name)
 
 
@@ -161,7 +164,7 @@ class ConfigPayload(ConfigsPayload):
         description="The config as the brokers tell it; a change may take a moment to show.",
         graphql_type=TopicConfig | None,
     )
-    async def config(self, info: Info) -> core.TopicConfig:
+    async def config(self, info: Info) -> core_configs.TopicConfig:
         return await info.context.loaders.config(self.cluster_id, self.topic_name, self.name)
 
 
@@ -180,9 +183,9 @@ class AlterTopicConfigsPayload(ConfigsPayload):
     """Answer of alterTopicConfigs."""
 
 
-def alterations(given: list[ConfigAlterationInput]) -> list[requests.ConfigAlteration]:
+def alterations(given: list[ConfigAlterationInput]) -> list[core_configs.ConfigAlteration]:
     """The alterations as the core takes them."""
-    return [requests.ConfigAlteration(entry.name, entry.value, entry.operation) for entry in given]
+    return [core_configs.ConfigAlteration(entry.name, entry.value, entry.operation) for entry in given]
 
 
 @strawberry.type
@@ -200,13 +203,13 @@ class TopicMutations:
                 field = f"replicas_assignments[{index}].partition_id"
                 raise InvalidRequest("A partition can be assigned once only.", field=field)
             assignments[entry.partition_id] = entry.broker_ids
-        request = requests.CreateTopic(
+        request = core_topics.CreateTopic(
             input.cluster_id,
             input.topic_name,
             input.partitions_count,
             input.replication_factor,
             assignments,
-            [requests.ConfigEntry(entry.name, entry.value) for entry in input.configs],
+            [core_topics.ConfigEntry(entry.name, entry.value) for entry in input.configs],
             input.validate_only,
         )
         return CreateTopicPayload(
@@ -218,7 +221,7 @@ class TopicMutations:
         self, info: Info, input: Annotated[DeleteTopicInput, argument("The topic to delete.")]
     ) -> DeleteTopicPayload | None:
         context = info.context
-        request = requests.DeleteTopic(input.cluster_id, input.topic_name)
+        request = core_topics.DeleteTopic(input.cluster_id, input.topic_name)
         await context.change("api.v3.topics.delete", context.facade.topics.delete_topic, request)
         return DeleteTopicPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)
 
@@ -227,7 +230,7 @@ class TopicMutations:
         self, info: Info, input: Annotated[UpdatePartitionCountInput, argument("The topic and the new number.")]
     ) -> UpdatePartitionCountPayload | None:
         context = info.context
-        request = requests.UpdatePartitionCount(input.cluster_id, input.topic_name, input.partitions_count)
+        request = core_topics.UpdatePartitionCount(input.cluster_id, input.topic_name, input.partitions_count)
         return UpdatePartitionCountPayload(
             written=await context.change(
                 "api.v3.topics.partitions", context.facade.topics.update_partition_count, request
@@ -239,7 +242,7 @@ class TopicMutations:
         self, info: Info, input: Annotated[UpdateTopicConfigInput, argument("The config to set.")]
     ) -> UpdateTopicConfigPayload | None:
         context = info.context
-        request = requests.UpdateTopicConfig(input.cluster_id, input.topic_name, input.name, input.value)
+        request = core_configs.UpdateTopicConfig(input.cluster_id, input.topic_name, input.name, input.value)
         await context.change("api.v3.topic-configs.update", context.facade.topic_configs.update_config, request)
         return UpdateTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
 
@@ -248,7 +251,7 @@ class TopicMutations:
         self, info: Info, input: Annotated[ResetTopicConfigInput, argument("The config to put back.")]
     ) -> ResetTopicConfigPayload | None:
         context = info.context
-        request = requests.ResetTopicConfig(input.cluster_id, input.topic_name, input.name)
+        request = core_configs.ResetTopicConfig(input.cluster_id, input.topic_name, input.name)
         await context.change("api.v3.topic-configs.delete", context.facade.topic_configs.reset_config, request)
         return ResetTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
 
@@ -258,6 +261,6 @@ class TopicMutations:
     ) -> AlterTopicConfigsPayload | None:
         context = info.context
         changes = alterations(input.data)
-        request = requests.AlterTopicConfigs(input.cluster_id, input.topic_name, changes, input.validate_only)
+        request = core_configs.AlterTopicConfigs(input.cluster_id, input.topic_name, changes, input.validate_only)
         await context.change("api.v3.topic-configs.alter", context.facade.topic_configs.alter_configs, request)
         return AlterTopicConfigsPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from kafka_facade.core.consumer_config import ConsumerDefaults, resolve
 from kafka_facade.core.errors import InvalidConsumerConfig
-from kafka_facade.core.requests import CreateConsumer
-from kafka_facade.core.resources import Format
+from kafka_facade.core.instances.model import CreateConsumer
+from kafka_facade.core.instances.settings import ConsumerDefaults, resolve
+from kafka_facade.core.records.model import Format
 
 
 def test_defaults() -> None:

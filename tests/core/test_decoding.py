@@ -4,13 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kafka_facade.core.decoding import Decoding
-from kafka_facade.core.decoding_budget import json_weight
 from kafka_facade.core.errors import DeserializationFailed, SchemaLookupFailed
-from kafka_facade.core.requests import ReadFormats
-from kafka_facade.core.resources import DataInfo, FetchedRecord, Format, Record
-from kafka_facade.core.schemas import Schemas
-from kafka_facade.core.sizes import fetched_size
+from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.decoding_budget import json_weight
+from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats, Record
+from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.records.sizes import fetched_size
 
 WITHOUT_SCHEMAS = st.sampled_from([Format.BINARY, Format.STRING, Format.JSON])
 

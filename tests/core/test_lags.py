@@ -5,8 +5,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core.lags import lags_of, summary_of
-from kafka_facade.core.resources import (
+from kafka_facade.core.groups.lags import lags_of, summary_of
+from kafka_facade.core.groups.model import (
     ConsumerAssignment,
     ConsumerGroup,
     ConsumerGroupState,

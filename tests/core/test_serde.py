@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import InvalidRequest
-from kafka_facade.core.requests import RecordData, SchemaSelector
-from kafka_facade.core.resources import Format
-from kafka_facade.core.serde import SchemaNeeded, deserialize, serialize
+from kafka_facade.core.records.model import Format, RecordData, SchemaSelector
+from kafka_facade.core.records.serialization import SchemaNeeded, deserialize, serialize
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from kafka_facade.core.errors import InvalidRequest
-from kafka_facade.core.topic_pattern import TopicPattern
+from kafka_facade.core.instances.topic_pattern import TopicPattern
 
 
 @pytest.mark.parametrize(

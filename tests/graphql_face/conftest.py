@@ -7,10 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
-from kafka_facade.core.consumer_config import ConsumerDefaults
+from kafka_facade.core.acls.port import AclPort
+from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.groups.port import GroupPort
+from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.pipeline import AccessLists, Pipeline
-from kafka_facade.core.ports import AclPort, AdminPort, ConfigPort, GroupPort, ReassignmentPort
+from kafka_facade.core.reassignments.port import ReassignmentPort
+from kafka_facade.core.topics.port import AdminPort
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.kafka.engine import Engine, KafkaOptions

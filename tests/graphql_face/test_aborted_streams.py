@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from kafka_facade.core.resources import Record
+from kafka_facade.core.records.model import Record
 from kafka_facade.devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
-from kafka_facade.core import resources as core
+from kafka_facade.core.records import model as core_records
 from kafka_facade_graphql.compiled import MOST_NESTED
 from kafka_facade_graphql.content import Content, Record
 from kafka_facade_graphql.context import Context, Info
@@ -142,7 +142,7 @@ def _documents(draw: st.DrawFn) -> str:
 
 
 BYTES = st.none() | st.sampled_from([b"text", b"\xff", b'{"n": 1}', b'"\\ud800"', b"1e400", b"NaN", b"[" * 3000, b"2"])
-MANY = [core.Header("many", b"1")] * (MOST_NESTED + 1)
+MANY = [core_records.Header("many", b"1")] * (MOST_NESTED + 1)
 # What no resolver expects.
 WRONG: st.SearchStrategy[Any] = st.sampled_from(["wrong", object(), ValueError("an error as a value"), float("nan")])
 
@@ -151,21 +151,23 @@ def _mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(*[usual] * 12, WRONG, st.none())
 
 
-_headers = st.lists(st.builds(core.Header, _mostly(st.text(max_size=3)), _mostly(BYTES)), max_size=3)
+_headers = st.lists(st.builds(core_records.Header, _mostly(st.text(max_size=3)), _mostly(BYTES)), max_size=3)
 _records = st.builds(
-    core.Record,
+    core_records.Record,
     _mostly(st.just("topic")),
     _mostly(st.integers(0, 9) | st.just(2**40)),
     _mostly(st.integers(0, 2**62)),
     _mostly(st.sampled_from([None, 0, 1_700_000_000_001, 2**62])),
-    _mostly(_headers | st.just(MANY) | st.just((core.Header("one", b"1"),))),
+    _mostly(_headers | st.just(MANY) | st.just((core_records.Header("one", b"1"),))),
     _mostly(BYTES),
     _mostly(BYTES),
 )
 
 
-def _record(offset: int) -> core.Record:
-    return core.Record("topic", 0, offset, 1_700_000_000_000 + offset, [core.Header("h", b"1")], b"key", b'{"n": 1}')
+def _record(offset: int) -> core_records.Record:
+    return core_records.Record(
+        "topic", 0, offset, 1_700_000_000_000 + offset, [core_records.Header("h", b"1")], b"key", b'{"n": 1}'
+    )
 
 
 async def _answer(
@@ -193,7 +195,7 @@ def test_a_compiled_selection_answers_what_the_executor_answers(
     async def both() -> None:
         variables = {"a": a} | b
         # Long lists are completed side by side, so that chance decides what is counted before an error.
-        few = all(entry.headers is not MANY for entry in entries if isinstance(entry, core.Record))
+        few = all(entry.headers is not MANY for entry in entries if isinstance(entry, core_records.Record))
         limit = most if few else 10_000
         expected = await _answer(GENERAL, document, variables, entries, limit)
         assert await _answer(COMPILED, document, variables, entries, limit) == expected

@@ -13,9 +13,10 @@ from confluent_kafka import Message
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, TooManyRequests
-from kafka_facade.core.ports import ConsumerPort, SerializedRecord
-from kafka_facade.core.resources import PartitionPosition, Record, TopicPartition
+from kafka_facade.core.records.model import Record
+from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
 from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
+from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.consuming import eventful_client, serialized_client
 from kafka_facade.kafka.engine import Engine, KafkaOptions

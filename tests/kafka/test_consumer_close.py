@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import IllegalConsumerState
-from kafka_facade.core.ports import ConsumerPort, SerializedRecord
-from kafka_facade.core.resources import TopicPartition
+from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
+from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine
 

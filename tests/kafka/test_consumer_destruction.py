@@ -11,8 +11,8 @@ from confluent_kafka import Consumer as ClientConsumer
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState
-from kafka_facade.core.ports import SerializedRecord
-from kafka_facade.core.resources import PartitionPosition, TopicPartition
+from kafka_facade.core.records.port import SerializedRecord
+from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.consuming import serialized_client

@@ -13,8 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from conftest import MemberFactory, TopicFactory
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, KafkaTimeout, RetriableKafkaError
-from kafka_facade.core.ports import GroupDescription
-from kafka_facade.core.resources import ConsumerGroupState
+from kafka_facade.core.groups.model import ConsumerGroupState
+from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.admin.groups import Groups
 from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.ports import ConsumerPort, GroupDescription
-from kafka_facade.core.resources import PartitionPosition
+from kafka_facade.core.groups.port import GroupDescription
+from kafka_facade.core.records.port import ConsumerPort
+from kafka_facade.core.topics.positions import PartitionPosition
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 

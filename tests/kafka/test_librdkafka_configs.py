@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from kafka_facade.core import errors
-from kafka_facade.core.requests import ConfigAlteration
-from kafka_facade.core.resources import AlterOperation
+from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.topics import Admin

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import TopicFactory
-from kafka_facade.core.ports import ConsumerPort
-from kafka_facade.core.resources import Header, PartitionPosition, Record, TopicPartition
+from kafka_facade.core.records.model import Header, Record
+from kafka_facade.core.records.port import ConsumerPort
+from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core.placement import slot_of
+from kafka_facade.core.instances.placement import slot_of
 from kafka_facade.peers.slots import Slots
 
 CLAIMS = 100

@@ -6,22 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core import consumers  # noqa: F401  registers the placed operations
 from kafka_facade.core.catalogue import BY_IDENTIFIER
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError, NotFound, PartitionNotFound
+from kafka_facade.core.instances import operations  # noqa: F401  registers the placed operations
+from kafka_facade.core.instances.model import CommitOffsets, ConsumerInstance, ConsumerRef, CreateConsumer
+from kafka_facade.core.instances.placement import PLACED, types_of
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.placement import PLACED, types_of
-from kafka_facade.core.requests import CommitOffsets, ConsumerRef, CreateConsumer
-from kafka_facade.core.resources import (
-    ConsumerInstance,
-    DataInfo,
-    FetchedRecord,
-    Format,
-    Header,
-    PartitionPosition,
-    Record,
-    TopicPartition,
-)
+from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, Header, Record
+from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.peers import wire
 
 json_values = st.recursive(

@@ -8,8 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.rest import bodies
 from kafka_facade.rest.bodies import BodyDecoder
+from kafka_facade.rest.record_decoding import V3Record
+from kafka_facade.rest.v2_consumer_bodies import V2Offset, V2Positions
+from kafka_facade.rest.v2_produce import V2Produce
+from kafka_facade.rest.v3_configs import V3Alteration
+from kafka_facade.rest.v3_produce_batch import V3Batch
+from kafka_facade.rest.v3_topics import V3CreateTopic
 
 
 def error_of(type_: type[Any], body: str) -> FacadeError:
@@ -25,34 +30,34 @@ def cannot(expected: str, found: str, reason: str | None = None) -> str:
 @pytest.mark.parametrize(
     ("type_", "body", "said", "field"),
     [
-        (bodies.V2Produce, '{"records":[{"partition":"A"}]}', cannot("Integer", 'String "A"'), "records[0].partition"),
+        (V2Produce, '{"records":[{"partition":"A"}]}', cannot("Integer", 'String "A"'), "records[0].partition"),
         (
-            bodies.V2Produce,
+            V2Produce,
             '{"records":[{},{"partition":1.5}]}',
             cannot("Integer", "Number 1.5"),
             "records[1].partition",
         ),
         (
-            bodies.V2Produce,
+            V2Produce,
             '{"records":[{"partition":1e999}]}',
             cannot("Integer", "Number 1e999"),
             "records[0].partition",
         ),
-        (bodies.V2Produce, '{"records":{}}', cannot("Array", "Object value"), "records"),
-        (bodies.V2Produce, "[]", cannot("Object", "Array value"), None),
-        (bodies.V2Produce, '{"records":[1]}', cannot("Object", "Number 1"), "records[0]"),
-        (bodies.V2Produce, '{"key_schema":true}', cannot("String", "Boolean value true"), "key_schema"),
-        (bodies.V2Offset, '{"topic":"a","partition":0,"offset":[]}', cannot("Long", "Array value"), "offset"),
-        (bodies.V3Record, '{"partition_id":99999999999}', cannot("Integer", "Number 99999999999"), "partition_id"),
-        (bodies.V3Record, '{"timestamp":{}}', cannot("Number or String", "Object value"), "timestamp"),
+        (V2Produce, '{"records":{}}', cannot("Array", "Object value"), "records"),
+        (V2Produce, "[]", cannot("Object", "Array value"), None),
+        (V2Produce, '{"records":[1]}', cannot("Object", "Number 1"), "records[0]"),
+        (V2Produce, '{"key_schema":true}', cannot("String", "Boolean value true"), "key_schema"),
+        (V2Offset, '{"topic":"a","partition":0,"offset":[]}', cannot("Long", "Array value"), "offset"),
+        (V3Record, '{"partition_id":99999999999}', cannot("Integer", "Number 99999999999"), "partition_id"),
+        (V3Record, '{"timestamp":{}}', cannot("Number or String", "Object value"), "timestamp"),
         (
-            bodies.V3Alteration,
+            V3Alteration,
             '{"name":"a","operation":"BOGUS"}',
             cannot("AlterOperation", 'String "BOGUS"', "not one of the values accepted for Enum class: [SET, DELETE]"),
             "operation",
         ),
         (
-            bodies.V3Record,
+            V3Record,
             '{"value":{"type":"BOGUS"}}',
             cannot(
                 "EmbeddedFormat",
@@ -62,18 +67,18 @@ def cannot(expected: str, found: str, reason: str | None = None) -> str:
             "value.type",
         ),
         (
-            bodies.V3Record,
+            V3Record,
             '{"headers":[{"name":"a","value":"!"}]}',
             cannot("String", 'String "!"', "not valid base64"),
             "headers[0].value",
         ),
         (
-            bodies.V3CreateTopic,
+            V3CreateTopic,
             '{"topic_name":"a","replicas_assignments":{"x":[]}}',
             cannot("Integer", "a member name"),
             "replicas_assignments",
         ),
-        (bodies.V3CreateTopic, '{"topic_name":null}', cannot("String", "null"), "topic_name"),
+        (V3CreateTopic, '{"topic_name":null}', cannot("String", "null"), "topic_name"),
     ],
 )
 def test_a_value_of_another_type(type_: type[Any], body: str, said: str, field: str | None) -> None:
@@ -85,11 +90,11 @@ def test_a_value_of_another_type(type_: type[Any], body: str, said: str, field: 
 @pytest.mark.parametrize(
     ("type_", "body", "message", "field"),
     [
-        (bodies.V3Batch, '{"entries":[{"id":"1","bogus":1}]}', "Unrecognized field: bogus", "entries[0].bogus"),
-        (bodies.V3CreateTopic, '{"topic_name":"a","b` - at `$.c`":1}', "Unrecognized field: b` - at `$.c", None),
-        (bodies.V3CreateTopic, "{}", "Missing required field: topic_name", "topic_name"),
+        (V3Batch, '{"entries":[{"id":"1","bogus":1}]}', "Unrecognized field: bogus", "entries[0].bogus"),
+        (V3CreateTopic, '{"topic_name":"a","b` - at `$.c`":1}', "Unrecognized field: b` - at `$.c", None),
+        (V3CreateTopic, "{}", "Missing required field: topic_name", "topic_name"),
         (
-            bodies.V2Positions,
+            V2Positions,
             '{"offsets":[{"topic":"t"}]}',
             "Missing required field: partition",
             "offsets[0].partition",
@@ -118,7 +123,7 @@ _json = st.recursive(
 )
 
 
-@given(_json, st.sampled_from([bodies.V2Produce, bodies.V3Record, bodies.V3CreateTopic, bodies.V2Positions]))
+@given(_json, st.sampled_from([V2Produce, V3Record, V3CreateTopic, V2Positions]))
 def test_whatever_is_sent_the_message_names_no_type_of_ours(value: object, type_: type[Any]) -> None:
     message = ""
     try:
@@ -133,11 +138,11 @@ def test_whatever_is_sent_the_message_names_no_type_of_ours(value: object, type_
 @pytest.mark.parametrize(
     ("type_", "body"),
     [
-        (bodies.V3Record, '{"%s":1}'),
-        (bodies.V3Record, '{"value":{"type":"%s"}}'),
-        (bodies.V3Record, '{"headers":[{"name":"a","value":"%s!"}]}'),
-        (bodies.V3Record, '{"partition_id":"%s"}'),
-        (bodies.V3CreateTopic, '{"topic_name":"a","replicas_assignments":{"%s":[]}}'),
+        (V3Record, '{"%s":1}'),
+        (V3Record, '{"value":{"type":"%s"}}'),
+        (V3Record, '{"headers":[{"name":"a","value":"%s!"}]}'),
+        (V3Record, '{"partition_id":"%s"}'),
+        (V3CreateTopic, '{"topic_name":"a","replicas_assignments":{"%s":[]}}'),
     ],
 )
 def test_long_input_is_cut(type_: type[Any], body: str) -> None:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kafka_facade.core.clusters.model import Cluster
 from kafka_facade.core.links import KINDS
-from kafka_facade.core.resources import Cluster, Partition, Topic
+from kafka_facade.core.topics.model import Partition, Topic
 from kafka_facade.rest import encoding
 
 

@@ -3,9 +3,8 @@ import json
 import pytest
 
 from kafka_facade.core.errors import MalformedBody, TopicNotFound
-from kafka_facade.core.requests import RecordData, SchemaSelector
-from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
-from kafka_facade.core.serde import serialize
+from kafka_facade.core.records.model import DataReport, Format, Header, RecordData, RecordReport, SchemaSelector
+from kafka_facade.core.records.serialization import serialize
 from kafka_facade.rest.record_decoding import decode_record, encode_answers
 
 

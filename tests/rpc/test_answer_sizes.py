@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
-from kafka_facade.core.resources import Header, Record
-from kafka_facade.core.sizes import record_size
+from kafka_facade.core.records.model import Header, Record
+from kafka_facade.core.records.sizes import record_size
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.answers import Room

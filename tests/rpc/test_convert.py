@@ -9,9 +9,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct, structs
 
-from kafka_facade.core import requests, resources
+from kafka_facade.core.clusters.model import Broker, Cluster
+from kafka_facade.core.configs.model import (
+    AlterBrokerConfigs,
+    AlterClusterConfigs,
+    AlterMultipleTopicConfigs,
+    AlterOperation,
+    AlterTopicConfigs,
+    BrokerConfig,
+    ClusterConfig,
+    ConfigAlteration,
+    ConfigSynonym,
+    TopicConfig,
+    UpdateBrokerConfig,
+    UpdateClusterConfig,
+    UpdateTopicConfig,
+)
 from kafka_facade.core.errors import InvalidRequest
-from kafka_facade.core.resources import AlterOperation, ConfigSynonym, Format, TopicConfig
+from kafka_facade.core.instances.model import (
+    CommitOffsets,
+    ConsumerInstance,
+    CreateConsumer,
+    FetchRecords,
+    SeekConsumer,
+    SubscribeConsumer,
+)
+from kafka_facade.core.records.model import DataReport, Format, Header, Record, RecordReport
+from kafka_facade.core.server.model import ServerInfo
+from kafka_facade.core.topics.model import (
+    ConfigEntry,
+    CreateTopic,
+    GetTopic,
+    ListTopics,
+    Partition,
+    PartitionOffsets,
+    Replica,
+    Topic,
+)
+from kafka_facade.core.topics.positions import CommittedOffset, PartitionPosition, PartitionTime, TopicPartition
 from kafka_facade.rpc.convert import reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import (
     broker_config_pb2,
@@ -31,41 +66,41 @@ from kafka_facade.rpc.names import field_of, spell
 from kafka_facade.rpc.services import SERVICES
 
 MESSAGES: list[tuple[type[Any], Any]] = [
-    (resources.Cluster, cluster_pb2.Cluster),
-    (resources.Broker, broker_pb2.Broker),
-    (resources.Topic, topic_pb2.Topic),
-    (resources.Replica, replica_pb2.Replica),
-    (resources.Partition, partition_pb2.Partition),
-    (resources.PartitionOffsets, partition_pb2.PartitionOffsets),
-    (resources.ConfigSynonym, config_pb2.ConfigSynonym),
-    (resources.TopicConfig, topic_config_pb2.TopicConfig),
-    (resources.BrokerConfig, broker_config_pb2.BrokerConfig),
-    (resources.ClusterConfig, cluster_config_pb2.ClusterConfig),
-    (resources.Header, record_pb2.Header),
-    (resources.Record, record_pb2.Record),
-    (resources.DataReport, record_pb2.DataReport),
-    (resources.RecordReport, record_pb2.RecordReport),
-    (resources.TopicPartition, consumer_instance_pb2.TopicPartition),
-    (resources.PartitionPosition, consumer_instance_pb2.PartitionPosition),
-    (resources.PartitionTime, consumer_instance_pb2.PartitionTime),
-    (resources.CommittedOffset, consumer_instance_pb2.CommittedOffset),
-    (resources.ConsumerInstance, consumer_instance_pb2.ConsumerInstance),
-    (resources.ServerInfo, server_pb2.ServerInfo),
-    (requests.ConfigEntry, config_pb2.ConfigEntry),
-    (requests.ConfigAlteration, config_pb2.ConfigAlteration),
-    (requests.CreateTopic, topic_pb2.CreateTopicRequest),
-    (requests.AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest),
-    (requests.UpdateTopicConfig, topic_config_pb2.UpdateTopicConfigRequest),
-    (requests.AlterMultipleTopicConfigs, topic_config_pb2.AlterMultipleTopicConfigsRequest),
-    (requests.AlterBrokerConfigs, broker_config_pb2.AlterBrokerConfigsRequest),
-    (requests.UpdateBrokerConfig, broker_config_pb2.UpdateBrokerConfigRequest),
-    (requests.AlterClusterConfigs, cluster_config_pb2.AlterClusterConfigsRequest),
-    (requests.UpdateClusterConfig, cluster_config_pb2.UpdateClusterConfigRequest),
-    (requests.CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest),
-    (requests.SubscribeConsumer, consumer_instance_pb2.SubscribeRequest),
-    (requests.FetchRecords, consumer_instance_pb2.FetchRecordsRequest),
-    (requests.CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest),
-    (requests.SeekConsumer, consumer_instance_pb2.SeekToOffsetsRequest),
+    (Cluster, cluster_pb2.Cluster),
+    (Broker, broker_pb2.Broker),
+    (Topic, topic_pb2.Topic),
+    (Replica, replica_pb2.Replica),
+    (Partition, partition_pb2.Partition),
+    (PartitionOffsets, partition_pb2.PartitionOffsets),
+    (ConfigSynonym, config_pb2.ConfigSynonym),
+    (TopicConfig, topic_config_pb2.TopicConfig),
+    (BrokerConfig, broker_config_pb2.BrokerConfig),
+    (ClusterConfig, cluster_config_pb2.ClusterConfig),
+    (Header, record_pb2.Header),
+    (Record, record_pb2.Record),
+    (DataReport, record_pb2.DataReport),
+    (RecordReport, record_pb2.RecordReport),
+    (TopicPartition, consumer_instance_pb2.TopicPartition),
+    (PartitionPosition, consumer_instance_pb2.PartitionPosition),
+    (PartitionTime, consumer_instance_pb2.PartitionTime),
+    (CommittedOffset, consumer_instance_pb2.CommittedOffset),
+    (ConsumerInstance, consumer_instance_pb2.ConsumerInstance),
+    (ServerInfo, server_pb2.ServerInfo),
+    (ConfigEntry, config_pb2.ConfigEntry),
+    (ConfigAlteration, config_pb2.ConfigAlteration),
+    (CreateTopic, topic_pb2.CreateTopicRequest),
+    (AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest),
+    (UpdateTopicConfig, topic_config_pb2.UpdateTopicConfigRequest),
+    (AlterMultipleTopicConfigs, topic_config_pb2.AlterMultipleTopicConfigsRequest),
+    (AlterBrokerConfigs, broker_config_pb2.AlterBrokerConfigsRequest),
+    (UpdateBrokerConfig, broker_config_pb2.UpdateBrokerConfigRequest),
+    (AlterClusterConfigs, cluster_config_pb2.AlterClusterConfigsRequest),
+    (UpdateClusterConfig, cluster_config_pb2.UpdateClusterConfigRequest),
+    (CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest),
+    (SubscribeConsumer, consumer_instance_pb2.SubscribeRequest),
+    (FetchRecords, consumer_instance_pb2.FetchRecordsRequest),
+    (CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest),
+    (SeekConsumer, consumer_instance_pb2.SeekToOffsetsRequest),
 ]
 
 # What the face decides, and not its caller.
@@ -121,18 +156,18 @@ def test_a_request_is_read_by_field_name() -> None:
         replicas_assignments={1: topic_pb2.BrokerIds(broker_ids=[3, 1])},
         configs=[config_pb2.ConfigEntry(name="a", value=""), config_pb2.ConfigEntry(name="b")],
     )
-    assert reader(requests.CreateTopic, topic_pb2.CreateTopicRequest)(message) == requests.CreateTopic(
+    assert reader(CreateTopic, topic_pb2.CreateTopicRequest)(message) == CreateTopic(
         "c",
         "t",
         replicas_assignments={1: [3, 1]},
-        configs=[requests.ConfigEntry("a", ""), requests.ConfigEntry("b", None)],
+        configs=[ConfigEntry("a", ""), ConfigEntry("b", None)],
     )
 
 
 def test_what_is_left_out_is_none_or_the_default_of_the_core() -> None:
-    listed = reader(requests.ListTopics, topic_pb2.ListTopicsRequest)(topic_pb2.ListTopicsRequest())
-    assert listed == requests.ListTopics(None)
-    read = reader(requests.AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest)
+    listed = reader(ListTopics, topic_pb2.ListTopicsRequest)(topic_pb2.ListTopicsRequest())
+    assert listed == ListTopics(None)
+    read = reader(AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest)
     altered = read(
         topic_config_pb2.AlterTopicConfigsRequest(
             cluster_id="c",
@@ -144,7 +179,7 @@ def test_what_is_left_out_is_none_or_the_default_of_the_core() -> None:
         )
     )
     assert [change.operation for change in altered.data] == [AlterOperation.SET, AlterOperation.DELETE]
-    commit = reader(requests.CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest)
+    commit = reader(CommitOffsets, consumer_instance_pb2.CommitOffsetsRequest)
     assert commit(consumer_instance_pb2.CommitOffsetsRequest(consumer_group_id="g", instance_id="i")).offsets is None
 
 
@@ -152,15 +187,13 @@ def test_settings_of_a_consumer_are_given_to_the_core_as_text() -> None:
     message = consumer_instance_pb2.CreateConsumerInstanceRequest(
         consumer_group_id="g", format=record_pb2.FORMAT_JSON, auto_commit=False, fetch_min_bytes=-1
     )
-    read = reader(requests.CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest)
-    assert read(message) == requests.CreateConsumer(
-        "g", format="json", auto_commit_enable="false", fetch_min_bytes="-1"
-    )
+    read = reader(CreateConsumer, consumer_instance_pb2.CreateConsumerInstanceRequest)
+    assert read(message) == CreateConsumer("g", format="json", auto_commit_enable="false", fetch_min_bytes="-1")
 
 
 def test_a_required_text_must_not_be_empty() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        reader(requests.GetTopic, topic_pb2.GetTopicRequest)(topic_pb2.GetTopicRequest(cluster_id="c"))
+        reader(GetTopic, topic_pb2.GetTopicRequest)(topic_pb2.GetTopicRequest(cluster_id="c"))
     assert caught.value.metadata == {"field": "topic_name"}
 
 
@@ -168,7 +201,7 @@ def test_an_unknown_enum_value_is_refused_by_name() -> None:
     message = config_pb2.ConfigAlteration(name="a")
     message.operation = 99  # type: ignore[assignment]
     with pytest.raises(InvalidRequest) as caught:
-        reader(requests.ConfigAlteration, config_pb2.ConfigAlteration)(message)
+        reader(ConfigAlteration, config_pb2.ConfigAlteration)(message)
     assert caught.value.metadata == {"field": "operation"}
 
 
@@ -196,7 +229,7 @@ def test_a_resource_is_written_by_field_name() -> None:
 
 
 def test_a_report_keeps_format_and_size() -> None:
-    report = resources.RecordReport("c", "t", 0, 0, 1500, resources.DataReport(Format.JSON, -1), None)
+    report = RecordReport("c", "t", 0, 0, 1500, DataReport(Format.JSON, -1), None)
     assert writer(record_pb2.RecordReport)(report) == record_pb2.RecordReport(
         cluster_id="c",
         topic_name="t",

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import InvalidRequest
-from kafka_facade.core.requests import RecordData
-from kafka_facade.core.resources import DataReport, Format, RecordReport
-from kafka_facade.core.serde import serialize
+from kafka_facade.core.records.model import DataReport, Format, RecordData, RecordReport
+from kafka_facade.core.records.serialization import serialize
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData as Data
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordToProduce

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kafka_facade.core.decoding_budget import BudgetExceeded
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.records.decoding_budget import BudgetExceeded
 from kafka_facade.schemas.avro import AvroCodec
 
 _LEAVES: list[tuple[Any, st.SearchStrategy[Any]]] = [

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from hostile_registry import MIB, Answer, Peer, running, send
-from kafka_facade.core import decoding
-from kafka_facade.core.decoding import Decoding
 from kafka_facade.core.errors import (
     DeserializationFailed,
     FacadeError,
@@ -23,9 +21,10 @@ from kafka_facade.core.errors import (
     SchemaRegistryUnavailable,
     Unavailable,
 )
-from kafka_facade.core.requests import ReadFormats
-from kafka_facade.core.resources import Format, Record
-from kafka_facade.core.schemas import Schemas
+from kafka_facade.core.records import decoding
+from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.model import Format, ReadFormats, Record
+from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.schemas import registry_client
 from kafka_facade.schemas.registry import SchemaRegistry
 from loop_watch import watched

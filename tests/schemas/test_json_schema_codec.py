@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from kafka_facade.core.decoding_budget import BudgetExceeded
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.records.decoding_budget import BudgetExceeded
 from kafka_facade.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.schemas.json_schema_checkers import Checkers
 from kafka_facade.schemas.json_schema_size import work_per_value

@@ -19,8 +19,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kafka_facade.core.decoding_budget import BudgetExceeded, DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.records.decoding_budget import BudgetExceeded, DecodingBudget
 from kafka_facade.schemas import protoc
 from kafka_facade.schemas.protobuf import ProtobufCodec
 from kafka_facade.schemas.protobuf_weight import Weights

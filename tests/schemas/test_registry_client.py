@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from kafka_facade.core.resources import Format
+from kafka_facade.core.records.model import Format
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.schemas.registry import SchemaRegistry
 

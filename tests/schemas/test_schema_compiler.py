@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kafka_facade.core.resources import Format
+from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.registry import SchemaRegistry
 
 

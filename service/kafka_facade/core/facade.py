@@ -5,35 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from kafka_facade.core.acls import Acls
-from kafka_facade.core.broker_configs import BrokerConfigs
-from kafka_facade.core.cluster_configs import ClusterConfigs
-from kafka_facade.core.clusters import Clusters
-from kafka_facade.core.consumer_config import ConsumerDefaults
-from kafka_facade.core.consumers import Consumers
-from kafka_facade.core.decoding import Decoding
-from kafka_facade.core.groups import ConsumerGroups
-from kafka_facade.core.identity import ClusterIdentity
+from kafka_facade.core.acls.operations import Acls
+from kafka_facade.core.acls.port import AclPort
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.clusters.operations import Clusters
+from kafka_facade.core.configs.broker_configs import BrokerConfigs
+from kafka_facade.core.configs.cluster_configs import ClusterConfigs
+from kafka_facade.core.configs.port import ConfigPort
+from kafka_facade.core.configs.topic_configs import TopicConfigs
+from kafka_facade.core.groups.operations import ConsumerGroups
+from kafka_facade.core.groups.port import GroupPort
+from kafka_facade.core.instances.operations import Consumers
+from kafka_facade.core.instances.port import PeerPort
+from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.pipeline import Pipeline
-from kafka_facade.core.ports import (
-    AclPort,
-    AdminPort,
-    ConfigPort,
-    ConsumerFactory,
-    GroupPort,
-    PeerPort,
-    ProducerPort,
-    ReassignmentPort,
-    SchemaRegistryPort,
-)
-from kafka_facade.core.produce import Produce
 from kafka_facade.core.readiness import Readiness
-from kafka_facade.core.reading import Reading
-from kafka_facade.core.reassignments import Reassignments
-from kafka_facade.core.schemas import Schemas
-from kafka_facade.core.server import Server
-from kafka_facade.core.topic_configs import TopicConfigs
-from kafka_facade.core.topics import Topics
+from kafka_facade.core.reassignments.operations import Reassignments
+from kafka_facade.core.reassignments.port import ReassignmentPort
+from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.port import ConsumerFactory, ProducerPort, SchemaRegistryPort
+from kafka_facade.core.records.produce import Produce
+from kafka_facade.core.records.reading import Reading
+from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.server.operations import Server
+from kafka_facade.core.topics.operations import Topics
+from kafka_facade.core.topics.port import AdminPort
 
 
 class Facade:

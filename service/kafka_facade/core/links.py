@@ -12,7 +12,18 @@ from enum import Enum
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from kafka_facade.core import resources
+from kafka_facade.core.acls.model import Acl
+from kafka_facade.core.clusters.model import Broker, Cluster
+from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
+from kafka_facade.core.groups.model import (
+    ConsumerAssignment,
+    ConsumerGroup,
+    ConsumerGroupLagSummary,
+    ConsumerLag,
+    GroupMember,
+)
+from kafka_facade.core.reassignments.model import PartitionReassignment
+from kafka_facade.core.topics.model import Partition, PartitionOffsets, Replica, Topic
 
 # What a path segment holds as it is (RFC 3986, 3.3).
 _SEGMENT = "!$&'()*+,;=:@~"
@@ -98,7 +109,7 @@ _LAG = _GROUP + "/lags/{topic_name}/partitions/{partition_id}"
 
 CLUSTER = Kind(
     "KafkaCluster",
-    resources.Cluster,
+    Cluster,
     _CLUSTER,
     "kafka={cluster_id}",
     "/clusters",
@@ -114,7 +125,7 @@ CLUSTER = Kind(
 )
 BROKER = Kind(
     "KafkaBroker",
-    resources.Broker,
+    Broker,
     _BROKER,
     "kafka={cluster_id}/broker={broker_id}",
     _CLUSTER + "/brokers",
@@ -122,7 +133,7 @@ BROKER = Kind(
 )
 TOPIC = Kind(
     "KafkaTopic",
-    resources.Topic,
+    Topic,
     _TOPIC,
     "kafka={cluster_id}/topic={topic_name}",
     _CLUSTER + "/topics",
@@ -134,7 +145,7 @@ TOPIC = Kind(
 )
 PARTITION = Kind(
     "KafkaPartition",
-    resources.Partition,
+    Partition,
     _PARTITION,
     "kafka={cluster_id}/topic={topic_name}/partition={partition_id}",
     _TOPIC + "/partitions",
@@ -146,14 +157,14 @@ PARTITION = Kind(
 )
 PARTITION_OFFSETS = Kind(
     "KafkaPartitionWithOffsets",
-    resources.PartitionOffsets,
+    PartitionOffsets,
     _PARTITION + "/offset",
     "kafka={cluster_id}/topic={topic_name}/partition={partition_id}/offset_type=earliest_and_latest",
     _PARTITION + "/offset",
 )
 REPLICA = Kind(
     "KafkaReplica",
-    resources.Replica,
+    Replica,
     _PARTITION + "/replicas/{broker_id}",
     "kafka={cluster_id}/topic={topic_name}/partition={partition_id}/replica={broker_id}",
     _PARTITION + "/replicas",
@@ -161,14 +172,14 @@ REPLICA = Kind(
 )
 TOPIC_CONFIG = Kind(
     "KafkaTopicConfig",
-    resources.TopicConfig,
+    TopicConfig,
     _TOPIC + "/configs/{name}",
     "kafka={cluster_id}/topic={topic_name}/config={name}",
     _TOPIC + "/configs",
 )
 CONSUMER_GROUP = Kind(
     "KafkaConsumerGroup",
-    resources.ConsumerGroup,
+    ConsumerGroup,
     _GROUP,
     "kafka={cluster_id}/consumer-group={consumer_group_id}",
     _CLUSTER + "/consumer-groups",
@@ -180,7 +191,7 @@ CONSUMER_GROUP = Kind(
 )
 CONSUMER = Kind(
     "KafkaConsumer",
-    resources.GroupMember,
+    GroupMember,
     _CONSUMER,
     "kafka={cluster_id}/consumer-group={consumer_group_id}/consumer={consumer_id}",
     _GROUP + "/consumers",
@@ -188,7 +199,7 @@ CONSUMER = Kind(
 )
 CONSUMER_ASSIGNMENT = Kind(
     "KafkaConsumerAssignment",
-    resources.ConsumerAssignment,
+    ConsumerAssignment,
     _CONSUMER + "/assignments/{topic_name}/partitions/{partition_id}",
     "kafka={cluster_id}/consumer-group={consumer_group_id}/consumer={consumer_id}"
     "/assignment={topic_name}/partition={partition_id}",
@@ -197,14 +208,14 @@ CONSUMER_ASSIGNMENT = Kind(
 )
 CONSUMER_LAG = Kind(
     "KafkaConsumerLag",
-    resources.ConsumerLag,
+    ConsumerLag,
     _LAG,
     "kafka={cluster_id}/consumer-group={consumer_group_id}/lag={topic_name}/partition={partition_id}",
     _GROUP + "/lags",
 )
 CONSUMER_GROUP_LAG_SUMMARY = Kind(
     "KafkaConsumerGroupLagSummary",
-    resources.ConsumerGroupLagSummary,
+    ConsumerGroupLagSummary,
     _GROUP + "/lag-summary",
     "kafka={cluster_id}/consumer-groups={consumer_group_id}/lag-summary",
     _GROUP + "/lag-summary",
@@ -215,7 +226,7 @@ CONSUMER_GROUP_LAG_SUMMARY = Kind(
 )
 ACL = Kind(
     "KafkaAcl",
-    resources.Acl,
+    Acl,
     _CLUSTER + "/acls",
     "",
     _CLUSTER + "/acls",
@@ -223,7 +234,7 @@ ACL = Kind(
 )
 REASSIGNMENT = Kind(
     "KafkaReassignment",
-    resources.PartitionReassignment,
+    PartitionReassignment,
     _PARTITION + "/reassignment",
     "kafka={cluster_id}/topic={topic_name}/partition={partition_id}/reassignment",
     _CLUSTER + "/topics/-/partitions/-/reassignment",
@@ -231,14 +242,14 @@ REASSIGNMENT = Kind(
 )
 BROKER_CONFIG = Kind(
     "KafkaBrokerConfig",
-    resources.BrokerConfig,
+    BrokerConfig,
     _BROKER + "/configs/{name}",
     "kafka={cluster_id}/broker={broker_id}/config={name}",
     _BROKER + "/configs",
 )
 CLUSTER_CONFIG = Kind(
     "KafkaClusterConfig",
-    resources.ClusterConfig,
+    ClusterConfig,
     _CLUSTER + "/broker-configs/{name}",
     "kafka={cluster_id}/broker-config={name}",
     _CLUSTER + "/broker-configs",

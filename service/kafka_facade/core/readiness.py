@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator
 
+from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.errors import FacadeError, KafkaAuthorizationFailed
-from kafka_facade.core.ports import AdminPort
 
 logger = logging.getLogger("kafka_facade.core")
 
@@ -23,7 +23,7 @@ _FIRST_SECONDS = 1.0
 class Readiness:
     """Asks Kafka for its cluster again and again."""
 
-    def __init__(self, admin: AdminPort) -> None:
+    def __init__(self, admin: ClusterPort) -> None:
         self._admin = admin
         self._ready = False
         self._changed = asyncio.Event()

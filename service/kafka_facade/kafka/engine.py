@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from kafka_facade.client_settings.java_names import is_security, translate
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.ports import ConsumerPort
+from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.kafka.admin.acls import Acls
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.coordinators import Coordinators

@@ -14,8 +14,8 @@ import grpc
 
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.instances.placement import PLACED
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.placement import PLACED
 from kafka_facade.peers import wire
 from kafka_facade.peers.slots import Slots
 

@@ -9,9 +9,9 @@ import msgspec
 
 from kafka_facade.core.catalogue import BY_IDENTIFIER
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError
+from kafka_facade.core.instances.placement import types_of
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.placement import types_of
-from kafka_facade.core.resources import DataInfo, FetchedRecord, Record
+from kafka_facade.core.records.model import DataInfo, FetchedRecord, Record
 
 PATH = "/kafka_facade.Peers/Call"
 HAND_OVER_PATH = "/kafka_facade.Peers/HandOver"

@@ -10,9 +10,20 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from kafka_facade.core import resources
+from kafka_facade.core.acls.model import Acl
+from kafka_facade.core.clusters.model import Broker, Cluster
+from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
+from kafka_facade.core.groups.model import (
+    ConsumerAssignment,
+    ConsumerGroup,
+    ConsumerGroupLagSummary,
+    ConsumerLag,
+    GroupMember,
+)
 from kafka_facade.core.links import KINDS, Kind
+from kafka_facade.core.reassignments.model import PartitionReassignment
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.topics.model import Partition, PartitionOffsets, Replica, Topic
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -31,9 +42,9 @@ _CONFIG = ("cluster_id", "name", "value", "is_read_only", "is_sensitive", "sourc
 
 # The members after ``metadata``, in order; where the links stand among them, all together or each by its name.
 _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
-    resources.Cluster: ("cluster_id", _LINKS),
-    resources.Broker: ("cluster_id", "broker_id", "host", "port", "rack", _LINKS),
-    resources.Topic: (
+    Cluster: ("cluster_id", _LINKS),
+    Broker: ("cluster_id", "broker_id", "host", "port", "rack", _LINKS),
+    Topic: (
         "cluster_id",
         "topic_name",
         "is_internal",
@@ -42,15 +53,15 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         _LINKS,
         "authorized_operations",
     ),
-    resources.Partition: ("cluster_id", "topic_name", "partition_id", _LINKS),
-    resources.PartitionOffsets: (
+    Partition: ("cluster_id", "topic_name", "partition_id", _LINKS),
+    PartitionOffsets: (
         "cluster_id",
         "topic_name",
         "partition_id",
         "earliest_offset",
         "latest_offset",
     ),
-    resources.Replica: (
+    Replica: (
         "cluster_id",
         "topic_name",
         "partition_id",
@@ -59,10 +70,10 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "is_in_sync",
         _LINKS,
     ),
-    resources.TopicConfig: (*_CONFIG, "topic_name", "is_default"),
-    resources.BrokerConfig: (*_CONFIG, "broker_id", "is_default"),
-    resources.ClusterConfig: (*_CONFIG, "config_type", "is_default"),
-    resources.ConsumerGroup: (
+    TopicConfig: (*_CONFIG, "topic_name", "is_default"),
+    BrokerConfig: (*_CONFIG, "broker_id", "is_default"),
+    ClusterConfig: (*_CONFIG, "config_type", "is_default"),
+    ConsumerGroup: (
         "cluster_id",
         "consumer_group_id",
         "is_simple",
@@ -72,8 +83,8 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "is_mixed_consumer_group",
         _LINKS,
     ),
-    resources.GroupMember: ("cluster_id", "consumer_group_id", "consumer_id", "instance_id", "client_id", _LINKS),
-    resources.ConsumerAssignment: (
+    GroupMember: ("cluster_id", "consumer_group_id", "consumer_id", "instance_id", "client_id", _LINKS),
+    ConsumerAssignment: (
         "cluster_id",
         "consumer_group_id",
         "consumer_id",
@@ -81,7 +92,7 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "partition_id",
         _LINKS,
     ),
-    resources.ConsumerLag: (
+    ConsumerLag: (
         "cluster_id",
         "consumer_group_id",
         "topic_name",
@@ -93,7 +104,7 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "log_end_offset",
         "lag",
     ),
-    resources.ConsumerGroupLagSummary: (
+    ConsumerGroupLagSummary: (
         "cluster_id",
         "consumer_group_id",
         "max_lag",
@@ -106,7 +117,7 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "max_lag_partition_id",
         "max_lag_partition",
     ),
-    resources.Acl: (
+    Acl: (
         "cluster_id",
         "resource_type",
         "resource_name",
@@ -116,7 +127,7 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
         "operation",
         "permission",
     ),
-    resources.PartitionReassignment: (
+    PartitionReassignment: (
         "cluster_id",
         "topic_name",
         "partition_id",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody
-from kafka_facade.core.requests import RecordOrder
+from kafka_facade.core.records.model import RecordOrder
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message

@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, Unavailable
-from kafka_facade.core.json_text import is_json
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.produce import PendingReports, Produce
-from kafka_facade.core.requests import ProduceRecords, RecordOrder, RecordToProduce
+from kafka_facade.core.records.json_text import is_json
+from kafka_facade.core.records.model import ProduceRecords, RecordOrder, RecordToProduce
+from kafka_facade.core.records.produce import PendingReports, Produce
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.record_decoding import Answer, decode_record
 

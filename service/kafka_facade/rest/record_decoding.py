@@ -5,16 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kafka_facade.core.errors import ClusterNotFound, FacadeError, InvalidRequest, MalformedBody, UnprocessableEntity
 from kafka_facade.core.quoting import quote_json
-from kafka_facade.core.requests import RecordData, RecordToProduce, SchemaSelector
-from kafka_facade.core.resources import DataReport, Format, Header, RecordReport
-from kafka_facade.rest.bodies import BodyDecoder, V3Data, V3Record, plain_data
+from kafka_facade.core.records.model import (
+    DataReport,
+    Format,
+    Header,
+    RecordData,
+    RecordReport,
+    RecordToProduce,
+    SchemaSelector,
+    SubjectNameStrategy,
+)
+from kafka_facade.rest.bodies import BodyDecoder, Int32, StrictBody, plain_data
 from kafka_facade.rest.encoding import timestamp_milliseconds, timestamp_text
 from kafka_facade.rest.errors import ErrorBody, error_body
 
@@ -24,6 +32,36 @@ _NONE: Final = (None,) * len(_SCHEMA_MEMBERS)
 _MAX_INT64: Final = 2**63 - 1
 # Each answer repeats it. Kafka's own ids have 22 characters.
 _MAX_CLUSTER_ID: Final = 249
+
+
+class V3Header(StrictBody):
+    """A record header; ``value`` is base64."""
+
+    name: str
+    value: bytes | None = None
+
+
+class V3Data(StrictBody):
+    """A key or value of a record."""
+
+    type: Format | None = None
+    subject: str | None = None
+    subject_name_strategy: SubjectNameStrategy | None = None
+    schema_id: Int32 | None = None
+    schema_version: Int32 | None = None
+    schema: str | None = None
+    data: Any = msgspec.UNSET
+
+
+class V3Record(StrictBody):
+    """One record of a v3 produce stream; ``timestamp`` is text (RFC 3339) or a number of seconds."""
+
+    partition_id: Int32 | None = None
+    headers: list[V3Header] | None = None
+    key: V3Data | None = None
+    value: V3Data | None = None
+    timestamp: str | int | float | None = None
+
 
 _decode = BodyDecoder(V3Record).decode
 _encode_lines = msgspec.json.Encoder().encode_lines

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from kafka_facade.core.errors import UnprocessableEntity
-from kafka_facade.core.requests import (
+from kafka_facade.core.instances.model import (
     AssignConsumer,
     CommitOffsets,
     ConsumerPartitions,
@@ -19,23 +19,23 @@ from kafka_facade.core.requests import (
     SeekConsumer,
     SubscribeConsumer,
 )
-from kafka_facade.core.resources import FetchedRecord, Format, PartitionPosition, PartitionTime, TopicPartition
+from kafka_facade.core.records.model import FetchedRecord, Format
+from kafka_facade.core.topics.positions import PartitionPosition, PartitionTime, TopicPartition
 from kafka_facade.rest import sending
-from kafka_facade.rest.bodies import (
-    BodyDecoder,
+from kafka_facade.rest.bodies import BodyDecoder, setting_text
+from kafka_facade.rest.encoding import encode, encode_array
+from kafka_facade.rest.errors import ClientDisconnected
+from kafka_facade.rest.exchange import NO_CONTENT, RESPONSE_STARTED, Exchange, Response
+from kafka_facade.rest.handlers import route
+from kafka_facade.rest.record_decoding import moment
+from kafka_facade.rest.v2_consumer_bodies import (
     V2CreateConsumer,
     V2Offset,
     V2Offsets,
     V2Partitions,
     V2Positions,
     V2Subscription,
-    setting_text,
 )
-from kafka_facade.rest.encoding import encode, encode_array
-from kafka_facade.rest.errors import ClientDisconnected
-from kafka_facade.rest.exchange import NO_CONTENT, RESPONSE_STARTED, Exchange, Response
-from kafka_facade.rest.handlers import route
-from kafka_facade.rest.record_decoding import moment
 
 _create = BodyDecoder(V2CreateConsumer)
 _subscription = BodyDecoder(V2Subscription)

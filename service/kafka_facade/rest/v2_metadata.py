@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kafka_facade.core.clusters.model import ListBrokers
+from kafka_facade.core.configs.model import ListTopicConfigs, TopicConfig
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import (
-    GetPartition,
-    GetServerInfo,
-    ListBrokers,
-    ListPartitions,
-    ListTopicConfigs,
-    ListTopics,
-)
-from kafka_facade.core.resources import Partition, TopicConfig
+from kafka_facade.core.server.model import GetServerInfo
+from kafka_facade.core.topics.model import GetPartition, ListPartitions, ListTopics, Partition
 from kafka_facade.rest.bodies import BodyDecoder, Setting
 from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.exchange import Exchange, Response

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import UNSET, Struct
 
 from kafka_facade.core.errors import FacadeError, UnprocessableEntity
-from kafka_facade.core.ports import Delivery
-from kafka_facade.core.requests import ProduceRecords, ProduceWithSchemas, RecordData, RecordToProduce, SchemaSelector
-from kafka_facade.core.resources import Format
-from kafka_facade.core.schemas import SCHEMA_FORMATS
-from kafka_facade.rest.bodies import BodyDecoder, V2Produce, plain_data
+from kafka_facade.core.records.model import (
+    Format,
+    ProduceRecords,
+    ProduceWithSchemas,
+    RecordData,
+    RecordToProduce,
+    SchemaSelector,
+)
+from kafka_facade.core.records.port import Delivery
+from kafka_facade.core.records.schemas import SCHEMA_FORMATS
+from kafka_facade.rest.bodies import BodyDecoder, Int32, StrictBody, plain_data
 from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.errors import error_message
 from kafka_facade.rest.exchange import Exchange, Response
@@ -17,6 +25,25 @@ from kafka_facade.rest.handlers import route
 from kafka_facade.rest.record_decoding import reported_offset
 
 _NOT_RETRIABLE, _RETRIABLE = 1, 2
+
+
+class V2Record(StrictBody):
+    """A record of a v2 produce request. A value that is left out is null, whatever the schema."""
+
+    key: Any = None
+    value: Any = UNSET
+    partition: Int32 | None = None
+
+
+class V2Produce(StrictBody):
+    """A v2 produce request; the schema members matter to formats with schemas only."""
+
+    records: list[V2Record] | None = None
+    key_schema: str | None = None
+    key_schema_id: Int32 | None = None
+    value_schema: str | None = None
+    value_schema_id: Int32 | None = None
+
 
 _decoder = BodyDecoder(V2Produce)
 

@@ -7,12 +7,21 @@ from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
+from kafka_facade.core.acls.model import (
+    AclBinding,
+    AclOperation,
+    AclPatternType,
+    AclPermission,
+    AclResourceType,
+    BatchCreateAcls,
+    CreateAcl,
+    DeleteAcls,
+    ListAcls,
+)
 from kafka_facade.core.errors import InvalidPayload, InvalidRequest
 from kafka_facade.core.links import ACL
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.requests import AclBinding, BatchCreateAcls, CreateAcl, DeleteAcls, ListAcls
-from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
-from kafka_facade.rest.bodies import BodyDecoder, V3Acl, V3Acls
+from kafka_facade.rest.bodies import BodyDecoder, StrictBody
 from kafka_facade.rest.encoding import encode_array, list_body, resource_document
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
@@ -20,6 +29,25 @@ from kafka_facade.rest.handlers import route
 _Choice = TypeVar("_Choice", bound=Enum)
 
 _NO_TYPE: Final = ""
+
+
+class V3Acl(StrictBody):
+    """An ACL to create."""
+
+    resource_type: AclResourceType
+    resource_name: str
+    pattern_type: AclPatternType
+    principal: str
+    host: str
+    operation: AclOperation
+    permission: AclPermission
+
+
+class V3Acls(StrictBody):
+    """ACLs to create."""
+
+    data: list[V3Acl] | None = None
+
 
 _acl = BodyDecoder(V3Acl)
 _acls = BodyDecoder(V3Acls)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from kafka_facade.core.clusters.model import GetBroker, GetCluster, ListBrokers
 from kafka_facade.core.links import BROKER, CLUSTER, REPLICA
-from kafka_facade.core.requests import GetBroker, GetCluster, ListBrokerReplicas, ListBrokers
+from kafka_facade.core.topics.model import ListBrokerReplicas
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import list_response, resource_response

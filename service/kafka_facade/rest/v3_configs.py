@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kafka_facade.core.links import BROKER_CONFIG, CLUSTER_CONFIG, TOPIC_CONFIG
-from kafka_facade.core.requests import (
+from kafka_facade.core.configs.model import (
     AlterBrokerConfigs,
     AlterClusterConfigs,
     AlterMultipleTopicConfigs,
+    AlterOperation,
     AlterTopicConfigs,
     ConfigAlteration,
     GetBrokerConfig,
@@ -26,20 +26,49 @@ from kafka_facade.core.requests import (
     UpdateClusterConfig,
     UpdateTopicConfig,
 )
-from kafka_facade.core.resources import AlterOperation
-from kafka_facade.rest.bodies import (
-    BodyDecoder,
-    V3Alteration,
-    V3Alterations,
-    V3ConfigValue,
-    V3MultipleAlterations,
-    setting_text,
-)
+from kafka_facade.core.links import BROKER_CONFIG, CLUSTER_CONFIG, TOPIC_CONFIG
+from kafka_facade.rest.bodies import BodyDecoder, Setting, StrictBody, setting_text
 from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.errors import error_body
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import list_response, resource_response
+
+
+class V3ConfigValue(StrictBody):
+    """The value of a config."""
+
+    value: Setting = None
+
+
+class V3Alteration(StrictBody):
+    """One change of a config."""
+
+    name: str
+    value: Setting = None
+    operation: AlterOperation | None = None
+
+
+class V3Alterations(StrictBody):
+    """Changes of configs."""
+
+    data: list[V3Alteration]
+    validate_only: bool | None = None
+
+
+class V3TopicAlterations(StrictBody):
+    """Changes of the configs of a topic."""
+
+    topic_name: str
+    configs: list[V3Alteration]
+
+
+class V3MultipleAlterations(StrictBody):
+    """Changes of the configs of several topics."""
+
+    data: list[V3TopicAlterations]
+    validate_only: bool | None = None
+
 
 _value = BodyDecoder(V3ConfigValue)
 _alterations = BodyDecoder(V3Alterations)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kafka_facade.core.links import CONSUMER, CONSUMER_ASSIGNMENT, CONSUMER_GROUP, CONSUMER_LAG
-from kafka_facade.core.requests import (
+from kafka_facade.core.groups.model import (
     GetConsumer,
     GetConsumerAssignment,
     GetConsumerGroup,
     GetConsumerLag,
     ListConsumerGroups,
 )
+from kafka_facade.core.links import CONSUMER, CONSUMER_ASSIGNMENT, CONSUMER_GROUP, CONSUMER_LAG
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import list_response, resource_response

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from kafka_facade.core.errors import InvalidBatch, InvalidRequest
-from kafka_facade.core.requests import BatchEntry, BatchProduceRecords
-from kafka_facade.core.resources import RecordReport
-from kafka_facade.rest.bodies import BodyDecoder, V3Batch, V3BatchEntry, is_blank
+from kafka_facade.core.records.model import BatchEntry, BatchProduceRecords, RecordReport
+from kafka_facade.rest.bodies import BodyDecoder, StrictBody, is_blank
 from kafka_facade.rest.encoding import encode, timestamp_text
 from kafka_facade.rest.errors import error_body
 from kafka_facade.rest.exchange import Exchange, Response
@@ -17,6 +17,7 @@ from kafka_facade.rest.handlers import route
 from kafka_facade.rest.record_decoding import (
     ReportedData,
     ReportedSchemaData,
+    V3Record,
     named_cluster,
     record_of,
     reported,
@@ -24,6 +25,19 @@ from kafka_facade.rest.record_decoding import (
 )
 
 _MULTI_STATUS = 207
+
+
+class V3BatchEntry(V3Record):
+    """A record of a batch; ``id`` is checked by hand, since texts alone are ids."""
+
+    id: Any = msgspec.UNSET
+
+
+class V3Batch(StrictBody):
+    """Records with ids."""
+
+    entries: list[V3BatchEntry] | None = None
+
 
 _decoder = BodyDecoder(V3Batch)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kafka_facade.core.links import REASSIGNMENT
-from kafka_facade.core.requests import GetPartition, ListReassignments, ListTopicReassignments
+from kafka_facade.core.reassignments.model import ListReassignments, ListTopicReassignments
+from kafka_facade.core.topics.model import GetPartition
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import list_response, resource_response

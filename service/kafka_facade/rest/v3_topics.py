@@ -5,7 +5,7 @@ from __future__ import annotations
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.links import PARTITION, REPLICA, TOPIC
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.requests import (
+from kafka_facade.core.topics.model import (
     ConfigEntry,
     CreateTopic,
     DeleteTopic,
@@ -16,12 +16,37 @@ from kafka_facade.core.requests import (
     ListTopics,
     UpdatePartitionCount,
 )
-from kafka_facade.rest.bodies import BodyDecoder, V3CreateTopic, V3PartitionCount, setting_text
+from kafka_facade.rest.bodies import BodyDecoder, Int32, Setting, StrictBody, setting_text
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import created_response, list_response, resource_response
 
 _OFFSET_TYPE = "earliest_and_latest"
+
+
+class V3Config(StrictBody):
+    """A config of a topic to create."""
+
+    name: str
+    value: Setting = None
+
+
+class V3CreateTopic(StrictBody):
+    """A topic to create."""
+
+    topic_name: str
+    partitions_count: Int32 | None = None
+    replication_factor: Int32 | None = None
+    replicas_assignments: dict[Int32, list[Int32]] | None = None
+    configs: list[V3Config] | None = None
+    validate_only: bool | None = None
+
+
+class V3PartitionCount(StrictBody):
+    """The number of partitions to have."""
+
+    partitions_count: Int32
+
 
 _create = BodyDecoder(V3CreateTopic)
 _partition_count = BodyDecoder(V3PartitionCount)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from kafka_facade.core.configs.model import AlterMultipleTopicConfigs
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import AlterMultipleTopicConfigs
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import reader
 from kafka_facade.rpc.gen.v1 import topic_config_pb2

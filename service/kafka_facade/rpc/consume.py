@@ -8,9 +8,8 @@ from contextlib import aclosing
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.requests import ConsumeRecords, ReadFormats
-from kafka_facade.core.resources import FetchedRecord, Format, Record
-from kafka_facade.core.sizes import fetched_size, require_taken
+from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Format, ReadFormats, Record
+from kafka_facade.core.records.sizes import fetched_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
 from kafka_facade.rpc.dispatch import FACE, Context, require_message, write_message

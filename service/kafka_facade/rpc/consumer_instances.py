@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from google.protobuf.message import Message
 
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.instances.model import ConsumerRef, FetchRecords
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.requests import ConsumerRef, FetchRecords, ReadFormats
-from kafka_facade.core.resources import FetchedRecord, Format
+from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import reader, to_timestamp
 from kafka_facade.rpc.dispatch import Context, new_call
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2

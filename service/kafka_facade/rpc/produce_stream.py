@@ -17,9 +17,9 @@ from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import FacadeError, InvalidRequest, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import Delivery
-from kafka_facade.core.produce import PendingReports
-from kafka_facade.core.requests import ProduceRecords, RecordOrder
+from kafka_facade.core.records.model import ProduceRecords, RecordOrder
+from kafka_facade.core.records.port import Delivery
+from kafka_facade.core.records.produce import PendingReports
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import FACE, Context, require_message, write_message
 from kafka_facade.rpc.errors import logger, reporting

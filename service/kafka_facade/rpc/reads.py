@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from kafka_facade.core.requests import ReadFormats
-from kafka_facade.core.resources import DataInfo, FetchedRecord, Format
+from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import to_timestamp
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
 from kafka_facade.rpc.records import format_of

@@ -10,17 +10,20 @@ import msgspec
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.ports import Delivery
-from kafka_facade.core.requests import (
+from kafka_facade.core.records.model import (
     BatchEntry,
     BatchProduceRecords,
+    Format,
+    Header,
     ProduceRecords,
+    Record,
     RecordData,
+    RecordReport,
     RecordToProduce,
     SchemaSelector,
 )
-from kafka_facade.core.resources import Format, Header, Record, RecordReport
-from kafka_facade.core.sizes import record_size, require_taken
+from kafka_facade.core.records.port import Delivery
+from kafka_facade.core.records.sizes import record_size, require_taken
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import record_pb2

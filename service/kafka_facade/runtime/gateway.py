@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kafka_facade.core.consumer_config import ConsumerDefaults
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.pipeline import AccessLists, Pipeline
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.peers.peers import Peers

@@ -20,7 +20,7 @@ import javaproperties
 
 from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.client_settings.registry import without_credentials
-from kafka_facade.core.consumer_config import RESETS
+from kafka_facade.core.instances.settings import RESETS
 from kafka_facade.core.secrets import SecretProperties, secrets_of, shown
 from kafka_facade.runtime.registry_settings import registry_name, registry_properties, take
 from kafka_facade.runtime.security_settings import refusal

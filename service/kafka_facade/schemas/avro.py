@@ -9,10 +9,10 @@ import msgspec
 from fastavro import parse_schema
 from fastavro.schema import SchemaParseException, UnknownType
 
-from kafka_facade.core.decoding_budget import DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.resources import Format
+from kafka_facade.core.records.decoding_budget import DecodingBudget
+from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.avro_decoding import AvroReader, compile_decoder
 from kafka_facade.schemas.avro_encoding import AvroMismatch, compile_encoder
 

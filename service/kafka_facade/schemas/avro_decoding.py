@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kafka_facade.core.decoding_budget import CONTAINER_WEIGHT, VALUE_WEIGHT, DecodingBudget
+from kafka_facade.core.records.decoding_budget import CONTAINER_WEIGHT, VALUE_WEIGHT, DecodingBudget
 from kafka_facade.schemas.avro_encoding import branch_name
 
 

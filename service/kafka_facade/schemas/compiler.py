@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kafka_facade.core.ports import SchemaCodec
-from kafka_facade.core.resources import Format
+from kafka_facade.core.records.model import Format
+from kafka_facade.core.records.port import SchemaCodec
 from kafka_facade.core.worker_threads import WorkerThreads
 from kafka_facade.schemas.avro import AvroCodec
 from kafka_facade.schemas.json_schema import JsonSchemaCodec

@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from kafka_facade.core.decoding_budget import DecodingBudget, json_weight
 from kafka_facade.core.errors import InvalidRequest, Unavailable
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.resources import Format
+from kafka_facade.core.records.decoding_budget import DecodingBudget, json_weight
+from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.json_schema_checkers import CheckEnded, Checkers, NotASchema
 from kafka_facade.schemas.json_schema_job import compile_check
 from kafka_facade.schemas.json_schema_size import Work, work_per_value

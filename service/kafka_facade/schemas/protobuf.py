@@ -12,10 +12,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.resources import Format
+from kafka_facade.core.records.decoding_budget import VALUE_WEIGHT, DecodingBudget
+from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.protobuf_json import StrictValues
 from kafka_facade.schemas.protobuf_weight import Weights
 

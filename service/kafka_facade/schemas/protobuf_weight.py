@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
-from kafka_facade.core.decoding_budget import VALUE_WEIGHT, DecodingBudget
+from kafka_facade.core.records.decoding_budget import VALUE_WEIGHT, DecodingBudget
 
 # The memory of a message and of its JSON object, besides its fields, and of a field in a message.
 _MESSAGE_WEIGHT: Final = 192

@@ -23,9 +23,9 @@ from kafka_facade.core.errors import (
     SchemaRegistryUnavailable,
     Unavailable,
 )
-from kafka_facade.core.ports import SchemaCodec, SubjectVersion
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.resources import Format
+from kafka_facade.core.records.model import Format
+from kafka_facade.core.records.port import SchemaCodec, SubjectVersion
 from kafka_facade.core.secrets import redact, secrets_of
 from kafka_facade.core.worker_threads import NoFreeThread
 from kafka_facade.schemas.compiler import Compiler, Source

@@ -16,9 +16,15 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import admin as client
 
+from kafka_facade.core.acls.model import (
+    AclBinding,
+    AclOperation,
+    AclPatternType,
+    AclPermission,
+    AclResourceType,
+    ListAcls,
+)
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
-from kafka_facade.core.requests import AclBinding, ListAcls
-from kafka_facade.core.resources import AclOperation, AclPatternType, AclPermission, AclResourceType
 from kafka_facade.core.time_slices import in_slices
 from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_code, from_exception

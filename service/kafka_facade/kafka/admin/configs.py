@@ -11,6 +11,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from kafka_facade.core.configs.model import (
+    AlterOperation,
+    BrokerConfig,
+    ClusterConfig,
+    Config,
+    ConfigAlteration,
+    ConfigSynonym,
+    TopicConfig,
+)
 from kafka_facade.core.errors import (
     FacadeError,
     KafkaError,
@@ -18,15 +27,6 @@ from kafka_facade.core.errors import (
     NotFound,
     RetriableKafkaError,
     UnsupportedVersion,
-)
-from kafka_facade.core.requests import ConfigAlteration
-from kafka_facade.core.resources import (
-    AlterOperation,
-    BrokerConfig,
-    ClusterConfig,
-    Config,
-    ConfigSynonym,
-    TopicConfig,
 )
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.admin import librdkafka_configs

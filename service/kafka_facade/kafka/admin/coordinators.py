@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError as ClientError
 
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, UnsupportedVersion
-from kafka_facade.core.ports import GroupDescription, MemberDescription
-from kafka_facade.core.resources import CommittedOffset, ConsumerGroupState, ConsumerGroupType, TopicPartition
+from kafka_facade.core.groups.model import ConsumerGroupState, ConsumerGroupType
+from kafka_facade.core.groups.port import GroupDescription, MemberDescription
+from kafka_facade.core.topics.positions import CommittedOffset, TopicPartition
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
 

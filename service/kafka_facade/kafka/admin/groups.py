@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from confluent_kafka.admin import AdminClient
 
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest
+from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.kafka_text import is_possible
-from kafka_facade.core.ports import GroupDescription
-from kafka_facade.core.resources import TopicPartition
+from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.coordinators import Coordinators
 from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
 from kafka_facade.kafka.admin.log_offsets import LATEST, ClientLogOffsets, LogOffsets

@@ -19,9 +19,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration, ConfigSynonym
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.requests import ConfigAlteration
-from kafka_facade.core.resources import AlterOperation, ConfigSynonym
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_exception

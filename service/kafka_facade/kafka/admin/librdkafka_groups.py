@@ -13,11 +13,12 @@ from confluent_kafka import ConsumerGroupState as ClientState
 from confluent_kafka import ConsumerGroupTopicPartitions, ConsumerGroupType
 from confluent_kafka.admin import AdminClient
 
-from kafka_facade.core import resources
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError
-from kafka_facade.core.ports import GroupDescription, MemberDescription
-from kafka_facade.core.resources import ConsumerGroupState, TopicPartition
+from kafka_facade.core.groups import model as core_groups
+from kafka_facade.core.groups.model import ConsumerGroupState
+from kafka_facade.core.groups.port import GroupDescription, MemberDescription
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.coordinators import Offsets
 from kafka_facade.kafka.blocking import Blocking, settled_all
 from kafka_facade.kafka.text import replacing_invalid_text
@@ -29,9 +30,9 @@ _STATES: dict[ClientState, ConsumerGroupState] = {
     ClientState.DEAD: ConsumerGroupState.DEAD,
     ClientState.EMPTY: ConsumerGroupState.EMPTY,
 }
-_TYPES: dict[ConsumerGroupType, resources.ConsumerGroupType] = {
-    ConsumerGroupType.CLASSIC: resources.ConsumerGroupType.CLASSIC,
-    ConsumerGroupType.CONSUMER: resources.ConsumerGroupType.CONSUMER,
+_TYPES: dict[ConsumerGroupType, core_groups.ConsumerGroupType] = {
+    ConsumerGroupType.CLASSIC: core_groups.ConsumerGroupType.CLASSIC,
+    ConsumerGroupType.CONSUMER: core_groups.ConsumerGroupType.CONSUMER,
 }
 # An operation whose time is over before its coordinator is found ends the process once it is found (see coordinators):
 # it gets the longest time (s) that there is, whenever the caller stops waiting.
@@ -94,7 +95,7 @@ def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
         answer.is_simple_consumer_group,
         answer.partition_assignor,
         _STATES.get(answer.state, ConsumerGroupState.UNKNOWN),
-        _TYPES.get(answer.type, resources.ConsumerGroupType.UNKNOWN),
+        _TYPES.get(answer.type, core_groups.ConsumerGroupType.UNKNOWN),
         False,
         coordinator.id if coordinator is not None and coordinator.id >= 0 else None,
         [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka_facade.core.resources import PartitionReassignment
+from kafka_facade.core.reassignments.model import PartitionReassignment
 from kafka_facade.core.time_slices import in_slices, sorted_in_slices
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient

@@ -21,8 +21,9 @@ from kafka_facade.core.errors import (
     PartitionNotFound,
     TopicNotFound,
 )
-from kafka_facade.core.resources import CommittedOffset, PartitionPosition, Record, TopicPartition
+from kafka_facade.core.records.model import Record
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.topics.positions import CommittedOffset, PartitionPosition, TopicPartition
 from kafka_facade.kafka.admin.coordinators import Coordinators
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.consuming.eventful_client import GROUP, JOIN_SECONDS, JOINING_SECONDS, EventfulClient

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNotFound
-from kafka_facade.core.resources import Header, Record
+from kafka_facade.core.records.model import Header, Record
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.consuming.serialized_client import SerializedClient
 from kafka_facade.kafka.errors import facade_error, from_exception

@@ -14,9 +14,10 @@ from kafka_facade.core.errors import (
     TopicAlreadyExists,
     TopicNotFound,
 )
-from kafka_facade.core.ports import Delivery, SerializedRecord
-from kafka_facade.core.requests import CreateTopic, RecordOrder
-from kafka_facade.core.resources import TopicPartition
+from kafka_facade.core.records.model import RecordOrder
+from kafka_facade.core.records.port import Delivery, SerializedRecord
+from kafka_facade.core.topics.model import CreateTopic
+from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import Producer as ClientProducer
 
 from kafka_facade.core.errors import InvalidKafkaRequest
-from kafka_facade.core.ports import SerializedRecord
+from kafka_facade.core.records.port import SerializedRecord
 
 logger = logging.getLogger("kafka_facade.kafka")
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaError as ClientError
 
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, RetriableKafkaError
-from kafka_facade.core.ports import Delivery, SerializedRecord
+from kafka_facade.core.records.port import Delivery, SerializedRecord
 
 SMALL: Final = 1
 ALONE: Final = 2

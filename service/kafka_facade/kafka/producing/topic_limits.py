@@ -9,8 +9,9 @@ from typing import Final
 
 from confluent_kafka import KafkaError as ClientError
 
+from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.ports import ConfigPort, SerializedRecord
+from kafka_facade.core.records.port import SerializedRecord
 
 _ASK_SECONDS: Final = 10.0
 # Records that are refused one after the other cost one look (s) at the configs.

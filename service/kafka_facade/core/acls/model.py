@@ -1,0 +1,136 @@
+"""Access control lists, and what callers ask of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class AclResourceType(str, Enum):
+    """What an ACL protects (org.apache.kafka.common.resource.ResourceType); ANY stands in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    TOPIC = "TOPIC"
+    GROUP = "GROUP"
+    CLUSTER = "CLUSTER"
+    TRANSACTIONAL_ID = "TRANSACTIONAL_ID"
+    DELEGATION_TOKEN = "DELEGATION_TOKEN"
+    USER = "USER"
+
+
+class AclPatternType(str, Enum):
+    """How an ACL's resource name is matched (KIP-290); ANY and MATCH stand in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    MATCH = "MATCH"
+    LITERAL = "LITERAL"
+    PREFIXED = "PREFIXED"
+
+
+class AclOperation(str, Enum):
+    """What an ACL speaks of (org.apache.kafka.common.acl.AclOperation); ANY stands in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    ALL = "ALL"
+    READ = "READ"
+    WRITE = "WRITE"
+    CREATE = "CREATE"
+    DELETE = "DELETE"
+    ALTER = "ALTER"
+    DESCRIBE = "DESCRIBE"
+    CLUSTER_ACTION = "CLUSTER_ACTION"
+    DESCRIBE_CONFIGS = "DESCRIBE_CONFIGS"
+    ALTER_CONFIGS = "ALTER_CONFIGS"
+    IDEMPOTENT_WRITE = "IDEMPOTENT_WRITE"
+    CREATE_TOKENS = "CREATE_TOKENS"
+    DESCRIBE_TOKENS = "DESCRIBE_TOKENS"
+    TWO_PHASE_COMMIT = "TWO_PHASE_COMMIT"
+
+
+class AclPermission(str, Enum):
+    """What an ACL says (org.apache.kafka.common.acl.AclPermissionType); ANY stands in filters only."""
+
+    UNKNOWN = "UNKNOWN"
+    ANY = "ANY"
+    DENY = "DENY"
+    ALLOW = "ALLOW"
+
+
+@dataclass(slots=True)
+class Acl:
+    """An entry of the access control lists; an UNKNOWN is a value that Kafka has and this version hasn't."""
+
+    cluster_id: str
+    resource_type: AclResourceType
+    resource_name: str
+    pattern_type: AclPatternType
+    principal: str
+    host: str
+    operation: AclOperation
+    permission: AclPermission
+
+
+@dataclass(slots=True)
+class AclBinding:
+    """An ACL without its cluster; UNKNOWN is a type that wasn't given, or that this version hasn't."""
+
+    resource_type: AclResourceType = AclResourceType.UNKNOWN
+    resource_name: str = ""
+    pattern_type: AclPatternType = AclPatternType.UNKNOWN
+    principal: str = ""
+    host: str = ""
+    operation: AclOperation = AclOperation.UNKNOWN
+    permission: AclPermission = AclPermission.UNKNOWN
+
+
+@dataclass(slots=True)
+class ListAcls:
+    """A filter; a text that is None or empty matches everything, as ANY does."""
+
+    cluster_id: str | None
+    resource_type: AclResourceType = AclResourceType.ANY
+    resource_name: str | None = None
+    pattern_type: AclPatternType = AclPatternType.ANY
+    principal: str | None = None
+    host: str | None = None
+    operation: AclOperation = AclOperation.ANY
+    permission: AclPermission = AclPermission.ANY
+
+
+@dataclass(slots=True)
+class DeleteAcls:
+    """The same filter, whose types must be given: UNKNOWN is one that wasn't."""
+
+    cluster_id: str | None
+    resource_type: AclResourceType = AclResourceType.UNKNOWN
+    resource_name: str | None = None
+    pattern_type: AclPatternType = AclPatternType.UNKNOWN
+    principal: str | None = None
+    host: str | None = None
+    operation: AclOperation = AclOperation.UNKNOWN
+    permission: AclPermission = AclPermission.UNKNOWN
+
+
+@dataclass(slots=True)
+class CreateAcl:
+    """An ACL to create; UNKNOWN is a type that wasn't given."""
+
+    cluster_id: str | None
+    resource_type: AclResourceType = AclResourceType.UNKNOWN
+    resource_name: str = ""
+    pattern_type: AclPatternType = AclPatternType.UNKNOWN
+    principal: str = ""
+    host: str = ""
+    operation: AclOperation = AclOperation.UNKNOWN
+    permission: AclPermission = AclPermission.UNKNOWN
+
+
+@dataclass(slots=True)
+class BatchCreateAcls:
+    """ACLs to create together."""
+
+    cluster_id: str | None
+    data: list[AclBinding]

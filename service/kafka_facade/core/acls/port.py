@@ -1,0 +1,21 @@
+"""What access control lists ask of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kafka_facade.core.acls.model import AclBinding, ListAcls
+
+
+class AclPort(Protocol):
+    """The access control lists of one cluster."""
+
+    async def list_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """The ACLs that match; the filter's cluster isn't looked at."""
+
+    async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
+        """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
+
+    async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+        """Delete the ACLs that match, wait until they are gone, and return them."""

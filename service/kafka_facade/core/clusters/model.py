@@ -1,0 +1,40 @@
+"""Clusters and brokers, and what callers ask of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A Kafka cluster. ``controller_id`` is the broker that metadata names as controller, None while there is none."""
+
+    cluster_id: str
+    controller_id: int | None
+
+
+@dataclass(slots=True)
+class Broker:
+    """A broker; ``rack`` is None where none is set."""
+
+    cluster_id: str
+    broker_id: int
+    host: str
+    port: int
+    rack: str | None
+
+
+@dataclass(slots=True)
+class GetCluster:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class ListBrokers:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class GetBroker:
+    cluster_id: str | None
+    broker_id: int

@@ -1,0 +1,47 @@
+"""Clusters and brokers (reference: "Cluster (v3)", "Broker (v3)", v2 "Brokers")."""
+
+from __future__ import annotations
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.clusters.model import Broker, Cluster, GetBroker, GetCluster, ListBrokers
+from kafka_facade.core.clusters.port import ClusterPort
+from kafka_facade.core.errors import NotFound
+from kafka_facade.core.pipeline import Call
+
+
+class Clusters:
+    """Operations on clusters and brokers."""
+
+    def __init__(self, admin: ClusterPort, identity: ClusterIdentity) -> None:
+        self._admin = admin
+        self._identity = identity
+
+    @implements("api.v3.clusters.list")
+    async def list_clusters(self, call: Call, request: None) -> list[Cluster]:
+        """All clusters: the one behind the gateway."""
+        cluster, _ = await self._admin.describe_cluster(call.remaining)
+        return [cluster]
+
+    @implements("api.v3.clusters.get")
+    async def get_cluster(self, call: Call, request: GetCluster) -> Cluster:
+        """The cluster; NotFound if it isn't this one."""
+        cluster, _ = await self._admin.describe_cluster(call.remaining)
+        if request.cluster_id is not None and cluster.cluster_id != request.cluster_id:
+            raise NotFound(cluster_id=request.cluster_id)
+        return cluster
+
+    @implements("api.v3.brokers.list", "api.v2.brokers.list")
+    async def list_brokers(self, call: Call, request: ListBrokers) -> list[Broker]:
+        """The live brokers, ordered by id."""
+        await self._identity.check(request.cluster_id, call)
+        _, brokers = await self._admin.describe_cluster(call.remaining)
+        return brokers
+
+    @implements("api.v3.brokers.get")
+    async def get_broker(self, call: Call, request: GetBroker) -> Broker:
+        """A live broker; NotFound otherwise."""
+        for broker in await self.list_brokers(call, ListBrokers(request.cluster_id)):
+            if broker.broker_id == request.broker_id:
+                return broker
+        raise NotFound(broker_id=str(request.broker_id))

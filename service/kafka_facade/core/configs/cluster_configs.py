@@ -1,0 +1,95 @@
+"""Dynamic configs that all brokers of a cluster share (reference: "Configs (v3)"; KIP-226, KIP-339)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.clusters.port import ClusterPort
+from kafka_facade.core.configs.changes import check_values, config_not_found, find, is_broker_config
+from kafka_facade.core.configs.model import (
+    AlterClusterConfigs,
+    AlterOperation,
+    BrokerConfig,
+    ClusterConfig,
+    ConfigAlteration,
+    GetClusterConfig,
+    ListClusterConfigs,
+    ResetClusterConfig,
+    UpdateClusterConfig,
+)
+from kafka_facade.core.configs.port import ConfigPort
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, NotFound
+from kafka_facade.core.pipeline import Call
+
+# What Kafka calls the resource: a broker without a name.
+_OWNER = "BROKER "
+
+
+class ClusterConfigs:
+    """Operations on cluster-wide dynamic configs: only those that are set exist."""
+
+    def __init__(self, configs: ConfigPort, admin: ClusterPort, identity: ClusterIdentity) -> None:
+        self._configs = configs
+        self._admin = admin
+        self._identity = identity
+
+    @implements("api.v3.cluster-configs.list")
+    async def list_configs(self, call: Call, request: ListClusterConfigs) -> Sequence[ClusterConfig]:
+        """The configs that are set, ordered by name."""
+        await self._identity.check(request.cluster_id, call)
+        return await self._configs.cluster_configs(call.remaining)
+
+    @implements("api.v3.cluster-configs.get")
+    async def get_config(self, call: Call, request: GetClusterConfig) -> ClusterConfig:
+        """One config; NotFound where it isn't set."""
+        await self._identity.check(request.cluster_id, call)
+        return find(await self._configs.cluster_configs(call.remaining), request.name)
+
+    @implements("api.v3.cluster-configs.update")
+    async def update_config(self, call: Call, request: UpdateClusterConfig) -> None:
+        """Set one config; NotFound for a name that brokers don't have, InvalidKafkaRequest for what Kafka refuses."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        change = ConfigAlteration(request.name, request.value)
+        if await self._unknown(call, [change]):
+            raise config_not_found(request.name, _OWNER, cluster_id)
+        check_values([change])
+        await self._configs.alter_cluster_configs([change], False, call.remaining)
+
+    @implements("api.v3.cluster-configs.delete")
+    async def reset_config(self, call: Call, request: ResetClusterConfig) -> None:
+        """Delete one config; NotFound where it isn't set."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        if all(config.name != request.name for config in await self._configs.cluster_configs(call.remaining)):
+            raise config_not_found(request.name, _OWNER, cluster_id)
+        change = ConfigAlteration(request.name, operation=AlterOperation.DELETE)
+        await self._configs.alter_cluster_configs([change], False, call.remaining)
+
+    @implements("api.v3.cluster-configs.alter")
+    async def alter_configs(self, call: Call, request: AlterClusterConfigs) -> None:
+        """Set or delete several configs at once, or only validate that; all of them or none."""
+        await self._identity.check(request.cluster_id, call)
+        for name in await self._unknown(call, request.data):
+            raise NotFound(name=name)
+        check_values(request.data, "data")
+        if request.data:
+            await self._configs.alter_cluster_configs(request.data, request.validate_only, call.remaining)
+
+    async def _unknown(self, call: Call, changes: Sequence[ConfigAlteration]) -> list[str]:
+        """The names of configs that neither are set nor could be: any broker knows all that there are."""
+        if not changes:
+            return []
+        known = {config.name for config in await self._of_any_broker(call)}
+        known |= {config.name for config in await self._configs.cluster_configs(call.remaining)}
+        return [change.name for change in changes if not is_broker_config(change.name, known)]
+
+    async def _of_any_broker(self, call: Call) -> Sequence[BrokerConfig]:
+        _, brokers = await self._admin.describe_cluster(call.remaining)
+        error: FacadeError = KafkaTimeout()
+        for broker in brokers:
+            [found] = await self._configs.broker_configs([broker.broker_id], call.remaining)
+            if not isinstance(found, FacadeError):
+                return found
+            error = found
+        raise error

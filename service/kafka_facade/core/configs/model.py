@@ -1,0 +1,199 @@
+"""Configs of topics, of brokers and of all brokers together, and what callers ask of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from kafka_facade.core.errors import FacadeError
+
+
+class AlterOperation(str, Enum):
+    """What an entry of a ``configs:alter`` does (KIP-339)."""
+
+    SET = "SET"
+    DELETE = "DELETE"
+
+
+@dataclass(slots=True)
+class ConfigSynonym:
+    """A place that gives a config its value, in order of precedence (KIP-226)."""
+
+    name: str
+    value: str | None
+    source: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Config:
+    """A config; ``value`` is None where it is sensitive; ``source`` is Kafka's ConfigSource name."""
+
+    cluster_id: str
+    name: str
+    value: str | None
+    is_read_only: bool
+    is_sensitive: bool
+    source: str
+    synonyms: list[ConfigSynonym]
+    is_default: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class TopicConfig(Config):
+    """A config of a topic."""
+
+    topic_name: str
+
+
+@dataclass(slots=True, kw_only=True)
+class BrokerConfig(Config):
+    """A config of one broker."""
+
+    broker_id: int
+
+
+@dataclass(slots=True, kw_only=True)
+class ClusterConfig(Config):
+    """A dynamic config that all brokers of a cluster share."""
+
+    config_type: str = "BROKER"
+
+
+@dataclass(slots=True)
+class TopicConfigFailure:
+    """A topic whose configs were not altered, where those of others were."""
+
+    topic_name: str
+    error: FacadeError
+
+
+@dataclass(slots=True)
+class ListTopicConfigs:
+    """``topic_name`` None lists the configs of all topics."""
+
+    cluster_id: str | None
+    topic_name: str | None = None
+
+
+@dataclass(slots=True)
+class GetTopicConfig:
+    cluster_id: str | None
+    topic_name: str
+    name: str
+
+
+@dataclass(slots=True)
+class UpdateTopicConfig:
+    cluster_id: str | None
+    topic_name: str
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class ResetTopicConfig:
+    cluster_id: str | None
+    topic_name: str
+    name: str
+
+
+@dataclass(slots=True)
+class ConfigAlteration:
+    name: str
+    value: str | None = None
+    operation: AlterOperation = AlterOperation.SET
+
+
+@dataclass(slots=True)
+class AlterTopicConfigs:
+    cluster_id: str | None
+    topic_name: str
+    data: list[ConfigAlteration]
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class TopicConfigAlterations:
+    topic_name: str
+    configs: list[ConfigAlteration]
+
+
+@dataclass(slots=True)
+class AlterMultipleTopicConfigs:
+    """Of entries for the same topic the last one counts."""
+
+    cluster_id: str | None
+    data: list[TopicConfigAlterations]
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class ListBrokerConfigs:
+    cluster_id: str | None
+    broker_id: int
+
+
+@dataclass(slots=True)
+class ListAllBrokerConfigs:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class GetBrokerConfig:
+    cluster_id: str | None
+    broker_id: int
+    name: str
+
+
+@dataclass(slots=True)
+class UpdateBrokerConfig:
+    cluster_id: str | None
+    broker_id: int
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class ResetBrokerConfig:
+    cluster_id: str | None
+    broker_id: int
+    name: str
+
+
+@dataclass(slots=True)
+class AlterBrokerConfigs:
+    cluster_id: str | None
+    broker_id: int
+    data: list[ConfigAlteration]
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class ListClusterConfigs:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class GetClusterConfig:
+    cluster_id: str | None
+    name: str
+
+
+@dataclass(slots=True)
+class UpdateClusterConfig:
+    cluster_id: str | None
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class ResetClusterConfig:
+    cluster_id: str | None
+    name: str
+
+
+@dataclass(slots=True)
+class AlterClusterConfigs:
+    cluster_id: str | None
+    data: list[ConfigAlteration]
+    validate_only: bool = False

@@ -1,0 +1,135 @@
+"""Configs of topics (reference: "Configs (v3)"; KIP-226, KIP-339)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.configs.changes import check_values, config_not_found, find
+from kafka_facade.core.configs.model import (
+    AlterMultipleTopicConfigs,
+    AlterOperation,
+    AlterTopicConfigs,
+    ConfigAlteration,
+    GetTopicConfig,
+    ListTopicConfigs,
+    ResetTopicConfig,
+    TopicConfig,
+    TopicConfigFailure,
+    UpdateTopicConfig,
+)
+from kafka_facade.core.configs.port import ConfigPort
+from kafka_facade.core.errors import FacadeError, InvalidTopicName, NotFound
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.topics.operations import is_legal_topic_name
+from kafka_facade.core.topics.port import AdminPort
+
+
+class TopicConfigs:
+    """Operations on the configs of topics."""
+
+    def __init__(self, configs: ConfigPort, admin: AdminPort, identity: ClusterIdentity) -> None:
+        self._configs = configs
+        self._admin = admin
+        self._identity = identity
+
+    @implements("api.v3.topic-configs.list")
+    async def list_configs(self, call: Call, request: ListTopicConfigs) -> Sequence[TopicConfig]:
+        """The configs of one topic, or of all but internal ones, ordered by topic and name; TopicNotFound."""
+        await self._identity.check(request.cluster_id, call)
+        if request.topic_name is not None:
+            return await self._of(call, request.topic_name)
+        topics = await self._admin.list_topics(call.remaining)
+        names = [entry.topic.topic_name for entry in topics if not entry.topic.is_internal]
+        found = await self._configs.topic_configs(names, call.remaining)
+        # A topic deleted since the listing is no longer there to be listed.
+        return [config for configs in found if not isinstance(configs, FacadeError) for config in configs]
+
+    async def list_many(
+        self, call: Call, cluster_id: str | None, names: Sequence[str]
+    ) -> Sequence[Sequence[TopicConfig] | FacadeError]:
+        """The configs of many topics at once; a topic whose configs can't be had is its error."""
+        await self._identity.check(cluster_id, call)
+        return await self._configs.topic_configs(names, call.remaining)
+
+    @implements("api.v3.topic-configs.get")
+    async def get_config(self, call: Call, request: GetTopicConfig) -> TopicConfig:
+        """One config; TopicNotFound, NotFound for a name that topics don't have."""
+        await self._identity.check(request.cluster_id, call)
+        return find(await self._of(call, request.topic_name), request.name)
+
+    @implements("api.v3.topic-configs.update")
+    async def update_config(self, call: Call, request: UpdateTopicConfig) -> None:
+        """Set one config; TopicNotFound, NotFound, InvalidKafkaRequest for a value that Kafka refuses."""
+        await self._change(call, request.cluster_id, request.topic_name, ConfigAlteration(request.name, request.value))
+
+    @implements("api.v3.topic-configs.delete")
+    async def reset_config(self, call: Call, request: ResetTopicConfig) -> None:
+        """Put one config back to its default; TopicNotFound, NotFound."""
+        change = ConfigAlteration(request.name, operation=AlterOperation.DELETE)
+        await self._change(call, request.cluster_id, request.topic_name, change)
+
+    @implements("api.v3.topic-configs.alter")
+    async def alter_configs(self, call: Call, request: AlterTopicConfigs) -> None:
+        """Set or reset several configs at once, or only validate that; all of them or none."""
+        await self._identity.check(request.cluster_id, call)
+        changes = {request.topic_name: request.data}
+        await self._check(call, changes, {request.topic_name: "data"})
+        for failure in await self._alter(call, changes, request.validate_only):
+            raise failure.error
+
+    @implements("api.v3.topic-configs.alter-multi")
+    async def alter_multiple(self, call: Call, request: AlterMultipleTopicConfigs) -> Sequence[TopicConfigFailure]:
+        """Set or reset configs of several topics, of each topic all or none; the topics that Kafka refused.
+
+        TopicNotFound, NotFound, InvalidKafkaRequest before anything is changed.
+        """
+        await self._identity.check(request.cluster_id, call)
+        changes = {entry.topic_name: entry.configs for entry in request.data}
+        places = {entry.topic_name: f"data[{index}].configs" for index, entry in enumerate(request.data)}
+        await self._check(call, changes, places)
+        return await self._alter(call, changes, request.validate_only)
+
+    async def _change(self, call: Call, cluster_id: str | None, topic: str, change: ConfigAlteration) -> None:
+        own = await self._identity.check(cluster_id, call)
+        if all(config.name != change.name for config in await self._of(call, topic)):
+            raise config_not_found(change.name, f"TOPIC {topic}", own)
+        check_values([change])
+        for failure in await self._alter(call, {topic: [change]}, False):
+            raise failure.error
+
+    async def _check(self, call: Call, changes: dict[str, list[ConfigAlteration]], places: dict[str, str]) -> None:
+        """``places`` are the fields of the request that hold the changes."""
+        for topic in changes:
+            _require_legal(topic)
+        found = await self._configs.topic_configs(list(changes), call.remaining)
+        for configs, (topic, wanted) in zip(found, changes.items(), strict=True):
+            if isinstance(configs, FacadeError):
+                raise configs
+            known = {config.name for config in configs}
+            for change in wanted:
+                if change.name not in known:
+                    raise NotFound(name=change.name)
+            check_values(wanted, places[topic])
+
+    async def _alter(
+        self, call: Call, changes: dict[str, list[ConfigAlteration]], validate_only: bool
+    ) -> Sequence[TopicConfigFailure]:
+        changes = {topic: wanted for topic, wanted in changes.items() if wanted}
+        if not changes:
+            return []
+        failed = await self._configs.alter_topic_configs(changes, validate_only, call.remaining)
+        return [TopicConfigFailure(topic, error) for topic, error in failed.items()]
+
+    async def _of(self, call: Call, topic: str) -> Sequence[TopicConfig]:
+        _require_legal(topic)
+        [found] = await self._configs.topic_configs([topic], call.remaining)
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+
+def _require_legal(topic: str) -> None:
+    if not is_legal_topic_name(topic):
+        raise InvalidTopicName(topic_name=topic, field="topic_name")

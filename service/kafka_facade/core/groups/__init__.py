@@ -1,0 +1,1 @@
+"""Consumer groups, wherever their members run."""

@@ -1,0 +1,54 @@
+"""How far groups are behind: plain arithmetic on committed and end offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kafka_facade.core.groups.model import ConsumerGroup, ConsumerGroupLagSummary, ConsumerLag
+from kafka_facade.core.time_slices import in_slices, sorted_in_slices, time_slice
+
+
+async def lags_of(
+    group: ConsumerGroup, committed: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
+) -> list[ConsumerLag]:
+    """The lag in each partition with a commit and an end, the largest first, equal ones by topic and partition."""
+    readers = {}
+    for member in group.consumers:
+        await time_slice()
+        for assignment in member.assignments:
+            readers[assignment.topic_name, assignment.partition_id] = member
+
+    def lag_in(place: tuple[str, int]) -> ConsumerLag:
+        reader, offset, end = readers.get(place), committed[place], ends[place]
+        return ConsumerLag(
+            group.cluster_id,
+            group.consumer_group_id,
+            *place,
+            reader.consumer_id if reader is not None else "",
+            reader.instance_id if reader is not None else None,
+            reader.client_id if reader is not None else "",
+            offset,
+            end,
+            max(0, end - offset),
+        )
+
+    found = await in_slices(lag_in, (place for place in committed if place in ends))
+    return await sorted_in_slices(found, lambda lag: (-lag.lag, lag.topic_name, lag.partition_id))
+
+
+def summary_of(lags: Sequence[ConsumerLag]) -> ConsumerGroupLagSummary | None:
+    """The summary of a group's lags, the largest of which is the first; None where there are none."""
+    if not lags:
+        return None
+    largest = lags[0]
+    return ConsumerGroupLagSummary(
+        largest.cluster_id,
+        largest.consumer_group_id,
+        largest.consumer_id,
+        largest.instance_id,
+        largest.client_id,
+        largest.topic_name,
+        largest.partition_id,
+        largest.lag,
+        sum(lag.lag for lag in lags),
+    )

@@ -1,0 +1,141 @@
+"""Consumer groups, their members and their lag, and what callers ask of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ConsumerGroupState(str, Enum):
+    """The state of a group, as Kafka calls it (KIP-518, KIP-848)."""
+
+    UNKNOWN = "UNKNOWN"
+    PREPARING_REBALANCE = "PREPARING_REBALANCE"
+    COMPLETING_REBALANCE = "COMPLETING_REBALANCE"
+    STABLE = "STABLE"
+    DEAD = "DEAD"
+    EMPTY = "EMPTY"
+    ASSIGNING = "ASSIGNING"
+    RECONCILING = "RECONCILING"
+
+
+class ConsumerGroupType(str, Enum):
+    """The protocol that a group speaks: the classic one, or that of KIP-848."""
+
+    UNKNOWN = "UNKNOWN"
+    CLASSIC = "CLASSIC"
+    CONSUMER = "CONSUMER"
+
+
+@dataclass(slots=True)
+class ConsumerAssignment:
+    """A partition that a member of a group reads."""
+
+    cluster_id: str
+    consumer_group_id: str
+    consumer_id: str
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
+class GroupMember:
+    """A consumer of a group, which may run anywhere; ``instance_id`` (KIP-345) is None where it is no static member.
+
+    ``assignments`` are ordered by topic and partition.
+    """
+
+    cluster_id: str
+    consumer_group_id: str
+    consumer_id: str
+    instance_id: str | None
+    client_id: str
+    assignments: list[ConsumerAssignment]
+
+
+@dataclass(slots=True)
+class ConsumerGroup:
+    """A consumer group; ``coordinator_id`` is the broker that keeps it, ``consumers`` are ordered by id.
+
+    ``is_simple`` groups only keep offsets. ``partition_assignor`` is empty while a classic group isn't stable.
+    """
+
+    cluster_id: str
+    consumer_group_id: str
+    is_simple: bool
+    partition_assignor: str
+    state: ConsumerGroupState
+    type: ConsumerGroupType
+    is_mixed_consumer_group: bool
+    coordinator_id: int | None
+    consumers: list[GroupMember]
+
+
+@dataclass(slots=True)
+class ConsumerLag:
+    """How far a group is behind in a partition, in records, never negative.
+
+    ``log_end_offset`` is what a reader of committed transactions can reach. The ids of the consumer are empty, and
+    ``instance_id`` None, where no member reads the partition.
+    """
+
+    cluster_id: str
+    consumer_group_id: str
+    topic_name: str
+    partition_id: int
+    consumer_id: str
+    instance_id: str | None
+    client_id: str
+    current_offset: int
+    log_end_offset: int
+    lag: int
+
+
+@dataclass(slots=True)
+class ConsumerGroupLagSummary:
+    """The largest lag of a group, where it is, and the sum of all; ids as in :class:`ConsumerLag`."""
+
+    cluster_id: str
+    consumer_group_id: str
+    max_lag_consumer_id: str
+    max_lag_instance_id: str | None
+    max_lag_client_id: str
+    max_lag_topic_name: str
+    max_lag_partition_id: int
+    max_lag: int
+    total_lag: int
+
+
+@dataclass(slots=True)
+class ListConsumerGroups:
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
+class GetConsumerGroup:
+    cluster_id: str | None
+    consumer_group_id: str
+
+
+@dataclass(slots=True)
+class GetConsumer:
+    cluster_id: str | None
+    consumer_group_id: str
+    consumer_id: str
+
+
+@dataclass(slots=True)
+class GetConsumerAssignment:
+    cluster_id: str | None
+    consumer_group_id: str
+    consumer_id: str
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
+class GetConsumerLag:
+    cluster_id: str | None
+    consumer_group_id: str
+    topic_name: str
+    partition_id: int

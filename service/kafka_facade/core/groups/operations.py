@@ -1,0 +1,207 @@
+"""Consumer groups, their members and their lag (reference: "Consumer Group (v3)"; KIP-848)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.errors import (
+    ConsumerGroupNotFound,
+    FacadeError,
+    KafkaAuthorizationFailed,
+    NotFound,
+    PartitionNotFound,
+    TopicNotFound,
+)
+from kafka_facade.core.groups.lags import lags_of, summary_of
+from kafka_facade.core.groups.model import (
+    ConsumerAssignment,
+    ConsumerGroup,
+    ConsumerGroupLagSummary,
+    ConsumerLag,
+    GetConsumer,
+    GetConsumerAssignment,
+    GetConsumerGroup,
+    GetConsumerLag,
+    GroupMember,
+    ListConsumerGroups,
+)
+from kafka_facade.core.groups.port import GroupDescription, GroupPort
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.quoting import quote
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.topics.positions import TopicPartition
+
+
+class ConsumerGroups:
+    """Operations on consumer groups."""
+
+    def __init__(self, groups: GroupPort, identity: ClusterIdentity) -> None:
+        self._groups = groups
+        self._identity = identity
+
+    @implements("api.v3.consumer-groups.list")
+    async def list_groups(self, call: Call, request: ListConsumerGroups) -> list[ConsumerGroup]:
+        """All consumer groups that may be described, ordered by id."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        group_ids = sorted(await self._groups.list_groups(call.remaining))
+        groups = []
+        for found in await self._groups.describe_groups(group_ids, call.remaining):
+            if isinstance(found, GroupDescription):
+                groups.append(await _group(cluster_id, found))
+            # One that has gone since the listing is no longer there to be listed.
+            elif not isinstance(found, (ConsumerGroupNotFound, KafkaAuthorizationFailed)):
+                raise found
+        return groups
+
+    @implements("api.v3.consumer-groups.get")
+    async def get_group(self, call: Call, request: GetConsumerGroup) -> ConsumerGroup:
+        """One group; ConsumerGroupNotFound."""
+        [found] = await self.describe_many(call, request.cluster_id, [request.consumer_group_id])
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+    async def describe_many(
+        self, call: Call, cluster_id: str | None, group_ids: Sequence[str]
+    ) -> Sequence[ConsumerGroup | FacadeError]:
+        """Many groups in one go; a group that can't be described is its error."""
+        own = await self._identity.check(cluster_id, call)
+        found = await self._groups.describe_groups(group_ids, call.remaining)
+        return [await _group(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
+
+    @implements("api.v3.consumers.list")
+    async def list_consumers(self, call: Call, request: GetConsumerGroup) -> Sequence[GroupMember]:
+        """The members of a group, ordered by id; ConsumerGroupNotFound."""
+        group = await self._group(call, request.cluster_id, request.consumer_group_id, "does not exist.")
+        return group.consumers
+
+    @implements("api.v3.consumers.get")
+    async def get_consumer(self, call: Call, request: GetConsumer) -> GroupMember:
+        """One member; ConsumerGroupNotFound, NotFound."""
+        return await self._consumer(call, request, NotFound(consumer_id=request.consumer_id))
+
+    @implements("api.v3.consumer-assignments.list")
+    async def list_assignments(self, call: Call, request: GetConsumer) -> Sequence[ConsumerAssignment]:
+        """The partitions that a member reads, ordered by topic and partition; ConsumerGroupNotFound, NotFound."""
+        message = f"Consumer {quote(request.consumer_id)} does not exist."
+        return (await self._consumer(call, request, NotFound(message, consumer_id=request.consumer_id))).assignments
+
+    @implements("api.v3.consumer-assignments.get")
+    async def get_assignment(self, call: Call, request: GetConsumerAssignment) -> ConsumerAssignment:
+        """One partition that a member reads; ConsumerGroupNotFound, NotFound."""
+        where = GetConsumer(request.cluster_id, request.consumer_group_id, request.consumer_id)
+        for assignment in await self.list_assignments(call, where):
+            if (assignment.topic_name, assignment.partition_id) == (request.topic_name, request.partition_id):
+                return assignment
+        raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
+
+    @implements("api.v3.consumer-lags.list")
+    async def list_lags(self, call: Call, request: GetConsumerGroup) -> Sequence[ConsumerLag]:
+        """How far a group is behind, the largest lag first; ConsumerGroupNotFound, NotFound where it has no commit."""
+        group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
+        [found] = await self.lags_many(call, request.cluster_id, [group])
+        if isinstance(found, FacadeError):
+            raise found
+        if not found:
+            raise _no_offsets(request.consumer_group_id)
+        return found
+
+    @implements("api.v3.consumer-lags.get")
+    async def get_lag(self, call: Call, request: GetConsumerLag) -> ConsumerLag:
+        """How far a group is behind in one partition; ConsumerGroupNotFound, NotFound where it has no commit there."""
+        group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
+        place = (request.topic_name, request.partition_id)
+        [found] = await self._groups.committed_offsets([group.consumer_group_id], call.remaining)
+        if isinstance(found, FacadeError):
+            raise found
+        if not found:
+            raise _no_offsets(group.consumer_group_id)
+        if place not in found:
+            raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
+        [end] = await self._groups.end_offsets([TopicPartition(*place)], call.remaining)
+        lags = await _lags(group, {place: found[place]}, {place: end})
+        if isinstance(lags, FacadeError):
+            raise lags
+        if not lags:
+            raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
+        return lags[0]
+
+    @implements("api.v3.consumer-group-lag-summary.get")
+    async def get_lag_summary(self, call: Call, request: GetConsumerGroup) -> ConsumerGroupLagSummary:
+        """The largest and the total lag; ConsumerGroupNotFound, NotFound where the group has no commit."""
+        summary = summary_of(await self.list_lags(call, request))
+        assert summary is not None, "list_lags gives one lag at least"
+        return summary
+
+    async def lags_many(
+        self, call: Call, cluster_id: str | None, groups: Sequence[ConsumerGroup]
+    ) -> Sequence[Sequence[ConsumerLag] | FacadeError]:
+        """The lags of many groups, the end of each partition asked for once; none for a group without a commit."""
+        await self._identity.check(cluster_id, call)
+        committed = await self._groups.committed_offsets([g.consumer_group_id for g in groups], call.remaining)
+        wanted = list(dict.fromkeys(place for found in committed if isinstance(found, dict) for place in found))
+        partitions = [TopicPartition(*place) for place in wanted]
+        ends = dict(zip(wanted, await self._groups.end_offsets(partitions, call.remaining), strict=True))
+        return [
+            found if isinstance(found, FacadeError) else await _lags(group, found, ends)
+            for group, found in zip(groups, committed, strict=True)
+        ]
+
+    async def _group(self, call: Call, cluster_id: str | None, group_id: str, otherwise: str) -> ConsumerGroup:
+        try:
+            return await self.get_group(call, GetConsumerGroup(cluster_id, group_id))
+        except ConsumerGroupNotFound as error:
+            message = f"Consumer Group {quote(group_id)} {otherwise}"
+            raise ConsumerGroupNotFound(message, consumer_group_id=group_id) from error
+
+    async def _consumer(self, call: Call, request: GetConsumer, otherwise: NotFound) -> GroupMember:
+        where = GetConsumerGroup(request.cluster_id, request.consumer_group_id)
+        for member in await self.list_consumers(call, where):
+            if member.consumer_id == request.consumer_id:
+                return member
+        raise otherwise
+
+
+def _no_offsets(group_id: str) -> NotFound:
+    return NotFound("Consumer group offsets could not be found.", consumer_group_id=group_id)
+
+
+async def _group(cluster_id: str, found: GroupDescription) -> ConsumerGroup:
+    group_id = found.consumer_group_id
+    members = []
+    for member in sorted(found.members, key=lambda member: member.consumer_id):
+        await time_slice()
+        assignments = [
+            ConsumerAssignment(cluster_id, group_id, member.consumer_id, entry.topic, entry.partition)
+            for entry in sorted(member.partitions, key=lambda entry: (entry.topic, entry.partition))
+        ]
+        members.append(
+            GroupMember(cluster_id, group_id, member.consumer_id, member.instance_id, member.client_id, assignments)
+        )
+    return ConsumerGroup(
+        cluster_id,
+        group_id,
+        found.is_simple,
+        found.partition_assignor,
+        found.state,
+        found.type,
+        found.is_mixed,
+        found.coordinator_id,
+        members,
+    )
+
+
+async def _lags(
+    group: ConsumerGroup, committed: dict[tuple[str, int], int], ends: dict[tuple[str, int], int | FacadeError]
+) -> list[ConsumerLag] | FacadeError:
+    known: dict[tuple[str, int], int] = {}
+    for place in committed:
+        end = ends[place]
+        if isinstance(end, int):
+            known[place] = end
+        # A group may have commits in a topic that is gone: there is nothing left to be behind of.
+        elif not isinstance(end, (TopicNotFound, PartitionNotFound)):
+            return end
+    return await lags_of(group, committed, known)

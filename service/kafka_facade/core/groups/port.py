@@ -1,0 +1,53 @@
+"""What consumer groups ask of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.groups.model import ConsumerGroupState, ConsumerGroupType
+from kafka_facade.core.topics.positions import TopicPartition
+
+
+@dataclass(slots=True)
+class MemberDescription:
+    """A member of a group and the partitions that it reads."""
+
+    consumer_id: str
+    instance_id: str | None
+    client_id: str
+    partitions: list[TopicPartition]
+
+
+@dataclass(slots=True)
+class GroupDescription:
+    """A consumer group as its coordinator describes it."""
+
+    consumer_group_id: str
+    is_simple: bool
+    partition_assignor: str
+    state: ConsumerGroupState
+    type: ConsumerGroupType
+    is_mixed: bool
+    coordinator_id: int | None
+    members: list[MemberDescription]
+
+
+class GroupPort(Protocol):
+    """Consumer groups of one cluster, and how far they have read."""
+
+    async def list_groups(self, timeout: float) -> list[str]:
+        """The ids of all consumer groups, in no order; groups of other kinds (Connect, share groups) aren't among."""
+
+    async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
+        """These groups, in order; one that can't be described is its error, ConsumerGroupNotFound among them."""
+
+    async def committed_offsets(
+        self, group_ids: Sequence[str], timeout: float
+    ) -> list[dict[tuple[str, int], int] | FacadeError]:
+        """For each group the next-to-read offsets that it has committed, by topic and partition."""
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The last stable offset of each partition, in order: where a reader of committed transactions ends."""

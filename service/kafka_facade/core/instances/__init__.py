@@ -1,0 +1,1 @@
+"""Consumer instances: members of a group that live in this gateway."""

@@ -1,0 +1,107 @@
+"""What a consumer instance has read of Kafka and not yet returned: some is ahead, some goes into an answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords
+from kafka_facade.core.records.decoding import MOST_WEIGHT, Decoding
+from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats, Record
+from kafka_facade.core.records.sizes import fetched_size, require_taken
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """How a read goes on and what ends it; ``answer_bytes`` and ``record_bytes`` None are no limit."""
+
+    data_bytes: int
+    answer_bytes: int | None
+    record_bytes: int | None
+    at_once: bool
+    formats: ReadFormats | None
+
+    @classmethod
+    def of(cls, request: FetchRecords, max_bytes: int) -> ReadLimits:
+        """What a request says, where the instance returns keys and values of so many bytes at most."""
+        data_bytes = max_bytes if request.max_bytes is None else min(request.max_bytes, max_bytes)
+        return cls(data_bytes, request.max_answer_bytes, request.max_record_bytes, request.at_once, request.formats)
+
+
+class HeldRecords:
+    """The records of one instance that its caller doesn't have yet, in the order in which they were read."""
+
+    def __init__(self, decoding: Decoding, instance: ConsumerInstance) -> None:
+        self.taken: list[FetchedRecord] = []
+        """What the answer has so far that is being made."""
+        self._decoding = decoding
+        self._instance = instance
+        self._ahead: deque[Record] = deque()
+        self._bytes = 0
+        self._weight = 0
+        self._answer_bytes = 0
+
+    def begin(self) -> None:
+        """Begin a new answer; what the last one had is the caller's."""
+        self.taken, self._bytes, self._weight, self._answer_bytes = [], 0, 0, 0
+
+    def put_back(self) -> None:
+        """What the answer had comes next again."""
+        self._ahead.extendleft(entry.record for entry in reversed(self.taken))
+
+    def add(self, records: Iterable[Record]) -> None:
+        """These were read."""
+        self._ahead.extend(records)
+
+    def keep(self, wanted: Callable[[str, int], bool]) -> None:
+        """Keep only the records of some partitions."""
+        self._ahead = deque(record for record in self._ahead if wanted(record.topic_name, record.partition_id))
+        self.taken = [e for e in self.taken if wanted(e.record.topic_name, e.record.partition_id)]
+        self._bytes = sum(_length(entry.record) for entry in self.taken)
+        if self._answer_bytes:
+            self._answer_bytes = sum(fetched_size(entry) for entry in self.taken)
+
+    async def take(self, limits: ReadLimits) -> bool:
+        """Decode what was read ahead, up to the limits; whether that is enough for an answer.
+
+        What can't be decoded or is too large is an error once it is the first.
+        """
+        ahead, taken = self._ahead, self.taken
+        while ahead:
+            record = ahead[0]
+            length = _length(record)
+            if taken and (self._bytes + length > limits.data_bytes or self._weight >= MOST_WEIGHT):
+                return True
+            try:
+                entry = await self._decode(record, limits.formats)
+                size = 0 if limits.answer_bytes is None else fetched_size(entry)
+                if limits.record_bytes is not None:
+                    require_taken(record, size, limits.record_bytes)
+            except FacadeError:
+                if taken:
+                    return True
+                raise
+            if taken and limits.answer_bytes is not None and self._answer_bytes + size > limits.answer_bytes:
+                return True
+            taken.append(entry)
+            ahead.popleft()
+            self._bytes += length
+            self._weight += entry.weight
+            self._answer_bytes += size
+        if not taken:
+            return False
+        full = limits.answer_bytes is not None and self._answer_bytes >= limits.answer_bytes
+        return full or self._bytes >= limits.data_bytes or 0 <= self._instance.fetch_min_bytes < self._bytes
+
+    async def _decode(self, record: Record, formats: ReadFormats | None) -> FetchedRecord:
+        if formats is not None:
+            return await self._decoding.record(formats, record)
+        if self._instance.format is Format.BINARY:
+            return FetchedRecord(record, record.key, record.value)
+        return await self._decoding.strictly(self._instance.format, record)
+
+
+def _length(record: Record) -> int:
+    return len(record.key or b"") + len(record.value or b"")

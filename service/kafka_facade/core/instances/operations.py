@@ -1,0 +1,324 @@
+"""Consumer instances: members of a consumer group that live in this gateway (reference: v2 "Consumers")."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.errors import (
+    ConsumerAlreadyExists,
+    ConsumerFormatMismatch,
+    ConsumerInstanceNotFound,
+    FacadeError,
+    IllegalConsumerState,
+    InvalidRequest,
+    InvalidTopicName,
+    PartitionNotFound,
+    TooManyRequests,
+)
+from kafka_facade.core.instances.model import (
+    AssignConsumer,
+    CommitOffsets,
+    ConsumerInstance,
+    ConsumerPartitions,
+    ConsumerRef,
+    CreateConsumer,
+    FetchRecords,
+    SeekConsumer,
+    SubscribeConsumer,
+)
+from kafka_facade.core.instances.placement import is_here, placed
+from kafka_facade.core.instances.port import PeerPort
+from kafka_facade.core.instances.session import ConsumerSession
+from kafka_facade.core.instances.settings import ConsumerDefaults, generated_name, resolve
+from kafka_facade.core.instances.topic_pattern import TopicPattern
+from kafka_facade.core.kafka_text import check_text
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.model import FetchedRecord
+from kafka_facade.core.records.port import ConsumerFactory
+from kafka_facade.core.topics.operations import is_legal_topic_name
+from kafka_facade.core.topics.port import AdminPort
+from kafka_facade.core.topics.positions import (
+    EARLIEST,
+    LATEST,
+    CommittedOffset,
+    PartitionPosition,
+    PartitionTime,
+    TopicPartition,
+)
+
+_MAX_OFFSET = 2**63 - 2
+_CLOSE_SECONDS = 10.0
+_NAMES_TRIED = 200
+_EXPIRY_CHECK_SECONDS = 1.0
+# How long (s) a read waits for the topics that match its pattern.
+_MATCH_SECONDS = 1.0
+
+
+class Consumers:
+    """Operations on consumer instances, and the owner of them all."""
+
+    def __init__(
+        self,
+        factory: ConsumerFactory,
+        admin: AdminPort,
+        defaults: ConsumerDefaults,
+        closing: asyncio.Event,
+        decoding: Decoding,
+        peers: PeerPort | None = None,
+    ) -> None:
+        self.peers = peers
+        self._factory = factory
+        self._decoding = decoding
+        self._closing = closing
+        self._admin = admin
+        self._defaults = defaults
+        self._sessions: dict[tuple[str, str], ConsumerSession] = {}
+        self._endings: set[asyncio.Task[None]] = set()
+
+    @property
+    def request_max_bytes(self) -> int:
+        """The most bytes of keys and values that a fetch returns."""
+        return self._defaults.request_max_bytes
+
+    @implements("api.v2.consumers.create")
+    async def create(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
+        """Create an instance; ConsumerAlreadyExists, InvalidConsumerConfig, TooManyRequests."""
+        if request.name is None and self.peers is not None:
+            # Any name will do: one that keeps the instance here, if this worker holds a slot.
+            names = (generated_name() for _ in range(_NAMES_TRIED))
+            here = (name for name in names if is_here(self.peers, request.group, name))
+            request = replace(request, name=next(here, generated_name()))
+        return await self.create_named(call, request)
+
+    @placed
+    async def create_named(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
+        """Create an instance where its name places it."""
+        instance = resolve(request, self._defaults)
+        key = (instance.group, instance.instance_id)
+        if key in self._sessions:
+            raise ConsumerAlreadyExists(group=instance.group, instance=instance.instance_id)
+        if len(self._sessions) >= self._defaults.max_instances:
+            limit = f"{self._defaults.max_instances} consumer instances (consumer.instances.max)"
+            raise TooManyRequests(f"This worker has reached its limit of {limit}.")
+        consumer = self._factory.create(
+            group=instance.group,
+            auto_offset_reset=instance.auto_offset_reset,
+            auto_commit=instance.auto_commit,
+            overrides={},
+        )
+        self._sessions[key] = ConsumerSession(
+            instance, consumer, self._defaults.request_max_bytes, self._closing, self._decoding
+        )
+        return instance
+
+    @placed
+    async def get(self, call: Call, request: ConsumerRef) -> ConsumerInstance:
+        """The settings of an instance; ConsumerInstanceNotFound."""
+        return self._session(request.group, request.instance).instance
+
+    @implements("api.v2.consumers.delete")
+    @placed
+    async def delete(self, call: Call, request: ConsumerRef) -> None:
+        """Leave the group and forget the instance; ConsumerInstanceNotFound."""
+        async with self._session(request.group, request.instance).use(settled=True) as session:
+            # It goes on without the caller who has asked for it: a member that nobody closes stays for good.
+            await asyncio.shield(self._end(session))
+
+    @implements("api.v2.consumers.subscribe")
+    @placed
+    async def subscribe(self, call: Call, request: SubscribeConsumer) -> None:
+        """Join the group for topics or a pattern; IllegalConsumerState where partitions are assigned by hand."""
+        if request.topics and request.topic_pattern is not None:
+            raise IllegalConsumerState
+        pattern = None if request.topic_pattern is None else TopicPattern(request.topic_pattern)
+        for index, topic in enumerate(request.topics):
+            if not is_legal_topic_name(topic):
+                raise InvalidTopicName(topic=topic, field=f"topics[{index}]")
+        async with self._session(request.group, request.instance).use(settled=True) as session:
+            topics = request.topics if pattern is None else await self._matching(pattern, call.remaining)
+            await session.subscribe(topics, pattern)
+
+    @implements("api.v2.consumers.get-subscription")
+    @placed
+    async def get_subscription(self, call: Call, request: ConsumerRef) -> Sequence[str]:
+        """The topics subscribed to by name, or those that matched the pattern when it was last looked at."""
+        async with self._session(request.group, request.instance).use() as session:
+            return session.subscription()
+
+    @implements("api.v2.consumers.unsubscribe")
+    @placed
+    async def unsubscribe(self, call: Call, request: ConsumerRef) -> None:
+        """Drop the subscription or the assignment."""
+        async with self._session(request.group, request.instance).use(settled=True) as session:
+            await session.unsubscribe()
+
+    @implements("api.v2.consumers.assign")
+    @placed
+    async def assign(self, call: Call, request: AssignConsumer) -> None:
+        """Read exactly these partitions; IllegalConsumerState where there is a subscription."""
+        async with self._session(request.group, request.instance).use(settled=True) as session:
+            _check_partitions(request.partitions)
+            await session.assign(request.partitions)
+
+    @implements("api.v2.consumers.get-assignments")
+    @placed
+    async def get_assignments(self, call: Call, request: ConsumerRef) -> Sequence[TopicPartition]:
+        """The partitions that the instance reads now, assigned by hand or by the group."""
+        async with self._session(request.group, request.instance).use() as session:
+            return session.consumer.assignment()
+
+    @implements(
+        "api.v2.consumers.consume-binary",
+        "api.v2.consumers.consume-json",
+        "api.v2.consumers.consume-avro",
+        "api.v2.consumers.consume-json-schema",
+        "api.v2.consumers.consume-protobuf",
+    )
+    @placed
+    async def fetch(self, call: Call, request: FetchRecords) -> list[FetchedRecord]:
+        """The next records, until the timeout, ``max_bytes`` or the instance's ``fetch.min.bytes`` is reached.
+
+        At least one record is returned if there is one, even if it alone is over ``max_bytes``. ConsumerFormatMismatch,
+        DeserializationFailed and RecordTooLarge (the position stays at the record), IllegalConsumerState without topics
+        or partitions, InvalidRequest for a ``max_bytes`` below 1.
+        """
+        if request.max_bytes is not None and request.max_bytes < 1:
+            raise InvalidRequest("max_bytes must be at least 1.", field="max_bytes")
+        session = self._session(request.group, request.instance)
+        if request.format is not None and request.format is not session.instance.format:
+            raise ConsumerFormatMismatch
+        return await session.fetch(request, call.remaining, self._matching_soon, call.hand_over)
+
+    @implements("api.v2.consumers.commit-offsets")
+    @placed
+    async def commit(self, call: Call, request: CommitOffsets) -> None:
+        """Commit offsets, or where the instance stands, and return once the group coordinator has them."""
+        async with self._session(request.group, request.instance).use(settled=True) as session:
+            if request.offsets is not None:
+                _check_positions(request.offsets)
+            offsets = (
+                session.positions()
+                if request.offsets is None
+                else {(entry.topic, entry.partition): entry.offset + 1 for entry in request.offsets}
+            )
+            metadata = {(entry.topic, entry.partition): entry.metadata for entry in request.offsets or ()}
+            if offsets:
+                await session.consumer.commit(offsets, call.remaining, metadata)
+
+    @implements("api.v2.consumers.get-committed-offsets")
+    @placed
+    async def get_committed(self, call: Call, request: ConsumerPartitions) -> list[CommittedOffset]:
+        """What the group has committed for these partitions; those without a commit are left out."""
+        async with self._session(request.group, request.instance).use() as session:
+            if not request.partitions:
+                raise PartitionNotFound
+            _check_partitions(request.partitions)
+            return await session.consumer.committed(request.partitions, call.remaining)
+
+    @implements("api.v2.consumers.seek-to-offset")
+    @placed
+    async def seek(self, call: Call, request: SeekConsumer) -> None:
+        """Read on from these offsets and times; IllegalConsumerState for a partition that isn't assigned."""
+        _check_positions(request.offsets)
+        _check_partitions(request.times, "times")
+        async with self._session(request.group, request.instance).use() as session:
+            session.check_assigned([*request.offsets, *request.times])
+            positions = list(request.offsets)
+            ends = []
+            for entry in request.times:
+                where = TopicPartition(entry.topic, entry.partition)
+                # To Kafka negative times have meanings of their own.
+                [offset] = await session.consumer.offsets_at([where], max(entry.timestamp, 0), call.remaining)
+                if offset < 0:
+                    ends.append(where)
+                else:
+                    positions.append(PartitionPosition(entry.topic, entry.partition, offset))
+            await session.seek([*positions, *await self._ends(ends, call)], call.remaining)
+
+    @implements("api.v2.consumers.seek-to-beginning")
+    @placed
+    async def seek_to_beginning(self, call: Call, request: ConsumerPartitions) -> None:
+        """Read on from the first offset of these partitions."""
+        _check_partitions(request.partitions)
+        positions = [PartitionPosition(entry.topic, entry.partition, EARLIEST) for entry in request.partitions]
+        async with self._session(request.group, request.instance).use() as session:
+            await session.seek(positions, call.remaining)
+
+    @implements("api.v2.consumers.seek-to-end")
+    @placed
+    async def seek_to_end(self, call: Call, request: ConsumerPartitions) -> None:
+        """Read on from what is now the end of these partitions."""
+        _check_partitions(request.partitions)
+        async with self._session(request.group, request.instance).use() as session:
+            session.check_assigned(request.partitions)
+            await session.seek(await self._ends(request.partitions, call), call.remaining)
+
+    async def expire(self) -> None:
+        """Close instances that nobody has used for ``consumer.instance.timeout.ms``; runs until cancelled."""
+        while True:
+            await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
+            limit = self._defaults.instance_timeout_ms / 1000
+            for session in [session for session in self._sessions.values() if session.idle_seconds > limit]:
+                self._end(session)
+
+    async def close(self, timeout: float) -> None:
+        """Close all instances, at the same time, within ``timeout`` (s)."""
+        for session in list(self._sessions.values()):
+            self._end(session, timeout)
+        await asyncio.gather(*self._endings)
+
+    def _end(self, session: ConsumerSession, timeout: float = _CLOSE_SECONDS) -> asyncio.Task[None]:
+        """Forget an instance at once, and close it."""
+        instance = session.instance
+        self._sessions.pop((instance.group, instance.instance_id), None)
+        session.end()
+        ending = asyncio.create_task(session.close(timeout), name="consumer close")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
+
+    async def _matching_soon(self, pattern: TopicPattern) -> list[str]:
+        return await self._matching(pattern, _MATCH_SECONDS)
+
+    async def _matching(self, pattern: TopicPattern, timeout: float) -> list[str]:
+        """The topics that match now; internal ones never do, as with the official proxy."""
+        topics = [entry.topic for entry in await self._admin.list_topics(timeout)]
+        return pattern.matching(topic.topic_name for topic in topics if not topic.is_internal)
+
+    async def _ends(self, partitions: Sequence[TopicPartition], call: Call) -> list[PartitionPosition]:
+        """Where these partitions end now: what is produced later is read."""
+        found = []
+        for entry, offsets in zip(partitions, await self._admin.offsets(partitions, call.remaining), strict=True):
+            # A partition that Kafka doesn't have, or not at the moment, is read from its end when it is there.
+            end = LATEST if isinstance(offsets, FacadeError) else offsets[1]
+            found.append(PartitionPosition(entry.topic, entry.partition, end))
+        return found
+
+    def _session(self, group: str, instance: str) -> ConsumerSession:
+        try:
+            return self._sessions[group, instance]
+        except KeyError:
+            raise ConsumerInstanceNotFound(group=group, instance=instance) from None
+
+
+def _check_partitions(
+    partitions: Iterable[TopicPartition | PartitionPosition | PartitionTime], place: str = "partitions"
+) -> None:
+    """InvalidTopicName, InvalidRequest; ``place`` is the field of the request that holds them."""
+    for index, entry in enumerate(partitions):
+        if not is_legal_topic_name(entry.topic):
+            raise InvalidTopicName(topic=entry.topic, field=f"{place}[{index}].topic_name")
+        if not 0 <= entry.partition < 2**31:
+            raise InvalidRequest("A partition must not be negative.", field=f"{place}[{index}].partition_id")
+
+
+def _check_positions(positions: Sequence[PartitionPosition]) -> None:
+    _check_partitions(positions, "offsets")
+    for index, entry in enumerate(positions):
+        if not 0 <= entry.offset <= _MAX_OFFSET:
+            raise InvalidRequest(f"An offset must be from 0 to {_MAX_OFFSET}.", field=f"offsets[{index}].offset")
+        check_text(entry.metadata, f"offsets[{index}].metadata")

@@ -1,0 +1,78 @@
+"""Where a consumer instance lives: each belongs to a slot by its name, and each slot to one worker at a time.
+
+Whichever worker a call arrives at, the one that holds the instance's slot runs it. Which worker that is only the peers
+know; slots can as well be held by other nodes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import typing
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from kafka_facade.core.instances.port import PeerPort
+from kafka_facade.core.pipeline import Call
+
+
+class OfInstance(Protocol):
+    """A request that is about one consumer instance."""
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+
+    @property
+    def instance(self) -> str:
+        """The instance's id in the group."""
+
+
+class HasPeers(Protocol):
+    """What has operations that are placed; without ``peers`` all instances live here."""
+
+    peers: PeerPort | None
+
+
+_Self = TypeVar("_Self", bound=HasPeers)
+_Request = TypeVar("_Request", bound=OfInstance)
+_Response = TypeVar("_Response")
+_Method = Callable[[_Self, Call, _Request], Awaitable[_Response]]
+
+PLACED: dict[str, Callable[..., Awaitable[Any]]] = {}
+"""The operations as the worker that holds the instance runs them, by name."""
+
+
+def slot_of(group: str, instance: str, slots: int) -> int:
+    """The slot of an instance: the same in every process."""
+    name = f"{len(group)} {group} {instance}".encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") % slots
+
+
+def is_here(peers: PeerPort | None, group: str, instance: str) -> bool:
+    """Whether this worker holds the instance, or would hold it."""
+    return peers is None or peers.holds(slot_of(group, instance, peers.slots))
+
+
+def placed(method: _Method[_Self, _Request, _Response]) -> _Method[_Self, _Request, _Response]:
+    """Have an operation on an instance run where that lives."""
+
+    @functools.wraps(method)
+    async def run(self: _Self, call: Call, request: _Request) -> _Response:
+        peers = self.peers
+        if peers is None or is_here(peers, request.group, request.instance):
+            return await method(self, call, request)
+        answer: _Response = await peers.call(
+            slot_of(request.group, request.instance, peers.slots), method.__name__, call, request
+        )
+        return answer
+
+    PLACED[method.__name__] = method
+    return run
+
+
+@functools.cache
+def types_of(name: str) -> tuple[Any, Any]:
+    """The types of a placed operation's request and response."""
+    hints = typing.get_type_hints(PLACED[name])
+    return hints["request"], hints["return"]

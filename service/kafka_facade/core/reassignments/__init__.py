@@ -1,0 +1,1 @@
+"""Reassignments of partitions."""

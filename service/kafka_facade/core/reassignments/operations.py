@@ -1,0 +1,43 @@
+"""Reassignments of partitions that are going on (reference: "Partition (v3)"; KIP-455)."""
+
+from __future__ import annotations
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.errors import NotFound
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.reassignments.model import ListReassignments, ListTopicReassignments, PartitionReassignment
+from kafka_facade.core.reassignments.port import ReassignmentPort
+from kafka_facade.core.topics.model import GetPartition
+
+
+class Reassignments:
+    """Operations on reassignments."""
+
+    def __init__(self, reassignments: ReassignmentPort, identity: ClusterIdentity) -> None:
+        self._reassignments = reassignments
+        self._identity = identity
+
+    @implements("api.v3.partition-reassignments.list")
+    async def list_reassignments(self, call: Call, request: ListReassignments) -> list[PartitionReassignment]:
+        """All that go on, ordered by topic and partition."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        return await self._reassignments.list_reassignments(cluster_id, call.remaining)
+
+    @implements("api.v3.partition-reassignments.search-by-topic")
+    async def list_topic_reassignments(
+        self, call: Call, request: ListTopicReassignments
+    ) -> list[PartitionReassignment]:
+        """Those of one topic, ordered by partition; none for an unknown topic."""
+        everything = await self.list_reassignments(call, ListReassignments(request.cluster_id))
+        return [entry for entry in everything if entry.topic_name == request.topic_name]
+
+    @implements("api.v3.partition-reassignments.get")
+    async def get_reassignment(self, call: Call, request: GetPartition) -> PartitionReassignment:
+        """That of one partition; NotFound where none goes on."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        where = ListTopicReassignments(cluster_id, request.topic_name)
+        for found in await self.list_topic_reassignments(call, where):
+            if found.partition_id == request.partition_id:
+                return found
+        raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))

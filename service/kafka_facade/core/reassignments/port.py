@@ -1,0 +1,14 @@
+"""What reassignments ask of an engine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kafka_facade.core.reassignments.model import PartitionReassignment
+
+
+class ReassignmentPort(Protocol):
+    """The reassignments of partitions of one cluster."""
+
+    async def list_reassignments(self, cluster_id: str, timeout: float) -> list[PartitionReassignment]:
+        """All that go on, ordered by topic and partition."""

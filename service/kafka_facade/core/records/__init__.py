@@ -1,0 +1,1 @@
+"""Records: produced, read, and in all their formats."""

@@ -1,0 +1,131 @@
+"""Keys and values as their formats show them: the one way from the bytes of a record to data."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cachetools import TTLCache
+
+from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidSchema, SchemaLookupFailed
+from kafka_facade.core.quoting import showable
+from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats, Record
+from kafka_facade.core.records.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
+from kafka_facade.core.records.serialization import deserialize
+
+# How long (s) a schema may take that a record needs.
+_SCHEMA_SECONDS: Final = 5.0
+# Bytes may begin like the id of a schema by chance: one that the registry doesn't have isn't asked for so long (s).
+_UNKNOWN_SECONDS: Final = 10.0
+_UNKNOWN_IDS: Final = 10_000
+# Few bytes can become much: what is decoded for one answer ends where it weighs so much (see ``DecodingBudget``).
+MOST_WEIGHT: Final = 64 * 1024 * 1024
+_LONGEST_ERROR: Final = 500
+_NOT_FOUND: Final = "404"
+
+
+class Decoding:
+    """Decodes keys and values."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+        self._unknown: TTLCache[int, str] = TTLCache(_UNKNOWN_IDS, _UNKNOWN_SECONDS)
+
+    async def strictly(self, format: Format, record: Record) -> FetchedRecord:
+        """The record with key and value as data of the format; DeserializationFailed where the bytes aren't.
+
+        Other errors say that it can't be decoded now: Unavailable, SchemaRegistryUnavailable, KafkaAuthorizationFailed
+        for a registry that refuses the gateway.
+        """
+        fetched = FetchedRecord(record, None, None)
+        for which in ("key", "value"):
+            payload: bytes | None = getattr(record, which)
+            if payload is None:
+                continue
+            try:
+                if format in SCHEMA_FORMATS:
+                    data, _, weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
+                else:
+                    data, weight = await self._plain(format, payload)
+                fetched.weight += weight
+            except (FacadeError, ValueError, RecursionError) as error:
+                if _undecodable(error):
+                    raise _failed(record, which, str(error)) from None
+                if isinstance(error, SchemaLookupFailed):
+                    raise type(error)(_failed(record, which, str(error)).message, **error.metadata) from None
+                raise
+            setattr(fetched, which, data)
+        return fetched
+
+    async def record(self, formats: ReadFormats, record: Record) -> FetchedRecord:
+        """The record with key and value in formats of their own, and what is known of each (see :meth:`data`)."""
+        fetched = FetchedRecord(record, None, None)
+        if record.key is not None:
+            fetched.key, fetched.key_info = await self.data(formats.key, record.key, record.topic_name, "key")
+        if record.value is not None:
+            fetched.value, fetched.value_info = await self.data(formats.value, record.value, record.topic_name, "value")
+        fetched.weight = sum(info.weight for info in (fetched.key_info, fetched.value_info) if info is not None)
+        return fetched
+
+    async def data(self, format: Format | None, payload: bytes, topic: str, which: str) -> tuple[object, DataInfo]:
+        """Bytes as data of the format, and what is known of them.
+
+        BINARY gives the bytes, STRING a text, all others a JSON value. Without a format the schema decides whose id the
+        bytes begin with; bytes that begin with none are BINARY. Where bytes aren't of their format, the data is None
+        and ``error`` of the info says why. FacadeError for what may succeed later: a registry that doesn't answer.
+        """
+        if format is not None and format not in SCHEMA_FORMATS:
+            try:
+                data, weight = await self._plain(format, payload)
+                return data, DataInfo(format, weight=weight)
+            except ValueError as error:
+                return None, DataInfo(format, error=_why(error))
+        try:
+            schema_id = id_in(payload)
+        except NoSchemaId as error:
+            if format is None:
+                return payload, DataInfo(Format.BINARY)
+            return None, DataInfo(format, error=str(error))
+        info = DataInfo(format or Format.BINARY, schema_id)
+        info.error = "there is no such schema" if schema_id < 1 else self._unknown.get(schema_id)
+        if info.error is not None:
+            return None, info
+        try:
+            data, info.format, info.weight = await self._schemas.decode(payload, _SCHEMA_SECONDS, format)
+        except (FacadeError, ValueError, RecursionError) as error:
+            if not _undecodable(error):
+                raise
+            info.error = _why(error)
+            if isinstance(error, SchemaLookupFailed):
+                self._unknown[schema_id] = info.error
+        if info.error is not None:
+            return None, info
+        info.subject = await self._schemas.subject_of(topic, which, schema_id, _SCHEMA_SECONDS)
+        return data, info
+
+    async def _plain(self, format: Format, payload: bytes) -> tuple[object, int]:
+        """Data of a format without a schema, and what they weigh; ValueError."""
+        if format is Format.JSON:
+            return await self._schemas.decode_json(payload, _SCHEMA_SECONDS)
+        return deserialize(format, payload), 0
+
+
+def _undecodable(error: Exception) -> bool:
+    """Whether the record is to blame, and not a busy gateway or a registry that gives no answer."""
+    if isinstance(error, SchemaLookupFailed):
+        return error.metadata.get("registry_status") == _NOT_FOUND
+    return isinstance(error, InvalidSchema) or not isinstance(error, FacadeError)
+
+
+def _why(error: Exception) -> str:
+    """An error's text, cut, as text that any answer can hold: it may quote a record or a registry."""
+    return showable(str(error)[:_LONGEST_ERROR])
+
+
+def _failed(record: Record, which: str, why: str) -> DeserializationFailed:
+    return DeserializationFailed(
+        f"Error deserializing {which.upper()} for partition {record.topic_name}-{record.partition_id} at "
+        f"offset {record.offset}: {why}. If needed, please seek past the record to continue consumption.",
+        topic=record.topic_name,
+        partition=str(record.partition_id),
+        offset=str(record.offset),
+    )

@@ -1,0 +1,308 @@
+"""Producing records (reference: "Records (v3)", v2 "Topics" and "Partitions")."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+
+from msgspec import Struct
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidBatch,
+    InvalidTopicName,
+    KafkaAuthorizationFailed,
+    KeySchemaMissing,
+    PartitionNotFound,
+    ValueSchemaMissing,
+)
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.quoting import quote
+from kafka_facade.core.records.model import (
+    BatchEntry,
+    BatchProduceRecords,
+    DataReport,
+    Format,
+    ProduceRecords,
+    ProduceWithSchemas,
+    RecordData,
+    RecordReport,
+    RecordToProduce,
+    SchemaIds,
+    SchemaSelector,
+)
+from kafka_facade.core.records.port import Delivery, ProducerPort, SerializedRecord, SubjectVersion
+from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.records.serialization import SchemaNeeded, serialize
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.topics.operations import is_legal_topic_name
+
+# How many records are worked on before others may use the event loop.
+_RECORDS_A_SLICE = 200
+_ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
+
+
+@dataclass(slots=True)
+class BatchReport:
+    """What became of the records of a batch, each with the caller's id, in order."""
+
+    successes: list[tuple[str, RecordReport]]
+    failures: list[tuple[str, FacadeError]]
+
+
+class Produce:
+    """Operations that produce."""
+
+    def __init__(
+        self, producer: ProducerPort, identity: ClusterIdentity, batch_max_entries: int, schemas: Schemas
+    ) -> None:
+        self._producer = producer
+        self._identity = identity
+        self._batch_max_entries = batch_max_entries
+        self._schemas = schemas
+
+    @implements(
+        "api.v3.produce.produce-to-topic",
+        "api.facade.records.produce-stream",
+    )
+    async def produce(self, call: Call, request: ProduceRecords) -> list[RecordReport | FacadeError]:
+        """Produce records and wait until each is acknowledged or has failed: one report or error a record, in order.
+
+        TopicNotFound and ClusterNotFound fail the request as a whole.
+        """
+        return await (await self.enqueue(call, request)).reports()
+
+    @implements("api.v3.batch-produce.produce-to-topic")
+    async def produce_batch(self, call: Call, request: BatchProduceRecords) -> BatchReport:
+        """Produce records that are told apart by their ids; what is wrong with a record is in the answer.
+
+        InvalidBatch for ids that aren't distinct and proper, no records or too many; ClusterNotFound.
+        """
+        entries = request.entries
+        self._check_batch(entries)
+        await self._identity.check(request.cluster_id, call)
+        records = [entry.record for entry in entries if not isinstance(entry.record, FacadeError)]
+        outcomes: Iterator[RecordReport | FacadeError]
+        try:
+            whole = ProduceRecords(request.cluster_id, request.topic_name, records)
+            outcomes = iter(await self.produce(call, whole) if records else [])
+        except FacadeError as error:
+            outcomes = repeat(error)
+        report = BatchReport([], [])
+        sent = 0
+        for index, entry in enumerate(entries):
+            place = f"entries[{index}].record"
+            if isinstance(entry.record, FacadeError):
+                report.failures.append((entry.id, entry.record.within(place)))
+                continue
+            outcome = next(outcomes)
+            sent += 1
+            if isinstance(outcome, FacadeError):
+                report.failures.append((entry.id, outcome.within(place, instead_of=f"records[{sent - 1}]")))
+            else:
+                report.successes.append((entry.id, outcome))
+        return report
+
+    def _check_batch(self, entries: Sequence[BatchEntry]) -> None:
+        seen: set[str] = set()
+        for index, entry in enumerate(entries):
+            if not _ENTRY_ID.fullmatch(entry.id):
+                raise InvalidBatch("Batch entry identifier is not a valid string.", field=f"entries[{index}].id")
+        for index, entry in enumerate(entries):
+            if entry.id in seen:
+                raise InvalidBatch("Batch entry IDs are not distinct.", field=f"entries[{index}].id")
+            seen.add(entry.id)
+        if not entries:
+            raise InvalidBatch("Empty batch.", field="entries")
+        if len(entries) > self._batch_max_entries:
+            raise InvalidBatch("Too many entries in batch.", field="entries")
+
+    @implements(
+        "api.v2.produce-to-topic.binary",
+        "api.v2.produce-to-topic.json",
+        "api.v2.produce-to-partition.binary",
+        "api.v2.produce-to-partition.json",
+    )
+    async def deliver(self, call: Call, request: ProduceRecords) -> list[Delivery | FacadeError]:
+        """What :meth:`produce` does, without reports of what was stored: where each record is, or its error."""
+        return await (await self.enqueue(call, request)).outcomes()
+
+    @implements(
+        "api.v2.produce-to-topic.avro",
+        "api.v2.produce-to-topic.json-schema",
+        "api.v2.produce-to-topic.protobuf",
+        "api.v2.produce-to-partition.avro",
+        "api.v2.produce-to-partition.json-schema",
+        "api.v2.produce-to-partition.protobuf",
+    )
+    async def deliver_with_schemas(
+        self, call: Call, request: ProduceWithSchemas
+    ) -> tuple[list[Delivery | FacadeError], SchemaIds]:
+        """The same for records that share their schemas, with the schemas' ids.
+
+        A record that isn't of its schema fails the request before any is sent, and so do KeySchemaMissing,
+        ValueSchemaMissing, InvalidSchema and SchemaLookupFailed.
+        """
+        topic, format = request.topic_name, request.format
+        for record in request.records:
+            if request.key_schema is None and record.key is not None and record.key.data is not None:
+                raise KeySchemaMissing
+            if request.value_schema is None and record.value is not None and record.value.data is not None:
+                raise ValueSchemaMissing
+        # No schema is registered for a topic that isn't there, or can't be.
+        try:
+            await self._partition_count(call, topic)
+        except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
+            return [refusal] * len(request.records), SchemaIds(None, None)
+        key_id = await self._schemas.id_of(topic, "key", format, request.key_schema, call.remaining)
+        value_id = await self._schemas.id_of(topic, "value", format, request.value_schema, call.remaining)
+        records = [
+            RecordToProduce(
+                _with_schema(record.key, request.key_schema),
+                _with_schema(record.value, request.value_schema),
+                record.partition_id,
+                record.headers,
+                record.timestamp,
+            )
+            for record in request.records
+        ]
+        outcomes = await self.deliver(call, ProduceRecords(None, topic, records, all_or_nothing=True))
+        return outcomes, SchemaIds(key_id, value_id)
+
+    async def enqueue(self, call: Call, request: ProduceRecords) -> PendingReports:
+        """Hand records to the producer, in order, and return before they are acknowledged: for streams.
+
+        Records of one topic that are enqueued one after the other keep that order in their partition.
+        """
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        topic = request.topic_name
+        try:
+            count = await self._partition_count(call, topic)
+        except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
+            # As where the producer meets them: each record fails.
+            refusals: dict[int, FacadeError] = dict.fromkeys(range(len(request.records)), refusal)
+            return PendingReports(cluster_id, topic, request.records, [], refusals)
+        for record in request.records:
+            if record.partition_id is not None and record.partition_id >= count:
+                count = await self._producer.partition_count(topic, call.remaining, refresh=True)
+                break
+        wire: list[SerializedRecord] = []
+        errors: dict[int, FacadeError] = {}
+        used: dict[int, UsedSchemas] = {}
+        for index, record in enumerate(request.records):
+            if index and not index % _RECORDS_A_SLICE:
+                await time_slice()
+            try:
+                partition = record.partition_id
+                if partition is not None and not 0 <= partition < count:
+                    raise PartitionNotFound(partition_id=str(partition), field="partition_id")
+                key, value = record.key, record.value
+                try:
+                    stored = SerializedRecord(
+                        None if key is None else serialize(key, "key"),
+                        None if value is None else serialize(value, "value"),
+                        partition,
+                        record.headers,
+                        record.timestamp,
+                    )
+                except SchemaNeeded:
+                    stored, used[index] = await self._with_schemas(call, topic, record)
+                wire.append(stored)
+            except FacadeError as error:
+                placed = error.within(f"records[{index}]")
+                if request.all_or_nothing:
+                    raise placed from None
+                errors[index] = placed
+        deliveries = await self._producer.submit(topic, wire, request.order) if wire else None
+        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
+
+    async def _partition_count(self, call: Call, topic: str) -> int:
+        if not is_legal_topic_name(topic):
+            raise InvalidTopicName(f"Invalid topics: [{quote(topic)}]", topic_name=topic, field="topic_name")
+        count = self._producer.cached_partition_count(topic)
+        return await self._producer.partition_count(topic, call.remaining) if count is None else count
+
+    async def _with_schemas(
+        self, call: Call, topic: str, record: RecordToProduce
+    ) -> tuple[SerializedRecord, UsedSchemas]:
+        key, key_schema = await self._schemas.serialize(topic, "key", record.key, call.remaining)
+        value, value_schema = await self._schemas.serialize(topic, "value", record.value, call.remaining)
+        stored = SerializedRecord(key, value, record.partition_id, record.headers, record.timestamp)
+        return stored, (key_schema, value_schema)
+
+
+UsedSchemas = tuple[SubjectVersion | None, SubjectVersion | None]
+"""The schemas of a record's key and value."""
+
+_NO_SCHEMAS: UsedSchemas = (None, None)
+
+
+class PendingReports(Struct):
+    """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order.
+
+    ``used`` has the schemas of the records that have any.
+    """
+
+    cluster_id: str
+    topic: str
+    records: list[RecordToProduce]
+    wire: list[SerializedRecord]
+    errors: dict[int, FacadeError]
+    deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
+    used: dict[int, UsedSchemas] = {}
+
+    async def outcomes(self) -> list[Delivery | FacadeError]:
+        """What became of each record, in order, once Kafka has decided on all of them."""
+        decided = await self.deliveries if self.deliveries is not None else []
+        if self.errors:
+            rest = iter(decided)
+            decided = [self.errors[i] if i in self.errors else next(rest) for i in range(len(self.records))]
+        for index, outcome in enumerate(decided):
+            if isinstance(outcome, FacadeError) and index not in self.errors:
+                decided[index] = outcome.within(f"records[{index}]")
+        return decided
+
+    async def reports(self) -> list[RecordReport | FacadeError]:
+        """The same, with what was stored of each record."""
+        outcomes = await self.outcomes()
+        wire = iter(self.wire)
+        reports: list[RecordReport | FacadeError] = []
+        for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
+            if index and not index % _RECORDS_A_SLICE:
+                await time_slice()
+            if index in self.errors:
+                reports.append(self.errors[index])
+                continue
+            stored = next(wire)
+            if isinstance(outcome, FacadeError):
+                reports.append(outcome)
+                continue
+            key_schema, value_schema = self.used.get(index, _NO_SCHEMAS)
+            key = _report_data(record.key, stored.key, key_schema)
+            value = _report_data(record.value, stored.value, value_schema)
+            reports.append(
+                RecordReport(
+                    self.cluster_id, self.topic, outcome.partition, outcome.offset, outcome.timestamp, key, value
+                )
+            )
+        return reports
+
+
+def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:
+    if data is None or selector is None:
+        return None
+    return RecordData(None if selector.schema is None else data.format, data.data, selector)
+
+
+def _report_data(data: RecordData | None, payload: bytes | None, schema: SubjectVersion | None) -> DataReport | None:
+    if data is None:
+        return None
+    size = -1 if payload is None else len(payload)
+    if schema is not None:
+        return DataReport(schema.codec.format, size, schema.subject, schema.schema_id, schema.version)
+    return DataReport(data.format or Format.BINARY, size)

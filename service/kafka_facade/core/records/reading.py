@@ -1,0 +1,152 @@
+"""Reading a topic without a consumer group: from a start to its end, or on and on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+
+from msgspec import structs
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, TopicNotFound, Unavailable
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.records.model import ConsumeRecords, Record
+from kafka_facade.core.records.port import ConsumerFactory, ConsumerPort
+from kafka_facade.core.records.sizes import record_size
+from kafka_facade.core.topics.model import ListPartitions
+from kafka_facade.core.topics.operations import Topics
+from kafka_facade.core.topics.positions import LATEST, PartitionPosition, TopicPartition
+
+logger = logging.getLogger("kafka_facade.core")
+
+STARTS = ("earliest", "latest", "offset", "timestamp")
+
+# How many records are taken from the client at once: the loop is free in between, and few bytes are in hand too many.
+_POLL_RECORDS = 50
+_IDLE_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+# The client says nothing of a topic that is deleted: after so long (s) without a record it is looked for.
+_LOOK_SECONDS = 10.0
+
+
+class Reading:
+    """Operations that read records as a stream."""
+
+    def __init__(self, consumers: ConsumerFactory, topics: Topics, closing: asyncio.Event) -> None:
+        self._consumers = consumers
+        self._topics = topics
+        self._closing = closing
+
+    @implements("api.facade.records.consume")
+    async def consume(self, call: Call, request: ConsumeRecords) -> AsyncGenerator[list[Record], None]:
+        """Batches of records, in order within a partition. The call's deadline bounds the start only.
+
+        A batch has what is there, up to ``max_records`` and ``max_bytes``; a larger record is alone in its batch.
+        Nothing is read ahead of the caller but that and what the consumer's own bounded queue holds. TopicNotFound,
+        also where the topic is deleted later; PartitionNotFound; InvalidRequest for a start that doesn't exist and for
+        limits below 1.
+        """
+        if request.start not in STARTS:
+            raise InvalidRequest(f"The start must be one of {', '.join(STARTS)}.", field="start")
+        for limit in ("max_records", "max_bytes"):
+            if getattr(request, limit) < 1:
+                raise InvalidRequest("The limit must be at least 1.", field=limit)
+        consumer = self._consumers.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
+        try:
+            starts, ends = await self._range(call, request, consumer)
+            remaining = {key: end for key, end in ends.items() if starts[key] < end}
+            await consumer.assign([PartitionPosition(*key, offset) for key, offset in starts.items()])
+            held: deque[Record] = deque()
+            looked_at = time.monotonic()
+            while request.follow or remaining or held:
+                if self._closing.is_set():
+                    raise Unavailable("The server is shutting down.")
+                batch = await _next_batch(consumer, request, ends, held)
+                if batch:
+                    yield batch
+                    looked_at = time.monotonic()
+                elif time.monotonic() - looked_at > _LOOK_SECONDS:
+                    await self._look(call, request)
+                    looked_at = time.monotonic()
+                for key in [key for key, end in remaining.items() if consumer.position(*key) >= end]:
+                    del remaining[key]
+        finally:
+            await consumer.close(_CLOSE_SECONDS)
+
+    async def _look(self, call: Call, request: ConsumeRecords) -> None:
+        """TopicNotFound where the topic is gone."""
+        # The call's own deadline is that of the start.
+        look = structs.replace(call, deadline=time.monotonic() + _LOOK_SECONDS)
+        try:
+            await self._topics.list_partitions(look, ListPartitions(request.cluster_id, request.topic_name))
+        except TopicNotFound:
+            raise
+        except FacadeError as error:
+            # Whoever follows a topic waits until Kafka is there again.
+            logger.debug("whether topic %s is still there can't be told: %s", request.topic_name, error)
+
+    async def _range(
+        self, call: Call, request: ConsumeRecords, consumer: ConsumerPort
+    ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
+        """Where to start and what the end is now, for each partition."""
+        partitions = await self._topics.list_partitions(call, ListPartitions(request.cluster_id, request.topic_name))
+        known = {partition.partition_id: partition for partition in partitions}
+        missing = [wanted for wanted in request.partitions if wanted not in known]
+        if missing:
+            raise PartitionNotFound(topic_name=request.topic_name, partition_id=str(missing[0]))
+        chosen = [known[wanted] for wanted in dict.fromkeys(request.partitions or known)]
+        starts: dict[tuple[str, int], int] = {}
+        ends: dict[tuple[str, int], int] = {}
+        for found in await self._topics.get_offsets_many(call, chosen):
+            if isinstance(found, FacadeError):
+                raise found
+            key = (found.topic_name, found.partition_id)
+            ends[key] = found.latest_offset
+            match request.start:
+                case "earliest":
+                    starts[key] = found.earliest_offset
+                case "offset":
+                    starts[key] = min(max(request.offset, found.earliest_offset), found.latest_offset)
+                case _:
+                    starts[key] = found.latest_offset
+        wanted = [TopicPartition(*key) for key in starts]
+        if not request.follow:
+            # The last that this consumer gets to: a transaction that is open holds back what follows.
+            stable = await consumer.offsets_at(wanted, LATEST, call.remaining)
+            ends |= {key: offset for key, offset in zip(starts, stable, strict=True) if offset >= 0}
+        if request.start == "timestamp":
+            # To Kafka negative times have meanings of their own, such as the end; no record is older than 0.
+            found_offsets = await consumer.offsets_at(wanted, max(request.timestamp, 0), call.remaining)
+            starts |= {key: offset for key, offset in zip(starts, found_offsets, strict=True) if offset >= 0}
+        return starts, ends
+
+
+async def _next_batch(
+    consumer: ConsumerPort, request: ConsumeRecords, ends: Mapping[tuple[str, int], int], held: deque[Record]
+) -> list[Record]:
+    """What is there, within the request's limits, waiting a moment for the first record; ``held`` keeps the rest."""
+    batch: list[Record] = []
+    left = request.max_bytes
+    while True:
+        while held:
+            left -= record_size(held[0])
+            if batch and left < 0:
+                return batch
+            batch.append(held.popleft())
+            if left <= 0 or len(batch) >= request.max_records:
+                return batch
+        try:
+            polled = await consumer.poll(_POLL_RECORDS, 0.0 if batch else _IDLE_SECONDS)
+        except FacadeError:
+            if not batch:
+                raise
+            # What was read is handed over first; the client tells of what keeps failing again.
+            return batch
+        if not request.follow:
+            polled = [record for record in polled if record.offset < ends[record.topic_name, record.partition_id]]
+        if not polled:
+            return batch
+        held.extend(polled)

@@ -1,0 +1,292 @@
+"""Records with schemas: which schema is meant, and the bytes of keys and values in its format."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+from cachetools import TTLCache
+
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidRequest,
+    SchemaLookupFailed,
+    Unavailable,
+)
+from kafka_facade.core.records import json_text
+from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, DecodingBudget, json_weight
+from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
+from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion
+from kafka_facade.core.records.serialization import SchemaNeeded, deserialize, serialize
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
+
+_T = TypeVar("_T")
+
+SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF})
+
+# How many subjects of schemas are known, and how long (s).
+_SUBJECTS: Final = 10_000
+_SUBJECT_SECONDS: Final = 60.0
+_MAGIC: Final = b"\0"
+_HEAD_SIZE: Final = 5
+_LATEST: Final = SchemaSelector()
+# Data that is large for its schema is serialized in threads, a few for each format. So long (s) it is waited for on a
+# busy machine; codecs bound the processor time.
+_THREADS: Final = 2
+_WORK_SECONDS: Final = 60.0
+_MEMBER_WEIGHT: Final = 10
+_decode_json = msgspec.json.Decoder().decode
+_encode_json = msgspec.json.Encoder().encode
+# A failure is answered this long (s) before the call's deadline.
+_MARGIN_SECONDS: Final = 0.5
+
+
+class NoSchemaId(ValueError):
+    """Bytes that don't begin with the id of a schema."""
+
+
+def id_in(payload: bytes) -> int:
+    """The id of the schema that the bytes begin with; NoSchemaId."""
+    if len(payload) < _HEAD_SIZE or payload[:1] != _MAGIC:
+        raise NoSchemaId("it doesn't begin with the id of a schema")
+    return int.from_bytes(payload[1:_HEAD_SIZE], "big", signed=True)
+
+
+class Schemas:
+    """Finds schemas in the registry and serializes with them."""
+
+    def __init__(self, registry: SchemaRegistryPort | None) -> None:
+        self._registry = registry
+        # One format's slow data doesn't hold up another's.
+        self._threads = {
+            format: WorkerThreads(f"serializer-{format.value.lower()}", _THREADS)
+            for format in (*SCHEMA_FORMATS, Format.JSON)
+        }
+        self._subjects: TTLCache[tuple[int, str], str | None] = TTLCache(_SUBJECTS, _SUBJECT_SECONDS)
+
+    def close(self) -> None:
+        """Serialize no more away from the event loop."""
+        for threads in self._threads.values():
+            threads.close()
+
+    async def resolve(self, topic: str, which: str, data: RecordData, timeout: float) -> SubjectVersion:
+        """The schema of a key or value (``which``), registered if it was given as a text.
+
+        InvalidRequest for a choice that means none, InvalidSchema, SchemaLookupFailed.
+        """
+        selector = data.schema or _LATEST
+        check(data.format, selector)
+        registry = self._open()
+        timeout = max(0.0, timeout - _MARGIN_SECONDS)
+        if selector.schema is not None and data.format is not None:
+            codec = await registry.parse(data.format, selector.schema, timeout)
+            return await registry.register(
+                _subject(selector, topic, which, codec), data.format, selector.schema, timeout
+            )
+        if selector.schema_id is not None:
+            codec = await registry.schema(selector.schema_id, timeout)
+            return await registry.version_of(_subject(selector, topic, which, codec), selector.schema_id, timeout)
+        return await registry.subject_version(_subject(selector, topic, which, None), selector.schema_version, timeout)
+
+    async def id_of(
+        self, topic: str, which: str, format: Format, selector: SchemaSelector | None, timeout: float
+    ) -> int | None:
+        """The id of the schema that is selected, None for none; InvalidRequest where it isn't of the format."""
+        if selector is None:
+            return None
+        data = RecordData(None if selector.schema is None else format, None, selector)
+        version = await self.resolve(topic, which, data, timeout)
+        if version.codec.format is not format:
+            raise InvalidRequest(
+                f"Bad Request: The schema {version.schema_id} is of the format {version.codec.format.value}.",
+                field=f"{which}_schema_id",
+            )
+        return version.schema_id
+
+    async def serialize(
+        self, topic: str, which: str, data: RecordData | None, timeout: float
+    ) -> tuple[bytes | None, SubjectVersion | None]:
+        """The bytes of a key or value, None for null, and the schema, None for a format without one.
+
+        A null with a schema is encoded by it: InvalidRequest where the schema has no null.
+        """
+        if data is None:
+            return None, None
+        with contextlib.suppress(SchemaNeeded):
+            return serialize(data, which), None
+        try:
+            version = await self.resolve(topic, which, data, timeout)
+        except InvalidRequest as error:
+            raise _blaming(error, f"{which}.schema") from None
+        value = data.data
+        try:
+            if _weighs_more(value, version.codec.most_data_on_loop):
+                work = functools.partial(_encode, value, version)
+                return await self._in_thread(version.codec.format, work, timeout), version
+            await time_slice()
+            payload = _encode(value, version)
+        except InvalidRequest as error:
+            raise _blaming(error, f"{which}.data") from None
+        return payload, version
+
+    async def decode(self, payload: bytes, timeout: float, format: Format | None = None) -> tuple[object, Format, int]:
+        """The JSON value that stands after the id of its schema, the schema's format, and what the value weighs.
+
+        ValueError where the bytes aren't of the schema, or that isn't of ``format``, or no answer can hold the value;
+        SchemaLookupFailed and the like.
+        Weights are those of ``DecodingBudget``.
+        """
+        codec = await self._open().schema(id_in(payload), timeout)
+        if format is not None and codec.format is not format:
+            raise ValueError(f"its schema is of the format {codec.format.value}")
+        data = payload[_HEAD_SIZE:]
+        budget = codec.budget(len(data))
+        work = functools.partial(_decode, codec, data, budget)
+        if len(data) > codec.most_on_loop:
+            value = await self._in_thread(codec.format, work, timeout)
+        else:
+            await time_slice()
+            value = work()
+        return value, codec.format, budget.spent
+
+    async def decode_json(self, payload: bytes, timeout: float) -> tuple[object, int]:
+        """The value of a JSON text that has no schema, and what it weighs; ValueError where there is none to show."""
+        weight = json_weight(payload)
+        work = functools.partial(deserialize, Format.JSON, payload)
+        if weight > JSON_ON_LOOP:
+            return await self._in_thread(Format.JSON, work, timeout), weight
+        await time_slice()
+        return work(), weight
+
+    async def subject_of(self, topic: str, which: str, schema_id: int, timeout: float) -> str | None:
+        """A subject that has the schema, the one named after the topic before others; None where that isn't known."""
+        named = f"{topic}-{which}"
+        key = (schema_id, named)
+        if key not in self._subjects:
+            try:
+                subjects = await self._open().subjects(schema_id, timeout)
+            except FacadeError:
+                subjects = ()
+            self._subjects[key] = named if named in subjects else next(iter(subjects), None)
+        return self._subjects.get(key)
+
+    async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float) -> _T:
+        """The result of work; Unavailable where no thread was free in time, or the machine is too busy."""
+        try:
+            return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS)
+        except (NoFreeThread, TimeoutError):
+            raise Unavailable("Schema worker threads are all busy; retry.") from None
+
+    def _open(self) -> SchemaRegistryPort:
+        if self._registry is None:
+            raise SchemaLookupFailed("There is no Schema Registry: schema.registry.url isn't set.")
+        return self._registry
+
+
+def check(format: Format | None, selector: SchemaSelector) -> None:
+    """InvalidRequest for members that exclude each other (reference: "Records (v3)")."""
+    if selector.subject is not None and selector.subject_name_strategy is not None:
+        raise _excluded("Only one of 'subject_name_strategy' or 'subject' can be used.")
+    ways = (selector.schema_id, selector.schema_version, selector.schema)
+    if sum(way is not None for way in ways) > 1:
+        raise _excluded("Only one of 'schema_id', 'schema_version' or 'schema' can be used.")
+    if format is not None:
+        if format not in SCHEMA_FORMATS:
+            raise _excluded(f"'type={format.value}' cannot be used with a schema.")
+        if selector.schema_id is not None:
+            raise _excluded(f"'schema_id={selector.schema_id}' cannot be used with 'type'.")
+        if selector.schema_version is not None:
+            raise _excluded(f"'schema_version={selector.schema_version}' cannot be used with 'type'.")
+        if selector.schema is None:
+            raise _excluded("'schema_version=latest' cannot be used with 'type'.")
+    elif selector.schema is not None:
+        raise _excluded("'schema' cannot be used without 'type'.")
+
+
+def _weighs_more(data: object, most: int) -> bool:
+    """Whether data has a greater weight, as ``SchemaCodec.most_data_on_loop`` counts it."""
+    weight = 0
+    waiting = [data]
+    while waiting and weight <= most:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            weight += _MEMBER_WEIGHT * len(value) + sum(map(len, value))
+            waiting += value.values()
+        elif isinstance(value, list):
+            weight += _MEMBER_WEIGHT * len(value)
+            waiting += value
+        elif isinstance(value, str | msgspec.Raw):
+            weight += len(bytes(value)) if isinstance(value, msgspec.Raw) else len(value)
+    return weight > most
+
+
+def _decode(codec: SchemaCodec, payload: bytes, budget: DecodingBudget) -> object:
+    value = codec.decode(payload, budget)
+    json_text.check(value)
+    return value
+
+
+def _encode(data: object, version: SubjectVersion) -> bytes:
+    """The bytes of a key or value, also of null. InvalidRequest where the data isn't of the schema."""
+    # Codecs know nothing of numbers that are kept as they are written.
+    is_plain = not _has_raw(data)
+    encoded = version.codec.encode(data if is_plain else _plain(data))
+    if not is_plain and version.codec.format is Format.JSONSCHEMA:
+        encoded = _encode_json(data)
+    return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + encoded
+
+
+def _plain(data: object) -> object:
+    """Data without numbers that are kept as they are written; InvalidRequest for one that is out of range."""
+    try:
+        return _decode_json(_encode_json(data))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"Bad Request: {error}") from None
+
+
+def _has_raw(data: object) -> bool:
+    """Whether something in the data is a JSON text."""
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, msgspec.Raw):
+            return True
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
+
+
+def _subject(selector: SchemaSelector, topic: str, which: str, codec: SchemaCodec | None) -> str:
+    if selector.subject is not None:
+        if not selector.subject:
+            raise InvalidRequest("Bad Request: the subject must not be empty.", field="subject")
+        return selector.subject
+    strategy = selector.subject_name_strategy or SubjectNameStrategy.TOPIC_NAME
+    if strategy is SubjectNameStrategy.TOPIC_NAME:
+        return f"{topic}-{which}"
+    if codec is None:
+        raise InvalidRequest(
+            f"Bad Request: Cannot use subject_name_strategy={strategy.value} without schema_id or schema.",
+            field="subject_name_strategy",
+        )
+    if codec.record_name is None:
+        raise InvalidRequest(
+            f"Bad Request: subject_name_strategy={strategy.value} needs a schema with a name.",
+            field="subject_name_strategy",
+        )
+    return codec.record_name if strategy is SubjectNameStrategy.RECORD_NAME else f"{topic}-{codec.record_name}"
+
+
+def _blaming(error: InvalidRequest, place: str) -> InvalidRequest:
+    """The error with the place to blame, or the field in it that it blames."""
+    return error.at(place) if error.field is None else error.within(place)
+
+
+def _excluded(message: str) -> InvalidRequest:
+    return InvalidRequest(f"Bad Request: {message}")

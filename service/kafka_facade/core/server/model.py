@@ -1,0 +1,18 @@
+"""The gateway itself, and what callers ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class ServerInfo:
+    """The gateway itself."""
+
+    name: str
+    version: str
+
+
+@dataclass(slots=True)
+class GetServerInfo:
+    pass

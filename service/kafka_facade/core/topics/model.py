@@ -1,0 +1,123 @@
+"""Topics, partitions and replicas, and what callers ask of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Topic:
+    """A topic. ``authorized_operations`` (ACL operation names) is filled only when it is asked for (KIP-430)."""
+
+    cluster_id: str
+    topic_name: str
+    is_internal: bool
+    replication_factor: int
+    partitions_count: int
+    authorized_operations: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Replica:
+    """One replica of a partition."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    broker_id: int
+    is_leader: bool
+    is_in_sync: bool
+
+
+@dataclass(slots=True)
+class Partition:
+    """A partition; ``leader_id`` is None while it has no leader. ``replicas`` are in order of preference."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    leader_id: int | None
+    replicas: list[Replica]
+
+
+@dataclass(slots=True)
+class PartitionOffsets:
+    """The first offset that can be read, and the next offset to be written."""
+
+    cluster_id: str
+    topic_name: str
+    partition_id: int
+    earliest_offset: int
+    latest_offset: int
+
+
+@dataclass(slots=True)
+class ListTopics:
+    cluster_id: str | None
+    include_authorized_operations: bool = False
+
+
+@dataclass(slots=True)
+class GetTopic:
+    cluster_id: str | None
+    topic_name: str
+    include_authorized_operations: bool = False
+
+
+@dataclass(slots=True)
+class ConfigEntry:
+    name: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class CreateTopic:
+    """``replicas_assignments`` maps each partition to its brokers and excludes counts (reference: Topic, Create)."""
+
+    cluster_id: str | None
+    topic_name: str
+    partitions_count: int | None = None
+    replication_factor: int | None = None
+    replicas_assignments: dict[int, list[int]] = field(default_factory=dict)
+    configs: list[ConfigEntry] = field(default_factory=list)
+    validate_only: bool = False
+
+
+@dataclass(slots=True)
+class DeleteTopic:
+    cluster_id: str | None
+    topic_name: str
+
+
+@dataclass(slots=True)
+class UpdatePartitionCount:
+    cluster_id: str | None
+    topic_name: str
+    partitions_count: int
+
+
+@dataclass(slots=True)
+class ListPartitions:
+    cluster_id: str | None
+    topic_name: str
+
+
+@dataclass(slots=True)
+class GetPartition:
+    cluster_id: str | None
+    topic_name: str
+    partition_id: int
+
+
+@dataclass(slots=True)
+class GetReplica:
+    cluster_id: str | None
+    topic_name: str
+    partition_id: int
+    broker_id: int
+
+
+@dataclass(slots=True)
+class ListBrokerReplicas:
+    cluster_id: str | None
+    broker_id: int

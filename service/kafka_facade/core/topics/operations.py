@@ -1,0 +1,215 @@
+"""Topics, partitions and replicas (reference: "Topic (v3)", "Partition (v3)", "Replica (v3)", v2 "Topics")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kafka_facade.core.catalogue import implements
+from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.errors import (
+    FacadeError,
+    InvalidPayload,
+    InvalidTopicName,
+    NotFound,
+    PartitionNotFound,
+    TopicNotFound,
+)
+from kafka_facade.core.kafka_text import check_text
+from kafka_facade.core.pipeline import Call
+from kafka_facade.core.time_slices import in_slices, time_slice
+from kafka_facade.core.topics.model import (
+    CreateTopic,
+    DeleteTopic,
+    GetPartition,
+    GetReplica,
+    GetTopic,
+    ListBrokerReplicas,
+    ListPartitions,
+    ListTopics,
+    Partition,
+    PartitionOffsets,
+    Replica,
+    Topic,
+    UpdatePartitionCount,
+)
+from kafka_facade.core.topics.port import AdminPort, TopicDescription
+from kafka_facade.core.topics.positions import TopicPartition
+
+_LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
+
+
+def is_legal_topic_name(name: str) -> bool:
+    """Whether Kafka takes the name (org.apache.kafka.common.internals.Topic)."""
+    return bool(_LEGAL_NAME.match(name)) and name not in (".", "..")
+
+
+class Topics:
+    """Operations on topics, partitions and replicas."""
+
+    def __init__(self, admin: AdminPort, identity: ClusterIdentity) -> None:
+        self._admin = admin
+        self._identity = identity
+
+    @implements("api.v3.topics.list", "api.v2.topics.list")
+    async def list_topics(self, call: Call, request: ListTopics) -> list[Topic]:
+        """All topics but Kafka's internal ones, ordered by name."""
+        await self._identity.check(request.cluster_id, call)
+        topics = [entry.topic for entry in await self._admin.list_topics(call.remaining) if not entry.topic.is_internal]
+        if not request.include_authorized_operations:
+            return topics
+        names = [topic.topic_name for topic in topics]
+        found = await self._admin.describe_topics(names, call.remaining, authorized_operations=True)
+        # A topic deleted since the listing is no longer there to be listed.
+        return [description.topic for description in found if not isinstance(description, FacadeError)]
+
+    @implements("api.v3.topics.get", "api.v2.topics.get")
+    async def get_topic(self, call: Call, request: GetTopic) -> Topic:
+        """One topic; TopicNotFound, InvalidTopicName."""
+        description = await self._describe(
+            call, request.cluster_id, request.topic_name, authorized_operations=request.include_authorized_operations
+        )
+        return description.topic
+
+    async def describe_many(
+        self, call: Call, cluster_id: str | None, names: Sequence[str], *, authorized_operations: bool = False
+    ) -> Sequence[TopicDescription | FacadeError]:
+        """Many topics with their partitions in one request to Kafka; a topic that can't be described is its error."""
+        await self._identity.check(cluster_id, call)
+        return await self._admin.describe_topics(names, call.remaining, authorized_operations=authorized_operations)
+
+    @implements("api.v3.topics.create")
+    async def create_topic(self, call: Call, request: CreateTopic) -> Topic:
+        """Create a topic, or only validate it; TopicAlreadyExists, InvalidPayload, InvalidKafkaRequest."""
+        cluster_id = await self._identity.check(request.cluster_id, call)
+        if not is_legal_topic_name(request.topic_name):
+            message = "Payload error. Invalid topic name."
+            raise InvalidPayload(message, topic_name=request.topic_name, field="topic_name")
+        for index, config in enumerate(request.configs):
+            check_text(config.name, f"configs[{index}].name")
+            check_text(config.value, f"configs[{index}].value")
+        created = await self._admin.create_topic(request, call.remaining)
+        return created.topic if created is not None else await self._validated(call, cluster_id, request)
+
+    @implements("api.v3.topics.delete")
+    async def delete_topic(self, call: Call, request: DeleteTopic) -> None:
+        """Delete a topic; TopicNotFound."""
+        await self._identity.check(request.cluster_id, call)
+        _require_possible(request.topic_name)
+        await self._admin.delete_topic(request.topic_name, call.remaining)
+
+    @implements("api.v3.topics.partitions")
+    async def update_partition_count(self, call: Call, request: UpdatePartitionCount) -> Topic:
+        """Raise the number of partitions; InvalidKafkaRequest where that isn't an increase."""
+        await self._identity.check(request.cluster_id, call)
+        _require_possible(request.topic_name)
+        described = await self._admin.create_partitions(request.topic_name, request.partitions_count, call.remaining)
+        return described.topic
+
+    @implements("api.v3.partitions.list", "api.v2.partitions.list")
+    async def list_partitions(self, call: Call, request: ListPartitions) -> Sequence[Partition]:
+        """The partitions of a topic, ordered by id; TopicNotFound."""
+        return (await self._describe(call, request.cluster_id, request.topic_name)).partitions
+
+    @implements("api.v3.partitions.get", "api.v2.partitions.get")
+    async def get_partition(self, call: Call, request: GetPartition) -> Partition:
+        """One partition; TopicNotFound, PartitionNotFound."""
+        for partition in await self.list_partitions(call, ListPartitions(request.cluster_id, request.topic_name)):
+            if partition.partition_id == request.partition_id:
+                return partition
+        raise PartitionNotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
+
+    @implements("api.v3.partitions.list.offsets", "api.v2.partitions.get-offsets")
+    async def get_offsets(self, call: Call, request: GetPartition) -> PartitionOffsets:
+        """The earliest and the latest offset of a partition; TopicNotFound, PartitionNotFound."""
+        partition = await self.get_partition(call, request)
+        [found] = await self.get_offsets_many(call, [partition])
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+    async def get_offsets_many(
+        self, call: Call, partitions: Sequence[Partition]
+    ) -> Sequence[PartitionOffsets | FacadeError]:
+        """The offsets of many partitions in one go; a partition whose offsets can't be had is its error."""
+        wanted = [TopicPartition(partition.topic_name, partition.partition_id) for partition in partitions]
+        found = await self._admin.offsets(wanted, call.remaining)
+        return await in_slices(_offsets, zip(partitions, found, strict=True))
+
+    @implements("api.v3.replicas.list")
+    async def list_replicas(self, call: Call, request: GetPartition) -> Sequence[Replica]:
+        """The replicas of a partition, in order of preference."""
+        return (await self.get_partition(call, request)).replicas
+
+    @implements("api.v3.replicas.get")
+    async def get_replica(self, call: Call, request: GetReplica) -> Replica:
+        """One replica; NotFound where the broker has none of the partition."""
+        where = GetPartition(request.cluster_id, request.topic_name, request.partition_id)
+        for replica in await self.list_replicas(call, where):
+            if replica.broker_id == request.broker_id:
+                return replica
+        raise NotFound(broker_id=str(request.broker_id))
+
+    @implements("api.v3.replicas.search-by-broker")
+    async def list_broker_replicas(self, call: Call, request: ListBrokerReplicas) -> Sequence[Replica]:
+        """The replicas that a broker holds, ordered by topic and partition; NotFound for an unknown broker."""
+        [found] = await self.list_broker_replicas_many(call, request.cluster_id, [request.broker_id])
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+    async def list_broker_replicas_many(
+        self, call: Call, cluster_id: str | None, broker_ids: Sequence[int]
+    ) -> Sequence[Sequence[Replica] | FacadeError]:
+        """The replicas that each broker holds, from one metadata answer, internal topics among them."""
+        await self._identity.check(cluster_id, call)
+        _, brokers = await self._admin.describe_cluster(call.remaining)
+        held: dict[int, list[Replica]] = {broker.broker_id: [] for broker in brokers}
+        for description in await self._admin.list_topics(call.remaining):
+            await time_slice()
+            for partition in description.partitions:
+                for replica in partition.replicas:
+                    if replica.broker_id in held:
+                        held[replica.broker_id].append(replica)
+        return [
+            held[broker_id]
+            if broker_id in held
+            else NotFound(f"Broker {broker_id} cannot be found.", broker_id=str(broker_id))
+            for broker_id in broker_ids
+        ]
+
+    async def _validated(self, call: Call, cluster_id: str, request: CreateTopic) -> Topic:
+        """The topic that Kafka would have created."""
+        partitions, factor = request.partitions_count, request.replication_factor
+        if request.replicas_assignments:
+            partitions = len(request.replicas_assignments)
+            factor = len(request.replicas_assignments[0])
+        elif partitions is None or factor is None:
+            default_partitions, default_factor = await self._admin.topic_defaults(call.remaining)
+            partitions = default_partitions if partitions is None else partitions
+            factor = default_factor if factor is None else factor
+        return Topic(cluster_id, request.topic_name, False, factor, partitions)
+
+    async def _describe(
+        self, call: Call, cluster_id: str | None, name: str, *, authorized_operations: bool = False
+    ) -> TopicDescription:
+        await self._identity.check(cluster_id, call)
+        if not is_legal_topic_name(name):
+            raise InvalidTopicName(topic_name=name, field="topic_name")
+        [found] = await self._admin.describe_topics([name], call.remaining, authorized_operations=authorized_operations)
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+
+def _require_possible(name: str) -> None:
+    """TopicNotFound, as Kafka answers for names that no topic can have: some can't be sent to it."""
+    if not is_legal_topic_name(name):
+        raise TopicNotFound(topic_name=name)
+
+
+def _offsets(entry: tuple[Partition, tuple[int, int] | FacadeError]) -> PartitionOffsets | FacadeError:
+    partition, found = entry
+    if isinstance(found, FacadeError):
+        return found
+    return PartitionOffsets(partition.cluster_id, partition.topic_name, partition.partition_id, *found)
