@@ -97,6 +97,7 @@ def _json_schema(schema: Any, data: Any, error: type[FacadeError] = errors.Inval
 MIXED = "".join(random.Random(1).choices("ab", k=400_000))
 _PROTO = 'syntax = "proto3"; message A { repeated Wide w = 1; } '
 _BRANCHES = [{"type": "record", "name": f"R{n}", "fields": []} for n in range(15_000)]
+_FAILING = {"items": {"required": [f"x{n}" for n in range(90)]}}
 
 PRODUCED: dict[str, Bomb] = {
     "pattern that backtracks": _json_schema({"pattern": "^(a+)+$"}, "a" * 50_000 + "b"),
@@ -107,6 +108,11 @@ PRODUCED: dict[str, Bomb] = {
     ),
     "references that double": _json_schema(_doubling(40), 1),
     "unique items": _json_schema({"uniqueItems": True, "not": {}}, [{"a": n} for n in range(30_000)]),
+    # Few enough to be checked on the loop, if they were like others.
+    "unique large integers": _json_schema(
+        {"allOf": [{"uniqueItems": True}, {"contains": {"type": "string"}}]}, [2**63 + n for n in range(1600)]
+    ),
+    "failures in anyOf": _json_schema({"anyOf": [_FAILING] * 2}, [{}] * 1000),
     "deep JSON schema": Bomb("JSONSCHEMA", '{"not":' * 50_000 + "{}" + "}" * 50_000, 1, errors.InvalidSchema),
     "branches": Bomb("AVRO", json.dumps(_BRANCHES), None, errors.InvalidSchema),
     "deep Avro schema": Bomb(

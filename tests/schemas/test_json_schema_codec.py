@@ -18,6 +18,7 @@ import pytest
 
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.records.decoding_budget import BudgetExceeded
+from kafka_facade.core.records.port import TakesLong
 from kafka_facade.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.schemas.json_schema_checkers import Checkers
 from kafka_facade.schemas.json_schema_size import work_per_value
@@ -182,6 +183,54 @@ def test_a_process_keeps_schemas_and_forgets_the_oldest() -> None:
         found[n].encode("a" * n)
         with pytest.raises(InvalidRequest, match="#"):
             found[n].encode("a" * (n + 1))
+
+
+_LARGE = [2**63 + n for n in range(3000)]
+_FAILING = {"items": {"required": [f"x{n}" for n in range(90)]}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"uniqueItems": True}, _LARGE),
+        ({"uniqueItems": True}, [{"a": [-number - 2]} for number in _LARGE]),
+        ({"items": {"uniqueItems": True}}, [_LARGE]),
+        ({"items": {"enum": [10**3999]}}, [10**3999] * 200),
+    ],
+)
+def test_large_numbers_are_compared_elsewhere(schema: dict[str, Any], value: Any) -> None:
+    found = codec(json.dumps(schema))
+    with pytest.raises(TakesLong):
+        found.encode(value, on_loop=True)
+    with own_time() as own, suppress(InvalidRequest):
+        found.encode(value)
+    assert own() < 0.2
+
+
+def test_a_few_large_numbers_are_compared_here() -> None:
+    found = codec('{"uniqueItems":true}')
+    assert found.encode([2**63, 2**64, 1e300], on_loop=True) == b"[%d,%d,1e300]" % (2**63, 2**64)
+    with pytest.raises(InvalidRequest, match="unique"):
+        found.encode([2**63, 2**63], on_loop=True)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"anyOf": [_FAILING] * 2}, [{}] * 150, "anyOf"),
+        ({"anyOf": [_FAILING] * 2}, [{}] * 3000, "is not of the schema, and takes too much"),
+        ({"oneOf": [{"items": {"type": "string"}}] * 2}, [{}] * 10_000, "#: "),
+    ],
+)
+def test_many_failures_are_explained_elsewhere(schema: dict[str, Any], value: Any, message: str) -> None:
+    found = codec(json.dumps(schema))
+    with pytest.raises(TakesLong):
+        found.encode(value, on_loop=True)
+    with own_time() as own, pytest.raises(InvalidRequest, match=message):
+        found.encode(value)
+    assert own() < 0.05
+    with pytest.raises(InvalidRequest, match=r"Of. keyword"):
+        found.encode([{}], on_loop=True)
 
 
 def test_required_names_are_counted() -> None:

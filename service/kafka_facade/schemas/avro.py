@@ -54,7 +54,7 @@ class AvroCodec:
         if isinstance(schema, dict) and schema["type"] in ("record", "error"):
             self.record_name = schema["name"]
 
-    def encode(self, data: object) -> bytes:
+    def encode(self, data: object, *, on_loop: bool = False) -> bytes:
         """The binary encoding of JSON data; InvalidRequest where it isn't of the schema."""
         out = bytearray()
         try:

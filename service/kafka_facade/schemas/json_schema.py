@@ -6,6 +6,7 @@ a moment. What may take longer is checked in a limited child process.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, Protocol
@@ -16,6 +17,7 @@ from kafka_facade.core.errors import InvalidRequest, Unavailable
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.decoding_budget import DecodingBudget, json_weight
 from kafka_facade.core.records.model import Format
+from kafka_facade.core.records.port import TakesLong
 from kafka_facade.schemas.json_schema_checkers import CheckEnded, Checkers, NotASchema
 from kafka_facade.schemas.json_schema_job import compile_check
 from kafka_facade.schemas.json_schema_size import Work, work_per_value
@@ -26,8 +28,20 @@ _MAX_TEXT: Final = 64 * 1024
 _MAX_WORK: Final = 1_000_000
 _MAX_MATCHED: Final = 16_000
 _BYTES_PER_VALUE: Final = 32
+# Each failure in an anyOf or a oneOf becomes an object of Python, which costs some hundred times as much as the check.
+_MAX_EXPLAINED: Final = 2_500
+# Numbers of 64 bits are compared fast. Others go through their digits, each pair of those in an array that is to have
+# unique items, so that there may be few of them, and none of very many digits.
+_LARGE: Final = 2**63
+_LARGE_VALUES: Final = 32
+_MOST_LARGE: Final = 16
+_MOST_BITS: Final = 1024
+_LARGE_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9]e[0-9]{2}")
 # A schema that asks more of one value than this may be slow for little data.
 _COSTLY: Final = 200
+_SCHEMA_ENDED: Final = "the schema takes too much time or memory to be checked"
+_ENDED: Final = "the data takes too much time or memory to be checked"
+_UNEXPLAINED: Final = "the data is not of the schema, and takes too much time or memory to say where"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -72,34 +86,46 @@ class JsonSchemaCodec:
         title = schema.get("title") if isinstance(schema, dict) else None
         self.record_name = title if isinstance(title, str) else None
 
-    def encode(self, data: object) -> bytes:
-        """The JSON text of a value; InvalidRequest where it isn't of the schema."""
+    def encode(self, data: object, *, on_loop: bool = False) -> bytes:
+        """See the port."""
         try:
             encoded = _encode(data)
-            if self._here is not None and self._is_done_soon(data, len(encoded)):
-                self._here(data)
-            else:
-                self._check_elsewhere(encoded)
+            valid = self._valid(data, encoded)
+            if not valid:
+                if on_loop:
+                    raise TakesLong
+                self._check_elsewhere(encoded, ended=_ENDED if valid is None else _UNEXPLAINED)
         except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"Bad Request: {quote(error)}") from None
         return encoded
 
-    def _is_done_soon(self, data: object, size: int) -> bool:
-        if self._work is None:
-            return False
-        most = _MAX_WORK // self._work.keywords
-        # Each value has two bytes at least.
-        return size * self._work.patterns <= _MAX_MATCHED and (size // 2 <= most or _values(data) <= most)
+    def _valid(self, data: object, encoded: bytes) -> bool | None:
+        """Whether a value is of the schema, None where that may take long to say.
 
-    def _check_elsewhere(self, value: bytes = b"") -> None:
-        """Check a value, or without one the schema; ValueError."""
+        ValueError, with the place, where that is soon told.
+        """
+        if self._here is None or self._work is None:
+            return None
+        size, most = len(encoded), _MAX_WORK // self._work.keywords
+        if size * self._work.patterns > _MAX_MATCHED:
+            return None
+        # Each value has two bytes at least.
+        if (size // 2 > most or _LARGE_NUMBER.search(encoded)) and not _has_few_values(data, most):
+            return None
+        if self._here.is_valid(data):
+            return True
+        if _has_few_values(data, _MAX_EXPLAINED // self._work.keywords):
+            self._here.explain(data)
+        return False
+
+    def _check_elsewhere(self, value: bytes = b"", ended: str = _SCHEMA_ENDED) -> None:
+        """Check a value, or without one the schema; ValueError, which says ``ended`` where that took too much."""
         try:
             self._checkers.check(self._key, self._source, value)
         except NotASchema as error:
             raise ValueError(str(error)) from None
         except CheckEnded:
-            what = "the data" if value else "the schema"
-            raise ValueError(f"{what} takes too much time or memory to be checked") from None
+            raise ValueError(ended) from None
         except OSError:
             raise Unavailable("No process can be started that checks JSON schemas.") from None
 
@@ -124,17 +150,24 @@ def _most_data(work: Work) -> int:
     return min(most, (_MAX_MATCHED // work.patterns - 64) // 6) if work.patterns else most
 
 
-def _values(data: object) -> int:
-    count = 0
+def _has_few_values(data: object, most: int) -> bool:
+    """Whether data has so many values at the most; what takes longer than others counts for several."""
+    large = 0
     waiting = [data]
-    while waiting:
+    while waiting and most >= 0:
         value = waiting.pop()
-        count += 1
+        most -= 1
         if isinstance(value, dict):
-            count += sum(len(name) for name in value) // _BYTES_PER_VALUE
+            most -= sum(map(len, value)) // _BYTES_PER_VALUE
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
         elif isinstance(value, str):
-            count += len(value) // _BYTES_PER_VALUE
-    return count
+            most -= len(value) // _BYTES_PER_VALUE
+        elif isinstance(value, int | float) and not -_LARGE <= value < _LARGE:
+            most -= _LARGE_VALUES
+            if isinstance(value, int):
+                large += 1
+                if large > _MOST_LARGE or value.bit_length() > _MOST_BITS:
+                    return False
+    return most >= 0

@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin
 
 import jsonschema_rs
@@ -33,8 +33,17 @@ _MAX_MESSAGE: Final = 1000
 _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=1024 * 1024)
 
 
-def compile_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:
-    """A function that raises ValueError, with the place, for a value that isn't of the schema.
+class Check(NamedTuple):
+    """A schema that is ready to check values."""
+
+    is_valid: Callable[[Any], bool]
+    """Whether a value is of the schema."""
+    explain: Callable[[Any], None]
+    """Raises ValueError, with the place, for a value that isn't; it makes an error of all that fails in anyOf, too."""
+
+
+def compile_check(schema: Any, others: dict[str, Any]) -> Check:
+    """The checks of a schema.
 
     ``others`` are the schemas that it refers to by these names. ValueError for what is no schema. Nothing is fetched.
     """
@@ -44,19 +53,19 @@ def compile_check(schema: Any, others: dict[str, Any]) -> Callable[[Any], None]:
         resources = [(uri, other) for name, other in others.items() for uri in _uris(schema, name)]
         registry = jsonschema_rs.Registry(resources, draft=draft) if resources else None
         make = jsonschema_rs.validator_for if draft is None else jsonschema_rs.Draft7Validator
-        validate = make(schema, registry=registry, offline=True, pattern_options=_PATTERNS).validate
+        validator = make(schema, registry=registry, offline=True, pattern_options=_PATTERNS)
     except jsonschema_rs.ValidationError as error:
         raise ValueError(_shown(error)) from None
     except (jsonschema_rs.ReferencingError, TypeError) as error:
         raise ValueError(f"no JSON schema: {str(error)[:_MAX_MESSAGE]}") from None
 
-    def check(value: Any) -> None:
+    def explain(value: Any) -> None:
         try:
-            validate(value)
+            validator.validate(value)
         except jsonschema_rs.ValidationError as error:
             raise ValueError(_shown(error)) from None
 
-    return check
+    return Check(validator.is_valid, explain)
 
 
 def _uris(schema: Any, name: str) -> set[str]:
@@ -72,7 +81,7 @@ def _shown(error: jsonschema_rs.ValidationError) -> str:
 
 def main(arguments: list[str]) -> int:
     """Answer requests."""
-    checks: dict[int, Callable[[Any], None]] = {}
+    checks: dict[int, Check] = {}
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as peer, peer.makefile("rb") as requests:
         while head := requests.read(REQUEST.size):
             slot, schema_size, value_size = REQUEST.unpack(head)
@@ -86,7 +95,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _answer(checks: dict[int, Callable[[Any], None]], slot: int, schema: bytes, value: bytes) -> tuple[int, str]:
+def _answer(checks: dict[int, Check], slot: int, schema: bytes, value: bytes) -> tuple[int, str]:
     try:
         if schema:
             checks[slot] = compile_check(*json.loads(schema))
@@ -94,7 +103,7 @@ def _answer(checks: dict[int, Callable[[Any], None]], slot: int, schema: bytes, 
         return NO_SCHEMA, str(error)
     try:
         if value:
-            checks[slot](json.loads(value))
+            checks[slot].explain(json.loads(value))
     except (ValueError, RecursionError) as error:
         return INVALID, str(error)
     return VALID, ""

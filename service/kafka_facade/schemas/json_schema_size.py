@@ -31,6 +31,7 @@ _PATTERN_WEIGHT: Final = 8
 _MULTIPLE_WEIGHT: Final = 2000
 _EASY_MULTIPLE: Final = 1e-6
 _FRACTION_WEIGHT: Final = 100
+_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 class Work(NamedTuple):
@@ -189,6 +190,8 @@ def _own(schema: dict[str, Any]) -> int:
             cost += _UNIQUE_WEIGHT
         elif name == "multipleOf" and isinstance(value, float):
             cost += _MULTIPLE_WEIGHT if value < _EASY_MULTIPLE else _FRACTION_WEIGHT
+        elif name in _BOUNDS and isinstance(value, float):
+            cost += _FRACTION_WEIGHT
         elif name in ("dependencies", "dependentRequired") and isinstance(value, dict):
             cost += sum(len(names) for names in value.values() if isinstance(names, list))
     return cost

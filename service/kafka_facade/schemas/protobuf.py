@@ -66,7 +66,7 @@ class ProtobufCodec:
         self._first: type[Message] = GetMessageClass(first)
         self.record_name: str | None = first.full_name
 
-    def encode(self, data: object) -> bytes:
+    def encode(self, data: object, *, on_loop: bool = False) -> bytes:
         """The indexes of the message in its file, and the message; InvalidRequest where data isn't of it."""
         self._check_memory(data)
         try:

@@ -119,6 +119,10 @@ class ConsumerFactory(Protocol):
         """A new consumer; ``group`` None is one that never joins or commits."""
 
 
+class TakesLong(Exception):
+    """What was to be done on the event loop is work for a thread after all."""
+
+
 class SchemaCodec(Protocol):
     """A schema with all that it refers to, ready to serialize and deserialize."""
 
@@ -132,10 +136,16 @@ class SchemaCodec(Protocol):
 
     @property
     def most_data_on_loop(self) -> int:
-        """Data that weighs more may take long to encode: a character counts as 1, a number or a member as 10."""
+        """Data that weighs more may take long to encode: a character counts as 1, a number or a member as 10.
 
-    def encode(self, data: object) -> bytes:
-        """What stands after the schema id, of a JSON value. Unavailable; InvalidRequest if it isn't of the schema."""
+        An integer of many digits counts for as many characters.
+        """
+
+    def encode(self, data: object, *, on_loop: bool = False) -> bytes:
+        """What stands after the schema id, of a JSON value. Unavailable; InvalidRequest if it isn't of the schema.
+
+        TakesLong on the loop, where only the attempt shows that: it is to be encoded in a thread.
+        """
 
     @property
     def most_on_loop(self) -> int:

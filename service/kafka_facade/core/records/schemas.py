@@ -19,7 +19,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, DecodingBudget, json_weight
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
-from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion
+from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
 from kafka_facade.core.records.serialization import SchemaNeeded, deserialize, serialize
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
@@ -39,6 +39,7 @@ _LATEST: Final = SchemaSelector()
 _THREADS: Final = 2
 _WORK_SECONDS: Final = 60.0
 _MEMBER_WEIGHT: Final = 10
+_BITS_PER_DIGIT: Final = 3
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 # A failure is answered this long (s) before the call's deadline.
@@ -124,14 +125,14 @@ class Schemas:
             raise _blaming(error, f"{which}.schema") from None
         value = data.data
         try:
-            if _weighs_more(value, version.codec.most_data_on_loop):
-                work = functools.partial(_encode, value, version)
-                return await self._in_thread(version.codec.format, work, timeout), version
-            await time_slice()
-            payload = _encode(value, version)
+            if not _weighs_more(value, version.codec.most_data_on_loop):
+                await time_slice()
+                with contextlib.suppress(TakesLong):
+                    return _encode(value, version, on_loop=True), version
+            work = functools.partial(_encode, value, version)
+            return await self._in_thread(version.codec.format, work, timeout), version
         except InvalidRequest as error:
             raise _blaming(error, f"{which}.data") from None
-        return payload, version
 
     async def decode(self, payload: bytes, timeout: float, format: Format | None = None) -> tuple[object, Format, int]:
         """The JSON value that stands after the id of its schema, the schema's format, and what the value weighs.
@@ -221,6 +222,8 @@ def _weighs_more(data: object, most: int) -> bool:
             waiting += value
         elif isinstance(value, str | msgspec.Raw):
             weight += len(bytes(value)) if isinstance(value, msgspec.Raw) else len(value)
+        elif isinstance(value, int):
+            weight += value.bit_length() // _BITS_PER_DIGIT
     return weight > most
 
 
@@ -230,11 +233,11 @@ def _decode(codec: SchemaCodec, payload: bytes, budget: DecodingBudget) -> objec
     return value
 
 
-def _encode(data: object, version: SubjectVersion) -> bytes:
-    """The bytes of a key or value, also of null. InvalidRequest where the data isn't of the schema."""
+def _encode(data: object, version: SubjectVersion, *, on_loop: bool = False) -> bytes:
+    """The bytes of a key or value, also of null. InvalidRequest where the data isn't of the schema; TakesLong."""
     # Codecs know nothing of numbers that are kept as they are written.
     is_plain = not _has_raw(data)
-    encoded = version.codec.encode(data if is_plain else _plain(data))
+    encoded = version.codec.encode(data if is_plain else _plain(data), on_loop=on_loop)
     if not is_plain and version.codec.format is Format.JSONSCHEMA:
         encoded = _encode_json(data)
     return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + encoded
