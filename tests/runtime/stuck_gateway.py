@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import re
 import threading
 import time
 
@@ -23,6 +24,10 @@ def _with_the_interpreter_locked() -> None:
     ctypes.PyDLL(None).pause()
 
 
+def _spinning_with_the_interpreter_locked() -> None:
+    re.match("(a|a)*b", "a" * 60)
+
+
 def _in_threads() -> None:
     threading.Thread(target=time.sleep, args=(600,)).start()
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
@@ -37,6 +42,7 @@ _HOW = {
     "python": _in_python,
     "native": _in_a_native_call,
     "locked": _with_the_interpreter_locked,
+    "spinning": _spinning_with_the_interpreter_locked,
     "threads": _in_threads,
 }
 

@@ -3,25 +3,34 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.devstack.ports import HOST, PortPlan
+
+GatewayFactory = Callable[..., Awaitable[Gateway]]
 
 TIMEOUT_MS = 2000
 # What a busy machine may add (s).
 SLACK = 6.0
+# Runs a command as process 1, which default actions of signals don't end.
+NEW_PIDS = ("unshare", "--pid", "--fork", "--kill-child")
 
 
 @asynccontextmanager
-async def _stuck(stack: BackgroundStack, how: str, workers: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _stuck(
+    stack: BackgroundStack, how: str, workers: int, prefix: Sequence[str] = ()
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A gateway whose workers are stuck by now."""
     ports = PortPlan.free()
     settings = {
@@ -32,6 +41,7 @@ async def _stuck(stack: BackgroundStack, how: str, workers: int) -> AsyncIterato
         "workers": str(workers),
     }
     process = await asyncio.create_subprocess_exec(
+        *prefix,
         sys.executable,
         str(Path(__file__).with_name("stuck_gateway.py")),
         "serve",
@@ -80,3 +90,38 @@ async def test_a_gateway_that_is_stuck_ends_in_time(
         assert took < TIMEOUT_MS / 1000 + SLACK
         if status and workers == 1:
             assert b"the process didn't end within shutdown.timeout.ms and is stopped" in said
+
+
+def _may_run(prefix: Sequence[str]) -> bool:
+    try:
+        return subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("prefix", [(), NEW_PIDS], ids=["", "as in a container"])
+async def test_a_gateway_whose_native_code_spins_ends_in_time_and_tells_where(
+    stack: BackgroundStack, prefix: Sequence[str]
+) -> None:
+    if not _may_run(prefix):
+        pytest.skip("processes may have no PIDs of their own here")
+    async with _stuck(stack, "spinning", 1, prefix) as process:
+        told = time.monotonic()
+        gateway = psutil.Process(process.pid).children()[0].pid if prefix else process.pid
+        os.kill(gateway, signal.SIGTERM)
+        _, said = await asyncio.wait_for(process.communicate(), TIMEOUT_MS / 1000 + SLACK)
+        assert time.monotonic() - told < TIMEOUT_MS / 1000 + SLACK
+        assert process.returncode == signal.SIGPROF
+        assert b"in _spinning_with_the_interpreter_locked" in said
+        assert said.count(b"(most recent call first)") > 1
+
+
+async def test_a_gateway_that_was_stopped_goes_on(gateway_factory: GatewayFactory) -> None:
+    gateway = await gateway_factory({"shutdown.timeout.ms": "1000"})
+    os.kill(gateway.child.pid, signal.SIGSTOP)
+    await asyncio.sleep(3)
+    os.kill(gateway.child.pid, signal.SIGCONT)
+    async with httpx.AsyncClient(base_url=gateway.rest) as client:
+        for _ in range(4):
+            assert (await client.get("/v3/clusters")).status_code == 200
+            await asyncio.sleep(0.2)

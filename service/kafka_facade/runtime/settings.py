@@ -212,7 +212,11 @@ class Settings:
     shutdown_timeout_ms: int = _setting("shutdown.timeout.ms", "30000", _integer(1000))
     """How long after SIGTERM or SIGINT the process may take to finish what it has begun; then it is stopped.
 
-    The REST port refuses connections within half a second; what is queued by then is still answered.
+    The REST port refuses connections within half a second; what is queued by then is still answered. A process whose
+    native code spins and never lets Python run can't be told: it ends without a signal, with status 27 and the stack of
+    each thread on standard error, once it has used as much processor time (at least half a second for each processor).
+    Where native code waits forever and never lets Python run, SIGTERM ends the process with two ``workers`` or more;
+    a single one needs SIGKILL.
     """
 
     api_v2_enable: bool = _setting("api.v2.enable", "true", _boolean)
