@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -92,6 +92,11 @@ async def test_a_gateway_that_is_stuck_ends_in_time(
             assert b"the process didn't end within shutdown.timeout.ms and is stopped" in said
 
 
+def _processor_time(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
 def _may_run(prefix: Sequence[str]) -> bool:
     try:
         return subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
@@ -106,11 +111,20 @@ async def test_a_gateway_whose_native_code_spins_ends_in_time_and_tells_where(
     if not _may_run(prefix):
         pytest.skip("processes may have no PIDs of their own here")
     async with _stuck(stack, "spinning", 1, prefix) as process:
-        told = time.monotonic()
-        gateway = psutil.Process(process.pid).children()[0].pid if prefix else process.pid
-        os.kill(gateway, signal.SIGTERM)
-        _, said = await asyncio.wait_for(process.communicate(), TIMEOUT_MS / 1000 + SLACK)
-        assert time.monotonic() - told < TIMEOUT_MS / 1000 + SLACK
+        gateway = psutil.Process(process.pid)
+        if prefix:
+            gateway = gateway.children()[0]
+        told = used = _processor_time(gateway)
+        gateway.terminate()
+        ended = asyncio.create_task(process.communicate())
+        # Its time is that of the processor: on a busy machine it takes longer.
+        async with asyncio.timeout(120):
+            while not ended.done():
+                await asyncio.sleep(0.05)
+                with suppress(psutil.Error):
+                    used = max(used, _processor_time(gateway))
+        _, said = await ended
+        assert used - told < TIMEOUT_MS / 1000 + 0.5
         assert process.returncode == signal.SIGPROF
         assert b"in _spinning_with_the_interpreter_locked" in said
         assert said.count(b"(most recent call first)") > 1
