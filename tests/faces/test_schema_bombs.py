@@ -90,6 +90,13 @@ def _doubling(count: int) -> dict[str, Any]:
     return {"definitions": {**steps, f"d{count}": False}, "$ref": "#/definitions/d0"}
 
 
+def _unevaluated(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"properties": {"a": True}}
+    for _ in range(levels):
+        schema = {"anyOf": [schema, True], "unevaluatedProperties": False}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 def _json_schema(schema: Any, data: Any, error: type[FacadeError] = errors.InvalidRequest) -> Bomb:
     return Bomb("JSONSCHEMA", json.dumps(schema), data, error)
 
@@ -107,6 +114,15 @@ PRODUCED: dict[str, Bomb] = {
         {"allOf": [{"pattern": rf"(?=\w{{17}}){n}"} for n in range(8000)]}, "a", errors.InvalidSchema
     ),
     "references that double": _json_schema(_doubling(40), 1),
+    "references by another name": _json_schema(
+        {
+            "$id": "http://x/y",
+            "properties": {"a": {"allOf": [{"$ref": "http://x/y"}] * 2}},
+            "additionalProperties": False,
+        },
+        json.loads('{"a":' * 60 + '{"b":1}' + "}" * 60),
+    ),
+    "nested unevaluated properties": _json_schema(_unevaluated(20), {"b": 1}),
     "unique items": _json_schema({"uniqueItems": True, "not": {}}, [{"a": n} for n in range(30_000)]),
     # Few enough to be checked on the loop, if they were like others.
     "unique large integers": _json_schema(

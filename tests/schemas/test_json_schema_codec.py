@@ -127,6 +127,40 @@ def test_what_could_take_for_ever_ends(schema: dict[str, Any]) -> None:
     assert own() < 1
 
 
+def _unevaluated(keyword: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"properties": {"a": True}}
+    for _ in range(20):
+        schema = {keyword: [schema] if keyword == "anyOf" else schema, "unevaluatedProperties": False}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+@pytest.mark.parametrize(
+    ("schema", "others"),
+    [
+        ({"$id": "http://x/y", "properties": {"a": {"allOf": [{"$ref": "http://x/y"}, {"$ref": "y"}]}}}, {}),
+        ({"$id": "http://x/y", "properties": {"a": {"allOf": [{"$ref": "y"}, {"$ref": "%79"}]}}}, {"y": {}}),
+        (
+            {"$ref": "d/b"},
+            {"d/b": {"properties": {"a": {"allOf": [{"$ref": "a"}] * 2}}}, "a": {}, "d/a": {"$ref": "b"}},
+        ),
+        ({"$ref": "b"}, {"b": {"$id": "http://x/c", "properties": {"a": {"allOf": [{"$ref": "c"}] * 2}}}, "c": {}}),
+        (_unevaluated("anyOf"), {}),
+        (_unevaluated("if"), {}),
+    ],
+    ids=["its own place", "a name of its place", "two names of one place", "another place", "anyOf", "if"],
+)
+def test_what_is_evaluated_many_times(schema: dict[str, Any], others: dict[str, Any]) -> None:
+    """References that lead to a schema by another name than its own, and keywords that evaluate others again."""
+    value: Any = 1
+    for _ in range(40):
+        value = {"a": value}
+    with own_time() as own, suppress(ValueError, InvalidRequest):
+        found = codec(json.dumps(schema), [Source(name, json.dumps(other)) for name, other in others.items()])
+        assert is_checked_elsewhere(found)
+        found.encode(value)
+    assert own() < 1
+
+
 # Two million characters, of which no two parts are alike, and as many for which each look ahead is a long one.
 MIXED = "".join(random.Random(1).choices("ab", k=2_000_000))
 MANY = "a" * 2_000_000 + "z"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import chain
@@ -32,6 +33,11 @@ _MULTIPLE_WEIGHT: Final = 2000
 _EASY_MULTIPLE: Final = 1e-6
 _FRACTION_WEIGHT: Final = 100
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+# These evaluate the other schemas of the value again, up to three times at each level of nesting.
+_UNEVALUATED: Final = ("unevaluatedProperties", "unevaluatedItems")
+_UNEVALUATED_WEIGHT: Final = 4
+_SEGMENT_START: Final = re.compile(r"[/:]")
+_URI: Final = re.compile(r"[!-\[\]-~]+")
 
 
 class Work(NamedTuple):
@@ -78,6 +84,8 @@ class _Walk:
 
     def of_document(self, name: str, schema: Any) -> _Work:
         _scan(schema)
+        if self._documents:
+            _check_names(schema, self._documents)
         self._documents[name] = schema
         return self._of_target(name, "")
 
@@ -114,9 +122,10 @@ class _Walk:
             self._of_all(document, schema.get("prefixItems")),
             self._of_all(document, schema.get("properties")),
         ]
+        again = _UNEVALUATED_WEIGHT if any(name in schema for name in _UNEVALUATED) else 1
         work = _Work(
-            self._own(schema) + sum(part.here for part in same),
-            sum(part.within for part in same)
+            self._own(schema) + again * sum(part.here for part in same),
+            again * sum(part.within for part in same)
             + sum(part.most for part in all_of)
             + sum(max((part.most for part in parts), default=0) for parts in one_of),
             1 + sum(part.schemas for part in (*same, *all_of, *chain.from_iterable(one_of))),
@@ -135,12 +144,8 @@ class _Walk:
 
     def _of_reference(self, document: str, reference: str) -> _Work:
         name, _, pointer = reference.partition("#")
-        if name and name not in self._documents:
-            # An absolute reference, or one to nowhere: for the validator to say.
-            if pointer:
-                raise _Unbounded
-            return _Work(1, 0, 1)
-        if pointer and not pointer.startswith("/"):
+        # Another name may be a spelling of one of these, or of a schema that the validator brings.
+        if (name and name not in self._documents) or (pointer and not pointer.startswith("/")):
             raise _Unbounded
         return self._of_target(name or document, pointer)
 
@@ -208,6 +213,33 @@ def _count(value: Any) -> int:
         elif isinstance(part, list):
             waiting += part
     return count
+
+
+def _check_names(schema: Any, others: Mapping[str, Any]) -> None:
+    """_Unbounded where a reference may lead to another document than the one of its name.
+
+    URIs are made of names and of where a schema says it is. Joined with anything, a reference keeps its last segment.
+    """
+    taken = {_last_segment(place) for place in _places(schema)}
+    for name, other in others.items():
+        segment = _last_segment(name)
+        if segment in taken or any(_last_segment(place) != segment for place in _places(other)):
+            raise _Unbounded
+        taken.add(segment)
+
+
+def _places(document: Any) -> list[str]:
+    """Where a document says it is."""
+    found = [document.get(name) for name in ("$id", "id")] if isinstance(document, dict) else []
+    return [place for place in found if isinstance(place, str)]
+
+
+def _last_segment(uri: str) -> str:
+    path = uri.partition("#")[0].partition("?")[0]
+    last = unquote(_SEGMENT_START.split(path)[-1])
+    if not _URI.fullmatch(uri) or last in ("", ".", ".."):
+        raise _Unbounded
+    return last
 
 
 def _scan(document: Any) -> None:
