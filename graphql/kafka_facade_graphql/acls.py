@@ -22,6 +22,16 @@ AclPatternType = strawberry.enum(
 AclOperation = strawberry.enum(core_acls.AclOperation, description="What an ACL speaks of; ANY is for filters.")
 AclPermission = strawberry.enum(core_acls.AclPermission, description="What an ACL says; ANY is for filters.")
 
+MatchedResourceType = Annotated[core_acls.AclResourceType, strawberry.argument(description="The type of the resource.")]
+MatchedResourceName = Annotated[str | None, strawberry.argument(description="The name of the resource.")]
+MatchedPatternType = Annotated[core_acls.AclPatternType, strawberry.argument(description="How the name is matched.")]
+MatchedPrincipal = Annotated[str | None, strawberry.argument(description="The principal, e.g. User:alice.")]
+MatchedHost = Annotated[str | None, strawberry.argument(description="The host.")]
+MatchedOperation = Annotated[core_acls.AclOperation, strawberry.argument(description="The operation.")]
+MatchedPermission = Annotated[
+    core_acls.AclPermission, strawberry.argument(description="Whether it is allowed or denied.")
+]
+
 _SHOWN = {
     "resource_type": "The type of the resource.",
     "resource_name": "The name of the resource.",

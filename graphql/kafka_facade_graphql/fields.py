@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 
@@ -30,6 +30,22 @@ def subscription(*, description: str, graphql_type: object) -> Callable[[_Resolv
         description=description, graphql_type=graphql_type
     )
     return decorate
+
+
+def link(reference: str) -> Any:
+    """The nullable type of a link to a family that imports this one, by module and name, e.g. ``topics.Topic``."""
+    return _lazy(reference) | None
+
+
+def links(reference: str) -> Any:
+    """The same for a list."""
+    return list[_lazy(reference)] | None  # type: ignore[misc]
+
+
+def _lazy(reference: str) -> Any:
+    module, name = reference.split(".")
+    annotated: Any = Annotated
+    return annotated[name, strawberry.lazy(f"{__package__}.{module}")]
 
 
 def argument(description: str) -> object:

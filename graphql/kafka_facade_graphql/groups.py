@@ -13,12 +13,13 @@ from kafka_facade.core.errors import NotFound
 from kafka_facade.core.groups import model as core_groups
 from kafka_facade.core.groups.lags import summary_of
 from kafka_facade.core.topics import model as core_topics
+from kafka_facade_graphql.arguments import PartitionId, TopicName
 from kafka_facade_graphql.context import Info
-from kafka_facade_graphql.fields import field
-from kafka_facade_graphql.graph import Broker, Cluster, Partition, PartitionId, TopicName
+from kafka_facade_graphql.fields import field, link
 from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import BigInt
+from kafka_facade_graphql.topics import Partition
 
 ConsumerGroupState = strawberry.enum(core_groups.ConsumerGroupState, description="The state of a consumer group.")
 ConsumerGroupType = strawberry.enum(
@@ -26,6 +27,11 @@ ConsumerGroupType = strawberry.enum(
 )
 
 _NO_READER = "empty where no member reads the partition."
+
+
+def group_key(group: core_groups.ConsumerGroup) -> str:
+    """What consumer groups are ordered by."""
+    return group.consumer_group_id
 
 
 async def load_consumer(
@@ -69,11 +75,11 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
     def resolve_id(cls, root: Any, *, info: Any) -> str:
         return local_id(root.cluster_id, root.consumer_group_id)
 
-    @field(graphql_type=Cluster | None, description="The cluster that it belongs to.")
+    @field(graphql_type=link("clusters.Cluster"), description="The cluster that it belongs to.")
     async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
-    @field(graphql_type=Broker | None, description="The broker that keeps it; null while there is none.")
+    @field(graphql_type=link("clusters.Broker"), description="The broker that keeps it; null while there is none.")
     async def coordinator(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.coordinator_id)
 
@@ -239,7 +245,7 @@ class ConsumerGroupEdge:
 
     @field(description="The cursor that a page after this group starts from.")
     def cursor(self) -> str:
-        return paging.encode_token(self.group.consumer_group_id)
+        return paging.encode_token(group_key(self.group))
 
 
 @resource(description="A page of consumer groups (Relay connection).")
@@ -256,7 +262,7 @@ class ConsumerGroupConnection(paging.Page[core_groups.ConsumerGroup]):
 
     @field(description="Whether there are more pages.")
     def page_info(self) -> PageInfo:
-        cursors = [paging.encode_token(group.consumer_group_id) for group in self.items]
+        cursors = [paging.encode_token(group_key(group)) for group in self.items]
         return PageInfo(
             has_next_page=bool(self.next_token),
             has_previous_page=self.has_previous,

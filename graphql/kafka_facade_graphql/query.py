@@ -15,11 +15,11 @@ from kafka_facade.core.groups import model as core_groups
 from kafka_facade.core.instances import model as core_instances
 from kafka_facade.core.server import model as core_server
 from kafka_facade.core.topics import model as core_topics
+from kafka_facade_graphql.clusters import Cluster
+from kafka_facade_graphql.consumer_instances import Consumer
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
-from kafka_facade_graphql.graph import Cluster
 from kafka_facade_graphql.groups import load_consumer
-from kafka_facade_graphql.instances import Consumer
 from kafka_facade_graphql.node import parse_id
 from kafka_facade_graphql.resource import resource
 

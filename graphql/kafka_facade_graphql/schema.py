@@ -21,23 +21,25 @@ from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.quoting import quote
 from kafka_facade_graphql.acls import AclMutations
-from kafka_facade_graphql.config_mutations import ConfigMutations
-from kafka_facade_graphql.consumer_mutations import ConsumerMutations
+from kafka_facade_graphql.config_mutations import ConfigMutations, TopicConfigMutations
+from kafka_facade_graphql.consumer_instance_mutations import ConsumerMutations
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.documents import Document, Documents
 from kafka_facade_graphql.errors import Code, TranslateErrors, refusal
 from kafka_facade_graphql.execution import SlicedExecutor
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
-from kafka_facade_graphql.produce_mutations import ProduceMutations
 from kafka_facade_graphql.query import Query
+from kafka_facade_graphql.record_mutations import ProduceMutations
+from kafka_facade_graphql.record_subscription import Subscription
 from kafka_facade_graphql.scalars import SCALARS
-from kafka_facade_graphql.subscription import Subscription
 from kafka_facade_graphql.topic_mutations import TopicMutations
 
 
 @strawberry.type(description="What can be written.")
-class Mutation(TopicMutations, ProduceMutations, ConsumerMutations, AclMutations, ConfigMutations):
+class Mutation(
+    TopicMutations, TopicConfigMutations, ProduceMutations, ConsumerMutations, AclMutations, ConfigMutations
+):
     """The mutation root."""
 
 

@@ -1,4 +1,4 @@
-"""Mutations of topics and their configs: an input object and a payload each."""
+"""Mutations of topics: an input object and a payload each."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from typing import Annotated
 import strawberry
 
 from kafka_facade.core.clusters import model as core_clusters
-from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.topics import model as core_topics
+from kafka_facade_graphql.clusters import Cluster
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
-from kafka_facade_graphql.graph import Cluster, Topic, TopicConfig
-
-AlterOperation = strawberry.enum(
-    core_configs.AlterOperation, description="What an alteration does to a config (KIP-339)."
-)
+from kafka_facade_graphql.topics import Topic
 
 
 @strawberry.input(description="The brokers that get the replicas of a partition.")
@@ -69,46 +65,6 @@ class UpdatePartitionCountInput:
     partitions_count: int = strawberry.field(description="How many partitions; more than there are.")
 
 
-@strawberry.input(description="A config to set.")
-class UpdateTopicConfigInput:
-    """Input of updateTopicConfig."""
-
-    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
-    topic_name: str = strawberry.field(description="The topic's name.")
-    name: str = strawberry.field(description="The config's name.")
-    value: str | None = strawberry.field(default=None, description="Its new value.")
-
-
-@strawberry.input(description="A config to put back to its default.")
-class ResetTopicConfigInput:
-    """Input of resetTopicConfig."""
-
-    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
-    topic_name: str = strawberry.field(description="The topic's name.")
-    name: str = strawberry.field(description="The config's name.")
-
-
-@strawberry.input(description="One alteration of a config.")
-class ConfigAlterationInput:
-    """A config to set or to reset."""
-
-    name: str = strawberry.field(description="The config's name.")
-    value: str | None = strawberry.field(default=None, description="Its new value, for SET.")
-    operation: AlterOperation = strawberry.field(  # type: ignore[valid-type]
-        default=core_configs.AlterOperation.SET, description="Whether to set it, or to put it back to its default."
-    )
-
-
-@strawberry.input(description="Alterations of a topic's configs: all of them happen, or none.")
-class AlterTopicConfigsInput:
-    """Input of alterTopicConfigs."""
-
-    cluster_id: strawberry.ID = strawberry.field(description="The cluster's id in Kafka.")
-    topic_name: str = strawberry.field(description="The topic's name.")
-    data: list[ConfigAlterationInput] = strawberry.field(description="The alterations.")
-    validate_only: bool = strawberry.field(default=False, description="Only check that they could be made.")
-
-
 @strawberry.type(description="What a mutation of a topic answers.")
 class TopicPayload:
     """A topic after it was written."""
@@ -140,52 +96,6 @@ class DeleteTopicPayload:
     @field(description="The cluster that it was in.", graphql_type=Cluster | None)
     async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
-
-
-@strawberry.type(description="What a mutation of a topic's configs answers.")
-class ConfigsPayload:
-    """A topic after its configs were written."""
-
-    cluster_id: strawberry.Private[str]
-    topic_name: strawberry.Private[str]
-
-    @field(description="The topic.", graphql_type=Topic | None)
-    async def topic(self, info: Info) -> core_topics.Topic:
-        return await info.context.loaders.topic(self.cluster_id, self.topic_name)
-
-
-@strawberry.type(description="What a mutation of one config answers.")
-class ConfigPayload(ConfigsPayload):
-    """A config after it was written."""
-
-    name: strawberry.Private[str]
-
-    @field(
-        description="The config as the brokers tell it; a change may take a moment to show.",
-        graphql_type=TopicConfig | None,
-    )
-    async def config(self, info: Info) -> core_configs.TopicConfig:
-        return await info.context.loaders.config(self.cluster_id, self.topic_name, self.name)
-
-
-@strawberry.type(description="The config that was set.")
-class UpdateTopicConfigPayload(ConfigPayload):
-    """Answer of updateTopicConfig."""
-
-
-@strawberry.type(description="The config that was put back.")
-class ResetTopicConfigPayload(ConfigPayload):
-    """Answer of resetTopicConfig."""
-
-
-@strawberry.type(description="The topic whose configs were altered, or would have been.")
-class AlterTopicConfigsPayload(ConfigsPayload):
-    """Answer of alterTopicConfigs."""
-
-
-def alterations(given: list[ConfigAlterationInput]) -> list[core_configs.ConfigAlteration]:
-    """The alterations as the core takes them."""
-    return [core_configs.ConfigAlteration(entry.name, entry.value, entry.operation) for entry in given]
 
 
 @strawberry.type
@@ -236,31 +146,3 @@ class TopicMutations:
                 "api.v3.topics.partitions", context.facade.topics.update_partition_count, request
             )
         )
-
-    @field(description="Set one config of a topic.")
-    async def update_topic_config(
-        self, info: Info, input: Annotated[UpdateTopicConfigInput, argument("The config to set.")]
-    ) -> UpdateTopicConfigPayload | None:
-        context = info.context
-        request = core_configs.UpdateTopicConfig(input.cluster_id, input.topic_name, input.name, input.value)
-        await context.change("api.v3.topic-configs.update", context.facade.topic_configs.update_config, request)
-        return UpdateTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
-
-    @field(description="Put one config of a topic back to its default.")
-    async def reset_topic_config(
-        self, info: Info, input: Annotated[ResetTopicConfigInput, argument("The config to put back.")]
-    ) -> ResetTopicConfigPayload | None:
-        context = info.context
-        request = core_configs.ResetTopicConfig(input.cluster_id, input.topic_name, input.name)
-        await context.change("api.v3.topic-configs.delete", context.facade.topic_configs.reset_config, request)
-        return ResetTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
-
-    @field(description="Set or put back several configs of a topic at once.")
-    async def alter_topic_configs(
-        self, info: Info, input: Annotated[AlterTopicConfigsInput, argument("The alterations.")]
-    ) -> AlterTopicConfigsPayload | None:
-        context = info.context
-        changes = alterations(input.data)
-        request = core_configs.AlterTopicConfigs(input.cluster_id, input.topic_name, changes, input.validate_only)
-        await context.change("api.v3.topic-configs.alter", context.facade.topic_configs.alter_configs, request)
-        return AlterTopicConfigsPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)

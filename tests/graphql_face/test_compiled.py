@@ -14,10 +14,10 @@ from strawberry.schema.config import StrawberryConfig
 
 from kafka_facade.core.records import model as core_records
 from kafka_facade_graphql.compiled import MOST_NESTED
-from kafka_facade_graphql.content import Content, Record
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.execution import SlicedExecutor
 from kafka_facade_graphql.fields import field, subscription
+from kafka_facade_graphql.records import Content, Record
 from kafka_facade_graphql.scalars import SCALARS
 
 EVENTS = 10

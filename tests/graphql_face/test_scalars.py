@@ -9,7 +9,7 @@ from graphql import GraphQLError, IntValueNode, StringValueNode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade_graphql.content import Content
+from kafka_facade_graphql.records import Content
 from kafka_facade_graphql.scalars import SCALARS, Base64, BigInt, from_millis, to_millis
 
 big_int: Any = SCALARS[BigInt]

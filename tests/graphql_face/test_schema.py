@@ -12,8 +12,8 @@ from kafka_facade.core.links import KINDS, Kind
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
 from kafka_facade_graphql.query import Query
+from kafka_facade_graphql.record_subscription import Subscription
 from kafka_facade_graphql.schema import Mutation, create_schema, sdl
-from kafka_facade_graphql.subscription import Subscription
 
 SCHEMA: GraphQLSchema = create_schema(GraphQLOptions())._schema
 ROOTS = {"query": SCHEMA.query_type, "mutation": SCHEMA.mutation_type, "subscription": SCHEMA.subscription_type}

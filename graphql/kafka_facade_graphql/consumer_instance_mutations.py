@@ -11,10 +11,10 @@ from kafka_facade.core.instances import model as core_instances
 from kafka_facade.core.records import model as core_records
 from kafka_facade.core.records.sizes import record_size
 from kafka_facade.core.topics import positions as core_positions
-from kafka_facade_graphql.content import FetchedRecord, Format
+from kafka_facade_graphql.consumer_instances import Consumer, TopicPartitionInput, partitions_of
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
-from kafka_facade_graphql.instances import Consumer, TopicPartitionInput, partitions_of
+from kafka_facade_graphql.records import FetchedRecord, Format
 from kafka_facade_graphql.scalars import BigInt, to_millis
 
 # The operation that reads each format.

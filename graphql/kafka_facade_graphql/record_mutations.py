@@ -9,11 +9,11 @@ import strawberry
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records import model as core_records
-from kafka_facade_graphql.content import Format, RecordReport
 from kafka_facade_graphql.context import Info
-from kafka_facade_graphql.errors import extensions_of, field_path, message_of
 from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.records import Format, RecordReport
 from kafka_facade_graphql.scalars import JSON, Base64, to_millis
+from kafka_facade_graphql.user_errors import UserError
 
 SubjectNameStrategy = strawberry.enum(
     core_records.SubjectNameStrategy, description="How the name of a subject follows from the topic and the schema."
@@ -107,31 +107,6 @@ class ProduceRecordBatchInput:
     )
     topic_name: str = strawberry.field(description="The topic's name.")
     entries: list[BatchEntryInput] = strawberry.field(description="The records, in order.")
-
-
-@strawberry.type(description="Why a part of a mutation was not carried out.")
-class UserError:
-    """An error of a part of a mutation."""
-
-    code: str = strawberry.field(description="The kind of the error, as in extensions.code of other errors.")
-    error_code: int = strawberry.field(description="The error code of the v3 REST API.")
-    message: str = strawberry.field(description="What went wrong, for people.")
-    retriable: bool = strawberry.field(description="Whether the same may succeed later.")
-    field: str | None = strawberry.field(
-        default=None,
-        description="The path of the field to blame, e.g. input.records[1].value.data; null where no field is.",
-    )
-
-    @classmethod
-    def of(cls, error: FacadeError) -> UserError:
-        """What is told of an error."""
-        return cls(
-            code=str(extensions_of(error)["code"]),
-            error_code=error.codes.v3,
-            message=message_of(error),
-            retriable=error.codes.retriable,
-            field=field_path(error),
-        )
 
 
 @strawberry.type(description="What became of one record: a report or an error.")

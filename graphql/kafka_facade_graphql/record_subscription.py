@@ -12,10 +12,10 @@ import strawberry
 
 from kafka_facade.core.records import model as core_records
 from kafka_facade.core.records.model import ConsumeRecords
-from kafka_facade_graphql.content import Record
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import subscription
 from kafka_facade_graphql.loaders import FACE
+from kafka_facade_graphql.records import Record
 from kafka_facade_graphql.scalars import BigInt, to_millis
 
 MAX_RECORDS: Final = 500

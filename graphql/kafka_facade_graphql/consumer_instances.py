@@ -14,10 +14,10 @@ from kafka_facade.core.topics import model as core_topics
 from kafka_facade.core.topics import positions as core_positions
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
-from kafka_facade_graphql.graph import Partition
 from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import BigInt
+from kafka_facade_graphql.topics import Partition
 
 
 @strawberry.input(description="A partition by name.")

@@ -1,0 +1,31 @@
+"""Arguments that fields of several families take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from kafka_facade.core import paging
+
+First = Annotated[
+    int | None,
+    strawberry.argument(
+        description=f"How many at most; {paging.DEFAULT_PAGE_SIZE} if left out, never above {paging.MAX_PAGE_SIZE}."
+    ),
+]
+
+
+After = Annotated[str | None, strawberry.argument(description="The cursor that the page starts after.")]
+
+
+TopicName = Annotated[str, strawberry.argument(description="The topic's name.")]
+
+
+PartitionId = Annotated[int, strawberry.argument(description="The partition's number, from 0.")]
+
+
+BrokerId = Annotated[int, strawberry.argument(description="The broker's id.")]
+
+
+ConfigName = Annotated[str, strawberry.argument(description="The config's name.")]

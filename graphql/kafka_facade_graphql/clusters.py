@@ -1,0 +1,162 @@
+"""Clusters and brokers in the graph.
+
+Resolvers are called with the core resource as ``self``; the links are those of :mod:`kafka_facade.core.links`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import strawberry
+from strawberry.relay import Node
+
+from kafka_facade.core import paging
+from kafka_facade.core.acls import model as core_acls
+from kafka_facade.core.acls.model import ListAcls
+from kafka_facade.core.clusters import model as core_clusters
+from kafka_facade.core.configs import model as core_configs
+from kafka_facade.core.errors import NotFound
+from kafka_facade.core.groups import model as core_groups
+from kafka_facade.core.reassignments import model as core_reassignments
+from kafka_facade.core.topics import model as core_topics
+from kafka_facade_graphql.acls import (
+    Acl,
+    MatchedHost,
+    MatchedOperation,
+    MatchedPatternType,
+    MatchedPermission,
+    MatchedPrincipal,
+    MatchedResourceName,
+    MatchedResourceType,
+)
+from kafka_facade_graphql.arguments import After, BrokerId, ConfigName, First, TopicName
+from kafka_facade_graphql.configs import BrokerConfig, ClusterConfig
+from kafka_facade_graphql.connections import page
+from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.fields import field
+from kafka_facade_graphql.groups import ConsumerGroup, ConsumerGroupConnection, group_key
+from kafka_facade_graphql.node import local_id
+from kafka_facade_graphql.reassignments import PartitionReassignment
+from kafka_facade_graphql.resource import resource
+from kafka_facade_graphql.topics import Replica, Topic, TopicConnection, topic_key
+
+
+@resource(description="A Kafka cluster.", fields={"cluster_id": "The id that the cluster has in Kafka."})
+class Cluster(core_clusters.Cluster, Node):
+    """A cluster and what is in it."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id)
+
+    @field(
+        graphql_type="Broker | None",
+        description="The broker that metadata names as controller; null while there is none.",
+    )
+    async def controller(self, info: Info) -> core_clusters.Broker | None:
+        return await info.context.loaders.broker(self.cluster_id, self.controller_id)
+
+    @field(graphql_type="list[Broker] | None", description="The live brokers, ordered by id.")
+    async def brokers(self, info: Info) -> list[core_clusters.Broker]:
+        return await info.context.loaders.brokers("api.v3.brokers.list", self.cluster_id)
+
+    @field(graphql_type="Broker | None", description="A live broker.")
+    async def broker(self, info: Info, broker_id: BrokerId) -> core_clusters.Broker:
+        found = await info.context.loaders.broker(self.cluster_id, broker_id)
+        if found is None:
+            raise NotFound(broker_id=str(broker_id))
+        return found
+
+    @field(graphql_type=TopicConnection | None, description="The topics, ordered by name.")
+    async def topics(self, info: Info, first: First = None, after: After = None) -> TopicConnection:
+        topics = await info.context.loaders.topics("api.v3.topics.list", self.cluster_id)
+        return TopicConnection(page=page(topics, topic_key, first, after), cluster_id=self.cluster_id)
+
+    @field(graphql_type=Topic | None, description="A topic.")
+    async def topic(self, info: Info, topic_name: TopicName) -> core_topics.Topic:
+        return await info.context.loaders.topic(self.cluster_id, topic_name)
+
+    @field(graphql_type=ConsumerGroupConnection | None, description="The consumer groups, ordered by id.")
+    async def consumer_groups(
+        self, info: Info, first: First = None, after: After = None
+    ) -> paging.Page[core_groups.ConsumerGroup]:
+        groups = await info.context.loaders.groups("api.v3.consumer-groups.list", self.cluster_id)
+        return page(groups, group_key, first, after)
+
+    @field(graphql_type=ConsumerGroup | None, description="A consumer group.")
+    async def consumer_group(
+        self,
+        info: Info,
+        consumer_group_id: Annotated[str, strawberry.argument(description="The consumer group's id.")],
+    ) -> core_groups.ConsumerGroup:
+        return await info.context.loaders.group("api.v3.consumer-groups.get", self.cluster_id, consumer_group_id)
+
+    @field(graphql_type=list[Acl] | None, description="The ACLs that match; what is left out matches everything.")
+    async def acls(
+        self,
+        info: Info,
+        resource_type: MatchedResourceType = core_acls.AclResourceType.ANY,
+        resource_name: MatchedResourceName = None,
+        pattern_type: MatchedPatternType = core_acls.AclPatternType.ANY,
+        principal: MatchedPrincipal = None,
+        host: MatchedHost = None,
+        operation: MatchedOperation = core_acls.AclOperation.ANY,
+        permission: MatchedPermission = core_acls.AclPermission.ANY,
+    ) -> list[core_acls.Acl]:
+        request = ListAcls(
+            self.cluster_id, resource_type, resource_name, pattern_type, principal, host, operation, permission
+        )
+        return await info.context.loaders.acls(request)
+
+    @field(
+        graphql_type=list[PartitionReassignment] | None,
+        description="The partitions that are moving to other brokers, by topic and partition.",
+    )
+    async def partition_reassignments(self, info: Info) -> list[core_reassignments.PartitionReassignment]:
+        return await info.context.loaders.reassignments("api.v3.partition-reassignments.list", self.cluster_id)
+
+    @field(
+        graphql_type=list[ClusterConfig] | None,
+        description="The dynamic configs that are set for all brokers, ordered by name.",
+    )
+    async def broker_configs(self, info: Info) -> Sequence[core_configs.ClusterConfig]:
+        return await info.context.loaders.cluster_configs("api.v3.cluster-configs.list", self.cluster_id)
+
+    @field(graphql_type=ClusterConfig | None, description="A dynamic config that is set for all brokers.")
+    async def broker_config(self, info: Info, name: ConfigName) -> core_configs.ClusterConfig:
+        return await info.context.loaders.cluster_config(self.cluster_id, name)
+
+
+@resource(
+    description="A broker of a cluster.",
+    fields={
+        "broker_id": "The broker's id, unique in its cluster.",
+        "host": "The host that it advertises.",
+        "port": "The port that it advertises.",
+        "rack": "The rack that it is in; null where none is set.",
+    },
+)
+class Broker(core_clusters.Broker, Node):
+    """A broker."""
+
+    @classmethod
+    def resolve_id(cls, root: Any, *, info: Any) -> str:
+        return local_id(root.cluster_id, root.broker_id)
+
+    @field(graphql_type="Cluster | None", description="The cluster that it belongs to.")
+    async def cluster(self, info: Info) -> core_clusters.Cluster:
+        return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
+
+    @field(graphql_type=list[Replica] | None, description="The replicas that it holds, by topic and partition.")
+    async def partition_replicas(self, info: Info) -> list[core_topics.Replica]:
+        return list(await info.context.loaders.broker_replicas(self))
+
+    @field(graphql_type=list[BrokerConfig] | None, description="Its configs, ordered by name.")
+    async def configs(self, info: Info) -> Sequence[core_configs.BrokerConfig]:
+        loaders = info.context.loaders
+        return await loaders.broker_configs("api.v3.broker-configs.list", self.cluster_id, self.broker_id)
+
+    @field(graphql_type=BrokerConfig | None, description="One of its configs.")
+    async def config(self, info: Info, name: ConfigName) -> core_configs.BrokerConfig:
+        return await info.context.loaders.broker_config(self.cluster_id, self.broker_id, name)

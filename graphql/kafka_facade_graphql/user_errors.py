@@ -1,0 +1,33 @@
+"""Errors of parts of mutations, which are answers and not errors of the request."""
+
+from __future__ import annotations
+
+import strawberry
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade_graphql.errors import extensions_of, field_path, message_of
+
+
+@strawberry.type(description="Why a part of a mutation was not carried out.")
+class UserError:
+    """An error of a part of a mutation."""
+
+    code: str = strawberry.field(description="The kind of the error, as in extensions.code of other errors.")
+    error_code: int = strawberry.field(description="The error code of the v3 REST API.")
+    message: str = strawberry.field(description="What went wrong, for people.")
+    retriable: bool = strawberry.field(description="Whether the same may succeed later.")
+    field: str | None = strawberry.field(
+        default=None,
+        description="The path of the field to blame, e.g. input.records[1].value.data; null where no field is.",
+    )
+
+    @classmethod
+    def of(cls, error: FacadeError) -> UserError:
+        """What is told of an error."""
+        return cls(
+            code=str(extensions_of(error)["code"]),
+            error_code=error.codes.v3,
+            message=message_of(error),
+            retriable=error.codes.retriable,
+            field=field_path(error),
+        )
