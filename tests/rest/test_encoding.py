@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 import json
 
@@ -87,3 +88,9 @@ def test_compression_is_gzip(body: bytes) -> None:
 
 def test_bytes_are_base64_and_text_is_kept() -> None:
     assert json.loads(encoding.encode({"b": b"hello", "t": "ü"})) == {"b": "aGVsbG8=", "t": "ü"}
+
+
+@given(st.lists(st.sampled_from([0, 1, 100, 40_000]), max_size=40))
+def test_an_array_has_all_documents_whatever_their_sizes(sizes: list[int]) -> None:
+    found = asyncio.run(encoding.encode_array(sizes, lambda size: {"text": "x" * size}, b'{"data":', b"}"))
+    assert json.loads(found) == {"data": [{"text": "x" * size} for size in sizes]}

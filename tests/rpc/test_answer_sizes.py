@@ -34,7 +34,7 @@ from kafka_facade.rpc.gen.v1 import (
     topic_config_pb2_grpc,
 )
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
-from kafka_facade.rpc.records import split, write_records
+from kafka_facade.rpc.records import write_records
 
 TopicFactory = Callable[..., Awaitable[str]]
 InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]
@@ -312,15 +312,9 @@ _record = st.builds(
 )
 
 
-@given(st.lists(_record, max_size=20), st.integers(1, 10), st.integers(1, 10_000))
-def test_frames_keep_their_limits_whatever_the_records(records: list[Record], count: int, size: int) -> None:
-    frames = list(split(records, count, size, 10**6))
-    assert [record for frame in frames for record in frame] == records
-    for frame in frames:
-        encoded = write_records(frame).ByteSize()
-        assert encoded <= sum(map(record_size, frame))
-        assert 1 <= len(frame) <= count
-        assert encoded <= size or len(frame) == 1
+@given(st.lists(_record, max_size=20))
+def test_records_take_no_more_than_their_sizes(records: list[Record]) -> None:
+    assert write_records(records).ByteSize() <= sum(map(record_size, records))
 
 
 @given(st.lists(st.integers(0, 2000), max_size=50), st.integers(0, 40_000))

@@ -25,16 +25,20 @@ from kafka_facade.core.reassignments.model import PartitionReassignment
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.model import Partition, PartitionOffsets, Replica, Topic
 
-encode: Final = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+encode: Final = _encoder.encode
+_encode_into = _encoder.encode_into
 
 _Item = TypeVar("_Item")
 
 _LINKS = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
-# Items that are encoded together, and from how many bytes on they are large.
-_MOST_TOGETHER: Final = 4
-_LARGE_PIECE: Final = 32 * 1024
+# After so many bytes of an array others have their turn: some tenths of a millisecond.
+_PIECE: Final = 32 * 1024
+# How many small items are encoded in one call.
+_TOGETHER: Final = 8
+_COMMA: Final = ord(",")
 MIN_COMPRESSED_BYTES: Final = 32
 """Shorter bodies are never compressed."""
 
@@ -161,18 +165,22 @@ def resource_document(resource: object, base: str, authority: str) -> dict[str, 
 async def encode_array(
     found: Sequence[_Item], document: Callable[[_Item], object], before: bytes = b"", after: bytes = b""
 ) -> bytearray:
-    """A JSON array of documents, made one by one, between which others use the event loop; with what is around it."""
-    array = bytearray(before + b"[")
-    start, count = 0, 1
-    while start < len(found):
-        await time_slice()
-        piece = encode([document(item) for item in found[start : start + count]])
-        if start:
-            array += b","
-        array += memoryview(piece)[1:-1]
-        start += count
-        # Small items are encoded together, large ones alone.
-        count = min(2 * count, _MOST_TOGETHER) if len(piece) < _LARGE_PIECE else max(1, count // 2)
+    """A JSON array of documents, made a few at a time; others use the event loop in between. With what is around it."""
+    array = bytearray(before)
+    position, count, pause = 0, 1, 0
+    while position < len(found):
+        if len(array) >= pause:
+            await time_slice()
+            pause = len(array) + _PIECE
+        start = len(array)
+        _encode_into([document(item) for item in found[position : position + count]], array, -1)
+        # The brackets of this piece become the comma before it, and nothing.
+        array[start] = _COMMA
+        array.pop()
+        position += count
+        # Large items are encoded alone.
+        count = _TOGETHER if len(array) - start < _PIECE else 1
+    array[len(before) : len(before) + 1] = b"["
     array += b"]" + after
     return array
 

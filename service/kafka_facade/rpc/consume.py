@@ -9,7 +9,7 @@ from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Format, ReadFormats, Record
-from kafka_facade.core.records.sizes import fetched_size, require_taken
+from kafka_facade.core.records.sizes import fetched_size, record_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
 from kafka_facade.rpc.dispatch import FACE, Context, require_message, write_message
@@ -17,7 +17,7 @@ from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.reads import read_formats, write_decoded
-from kafka_facade.rpc.records import split, write_records
+from kafka_facade.rpc.records import write_records
 
 _MAX_RECORDS = 500
 
@@ -41,12 +41,16 @@ def consume(
                 max_bytes = min(message.max_bytes or options.max_response_bytes, options.max_response_bytes)
                 largest = max(message.max_bytes, options.max_response_bytes)
                 formats = _read_formats(message)
-                async with aclosing(facade.reading.consume(call, _read_request(message))) as batches:
+                request = _read_request(message)
+                request.max_records = min(max_records, _MAX_RECORDS)
+                request.max_bytes = min(max_bytes, request.max_bytes)
+                async with aclosing(facade.reading.consume(call, request)) as batches:
                     async for records in batches:
                         if formats is None:
-                            for part in split(records, max_records, max_bytes, largest):
-                                await time_slice()
-                                await write_message(context, write_records(part), options)
+                            if len(records) == 1:
+                                require_taken(records[0], record_size(records[0]), largest)
+                            await time_slice()
+                            await write_message(context, write_records(records), options)
                             continue
                         async for some in _decoded(facade, formats, records, max_records, max_bytes, largest):
                             await time_slice()

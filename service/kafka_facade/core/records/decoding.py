@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from cachetools import TTLCache
 
 from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidSchema, SchemaLookupFailed
 from kafka_facade.core.quoting import showable
+from kafka_facade.core.records import json_text
+from kafka_facade.core.records.decoding_budget import json_weight
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
 from kafka_facade.core.records.serialization import deserialize
@@ -21,6 +24,32 @@ _UNKNOWN_IDS: Final = 10_000
 MOST_WEIGHT: Final = 64 * 1024 * 1024
 _LONGEST_ERROR: Final = 500
 _NOT_FOUND: Final = "404"
+
+
+def together(format: Format, records: Sequence[Record]) -> tuple[list[FetchedRecord], int]:
+    """The first of these records as :meth:`Decoding.strictly` decodes them, and what they weigh at the most.
+
+    They end before one that can't be decoded; formats with schemas aren't for here. It takes a moment for each record.
+    """
+    if format is Format.BINARY:
+        return [FetchedRecord(record, record.key, record.value) for record in records], 0
+    decoded: list[FetchedRecord] = []
+    if format is not Format.JSON:
+        return decoded, 0
+    try:
+        for record in records:
+            key, value = record.key, record.value
+            decoded.append(
+                FetchedRecord(
+                    record,
+                    None if key is None else json_text.decode(key),
+                    None if value is None else json_text.decode(value),
+                )
+            )
+    except ValueError:
+        pass
+    payloads = [payload for record in records for payload in (record.key, record.value) if payload]
+    return decoded, json_weight(b"".join(payloads))
 
 
 class Decoding:

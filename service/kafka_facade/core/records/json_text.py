@@ -53,7 +53,8 @@ def decode(payload: bytes) -> object:
         if isinstance(error, msgspec.ValidationError):
             raise Unshowable(str(error)) from None
         raise Unshowable("an escape sequence in a string is half of a surrogate pair") from None
-    _check_depth(data, payload)
+    if len(payload) > MAX_DEPTH:
+        _check_depth(data, payload)
     return data
 
 

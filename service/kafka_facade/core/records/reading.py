@@ -149,4 +149,9 @@ async def _next_batch(
             polled = [record for record in polled if record.offset < ends[record.topic_name, record.partition_id]]
         if not polled:
             return batch
-        held.extend(polled)
+        size = sum(map(record_size, polled))
+        if size < left and len(batch) + len(polled) < request.max_records:
+            batch += polled
+            left -= size
+        else:
+            held.extend(polled)
