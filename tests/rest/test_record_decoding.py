@@ -45,6 +45,26 @@ def test_any_json_number_is_taken(number: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "stored"),
+    [
+        (b"1E-400", b"0.0"),
+        (b"-1E-400", b"-0.0"),
+        (b"0.10", b"0.1"),
+        (b"0.1234567890123456789", b"0.12345678901234568"),
+        (b"-0", b"0"),
+        (b"-0.0", b"-0.0"),
+        (b"123456789012345678901234567890", b"123456789012345678901234567890"),
+        (b"[1e400,0.10,1E-400]", b"[1e400,0.10,1E-400]"),
+    ],
+)
+def test_what_becomes_of_numbers(number: bytes, stored: bytes) -> None:
+    """Documented in compatibility.md."""
+    record = decode_record(b'{"value":{"type":"JSON","data":%b}}' % number)
+    assert record.value is not None
+    assert serialize(record.value) == stored
+
+
+@pytest.mark.parametrize(
     ("document", "message"),
     [
         (b'{"bogus":1}', "Unrecognized field: bogus"),
