@@ -95,6 +95,13 @@ async def _disconnected(receive: Receive) -> None:
 class WebSocketAdapter(ASGIWebSocketAdapter):
     """A connection as Strawberry uses it."""
 
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        """The messages, while others have their turns."""
+        async with aclosing(super().iter_json(ignore_parsing_errors=ignore_parsing_errors)) as messages:
+            async for message in messages:
+                yield message
+                await time_slice()
+
     async def close(self, code: int, reason: str) -> None:
         """Close it; of a reason that is too long the beginning is sent."""
         await super().close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))

@@ -29,6 +29,7 @@ from kafka_facade.runtime.settings import ROLES, Address, Settings, SettingsErro
 from kafka_facade.runtime.shared_directory import remove_leftovers, shared_directory
 from kafka_facade.runtime.supervisor import Supervisor
 from kafka_facade.web.protocol import HttpProtocolFactory
+from kafka_facade.web.websocket import WebSocketProtocol
 
 logger = logging.getLogger("kafka_facade.runtime")
 
@@ -70,6 +71,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         gateway,
         loop="uvloop",
         http=protocol,
+        ws=WebSocketProtocol,
         interface="asgi3",
         lifespan="on",
         access_log=False,
@@ -79,6 +81,8 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         workers=settings.workers,
         backlog=BACKLOG,
         ws_max_size=settings.graphql_max_request_size,
+        # A few bytes would become megabytes, many times in one read.
+        ws_per_message_deflate=False,
         timeout_worker_healthcheck=_HEALTH_SECONDS,
         timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
         timeout_graceful_shutdown=max(1, math.floor(settings.shutdown_timeout_ms / 1000 * HTTP_SHARE)),

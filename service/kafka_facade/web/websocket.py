@@ -1,0 +1,98 @@
+"""Websockets as uvicorn speaks them, with a bound on what one read makes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any, Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+# A frame may have six bytes: so many bytes are parsed as one piece, for so long (s) in one turn of the loop.
+_PIECE: Final = 1024
+_TURN_SECONDS: Final = 0.002
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection. What came is parsed in pieces, and only while no message waits and the peer reads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unparsed: deque[memoryview] = deque()
+        self._scheduled = False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer; the handshake comes whole."""
+        if not self.handshake_initiated:
+            super().data_received(data)
+            return
+        self._unparsed.append(memoryview(data))
+        if not self._scheduled:
+            self._parse()
+
+    def _parse(self) -> None:
+        self._scheduled = False
+        ends = time.perf_counter() + _TURN_SECONDS
+        while self._unparsed and self._may_parse():
+            if time.perf_counter() > ends:
+                self._parse_soon()
+                break
+            data = self._unparsed.popleft()
+            if len(data) > _PIECE:
+                self._unparsed.appendleft(data[_PIECE:])
+            super().data_received(bytes(data[:_PIECE]))
+        if self.transport.is_closing():
+            self._unparsed.clear()
+        elif (bool(self._unparsed) or self._waits()) is not self.read_paused:
+            self.read_paused = not self.read_paused
+            (self.transport.pause_reading if self.read_paused else self.transport.resume_reading)()
+
+    def _may_parse(self) -> bool:
+        return not self._waits() and self.writable.is_set() and not self.transport.is_closing()
+
+    def _waits(self) -> bool:
+        """Whether a message waits for the application, which takes none any more once it has closed."""
+        return not self.queue.empty() and not self.close_sent
+
+    def _parse_soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._parse)
+
+    async def receive(self) -> Any:
+        """The next message."""
+        message = await self.queue.get()
+        if self.queue.empty() and (self.read_paused or self._unparsed):
+            self._parse_soon()
+        return message
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        super().resume_writing()
+        if self._unparsed:
+            self._parse_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._unparsed.clear()
+        super().connection_lost(exc)
+
+    def handle_text(self, event: Any) -> None:
+        """A text, or its beginning."""
+        super().handle_text(event)
+        self._join(event)
+
+    def handle_bytes(self, event: Any) -> None:
+        """Bytes, or their beginning."""
+        super().handle_bytes(event)
+        self._join(event)
+
+    def _join(self, event: Any) -> None:
+        if not event.fin:
+            self.frames: Any = [bytearray(event.data)]
+
+    def handle_cont(self, event: Any) -> None:
+        """A further part. The parts are joined at once: no size bounds their number, as they may be empty."""
+        self.frames[0] += event.data
+        if event.fin:
+            self.send_receive_event_to_app()
