@@ -22,6 +22,9 @@ _SECONDS = 30
 _CONSUMERS = 75
 # More than any pool of threads has that serves several of them.
 _STUCK = 20
+_ENGINES = 6
+# How long (s) it may take to find out that a broker hangs, and to go on with another.
+_SOON = 20
 
 
 async def _timed(work: Awaitable[_T]) -> float:
@@ -67,3 +70,25 @@ async def test_commits_that_wait_hold_up_no_others(three_brokers: BackgroundStac
     await asyncio.gather(*waiting)
     await asyncio.gather(*(consumer.close(_SECONDS) for consumer in consumers.values()))
     await engine.close(5)
+
+
+async def test_metadata_comes_from_others(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
+    name = await topic(on=three_brokers, replicas=3)
+    # Each is connected to other brokers.
+    engines = [Engine(KafkaOptions(three_brokers.bootstrap_servers)) for _ in range(_ENGINES)]
+    controllers = [(await engine.admin.describe_cluster(_SECONDS))[0].controller_id for engine in engines]
+    hung = max(controllers, key=controllers.count)
+    assert hung is not None
+    await three_brokers.pause_broker(hung - 1)
+    asked = [
+        ask
+        for engine in engines
+        for ask in (engine.admin.describe_cluster(_SECONDS), engine.admin.list_topics(_SECONDS))
+    ]
+    described = [engine.admin.describe_topics([name], _SECONDS) for engine in engines]
+    async with asyncio.timeout(_SOON):
+        await asyncio.gather(*asked)
+        for [found] in await asyncio.gather(*described):
+            assert not isinstance(found, FacadeError), found
+    for engine in engines:
+        await engine.close(5)

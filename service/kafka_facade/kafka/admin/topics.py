@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import (
@@ -31,9 +32,14 @@ from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_top
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.protocol.client import ProtocolClient
 
+_T = TypeVar("_T")
+
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
+# A broker that takes longer (s) may hang; one that is slow gets more time each time.
+_ANSWER_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
 _SETTLE_SECONDS = (0.005, 0.01, 0.02, 0.05)
 # More are refused by the client.
 _MOST_PARTITIONS = 100_000
@@ -72,7 +78,9 @@ class Admin:
 
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
         """The cluster and its live brokers, ordered by id."""
-        found = await settled(self._client.describe_cluster(request_timeout=positive(timeout)), timeout)
+        found = await _in_parts(
+            timeout, lambda left: settled(self._client.describe_cluster(request_timeout=positive(left)), left)
+        )
         controller = found.controller
         cluster = Cluster(found.cluster_id, controller.id if controller is not None and controller.id >= 0 else None)
         brokers = [Broker(found.cluster_id, node.id, node.host, node.port, node.rack) for node in found.nodes]
@@ -81,7 +89,9 @@ class Admin:
     async def list_topics(self, timeout: float) -> list[TopicDescription]:
         """All topics with their partitions, ordered by name, from one metadata request."""
         cluster_id = await self.cluster_id(timeout)
-        found = await self._blocking.run(timeout, self._client.list_topics, timeout=positive(timeout))
+        found = await _in_parts(
+            timeout, lambda left: self._blocking.run(left, self._client.list_topics, timeout=positive(left))
+        )
         described = []
         for name, topic in sorted(found.topics.items()):
             if topic.error is not None:
@@ -98,15 +108,24 @@ class Admin:
             return []
         unique = list(dict.fromkeys(names))
         cluster_id = await self.cluster_id(timeout)
-        futures: dict[str, Future[Any]] = {}
-        for start in range(0, len(unique), _TOPICS_A_CALL):
-            await time_slice()
-            futures |= self._client.describe_topics(
-                TopicCollection(unique[start : start + _TOPICS_A_CALL]),
-                include_authorized_operations=authorized_operations,
-                request_timeout=positive(timeout),
-            )
-        answers = await settled_topics(futures, timeout)
+        answers: dict[str, Any] = {}
+
+        async def ask(left: float) -> None:
+            wanted = [name for name in unique if isinstance(answers.get(name, KafkaTimeout()), KafkaTimeout)]
+            futures: dict[str, Future[Any]] = {}
+            for start in range(0, len(wanted), _TOPICS_A_CALL):
+                await time_slice()
+                futures |= self._client.describe_topics(
+                    TopicCollection(wanted[start : start + _TOPICS_A_CALL]),
+                    include_authorized_operations=authorized_operations,
+                    request_timeout=positive(left),
+                )
+            answers.update(await settled_topics(futures, left))
+            if any(isinstance(answer, KafkaTimeout) for answer in answers.values()):
+                raise KafkaTimeout
+
+        with contextlib.suppress(KafkaTimeout):
+            await _in_parts(timeout, ask)
         return [await _described(cluster_id, name, answers[name]) for name in names]
 
     async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
@@ -239,6 +258,20 @@ class Admin:
             yield found
             await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
             attempt += 1
+
+
+async def _in_parts(timeout: float, ask: Callable[[float], Awaitable[_T]]) -> _T:
+    """The answer to a question that any broker can answer: asked again after a part of the time, maybe of another."""
+    deadline = time.monotonic() + timeout
+    part = _ANSWER_SECONDS
+    while True:
+        try:
+            return await ask(min(part, max(0.0, deadline - time.monotonic())))
+        except KafkaTimeout:
+            if deadline - time.monotonic() <= _PAUSE_SECONDS:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
+        part *= 2
 
 
 def _check_count(partitions: int) -> None:
