@@ -368,3 +368,33 @@ async def test_large_records_leave_the_loop_to_others(
         busy = await _quietest(watched, run)
     assert min(sizes) > WIDE_BYTES * (WIDE - 2)
     assert busy < MOST_BUSY
+
+
+async def _produce_stream(channel: grpc.aio.Channel, topic: str, records: list[record_pb2.RecordToProduce]) -> int:
+    """Produce one frame; how many results it has."""
+    call = record_pb2_grpc.RecordServiceStub(channel).ProduceStream()
+    await call.write(record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name=topic)))
+    await call.write(record_pb2.ProduceStreamRequest(records=record_pb2.ProduceStreamRecords(records=records)))
+    await call.done_writing()
+    answer = await call.read()
+    assert isinstance(answer, record_pb2.ProduceStreamResponse)
+    return len(answer.results)
+
+
+BAD = {
+    "no JSON": ["x"] * 80_000,
+    "arrays": ["[" + "[]," * 1_000_000 + "1]"] * 2,
+    "many arrays": ["[" + "[]," * 1000 + "1]"] * 1000,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_frames_of_json_leave_the_loop_to_others(watched: Watched, topic: TopicFactory, name: str) -> None:
+    target = await topic()
+    records = [record_pb2.RecordToProduce(value=record_pb2.RecordData(json=text)) for text in BAD[name]]
+    async with grpc.aio.insecure_channel(watched.gateway.grpc) as channel:
+
+        async def run() -> None:
+            assert await _produce_stream(channel, target, records) == len(records)
+
+        assert await _quietest(watched, run) < MOST_BUSY

@@ -11,6 +11,9 @@ from kafka_facade.rpc.errors import to_brief_status, to_status
 
 # Tags and lengths around one entry of an answer, in bytes.
 _AROUND = 16
+# No status with details is smaller, and no brief one: where less is left none is made, which takes long for many.
+_LEAST_DETAILED = 96
+_LEAST_BRIEF = 64
 
 
 class Room:
@@ -32,15 +35,19 @@ class Room:
 
     def takes(self, result: Message) -> bool:
         """Whether there is room for this result; if so, it is taken."""
-        excess = max(0, result.ByteSize() + _AROUND - self._each)
-        if excess > self._spare:
+        size = result.ByteSize()
+        if not self._has(size):
             return False
-        self._spare -= excess
+        self._spare -= max(0, size + _AROUND - self._each)
         return True
+
+    def _has(self, size: int) -> bool:
+        return size + _AROUND - self._each <= self._spare
 
     def status(self, error: FacadeError) -> Status:
         """The error with as many details as there is room for; its code always."""
-        for status in (to_status(error, self._request), to_brief_status(error)):
-            if self.takes(status):
-                return status
+        if self._has(_LEAST_DETAILED) and self.takes(detailed := to_status(error, self._request)):
+            return detailed
+        if self._has(_LEAST_BRIEF) and self.takes(brief := to_brief_status(error)):
+            return brief
         return Status(code=Code.Value(error.codes.grpc))

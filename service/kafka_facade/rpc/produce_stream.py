@@ -174,7 +174,7 @@ class _Stream:
         room = Room(self._options.max_response_bytes, len(records.records), STREAM_RESULT_BYTES)
         cost = size + _RECORD_BYTES * (1 + len(records.records))
         await self._window.take(cost)
-        batch = Batch(records.records, setup.partition_id if setup.HasField("partition_id") else None)
+        batch = await Batch.read(records.records, setup.partition_id if setup.HasField("partition_id") else None)
         request = ProduceRecords(setup.cluster_id or None, setup.topic_name, batch.records, order=self._order)
         call = self._facade.pipeline.call(self._identifier, FACE)
         pending: PendingReports | FacadeError
@@ -198,4 +198,4 @@ class _Stream:
             except TimeoutError:
                 outcomes = [KafkaTimeout() for _ in frame.batch.records]
         response = record_pb2.ProduceStreamResponse(correlation_id=frame.correlation_id)
-        return stream_results(response, frame.batch.merge(outcomes), frame.room)
+        return await stream_results(response, await frame.batch.merge(outcomes), frame.room)

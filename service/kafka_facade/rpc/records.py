@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
+from kafka_facade.core.records.decoding_budget import json_weight
 from kafka_facade.core.records.model import (
     BatchEntry,
     BatchProduceRecords,
@@ -24,6 +25,7 @@ from kafka_facade.core.records.model import (
     SchemaSelector,
 )
 from kafka_facade.core.records.port import Delivery
+from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import record_pb2
@@ -33,6 +35,14 @@ from kafka_facade.rpc.options import RpcOptions
 _REPORT_BYTES = 112
 STREAM_RESULT_BYTES = 48
 _LONGEST_ID = 84
+
+# How many records are read or answered as one piece; a larger one is a piece of its own.
+_AT_ONCE = 50
+_LARGE = 16 * 1024
+# What may stand for a number that no reader can hold; only then JSON is decoded, where it weighs no more than this.
+_PATTERN = bytes.maketrans(b"123456789E", b"000000000e")
+_LARGE_NUMBERS = (b"0" * 200, b"0e000", b"0e+000")
+_MOST_WEIGHT = 16 * 1024 * 1024
 
 _Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 
@@ -109,10 +119,16 @@ def format_of(number: int, field: str) -> Format | None:
 
 
 def _read_json(text: str) -> object:
-    # Not decoded into Python's numbers, which would lose digits.
+    # Not decoded into Python's numbers, which would lose digits, nor into objects, which take far longer to make.
     try:
         compact = msgspec.json.format(text.encode(), indent=-1)
-        msgspec.json.decode(compact)
+        pattern = compact.translate(_PATTERN)
+        if any(suspect in pattern for suspect in _LARGE_NUMBERS):
+            if json_weight(compact) > _MOST_WEIGHT:
+                raise InvalidRequest(
+                    "The JSON text is too large to have numbers that may be out of range.", field="json"
+                )
+            msgspec.json.decode(compact)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"The JSON text can't be read: {error}", field="json") from None
     return None if compact == b"null" else msgspec.Raw(compact)
@@ -123,26 +139,36 @@ class Batch:
 
     __slots__ = ("_errors", "records")
 
-    def __init__(self, messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None) -> None:
+    def __init__(self) -> None:
         self.records: list[RecordToProduce] = []
         self._errors: dict[int, FacadeError] = {}
+
+    @classmethod
+    async def read(cls, messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None) -> Batch:
+        """The records of the messages, in time slices."""
+        batch = cls()
         for position, message in enumerate(messages):
+            if not position % _AT_ONCE or message.ByteSize() > _LARGE:
+                await time_slice()
             try:
-                self.records.append(read_record(message, partition_id))
+                batch.records.append(read_record(message, partition_id))
             except InvalidRequest as error:
-                self._errors[position] = error.within(f"records[{position}]")
+                batch._errors[position] = error.within(f"records[{position}]")
+        return batch
 
     @property
     def first_error(self) -> FacadeError | None:
         """The error of the first record that couldn't be read."""
         return next(iter(self._errors.values()), None)
 
-    def merge(self, outcomes: Sequence[_Outcome | FacadeError]) -> Sequence[_Outcome | FacadeError]:
+    async def merge(self, outcomes: Sequence[_Outcome | FacadeError]) -> Sequence[_Outcome | FacadeError]:
         """The outcome of every record, in order, from those of the records that could be read."""
         if not self._errors:
             return outcomes
         merged: list[_Outcome | FacadeError] = []
         for index, outcome in enumerate(outcomes):
+            if not index % _AT_ONCE:
+                await time_slice()
             self._add_errors(merged)
             if isinstance(outcome, FacadeError):
                 outcome = outcome.within(f"records[{len(merged)}]", instead_of=f"records[{index}]")
@@ -163,13 +189,15 @@ async def produce(
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
     room = Room(options.max_response_bytes, len(message.records), _REPORT_BYTES + len(message.topic_name), message)
-    batch = Batch(message.records, message.partition_id if message.HasField("partition_id") else None)
+    batch = await Batch.read(message.records, message.partition_id if message.HasField("partition_id") else None)
     if message.all_or_nothing and batch.first_error is not None:
         raise batch.first_error
     request = ProduceRecords(message.cluster_id or None, message.topic_name, batch.records, message.all_or_nothing)
-    outcomes = batch.merge(await facade.produce.produce(call, request))
+    outcomes = await batch.merge(await facade.produce.produce(call, request))
     response = record_pb2.ProduceRecordsResponse()
-    for outcome in outcomes:
+    for position, outcome in enumerate(outcomes):
+        if not position % _AT_ONCE:
+            await time_slice()
         if isinstance(outcome, FacadeError):
             response.results.add(error=room.status(outcome))
             continue
@@ -190,13 +218,17 @@ async def produce_batch(
         raise InvalidRequest("topic_name is required.", field="topic_name")
     each = _REPORT_BYTES + len(message.topic_name) + _LONGEST_ID
     room = Room(options.max_response_bytes, len(message.entries), each, message)
-    entries = [BatchEntry(entry.id, _read_entry(entry.record)) for entry in message.entries]
+    entries = await in_slices(lambda entry: BatchEntry(entry.id, _read_entry(entry.record)), message.entries)
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
     report = await facade.produce.produce_batch(call, request)
     response = record_pb2.BatchProduceRecordsResponse()
-    for id, found in report.successes:
+    for position, (id, found) in enumerate(report.successes):
+        if not position % _AT_ONCE:
+            await time_slice()
         response.successes.add(id=id, report=_write_report(found))
-    for id, error in report.failures:
+    for position, (id, error) in enumerate(report.failures):
+        if not position % _AT_ONCE:
+            await time_slice()
         response.failures.add(id=id, error=room.status(error))
     return response
 
@@ -208,15 +240,17 @@ def _read_entry(message: record_pb2.RecordToProduce) -> RecordToProduce | Facade
         return error
 
 
-def stream_results(
+async def stream_results(
     response: record_pb2.ProduceStreamResponse, outcomes: Sequence[Delivery | FacadeError], room: Room
 ) -> record_pb2.ProduceStreamResponse:
-    """Fill in one result a record."""
+    """Fill in one result a record, in time slices."""
     results = response.results
     # One message that is changed and copied costs half of a new one each time.
     result = record_pb2.ProduceStreamResult()
     timestamp: int | None = None
-    for outcome in outcomes:
+    for position, outcome in enumerate(outcomes):
+        if not position % _AT_ONCE:
+            await time_slice()
         if isinstance(outcome, FacadeError):
             placed = outcome.within("records.records", instead_of="records")
             results.add(error=room.status(placed.within("setup.topic_name", instead_of="topic_name")))

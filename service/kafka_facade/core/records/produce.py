@@ -263,6 +263,8 @@ class PendingReports(Struct):
             rest = iter(decided)
             decided = [self.errors[i] if i in self.errors else next(rest) for i in range(len(self.records))]
         for index, outcome in enumerate(decided):
+            if index and not index % _RECORDS_A_SLICE:
+                await time_slice()
             if isinstance(outcome, FacadeError) and index not in self.errors:
                 decided[index] = outcome.within(f"records[{index}]")
         return decided
