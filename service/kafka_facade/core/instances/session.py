@@ -78,6 +78,8 @@ class ConsumerSession:
         self.consumer = consumer
         self.returned: dict[tuple[str, int], int] = {}
         """The next offset after what was returned to the caller, for each partition."""
+        self._moving: dict[tuple[str, int], int | None] = {}
+        """The partitions that a seek is yet to move, with the offset after what was returned meanwhile."""
         self._max_bytes = max_bytes
         self._closing = closing
         self._state = State.IDLE
@@ -219,16 +221,33 @@ class ConsumerSession:
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
         """Read on from these positions; what was read ahead of their partitions is dropped."""
         self.check_assigned(positions)
-        await self.consumer.seek(positions, timeout)
-        moved = {(position.topic, position.partition): position.offset for position in positions}
-        self._held.keep(lambda topic, partition: (topic, partition) not in moved)
-        for place, offset in moved.items():
-            self.returned.pop(place, None)
-            # As in Kafka's own client, where one stands is what is committed.
-            if offset >= 0:
-                self.returned[place] = offset
-                if self.instance.auto_commit:
-                    self.consumer.store(*place, offset)
+        await self._to_the_end(self._seek(positions, timeout))
+
+    async def _seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
+        self._moving = {(position.topic, position.partition): None for position in positions}
+        try:
+            await self.consumer.seek(positions, timeout, self._moved)
+        finally:
+            unmoved, self._moving = self._moving, {}
+            for place, offset in unmoved.items():
+                if offset is not None:
+                    self._stand(place, offset)
+
+    def _moved(self, topic: str, partition: int, offset: int) -> None:
+        """Where one stands is told by the seek from here on, and not by records from before it."""
+        self._drop_revoked()
+        place = topic, partition
+        self._moving.pop(place, None)
+        self._held.keep(lambda topic, partition: (topic, partition) != place)
+        self.returned.pop(place, None)
+        # As in Kafka's own client, where one stands is what is committed.
+        if offset >= 0:
+            self._stand(place, offset)
+
+    def _stand(self, place: tuple[str, int], offset: int) -> None:
+        self.returned[place] = offset
+        if self.instance.auto_commit:
+            self.consumer.store(*place, offset)
 
     async def fetch(
         self,
@@ -336,10 +355,11 @@ class ConsumerSession:
     def _return(self) -> list[FetchedRecord]:
         fetched = self._held.taken
         ends = {(entry.record.topic_name, entry.record.partition_id): entry.record.offset + 1 for entry in fetched}
-        if self.instance.auto_commit:
-            for (topic, partition), offset in ends.items():
-                self.consumer.store(topic, partition, offset)
-        self.returned |= ends
+        for place, offset in ends.items():
+            if place in self._moving:
+                self._moving[place] = offset
+            else:
+                self._stand(place, offset)
         return fetched
 
     def positions(self) -> dict[tuple[str, int], int]:
@@ -360,6 +380,8 @@ class ConsumerSession:
         if revoked:
             for place in revoked:
                 self.returned.pop(place, None)
+                if place in self._moving:
+                    self._moving[place] = None
             self._held.keep(lambda topic, partition: (topic, partition) not in revoked)
 
     def _next(self, action: str) -> State:

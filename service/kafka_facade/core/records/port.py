@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,8 +89,13 @@ class ConsumerPort(Protocol):
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
 
-    async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
-        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
+    async def seek(
+        self, positions: Sequence[PartitionPosition], timeout: float, on_moved: Callable[[str, int, int], None] = ...
+    ) -> None:
+        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned.
+
+        ``on_moved`` is called for each partition as soon as it has moved: those before one that fails stay moved.
+        """
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""

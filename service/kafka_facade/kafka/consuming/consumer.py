@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from confluent_kafka import OFFSET_INVALID
@@ -25,8 +26,15 @@ from kafka_facade.core.records.model import Record
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.positions import CommittedOffset, PartitionPosition, TopicPartition
 from kafka_facade.kafka.admin.coordinators import Coordinators
-from kafka_facade.kafka.blocking import Blocking, positive
-from kafka_facade.kafka.consuming.eventful_client import GROUP, JOIN_SECONDS, JOINING_SECONDS, EventfulClient
+from kafka_facade.kafka.blocking import Blocking, positive, settled
+from kafka_facade.kafka.consuming.eventful_client import (
+    ASSIGN_SECONDS,
+    GROUP,
+    JOIN_SECONDS,
+    JOINING_SECONDS,
+    AssignedPartition,
+    EventfulClient,
+)
 from kafka_facade.kafka.errors import facade_error
 
 _P = ParamSpec("_P")
@@ -98,18 +106,14 @@ class Consumer(EventfulClient):
             # This one would commit as the member that it was, which the group refuses.
             await self._renew(_LEAVE_SECONDS)
         self._start_anew()
-        self._starts.clear()
-        self._sought.clear()
         self._unchecked.clear()
-        self._assigned = set()
+        self._assigned = {}
         self._subscribed = False
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
         await self._until_free()
         self._start_anew()
-        self._starts.clear()
-        self._sought.clear()
         self._call(
             ClientConsumer.assign,
             [
@@ -121,11 +125,12 @@ class Consumer(EventfulClient):
                 for entry in positions
             ],
         )
-        self._assigned = {(entry.topic, entry.partition) for entry in positions}
-        for entry in positions:
-            if isinstance(entry, PartitionPosition):
-                self._positions[entry.topic, entry.partition] = entry.offset
-                self._sought[entry.topic, entry.partition] = entry.offset
+        self._assigned = {
+            (entry.topic, entry.partition): AssignedPartition(
+                entry.offset if isinstance(entry, PartitionPosition) else None
+            )
+            for entry in positions
+        }
         if self._grouped:
             self._unchecked = {entry.topic for entry in positions}
             self._serve_from_now_on()
@@ -138,7 +143,8 @@ class Consumer(EventfulClient):
 
     def position(self, topic: str, partition: int) -> int:
         """The next offset that :meth:`poll` will return, past markers and gaps; negative while nothing was read."""
-        return self._positions.get((topic, partition), -1)
+        found = self._assigned.get((topic, partition))
+        return -1 if found is None else found.position
 
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out.
@@ -207,74 +213,84 @@ class Consumer(EventfulClient):
             # The group refuses to say where to begin: it stays so until something begins.
             self._gave_up = True
 
-    async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
-        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned."""
-        started = time.monotonic()
-        deadline = started + timeout
+    async def seek(
+        self,
+        positions: Sequence[PartitionPosition],
+        timeout: float,
+        on_moved: Callable[[str, int, int], None] = lambda topic, partition, offset: None,
+    ) -> None:
+        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned.
+
+        ``on_moved`` is called for each partition as soon as it has moved: those before one that fails stay moved.
+        """
+        deadline = time.monotonic() + timeout
+        patient_until = time.monotonic() + _SEEK_PATIENCE_SECONDS
         await self._until_free(timeout)
         self._resume()
-        former = self._sought
-        unmoved = {(entry.topic, entry.partition): entry.offset for entry in positions}
-        # Of those that don't begin by themselves, all begin with the first.
-        self._sought = former | unmoved
-        try:
-            for place, offset in list(unmoved.items()):
-                # That there was no offset to start at is over.
-                self._failures.pop(place, None)
-                await self._move(ClientPartition(*place, offset), started, deadline)
-                del unmoved[place]
-        except BaseException:
-            # Those that have begun meanwhile, or were taken away, are told nothing any more.
-            for place in unmoved.keys() & self._sought.keys():
-                del self._sought[place]
-                if place in former:
-                    self._sought[place] = former[place]
-            raise
+        targets = {(entry.topic, entry.partition): entry.offset for entry in positions}
+        while targets:
+            await self._move(next(iter(targets)), targets, patient_until, deadline, on_moved)
 
-    async def _move(self, target: ClientPartition, started: float, deadline: float) -> None:
-        """Read on from the target. Events are served meanwhile: what they bring once it has moved is to be kept."""
-        place = (target.topic, target.partition)
-        ahead: list[Record] = []
-        start = self._starts.get(place)
-        try:
-            while True:
-                await self._until_free()
-                self._require_assigned(place)
-                ahead += self._without(place)
-                self._sought[place] = target.offset
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise KafkaTimeout
-                try:
-                    await self._in_thread(left, ClientConsumer.seek, target)
-                    return
-                except IllegalConsumerState:
-                    # A partition that was just assigned isn't being fetched yet; one that has found no offset to start
-                    # at never will be, until it is given one.
-                    if time.monotonic() - started > _SEEK_PATIENCE_SECONDS:
-                        await self._until_free()
-                        self._require_assigned(place)
-                        await self._assign_again({place: target.offset})
-                        return
+    async def _move(
+        self,
+        place: tuple[str, int],
+        targets: dict[tuple[str, int], int],
+        patient_until: float,
+        deadline: float,
+        on_moved: Callable[[str, int, int], None],
+    ) -> None:
+        """Move a partition to its target, perhaps others with it, and take out of the targets what has moved.
+
+        Events are served between attempts.
+        """
+        again = False
+        while place in targets:
+            await self._until_free(max(0.0, deadline - time.monotonic()))
+            if place not in self._assigned:
+                # The group has taken it away: it is another member's.
+                raise IllegalConsumerState
+            if time.monotonic() >= deadline:
+                raise KafkaTimeout
+            self._authentication.check()
+            moving = {place: targets[place]}
+            if again:
+                # Of those that don't begin by themselves, all begin with the first.
+                moving |= {
+                    other: offset
+                    for other, offset in targets.items()
+                    if (found := self._assigned.get(other)) is not None and found.start is None
+                }
+            on_success = partial(self._moved, moving, targets, on_moved)
+            if again:
+                begun = self._begin_again(moving, on_success)
+            else:
+                begun = self._begin(on_success, ClientConsumer.seek, ClientPartition(*place, targets[place]))
+            try:
+                # Nothing of this waits for Kafka.
+                await settled(begun, ASSIGN_SECONDS)
+            except IllegalConsumerState:
+                if again:
+                    raise
+                # A partition that was just assigned isn't being fetched yet; one that has found no offset to start at
+                # never will be, until it is given one.
+                again = time.monotonic() > patient_until
+                if not again:
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
-        except BaseException:
-            if place in self._assigned:
-                self._pending.extendleft(reversed(ahead))
-                if start is not None:
-                    self._starts[place] = start
-            raise
 
-    def _require_assigned(self, place: tuple[str, int]) -> None:
-        """IllegalConsumerState for a partition that the group has taken away: it is another member's."""
-        if place not in self._assigned:
-            raise IllegalConsumerState
-
-    def _without(self, place: tuple[str, int]) -> list[Record]:
-        """What was read of a partition, which is taken out, and its start forgotten."""
-        found = [entry for entry in self._pending if (entry.topic_name, entry.partition_id) == place]
-        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) != place)
-        self._forget_starts({place})
-        return found
+    def _moved(
+        self,
+        moved: Mapping[tuple[str, int], int],
+        targets: dict[tuple[str, int], int],
+        on_moved: Callable[[str, int, int], None],
+    ) -> None:
+        """What was read of these partitions, and what failed, is from before."""
+        self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
+        for place, offset in moved.items():
+            del targets[place]
+            self._failures.pop(place, None)
+            if (partition := self._assigned.get(place)) is not None:
+                partition.start, partition.sought, partition.position = None, offset, offset
+            on_moved(*place, offset)
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, cast
 
 from confluent_kafka import OFFSET_INVALID, KafkaException, Message
@@ -16,7 +17,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNotFound
 from kafka_facade.core.records.model import Header, Record
-from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.consuming.serialized_client import SerializedClient
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
@@ -42,7 +43,22 @@ _NO_HEADERS: list[Header] = []
 # What the client says of the group it says of no topic.
 GROUP = ("", 0)
 # How long (s) the client may take to assign what it has assigned already.
-_ASSIGN_SECONDS = 5.0
+ASSIGN_SECONDS = 5.0
+
+
+class AssignedPartition:
+    """What is known of a partition from when it is assigned until it is taken away: one that comes back is another."""
+
+    __slots__ = ("paused", "position", "sought", "start")
+
+    def __init__(self, sought: int | None = None) -> None:
+        self.start: int | None = None
+        """Where its reading began, once that is known."""
+        self.sought = sought
+        """Where it was told to begin, as long as it hasn't begun."""
+        self.position = -1 if sought is None else sought
+        """The next offset; negative while nothing was read."""
+        self.paused = False
 
 
 class EventfulClient(SerializedClient):
@@ -59,19 +75,14 @@ class EventfulClient(SerializedClient):
         self._pending: deque[Record] = deque()
         self._polled_at = time.monotonic()
         # To ask the client for its assignment takes a turn of its main thread: too much for each time.
-        self._assigned: set[tuple[str, int]] = set()
-        self._paused: set[tuple[str, int]] = set()
+        self._assigned: dict[tuple[str, int], AssignedPartition] = {}
+        self._has_paused = False
         self._subscribed = False
         self._server: asyncio.Task[None] | None = None
         self._revoked: set[tuple[str, int]] = set()
         self._just_revoked: set[tuple[str, int]] = set()
         # Why nothing comes of a partition, or, with no topic, of the group.
         self._failures: dict[tuple[str, int], FacadeError] = {}
-        self._positions: dict[tuple[str, int], int] = {}
-        # Where the reading of each assigned partition began, once that is known.
-        self._starts: dict[tuple[str, int], int] = {}
-        # Where partitions were told to begin that haven't begun yet.
-        self._sought: dict[tuple[str, int], int] = {}
         # The client asks once what the group has committed. A coordinator that has just moved, or isn't there yet,
         # refuses to say, and then the client never begins: it has to be told anew what is assigned.
         self._gave_up = False
@@ -110,7 +121,9 @@ class EventfulClient(SerializedClient):
                         await self._try_again()
             except FacadeError as failure:
                 self._failures.setdefault(GROUP, failure)
-            starting = len(self._starts) < len(self._assigned) and len(self._pending) < _MOST_PENDING
+            starting = len(self._pending) < _MOST_PENDING and any(
+                partition.start is None for partition in self._assigned.values()
+            )
             if starting or (self._subscribed and not self._assigned):
                 await asyncio.sleep(joining)
                 joining = min(joining * 1.1, _SLOW_JOIN_SECONDS)
@@ -122,42 +135,52 @@ class EventfulClient(SerializedClient):
         """Have the client ask again where to begin; where it can't be told now, the next time."""
         self._gave_up = False
         try:
-            await self._assign_again({})
+            await self._assign_again()
         except FacadeError:
             self._gave_up = True
 
-    async def _assign_again(self, moved: Mapping[tuple[str, int], int]) -> None:
-        """Assign the same partitions, each where it stands or is to begin, and some where they are moved.
+    async def _assign_again(self) -> None:
+        """Assign the same partitions, each where it stands or is to begin."""
+        if any(partition.start is None for partition in self._assigned.values()):
+            await settled(self._begin_again({}, None), ASSIGN_SECONDS)
+
+    def _begin_again(self, moved: Mapping[tuple[str, int], int], on_success: Callable[[], None] | None) -> Future[None]:
+        """Have a thread assign the same partitions, each where it stands or is to begin, and some where they are moved.
 
         The client is free before: nothing comes of it meanwhile.
         """
-        unread = self._assigned - self._starts.keys()
-        begin = {place: self._sought.get(place, OFFSET_INVALID) for place in unread} | dict(moved)
-        if not begin:
-            return
         incremental = self._subscribed and self._incremental
-        if not incremental:
-            # The client's own positions know nothing of a partition that has begun but brought no record yet.
-            begin = {place: self._positions[place] for place in self._starts} | begin
-        await self._in_thread(_ASSIGN_SECONDS, _assign_again, begin, incremental)
+        begin: dict[tuple[str, int], int] = {}
+        for place, partition in self._assigned.items():
+            if partition.start is None:
+                begin[place] = OFFSET_INVALID if partition.sought is None else partition.sought
+            elif not incremental:
+                # The client's own positions know nothing of one that has begun but brought no record yet.
+                begin[place] = partition.position
+        return self._begin(on_success, _assign_again, begin | dict(moved), incremental)
 
     def _pause(self) -> None:
         """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
-        more = self._starts.keys() - self._paused
+        more = {place: found for place, found in self._assigned.items() if found.start is not None and not found.paused}
         if more:
-            self._call(ClientConsumer.pause, [ClientPartition(*key) for key in more])
-            self._paused |= more
+            self._call(ClientConsumer.pause, [ClientPartition(*place) for place in more])
+            for partition in more.values():
+                partition.paused = True
+            self._has_paused = True
 
     def _resume(self) -> None:
-        self._forget_pause(self._paused)
+        if self._has_paused:
+            self._has_paused = False
+            self._forget_pause(self._assigned)
         self._polled_at = time.monotonic()
 
-    def _forget_pause(self, partitions: set[tuple[str, int]]) -> None:
+    def _forget_pause(self, places: Collection[tuple[str, int]]) -> None:
         # Only what is paused: to resume a partition that isn't would make the client fetch it anew.
-        resumed = self._paused & partitions
+        resumed = [place for place in places if (found := self._assigned.get(place)) is not None and found.paused]
         if resumed:
-            self._paused = self._paused - resumed
-            self._call(ClientConsumer.resume, [ClientPartition(*key) for key in resumed])
+            for place in resumed:
+                self._assigned[place].paused = False
+            self._call(ClientConsumer.resume, [ClientPartition(*place) for place in resumed])
 
     def _read_ahead(self, max_records: int) -> None:
         """Serve events, and keep the records that come with them for the next poll."""
@@ -183,7 +206,8 @@ class EventfulClient(SerializedClient):
 
     def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
         self._authentication.answered()
-        self._assigned |= {(entry.topic, entry.partition) for entry in partitions}
+        for entry in partitions:
+            self._assigned.setdefault((entry.topic, entry.partition), AssignedPartition())
         # The group takes the member, and these topics are there.
         there = {entry.topic for entry in partitions} | {GROUP[0]}
         self._failures = {place: failure for place, failure in self._failures.items() if place[0] not in there}
@@ -194,9 +218,9 @@ class EventfulClient(SerializedClient):
         with contextlib.suppress(FacadeError):
             self._store()
             self._forget_pause(gone)
-        self._assigned -= gone
+        for place in gone:
+            self._assigned.pop(place, None)
         self._to_store = {place: offset for place, offset in self._to_store.items() if place not in gone}
-        self._forget_starts(gone)
         self._just_revoked |= gone
         self._revoked |= gone
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
@@ -208,24 +232,19 @@ class EventfulClient(SerializedClient):
 
     def starts(self) -> dict[tuple[str, int], int]:
         """Where the reading of each assigned partition began, as far as that is known."""
-        return self._starts
+        return {place: found.start for place, found in self._assigned.items() if found.start is not None}
 
-    def _forget_starts(self, places: set[tuple[str, int]]) -> None:
-        self._starts = {place: offset for place, offset in self._starts.items() if place not in places}
-        self._sought = {place: offset for place, offset in self._sought.items() if place not in places}
-
-    def _saw(self, place: tuple[str, int], offset: int) -> None:
+    def _saw(self, place: tuple[str, int], partition: AssignedPartition, offset: int) -> None:
         """Where an assigned partition begins is committed automatically too, as in the Java client.
 
         Otherwise a partition of which nothing was delivered yet would begin at its end again with the next member.
         """
-        if place in self._assigned and place not in self._starts and place not in self._just_revoked:
-            self._starts[place] = offset
-            self._sought.pop(place, None)
-            if not self._subscribed:
-                self._failures.pop(GROUP, None)
-            if self._auto_commit:
-                self._to_store[place] = offset
+        partition.start = offset
+        partition.sought = None
+        if not self._subscribed:
+            self._failures.pop(GROUP, None)
+        if self._auto_commit:
+            self._to_store[place] = offset
 
     def store(self, topic: str, partition: int, offset: int) -> None:
         """Remember the next-to-read offset for the automatic commit."""
@@ -280,28 +299,30 @@ class EventfulClient(SerializedClient):
     def _records(self, messages: Sequence[Message]) -> list[Record]:
         """The records; an event moves a position, or becomes the failure of the next poll."""
         records = []
-        positions = self._positions
+        assigned = self._assigned
         for message in messages:
-            topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+            topic, number, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+            place = topic, number
             error = message.error()
-            if error is not None:
-                if error.code() == ClientError._PARTITION_EOF:
-                    positions[topic, partition] = offset
-                    self._saw((topic, partition), offset)
-                else:
-                    self._note(error, (topic, partition))
+            at_end = error is not None and error.code() == ClientError._PARTITION_EOF
+            if error is not None and not at_end:
+                self._note(error, place)
+                continue
+            partition = assigned.get(place)
+            if partition is not None:
+                partition.position = offset if at_end else offset + 1
+                if partition.start is None:
+                    self._saw(place, partition, offset)
+            if at_end:
                 continue
             if self._failures:
-                self._failures.pop((topic, partition), None)
-            positions[topic, partition] = offset + 1
-            if len(self._starts) < len(self._assigned):
-                self._saw((topic, partition), offset)
+                self._failures.pop(place, None)
             kind, timestamp = message.timestamp()
             headers = cast(_Headers | None, message.headers())
             records.append(
                 Record(
                     topic,
-                    partition,
+                    number,
                     offset,
                     timestamp if kind else None,
                     [Header(name, _bytes(value)) for name, value in headers] if headers else _NO_HEADERS,

@@ -79,10 +79,32 @@ class SerializedClient:
         # Where Kafka refuses the credentials no call is begun: it would keep the client for as long as it takes.
         with self._authentication.waiting():
             await self._until_free(within)
-            self._free.clear()
-            begun = self._blocking.begin(_called, self._owned, method, *args, **named)
-            _when_done(begun, self._free.set)
+            begun = self._begin(None, method, *args, **named)
             return await settled(begun, max(0.0, deadline - time.monotonic()))
+
+    def _begin(
+        self,
+        on_success: Callable[[], None] | None,
+        method: Callable[Concatenate[ClientConsumer, _P], _T],
+        *args: _P.args,
+        **named: _P.kwargs,
+    ) -> Future[_T]:
+        """Have a thread call a method of the client, which is free before.
+
+        ``on_success`` is called before the client is free again, whether or not somebody waits still.
+        """
+        self._free.clear()
+        begun = self._blocking.begin(_called, self._owned, method, *args, **named)
+
+        def done() -> None:
+            try:
+                if on_success is not None and not begun.cancelled() and begun.exception() is None:
+                    on_success()
+            finally:
+                self._free.set()
+
+        _when_done(begun, done)
+        return begun
 
     async def _until_free(self, within: float = _BUSY_SECONDS) -> None:
         """Wait until no thread is in a call, which may go on for longer than its caller waits; KafkaTimeout."""
