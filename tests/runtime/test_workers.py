@@ -147,7 +147,10 @@ async def test_a_worker_that_hangs_keeps_no_port_open(gateway_factory: GatewayFa
             workers[0].kill()
 
 
-async def test_workers_that_are_still_starting_end_when_their_supervisor_is_killed(stack: BackgroundStack) -> None:
+@pytest.mark.parametrize("told", [signal.SIGKILL, signal.SIGTERM])
+async def test_workers_that_are_still_starting_end_with_their_supervisor(
+    stack: BackgroundStack, told: signal.Signals
+) -> None:
     ports = PortPlan.free()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "kafka_facade", "serve", "-p", "workers=2", "-p", "grpc.listeners="),
@@ -160,10 +163,14 @@ async def test_workers_that_are_still_starting_end_when_their_supervisor_is_kill
             while len(workers) < 2:
                 await asyncio.sleep(0.02)
                 workers = _workers(process.pid)
-            # By now the workers know what to run, and most of their start is still to come.
-            await asyncio.sleep(0.1)
-            process.kill()
+            # By now the workers know what to run, and most of their start is still to come; in the second case their
+            # supervisor has asked for signs of life.
+            await asyncio.sleep(0.1 if told is signal.SIGKILL else 0.8)
+            process.send_signal(told)
+            began = time.monotonic()
             await process.wait()
+            assert process.returncode == (-told if told is signal.SIGKILL else 0)
+            assert time.monotonic() - began < TIMEOUT_MS / 2000
             while any(_runs(worker) for worker in workers):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
     finally:

@@ -25,6 +25,11 @@ _LATE_SECONDS = 0.5
 class _Worker(multiprocess.Process):
     """A worker, as its supervisor has it; ``target`` runs in the worker."""
 
+    def start(self) -> None:
+        """Start it. The library waits for a sign of life of one that ends first, unless the pipe ends with it."""
+        super().start()
+        self.child_conn.close()
+
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal ends the worker."""
         exit_now(run(self.config, cast(Gateway, self.config.app), sockets or [], self._answer_for))
@@ -50,7 +55,8 @@ class Supervisor(multiprocess.Multiprocess):
     @property
     def status(self) -> int:
         """The exit status, once it has run: 1 if a worker failed."""
-        return int(any(process.exitcode for process in self.processes))
+        # One that is told to end before it serves does so at once.
+        return int(any(process.exitcode not in (None, 0, -signal.SIGTERM) for process in self.processes))
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         """Tell the workers at once: the supervisor's own loop may be waiting for one that hangs."""
