@@ -1,6 +1,8 @@
 import json
 import time
+from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,6 +155,13 @@ def test_many_documents_at_once_take_no_longer_than_one_by_one(text: bytes) -> N
     assert b"".join(documents) == body.translate(None, b" \n")
 
 
+def _branches(levels: int) -> bytes:
+    text = b"[]"
+    for _ in range(levels):
+        text = b"[" + text + b"," + text + b"]"
+    return text
+
+
 _LARGE = {
     "numbers": (b'{"a":[', b"1,", b"1]}"),
     "literals": (b"[", b"null, true,", b"false]"),
@@ -165,21 +174,87 @@ _LARGE = {
     "surrogates": (b'{"a":[', b'["\\ud800"],', b"1]}"),
     "nested": (b'{"a":[', b"[" * 400 + b"]" * 400 + b",", b"1]}"),
     "nested objects": (b'{"a":[', b'{"a":' * 400 + b"1" + b"}" * 400 + b",", b"1]}"),
+    "branches": (b"[", _branches(8) + b",", b"1]"),
+    "comb": (b"[", b"[[]," * 300 + b"[]" + b"]" * 300 + b",", b"1]"),
+    "stairs": (b"[", b",".join(b"[" * depth + b"[]" + b",[]]" * depth for depth in range(1, 400)) + b",", b"1]"),
+    "spaces": (b"[", b" ", b"1]"),
+    "one text": (b'["', b"a, ", b'"]'),
+    "one text of escapes": (b'["', b'\\\\\\"', b'"]'),
 }
+# How many times longer than msgspec takes to read nested arrays of that size it may take, by the size of a chunk.
+_FACTORS = {1_000: 20, 65_536: 6, 10_000_000: 6}
 
 
-@pytest.mark.parametrize("size", [1_000, 65_536, 10_000_000])
+def _fastest(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(3):
+        started = time.thread_time()
+        work()
+        times.append(time.thread_time() - started)
+    return min(times)
+
+
+@pytest.mark.parametrize("size", _FACTORS)
 @pytest.mark.parametrize("name", _LARGE)
 def test_a_large_document_takes_little_time_whatever_it_is(name: str, size: int) -> None:
     head, part, tail = _LARGE[name]
     body = head + part * (2_000_000 // len(part)) + tail
-    splitter = JsonSplitter(len(body))
-    started = time.process_time()
-    documents = [document for at in range(0, len(body), size) for document in splitter.feed(body[at : at + size])]
-    # 0.01 to 0.04 s; read token by token it took 2 to 4 s, in an incomplete document.
-    assert time.process_time() - started < 1
-    assert documents == [body]
-    assert splitter.error is None
+    nested = b"[" + (b"[" * 400 + b"]" * 400 + b",") * (2_000_000 // 801) + b"1]"
+
+    def split() -> None:
+        splitter = JsonSplitter(len(body))
+        documents = [document for at in range(0, len(body), size) for document in splitter.feed(body[at : at + size])]
+        assert documents == [body]
+        assert splitter.error is None
+
+    parsing = _fastest(lambda: msgspec.json.decode(nested, type=msgspec.Raw))
+    assert _fastest(split) < _FACTORS[size] * parsing
+
+
+@pytest.mark.parametrize("name", ["objects", "branches", "comb", "one text"])
+def test_time_is_linear_in_the_size_of_a_document(name: str) -> None:
+    def seconds(size: int) -> float:
+        head, part, tail = _LARGE[name]
+        body = head + part * (size // len(part)) + tail
+
+        def split() -> None:
+            splitter = JsonSplitter(len(body))
+            for at in range(0, len(body), 65_536):
+                splitter.feed(body[at : at + 65_536])
+
+        return _fastest(split)
+
+    assert seconds(8_000_000) < 3 * 8 * seconds(1_000_000)
+
+
+def test_msgspec_tells_where_a_value_ends() -> None:
+    for text, told in (
+        (b"[1] 2", "JSON is malformed: trailing characters (byte 5)"),
+        (b"[1}", "JSON is malformed: expected ',' or ']' (byte 2)"),
+        (b"[1", "Input data was truncated"),
+        (b'"a', "Input data was truncated"),
+        (b'"\\u00', "Input data was truncated"),
+    ):
+        with pytest.raises(msgspec.DecodeError) as caught:
+            msgspec.json.decode(text, type=msgspec.Raw)
+        assert str(caught.value) == told
+    with pytest.raises(RecursionError):
+        msgspec.json.decode(b"[" * 100_000, type=msgspec.Raw)
+
+
+def test_documents_may_be_cut_anywhere() -> None:
+    texts = [
+        b'{"a,b":[1,2.5e-3,"x,y",":[{}]","\\\\","\\"","\\ud83d\\ude00\\ud800x", true ,null, {"k" : [ ] }],"z":{}}',
+        b'"a\\\\\\\\\\"b,"',
+        b'[[],[[],[]],"]["]',
+        b"-12.5E+3",
+        b'["\xc3\xa9,\xc3\xbc", "  "]',
+    ]
+    body = b" \n".join(texts) + b" "
+    for cut in range(len(body)):
+        assert _split(body, [cut])[0] == texts
+    for step in range(1, 8):
+        assert _split(body, list(range(0, len(body), step)))[0] == texts
 
 
 @given(

@@ -1,10 +1,9 @@
 """Cutting a stream of concatenated JSON documents (RFC 8259) into documents, however the bytes are split.
 
-A document that is there as a whole is found by one regular expression that only balances brackets and skips strings. Of
-one that goes on in the next chunk, or is nested deeper, strings are cut out and brackets are cancelled by functions of
-``bytes``, which tells whether it ends in a chunk. Both leave it to decoding whether it is JSON. So that what
-can't become JSON any more is refused before its end arrives, msgspec looks at an incomplete document each time that it
-has doubled. Time is linear in the bytes, whatever they are.
+Small documents are found many at a time by a regular expression that only balances brackets and skips strings. Where
+any other ends, msgspec tells, which reads through a value natively. Of one that goes on in the next chunk each chunk is
+read once: what came before is stood in for by a short text that leaves a parser in the same state. Time is linear in
+the bytes, whatever they are. Decoding has the last word on what is JSON.
 """
 
 from __future__ import annotations
@@ -38,35 +37,31 @@ _CHARACTERS = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
 _DIGITS = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
 # Only what comes next tells where a number ends.
 _SCALAR = rb'"' + _CHARACTERS + rb'"|(?:' + _DIGITS + rb"|true|false|null)(?=[ \t\r\n])"
-_DOCUMENT = re.compile(_WHITESPACE + rb"(" + _balanced(60) + rb"|" + _SCALAR + rb")" + _WHITESPACE, re.DOTALL)
+# Finds one document after the other, then all that is left, then nothing at the end.
+_DOCUMENTS = re.compile(_WHITESPACE + rb"(" + _balanced(8) + rb"|" + _SCALAR + rb"|.*+)", re.DOTALL)
+# Documents of up to so many bytes take the expression less time than msgspec.
+_SMALL: Final = 256
+# How many bytes the expression looks at at once: it does so in vain where a longer document begins.
+_WINDOW: Final = 4096
 _SPACE = re.compile(_WHITESPACE)
-_TEXT = re.compile(_CHARACTERS)
-_TEXT_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_BRACKET_OR_STRING = re.compile(rb"[\[\]{}]|" + _STRING, re.DOTALL)
 _ESCAPE_START = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
-_WORD = re.compile(rb"[-+.0-9A-Za-z]++")
-_LAST_WORD = re.compile(rb"[-+.0-9A-Za-z]*+\Z")
+_WORD_CHARACTERS = b"+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_WORD = re.compile(rb"[-+.0-9A-Za-z]*+")
 _NUMBER = re.compile(_DIGITS + rb"\Z")
 _NUMBER_START = re.compile(rb"-?(?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?(?:(?<=[0-9])[eE][-+]?[0-9]*+)?)?\Z")
 _LITERALS = (b"true", b"false", b"null")
-_AS_BRACKETS = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-# Pairs that cancel each other, those of deep nesting first.
-_PAIRS = tuple(b"[" * depth + b"]" * depth for depth in (256, 64, 16, 4, 2, 1))
-# The shortest and the longest part that is looked at for the end of a document.
-_SHORTEST: Final = 128
-_LONGEST: Final = 64 * 1024
-# Rounds of cancelling. Each takes 343 levels off what has no branches: MAX_DEPTH levels in such a part need few more.
-_MOST_ROUNDS: Final = 64
-_NESTED_DEEPER: Final = f"JSON is nested deeper than {MAX_DEPTH} levels."
+# What is open can be closed without knowing what it is where all of it is arrays.
+_AS_ARRAYS = bytes.maketrans(b"{}:", b"[],")
+_CLOSING = b"]" * (MAX_DEPTH + 1)
 _look = msgspec.json.Decoder(msgspec.Raw).decode
-_TRAILING_AT = re.compile(r"trailing characters \(byte (\d+)\)\Z")
-_SURROGATE = re.compile("hex escape|surrogate")
-_MALFORMED_AT = re.compile(r"\(byte (\d+)\)\Z")
+_PLACE = re.compile(r"(trailing characters )?\(byte (\d+)\)\Z")
 
 
-class _TooDeep(Exception):
-    """Nested deeper than MAX_DEPTH."""
+class _Malformed(Exception):
+    """What can't become JSON, and where."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
 
 
 class JsonSplitter:
@@ -81,15 +76,10 @@ class JsonSplitter:
         self._max_bytes = max_bytes
         # What has come of a byte order mark, which may stand in front of all; None once that is past.
         self._mark: bytes | None = b""
-        # What begins with the document that is being read, and where that begins while others are taken from it.
+        # The document that is incomplete, how much of it has been read, and what stands in for that.
         self._buffer = bytearray()
-        self._start = 0
-        # How far it has been read: where, how many brackets are open there, and whether a string is.
         self._position = 0
-        self._depth = 0
-        self._in_string = False
-        # How long it was when it was last looked at.
-        self._looked_at = 0
+        self._read = b""
 
     @property
     def clean(self) -> bool:
@@ -103,31 +93,30 @@ class JsonSplitter:
             return documents
         if self._mark is not None:
             data = self._behind_mark(self._mark + data)
-        if not self._buffer:
-            position = _take_documents(data, 0, documents)
-            if position < len(data):
-                self._buffer += memoryview(data)[position:]
-        else:
-            self._buffer += data
-        if self._buffer:
-            self._scan_documents(documents)
-        for index, document in enumerate(documents):
-            if len(document) > self._max_bytes:
+        size = len(self._buffer) + len(data)
+        try:
+            self._split(data, documents)
+        except MalformedBody as error:
+            self._fail(error)
+        if size > self._max_bytes:
+            for index, document in enumerate(documents):
+                if len(document) > self._max_bytes:
+                    self._fail(self._too_large())
+                    return documents[:index]
+            if len(self._buffer) > self._max_bytes:
                 self._fail(self._too_large())
-                return documents[:index]
         return documents
 
     def finish(self) -> list[bytes]:
         """The stream has ended: the last document, if only the end could tell that it was complete."""
         self._buffer += self._mark or b""
-        if self.error is None and self._buffer:
-            end = self._scan(True)
-            if end:
-                document = bytes(self._buffer[:end]).strip()
-                self._reset()
-                return [document]
-            if self.error is None:
-                self._fail(MalformedBody("Unexpected end of input: the last JSON value isn't complete."))
+        document = bytes(self._buffer)
+        self._buffer.clear()
+        if self.error is not None or not document:
+            return []
+        if _is_word(document):
+            return [document]
+        self._fail(MalformedBody("Unexpected end of input: the last JSON value isn't complete."))
         return []
 
     def _behind_mark(self, begun: bytes) -> bytes:
@@ -138,220 +127,193 @@ class JsonSplitter:
         self._mark = None
         return begun.removeprefix(BOM_UTF8)
 
-    def _scan_documents(self, documents: list[bytes]) -> None:
-        """Move the documents that end in the buffer to ``documents``, and leave in it what follows them."""
-        buffer = self._buffer
-        while end := self._scan(False):
-            documents.append(bytes(memoryview(buffer)[self._start : end]))
-            self._begin(_take_documents(buffer, end, documents))
-        # Anew where it is in error.
-        if self._buffer is buffer:
-            del buffer[: self._start]
-            self._position -= self._start
-            self._start = 0
-
-    def _begin(self, start: int) -> None:
-        """The next document begins here."""
-        self._start = self._position = start
-        self._depth = self._looked_at = 0
-        self._in_string = False
-
-    def _reset(self) -> None:
-        self._buffer = bytearray()
-        self._begin(0)
-
-    def _fail(self, error: FacadeError) -> int:
+    def _fail(self, error: FacadeError) -> None:
         self.error = error
-        self._reset()
-        return 0
-
-    def _unexpected(self, position: int, expected: str) -> int:
-        found = self._buffer[position : position + 1].decode("latin-1")
-        return self._fail(MalformedBody(f"Unexpected character {found!r}: expected {expected}."))
+        self._buffer.clear()
 
     def _too_large(self) -> FacadeError:
         return PayloadTooLarge(f"A record is longer than {self._max_bytes} bytes.")
 
-    def _scan(self, at_end: bool) -> int:
-        """Read on in the document; where it ends, or 0 if it doesn't end yet or can't be JSON."""
-        buffer = self._buffer
-        if self._position == self._start:
-            self._start = self._position = _skip(_SPACE, buffer, self._start)
-        if self._start == len(buffer):
-            return 0
-        first = buffer[self._start]
-        if first in b"[{":
-            try:
-                end = self._scan_nested()
-            except _TooDeep:
-                end = self._fail(MalformedBody(_NESTED_DEEPER))
-        elif first == 0x22:
-            end = self._scan_text()
-        else:
-            end = self._scan_word(at_end)
-        if not end and self.error is None and len(buffer) - self._start > self._max_bytes:
-            self._fail(self._too_large())
-        return end
+    def _split(self, data: bytes, documents: list[bytes]) -> None:
+        """Add the documents that end in ``data``; keep what follows them."""
+        if self._buffer:
+            self._buffer += data
+            end = self._read_on()
+            if not end:
+                return
+            documents.append(bytes(memoryview(self._buffer)[:end]).rstrip())
+            data = bytes(memoryview(self._buffer)[end:])
+            self._buffer.clear()
+        position = _take(data, documents)
+        if position < len(data):
+            self._buffer += memoryview(data)[position:]
+            self._position, self._read = 0, b""
+            self._read_on()
 
-    def _scan_nested(self) -> int:
-        """An array or an object."""
-        buffer = self._buffer
-        if not self._depth:
-            self._depth = 1
-            self._position = self._start + 1
-        size = len(buffer)
-        step = _SHORTEST
-        while self._position < size:
-            stop = min(self._position + step, size)
-            try:
-                passes = self._passes(stop)
-            except _TooDeep:
-                # It may be what follows the document that is nested so deep.
-                if end := _end_of_json(bytes(memoryview(buffer)[self._start : stop])):
-                    return self._start + end
-                raise
-            if not passes:
-                return self._end_before(stop)
-            if self._depth > MAX_DEPTH:
-                raise _TooDeep
-            if stop == size:
-                break
-            step = min(2 * step, _LONGEST)
-        if size - self._start >= 2 * self._looked_at:
-            self._look()
-        return 0
-
-    def _passes(self, stop: int) -> bool:
-        """Read on to a place that is in the document, in two characters' escape sequences not quite; False else."""
-        part = bytes(memoryview(self._buffer)[self._position : stop])
-        if (len(part) - len(part.rstrip(b"\\"))) % 2:
-            part = part[:-1]
-        read = len(part)
-        if b"\\" in part:
-            part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
-        pieces = part.split(b'"')
-        brackets = b"".join(pieces[self._in_string :: 2]).translate(_AS_BRACKETS, _NO_BRACKETS)
-        if brackets.count(b"]") >= self._depth:
-            brackets = _cancelled(brackets)
-        closed = brackets.count(b"]")
-        if closed >= self._depth:
-            return False
-        self._depth += brackets.count(b"[") - closed
-        self._in_string ^= len(pieces) % 2 == 0
-        self._position += read
-        return True
-
-    def _end_before(self, stop: int) -> int:
-        """Where the document ends, which it does before this."""
-        end = _end_of_json(bytes(memoryview(self._buffer)[self._start : stop]))
-        if end:
-            return self._start + end
-        # It is no JSON, or msgspec can't tell.
-        while stop - self._position > _SHORTEST:
-            middle = (self._position + stop) // 2
-            if not self._passes(middle):
-                stop = middle
-        position = self._position
-        if self._in_string:
-            position = _skip(_TEXT_END, self._buffer, position)
-        depth = self._depth
-        while True:
-            position, byte = _next_bracket(self._buffer, position, stop)
-            depth += 1 if byte in b"[{" else -1
-            if not depth:
-                return position
-
-    def _look(self) -> None:
-        """Refuse an incomplete document that can't become JSON any more."""
-        document = bytes(memoryview(self._buffer)[self._start :])
-        self._looked_at = len(document)
+    def _read_on(self) -> int:
+        """Read on in the document; where it ends, or 0 if it doesn't end yet."""
+        if self._buffer[0] not in b'[{"':
+            return _end_of_word(self._buffer, 0)
+        part = bytes(memoryview(self._buffer)[self._position :])
+        plain = self._read + _without_surrogates(part).translate(_AS_ARRAYS)
+        before = self._position - len(self._read)
         try:
-            _look(document)
-        except RecursionError:
-            self._fail(MalformedBody(_NESTED_DEEPER))
-        except msgspec.DecodeError as error:
-            end = len(document)
-            last = _LAST_WORD.search(document, max(0, end - MAX_NUMBER_LENGTH - 1))
-            word = b"" if last is None or self._in_string else last[0]
-            # It doesn't look behind half of a surrogate pair, which is left to decoding.
-            place = None if _SURROGATE.search(str(error)) else _MALFORMED_AT.search(str(error))
-            position = end if place is None else int(place[1])
-            # To msgspec, a number that isn't complete is none.
-            if "invalid" in str(error) and position >= end - len(word):
-                position = end
-            if position < end or not _begins_word(word):
-                self._unexpected(self._start + min(position, end - 1), "JSON")
-
-    def _scan_text(self) -> int:
-        """A string."""
-        buffer = self._buffer
-        position = _skip(_TEXT, buffer, max(self._position, self._start + 1))
-        self._position = position
-        left = len(buffer) - position
-        if left and buffer[position] == 0x22:
-            return position + 1
-        if left >= 6 or (left and _ESCAPE_START.match(buffer[position:]) is None):
-            self._unexpected(position, "a character or an escape sequence in a string")
+            place, self._read = _progress(plain)
+        except _Malformed as error:
+            raise _unexpected(part, error.place - len(self._read), "JSON") from None
+        if not self._read:
+            return before + place
+        self._position = before + place
         return 0
 
-    def _scan_word(self, at_end: bool) -> int:
-        """A number, true, false or null: what follows tells where it ends."""
-        end = _skip(_WORD, self._buffer, self._start)
-        word = bytes(self._buffer[self._start : end])
-        if end == len(self._buffer) and not at_end:
-            if word and _begins_word(word):
-                return 0
-        elif word in _LITERALS or (word and _NUMBER.match(word)):
-            return end
-        return self._unexpected(self._start, "a JSON value")
 
-
-def _end_of_json(data: bytes) -> int:
-    """Where the JSON that data begin with ends; 0 if they don't, or that can't be told."""
+def _progress(text: bytes) -> tuple[int, bytes]:
+    """How far an incomplete document can be read, and what stands in for that; b"" where it has ended there."""
+    # A word may go on.
+    read = len(text) - _length_of_last_word(text)
+    begun = text[:read]
+    # A backslash can only be in a string.
+    if not begun.endswith(b"\\"):
+        last = begun.rstrip()[-1:]
+        # In a string it changes nothing, in which this comes to no end.
+        filler = b"0" if last == b"," else b""
+        end = _end(begun + filler + _CLOSING)
+        if 0 < end <= read:
+            return end, b""
+        if end:
+            word = text[read:]
+            if word and (last not in b"[," or not _begins_word(word)):
+                raise _Malformed(read)
+            return read, _stand_in(end - read - len(filler), {b"[": b"", b",": b'"",'}.get(last, b'""'))
+    # It ends in a string, where an escape sequence may go on.
+    read = len(text) - _length_of_last_escape(text)
+    begun = text[:read] + b'"'
     try:
-        _look(data)
+        end = _end(begun + _CLOSING)
+    except _Malformed as error:
+        if error.place < read:
+            raise
+        end = 0
+    if not end:
+        raise _too_deep() if text.count(b"[") > MAX_DEPTH else _Malformed(read)
+    if end <= read:
+        return end, b""
+    return read, _stand_in(end - len(begun), b'"')
+
+
+def _stand_in(depth: int, rest: bytes) -> bytes:
+    if depth > MAX_DEPTH:
+        raise _too_deep()
+    return b"[" * depth + rest
+
+
+def _end(text: bytes | memoryview) -> int:
+    """Where the JSON that a text begins with ends; 0 if that isn't there yet."""
+    try:
+        _look(text)
     except RecursionError:
-        return 0
+        raise _too_deep() from None
     except msgspec.DecodeError as error:
-        found = _TRAILING_AT.search(str(error))
-        return 0 if found is None else len(data[: int(found[1]) - 1].rstrip())
-    return len(data.rstrip())
+        found = _PLACE.search(str(error))
+        if found is None:
+            return 0
+        if found[1]:
+            return int(found[2]) - 1
+        raise _Malformed(int(found[2])) from None
+    return len(text)
+
+
+def _take(data: bytes, documents: list[bytes]) -> int:
+    """Add the documents that are there as a whole; where they end."""
+    # Only what comes next tells where a word ends.
+    text = memoryview(_without_surrogates(data))[: len(data) - _length_of_last_word(data)]
+    position = _skip_space(data, 0)
+    while position < len(data):
+        if data[position] not in b'[{"':
+            end = _end_of_word(data, position)
+        else:
+            try:
+                end = _end(text[position:])
+            except _Malformed as error:
+                raise _unexpected(data, position + error.place, "JSON") from None
+            end = end and position + end
+        if not end:
+            break
+        documents.append(data[position:end].rstrip())
+        if end - position <= _SMALL:
+            end = _take_small(data, end, documents)
+        position = _skip_space(data, end)
+    return position
+
+
+def _take_small(data: bytes, position: int, documents: list[bytes]) -> int:
+    """Add the documents that the expression finds; where they end."""
+    while position < len(data):
+        end = min(position + _WINDOW, len(data))
+        # The last but one is what is left, or a document that is looked at again.
+        *found, last, _ = _DOCUMENTS.findall(data, position, end)
+        if not found:
+            break
+        documents += found
+        position = end - len(last)
+    return position
+
+
+def _end_of_word(data: bytes | bytearray, start: int) -> int:
+    """Where a number, true, false or null ends; 0 if it may go on."""
+    found = _WORD.match(data, start)
+    word = b"" if found is None else found[0]
+    end = start + len(word)
+    if end == len(data):
+        if word and _begins_word(word):
+            return 0
+    elif _is_word(word):
+        return end
+    raise _unexpected(data, start, "a JSON value")
+
+
+def _is_word(word: bytes) -> bool:
+    return word in _LITERALS or _NUMBER.match(word) is not None
 
 
 def _begins_word(word: bytes) -> bool:
-    """Whether a number or a literal may begin so, or there is none."""
+    """Whether a number or a literal may begin so."""
     start = any(literal.startswith(word) for literal in _LITERALS) or _NUMBER_START.match(word)
     return bool(start) and len(word) <= MAX_NUMBER_LENGTH
 
 
-def _cancelled(brackets: bytes) -> bytes:
-    """The brackets that are left where those that belong together are gone; _TooDeep."""
-    for _ in range(_MOST_ROUNDS):
-        size = len(brackets)
-        for pair in _PAIRS:
-            brackets = brackets.replace(pair, b"")
-        if len(brackets) == size:
-            return brackets
-    raise _TooDeep
+def _length_of_last_word(data: bytes) -> int:
+    """How much of the end may be a word that goes on; of a longer one, a little more than may be one."""
+    last = data[-MAX_NUMBER_LENGTH - 1 :]
+    return len(last) - len(last.rstrip(_WORD_CHARACTERS))
 
 
-# A match holds on to the buffer, which can't grow as long: nothing outlives these functions.
-def _take_documents(data: bytes | bytearray, position: int, documents: list[bytes]) -> int:
-    """Add the documents from ``position`` on that the expression finds; where they end."""
-    while (match := _DOCUMENT.match(data, position)) is not None:
-        documents.append(match[1])
-        position = match.end()
-    return position
+def _length_of_last_escape(text: bytes) -> int:
+    """How much of the end of a string is an escape sequence that isn't complete."""
+    found = _ESCAPE_START.search(text, max(0, len(text) - 5))
+    if found is None:
+        return 0
+    before = text[: found.start() + 1]
+    # One backslash escapes the other.
+    odd = (len(before) - len(before.rstrip(b"\\"))) % 2
+    return len(text) - found.start() if odd else 0
 
 
-def _skip(expression: re.Pattern[bytes], buffer: bytearray, position: int) -> int:
-    match = expression.match(buffer, position)
-    return position if match is None else match.end()
+def _without_surrogates(data: bytes) -> bytes:
+    """As many bytes, without halves of surrogate pairs: msgspec doesn't look behind one, and decoding judges it."""
+    return data.replace(rb"\ud", rb"\u0").replace(rb"\uD", rb"\u0") if rb"\u" in data else data
 
 
-def _next_bracket(buffer: bytearray, position: int, stop: int) -> tuple[int, int]:
-    """The first bracket outside of strings: where it ends, and which it is."""
-    for match in _BRACKET_OR_STRING.finditer(buffer, position, stop):
-        if match[0][:1] != b'"':
-            return match.end(), match[0][0]
-    raise AssertionError("a document ends before this")
+def _skip_space(data: bytes, position: int) -> int:
+    found = _SPACE.match(data, position)
+    return position if found is None else found.end()
+
+
+def _unexpected(data: bytes | bytearray, position: int, expected: str) -> MalformedBody:
+    position = min(position, len(data) - 1)
+    found = data[position : position + 1].decode("latin-1")
+    return MalformedBody(f"Unexpected character {found!r}: expected {expected}.")
+
+
+def _too_deep() -> MalformedBody:
+    return MalformedBody(f"JSON is nested deeper than {MAX_DEPTH} levels.")
