@@ -51,6 +51,9 @@ from kafka_facade.core.topics.positions import (
 )
 
 _MAX_OFFSET = 2**63 - 2
+# The client takes time that grows with the square of these, and the event loop waits for it.
+_MAX_ASSIGNED = 2_000
+_MAX_TOPICS = 10_000
 _CLOSE_SECONDS = 10.0
 _NAMES_TRIED = 200
 _EXPIRY_CHECK_SECONDS = 1.0
@@ -135,6 +138,8 @@ class Consumers:
         if request.topics and request.topic_pattern is not None:
             raise IllegalConsumerState
         pattern = None if request.topic_pattern is None else TopicPattern(request.topic_pattern)
+        if len(request.topics) > _MAX_TOPICS:
+            raise InvalidRequest(f"At most {_MAX_TOPICS} topics can be subscribed to.", field="topics")
         for index, topic in enumerate(request.topics):
             if not is_legal_topic_name(topic):
                 raise InvalidTopicName(topic=topic, field=f"topics[{index}]")
@@ -162,6 +167,8 @@ class Consumers:
         """Read exactly these partitions; IllegalConsumerState where there is a subscription."""
         async with self._session(request.group, request.instance).use(settled=True) as session:
             _check_partitions(request.partitions)
+            if len(request.partitions) > _MAX_ASSIGNED:
+                raise InvalidRequest(f"At most {_MAX_ASSIGNED} partitions can be assigned.", field="partitions")
             await session.assign(request.partitions)
 
     @implements("api.v2.consumers.get-assignments")
