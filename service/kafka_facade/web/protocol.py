@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from kafka_facade.web.cycle import Cycle, Http10Cycle
 from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target
+from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal
 from kafka_facade.web.scope import STREAMED_BODY, TAKEN
 from kafka_facade.web.writes import JoinedWrites, UnreadAnswers, WatchedWrites
@@ -23,6 +24,11 @@ MAX_HEADER_BYTES: Final = 8192
 """The longest request line and header fields together, as in the official proxy (``max.request.header.size``)."""
 
 _FIELD_OVERHEAD = 4
+# With more requests that wait for those before them, what came stays unparsed.
+_MOST_WAITING = 100
+# How many bytes are parsed before that is looked at: some 150 of the smallest requests.
+_PIECE = 4096
+_BODY_PIECE = 65_536
 # What a chunk may have beside its data for each byte of data, and in all, on average: its size and small extensions.
 _CHUNK_FACTOR = 3
 _CHUNK_OVERHEAD = 16
@@ -78,6 +84,8 @@ class HttpProtocol(HttpToolsProtocol):
     unread: UnreadAnswers
     body_seconds: float
     cycle: Cycle
+    flow: Reading
+    _unparsed = b""
     _place = _Place.BETWEEN
     # The requests that have begun.
     _begun = 0
@@ -100,6 +108,7 @@ class HttpProtocol(HttpToolsProtocol):
         """A new connection."""
         joined: Any = JoinedWrites(transport, self.unread)  # type: ignore[arg-type]
         super().connection_made(joined)
+        self.flow = Reading(joined)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -284,17 +293,40 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the caller; what isn't complete is cut off before it fills the memory."""
-        if self._refusal is not None:
+        if self._refusal is None:
+            self._unparsed += data
+            self._parse()
+
+    def _parse(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        begin = 0
+        while begin < len(data) and len(self.pipeline) <= _MOST_WAITING:
+            size = _BODY_PIECE if self._place is _Place.BODY else _PIECE
+            begin += self._take(data[begin : begin + size])
+            if self._refusal is not None or self._place is _Place.ELSEWHERE:
+                return
+        if begin < len(data):
+            self._unparsed = data[begin:]
+            self.flow.stop()
+
+    def _parse_on(self) -> None:
+        if self.transport.is_closing():
             return
+        self._parse()
+        if not self._unparsed and self._place is not _Place.ELSEWHERE:
+            self.flow.go_on()
+
+    def _take(self, data: bytes) -> int:
+        """Parse bytes; how many of them were."""
         place, begun = self._place, self._begun
         # A piece of a body sets it back.
         self._held += len(data)
         # Or it would be cancelled below.
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
-        self._feed(data)
+        taken = self._feed(data)
         self._rearm(timer, place is not _Place.BODY and self._begun == begun)
         if self._refusal is not None or self._place is _Place.BETWEEN or self._place is _Place.ELSEWHERE:
-            return
+            return taken
         if self._place is _Place.HEAD:
             if self._begun > begun:
                 # Where there was more in front of it, how much of it has come is known of complete fields only.
@@ -304,19 +336,23 @@ class HttpProtocol(HttpToolsProtocol):
             self._body_timer = self.loop.call_later(self.body_seconds, self._body_timed_out)
         if self._held > MAX_HEADER_BYTES:
             self._refuse(_TOO_LARGE)
+        return taken
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> int:
+        taken = len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._ignoring_upgrade:
-                self._feed(self._without_upgrade() + data[upgrade.args[0] :])
+                self._feed(self._without_upgrade())
+                taken = upgrade.args[0]
             else:
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError as error:
             if self._fault is None and str(error).startswith(_VERSION_ERRORS):
                 self._fault = UNSUPPORTED_VERSION
             self.send_400_response("")
+        return taken
 
     def _without_upgrade(self) -> bytes:
         """The present head again, for a new parser: this one takes the body for the other protocol's."""
@@ -375,6 +411,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """A request is answered: it is the turn of the next, or of the refusal."""
+        if self._unparsed:
+            self.loop.call_soon(self._parse_on)
         if self.pipeline and not self.transport.is_closing():
             self._current = self.pipeline[-1][0]  # type: ignore[assignment]
             super().on_response_complete()
