@@ -11,7 +11,7 @@ from typing import Final
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords
 from kafka_facade.core.records.decoding import MOST_WEIGHT, Decoding, together
-from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats, Record
+from kafka_facade.core.records.model import RECORD_OVERHEAD, FetchedRecord, Format, Header, ReadFormats, Record
 from kafka_facade.core.records.sizes import fetched_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 
@@ -19,6 +19,7 @@ from kafka_facade.core.time_slices import time_slice
 _PIECE: Final = 16 * 1024
 _MOST_TOGETHER: Final = 500
 _NO_BYTES: Final = b""
+_HEADER_OVERHEAD: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class HeldRecords:
                 continue
             record = ahead[0]
             length = _length(record)
-            if taken and (self._bytes + length > limits.data_bytes or self._weight >= MOST_WEIGHT):
+            if taken and (self._bytes + length > limits.data_bytes or self._is_heavy):
                 return True
             try:
                 entry = await self._decode(record, limits.formats)
@@ -99,17 +100,22 @@ class HeldRecords:
             taken.append(entry)
             ahead.popleft()
             self._bytes += length
-            self._weight += entry.weight
+            self._weight += entry.weight + (_header_weight(record.headers) if record.headers else 0)
             self._answer_bytes += size
         if not taken:
             return False
-        full = limits.answer_bytes is not None and self._answer_bytes >= limits.answer_bytes
+        full = self._is_heavy or (limits.answer_bytes is not None and self._answer_bytes >= limits.answer_bytes)
         return full or self._bytes >= limits.data_bytes or 0 <= self._instance.fetch_min_bytes < self._bytes
+
+    @property
+    def _is_heavy(self) -> bool:
+        """Whether the answer takes so much memory beside its keys and values that it has to end."""
+        return self._weight + len(self.taken) * RECORD_OVERHEAD >= MOST_WEIGHT
 
     async def _take_together(self, data_bytes: int) -> bool:
         """Decode small records that are sure to fit, without a wait for each; whether there were any."""
         room = min(_PIECE, data_bytes - self._bytes)
-        if room <= 0 or self._weight >= MOST_WEIGHT:
+        if room <= 0 or self._is_heavy:
             return False
         await time_slice()
         ahead = self._ahead
@@ -126,7 +132,8 @@ class HeldRecords:
         self._bytes += size if len(entries) == len(some) else sum(_length(entry.record) for entry in entries)
         self._weight += weight
         for _ in entries:
-            ahead.popleft()
+            if headers := ahead.popleft().headers:
+                self._weight += _header_weight(headers)
         return bool(entries)
 
     async def _decode(self, record: Record, formats: ReadFormats | None) -> FetchedRecord:
@@ -139,3 +146,7 @@ class HeldRecords:
 
 def _length(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"")
+
+
+def _header_weight(headers: Iterable[Header]) -> int:
+    return sum(_HEADER_OVERHEAD + len(header.name) + len(header.value or b"") for header in headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -36,6 +36,10 @@ class Header(Struct, gc=False):
 
     name: str
     value: bytes | None
+
+
+RECORD_OVERHEAD: Final = 500
+"""A record takes about so much memory (bytes) beside its key, value and headers."""
 
 
 class Record(Struct, gc=False):

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kafka_facade.core.records.model import RECORD_OVERHEAD
+
 # A consumer takes this part of what is free.
 _PART = 16
 # Half of a share is for what waits, half for the fetch that may come on top.
 _HALVES = 2
-# A record takes about so much (bytes) beside its own.
-_RECORD_OVERHEAD = 500
 _MOST_RECORDS = 20_000
 _FEWEST_RECORDS = 100
 _LEAST_BYTES = 16 * 1024
@@ -68,7 +68,7 @@ class Share:
         message = int(given.get(_LARGEST_MESSAGE, min(fetch, _LARGEST_MESSAGE_BYTES)))
         return {
             "queued.max.messages.kbytes": max(1, half // 1024),
-            "queued.min.messages": min(_MOST_RECORDS, max(_FEWEST_RECORDS, half // _RECORD_OVERHEAD)),
+            "queued.min.messages": min(_MOST_RECORDS, max(_FEWEST_RECORDS, half // RECORD_OVERHEAD)),
             # A record that is larger comes all the same (KIP-74).
             _LARGEST_FETCH: max(fetch, message),
             _LARGEST_MESSAGE: message,
