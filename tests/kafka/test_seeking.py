@@ -222,3 +222,29 @@ async def test_a_seek_that_fails_while_records_are_handed_over(
     async with session.use():
         assert session.positions()[name, 0] == last + 1
     assert (await read(session))[0] == last + 1
+
+
+async def test_a_seek_after_partitions_have_left_and_come_back(
+    engine: Engine, topic: TopicFactory, sessions: Sessions
+) -> None:
+    name, group = await topic(partitions=2), f"group-{uuid4()}"
+    session, other = sessions(group), sessions(group)
+
+    async def subscribed(subscriber: ConsumerSession, partitions: int) -> None:
+        async with subscriber.use():
+            await subscriber.subscribe([name], None)
+        await assigned(subscriber, partitions)
+
+    async def assigned(subscriber: ConsumerSession, partitions: int) -> None:
+        async with asyncio.timeout(20):
+            while len(subscriber.consumer.assignment()) != partitions:  # noqa: ASYNC110  nothing tells of it
+                await asyncio.sleep(0.05)
+
+    await subscribed(session, 2)
+    await subscribed(other, 1)
+    await assigned(session, 1)
+    await other.close(10)
+    await assigned(session, 2)
+    async with session.use():
+        await session.seek([PartitionPosition(name, partition, 5) for partition in range(2)], 10)
+        assert session.positions() == {(name, 0): 5, (name, 1): 5}

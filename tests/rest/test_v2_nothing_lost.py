@@ -196,6 +196,26 @@ async def test_where_one_has_gone_back_to_is_committed(
     await instance.delete()
 
 
+async def test_where_a_former_member_has_gone_is_committed(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: Instance
+) -> None:
+    name = await topic()
+    await _produce(client, name, range(10), 1)
+    place = {"topic": name, "partition": 0}
+    await instance.create(**{"fetch.min.bytes": 1, "auto.commit.enable": "false"})
+    await instance.subscribe(name)
+    assert await instance.read(10_000)
+    assert (await client.delete(f"{instance.path}/subscription")).status_code == 204
+    assert (await instance.post(f"{instance.path}/assignments", {"partitions": [place]})).status_code == 204
+    went = await instance.post(f"{instance.path}/positions", {"offsets": [{**place, "offset": 5}]})
+    assert went.status_code == 204, went.text
+    assert (await client.post(f"{instance.path}/offsets")).status_code == 200
+    body = json.dumps({"partitions": [place]})
+    asked = await client.request("GET", f"{instance.path}/offsets", headers={"content-type": V2}, content=body)
+    assert [entry["offset"] for entry in asked.json()["offsets"]] == [5]
+    await instance.delete()
+
+
 async def test_reads_of_one_instance_at_the_same_time(
     client: httpx.AsyncClient, topic: TopicFactory, instance: Instance
 ) -> None:

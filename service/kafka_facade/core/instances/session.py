@@ -370,6 +370,8 @@ class ConsumerSession:
 
     def _forget(self, but: Collection[str] = ()) -> None:
         """Forget what was read, but of these topics."""
+        # What was taken away until now says nothing of what comes.
+        self._drop_revoked()
         self._has_read = False
         self._held.keep(lambda topic, _: topic in but)
         self.returned = {place: offset for place, offset in self.returned.items() if place[0] in but}
