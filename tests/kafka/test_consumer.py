@@ -381,3 +381,34 @@ async def test_a_member_that_left_a_full_process_goes_on_once_there_is_room(
     await consumer.subscribe([name])
     assert numbers(await read(consumer, 3)) == [0, 1, 2]
     await consumer.close(10)
+
+
+async def test_an_offset_that_cannot_be_stored_holds_up_nothing(engine: Engine, topic: TopicFactory) -> None:
+    name, group = await topic(), f"group-{uuid4()}"
+    await produce(engine, name, 0, 3)
+    reader = engine.create(group=group, auto_offset_reset="earliest", auto_commit=True, overrides={})
+    await reader.assign([TopicPartition(name, 0)])
+    assert numbers(await read(reader, 3)) == [0, 1, 2]
+    reader.store(f"{name}-gone", 0, 1)
+    reader.store(name, 0, 3)
+    await produce(engine, name, 3, 3)
+    assert numbers(await read(reader, 3)) == [3, 4, 5]
+    await reader.close(10)
+    found = await member(engine, group).committed([TopicPartition(name, 0)], 10)
+    assert [entry.offset for entry in found] == [3]
+
+
+async def test_many_topics_are_looked_at_in_the_time_of_one(
+    stack: BackgroundStack, engine: Engine, topic: TopicFactory
+) -> None:
+    names = [await topic() for _ in range(6)]
+    reader = member(engine, f"group-{uuid4()}")
+    await stack.pause_broker(0)
+    try:
+        await reader.assign([TopicPartition(name, 0) for name in names])
+        started = time.monotonic()
+        await reader.check(1)
+        assert time.monotonic() - started < 3
+    finally:
+        await stack.resume_broker(0)
+    await reader.close(10)

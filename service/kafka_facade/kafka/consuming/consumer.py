@@ -106,6 +106,7 @@ class Consumer(EventfulClient):
             # This one would commit as the member that it was, which the group refuses.
             await self._renew(_LEAVE_SECONDS)
         self._start_anew()
+        self._to_store.clear()
         self._unchecked.clear()
         self._assigned = {}
         self._subscribed = False
@@ -113,6 +114,7 @@ class Consumer(EventfulClient):
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
         await self._until_free()
+        self._store()
         self._start_anew()
         self._call(
             ClientConsumer.assign,
@@ -185,22 +187,25 @@ class Consumer(EventfulClient):
 
     async def check(self, timeout: float) -> None:
         """KafkaAuthorizationFailed for an assigned topic that may not be read: the client says nothing of it."""
+        deadline = time.monotonic() + timeout
         for topic in list(self._unchecked):
-            await self._check(topic, timeout)
+            if not await self._has_checked(topic, max(0.0, deadline - time.monotonic())):
+                return
 
-    async def _check(self, topic: str, timeout: float) -> None:
+    async def _has_checked(self, topic: str, timeout: float) -> bool:
         try:
             metadata = await self._in_thread(timeout, ClientConsumer.list_topics, topic, timeout=positive(timeout))
+            await self._until_free(timeout)
         except KafkaAuthenticationFailed:
             raise
         except FacadeError:
             # Too little time, or no broker: that is for the next poll to find out.
-            return
-        await self._until_free(timeout)
+            return False
         error = metadata.topics[topic].error
         if error is not None and isinstance(facade_error(error), KafkaAuthorizationFailed):
             raise facade_error(error, topic_name=topic)
         self._unchecked.discard(topic)
+        return True
 
     def _look_again(self, place: tuple[str, int]) -> None:
         """The client tells of a failed fetch once: have it fetch, and tell, anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,6 +22,8 @@ from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.consuming.serialized_client import SerializedClient
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
+
+logger = logging.getLogger("kafka_facade.kafka")
 
 _Headers = Sequence[tuple[str, str | bytes | None]]
 
@@ -253,14 +256,15 @@ class EventfulClient(SerializedClient):
             self._store()
 
     def _store(self) -> None:
-        for (topic, partition), offset in self._to_store.items():
+        """Have the client commit these; one that can't be stored is given up, so that it holds up nothing else."""
+        to_store, self._to_store = self._to_store, {}
+        for (topic, partition), offset in to_store.items():
             try:
                 self._client.store_offsets(offsets=[ClientPartition(topic, partition, offset)])
             except Exception as error:
                 # The group took the partition away meanwhile: its new owner commits.
                 if not isinstance(from_exception(error), IllegalConsumerState):
-                    raise from_exception(error) from error
-        self._to_store.clear()
+                    logger.warning("offset %d of %s-%d is not committed: %s", offset, topic, partition, error)
 
     async def _leave(self, timeout: float) -> None:
         """Commit what is stored, give back the assignment and leave the group, serving events until that is done.
