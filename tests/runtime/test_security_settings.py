@@ -62,6 +62,33 @@ from kafka_facade.runtime.settings import SettingsError, load
         "ssl.spire.enabled=true",
         "ssl.truststore.location=/etc/truststore",
         "token.impersonation.validation=true",
+        # Misspelt, in capitals, or with another prefix.
+        "Authentication.method=BASIC",
+        "SSL.client.auth=true",
+        "SSL.keystore.location=/etc/keystore",
+        "Client.security.protocol=SSL",
+        "authentification.method=BASIC",
+        "grpc.ssl.keystore.location=/etc/keystore",
+        "jetty.login.config=/etc/jaas.conf",
+        "kafka.rest.authentication.method=BASIC",
+        "listener.name.external.Authentication.method=BASIC",
+        "oidc.idp.issuer=https://issuer",
+        "rest.authentication.method=BASIC",
+        "tls.enabled=true",
+        # The gateway's own.
+        "API.endpoints.blocklist=api.v3.acls.*",
+        "access.control.allow.origins=https://console.example.org",
+        "api.endpoint.blocklist=api.v3.acls.*",
+        "api.endpoints.allow.list=api.v3.topics.*",
+        "api.endpoints.deny=api.v3.acls.*",
+        "api.v2.enabled=false",
+        "graphql.depth.limit=5",
+        "graphql.graphiql.enabled=false",
+        "graphql.introspection.enabled=false",
+        "graphql.max.dept=5",
+        "graphql.max.query.depth=5",
+        "max.request.size=1000",
+        "max_request_body_size=1000",
     ],
 )
 def test_a_security_setting_that_is_not_honoured_stops_the_start(option: str) -> None:
@@ -112,6 +139,80 @@ def test_the_environment_counts_too() -> None:
 def test_a_value_that_changes_nothing_passes(option: str) -> None:
     _, warnings = load(None, [option], {})
     assert len(warnings) == 1
+
+
+_OFFICIAL = """
+access.control.skip.options=true
+api.v3.produce.rate.limit.cache.expiry.ms=3600000
+api.v3.produce.rate.limit.max.bytes.global.per.sec=10000000
+api.v3.produce.rate.limit.max.requests.per.sec=10000
+api.v3.produce.request.size.limit.max.bytes=0
+api.v3.produce.response.thread.pool.size=2
+client.init.timeout.ms=60000
+csrf.prevention.token.expiration.minutes=30
+csrf.prevention.token.max.entries=10000
+debug=false
+disable.response.size.metrics.collection=false
+dos.filter.ip.whitelist=
+dos.filter.max.requests.per.connection.per.sec=25
+http2.enabled=true
+id=
+jetty.legacy.uri.compliance=false
+listener.protocol.map=
+max.request.header.size=8192
+max.response.header.size=8192
+metric.reporters=
+metrics.global.stats.request.tags.enable=false
+metrics.jmx.prefix=kafka.rest
+metrics.latency.slo.sla.enable=false
+metrics.tag.map=
+network.traffic.rate.limit.backend=guava
+network.traffic.rate.limit.bytes.per.sec=20971520
+null.request.body.always.publishes.empty.record=false
+percentile.max.latency.ms=10000.0
+port=8082
+prefix.sni.prefix=
+producer.threads=5
+proxy.protocol.accepted.ip.range=
+rate.limit.backend=guava
+rate.limit.default.cost=1
+rate.limit.per.cluster.permits.per.sec=50
+request.logger.name=io.confluent.rest-utils.requests
+request.queue.capacity=2147483647
+request.queue.capacity.growby=64
+response.mediatype.default=application/json
+response.mediatype.preferred=application/json,application/vnd.kafka.v2+json
+return.429.instead.of.500.for.jetty.response.errors=false
+shutdown.graceful.ms=5000
+simpleconsumer.pool.timeout.ms=1000
+ssl.provider=
+streaming.connection.max.duration.grace.period.ms=500
+suppress.stack.trace.response=true
+thread.pool.max=200
+thread.pool.min=8
+use.custom.request.logging=true
+websocket.path.prefix=/ws
+confluent.license.topic=_confluent-command
+confluent.monitoring.interceptor.bootstrap.servers=kafka:9092
+confluent.telemetry.enabled=false
+zookeeper.connect=zookeeper:2181
+consumer.threads=50
+"""
+
+
+@pytest.mark.parametrize("option", _OFFICIAL.split("\n")[1:-1])
+def test_other_settings_of_the_official_proxy_start(option: str) -> None:
+    load(None, [option], {})
+
+
+def test_variables_that_container_platforms_set_are_no_settings() -> None:
+    environment = {
+        "KAFKA_REST_SERVICE_HOST": "10.0.0.1",
+        "KAFKA_REST_SERVICE_PORT": "8082",
+        "KAFKA_REST_PORT": "tcp://10.0.0.1:8082",
+        "KAFKA_REST_PORT_8082_TCP_ADDR": "10.0.0.1",
+    }
+    load(None, [], environment)
 
 
 def test_kafkas_settings_without_their_prefix_are_told_of() -> None:

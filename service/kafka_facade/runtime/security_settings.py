@@ -1,4 +1,4 @@
-"""Security settings of the official proxy that this gateway doesn't honour yet: they stop the start.
+"""Settings that are meant to protect and that this gateway doesn't know or doesn't honour yet: they stop the start.
 
 A gateway that goes without what somebody has set up to protect it is open where they believe it closed. Values that
 change nothing, such as Java's defaults, pass.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from typing import Final
+
+from kafka_facade.client_settings.likeness import seems_security
 
 _UNSET: Final = frozenset({""})
 _OFF: Final = frozenset({"", "false"})
@@ -103,15 +105,51 @@ _CLIENT: Final = ("sasl.", "security.")
 _PREFIXES: Final = ("client", "producer", "consumer", "admin", "schemaregistry")
 _BEHIND_A_PREFIX: Final = (*_CLIENT, "ssl.", "basic.auth.", "bearer.auth.")
 _ALIKE: Final = 0.75
+# The gateway's own settings that protect it, by their letters and digits; with these beginnings it has no others.
+_PROTECTING: Final = {
+    "".join(filter(str.isalnum, name)): name
+    for name in (
+        "access.control.allow.headers",
+        "access.control.allow.methods",
+        "access.control.allow.origin",
+        "access.control.expose.headers",
+        "api.endpoints.allowlist",
+        "api.endpoints.blocklist",
+        "api.v2.enable",
+        "api.v3.enable",
+        "graphql.enable",
+        "graphql.graphiql.enable",
+        "graphql.introspection.enable",
+        "graphql.max.aliases",
+        "graphql.max.cost",
+        "graphql.max.depth",
+        "graphql.max.document.size",
+        "graphql.max.objects",
+        "graphql.max.request.size",
+        "graphql.max.tokens",
+        "max.request.body.size",
+    )
+}
+_OWN_BEGINNINGS: Final = ("access.control.", "api.endpoint", "graphql.", "grpc.")
+_ALIKE_OWN: Final = 0.85
+# Other words for who may come in.
+_ENTRANCES: Final = ("jetty.login.", "login.", "oidc.")
 
 
 def refusal(key: str, value: str) -> str | None:
     """Why the gateway doesn't start with a setting that it doesn't know; None where it is not about security."""
-    name = key
-    if key.startswith(_LISTENER):
+    name = key.lower()
+    if name.startswith(_LISTENER):
         # A listener's own.
-        name = key.removeprefix(_LISTENER).partition(".")[2]
-    if _is_harmless(name, value.strip().lower()):
+        name = name.removeprefix(_LISTENER).partition(".")[2]
+    value = value.strip().lower()
+    if value and name not in _NAMES:
+        close = get_close_matches("".join(filter(str.isalnum, name)), _PROTECTING, 1, _ALIKE_OWN)
+        if close:
+            return f"{key} isn't known; {_PROTECTING[close[0]]} resembles it: correct it or remove it"
+        if name.startswith(_OWN_BEGINNINGS):
+            return f"{key} isn't known, and may be meant to protect: correct it or remove it"
+    if _is_harmless(name, value):
         return None
     kafka = name.removeprefix("kafka.")
     hint = f"; for Kafka it is client.{kafka}" if kafka.startswith(_CLIENT) else ""
@@ -125,7 +163,9 @@ def _is_harmless(name: str, value: str) -> bool:
         return True
     if name.endswith(_SWITCHES) and value in _OFF:
         return True
-    return not value or not (name.startswith(_BEGINNINGS) or _has_misspelt_prefix(name))
+    if not value:
+        return True
+    return not (name.startswith((*_BEGINNINGS, *_ENTRANCES)) or seems_security(name) or _has_misspelt_prefix(name))
 
 
 def _has_misspelt_prefix(name: str) -> bool:
