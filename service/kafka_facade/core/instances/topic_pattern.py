@@ -9,6 +9,9 @@ import re2
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
 
+# A longer one would take tens of milliseconds to compile.
+_MAX_LENGTH = 100_000
+
 
 class TopicPattern:
     """A regular expression that the whole name of a topic must match.
@@ -18,6 +21,8 @@ class TopicPattern:
     """
 
     def __init__(self, pattern: str) -> None:
+        if len(pattern) > _MAX_LENGTH:
+            raise InvalidRequest(f"The topic pattern is longer than {_MAX_LENGTH} characters.", field="topic_pattern")
         options = re2.Options()
         options.log_errors = False
         try:
