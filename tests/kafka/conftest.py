@@ -1,14 +1,24 @@
 """An engine on the session's stack, and an eye on the event loop."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from kafka_facade.core.instances.model import ConsumerInstance
+from kafka_facade.core.instances.session import ConsumerSession
+from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.model import Format
+from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from loop_watch import watched
 
 LongestStall = Callable[[], float]
+Sessions = Callable[..., ConsumerSession]
+
+# What a read of an instance returns at the most.
+SMALL_READ_BYTES = 50
 
 
 @pytest.fixture
@@ -24,3 +34,19 @@ async def longest_stall() -> AsyncIterator[LongestStall]:
     """`longest_stall()`: how long (s) the test's event loop has stood still at the most."""
     async with watched() as watch:
         yield lambda: watch.longest
+
+
+@pytest.fixture
+async def sessions(engine: Engine) -> AsyncIterator[Sessions]:
+    """`sessions(group)`: an instance of binary records that returns few at once; closed at the end."""
+    made: list[ConsumerSession] = []
+
+    def make(group: str, reset: str = "earliest", auto_commit: bool = False) -> ConsumerSession:
+        created = engine.create(group=group, auto_offset_reset=reset, auto_commit=auto_commit, overrides={})
+        instance = ConsumerInstance(group, "i", Format.BINARY, reset, auto_commit, 1, 5000)
+        made.append(ConsumerSession(instance, created, SMALL_READ_BYTES, asyncio.Event(), Decoding(Schemas(None))))
+        return made[-1]
+
+    yield make
+    for session in made:
+        await session.close(10)

@@ -1,10 +1,8 @@
 """A member whose caller reads seldom: it loses nothing, holds up nobody, and keeps little."""
 
 import asyncio
-import ctypes
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -12,6 +10,7 @@ from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import Message
 
 from conftest import TopicFactory
+from full_process import thread_keys_but_one_taken
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, TooManyRequests
 from kafka_facade.core.records.model import Record
 from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
@@ -347,20 +346,6 @@ async def test_a_seek_that_failed_says_nothing_of_where_others_begin(engine: Eng
     await reader.close(10)
 
 
-@contextmanager
-def thread_keys_but_one_taken() -> Iterator[None]:
-    library = ctypes.CDLL(None)
-    taken: list[ctypes.c_uint] = []
-    try:
-        while not library.pthread_key_create(ctypes.byref(key := ctypes.c_uint()), None):
-            taken.append(key)
-        library.pthread_key_delete(taken.pop())
-        yield
-    finally:
-        for key in taken:
-            library.pthread_key_delete(key)
-
-
 async def test_a_member_that_left_a_full_process_goes_on_once_there_is_room(
     engine: Engine, topic: TopicFactory
 ) -> None:
@@ -374,10 +359,13 @@ async def test_a_member_that_left_a_full_process_goes_on_once_there_is_room(
     with thread_keys_but_one_taken():
         with pytest.raises(TooManyRequests):
             member(engine, f"group-{uuid4()}")
+        await consumer.unsubscribe()
+        assert consumer.assignment() == []
         for _ in range(2):
             with pytest.raises(TooManyRequests):
-                await consumer.unsubscribe()
-    await consumer.unsubscribe()
+                await consumer.subscribe([name])
+        with pytest.raises(TooManyRequests):
+            await consumer.commit({(name, 0): 1}, 10, {})
     await consumer.subscribe([name])
     assert numbers(await read(consumer, 3)) == [0, 1, 2]
     await consumer.close(10)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -12,36 +12,17 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, RetriableKafkaError
-from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords
+from kafka_facade.core.instances.model import FetchRecords
 from kafka_facade.core.instances.session import ConsumerSession
-from kafka_facade.core.records.decoding import Decoding
-from kafka_facade.core.records.model import FetchedRecord, Format
+from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.topics.positions import EARLIEST, PartitionPosition, TopicPartition
 from kafka_facade.kafka.consuming import consumer, eventful_client, serialized_client
 from kafka_facade.kafka.engine import Engine
 
-COUNT = 1000
-SMALL_READ = 50
-
 Sessions = Callable[..., ConsumerSession]
 
-
-@pytest.fixture
-async def sessions(engine: Engine) -> AsyncIterator[Sessions]:
-    """`sessions(group)`: an instance of binary records that returns few at once; closed at the end."""
-    made: list[ConsumerSession] = []
-
-    def make(group: str, reset: str = "earliest", auto_commit: bool = False) -> ConsumerSession:
-        created = engine.create(group=group, auto_offset_reset=reset, auto_commit=auto_commit, overrides={})
-        instance = ConsumerInstance(group, "i", Format.BINARY, reset, auto_commit, 1, 5000)
-        made.append(ConsumerSession(instance, created, SMALL_READ, asyncio.Event(), Decoding(Schemas(None))))
-        return made[-1]
-
-    yield make
-    for session in made:
-        await session.close(10)
+COUNT = 1000
 
 
 async def produce(engine: Engine, topic: str, partition: int, count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from kafka_facade.core.errors import (
     KafkaAuthorizationFailed,
     KafkaTimeout,
     PartitionNotFound,
+    TooManyRequests,
     TopicNotFound,
 )
 from kafka_facade.core.records.model import Record
@@ -77,6 +79,7 @@ class Consumer(EventfulClient):
         From then on the client's events are served between polls too, so that a member whose caller is idle neither
         misses the start nor holds up a rebalance.
         """
+        self._require_client()
         await self._until_free()
         kept = [record for record in self._pending if self._subscribed and record.topic_name in topics]
         self._start_anew()
@@ -96,23 +99,26 @@ class Consumer(EventfulClient):
     async def unsubscribe(self) -> None:
         """Leave the group or drop the assignment, and return when that is done: what is assigned next stays.
 
-        After TooManyRequests it has left, and can be used again once this succeeds.
+        In a full process the next call that needs a client may find no room for one: TooManyRequests.
         """
         await self._until_free()
         self._resume()
         member = self._subscribed
         await self._leave(_LEAVE_SECONDS)
-        if member:
-            # This one would commit as the member that it was, which the group refuses.
-            await self._renew(_LEAVE_SECONDS)
         self._start_anew()
         self._to_store.clear()
         self._unchecked.clear()
         self._assigned = {}
         self._subscribed = False
+        if member:
+            # This one would commit as the member that it was, which the group refuses.
+            await self._destroy(_LEAVE_SECONDS)
+            with contextlib.suppress(TooManyRequests):
+                self._require_client()
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+        self._require_client()
         await self._until_free()
         self._store()
         self._start_anew()
@@ -139,7 +145,7 @@ class Consumer(EventfulClient):
 
     def assignment(self) -> list[TopicPartition]:
         """The partitions that the consumer reads at the moment, ordered."""
-        if not self._owned:
+        if self._closed:
             raise IllegalConsumerState
         return [TopicPartition(*key) for key in sorted(self._assigned)]
 
@@ -153,6 +159,7 @@ class Consumer(EventfulClient):
 
         KafkaAuthenticationFailed while Kafka refuses the credentials.
         """
+        self._require_client()
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
         while True:
@@ -331,7 +338,7 @@ class Consumer(EventfulClient):
 
         Through kafka-python, wherever that can connect; else metadata is empty.
         """
-        if not self._owned:
+        if self._closed:
             raise IllegalConsumerState
         if self._coordinators is not None:
             # It is this client that tells where Kafka refuses the credentials.
@@ -354,6 +361,7 @@ class Consumer(EventfulClient):
         self, within: float, call: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
     ) -> _T:
         """Make a call that the group's coordinator answers, unless the group is known to refuse."""
+        self._require_client()
         known = time.monotonic() + min(within, JOINING_SECONDS)
         while self._is_joining and time.monotonic() < known:  # noqa: ASYNC110  the client has to be asked
             await asyncio.sleep(JOIN_SECONDS)
@@ -365,6 +373,7 @@ class Consumer(EventfulClient):
         """Make a call that may be made again, in parts that become longer: only between calls the client tells of a
         refusal of its credentials, which then ends it.
         """
+        self._require_client()
         deadline = time.monotonic() + within
         part = _FIRST_PART_SECONDS
         while True:
@@ -382,6 +391,11 @@ class Consumer(EventfulClient):
             await asyncio.sleep(0)
             self._authentication.check()
             part *= 2
+
+    def _require_client(self) -> None:
+        if self._closed:
+            raise IllegalConsumerState
+        super()._require_client()
 
     async def close(self, timeout: float) -> None:
         """Leave the group and free everything; never raises. The client may be destroyed after ``timeout`` (s)."""

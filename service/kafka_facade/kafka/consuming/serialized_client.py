@@ -117,13 +117,10 @@ class SerializedClient:
         except TimeoutError:
             raise KafkaTimeout from None
 
-    async def _renew(self, timeout: float) -> None:
-        """Go on with a new client that knows nothing of the old one's group.
-
-        TooManyRequests where others have taken the old one's place: there is no client then until this is called again.
-        """
-        await self._destroy(timeout)
-        self._owned = [self._new_client()]
+    def _require_client(self) -> None:
+        """Have a client again after one was destroyed; TooManyRequests while others have taken its place."""
+        if not self._owned:
+            self._owned = [self._new_client()]
 
     async def _destroy(self, timeout: float, then: Callable[[], None] | None = None) -> None:
         """Destroy the client in a thread, without its own close, and call ``then``; never raises.
