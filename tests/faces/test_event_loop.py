@@ -398,3 +398,59 @@ async def test_frames_of_json_leave_the_loop_to_others(watched: Watched, topic: 
             assert await _produce_stream(channel, target, records) == len(records)
 
         assert await _quietest(watched, run) < MOST_BUSY
+
+
+BODIES = {
+    "large value": (200, b'{"records":[{"value":[' + b'{"a":[1]},' * 100_000 + b"1]}]}"),
+    "values": (200, b'{"records":[' + b'{"value":[[],[],[],[],[],[],[],[]]},' * 30_000 + b'{"value":1}]}'),
+    "empty records": (413, b'{"records":[' + b"{}," * 1_000_000 + b"{}]}"),
+    "arrays": (413, b'{"records":[{"value":[' + b"[]," * 4_000_000 + b"[]]}]}"),
+    "deep values": (200, b'{"records":[' + (b'{"value":' + b"[" * 100 + b"]" * 100 + b"},") * 1000 + b"{}]}"),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_large_bodies_of_records_leave_the_loop_to_others(
+    watched: Watched, topic: TopicFactory, name: str
+) -> None:
+    target = await topic()
+    status, body = BODIES[name]
+    headers = {"content-type": "application/vnd.kafka.json.v2+json"}
+    async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
+
+        async def run() -> None:
+            answer = await client.post(f"/topics/{target}", content=body, headers=headers)
+            assert answer.status_code == status, answer.text[:300]
+
+        assert await _quietest(watched, run) < MOST_BUSY
+
+
+async def test_large_documents_of_a_stream_leave_the_loop_to_others(watched: Watched, topic: TopicFactory) -> None:
+    target = await topic()
+    document = b'{"value":{"type":"JSON","data":[' + b"[]," * 300_000 + b"[]]}}"
+    too_large = b'{"value":{"type":"JSON","data":[' + b"[]," * 1_000_000 + b"[]]}}"
+    headers = {"content-type": "application/json"}
+    async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
+        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+
+        async def run() -> None:
+            path = f"/v3/clusters/{cluster}/topics/{target}/records"
+            answer = await client.post(path, content=document * 3 + too_large, headers=headers)
+            codes = [json.loads(line)["error_code"] for line in answer.text.splitlines()]
+            assert codes == [200, 200, 200, 413]
+
+        assert await _quietest(watched, run) < MOST_BUSY
+
+
+async def test_a_large_list_of_topics_is_refused(watched: Watched) -> None:
+    headers = {"content-type": "application/vnd.kafka.v2+json"}
+    async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60, headers=headers) as client:
+        made = await client.post("/consumers/many-names", json={})
+
+        async def run() -> None:
+            content = b'{"topics":[' + b'"a",' * 1_000_000 + b'"a"]}'
+            answer = await client.post(f"{made.json()['base_uri']}/subscription", content=content)
+            assert answer.status_code == 413, answer.text[:300]
+
+        assert await _quietest(watched, run) < MOST_BUSY
+        await client.delete(made.json()["base_uri"])

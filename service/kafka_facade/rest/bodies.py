@@ -6,12 +6,13 @@ is a number or a boolean is taken as such, and a setting may be a text, a number
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from kafka_facade.core.errors import InvalidPayload, MalformedBody
+from kafka_facade.core.errors import InvalidPayload, MalformedBody, PayloadTooLarge
+from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.json_text import is_json
 from kafka_facade.rest.body_errors import explained
 
@@ -20,6 +21,9 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 _OUT_OF_RANGE = "out of range"
 _TRUNCATED = "Input data was truncated"
+
+# What is decoded as one piece (see ``json_weight``), some 20 ms.
+_MOST_WEIGHT: Final = 8 * 1024 * 1024
 
 _Body = TypeVar("_Body")
 
@@ -75,11 +79,17 @@ class BodyDecoder(Generic[_Body]):
         """The body of a v3 request, which must be there; InvalidPayload where it isn't."""
         if is_blank(body):
             raise InvalidPayload
-        return self.decode(body)
+        return self._decode_small(body)
 
     def optional(self, body: bytes) -> _Body | None:
         """The body, or None where it is empty or null."""
-        return None if is_blank(body) else self.decode(body)
+        return None if is_blank(body) else self._decode_small(body)
+
+    def _decode_small(self, body: bytes) -> _Body:
+        """PayloadTooLarge for a body that would keep the loop from others: one without records never has so much."""
+        if weighs_more(body, _MOST_WEIGHT):
+            raise PayloadTooLarge("The body has too many values.")
+        return self.decode(body)
 
 
 _plain = msgspec.json.Decoder(float_hook=float)

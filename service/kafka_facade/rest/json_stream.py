@@ -57,7 +57,7 @@ _look = msgspec.json.Decoder(msgspec.Raw).decode
 _PLACE = re.compile(r"(trailing characters )?\(byte (\d+)\)\Z")
 
 
-class _Malformed(Exception):
+class Malformed(Exception):
     """What can't become JSON, and where."""
 
     def __init__(self, place: int) -> None:
@@ -159,7 +159,7 @@ class JsonSplitter:
         before = self._position - len(self._read)
         try:
             place, self._read = _progress(plain)
-        except _Malformed as error:
+        except Malformed as error:
             raise _unexpected(part, error.place - len(self._read), "JSON") from None
         if not self._read:
             return before + place
@@ -177,25 +177,25 @@ def _progress(text: bytes) -> tuple[int, bytes]:
         last = begun.rstrip()[-1:]
         # In a string it changes nothing, in which this comes to no end.
         filler = b"0" if last == b"," else b""
-        end = _end(begun + filler + _CLOSING)
+        end = find_end(begun + filler + _CLOSING)
         if 0 < end <= read:
             return end, b""
         if end:
             word = text[read:]
             if word and (last not in b"[," or not _begins_word(word)):
-                raise _Malformed(read)
+                raise Malformed(read)
             return read, _stand_in(end - read - len(filler), {b"[": b"", b",": b'"",'}.get(last, b'""'))
     # It ends in a string, where an escape sequence may go on.
     read = len(text) - _length_of_last_escape(text)
     begun = text[:read] + b'"'
     try:
-        end = _end(begun + _CLOSING)
-    except _Malformed as error:
+        end = find_end(begun + _CLOSING)
+    except Malformed as error:
         if error.place < read:
             raise
         end = 0
     if not end:
-        raise _too_deep() if text.count(b"[") > MAX_DEPTH else _Malformed(read)
+        raise _too_deep() if text.count(b"[") > MAX_DEPTH else Malformed(read)
     if end <= read:
         return end, b""
     return read, _stand_in(end - len(begun), b'"')
@@ -207,8 +207,8 @@ def _stand_in(depth: int, rest: bytes) -> bytes:
     return b"[" * depth + rest
 
 
-def _end(text: bytes | memoryview) -> int:
-    """Where the JSON that a text begins with ends; 0 if that isn't there yet."""
+def find_end(text: bytes | memoryview) -> int:
+    """Where the JSON that a text begins with ends, with white space after it; 0 if that isn't there yet. Malformed."""
     try:
         _look(text)
     except RecursionError:
@@ -219,7 +219,7 @@ def _end(text: bytes | memoryview) -> int:
             return 0
         if found[1]:
             return int(found[2]) - 1
-        raise _Malformed(int(found[2])) from None
+        raise Malformed(int(found[2])) from None
     return len(text)
 
 
@@ -233,8 +233,8 @@ def _take(data: bytes, documents: list[bytes]) -> int:
             end = _end_of_word(data, position)
         else:
             try:
-                end = _end(text[position:])
-            except _Malformed as error:
+                end = find_end(text[position:])
+            except Malformed as error:
                 raise _unexpected(data, position + error.place, "JSON") from None
             end = end and position + end
         if not end:

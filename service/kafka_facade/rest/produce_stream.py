@@ -189,7 +189,7 @@ class RecordStream:
             await self._queue.reserve(len(part))
             # A long body that is there already must not keep others from the event loop.
             await time_slice()
-            batch = Batch.decode(part, exchange.call())
+            batch = await Batch.decode(part, exchange.call(), exchange.facade.schemas)
             await batch.enqueue(exchange.facade.produce, exchange.parameters["topic_name"], self._order)
             self._queue.put(batch)
             if batch.broken:

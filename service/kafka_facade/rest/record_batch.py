@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, Unavailable
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, PayloadTooLarge, Unavailable
 from kafka_facade.core.pipeline import Call
 from kafka_facade.core.records.json_text import is_json
 from kafka_facade.core.records.model import ProduceRecords, RecordOrder, RecordToProduce
 from kafka_facade.core.records.produce import PendingReports, Produce
+from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.record_decoding import Answer, decode_record
 
+# Of so many bytes records are decoded as one piece.
+_PIECE = 16 * 1024
 # The error that all records of a stream would have: it is the answer to the request.
 WHOLE_REQUEST = Unavailable
 
@@ -31,15 +35,25 @@ class Batch:
     pending: PendingReports | FacadeError | None = None
 
     @classmethod
-    def decode(cls, documents: list[bytes], call: Call) -> Batch:
-        """A batch of the documents' records."""
+    async def decode(cls, documents: list[bytes], call: Call, schemas: Schemas) -> Batch:
+        """A batch of the documents' records, in time slices; those that become much in a thread."""
         batch = cls([], call, len(documents))
+        size = 0
         for document in documents:
+            size += len(document)
+            if size > _PIECE:
+                size = 0
+                await time_slice()
             try:
-                batch.entries.append(decode_record(document))
+                if len(document) > _PIECE:
+                    batch.entries.append(await schemas.read_json(decode_record, document, call.remaining))
+                else:
+                    batch.entries.append(decode_record(document))
+            except PayloadTooLarge as error:
+                batch.entries.append(error)
             except FacadeError as error:
                 batch.entries.append(error)
-                if not is_json(document):
+                if not await schemas.read_json(is_json, document, call.remaining):
                     batch.broken = True
                     break
         return batch

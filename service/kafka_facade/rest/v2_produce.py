@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct
 
 from kafka_facade.core.errors import FacadeError, UnprocessableEntity
+from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
 from kafka_facade.core.records.model import (
     Format,
     ProduceRecords,
@@ -17,14 +19,20 @@ from kafka_facade.core.records.model import (
 )
 from kafka_facade.core.records.port import Delivery
 from kafka_facade.core.records.schemas import SCHEMA_FORMATS
-from kafka_facade.rest.bodies import BodyDecoder, Int32, StrictBody, plain_data
+from kafka_facade.core.time_slices import in_slices, time_slice
+from kafka_facade.rest.bodies import BodyDecoder, Int32, StrictBody, is_blank, plain_data
 from kafka_facade.rest.encoding import encode
 from kafka_facade.rest.errors import error_message
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.record_decoding import reported_offset
+from kafka_facade.rest.v2_records import PIECE_BYTES, split
 
 _NOT_RETRIABLE, _RETRIABLE = 1, 2
+_FEW = 200
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 
 class V2Record(StrictBody):
@@ -46,6 +54,7 @@ class V2Produce(StrictBody):
 
 
 _decoder = BodyDecoder(V2Produce)
+_record_decoder = BodyDecoder(V2Record)
 
 
 class _Offset(Struct, gc=False):
@@ -93,35 +102,82 @@ async def produce_protobuf(exchange: Exchange) -> Response:
 
 async def _produce(exchange: Exchange, format: Format) -> Response:
     partition = exchange.integer("partition") if "partition" in exchange.parameters else None
-    body = _decoder.optional(await exchange.body())
-    if body is None:
+    body = await exchange.body()
+    if is_blank(body):
         raise UnprocessableEntity("The request body must not be empty.")
-    if not body.records:
+    if weighs_more(body, JSON_ON_LOOP) and (found := await split(body)) is not None:
+        given, records = await _read_one_by_one(exchange, format, partition, *found)
+    else:
+        given = await exchange.facade.schemas.read_json(_decoder.decode, body, exchange.call().remaining)
+        selector = _selector(given.value_schema_id, given.value_schema)
+        records = await _each(lambda record: _record(format, record, selector, partition), given.records or ())
+    if not records:
         raise UnprocessableEntity("records must not be empty.", field="records")
-    value_selector = _selector(body.value_schema_id, body.value_schema)
-    records = [
-        RecordToProduce(
-            None if record.key is None else _data(format, record.key),
-            _value(format, record.value, value_selector),
-            partition if record.partition is None else record.partition,
-        )
-        for record in body.records
-    ]
+    value_selector = _selector(given.value_schema_id, given.value_schema)
     topic = exchange.parameters["topic"]
     if format in SCHEMA_FORMATS:
         with_schemas = ProduceWithSchemas(
             topic,
             format,
             records,
-            _selector(body.key_schema_id, body.key_schema),
+            _selector(given.key_schema_id, given.key_schema),
             value_selector,
         )
         outcomes, ids = await exchange.run(exchange.facade.produce.deliver_with_schemas, with_schemas)
-        offsets = _Offsets([_offset(outcome) for outcome in outcomes], ids.key_schema_id, ids.value_schema_id)
+        offsets = _Offsets(await _each(_offset, outcomes), ids.key_schema_id, ids.value_schema_id)
         return Response(body=encode(offsets))
     request = ProduceRecords(None, topic, records, all_or_nothing=True)
     outcomes = await exchange.run(exchange.facade.produce.deliver, request)
-    return Response(body=encode(_Offsets([_offset(outcome) for outcome in outcomes])))
+    return Response(body=encode(_Offsets(await _each(_offset, outcomes))))
+
+
+async def _each(make: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
+    """In time slices where there are many: few wait for no others."""
+    return await in_slices(make, items) if len(items) > _FEW else list(map(make, items))
+
+
+async def _read_one_by_one(
+    exchange: Exchange, format: Format, partition: int | None, rest: bytes, texts: list[bytes]
+) -> tuple[V2Produce, list[RecordToProduce]]:
+    """What :func:`split` gives, decoded. Of all the records no more is kept than their data's JSON."""
+    seconds = exchange.call().remaining
+    given = await exchange.facade.schemas.read_json(_decoder.decode, rest, seconds)
+    selector = _selector(given.value_schema_id, given.value_schema)
+    records: list[RecordToProduce] = []
+    size = 0
+
+    def read(text: bytes) -> V2Record:
+        try:
+            return _record_decoder.decode(text)
+        except FacadeError:
+            # The error with the place of the record.
+            _decoder.decode(b'{"records":[' + b"{}," * len(records) + text + b"]}")
+            raise
+
+    for text in texts:
+        size += len(text)
+        if size > PIECE_BYTES:
+            size = 0
+            await time_slice()
+        large = len(text) > PIECE_BYTES
+        record = await exchange.facade.schemas.read_json(read, text, seconds) if large else read(text)
+        made = _record(format, record, selector, partition)
+        if format is not Format.BINARY:
+            for data in (made.key, made.value):
+                if data is not None and data.data is not None:
+                    data.data = Raw(encode(data.data))
+        records.append(made)
+    return given, records
+
+
+def _record(
+    format: Format, record: V2Record, selector: SchemaSelector | None, partition: int | None
+) -> RecordToProduce:
+    return RecordToProduce(
+        None if record.key is None else _data(format, record.key),
+        _value(format, record.value, selector),
+        partition if record.partition is None else record.partition,
+    )
 
 
 def _selector(schema_id: int | None, schema: str | None) -> SchemaSelector | None:

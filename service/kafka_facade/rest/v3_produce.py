@@ -55,7 +55,7 @@ async def _produce_at_once(
     answers: list[Answer] = []
     if documents:
         with exchange.facade.pipeline.admit(call):
-            batch = Batch.decode(documents, call)
+            batch = await Batch.decode(documents, call, exchange.facade.schemas)
             await batch.enqueue(exchange.facade.produce, exchange.parameters["topic_name"])
             answers = await batch.answers()
             failure = None if batch.broken else failure

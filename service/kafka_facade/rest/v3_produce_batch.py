@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from kafka_facade.core.errors import InvalidBatch, InvalidRequest
 from kafka_facade.core.records.model import BatchEntry, BatchProduceRecords, RecordReport
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.bodies import BodyDecoder, StrictBody, is_blank
 from kafka_facade.rest.encoding import encode, timestamp_text
 from kafka_facade.rest.errors import error_body
@@ -25,6 +26,8 @@ from kafka_facade.rest.record_decoding import (
 )
 
 _MULTI_STATUS = 207
+# How many entries are converted as one piece.
+_AT_ONCE = 100
 
 
 class V3BatchEntry(V3Record):
@@ -71,7 +74,12 @@ async def produce_batch(exchange: Exchange) -> Response:
     body = await exchange.body()
     if is_blank(body):
         raise InvalidBatch("Request body is empty. Data is required.")
-    entries = [_entry(index, entry) for index, entry in enumerate(_decoder.decode(body).entries or ())]
+    given = await exchange.facade.schemas.read_json(_decoder.decode, body, exchange.call().remaining)
+    entries = []
+    for index, entry in enumerate(given.entries or ()):
+        if index and not index % _AT_ONCE:
+            await time_slice()
+        entries.append(_entry(index, entry))
     request = BatchProduceRecords(None, exchange.parameters["topic_name"], entries)
     report = await exchange.run(exchange.facade.produce.produce_batch, request)
     failures = []

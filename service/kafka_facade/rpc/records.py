@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.records.decoding_budget import json_weight
+from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.model import (
     BatchEntry,
     BatchProduceRecords,
@@ -25,7 +25,7 @@ from kafka_facade.core.records.model import (
     SchemaSelector,
 )
 from kafka_facade.core.records.port import Delivery
-from kafka_facade.core.time_slices import in_slices, time_slice
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import record_pb2
@@ -124,7 +124,7 @@ def _read_json(text: str) -> object:
         compact = msgspec.json.format(text.encode(), indent=-1)
         pattern = compact.translate(_PATTERN)
         if any(suspect in pattern for suspect in _LARGE_NUMBERS):
-            if json_weight(compact) > _MOST_WEIGHT:
+            if weighs_more(compact, _MOST_WEIGHT):
                 raise InvalidRequest(
                     "The JSON text is too large to have numbers that may be out of range.", field="json"
                 )
@@ -148,7 +148,7 @@ class Batch:
         """The records of the messages, in time slices."""
         batch = cls()
         for position, message in enumerate(messages):
-            if not position % _AT_ONCE or message.ByteSize() > _LARGE:
+            if (position and not position % _AT_ONCE) or message.ByteSize() > _LARGE:
                 await time_slice()
             try:
                 batch.records.append(read_record(message, partition_id))
@@ -167,7 +167,7 @@ class Batch:
             return outcomes
         merged: list[_Outcome | FacadeError] = []
         for index, outcome in enumerate(outcomes):
-            if not index % _AT_ONCE:
+            if index and not index % _AT_ONCE:
                 await time_slice()
             self._add_errors(merged)
             if isinstance(outcome, FacadeError):
@@ -196,7 +196,7 @@ async def produce(
     outcomes = await batch.merge(await facade.produce.produce(call, request))
     response = record_pb2.ProduceRecordsResponse()
     for position, outcome in enumerate(outcomes):
-        if not position % _AT_ONCE:
+        if position and not position % _AT_ONCE:
             await time_slice()
         if isinstance(outcome, FacadeError):
             response.results.add(error=room.status(outcome))
@@ -218,16 +218,20 @@ async def produce_batch(
         raise InvalidRequest("topic_name is required.", field="topic_name")
     each = _REPORT_BYTES + len(message.topic_name) + _LONGEST_ID
     room = Room(options.max_response_bytes, len(message.entries), each, message)
-    entries = await in_slices(lambda entry: BatchEntry(entry.id, _read_entry(entry.record)), message.entries)
+    entries = []
+    for position, entry in enumerate(message.entries):
+        if position and not position % _AT_ONCE:
+            await time_slice()
+        entries.append(BatchEntry(entry.id, _read_entry(entry.record)))
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
     report = await facade.produce.produce_batch(call, request)
     response = record_pb2.BatchProduceRecordsResponse()
     for position, (id, found) in enumerate(report.successes):
-        if not position % _AT_ONCE:
+        if position and not position % _AT_ONCE:
             await time_slice()
         response.successes.add(id=id, report=_write_report(found))
     for position, (id, error) in enumerate(report.failures):
-        if not position % _AT_ONCE:
+        if position and not position % _AT_ONCE:
             await time_slice()
         response.failures.add(id=id, error=room.status(error))
     return response
@@ -249,7 +253,7 @@ async def stream_results(
     result = record_pb2.ProduceStreamResult()
     timestamp: int | None = None
     for position, outcome in enumerate(outcomes):
-        if not position % _AT_ONCE:
+        if position and not position % _AT_ONCE:
             await time_slice()
         if isinstance(outcome, FacadeError):
             placed = outcome.within("records.records", instead_of="records")

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 
 from msgspec import Struct
 
@@ -31,6 +31,7 @@ from kafka_facade.core.records.model import (
     ProduceRecords,
     ProduceWithSchemas,
     RecordData,
+    RecordOrder,
     RecordReport,
     RecordToProduce,
     SchemaIds,
@@ -44,6 +45,8 @@ from kafka_facade.core.topics.operations import is_legal_topic_name
 
 # How many records are worked on before others may use the event loop.
 _RECORDS_A_SLICE = 200
+# How many records are handed to the producer together.
+_PORTION = 2_000
 _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
 
 
@@ -161,16 +164,12 @@ class Produce:
             return [refusal] * len(request.records), SchemaIds(None, None)
         key_id = await self._schemas.id_of(topic, "key", format, request.key_schema, call.remaining)
         value_id = await self._schemas.id_of(topic, "value", format, request.value_schema, call.remaining)
-        records = [
-            RecordToProduce(
-                _with_schema(record.key, request.key_schema),
-                _with_schema(record.value, request.value_schema),
-                record.partition_id,
-                record.headers,
-                record.timestamp,
-            )
-            for record in request.records
-        ]
+        records: list[RecordToProduce] = []
+        for index, record in enumerate(request.records):
+            if index and not index % _RECORDS_A_SLICE:
+                await time_slice()
+            key, value = _with_schema(record.key, request.key_schema), _with_schema(record.value, request.value_schema)
+            records.append(RecordToProduce(key, value, record.partition_id, record.headers, record.timestamp))
         outcomes = await self.deliver(call, ProduceRecords(None, topic, records, all_or_nothing=True))
         return outcomes, SchemaIds(key_id, value_id)
 
@@ -218,8 +217,32 @@ class Produce:
                 if request.all_or_nothing:
                     raise placed from None
                 errors[index] = placed
-        deliveries = await self._producer.submit(topic, wire, request.order) if wire else None
+        deliveries = await self._submit(topic, wire, request.order) if wire else None
         return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
+
+    async def _submit(
+        self, topic: str, wire: list[SerializedRecord], order: RecordOrder | None
+    ) -> asyncio.Future[list[Delivery | FacadeError]]:
+        """Hand records to the producer; many in portions, so that those of others come in between."""
+        if len(wire) <= _PORTION:
+            return await self._producer.submit(topic, wire, order)
+        portions: list[asyncio.Future[list[Delivery | FacadeError]]] = []
+        loop = asyncio.get_running_loop()
+        try:
+            while (start := len(portions) * _PORTION) < len(wire):
+                portions.append(await self._producer.submit(topic, wire[start : start + _PORTION], order))
+        except FacadeError as error:
+            if not portions:
+                raise
+            # Those before have been sent: their callers have to know what became of them.
+            refused: asyncio.Future[list[Delivery | FacadeError]] = loop.create_future()
+            refused.set_result([error] * (len(wire) - len(portions) * _PORTION))
+            portions.append(refused)
+        except BaseException:
+            for portion in portions:
+                portion.cancel()
+            raise
+        return _joined(portions)
 
     async def _partition_count(self, call: Call, topic: str) -> int:
         if not is_legal_topic_name(topic):
@@ -293,6 +316,28 @@ class PendingReports(Struct):
                 )
             )
         return reports
+
+
+def _joined(
+    portions: list[asyncio.Future[list[Delivery | FacadeError]]],
+) -> asyncio.Future[list[Delivery | FacadeError]]:
+    """The results of all portions, one after the other; to cancel it cancels them."""
+    all_of_them = asyncio.gather(*portions)
+    joined: asyncio.Future[list[Delivery | FacadeError]] = asyncio.get_running_loop().create_future()
+
+    def done(found: asyncio.Future[list[list[Delivery | FacadeError]]]) -> None:
+        if joined.done():
+            return
+        if found.cancelled():
+            joined.cancel()
+        elif (error := found.exception()) is not None:
+            joined.set_exception(error)
+        else:
+            joined.set_result(list(chain.from_iterable(found.result())))
+
+    all_of_them.add_done_callback(done)
+    joined.add_done_callback(lambda _: all_of_them.cancel())
+    return joined
 
 
 def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> RecordData | None:

@@ -13,11 +13,12 @@ from cachetools import TTLCache
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
+    PayloadTooLarge,
     SchemaLookupFailed,
     Unavailable,
 )
 from kafka_facade.core.records import json_text
-from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, DecodingBudget, json_weight
+from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, MOST_JSON, DecodingBudget, json_weight, weighs_more
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
 from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
 from kafka_facade.core.records.serialization import SchemaNeeded, deserialize, serialize
@@ -39,6 +40,7 @@ _LATEST: Final = SchemaSelector()
 _THREADS: Final = 2
 _WORK_SECONDS: Final = 60.0
 _MEMBER_WEIGHT: Final = 10
+_SHORT_JSON: Final = 16 * 1024
 _BITS_PER_DIGIT: Final = 3
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
@@ -162,6 +164,16 @@ class Schemas:
             return await self._in_thread(Format.JSON, work, timeout), weight
         await time_slice()
         return work(), weight
+
+    async def read_json(self, read: Callable[[bytes], _T], text: bytes, timeout: float) -> _T:
+        """What ``read`` makes of a caller's JSON; PayloadTooLarge, before it is read, for what becomes too large."""
+        if weighs_more(text, JSON_ON_LOOP):
+            if weighs_more(text, MOST_JSON):
+                raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.")
+            return await self._in_thread(Format.JSON, functools.partial(read, text), timeout)
+        if len(text) > _SHORT_JSON:
+            await time_slice()
+        return read(text)
 
     async def subject_of(self, topic: str, which: str, schema_id: int, timeout: float) -> str | None:
         """A subject that has the schema, the one named after the topic before others; None where that isn't known."""

@@ -1,0 +1,94 @@
+"""The records of a large v2 produce request: cut out one by one, so that nobody waits while all are decoded."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from kafka_facade.core.errors import MalformedBody, PayloadTooLarge
+from kafka_facade.core.records.decoding_budget import MOST_JSON, weighs_more
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.rest.json_stream import Malformed, find_end
+
+MAX_RECORDS: Final = 100_000
+"""How many records a request may have."""
+
+PIECE_BYTES: Final = 16 * 1024
+"""Of so many bytes records are cut out, or decoded, as one piece."""
+
+# In so many bytes the end of a record is looked for at first; it may follow at once.
+_WINDOW: Final = 1024
+_NAME = re.compile(rb'[ \t\r\n]*+"([^"\\]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
+_START = re.compile(rb"[ \t\r\n]*+\{")
+_RECORDS: Final = b"records"
+
+
+async def split(body: bytes) -> tuple[bytes, list[bytes]] | None:
+    """A body without its records, and the records; None for one that has none, or is to be read as a whole.
+
+    That it is JSON is for decoding to say. PayloadTooLarge for too many records.
+    """
+    start = _START.match(body)
+    position = 0 if start is None else start.end()
+    records: list[bytes] = []
+    members: list[bytes] = []
+    separator = b"," if start is not None else b""
+    while separator == b",":
+        name = _NAME.match(body, position)
+        if name is None:
+            return None
+        position = name.end()
+        if name[1] == _RECORDS and body[position : position + 1] == b"[":
+            after = -1 if records else await _take_elements(body, position + 1, records)
+        elif (after := _end_of_value(body, position)) > 0:
+            members.append(name[0] + body[position:after])
+        if after < 0:
+            return None
+        separator = body[after : after + 1]
+        position = after + 1
+    if separator != b"}" or not records or body[position:].strip(b" \t\r\n"):
+        return None
+    return b"{" + b",".join(members) + b"}", records
+
+
+async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> int:
+    """Add the elements of an array; what follows it and white space, -1 where that can't be told."""
+    separator = b","
+    cut = position
+    while separator == b",":
+        if position - cut > PIECE_BYTES:
+            cut = position
+            await time_slice()
+        after = _end_of_value(body, position)
+        if after < 0:
+            return -1
+        if len(elements) == MAX_RECORDS:
+            raise PayloadTooLarge(f"A request may have {MAX_RECORDS} records.")
+        elements.append(body[position:after])
+        separator = body[after : after + 1]
+        position = after + 1
+    if separator != b"]":
+        return -1
+    while body[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
+        position += 1
+    return position
+
+
+def _end_of_value(body: bytes, start: int) -> int:
+    """Where the value that begins here ends, with white space after it; -1 where there is none. PayloadTooLarge."""
+    window = _WINDOW
+    view = memoryview(body)
+    while True:
+        part = view[start : start + window]
+        try:
+            end = find_end(part)
+        except (Malformed, MalformedBody):
+            return -1
+        # A number may go on, and so may white space.
+        if 0 < end < len(part):
+            return start + end
+        if start + window >= len(body):
+            return -1
+        if weighs_more(bytes(part), MOST_JSON):
+            raise PayloadTooLarge("A record has more objects, arrays and members than can be read at once.")
+        window *= 2
