@@ -1,10 +1,15 @@
+import gc
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kafka_facade.core.errors import MalformedBody, TopicNotFound
 from kafka_facade.core.records.model import DataReport, Format, Header, RecordData, RecordReport, SchemaSelector
+from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.records.serialization import serialize
+from kafka_facade.rest.record_batch import Batch
 from kafka_facade.rest.record_decoding import decode_record, encode_answers
 
 
@@ -109,3 +114,18 @@ def test_answers_are_one_line_each() -> None:
         b'"timestamp":"2021-02-05T19:14:42Z","value":{"type":"JSON","size":18}}\n'
         b'{"error_code":40403,"message":"This server does not host this topic-partition."}\n'
     )
+
+
+async def test_bad_records_leave_nothing_for_the_garbage_collector() -> None:
+    """It holds up the event loop for as long as it looks through what there is."""
+    call: Any = SimpleNamespace(remaining=5.0)
+    schemas = Schemas(None)
+    gc.collect()
+    gc.disable()
+    try:
+        batch = await Batch.decode([b'{"value":{"type":"X"}}'] * 500, call, schemas)
+        assert len(batch.entries) == 500
+        del batch
+        assert gc.collect() < 100
+    finally:
+        gc.enable()

@@ -50,9 +50,9 @@ class Batch:
                 else:
                     batch.entries.append(decode_record(document))
             except PayloadTooLarge as error:
-                batch.entries.append(error)
+                batch.entries.append(_alone(error))
             except FacadeError as error:
-                batch.entries.append(error)
+                batch.entries.append(_alone(error))
                 if not await schemas.read_json(is_json, document, call.remaining):
                     batch.broken = True
                     break
@@ -106,3 +106,9 @@ class Batch:
             return outcomes
         decided = iter(outcomes)
         return [entry if isinstance(entry, FacadeError) else next(decided) for entry in self.entries]
+
+
+def _alone(error: FacadeError) -> FacadeError:
+    """The error without frames: they hold what holds it, and such circles are for the garbage collector to find."""
+    error.__context__ = None
+    return error.with_traceback(None)
