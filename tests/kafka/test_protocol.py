@@ -133,6 +133,8 @@ def test_tls_that_does_not_verify() -> None:
         ({"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}, "sasl.mechanism=OAUTHBEARER"),
         ({"security.protocol": "SASL_PLAINTEXT"}, "sasl.mechanism=GSSAPI"),
         ({"security.protocol": "SSL", "ssl.keystore.location": "/k.p12"}, "ssl.keystore.location=/k.p12"),
+        ({"security.protocol": "SSL", "ssl.curves.list": "P-521"}, "ssl.curves.list=..."),
+        ({"security.protocol": "SSL", "ssl.sigalgs.list": "ed25519"}, "ssl.sigalgs.list=..."),
         ({"security.protocol": "SSL", "ssl.key.pem": "-----BEGIN"}, "TLS settings"),
         ({"security.protocol": "SSL", "ssl.ca.location": "/nowhere.pem"}, "TLS settings"),
         ({"security.protocol": "SSL", "ssl.ca.pem": "none"}, "TLS settings"),

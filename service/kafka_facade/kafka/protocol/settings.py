@@ -23,8 +23,14 @@ _SAME: Final[dict[str, tuple[str, type[Any]]]] = {
     "reconnect.backoff.ms": ("reconnect_backoff_ms", int),
     "socket.connection.setup.timeout.ms": ("socket_connection_setup_timeout_ms", int),
 }
-# Ways to tell who one is that Python's TLS has no counterpart of.
-_NOT_TRANSLATED: Final = ("ssl.keystore.location", "ssl.engine.location", "ssl.providers")
+# What Python's TLS has no counterpart of: ways to tell who one is, and bounds on what is agreed upon.
+_NOT_TRANSLATED: Final = (
+    "ssl.keystore.location",
+    "ssl.engine.location",
+    "ssl.providers",
+    "ssl.curves.list",
+    "ssl.sigalgs.list",
+)
 
 
 def untranslated(config: Mapping[str, Any]) -> str | None:
