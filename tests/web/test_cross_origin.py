@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from conftest import GatewayFactory, TopicFactory
+from conftest import Connect, GatewayFactory, TopicFactory
 from kafka_facade.devstack.gateway import Gateway
 
 _FOREIGN = "https://evil.example.org"
@@ -216,3 +216,54 @@ async def test_pages_of_the_advertised_and_the_forwarded_origin(
         forwarded = {"origin": "https://pub.example.org", "x-forwarded-host": "pub.example.org"}
         assert (await _offset(client, name, forwarded)).status_code == 200
         assert (await _offset(client, name, forwarded | {"x-forwarded-host": "other.example.org"})).status_code == 403
+
+
+def _page(host: str, scheme: str = "http") -> dict[str, str]:
+    """What a browser says of a page that it takes for one of the gateway's."""
+    return {"host": host, "origin": f"{scheme}://{host}"}
+
+
+_REBOUND = [
+    _page("evil.example.org:8082"),
+    _page("evil.example.org"),
+    _page("127.0.0.1.evil.example.org:8082"),
+    _page("localhost.evil.example.org:8082"),
+    _page("notlocalhost:8082"),
+    _page("evil.example.org:8082") | {"sec-fetch-site": "same-origin"},
+    _page("evil.example.org:8082") | {"x-forwarded-host": "localhost:8082", "forwarded": "host=localhost"},
+    _page("evil.example.org:8082") | {"x-forwarded-host": "evil.example.org:8082"},
+]
+
+
+@pytest.mark.parametrize("settings", [{}, {"network.forwarded.request.customizer.enable": "true"}], ids=str)
+async def test_a_foreign_name_that_leads_to_the_gateway(
+    gateway_factory: GatewayFactory, topic: TopicFactory, settings: dict[str, str]
+) -> None:
+    names = {"access.control.own.hosts": "Gateway,*.own.example", "host.name": "named.example"}
+    gateway = await gateway_factory(settings | names | {"advertised.listeners": "http://known.example/base"})
+    name = await topic()
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=20) as client:
+        for headers in _REBOUND:
+            response = await _offset(client, name, headers)
+            assert response.status_code == 403, headers
+            if "x-forwarded-host" not in headers:
+                assert "access.control.own.hosts" in response.json()["message"]
+            assert (await client.post("/graphql", json=_QUERY, headers=headers)).status_code == 403
+        hosts = ("localhost:8082", "app.localhost", "127.0.0.1:81", "10.1.2.3", "[::1]:8082")
+        for host in (*hosts, "gateway:8082", "a.own.example", "NAMED.example:1", "known.example"):
+            assert (await _offset(client, name, _page(host))).status_code == 200, host
+            assert (await client.post("/graphql", json=_QUERY, headers=_page(host))).status_code == 200, host
+        # The certificate vouches for it; others aren't browsers.
+        for headers in (_page("any.example", "https"), {"host": "any.example"}):
+            assert (await _offset(client, name, headers)).status_code == 200
+
+
+async def test_a_websocket_of_a_foreign_name(gateway: Gateway, connect: Connect) -> None:
+    for host, status in (("evil.example.org:8082", 403), ("localhost:8082", 101)):
+        connection = await connect(gateway)
+        await connection.send(
+            f"GET /graphql HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n".encode()
+        )
+        assert (await connection.head())[0] == status

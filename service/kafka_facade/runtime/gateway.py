@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.settings import ConsumerDefaults
@@ -283,6 +284,11 @@ def _rest_options(settings: Settings) -> RestOptions:
     )
 
 
+def _own_hosts(settings: Settings) -> list[str]:
+    advertised = [urlsplit(url).hostname or "" for url in settings.advertised_listeners]
+    return [*settings.access_control_own_hosts, *filter(None, (*advertised, settings.host_name))]
+
+
 def _cross_origin_options(settings: Settings) -> CrossOriginOptions:
     return CrossOriginOptions(
         allow_origins=settings.access_control_allow_origin,
@@ -290,6 +296,7 @@ def _cross_origin_options(settings: Settings) -> CrossOriginOptions:
         allow_headers=settings.access_control_allow_headers,
         expose_headers=settings.access_control_expose_headers,
         own_origins=settings.advertised_listeners,
+        own_hosts=_own_hosts(settings),
         forwarded=settings.network_forwarded_request_customizer_enable,
         closed_path=settings.graphql_path if settings.graphql_enable else "",
     )

@@ -113,6 +113,7 @@ _PROTECTING: Final = {
         "access.control.allow.methods",
         "access.control.allow.origin",
         "access.control.expose.headers",
+        "access.control.own.hosts",
         "api.endpoints.allowlist",
         "api.endpoints.blocklist",
         "api.v2.enable",

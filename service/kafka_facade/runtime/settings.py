@@ -202,6 +202,11 @@ class Settings:
     access_control_expose_headers: list[str] = _setting("access.control.expose.headers", "", _words)
     """The response header fields that such pages may read, beside those that browsers show anyway."""
 
+    access_control_own_hosts: list[str] = _setting("access.control.own.hosts", "", _words)
+    """Names by which browsers reach the gateway itself over plain HTTP, e.g. ``gateway,*.example.org``; those of
+    ``advertised.listeners`` and ``host.name``, ``localhost`` and addresses count anyway. Pages under any other name can
+    change nothing."""
+
     access_control_skip_options: bool = _setting("access.control.skip.options", "true", _boolean)
     """Whether ``OPTIONS`` bypasses authentication; no effect yet."""
 

@@ -2,10 +2,14 @@
 
 A request is judged by what browsers say themselves (``Sec-Fetch-Site``, or ``Origin`` where that is missing, as it is
 over plain HTTP); callers that send neither aren't browsers. What an origin may not do is refused before a face sees it.
+
+Over plain HTTP anybody's name may lead to the gateway's address, and a page under it looks like one of its own
+(DNS rebinding). So the host of such a page has to be known. Over HTTPS the certificate vouches for it.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +18,7 @@ from typing import Any, Final
 
 from kafka_facade.web.authority import parse_authority
 from kafka_facade.web.forwarded import asked
-from kafka_facade.web.refusal import refusal
+from kafka_facade.web.refusal import Refusal, refusal
 from kafka_facade.web.scope import CROSS_ORIGIN
 
 Scope = MutableMapping[str, Any]
@@ -32,6 +36,10 @@ _VARY: Final = (b"vary", b"Origin")
 _MAX_AGE: Final = b"1800"
 REFUSED: Final = refusal(HTTPStatus.FORBIDDEN, "the page's origin is not allowed (access.control.allow.origin)")
 """The answer to a page of another origin that would change something."""
+_UNKNOWN_HOST: Final = refusal(
+    HTTPStatus.FORBIDDEN,
+    "the page's host is not known to be the gateway's (access.control.own.hosts, advertised.listeners, host.name)",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,9 @@ class CrossOriginOptions:
     own_origins: Sequence[str] = ()
     """Other origins of the gateway itself: what it advertises."""
 
+    own_hosts: Sequence[str] = ()
+    """Names of the gateway itself, beside addresses and ``localhost``; ``*`` as in ``allow_origins``."""
+
     forwarded: bool = False
     """Whether proxies tell which host was asked."""
 
@@ -70,6 +81,7 @@ class CrossOriginGuard:
         self._allowed = [_pattern(origin) for origin in options.allow_origins]
         self._any = "*" in options.allow_origins
         self._own = {endpoint for origin in options.own_origins if (endpoint := _endpoint(origin)) is not None}
+        self._hosts = [_pattern(host) for host in options.own_hosts]
         self._methods = [method.upper() for method in options.allow_methods] or ["GET", "POST", "HEAD"]
         self._headers = list(options.allow_headers) or ["X-Requested-With", "Content-Type", "Accept", "Origin"]
         self._expose = ",".join(options.expose_headers).encode()
@@ -83,9 +95,10 @@ class CrossOriginGuard:
         fields = dict(said)
         origin = fields.get(b"origin", b"").decode("latin-1")
         allowed = self._any or (bool(origin) and any(pattern.fullmatch(origin) for pattern in self._allowed))
-        if not allowed and self._is_foreign(scope, origin, fields.get(b"sec-fetch-site")):
+        fault = None if allowed else self._fault(scope, origin, fields.get(b"sec-fetch-site"))
+        if fault is not None:
             if self._must_refuse(scope):
-                await _refuse(scope, receive, send, [_VARY] if self._allowed else [])
+                await _refuse(scope, receive, send, fault, [_VARY] if self._allowed else [])
                 return
             scope[CROSS_ORIGIN] = True
         if self._allowed and scope["type"] == "http":
@@ -96,19 +109,36 @@ class CrossOriginGuard:
             send = _adding(send, extra)
         await self._app(scope, receive, send)
 
-    def _is_foreign(self, scope: Scope, origin: str, site: bytes | None) -> bool:
-        if site is not None:
-            return site.lower() not in _OWN_SITES
+    def _fault(self, scope: Scope, origin: str, site: bytes | None) -> Refusal | None:
+        """Why a page may change nothing; None for a page of the gateway's own, and for what is no page."""
+        if site is not None and site.lower() not in _OWN_SITES:
+            return REFUSED
         if not origin:
-            return False
+            return None
         match = _ORIGIN.fullmatch(origin)
         found = None if match is None else _endpoint(origin)
         if match is None or found is None:
             # "null", an extension of the browser, or nothing that a browser sends.
+            return REFUSED if site is None else None
+        scheme = match[1].lower()
+        if found in self._own:
+            return None
+        if site is None:
+            _, authority = asked(scope, dict(scope["headers"]), forwarded=self._forwarded)
+            # TLS may end in front of the gateway: a port that isn't named is that of the page's scheme.
+            if found != authority.endpoint(scheme):
+                return REFUSED
+        return None if scheme == "https" or self._is_known(found[0]) else _UNKNOWN_HOST
+
+    def _is_known(self, host: str) -> bool:
+        """Whether a host can be nobody else's, in small letters."""
+        if host == "localhost" or host.endswith(".localhost") or any(known.fullmatch(host) for known in self._hosts):
             return True
-        _, authority = asked(scope, dict(scope["headers"]), forwarded=self._forwarded)
-        # TLS may end in front of the gateway: a port that isn't named is that of the page's scheme.
-        return found != authority.endpoint(match[1].lower()) and found not in self._own
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            return False
+        return True
 
     def _must_refuse(self, scope: Scope) -> bool:
         if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
@@ -166,13 +196,13 @@ def _adding(send: Send, extra: Headers) -> Send:
     return adding
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, fault: Refusal, extra: Headers) -> None:
     if scope["type"] == "websocket":
         await receive()
         # Before the handshake: 403.
         await send({"type": "websocket.close", "code": 1008})
         return
-    await _answer(send, REFUSED.status, [(b"content-type", b"application/json"), *extra], REFUSED.body)
+    await _answer(send, fault.status, [(b"content-type", b"application/json"), *extra], fault.body)
 
 
 async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
