@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import ConsumerRef, FetchRecords
 from kafka_facade.core.pipeline import Call
-from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats
+from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import reader, to_timestamp
 from kafka_facade.rpc.dispatch import Context, new_call
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
@@ -58,22 +59,46 @@ async def fetch(
         request.formats = ReadFormats(request.formats.key or own, request.formats.value or own)
 
     async def hand_over(found: list[FetchedRecord]) -> None:
-        await write(consumer_instance_pb2.FetchRecordsResponse(records=[_write(entry) for entry in found]))
+        await write(_write(found))
 
     call.hand_over = hand_over
     await facade.consumers.fetch(call, request)
 
 
-def _write(fetched: FetchedRecord) -> consumer_instance_pb2.FetchedRecord:
-    record = fetched.record
-    return consumer_instance_pb2.FetchedRecord(
-        topic_name=record.topic_name,
-        partition_id=record.partition_id,
-        offset=record.offset,
-        timestamp=to_timestamp(record.timestamp),
-        headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
-        key=write_data(record.key, fetched.key, fetched.key_info),
-        value=write_data(record.value, fetched.value, fetched.value_info),
-        key_error=error_of(fetched.key_info),
-        value_error=error_of(fetched.value_info),
-    )
+def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecordsResponse:
+    response = consumer_instance_pb2.FetchRecordsResponse()
+    add = response.records.add
+    timestamp: int | None = None
+    stored: Timestamp | None = None
+    for fetched in found:
+        record = fetched.record
+        message = add()
+        message.topic_name = record.topic_name
+        message.partition_id = record.partition_id
+        message.offset = record.offset
+        if record.timestamp != timestamp:
+            timestamp = record.timestamp
+            stored = to_timestamp(timestamp)
+        if stored is not None:
+            message.timestamp.CopyFrom(stored)
+        if record.headers:
+            message.headers.extend([record_pb2.Header(name=entry.name, value=entry.value) for entry in record.headers])
+        if record.key is not None:
+            _write_data(message.key, record.key, fetched.key, fetched.key_info)
+        if record.value is not None:
+            _write_data(message.value, record.value, fetched.value, fetched.value_info)
+        if (error := error_of(fetched.key_info)) is not None:
+            message.key_error = error
+        if (error := error_of(fetched.value_info)) is not None:
+            message.value_error = error
+    return response
+
+
+def _write_data(target: record_pb2.RecordData, payload: bytes, data: object, info: DataInfo | None) -> None:
+    """As :func:`write_data`, without a message of its own for what is most often read."""
+    if info is not None and info.error is None and info.format is Format.BINARY:
+        target.binary = payload
+    elif info is not None and info.error is None and info.format is Format.JSON:
+        target.json = payload.decode()
+    elif (written := write_data(payload, data, info)) is not None:
+        target.CopyFrom(written)
