@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from google.protobuf import any_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -501,3 +502,29 @@ def test_json_becomes_little_memory() -> None:
     assert found.encode({"w": [{}] * 100})
     with pytest.raises(InvalidRequest, match="too large"):
         found.encode({"w": [{}] * 10_000})
+
+
+def _any_in_any(levels: int, size: int) -> bytes:
+    held = any_pb2.Any(type_url="x" * size).SerializeToString()
+    found = any_pb2.Any(type_url="/Held", value=held)
+    for _ in range(levels):
+        found = any_pb2.Any(type_url="/google.protobuf.Any", value=found.SerializeToString())
+    # The field of the message has another number.
+    message: bytes = any_pb2.Any(value=found.SerializeToString()).SerializeToString()
+    return b"\0\x0a" + message[1:]
+
+
+def test_an_any_holds_a_copy_of_what_is_in_it() -> None:
+    """Each level of Any in Any is decoded from a copy of all that is in it."""
+    found = codec(
+        'syntax = "proto3"; import "google/protobuf/any.proto"; message A { google.protobuf.Any a = 1; } '
+        "message Held { string s = 1; }"
+    )
+    for levels, size in ((0, 300_000), (20, 300_000), (90, 10)):
+        assert found.decode(_any_in_any(levels, size))
+    for levels, size in ((470, 300_000), (300, 200_000)):
+        payload = _any_in_any(levels, size)
+        started = time.process_time()
+        with pytest.raises(ValueError, match="too"):
+            found.decode(payload)
+        assert time.process_time() - started < 0.02

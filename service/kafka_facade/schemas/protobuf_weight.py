@@ -30,6 +30,10 @@ _FIXED: Final = {1: 8, 5: 4}
 _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 # What ``google.protobuf.Any`` has is known only where its type is read.
 _ANY: Final = "google.protobuf.Any"
+_ANY_FILE: Final = "google/protobuf/any.proto"
+_TYPE_URL, _CONTENT = 1, 2
+# An Any in an Any takes no less: its own name, and two tags and lengths.
+_ANY_BYTES: Final = 24
 
 
 class _Named(Protocol):
@@ -46,7 +50,9 @@ class Weights:
         """How many messages, fields, enums, symbols and methods the files have."""
         self.names = 0
         """The characters of their full names, which the pool keeps; each has the names of all that it is in."""
+        self._has_any = False
         for file in files:
+            self._has_any |= file.name == _ANY_FILE or _ANY_FILE in file.dependency
             scope = len(file.package) + 1
             self._extensions(file.extension, scope)
             for message in file.message_type:
@@ -98,11 +104,16 @@ class Weights:
 
     def spend(self, message: Descriptor, payload: bytes, budget: DecodingBudget) -> None:
         """Spend what a payload becomes; ValueError where it is malformed, BudgetExceeded."""
-        most = self.message + self.per_byte * len(payload)
+        most = self._most(len(payload))
         if most <= budget.left:
             budget.spend(most)
         else:
             self._walk(message, memoryview(payload), budget, 0)
+
+    def _most(self, size: int) -> int:
+        most = self.message + self.per_byte * size
+        # Each Any is read from a copy of what is left.
+        return most + size * size // _ANY_BYTES if self._has_any else most
 
     def _of(self, message: Descriptor) -> int:
         """The weight of an empty message."""
@@ -120,8 +131,11 @@ class Weights:
             budget.spend(self._of(value))
         if depth > _MAX_DEPTH:
             raise ValueError("the message is nested too deeply")
-        if message.full_name == _ANY or message.is_extendable:
-            budget.spend(self.message + self.per_byte * len(payload))
+        if message.full_name == _ANY:
+            self._walk_any(message, payload, budget, depth)
+            return
+        if message.is_extendable:
+            budget.spend(self._most(len(payload)))
             return
         fields = message.fields_by_number
         position, end = 0, len(payload)
@@ -130,7 +144,7 @@ class Weights:
             wire = key & 7
             if wire in _GROUPS:
                 # Groups are as large as their bytes may make them.
-                budget.spend(self.per_byte * (end - position))
+                budget.spend(self._most(end - position))
                 return
             start, position = _value(payload, position, wire)
             field = fields.get(key >> 3)
@@ -146,6 +160,28 @@ class Weights:
                 budget.spend((position - start) * (self._enum + 2 * VALUE_WEIGHT))
             elif wire == _LENGTH and field.type not in _TEXTS:
                 budget.spend((position - start) * 2 * VALUE_WEIGHT)
+
+    def _walk_any(self, message: Descriptor, payload: memoryview, budget: DecodingBudget, depth: int) -> None:
+        """Go through what an Any holds, which is read from a copy."""
+        fields: dict[int, memoryview] = {}
+        position = 0
+        while position < len(payload):
+            key, position = _varint(payload, position)
+            if key & 7 in _GROUPS:
+                budget.spend(self._most(len(payload) - position))
+                return
+            start, position = _value(payload, position, key & 7)
+            budget.spend(VALUE_WEIGHT)
+            # Of a field that is there twice, the last counts.
+            fields[key >> 3] = payload[start:position]
+        budget.spend(2 * len(payload))
+        name = bytes(fields.get(_TYPE_URL, b"")).decode(errors="replace").rpartition("/")[2]
+        try:
+            held = message.file.pool.FindMessageTypeByName(name)
+        except KeyError:
+            # For decoding to say.
+            return
+        self._walk(held, fields.get(_CONTENT, payload[:0]), budget, depth + 1)
 
 
 def _value(payload: memoryview, position: int, wire: int) -> tuple[int, int]:
