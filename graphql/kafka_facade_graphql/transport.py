@@ -31,6 +31,7 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
@@ -46,13 +47,27 @@ from kafka_facade_graphql.schema import Schema, create_schema
 from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
 
 _SUBSCRIPTIONS_PER_CONNECTION = 100
+# How long (s) a large body waits for a thread.
+_THREAD_SECONDS = 5.0
 _NEEDS_STREAM = "A subscription is served over a websocket (graphql-transport-ws) or as text/event-stream."
 _NEEDS_JSON = "The answer can be application/json, application/graphql-response+json or text/event-stream."
 _METHODS = "GET, HEAD, POST, OPTIONS"
 
 
+class _Parsed(bytes):
+    """Stands for a body that has been parsed already."""
+
+    data: Any
+
+
 class _RequestAdapter(StarletteRequestAdapter):
     """A request as Strawberry looks at it, which compares media types letter by letter."""
+
+    parsed: _Parsed | None = None
+
+    async def get_body(self) -> bytes:
+        """The body, or what stands for it."""
+        return await super().get_body() if self.parsed is None else self.parsed
 
     @property
     def content_type(self) -> str | None:
@@ -160,6 +175,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
                 raise UnsupportedMediaType("The body of the request must be application/json.")
             if content_type.charset is not None and content_type.charset not in UNICODE | LATIN_1:
                 raise UnsupportedMediaType("The body of the request must be in UTF-8 or ISO-8859-1.")
+            await self._parse_large(request)
         data = await super().parse_http_body(request)
         if isinstance(data, list):
             return data
@@ -180,9 +196,17 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         data.protocol = "sse" if chosen == EVENTS else "http"
         return data
 
+    async def _parse_large(self, request: AsyncHTTPRequestAdapter) -> None:
+        """Parse a body that becomes much elsewhere than on the loop; PayloadTooLarge."""
+        body = await request.get_body()
+        if isinstance(request, _RequestAdapter) and weighs_more(body, JSON_ON_LOOP):
+            parsed = _Parsed()
+            parsed.data = await self._facade.schemas.read_json(super().parse_json, body, _THREAD_SECONDS)
+            request.parsed = parsed
+
     def parse_json(self, data: str | bytes) -> Any:
         """The object that a body or a parameter holds."""
-        found = super().parse_json(data)
+        found = data.data if isinstance(data, _Parsed) else super().parse_json(data)
         if not isinstance(found, dict | list | None):
             raise HTTPException(400, "The request must hold a JSON object.")
         return {} if found is None else found

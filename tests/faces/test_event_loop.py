@@ -31,7 +31,12 @@ from websockets.exceptions import ConnectionClosed
 from faces.conftest import Watched
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade.rpc.gen.v1 import (
+    consumer_instance_pb2,
+    consumer_instance_pb2_grpc,
+    record_pb2,
+    record_pb2_grpc,
+)
 
 TopicFactory = Callable[..., Awaitable[str]]
 
@@ -454,3 +459,37 @@ async def test_a_large_list_of_topics_is_refused(watched: Watched) -> None:
 
         assert await _quietest(watched, run) < MOST_BUSY
         await client.delete(made.json()["base_uri"])
+
+
+NESTED = {
+    "arrays": (200, b"[" + b"[[[[]]]]," * 30_000 + b"1]"),
+    "too many arrays": (413, b"[" + b"[[[[]]]]," * 400_000 + b"1]"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+async def test_a_large_body_of_graphql_leaves_the_loop_to_others(watched: Watched, name: str) -> None:
+    status, value = NESTED[name]
+    body = b'{"query":"{ __typename }","extensions":{"a":' + value + b"}}"
+    async with httpx.AsyncClient(timeout=60, headers={"content-type": "application/json"}) as client:
+
+        async def run() -> None:
+            answer = await client.post(watched.gateway.graphql, content=body)
+            assert answer.status_code == status, answer.text[:300]
+
+        assert await _quietest(watched, run) < MOST_BUSY
+
+
+async def test_long_lists_of_partitions_are_refused(watched: Watched) -> None:
+    partition = consumer_instance_pb2.TopicPartition(topic_name="a", partition_id=0)
+    request = consumer_instance_pb2.AssignPartitionsRequest(
+        consumer_group_id="g", instance_id="i", partitions=[partition] * 500_000
+    )
+    async with grpc.aio.insecure_channel(watched.gateway.grpc) as channel:
+
+        async def run() -> None:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel).AssignPartitions(request)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+        assert await _quietest(watched, run) < MOST_BUSY

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
 from kafka_facade.rpc.names import core_names, field_of
 
 _Value = Callable[[Any], Any]
@@ -26,6 +26,8 @@ _Target = TypeVar("_Target")
 _LEFT_OUT = object()
 _TIMESTAMP = "google.protobuf.Timestamp"
 
+# A list is converted as one piece; records, of which there may be more, are not converted here.
+_MOST_ENTRIES = 10_000
 
 # google.protobuf.Timestamp: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 _FIRST_SECOND = -62_135_596_800
@@ -132,11 +134,13 @@ def _required(field: FieldDescriptor, convert: _Value) -> Callable[[Message], An
 
 
 def _every(field: FieldDescriptor, convert: _Value) -> Callable[[Any], list[Any]]:
-    """A converter of a list; errors have the place of the entry to blame."""
-    if field.message_type is None:
-        return lambda values: [convert(value) for value in values]
+    """A converter of a list; errors have the place of the entry to blame. PayloadTooLarge for too many entries."""
 
     def every(values: Any) -> list[Any]:
+        if len(values) > _MOST_ENTRIES:
+            raise PayloadTooLarge(f"{field.name} has more than {_MOST_ENTRIES} entries.", field=field.name)
+        if field.message_type is None:
+            return [convert(value) for value in values]
         converted: list[Any] = []
         try:
             converted.extend(map(convert, values))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kafka_facade.core.catalogue import implements
@@ -53,7 +53,7 @@ from kafka_facade.core.topics.positions import (
 _MAX_OFFSET = 2**63 - 2
 # The client takes time that grows with the square of these, and the event loop waits for it.
 _MAX_ASSIGNED = 2_000
-_MAX_TOPICS = 10_000
+_MAX_TOPICS = _MAX_PARTITIONS = 10_000
 _CLOSE_SECONDS = 10.0
 _NAMES_TRIED = 200
 _EXPIRY_CHECK_SECONDS = 1.0
@@ -166,9 +166,9 @@ class Consumers:
     async def assign(self, call: Call, request: AssignConsumer) -> None:
         """Read exactly these partitions; IllegalConsumerState where there is a subscription."""
         async with self._session(request.group, request.instance).use(settled=True) as session:
-            _check_partitions(request.partitions)
             if len(request.partitions) > _MAX_ASSIGNED:
                 raise InvalidRequest(f"At most {_MAX_ASSIGNED} partitions can be assigned.", field="partitions")
+            _check_partitions(request.partitions)
             await session.assign(request.partitions)
 
     @implements("api.v2.consumers.get-assignments")
@@ -313,9 +313,11 @@ class Consumers:
 
 
 def _check_partitions(
-    partitions: Iterable[TopicPartition | PartitionPosition | PartitionTime], place: str = "partitions"
+    partitions: Sequence[TopicPartition | PartitionPosition | PartitionTime], place: str = "partitions"
 ) -> None:
     """InvalidTopicName, InvalidRequest; ``place`` is the field of the request that holds them."""
+    if len(partitions) > _MAX_PARTITIONS:
+        raise InvalidRequest(f"At most {_MAX_PARTITIONS} partitions can be named.", field=place)
     for index, entry in enumerate(partitions):
         if not is_legal_topic_name(entry.topic):
             raise InvalidTopicName(topic=entry.topic, field=f"{place}[{index}].topic_name")
