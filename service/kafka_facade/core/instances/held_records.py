@@ -18,6 +18,8 @@ from kafka_facade.core.time_slices import time_slice
 # So many bytes of keys and values, and so many records, are decoded together: some milliseconds for the heaviest JSON.
 _PIECE: Final = 16 * 1024
 _MOST_TOGETHER: Final = 500
+# How many small records that are decoded one by one share a look at the time slice.
+_ALONE_IN_SLICE: Final = 32
 _NO_BYTES: Final = b""
 _HEADER_OVERHEAD: Final = 150
 
@@ -82,6 +84,8 @@ class HeldRecords:
         while ahead:
             if as_stored and await self._take_together(limits.data_bytes):
                 continue
+            if not len(taken) % _ALONE_IN_SLICE:
+                await time_slice()
             record = ahead[0]
             length = _length(record)
             if taken and (self._bytes + length > limits.data_bytes or self._is_heavy):

@@ -23,6 +23,8 @@ _UNKNOWN_IDS: Final = 10_000
 # Few bytes can become much: what is decoded for one answer ends where it weighs so much (see ``DecodingBudget``).
 MOST_WEIGHT: Final = 64 * 1024 * 1024
 _LONGEST_ERROR: Final = 500
+# JSON of so many bytes is decoded without a time slice of its own: whatever it becomes takes some hundredths of a ms.
+_SMALL_JSON: Final = 256
 _NOT_FOUND: Final = "404"
 
 
@@ -134,6 +136,8 @@ class Decoding:
     async def _plain(self, format: Format, payload: bytes) -> tuple[object, int]:
         """Data of a format without a schema, and what they weigh; ValueError."""
         if format is Format.JSON:
+            if len(payload) <= _SMALL_JSON:
+                return json_text.decode(payload), json_weight(payload)
             return await self._schemas.decode_json(payload, _SCHEMA_SECONDS)
         return deserialize(format, payload), 0
 
