@@ -156,7 +156,8 @@ class Documents:
     ) -> None:
         """LimitError where an operation costs too much with these variables."""
         if operation.variable_definitions:
-            self._check_cost(Measure(self._schema, document.node, variables).operation(operation), operation)
+            measure = Measure(self._schema, document.node, variables, self._options.max_cost)
+            self._check_cost(measure.operation(operation), operation)
 
     def _check_size(self, size: Size, operation: OperationDefinitionNode) -> None:
         options = self._options

@@ -8,6 +8,7 @@ once, wherever it is used.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -127,7 +128,15 @@ class Size:
 class Measure:
     """Measures the operations of one document, which need not be valid. ``variables`` are as the caller gave them."""
 
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        variables: Mapping[str, Any],
+        most_cost: int = sys.maxsize,
+    ) -> None:
+        """A variable's value that costs more than ``most_cost`` isn't looked at any further."""
+        self._most_cost = most_cost
         self._schema = schema
         self._variables = variables
         self._defaults: dict[str, ValueNode] = {}
@@ -149,7 +158,7 @@ class Measure:
         for entry in operation.variable_definitions or ():
             value = self._variables.get(entry.variable.name.value)
             if value is not None:
-                size.cost += _input_cost(type_from_ast(self._schema, entry.type), value)
+                size.cost += _input_cost(type_from_ast(self._schema, entry.type), value, self._most_cost)
         return size
 
     def _root(self, kind: OperationType) -> GraphQLNamedType | None:
@@ -245,18 +254,19 @@ def _longest_list(value: Any) -> int:
     return max((len(entry) for entry in entries if isinstance(entry, list)), default=0)
 
 
-def _input_cost(of: Any, value: Any) -> int:
-    """How many entries of lists and input objects a value has, without what is in scalars."""
+def _input_cost(of: Any, value: Any, most: int) -> int:
+    """How many entries of lists and input objects a value has, without what is in scalars; not all beyond ``most``."""
     cost = 0
     waiting = [(of, value)]
-    while waiting:
+    while waiting and cost <= most:
         kind, found = waiting.pop()
         if isinstance(kind, GraphQLNonNull):
             kind = kind.of_type
         if isinstance(kind, GraphQLList):
             entries = found if isinstance(found, list) else [found]
             cost += len(entries)
-            waiting += [(kind.of_type, entry) for entry in entries]
+            if cost <= most:
+                waiting += [(kind.of_type, entry) for entry in entries]
         elif isinstance(kind, GraphQLInputObjectType) and isinstance(found, dict):
             cost += len(found)
             waiting += [(kind.fields[name].type, entry) for name, entry in found.items() if name in kind.fields]

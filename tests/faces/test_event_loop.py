@@ -493,3 +493,23 @@ async def test_long_lists_of_partitions_are_refused(watched: Watched) -> None:
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
         assert await _quietest(watched, run) < MOST_BUSY
+
+
+VARIABLES = {
+    "texts": ("[String!]!", 'subscribeConsumer(input: { group: "g", instance: "i", topics: $many })', "a"),
+    "objects": ("[RecordInput!]!", 'produceRecords(input: { topicName: "a", records: $many })', {}),
+}
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+async def test_long_lists_in_variables_are_refused(watched: Watched, name: str) -> None:
+    kind, field, entry = VARIABLES[name]
+    query = f"mutation ($many: {kind}) {{ {field} {{ __typename }} }}"
+    body = json.dumps({"query": query, "variables": {"many": [entry] * 400_000}}, separators=(",", ":"))
+    async with httpx.AsyncClient(timeout=60, headers={"content-type": "application/json"}) as client:
+
+        async def run() -> None:
+            answer = await client.post(watched.gateway.graphql, content=body)
+            assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+
+        assert await _quietest(watched, run) < MOST_BUSY
