@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
+from json import JSONDecodeError
 from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
-from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.types.execution import ExecutionResult
 
 from kafka_facade.core.errors import TooManyRequests
+from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import extensions_of
@@ -29,6 +32,10 @@ _HEARTBEAT_SECONDS: Final = 15.0
 _HEARTBEAT: Final = b": ping\n\n"
 # The bytes of a control frame, without its code (RFC 6455, 5.5).
 _MAX_REASON: Final = 123
+# The code for a message that is more than the other side takes (RFC 6455, 7.4.1).
+_TOO_BIG: Final = 1009
+# What is decoded as one piece (see ``json_weight``), some 40 ms.
+_MOST_WEIGHT: Final = 16 * 1024 * 1024
 
 
 class EventStream(Response):
@@ -97,10 +104,24 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         """The messages, while others have their turns."""
-        async with aclosing(super().iter_json(ignore_parsing_errors=ignore_parsing_errors)) as messages:
-            async for message in messages:
+        while self.ws.application_state is not WebSocketState.DISCONNECTED:
+            try:
+                text = await self.ws.receive_text()
+            except WebSocketDisconnect:
+                return
+            except KeyError as error:
+                raise NonTextMessageReceived from error
+            await time_slice()
+            if weighs_more(text.encode(errors="replace"), _MOST_WEIGHT):
+                await self.close(_TOO_BIG, "The message has too many values")
+                return
+            try:
+                message = self.view.decode_json(text)
+            except JSONDecodeError as error:
+                if not ignore_parsing_errors:
+                    raise NonJsonMessageReceived from error
+            else:
                 yield message
-                await time_slice()
 
     async def close(self, code: int, reason: str) -> None:
         """Close it; of a reason that is too long the beginning is sent."""

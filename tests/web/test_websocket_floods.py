@@ -99,3 +99,13 @@ async def test_a_message_in_parts_is_whole(watched: Watched, connect: Connect) -
     parts = [_frame(_CONT, text[start : start + 1]) + _frame(_FIN | _PING, b"") for start in range(1, len(text))]
     await connection.send(_frame(_TEXT, text[:1]) + b"".join(parts) + _frame(_FIN | _CONT, b" " * 3_000_000))
     assert b"Query" in await connection.until(b"complete")
+
+
+async def test_a_message_of_many_values(watched: Watched, connect: Connect) -> None:
+    connection, _ = await _connected(watched, connect)
+    await connection.until(b"}")
+    await watched.report()
+    values = b"[[[[]]]]," * 400_000
+    await connection.send(_frame(_FIN | _TEXT, b'{"type":"ping","payload":{"values":[' + values + b"1]}}"))
+    assert b"too many values" in await connection.rest()
+    assert (await watched.report())["longest_busy"] < _MOST_BUSY
