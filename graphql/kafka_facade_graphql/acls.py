@@ -161,9 +161,7 @@ class AclMutations:
             input.operation,
             input.permission,
         )
-        return CreateAclPayload(
-            created=await context.change("api.v3.acls.create", context.facade.acls.create_acl, request)
-        )
+        return CreateAclPayload(created=await context.change("api.v3.acls.create", request))
 
     @field(description="Create several ACLs; where Kafka refuses one, the others are created all the same.")
     async def create_acls(
@@ -171,9 +169,7 @@ class AclMutations:
     ) -> CreateAclsPayload | None:
         context = info.context
         request = core_acls.BatchCreateAcls(input.cluster_id, [_binding(entry) for entry in input.acls])
-        return CreateAclsPayload(
-            touched=await context.change("api.v3.acls.batch-create", context.facade.acls.create_acls, request)
-        )
+        return CreateAclsPayload(touched=await context.change("api.v3.acls.batch-create", request))
 
     @field(description="Delete the ACLs that match.")
     async def delete_acls(
@@ -190,6 +186,4 @@ class AclMutations:
             input.operation,
             input.permission,
         )
-        return DeleteAclsPayload(
-            touched=await context.change("api.v3.acls.delete", context.facade.acls.delete_acls, request)
-        )
+        return DeleteAclsPayload(touched=await context.change("api.v3.acls.delete", request))

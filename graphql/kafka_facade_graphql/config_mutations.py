@@ -277,7 +277,7 @@ class TopicConfigMutations:
     ) -> UpdateTopicConfigPayload | None:
         context = info.context
         request = core_configs.UpdateTopicConfig(input.cluster_id, input.topic_name, input.name, input.value)
-        await context.change("api.v3.topic-configs.update", context.facade.topic_configs.update_config, request)
+        await context.change("api.v3.topic-configs.update", request)
         return UpdateTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
 
     @field(description="Put one config of a topic back to its default.")
@@ -286,7 +286,7 @@ class TopicConfigMutations:
     ) -> ResetTopicConfigPayload | None:
         context = info.context
         request = core_configs.ResetTopicConfig(input.cluster_id, input.topic_name, input.name)
-        await context.change("api.v3.topic-configs.delete", context.facade.topic_configs.reset_config, request)
+        await context.change("api.v3.topic-configs.delete", request)
         return ResetTopicConfigPayload(cluster_id=input.cluster_id, topic_name=input.topic_name, name=input.name)
 
     @field(description="Set or put back several configs of a topic at once.")
@@ -296,7 +296,7 @@ class TopicConfigMutations:
         context = info.context
         changes = alterations(input.data)
         request = core_configs.AlterTopicConfigs(input.cluster_id, input.topic_name, changes, input.validate_only)
-        await context.change("api.v3.topic-configs.alter", context.facade.topic_configs.alter_configs, request)
+        await context.change("api.v3.topic-configs.alter", request)
         return AlterTopicConfigsPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)
 
 
@@ -313,8 +313,7 @@ class ConfigMutations:
             core_configs.TopicConfigAlterations(entry.topic_name, alterations(entry.configs)) for entry in input.data
         ]
         request = core_configs.AlterMultipleTopicConfigs(input.cluster_id, data, input.validate_only)
-        method = context.facade.topic_configs.alter_multiple
-        failures = await context.change("api.v3.topic-configs.alter-multi", method, request)
+        failures = await context.change("api.v3.topic-configs.alter-multi", request)
         return AlterMultipleTopicConfigsPayload(
             failures=[
                 TopicConfigFailure(topic_name=failure.topic_name, error=UserError.of(failure.error))
@@ -328,7 +327,7 @@ class ConfigMutations:
     ) -> UpdateBrokerConfigPayload | None:
         context = info.context
         request = core_configs.UpdateBrokerConfig(input.cluster_id, input.broker_id, input.name, input.value)
-        await context.change("api.v3.broker-configs.update", context.facade.broker_configs.update_config, request)
+        await context.change("api.v3.broker-configs.update", request)
         return UpdateBrokerConfigPayload(cluster_id=input.cluster_id, broker_id=input.broker_id, name=input.name)
 
     @field(description="Take back a broker's own setting of a config.")
@@ -337,7 +336,7 @@ class ConfigMutations:
     ) -> ResetBrokerConfigPayload | None:
         context = info.context
         request = core_configs.ResetBrokerConfig(input.cluster_id, input.broker_id, input.name)
-        await context.change("api.v3.broker-configs.delete", context.facade.broker_configs.reset_config, request)
+        await context.change("api.v3.broker-configs.delete", request)
         return ResetBrokerConfigPayload(cluster_id=input.cluster_id, broker_id=input.broker_id, name=input.name)
 
     @field(description="Set or put back several configs of a broker at once.")
@@ -347,7 +346,7 @@ class ConfigMutations:
         context = info.context
         changes = alterations(input.data)
         request = core_configs.AlterBrokerConfigs(input.cluster_id, input.broker_id, changes, input.validate_only)
-        await context.change("api.v3.broker-configs.alter", context.facade.broker_configs.alter_configs, request)
+        await context.change("api.v3.broker-configs.alter", request)
         return AlterBrokerConfigsPayload(cluster_id=input.cluster_id, broker_id=input.broker_id)
 
     @field(description="Set one config for all brokers.")
@@ -356,7 +355,7 @@ class ConfigMutations:
     ) -> UpdateClusterConfigPayload | None:
         context = info.context
         request = core_configs.UpdateClusterConfig(input.cluster_id, input.name, input.value)
-        await context.change("api.v3.cluster-configs.update", context.facade.cluster_configs.update_config, request)
+        await context.change("api.v3.cluster-configs.update", request)
         return UpdateClusterConfigPayload(cluster_id=input.cluster_id, name=input.name)
 
     @field(description="Delete one dynamic config of all brokers.")
@@ -365,7 +364,7 @@ class ConfigMutations:
     ) -> ResetClusterConfigPayload | None:
         context = info.context
         request = core_configs.ResetClusterConfig(input.cluster_id, input.name)
-        await context.change("api.v3.cluster-configs.delete", context.facade.cluster_configs.reset_config, request)
+        await context.change("api.v3.cluster-configs.delete", request)
         return ResetClusterConfigPayload(cluster_id=input.cluster_id)
 
     @field(description="Set or delete several configs of all brokers at once.")
@@ -374,5 +373,5 @@ class ConfigMutations:
     ) -> AlterClusterConfigsPayload | None:
         context = info.context
         request = core_configs.AlterClusterConfigs(input.cluster_id, alterations(input.data), input.validate_only)
-        await context.change("api.v3.cluster-configs.alter", context.facade.cluster_configs.alter_configs, request)
+        await context.change("api.v3.cluster-configs.alter", request)
         return AlterClusterConfigsPayload(cluster_id=input.cluster_id)

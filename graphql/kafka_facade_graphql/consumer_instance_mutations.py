@@ -264,17 +264,14 @@ class ConsumerMutations:
             None if input.fetch_min_bytes is None else str(input.fetch_min_bytes),
             None if input.request_timeout_ms is None else str(input.request_timeout_ms),
         )
-        return CreateConsumerPayload(
-            created=await context.change("api.v2.consumers.create", context.facade.consumers.create, request)
-        )
+        return CreateConsumerPayload(created=await context.change("api.v2.consumers.create", request))
 
     @field(description="Leave the group and forget the instance.")
     async def delete_consumer(
         self, info: Info, input: Annotated[DeleteConsumerInput, argument("The instance to delete.")]
     ) -> DeleteConsumerPayload | None:
         context = info.context
-        reference = core_instances.ConsumerRef(input.group, input.instance)
-        await context.change("api.v2.consumers.delete", context.facade.consumers.delete, reference)
+        await context.change("api.v2.consumers.delete", core_instances.DeleteConsumer(input.group, input.instance))
         return DeleteConsumerPayload(group=input.group, instance_id=input.instance)
 
     @field(description="Join the group for topics, or for those that match a pattern.")
@@ -283,7 +280,7 @@ class ConsumerMutations:
     ) -> SubscribeConsumerPayload | None:
         context = info.context
         request = core_instances.SubscribeConsumer(input.group, input.instance, input.topics, input.topic_pattern)
-        await context.change("api.v2.consumers.subscribe", context.facade.consumers.subscribe, request)
+        await context.change("api.v2.consumers.subscribe", request)
         return SubscribeConsumerPayload(reference=_reference(input))
 
     @field(description="Drop the subscription or the assignment.")
@@ -291,7 +288,7 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[UnsubscribeConsumerInput, argument("The instance.")]
     ) -> UnsubscribeConsumerPayload | None:
         context = info.context
-        await context.change("api.v2.consumers.unsubscribe", context.facade.consumers.unsubscribe, _reference(input))
+        await context.change("api.v2.consumers.unsubscribe", core_instances.Unsubscribe(input.group, input.instance))
         return UnsubscribeConsumerPayload(reference=_reference(input))
 
     @field(description="Read exactly these partitions.")
@@ -300,7 +297,7 @@ class ConsumerMutations:
     ) -> AssignConsumerPartitionsPayload | None:
         context = info.context
         request = core_instances.AssignConsumer(input.group, input.instance, partitions_of(input.partitions))
-        await context.change("api.v2.consumers.assign", context.facade.consumers.assign, request)
+        await context.change("api.v2.consumers.assign", request)
         return AssignConsumerPartitionsPayload(reference=_reference(input))
 
     @field(description="Fetch the next records.")
@@ -313,7 +310,7 @@ class ConsumerMutations:
         format = format or own
         identifier = FETCHES.get(format, FETCHES[core_records.Format.BINARY])
         # The fetches of an operation share what one may return; each may return one record more.
-        left = max(context.facade.consumers.request_max_bytes - context.fetched_bytes, 1)
+        left = max(context.facade.fetch_max_bytes - context.fetched_bytes, 1)
         max_bytes = left if input.max_bytes is None else min(input.max_bytes, left)
         otherwise = None if input.decode_with_registry else own
         request = core_instances.FetchRecords(
@@ -336,7 +333,7 @@ class ConsumerMutations:
         context = info.context
         offsets = None if input.offsets is None else _positions(input.offsets)
         request = core_instances.CommitOffsets(input.group, input.instance, offsets)
-        await context.change("api.v2.consumers.commit-offsets", context.facade.consumers.commit, request)
+        await context.change("api.v2.consumers.commit-offsets", request)
         return CommitConsumerOffsetsPayload(reference=_reference(input))
 
     @field(description="Seek to given offsets or times.")
@@ -349,7 +346,7 @@ class ConsumerMutations:
             for entry in input.times
         ]
         request = core_instances.SeekConsumer(input.group, input.instance, _positions(input.offsets), times)
-        await context.change("api.v2.consumers.seek-to-offset", context.facade.consumers.seek, request)
+        await context.change("api.v2.consumers.seek-to-offset", request)
         return SeekConsumerToOffsetsPayload(reference=_reference(input))
 
     @field(description="Read on from the first offset of partitions.")
@@ -357,9 +354,8 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[SeekConsumerToBeginningInput, argument("The partitions.")]
     ) -> SeekConsumerToBeginningPayload | None:
         context = info.context
-        request = core_instances.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
-        seek = context.facade.consumers.seek_to_beginning
-        await context.change("api.v2.consumers.seek-to-beginning", seek, request)
+        request = core_instances.SeekToBeginning(input.group, input.instance, partitions_of(input.partitions))
+        await context.change("api.v2.consumers.seek-to-beginning", request)
         return SeekConsumerToBeginningPayload(reference=_reference(input))
 
     @field(description="Read on from the end of partitions.")
@@ -367,8 +363,8 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[SeekConsumerToEndInput, argument("The partitions.")]
     ) -> SeekConsumerToEndPayload | None:
         context = info.context
-        request = core_instances.ConsumerPartitions(input.group, input.instance, partitions_of(input.partitions))
-        await context.change("api.v2.consumers.seek-to-end", context.facade.consumers.seek_to_end, request)
+        request = core_instances.SeekToEnd(input.group, input.instance, partitions_of(input.partitions))
+        await context.change("api.v2.consumers.seek-to-end", request)
         return SeekConsumerToEndPayload(reference=_reference(input))
 
 

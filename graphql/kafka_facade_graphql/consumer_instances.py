@@ -9,7 +9,11 @@ import strawberry
 from strawberry.relay import Node
 
 from kafka_facade.core.instances import model as core_instances
-from kafka_facade.core.instances.model import ConsumerPartitions, ConsumerRef
+from kafka_facade.core.instances.model import (
+    GetAssignments,
+    GetCommittedOffsets,
+    GetSubscription,
+)
 from kafka_facade.core.topics import model as core_topics
 from kafka_facade.core.topics import positions as core_positions
 from kafka_facade_graphql.context import Info
@@ -98,17 +102,14 @@ class Consumer(core_instances.ConsumerInstance, Node):
     @field(description="The topics subscribed to, or those that the pattern matches so far.")
     async def subscription(self, info: Info) -> list[str] | None:
         context = info.context
-        reference = ConsumerRef(self.group, self.instance_id)
-        run = context.run("api.v2.consumers.get-subscription", context.facade.consumers.get_subscription, reference)
-        return list(await run)
+        request = GetSubscription(self.group, self.instance_id)
+        return list(await context.run("api.v2.consumers.get-subscription", request))
 
     @field(graphql_type=list[TopicPartition] | None, description="The partitions that it reads now.")
     async def assignments(self, info: Info) -> Sequence[core_positions.TopicPartition]:
         context = info.context
-        reference = ConsumerRef(self.group, self.instance_id)
-        return await context.run(
-            "api.v2.consumers.get-assignments", context.facade.consumers.get_assignments, reference
-        )
+        request = GetAssignments(self.group, self.instance_id)
+        return await context.run("api.v2.consumers.get-assignments", request)
 
     @field(
         graphql_type=list[CommittedOffset] | None,
@@ -120,7 +121,5 @@ class Consumer(core_instances.ConsumerInstance, Node):
         partitions: Annotated[list[TopicPartitionInput], strawberry.argument(description="The partitions to look up.")],
     ) -> list[core_positions.CommittedOffset]:
         context = info.context
-        request = ConsumerPartitions(self.group, self.instance_id, partitions_of(partitions))
-        return await context.run(
-            "api.v2.consumers.get-committed-offsets", context.facade.consumers.get_committed, request
-        )
+        request = GetCommittedOffsets(self.group, self.instance_id, partitions_of(partitions))
+        return await context.run("api.v2.consumers.get-committed-offsets", request)

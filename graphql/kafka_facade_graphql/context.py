@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import strawberry
 
@@ -17,16 +15,15 @@ from kafka_facade.core.instances.model import (
     ConsumerPartitions,
     ConsumerRef,
     FetchRecords,
+    GetConsumerInstance,
     SeekConsumer,
     SubscribeConsumer,
 )
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.records.model import FetchedRecord
+from kafka_facade.core.request import Answer, Request
 from kafka_facade_graphql.handing_over import current
-from kafka_facade_graphql.loaders import FACE, Loaders
+from kafka_facade_graphql.loaders import CALLER, Loaders
 
-_Request = TypeVar("_Request")
-_Response = TypeVar("_Response")
 # Changes of a consumer instance.
 _OF_INSTANCES = ConsumerRef | SubscribeConsumer | AssignConsumer | ConsumerPartitions | CommitOffsets | SeekConsumer
 
@@ -79,21 +76,16 @@ class Context:
         """Load everything anew from here on."""
         self.loaders = Loaders(self.facade)
 
-    async def run(
-        self, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
-    ) -> _Response:
+    async def run(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation for one field alone."""
-        pipeline = self.facade.pipeline
-        return await pipeline.run(pipeline.call(identifier, FACE), method, request)
+        return await self.facade.run(identifier, request, CALLER)
 
-    async def change(
-        self, identifier: str, method: Callable[[Call, _Request], Awaitable[_Response]], request: _Request
-    ) -> _Response:
+    async def change(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation that changes something; what was loaded before it is loaded anew."""
         if isinstance(request, _OF_INSTANCES):
             await current().taken((request.group, request.instance))
         try:
-            return await self.run(identifier, method, request)
+            return await self.run(identifier, request)
         finally:
             self.forget()
 
@@ -101,14 +93,15 @@ class Context:
         """Fetch records, which count as returned once the caller has the answer."""
         await current().taken((request.group, request.instance))
         try:
-            return await current().fetch(self.facade, self.facade.pipeline.call(identifier, FACE), request)
+            return await current().fetch(self.facade, identifier, request, CALLER)
         finally:
             self.forget()
 
     async def consumer(self, reference: ConsumerRef) -> ConsumerInstance:
         """The settings of a consumer instance; ConsumerInstanceNotFound."""
         # The catalogue has no operation that reads an instance as a whole: it is as open as its subscription.
-        return await self.run("api.v2.consumers.get-subscription", self.facade.consumers.get, reference)
+        request = GetConsumerInstance(reference.group, reference.instance)
+        return await self.run("api.v2.consumers.get-subscription", request)
 
 
 Info = strawberry.Info[Context, None]

@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from kafka_facade.core.call import Caller
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import FetchRecords
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.web.scope import until_taken
 
@@ -29,7 +29,9 @@ class HandOvers:
     def __init__(self) -> None:
         self._held: dict[_Instance, tuple[asyncio.Task[list[FetchedRecord]], asyncio.Future[None]]] = {}
 
-    async def fetch(self, facade: Facade, call: Call, request: FetchRecords) -> list[FetchedRecord]:
+    async def fetch(
+        self, facade: Facade, identifier: str, request: FetchRecords, caller: Caller
+    ) -> list[FetchedRecord]:
         """What :meth:`kafka_facade.core.instances.operations.Consumers.fetch` returns, with its errors."""
         found: asyncio.Future[list[FetchedRecord]] = asyncio.get_running_loop().create_future()
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -38,10 +40,12 @@ class HandOvers:
             found.set_result(records)
             await taken
 
-        call.hand_over = hand_over
-        task = asyncio.create_task(
-            facade.pipeline.run(call, facade.consumers.fetch, request), name="fetch of an answer"
-        )
+        async def run() -> list[FetchedRecord]:
+            with facade.admitted(identifier, caller) as call:
+                call.hand_over = hand_over
+                return await facade.perform(call, request)
+
+        task = asyncio.create_task(run(), name="fetch of an answer")
         try:
             await asyncio.wait({task, found}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:

@@ -36,7 +36,7 @@ class Query:
     @field(graphql_type=Server | None, description="The gateway itself.")
     async def server(self, info: Info) -> core_server.ServerInfo:
         context = info.context
-        return await context.run("api.v2.root.get", context.facade.server.get_info, core_server.GetServerInfo())
+        return await context.run("api.v2.root.get", core_server.GetServerInfo())
 
     @field(graphql_type=list[Cluster] | None, description="All clusters: the one behind the gateway.")
     async def clusters(self, info: Info) -> list[core_clusters.Cluster]:
@@ -93,7 +93,7 @@ async def _replica(
     info: Info, cluster_id: str, topic_name: str, partition_id: int, broker_id: int
 ) -> core_topics.Replica:
     request = core_topics.GetReplica(cluster_id, topic_name, partition_id, broker_id)
-    return await info.context.run("api.v3.replicas.get", info.context.facade.topics.get_replica, request)
+    return await info.context.run("api.v3.replicas.get", request)
 
 
 async def _config(info: Info, cluster_id: str, topic_name: str, name: str) -> core_configs.TopicConfig:

@@ -171,7 +171,7 @@ class ProduceMutations:
         request = core_records.ProduceRecords(
             input.cluster_id, input.topic_name, [_record(entry) for entry in input.records]
         )
-        outcomes = await context.change("api.v3.produce.produce-to-topic", context.facade.produce.produce, request)
+        outcomes = await context.change("api.v3.produce.produce-to-topic", request)
         return ProduceRecordsPayload(results=[ProduceRecordResult(outcome=outcome) for outcome in outcomes])
 
     @field(description="Produce records that are told apart by ids; what is wrong with one doesn't touch the others.")
@@ -181,8 +181,7 @@ class ProduceMutations:
         context = info.context
         entries = [core_records.BatchEntry(entry.id, _record(entry.record)) for entry in input.entries]
         request = core_records.BatchProduceRecords(input.cluster_id, input.topic_name, entries)
-        method = context.facade.produce.produce_batch
-        report = await context.change("api.v3.batch-produce.produce-to-topic", method, request)
+        report = await context.change("api.v3.batch-produce.produce-to-topic", request)
         return ProduceRecordBatchPayload(
             successes=[BatchSuccess(id=id, produced=found) for id, found in report.successes],
             failures=[BatchFailure(id=id, error=UserError.of(error)) for id, error in report.failures],

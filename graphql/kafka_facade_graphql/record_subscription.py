@@ -14,7 +14,7 @@ from kafka_facade.core.records import model as core_records
 from kafka_facade.core.records.model import ConsumeRecords
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import subscription
-from kafka_facade_graphql.loaders import FACE
+from kafka_facade_graphql.loaders import CALLER
 from kafka_facade_graphql.records import Record
 from kafka_facade_graphql.scalars import BigInt, to_millis
 
@@ -88,10 +88,8 @@ class Subscription:
             min(max_records, MAX_RECORDS),
             min(max_bytes, MAX_BYTES),
         )
-        call = facade.pipeline.call("api.facade.records.consume", FACE)
-        batches = facade.reading.consume(call, request)
-        with facade.pipeline.admit(call):
-            async with aclosing(batches):
+        with facade.admitted("api.facade.records.consume", CALLER) as call:
+            async with aclosing(facade.stream(call, request)) as batches:
                 async for batch in batches:
                     info.context.start_event()
                     yield batch

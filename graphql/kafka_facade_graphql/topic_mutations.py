@@ -122,9 +122,7 @@ class TopicMutations:
             [core_topics.ConfigEntry(entry.name, entry.value) for entry in input.configs],
             input.validate_only,
         )
-        return CreateTopicPayload(
-            written=await context.change("api.v3.topics.create", context.facade.topics.create_topic, request)
-        )
+        return CreateTopicPayload(written=await context.change("api.v3.topics.create", request))
 
     @field(description="Delete a topic and all its records.")
     async def delete_topic(
@@ -132,7 +130,7 @@ class TopicMutations:
     ) -> DeleteTopicPayload | None:
         context = info.context
         request = core_topics.DeleteTopic(input.cluster_id, input.topic_name)
-        await context.change("api.v3.topics.delete", context.facade.topics.delete_topic, request)
+        await context.change("api.v3.topics.delete", request)
         return DeleteTopicPayload(cluster_id=input.cluster_id, topic_name=input.topic_name)
 
     @field(description="Raise the number of a topic's partitions.")
@@ -141,8 +139,4 @@ class TopicMutations:
     ) -> UpdatePartitionCountPayload | None:
         context = info.context
         request = core_topics.UpdatePartitionCount(input.cluster_id, input.topic_name, input.partitions_count)
-        return UpdatePartitionCountPayload(
-            written=await context.change(
-                "api.v3.topics.partitions", context.facade.topics.update_partition_count, request
-            )
-        )
+        return UpdatePartitionCountPayload(written=await context.change("api.v3.topics.partitions", request))

@@ -201,7 +201,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         body = await request.get_body()
         if isinstance(request, _RequestAdapter) and weighs_more(body, JSON_ON_LOOP):
             parsed = _Parsed()
-            parsed.data = await self._facade.schemas.read_json(super().parse_json, body, _THREAD_SECONDS)
+            parsed.data = await self._facade.read_json(super().parse_json, body, _THREAD_SECONDS)
             request.parsed = parsed
 
     def parse_json(self, data: str | bytes) -> Any:

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 
 from kafka_facade.cli import main
 from kafka_facade.core import facade  # noqa: F401  # marks what is implemented
-from kafka_facade.core.catalogue import BY_IDENTIFIER, OPERATIONS, implements
+from kafka_facade.core.catalogue import BY_IDENTIFIER, OPERATIONS
 from kafka_facade.core.errors import NotImplementedYet
+from kafka_facade.core.registry import implements
 
 
 def test_there_are_127_operations() -> None:

@@ -8,7 +8,7 @@ import pytest
 from conftest import TopicFactory
 from kafka_facade.core.errors import LeaderNotAvailable, PartitionNotFound, RetriableKafkaError, TopicNotFound
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.core.topics.port import TopicDescription
+from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets

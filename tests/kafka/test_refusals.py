@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, PayloadTooLarge, RetriableKafkaError
-from kafka_facade.core.records.model import RecordOrder
-from kafka_facade.core.records.port import Delivery, SerializedRecord
+from kafka_facade.core.records.model import Delivery, RecordOrder
+from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.producing.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan

@@ -14,8 +14,8 @@ from confluent_kafka.admin import (
 from conftest import TopicFactory
 from denial import CLUSTER, denied
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, Unavailable
-from kafka_facade.core.records.model import Header
-from kafka_facade.core.records.port import Delivery, SerializedRecord
+from kafka_facade.core.records.model import Delivery, Header
+from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 

@@ -2,22 +2,20 @@
 
 Everything that must be said about an operation hangs on its row: the identifier (the key for access lists on every
 face), the REST route, the gRPC method and the GraphQL field. Faces look their handlers up here; whether an operation is
-implemented follows from the core methods that say :func:`implements`.
+implemented follows from the core methods that say :func:`kafka_facade.core.registry.implements`.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, TypeVar
 
 from kafka_facade.core.errors import NotImplementedYet
 
 GRPC_PACKAGE = "kafka_facade.v1"
 
-_Method = TypeVar("_Method", bound=Callable[..., Any])
 _implemented: set[str] = set()
 
 
@@ -50,17 +48,9 @@ class Operation:
             raise NotImplementedYet(f"{self.identifier} is not implemented yet.", operation=self.identifier)
 
 
-def implements(*identifiers: str) -> Callable[[_Method], _Method]:
-    """Mark a core method as the implementation of these operations."""
-
-    def mark(method: _Method) -> _Method:
-        for identifier in identifiers:
-            if identifier not in BY_IDENTIFIER:
-                raise LookupError(f"no operation is called {identifier}")
-            _implemented.add(identifier)
-        return method
-
-    return mark
+def mark_implemented(identifiers: Iterable[str]) -> None:
+    """Note that the core has an implementation of these operations."""
+    _implemented.update(identifiers)
 
 
 def _read() -> tuple[Operation, ...]:

@@ -1,12 +1,15 @@
-"""The core as the faces see it: the pipeline, and the operations by what they are about."""
+"""The core as the faces see it: admission to an operation, and running it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 from kafka_facade.core.acls.operations import Acls
 from kafka_facade.core.acls.port import AclPort
+from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.clusters.operations import Clusters
 from kafka_facade.core.configs.broker_configs import BrokerConfigs
@@ -16,9 +19,10 @@ from kafka_facade.core.configs.topic_configs import TopicConfigs
 from kafka_facade.core.groups.operations import ConsumerGroups
 from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.instances.operations import Consumers
+from kafka_facade.core.instances.placement import PLACED
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
-from kafka_facade.core.pipeline import Pipeline
+from kafka_facade.core.pipeline import Admission, Pipeline
 from kafka_facade.core.readiness import Readiness
 from kafka_facade.core.reassignments.operations import Reassignments
 from kafka_facade.core.reassignments.port import ReassignmentPort
@@ -27,6 +31,8 @@ from kafka_facade.core.records.port import ConsumerFactory, ProducerPort, Schema
 from kafka_facade.core.records.produce import Produce
 from kafka_facade.core.records.reading import Reading
 from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.registry import Registry
+from kafka_facade.core.request import Answer, Request
 from kafka_facade.core.server.operations import Server
 from kafka_facade.core.topics.operations import Topics
 from kafka_facade.core.topics.port import AdminPort
@@ -50,28 +56,74 @@ class Facade:
         registry: SchemaRegistryPort | None = None,
         peers: PeerPort | None = None,
     ) -> None:
-        self.identity = ClusterIdentity(admin)
+        identity = ClusterIdentity(admin)
+        topics = Topics(admin, identity)
+        self._schemas = Schemas(registry)
         self.pipeline = pipeline
-        self.server = Server()
-        self.clusters = Clusters(admin, self.identity)
-        self.topics = Topics(admin, self.identity)
-        self.topic_configs = TopicConfigs(configs, admin, self.identity)
-        self.broker_configs = BrokerConfigs(configs, self.identity)
-        self.cluster_configs = ClusterConfigs(configs, admin, self.identity)
-        self.schemas = Schemas(registry)
-        self.decoding = Decoding(self.schemas)
-        self.produce = Produce(producer, self.identity, batch_max_entries, self.schemas)
-        self.reading = Reading(consumers, self.topics, pipeline.closing)
-        self.consumers = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.decoding, peers)
-        self.groups = ConsumerGroups(groups, self.identity)
-        self.acls = Acls(acls, self.identity)
-        self.reassignments = Reassignments(reassignments, self.identity)
+        self.decoding = Decoding(self._schemas)
         self.readiness = Readiness(admin)
+        self._instances = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.decoding, peers)
+        self.registry = Registry(
+            (
+                Server(),
+                Clusters(admin, identity),
+                topics,
+                TopicConfigs(configs, admin, identity),
+                BrokerConfigs(configs, identity),
+                ClusterConfigs(configs, admin, identity),
+                Produce(producer, identity, batch_max_entries, self._schemas),
+                Reading(consumers, topics, pipeline.closing),
+                self._instances,
+                ConsumerGroups(groups, identity),
+                Acls(acls, identity),
+                Reassignments(reassignments, identity),
+            )
+        )
         self._expiry: asyncio.Task[None] | None = None
+
+    @property
+    def fetch_max_bytes(self) -> int:
+        """The most bytes of keys and values that a fetch of a consumer instance returns."""
+        return self._instances.request_max_bytes
+
+    def admitted(self, identifier: str, caller: Caller) -> Admission:
+        """Admit a call of an operation for as long as a block lasts: ``with facade.admitted(...) as call``.
+
+        Open it where a request enters, before it is decoded, so that malformed requests are seen too. OperationBlocked,
+        NotImplementedYet, Unavailable once the server drains.
+        """
+        return self.pipeline.admit(identifier, caller)
+
+    async def run(self, identifier: str, request: Request[Answer], caller: Caller) -> Answer:
+        """Run an operation to its end; its errors, those of admission, KafkaTimeout at the deadline."""
+        with self.pipeline.admit(identifier, caller) as call:
+            return await self.perform(call, request)
+
+    async def perform(self, call: Call, request: Request[Answer]) -> Answer:
+        """Run an operation whose call is admitted, within the call's time; its errors, KafkaTimeout."""
+        answer: Answer = await self.pipeline.within(call, self._begin(call, request))
+        return answer
+
+    def stream(self, call: Call, request: Request[Answer]) -> Answer:
+        """The asynchronous iterator that an operation gives, whose call is admitted; only its start has a deadline."""
+        answer: Answer = self._begin(call, request)
+        return answer
+
+    async def read_json(self, read: Callable[[bytes], Answer], text: bytes, timeout: float) -> Answer:
+        """What ``read`` makes of JSON, off the event loop where that is much; PayloadTooLarge, KafkaTimeout."""
+        return await self._schemas.read_json(read, text, timeout)
+
+    async def perform_forwarded(self, method: str, call: Call, request: Any) -> Any:
+        """Run an operation on a consumer instance of this worker, which another worker has admitted."""
+        with self.pipeline.admit_forwarded(call):
+            return await self.pipeline.within(call, PLACED[method](self._instances, call, request))
+
+    def _begin(self, call: Call, request: Request[Any]) -> Any:
+        return self.registry.method(call.operation.identifier, request)(call, request)
 
     async def start(self) -> None:
         """Start the work that goes on between calls."""
-        self._expiry = asyncio.create_task(self.consumers.expire(), name="consumer expiry")
+        self._expiry = asyncio.create_task(self._instances.expire(), name="consumer expiry")
         await self.readiness.start()
 
     async def close(self, timeout: float) -> None:
@@ -81,5 +133,5 @@ class Facade:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._expiry
         await self.readiness.close()
-        await self.consumers.close(timeout)
-        self.schemas.close()
+        await self._instances.close(timeout)
+        self._schemas.close()

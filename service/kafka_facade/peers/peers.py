@@ -12,10 +12,9 @@ from typing import Any
 
 import grpc
 
+from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.instances.placement import PLACED
-from kafka_facade.core.pipeline import Call
 from kafka_facade.peers import wire
 from kafka_facade.peers.slots import Slots
 
@@ -176,10 +175,7 @@ class _Handler(grpc.GenericRpcHandler):
             await context.write(_failure(error))
 
     async def _run(self, method: str, call: Call, request: Any) -> Any:
-        async def here(call: Call, request: Any) -> Any:
-            return await PLACED[method](self._facade.consumers, call, request)
-
-        return await self._facade.pipeline.run(call, here, request)
+        return await self._facade.perform_forwarded(method, call, request)
 
 
 def _failure(error: Exception) -> bytes:

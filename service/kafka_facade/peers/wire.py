@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
+from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import BY_IDENTIFIER
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError
 from kafka_facade.core.instances.placement import types_of
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Record
 
 PATH = "/kafka_facade.Peers/Call"
@@ -61,14 +61,16 @@ _fetched_decoder = msgspec.msgpack.Decoder(list[_Fetched])
 
 def encode_call(method: str, call: Call, request: Any) -> bytes:
     """A call for another worker."""
-    return _encode(_Call(method, call.operation.identifier, call.face, call.remaining, msgspec.Raw(_encode(request))))
+    return _encode(
+        _Call(method, call.operation.identifier, call.caller.face, call.remaining, msgspec.Raw(_encode(request)))
+    )
 
 
 def decode_call(payload: bytes) -> tuple[str, Call, Any]:
     """The placed operation's name, the call with the caller's deadline, and the request."""
     decoded = _call_decoder.decode(payload)
     request = msgspec.msgpack.decode(decoded.request, type=types_of(decoded.method)[0])
-    call = Call(BY_IDENTIFIER[decoded.operation], decoded.face, time.monotonic() + decoded.seconds)
+    call = Call(BY_IDENTIFIER[decoded.operation], Caller(decoded.face), time.monotonic() + decoded.seconds)
     return decoded.method, call, request
 
 

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-from kafka_facade.core.catalogue import OPERATIONS
+from kafka_facade.core.call import Call
+from kafka_facade.core.catalogue import OPERATIONS, Operation
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
@@ -35,9 +36,9 @@ from kafka_facade.rest.errors import (
     as_facade_error,
     error_response,
 )
-from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Receive, Response, Scope, Send
+from kafka_facade.rest.exchange import CALLER, RESPONSE_STARTED, Exchange, Receive, Response, Scope, Send
 from kafka_facade.rest.handlers import HANDLERS
-from kafka_facade.rest.negotiation import JSON
+from kafka_facade.rest.negotiation import JSON, Contract
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.routing import Match, Router
 from kafka_facade.rest.sending import send_response
@@ -82,9 +83,15 @@ class RestApp:
             if method == "OPTIONS":
                 response = self._options_response(matches)
             else:
-                exchange = self._exchange(matches, scope, receive, send, headers)
-                media_type = exchange.media_type
-                response = await self._answer(exchange)
+                match, contract = _matching(matches, method)
+                operation, media_type = contract.select(*_types(headers))
+                response = _refusal(operation, scope)
+                if response is None:
+                    # Before the body is read: what can't be called need not be sent.
+                    with self._facade.admitted(operation.identifier, CALLER) as call:
+                        receive = _decoded(receive, headers, contract)
+                        exchange = self._exchange(call, match, scope, receive, send, headers, media_type)
+                        response = await HANDLERS[operation.identifier](exchange)
         except ClientDisconnected:
             # It goes nowhere, unless the caller has closed no more than its side of the connection.
             closed = InvalidRequest("The caller closed its side of the connection before the answer was there.")
@@ -100,21 +107,15 @@ class RestApp:
             await send_response(response, scope, headers, send, media_type, self._options.compression)
 
     def _exchange(
-        self, matches: tuple[Match, ...], scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]
+        self,
+        call: Call,
+        match: Match,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: dict[bytes, bytes],
+        media_type: str,
     ) -> Exchange:
-        """The first match that has the method, negotiated; MethodNotAllowed, UnsupportedMediaType, NotAcceptable."""
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        match = next((match for match in matches if method in match.endpoint.contracts), None)
-        if match is None:
-            raise MethodNotAllowed
-        contract = match.endpoint.contracts[method]
-        raw_type = headers.get(b"content-type")
-        content_type = None if raw_type is None else raw_type.decode("latin-1")
-        accept = headers.get(b"accept")
-        operation, media_type = contract.select(content_type, None if accept is None else accept.decode("latin-1"))
-        receive = decoded(headers, receive)
-        if contract.is_latin_1(content_type):
-            receive = from_latin_1(receive)
         return Exchange(
             self._facade,
             self._options,
@@ -122,24 +123,13 @@ class RestApp:
             receive,
             send,
             headers,
-            operation,
+            call,
             match.parameters,
             match.prefix,
             match.endpoint.template,
             match.endpoint.version,
             media_type,
         )
-
-    async def _answer(self, exchange: Exchange) -> Response | None:
-        operation = exchange.operation
-        if exchange.scope["method"] == "HEAD" and operation.identifier.startswith(_CHANGING_READS):
-            # Nobody would see the records that it takes.
-            raise MethodNotAllowed
-        if exchange.scope.get(CROSS_ORIGIN) and operation.identifier.startswith(_CHANGING_READS):
-            return Response(REFUSED.status, REFUSED.body, content_type=JSON)
-        # Before the body is read: what can't be called need not be sent.
-        self._facade.pipeline.check(operation)
-        return await HANDLERS[operation.identifier](exchange)
 
     def _error_response(self, error: FacadeError, version: int, scope: Scope, media_type: str) -> Response:
         method: str = scope["method"]
@@ -186,3 +176,37 @@ def _raw_path(scope: Scope) -> str:
         return bytes(raw).decode("ascii")
     except UnicodeDecodeError:
         raise InvalidRequest("Bad URI: the path isn't percent-encoded.") from None
+
+
+def _matching(matches: tuple[Match, ...], method: str) -> tuple[Match, Contract]:
+    """The first match that has the method, and what it takes and gives; MethodNotAllowed."""
+    wanted = "GET" if method == "HEAD" else method
+    for match in matches:
+        contract = match.endpoint.contracts.get(wanted)
+        if contract is not None:
+            return match, contract
+    raise MethodNotAllowed
+
+
+def _types(headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
+    """Content-Type and Accept."""
+    content_type, accept = headers.get(b"content-type"), headers.get(b"accept")
+    return (
+        None if content_type is None else content_type.decode("latin-1"),
+        None if accept is None else accept.decode("latin-1"),
+    )
+
+
+def _refusal(operation: Operation, scope: Scope) -> Response | None:
+    """The answer to a read of records that nobody would see, or that a page of another origin asks for."""
+    if not operation.identifier.startswith(_CHANGING_READS):
+        return None
+    if scope["method"] == "HEAD":
+        raise MethodNotAllowed
+    return Response(REFUSED.status, REFUSED.body, content_type=JSON) if scope.get(CROSS_ORIGIN) else None
+
+
+def _decoded(receive: Receive, headers: dict[bytes, bytes], contract: Contract) -> Receive:
+    """Receives the body without its content coding, in UTF-8; UnsupportedMediaType."""
+    receive = decoded(headers, receive)
+    return from_latin_1(receive) if contract.is_latin_1(_types(headers)[0]) else receive

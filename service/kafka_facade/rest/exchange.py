@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from msgspec import Struct
 
-from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.links import path_segment
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.request import Answer, Request
 from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.origin import origin
@@ -24,12 +24,10 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-FACE: Final = "rest"
+CALLER: Final = Caller("rest")
 RESPONSE_STARTED: Final = "kafka_facade.response_started"
 """Where the scope tells that a streamed response has begun."""
 
-_Request = TypeVar("_Request")
-_Result = TypeVar("_Result")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
 
 
@@ -54,20 +52,20 @@ class Exchange(Struct):
     receive: Receive
     send: Send
     headers: Mapping[bytes, bytes]
-    operation: Operation
+    call: Call
     parameters: Mapping[str, str]
     prefix: str
     template: str
     version: int
     media_type: str
 
-    def call(self) -> Call:
-        """A new call of the operation, with a deadline of its own."""
-        return self.facade.pipeline.call(self.operation.identifier, FACE)
+    def renewed_call(self) -> Call:
+        """The call of the request, with its whole time before it."""
+        return self.facade.pipeline.renewed(self.call)
 
-    async def run(self, method: Callable[[Call, _Request], Awaitable[_Result]], request: _Request) -> _Result:
-        """Run a core method through the pipeline."""
-        return await self.facade.pipeline.run(self.call(), method, request)
+    async def run(self, request: Request[Answer]) -> Answer:
+        """Run the operation; it has its whole time, however long the request took to arrive."""
+        return await self.facade.perform(self.renewed_call(), request)
 
     async def body(self) -> bytes:
         """The whole body, without a byte order mark (RFC 8259, 8.1); PayloadTooLarge, ClientDisconnected."""

@@ -100,28 +100,26 @@ class RecordStream:
         ``documents`` are those that were read already. Raises only what is the answer to the whole request.
         """
         loop = asyncio.get_running_loop()
-        call = self._exchange.call()
-        with self._exchange.facade.pipeline.admit(call):
-            rest = call.remaining + _GRACE_SECONDS
-            try:
-                async with asyncio.timeout(None) as limit:
+        rest = self._exchange.renewed_call().remaining + _GRACE_SECONDS
+        try:
+            async with asyncio.timeout(None) as limit:
 
-                    def stop() -> None:
-                        self._stop()
-                        limit.reschedule(loop.time() + rest)
+                def stop() -> None:
+                    self._stop()
+                    limit.reschedule(loop.time() + rest)
 
-                    timer = loop.call_later(self._exchange.options.stream_max_seconds, stop)
-                    closing = asyncio.create_task(self._at_closing(stop), name="stream at closing")
-                    self._reader = asyncio.create_task(self._read(documents), name="stream reader")
-                    try:
-                        await self._write()
-                    finally:
-                        timer.cancel()
-                        closing.cancel()
-                        self._reader.cancel()
-                        await asyncio.gather(self._reader, closing, return_exceptions=True)
-            except TimeoutError:
-                logger.warning("aborted a produce stream: the client did not read its responses")
+                timer = loop.call_later(self._exchange.options.stream_max_seconds, stop)
+                closing = asyncio.create_task(self._at_closing(stop), name="stream at closing")
+                self._reader = asyncio.create_task(self._read(documents), name="stream reader")
+                try:
+                    await self._write()
+                finally:
+                    timer.cancel()
+                    closing.cancel()
+                    self._reader.cancel()
+                    await asyncio.gather(self._reader, closing, return_exceptions=True)
+        except TimeoutError:
+            logger.warning("aborted a produce stream: the client did not read its responses")
 
     async def _at_closing(self, stop: Callable[[], None]) -> None:
         await self._exchange.facade.pipeline.closing.wait()
@@ -189,8 +187,8 @@ class RecordStream:
             await self._queue.reserve(len(part))
             # A long body that is there already must not keep others from the event loop.
             await time_slice()
-            batch = await Batch.decode(part, exchange.call(), exchange.facade.schemas)
-            await batch.enqueue(exchange.facade.produce, exchange.parameters["topic_name"], self._order)
+            batch = await Batch.decode(part, exchange.renewed_call(), exchange.facade)
+            await batch.enqueue(exchange.facade, exchange.parameters["topic_name"], self._order)
             self._queue.put(batch)
             if batch.broken:
                 return False
@@ -213,12 +211,12 @@ class RecordStream:
 
     async def _write_answers(self) -> None:
         while (batch := await self._queue.first()) is not None:
-            answers = await batch.answers()
+            answers = await batch.answers(self._exchange.facade)
             await time_slice()
             body = encode_answers(answers, self._cluster_id)
             self._queue.remove_first()
             while len(body) < _MAX_WRITE and (following := self._queue.following()) is not None:
-                body += encode_answers(await following.answers(), self._cluster_id)
+                body += encode_answers(await following.answers(self._exchange.facade), self._cluster_id)
                 self._queue.remove_first()
             await self._send(body)
 

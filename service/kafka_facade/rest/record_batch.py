@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, PayloadTooLarge, Unavailable
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.call import Call
+from kafka_facade.core.errors import FacadeError, PayloadTooLarge, Unavailable
+from kafka_facade.core.facade import Facade
 from kafka_facade.core.records.json_text import is_json
-from kafka_facade.core.records.model import ProduceRecords, RecordOrder, RecordToProduce
-from kafka_facade.core.records.produce import PendingReports, Produce
-from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.records.model import PendingRecords, RecordOrder, RecordToProduce, StreamRecords
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.record_decoding import Answer, decode_record
+
+_Read = TypeVar("_Read")
 
 # Of so many bytes records are decoded as one piece.
 _PIECE = 16 * 1024
 # The error that all records of a stream would have: it is the answer to the request.
 WHOLE_REQUEST = Unavailable
+
+
+class _JsonReader(Protocol):
+    """Reads JSON off the event loop where that is much, as :class:`Facade` does."""
+
+    async def read_json(self, read: Callable[[bytes], _Read], text: bytes, timeout: float) -> _Read: ...
 
 
 @dataclass(slots=True)
@@ -32,10 +40,10 @@ class Batch:
     call: Call
     size: int
     broken: bool = False
-    pending: PendingReports | FacadeError | None = None
+    pending: PendingRecords | FacadeError | None = None
 
     @classmethod
-    async def decode(cls, documents: list[bytes], call: Call, schemas: Schemas) -> Batch:
+    async def decode(cls, documents: list[bytes], call: Call, json: _JsonReader) -> Batch:
         """A batch of the documents' records, in time slices; those that become much in a thread."""
         batch = cls([], call, len(documents))
         size = 0
@@ -46,14 +54,14 @@ class Batch:
                 await time_slice()
             try:
                 if len(document) > _PIECE:
-                    batch.entries.append(await schemas.read_json(decode_record, document, call.remaining))
+                    batch.entries.append(await json.read_json(decode_record, document, call.remaining))
                 else:
                     batch.entries.append(decode_record(document))
             except PayloadTooLarge as error:
                 batch.entries.append(_alone(error))
             except FacadeError as error:
                 batch.entries.append(_alone(error))
-                if not await schemas.read_json(is_json, document, call.remaining):
+                if not await json.read_json(is_json, document, call.remaining):
                     batch.broken = True
                     break
         return batch
@@ -67,9 +75,9 @@ class Batch:
     def decided(self) -> bool:
         """Whether the answers are there without waiting."""
         pending = self.pending
-        return not isinstance(pending, PendingReports) or pending.deliveries is None or pending.deliveries.done()
+        return pending is None or isinstance(pending, FacadeError) or pending.decided
 
-    async def enqueue(self, produce: Produce, topic: str, order: RecordOrder | None = None) -> None:
+    async def enqueue(self, facade: Facade, topic: str, order: RecordOrder | None = None) -> None:
         """Hand the records to the producer within the call's time; what goes wrong is in the answers.
 
         The cluster of the path isn't checked (see :func:`kafka_facade.rest.record_decoding.named_cluster`).
@@ -78,22 +86,16 @@ class Batch:
         if not records:
             return
         try:
-            async with asyncio.timeout(self.call.remaining):
-                self.pending = await produce.enqueue(self.call, ProduceRecords(None, topic, records, order=order))
-        except TimeoutError:
-            self.pending = KafkaTimeout()
+            self.pending = await facade.perform(self.call, StreamRecords(None, topic, records, order=order))
         except Exception as error:
             self.pending = as_facade_error(error)
 
-    async def answers(self) -> list[Answer]:
+    async def answers(self, facade: Facade) -> list[Answer]:
         """One answer a record, in order, within the call's time. Raises what is the answer to the whole request."""
         outcomes: list[Answer] | FacadeError
-        if isinstance(self.pending, PendingReports):
+        if self.pending is not None and not isinstance(self.pending, FacadeError):
             try:
-                async with asyncio.timeout(self.call.remaining):
-                    outcomes = await self.pending.reports()
-            except TimeoutError:
-                outcomes = KafkaTimeout()
+                outcomes = await facade.pipeline.within(self.call, self.pending.reports())
             except Exception as error:
                 outcomes = as_facade_error(error)
         else:

@@ -12,12 +12,19 @@ from kafka_facade.core.errors import UnprocessableEntity
 from kafka_facade.core.instances.model import (
     AssignConsumer,
     CommitOffsets,
-    ConsumerPartitions,
     ConsumerRef,
     CreateConsumer,
+    DeleteConsumer,
     FetchRecords,
+    GetAssignments,
+    GetCommittedOffsets,
+    GetConsumerInstance,
+    GetSubscription,
     SeekConsumer,
+    SeekToBeginning,
+    SeekToEnd,
     SubscribeConsumer,
+    Unsubscribe,
 )
 from kafka_facade.core.records.model import FetchedRecord, Format
 from kafka_facade.core.topics.positions import PartitionPosition, PartitionTime, TopicPartition
@@ -69,7 +76,7 @@ async def create(exchange: Exchange) -> Response:
         setting_text(body.response_min_bytes if body.fetch_min_bytes is None else body.fetch_min_bytes),
         setting_text(body.request_wait_ms if body.request_timeout_ms is None else body.request_timeout_ms),
     )
-    instance = await exchange.run(exchange.facade.consumers.create, request)
+    instance = await exchange.run(request)
     path = f"/consumers/{quote(instance.group, safe='')}/instances/{quote(instance.instance_id, safe='')}"
     document = {"instance_id": instance.instance_id, "base_uri": exchange.origin + path}
     return Response(body=encode(document))
@@ -78,7 +85,7 @@ async def create(exchange: Exchange) -> Response:
 @route("api.v2.consumers.delete")
 async def delete(exchange: Exchange) -> Response:
     """Close an instance."""
-    await exchange.run(exchange.facade.consumers.delete, _reference(exchange))
+    await exchange.run(DeleteConsumer(**exchange.parameters))
     return NO_CONTENT
 
 
@@ -90,24 +97,24 @@ async def subscribe(exchange: Exchange) -> Response:
         raise UnprocessableEntity("The request body must not be empty.")
     where = _reference(exchange)
     if body.topics is None and body.topic_pattern is None:
-        await exchange.run(exchange.facade.consumers.get, where)
+        await exchange.run(GetConsumerInstance(where.group, where.instance))
         return NO_CONTENT
     request = SubscribeConsumer(where.group, where.instance, body.topics or [], body.topic_pattern)
-    await exchange.run(exchange.facade.consumers.subscribe, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
 @route("api.v2.consumers.get-subscription")
 async def get_subscription(exchange: Exchange) -> Response:
     """``{"topics": [names]}``."""
-    topics = await exchange.run(exchange.facade.consumers.get_subscription, _reference(exchange))
+    topics = await exchange.run(GetSubscription(**exchange.parameters))
     return Response(body=encode({"topics": topics}))
 
 
 @route("api.v2.consumers.unsubscribe")
 async def unsubscribe(exchange: Exchange) -> Response:
     """Drop the subscription."""
-    await exchange.run(exchange.facade.consumers.unsubscribe, _reference(exchange))
+    await exchange.run(Unsubscribe(**exchange.parameters))
     return NO_CONTENT
 
 
@@ -116,14 +123,14 @@ async def assign(exchange: Exchange) -> Response:
     """Assign partitions by hand."""
     where = _reference(exchange)
     request = AssignConsumer(where.group, where.instance, await _partitions_of(exchange))
-    await exchange.run(exchange.facade.consumers.assign, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
 @route("api.v2.consumers.get-assignments")
 async def get_assignments(exchange: Exchange) -> Response:
     """``{"partitions": [{"topic", "partition"}]}``."""
-    partitions = await exchange.run(exchange.facade.consumers.get_assignments, _reference(exchange))
+    partitions = await exchange.run(GetAssignments(**exchange.parameters))
     return Response(body=encode({"partitions": partitions}))
 
 
@@ -172,9 +179,9 @@ async def _consume(exchange: Exchange, format: Format) -> None:
         await sending.hand_over(exchange, Response(body=await encode_array(found, _record)))
         taken = True
 
-    call = exchange.call()
+    call = exchange.renewed_call()
     call.hand_over = hand_over
-    fetch = asyncio.create_task(exchange.facade.pipeline.run(call, exchange.facade.consumers.fetch, request))
+    fetch = asyncio.create_task(exchange.facade.perform(call, request))
     gone = asyncio.create_task(exchange.disconnected())
     try:
         await asyncio.wait({fetch, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -203,7 +210,7 @@ async def commit(exchange: Exchange) -> Response:
     body = _offsets.optional(await exchange.body())
     where = _reference(exchange)
     request = CommitOffsets(where.group, where.instance, None if body is None else _positions(body.offsets))
-    await exchange.run(exchange.facade.consumers.commit, request)
+    await exchange.run(request)
     return Response(body=b"[]")
 
 
@@ -212,8 +219,8 @@ async def get_committed(exchange: Exchange) -> Response:
     """What is committed for the partitions that the body names."""
     body = _partitions.optional(await exchange.body())
     where = _reference(exchange)
-    request = ConsumerPartitions(where.group, where.instance, [] if body is None else _topic_partitions(body))
-    offsets = await exchange.run(exchange.facade.consumers.get_committed, request)
+    request = GetCommittedOffsets(where.group, where.instance, [] if body is None else _topic_partitions(body))
+    offsets = await exchange.run(request)
     return Response(body=encode({"offsets": offsets}))
 
 
@@ -226,7 +233,7 @@ async def seek(exchange: Exchange) -> Response:
     where = _reference(exchange)
     times = [PartitionTime(entry.topic, entry.partition, moment(entry.timestamp)) for entry in body.timestamps or ()]
     request = SeekConsumer(where.group, where.instance, _positions(body.offsets or ()), times)
-    await exchange.run(exchange.facade.consumers.seek, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
@@ -234,8 +241,8 @@ async def seek(exchange: Exchange) -> Response:
 async def seek_to_beginning(exchange: Exchange) -> Response:
     """Read on from the beginning of partitions."""
     where = _reference(exchange)
-    request = ConsumerPartitions(where.group, where.instance, await _partitions_of(exchange))
-    await exchange.run(exchange.facade.consumers.seek_to_beginning, request)
+    request = SeekToBeginning(where.group, where.instance, await _partitions_of(exchange))
+    await exchange.run(request)
     return NO_CONTENT
 
 
@@ -243,8 +250,8 @@ async def seek_to_beginning(exchange: Exchange) -> Response:
 async def seek_to_end(exchange: Exchange) -> Response:
     """Read on from the end of partitions."""
     where = _reference(exchange)
-    request = ConsumerPartitions(where.group, where.instance, await _partitions_of(exchange))
-    await exchange.run(exchange.facade.consumers.seek_to_end, request)
+    request = SeekToEnd(where.group, where.instance, await _partitions_of(exchange))
+    await exchange.run(request)
     return NO_CONTENT
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from kafka_facade.core.clusters.model import ListBrokers
-from kafka_facade.core.configs.model import ListTopicConfigs, TopicConfig
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.configs.model import ListTopicConfigs
 from kafka_facade.core.server.model import GetServerInfo
-from kafka_facade.core.topics.model import GetPartition, ListPartitions, ListTopics, Partition
+from kafka_facade.core.topics.model import GetPartition, GetPartitionOffsets, ListPartitions, ListTopics, Partition
 from kafka_facade.rest.bodies import BodyDecoder, Setting
 from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.exchange import Exchange, Response
@@ -46,35 +44,31 @@ async def post_root(exchange: Exchange) -> Response:
 
 
 async def _root(exchange: Exchange) -> Response:
-    await exchange.run(exchange.facade.server.get_info, GetServerInfo())
+    await exchange.run(GetServerInfo())
     return Response(body=b"{}")
 
 
 @route("api.v2.brokers.list")
 async def list_brokers(exchange: Exchange) -> Response:
     """``{"brokers": [ids]}``."""
-    brokers = await exchange.run(exchange.facade.clusters.list_brokers, ListBrokers(None))
+    brokers = await exchange.run(ListBrokers(None))
     return Response(body=encode({"brokers": [broker.broker_id for broker in brokers]}))
 
 
 @route("api.v2.topics.list")
 async def list_topics(exchange: Exchange) -> Response:
     """The names of all topics."""
-    topics = await exchange.run(exchange.facade.topics.list_topics, ListTopics(None))
+    topics = await exchange.run(ListTopics(None))
     return Response(body=encode([topic.topic_name for topic in topics]))
 
 
 @route("api.v2.topics.get")
 async def get_topic(exchange: Exchange) -> Response:
     """Name, configs and partitions of a topic."""
-    facade = exchange.facade
-
-    async def describe(call: Call, name: str) -> tuple[Sequence[Partition], Sequence[TopicConfig]]:
-        partitions = await facade.topics.list_partitions(call, ListPartitions(None, name))
-        return partitions, await facade.topic_configs.list_configs(call, ListTopicConfigs(None, name))
-
     name = exchange.parameters["topic"]
-    partitions, configs = await exchange.run(describe, name)
+    call = exchange.renewed_call()
+    partitions = await exchange.facade.perform(call, ListPartitions(None, name))
+    configs = await exchange.facade.perform(call, ListTopicConfigs(None, name))
     head = encode({"name": name, "configs": {config.name: config.value for config in configs}})
     return Response(body=await encode_array(partitions, _partition_document, head[:-1] + b',"partitions":', b"}"))
 
@@ -83,7 +77,7 @@ async def get_topic(exchange: Exchange) -> Response:
 async def list_partitions(exchange: Exchange) -> Response:
     """The partitions of a topic."""
     request = ListPartitions(None, exchange.parameters["topic"])
-    partitions = await exchange.run(exchange.facade.topics.list_partitions, request)
+    partitions = await exchange.run(request)
     return Response(body=await encode_array(partitions, _partition_document))
 
 
@@ -91,13 +85,13 @@ async def list_partitions(exchange: Exchange) -> Response:
 async def get_partition(exchange: Exchange) -> Response:
     """One partition."""
     request = GetPartition(None, exchange.parameters["topic"], exchange.integer("partition"))
-    partition = await exchange.run(exchange.facade.topics.get_partition, request)
+    partition = await exchange.run(request)
     return Response(body=encode(_partition_document(partition)))
 
 
 @route("api.v2.partitions.get-offsets")
 async def get_offsets(exchange: Exchange) -> Response:
     """The first and the next offset of a partition."""
-    request = GetPartition(None, exchange.parameters["topic"], exchange.integer("partition"))
-    offsets = await exchange.run(exchange.facade.topics.get_offsets, request)
+    request = GetPartitionOffsets(None, exchange.parameters["topic"], exchange.integer("partition"))
+    offsets = await exchange.run(request)
     return Response(body=encode({"beginning_offset": offsets.earliest_offset, "end_offset": offsets.latest_offset}))

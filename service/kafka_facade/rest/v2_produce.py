@@ -10,14 +10,14 @@ from msgspec import UNSET, Raw, Struct
 from kafka_facade.core.errors import FacadeError, UnprocessableEntity
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
 from kafka_facade.core.records.model import (
+    DeliverRecords,
+    Delivery,
     Format,
-    ProduceRecords,
     ProduceWithSchemas,
     RecordData,
     RecordToProduce,
     SchemaSelector,
 )
-from kafka_facade.core.records.port import Delivery
 from kafka_facade.core.records.schemas import SCHEMA_FORMATS
 from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.rest.bodies import BodyDecoder, Int32, StrictBody, is_blank, plain_data
@@ -108,7 +108,7 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
     if weighs_more(body, JSON_ON_LOOP) and (found := await split(body)) is not None:
         given, records = await _read_one_by_one(exchange, format, partition, *found)
     else:
-        given = await exchange.facade.schemas.read_json(_decoder.decode, body, exchange.call().remaining)
+        given = await exchange.facade.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
         selector = _selector(given.value_schema_id, given.value_schema)
         records = await _each(lambda record: _record(format, record, selector, partition), given.records or ())
     if not records:
@@ -123,11 +123,11 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
             _selector(given.key_schema_id, given.key_schema),
             value_selector,
         )
-        outcomes, ids = await exchange.run(exchange.facade.produce.deliver_with_schemas, with_schemas)
+        outcomes, ids = await exchange.run(with_schemas)
         offsets = _Offsets(await _each(_offset, outcomes), ids.key_schema_id, ids.value_schema_id)
         return Response(body=encode(offsets))
-    request = ProduceRecords(None, topic, records, all_or_nothing=True)
-    outcomes = await exchange.run(exchange.facade.produce.deliver, request)
+    request = DeliverRecords(None, topic, records, all_or_nothing=True)
+    outcomes = await exchange.run(request)
     return Response(body=encode(_Offsets(await _each(_offset, outcomes))))
 
 
@@ -140,8 +140,8 @@ async def _read_one_by_one(
     exchange: Exchange, format: Format, partition: int | None, rest: bytes, texts: list[bytes]
 ) -> tuple[V2Produce, list[RecordToProduce]]:
     """What :func:`split` gives, decoded. Of all the records no more is kept than their data's JSON."""
-    seconds = exchange.call().remaining
-    given = await exchange.facade.schemas.read_json(_decoder.decode, rest, seconds)
+    seconds = exchange.renewed_call().remaining
+    given = await exchange.facade.read_json(_decoder.decode, rest, seconds)
     selector = _selector(given.value_schema_id, given.value_schema)
     records: list[RecordToProduce] = []
     size = 0
@@ -160,7 +160,7 @@ async def _read_one_by_one(
             size = 0
             await time_slice()
         large = len(text) > PIECE_BYTES
-        record = await exchange.facade.schemas.read_json(read, text, seconds) if large else read(text)
+        record = await exchange.facade.read_json(read, text, seconds) if large else read(text)
         made = _record(format, record, selector, partition)
         if format is not Format.BINARY:
             for data in (made.key, made.value):

@@ -57,7 +57,7 @@ _acls = BodyDecoder(V3Acls)
 async def list_acls(exchange: Exchange) -> Response:
     """The ACLs that match the query."""
     request = ListAcls(exchange.parameters["cluster_id"], **_filter(exchange))
-    found = await exchange.run(exchange.facade.acls.list_acls, request)
+    found = await exchange.run(request)
     self_url = f"{exchange.url}?{ACL.query_of(request)}"
     authority = exchange.options.resource_name_authority
     return Response(body=await list_body(ACL, found, self_url, exchange.base, authority))
@@ -68,7 +68,7 @@ async def create_acl(exchange: Exchange) -> Response:
     """Create an ACL, and say where it is."""
     body = _acl.required(await exchange.body())
     request = CreateAcl(exchange.parameters["cluster_id"], **structs.asdict(body))
-    created = await exchange.run(exchange.facade.acls.create_acl, request)
+    created = await exchange.run(request)
     location = exchange.base + ACL.self_path(created)
     return Response(201, headers=[(b"location", location.encode())], content_type=_NO_TYPE)
 
@@ -81,7 +81,7 @@ async def create_acls(exchange: Exchange) -> Response:
         raise InvalidPayload("Payload error. Empty input provided. Data is required.", field="data")
     bindings = [AclBinding(**structs.asdict(entry)) for entry in body.data]
     request = BatchCreateAcls(exchange.parameters["cluster_id"], bindings)
-    await exchange.run(exchange.facade.acls.create_acls, request)
+    await exchange.run(request)
     return Response(201, content_type=_NO_TYPE)
 
 
@@ -89,7 +89,7 @@ async def create_acls(exchange: Exchange) -> Response:
 async def delete_acls(exchange: Exchange) -> Response:
     """Delete the ACLs that match the query, and say which these were."""
     request = DeleteAcls(exchange.parameters["cluster_id"], **_filter(exchange))
-    deleted = await exchange.run(exchange.facade.acls.delete_acls, request)
+    deleted = await exchange.run(request)
     authority = exchange.options.resource_name_authority
     body = await encode_array(deleted, lambda acl: resource_document(acl, exchange.base, authority), b'{"data":', b"}")
     return Response(body=body)

@@ -79,7 +79,7 @@ _multiple = BodyDecoder(V3MultipleAlterations)
 async def list_configs(exchange: Exchange) -> Response:
     """The configs of a topic, or of all topics."""
     request = ListTopicConfigs(exchange.parameters["cluster_id"], exchange.parameters.get("topic_name"))
-    configs = await exchange.run(exchange.facade.topic_configs.list_configs, request)
+    configs = await exchange.run(request)
     return await list_response(exchange, TOPIC_CONFIG, configs)
 
 
@@ -87,7 +87,7 @@ async def list_configs(exchange: Exchange) -> Response:
 async def get_config(exchange: Exchange) -> Response:
     """A config by its name."""
     request = GetTopicConfig(**exchange.parameters)
-    return resource_response(exchange, await exchange.run(exchange.facade.topic_configs.get_config, request))
+    return resource_response(exchange, await exchange.run(request))
 
 
 @route("api.v3.topic-configs.update")
@@ -95,14 +95,14 @@ async def update_config(exchange: Exchange) -> Response:
     """Set a config."""
     body = _value.required(await exchange.body())
     request = UpdateTopicConfig(**exchange.parameters, value=setting_text(body.value))
-    await exchange.run(exchange.facade.topic_configs.update_config, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
 @route("api.v3.topic-configs.delete")
 async def reset_config(exchange: Exchange) -> Response:
     """Put a config back to its default."""
-    await exchange.run(exchange.facade.topic_configs.reset_config, ResetTopicConfig(**exchange.parameters))
+    await exchange.run(ResetTopicConfig(**exchange.parameters))
     return NO_CONTENT
 
 
@@ -111,7 +111,7 @@ async def alter_configs(exchange: Exchange) -> Response:
     """Set and reset several configs at once."""
     body = _alterations.required(await exchange.body())
     request = AlterTopicConfigs(**exchange.parameters, data=_changes(body.data), validate_only=bool(body.validate_only))
-    await exchange.run(exchange.facade.topic_configs.alter_configs, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
@@ -121,7 +121,7 @@ async def alter_multiple(exchange: Exchange) -> Response:
     body = _multiple.required(await exchange.body())
     changes = [TopicConfigAlterations(entry.topic_name, _changes(entry.configs)) for entry in body.data]
     request = AlterMultipleTopicConfigs(**exchange.parameters, data=changes, validate_only=bool(body.validate_only))
-    failures = await exchange.run(exchange.facade.topic_configs.alter_multiple, request)
+    failures = await exchange.run(request)
     if not failures:
         return NO_CONTENT
     entries = []
@@ -135,7 +135,7 @@ async def alter_multiple(exchange: Exchange) -> Response:
 async def list_broker_configs(exchange: Exchange) -> Response:
     """The configs of a broker."""
     request = ListBrokerConfigs(exchange.parameters["cluster_id"], exchange.integer("broker_id"))
-    configs = await exchange.run(exchange.facade.broker_configs.list_configs, request)
+    configs = await exchange.run(request)
     return await list_response(exchange, BROKER_CONFIG, configs)
 
 
@@ -143,7 +143,7 @@ async def list_broker_configs(exchange: Exchange) -> Response:
 async def list_all_broker_configs(exchange: Exchange) -> Response:
     """The configs of all brokers."""
     request = ListAllBrokerConfigs(**exchange.parameters)
-    configs = await exchange.run(exchange.facade.broker_configs.list_all, request)
+    configs = await exchange.run(request)
     return await list_response(exchange, BROKER_CONFIG, configs)
 
 
@@ -151,7 +151,7 @@ async def list_all_broker_configs(exchange: Exchange) -> Response:
 async def get_broker_config(exchange: Exchange) -> Response:
     """A config of a broker by its name."""
     request = GetBrokerConfig(*_of_broker(exchange), exchange.parameters["name"])
-    return resource_response(exchange, await exchange.run(exchange.facade.broker_configs.get_config, request))
+    return resource_response(exchange, await exchange.run(request))
 
 
 @route("api.v3.broker-configs.update")
@@ -160,7 +160,7 @@ async def update_broker_config(exchange: Exchange) -> Response:
     where = _of_broker(exchange)
     body = _value.required(await exchange.body())
     request = UpdateBrokerConfig(*where, exchange.parameters["name"], setting_text(body.value))
-    await exchange.run(exchange.facade.broker_configs.update_config, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
@@ -168,7 +168,7 @@ async def update_broker_config(exchange: Exchange) -> Response:
 async def reset_broker_config(exchange: Exchange) -> Response:
     """Take back a broker's own setting of a config."""
     request = ResetBrokerConfig(*_of_broker(exchange), exchange.parameters["name"])
-    await exchange.run(exchange.facade.broker_configs.reset_config, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
@@ -178,7 +178,7 @@ async def alter_broker_configs(exchange: Exchange) -> Response:
     where = _of_broker(exchange)
     body = _alterations.required(await exchange.body())
     request = AlterBrokerConfigs(*where, _changes(body.data), bool(body.validate_only))
-    await exchange.run(exchange.facade.broker_configs.alter_configs, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
@@ -186,7 +186,7 @@ async def alter_broker_configs(exchange: Exchange) -> Response:
 async def list_cluster_configs(exchange: Exchange) -> Response:
     """The dynamic configs that are set for all brokers."""
     request = ListClusterConfigs(**exchange.parameters)
-    configs = await exchange.run(exchange.facade.cluster_configs.list_configs, request)
+    configs = await exchange.run(request)
     return await list_response(exchange, CLUSTER_CONFIG, configs)
 
 
@@ -194,7 +194,7 @@ async def list_cluster_configs(exchange: Exchange) -> Response:
 async def get_cluster_config(exchange: Exchange) -> Response:
     """A dynamic config of all brokers by its name."""
     request = GetClusterConfig(**exchange.parameters)
-    return resource_response(exchange, await exchange.run(exchange.facade.cluster_configs.get_config, request))
+    return resource_response(exchange, await exchange.run(request))
 
 
 @route("api.v3.cluster-configs.update")
@@ -202,14 +202,14 @@ async def update_cluster_config(exchange: Exchange) -> Response:
     """Set a config for all brokers."""
     body = _value.required(await exchange.body())
     request = UpdateClusterConfig(**exchange.parameters, value=setting_text(body.value))
-    await exchange.run(exchange.facade.cluster_configs.update_config, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
 @route("api.v3.cluster-configs.delete")
 async def reset_cluster_config(exchange: Exchange) -> Response:
     """Delete a dynamic config of all brokers."""
-    await exchange.run(exchange.facade.cluster_configs.reset_config, ResetClusterConfig(**exchange.parameters))
+    await exchange.run(ResetClusterConfig(**exchange.parameters))
     return NO_CONTENT
 
 
@@ -220,7 +220,7 @@ async def alter_cluster_configs(exchange: Exchange) -> Response:
     request = AlterClusterConfigs(
         **exchange.parameters, data=_changes(body.data), validate_only=bool(body.validate_only)
     )
-    await exchange.run(exchange.facade.cluster_configs.alter_configs, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 

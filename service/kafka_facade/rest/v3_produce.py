@@ -51,14 +51,12 @@ async def _produce_at_once(
     exchange: Exchange, cluster_id: str, documents: list[bytes], failure: FacadeError | None
 ) -> Response:
     """The way of a body that is there already, with few records: no task, no queue."""
-    call = exchange.call()
     answers: list[Answer] = []
     if documents:
-        with exchange.facade.pipeline.admit(call):
-            batch = await Batch.decode(documents, call, exchange.facade.schemas)
-            await batch.enqueue(exchange.facade.produce, exchange.parameters["topic_name"])
-            answers = await batch.answers()
-            failure = None if batch.broken else failure
+        batch = await Batch.decode(documents, exchange.renewed_call(), exchange.facade)
+        await batch.enqueue(exchange.facade, exchange.parameters["topic_name"])
+        answers = await batch.answers(exchange.facade)
+        failure = None if batch.broken else failure
     if failure is not None:
         answers.append(failure)
     return Response(body=encode_answers(answers, cluster_id))

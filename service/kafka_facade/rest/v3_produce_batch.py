@@ -74,14 +74,14 @@ async def produce_batch(exchange: Exchange) -> Response:
     body = await exchange.body()
     if is_blank(body):
         raise InvalidBatch("Request body is empty. Data is required.")
-    given = await exchange.facade.schemas.read_json(_decoder.decode, body, exchange.call().remaining)
+    given = await exchange.facade.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
     entries = []
     for index, entry in enumerate(given.entries or ()):
         if index and not index % _AT_ONCE:
             await time_slice()
         entries.append(_entry(index, entry))
     request = BatchProduceRecords(None, exchange.parameters["topic_name"], entries)
-    report = await exchange.run(exchange.facade.produce.produce_batch, request)
+    report = await exchange.run(request)
     failures = []
     for id, error in report.failures:
         said = error_body(error, 3)

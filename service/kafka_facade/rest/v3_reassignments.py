@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kafka_facade.core.links import REASSIGNMENT
-from kafka_facade.core.reassignments.model import ListReassignments, ListTopicReassignments
-from kafka_facade.core.topics.model import GetPartition
+from kafka_facade.core.reassignments.model import GetReassignment, ListReassignments, ListTopicReassignments
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.v3_responses import list_response, resource_response
@@ -14,7 +13,7 @@ from kafka_facade.rest.v3_responses import list_response, resource_response
 async def list_reassignments(exchange: Exchange) -> Response:
     """All reassignments."""
     request = ListReassignments(**exchange.parameters)
-    found = await exchange.run(exchange.facade.reassignments.list_reassignments, request)
+    found = await exchange.run(request)
     return await list_response(exchange, REASSIGNMENT, found)
 
 
@@ -22,7 +21,7 @@ async def list_reassignments(exchange: Exchange) -> Response:
 async def list_topic_reassignments(exchange: Exchange) -> Response:
     """The reassignments of a topic."""
     request = ListTopicReassignments(**exchange.parameters)
-    found = await exchange.run(exchange.facade.reassignments.list_topic_reassignments, request)
+    found = await exchange.run(request)
     return await list_response(exchange, REASSIGNMENT, found)
 
 
@@ -30,5 +29,5 @@ async def list_topic_reassignments(exchange: Exchange) -> Response:
 async def get_reassignment(exchange: Exchange) -> Response:
     """The reassignment of a partition."""
     parameters = exchange.parameters
-    where = GetPartition(parameters["cluster_id"], parameters["topic_name"], exchange.integer("partition_id"))
-    return resource_response(exchange, await exchange.run(exchange.facade.reassignments.get_reassignment, where))
+    where = GetReassignment(parameters["cluster_id"], parameters["topic_name"], exchange.integer("partition_id"))
+    return resource_response(exchange, await exchange.run(where))

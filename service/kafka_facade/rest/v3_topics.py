@@ -10,9 +10,11 @@ from kafka_facade.core.topics.model import (
     CreateTopic,
     DeleteTopic,
     GetPartition,
+    GetPartitionOffsets,
     GetReplica,
     GetTopic,
     ListPartitions,
+    ListReplicas,
     ListTopics,
     UpdatePartitionCount,
 )
@@ -56,16 +58,16 @@ def _wants_authorized_operations(exchange: Exchange) -> bool:
     return (exchange.query("include_authorized_operations") or "").lower() == "true"
 
 
-def _partition(exchange: Exchange) -> GetPartition:
+def _partition(exchange: Exchange) -> tuple[str, str, int]:
     parameters = exchange.parameters
-    return GetPartition(parameters["cluster_id"], parameters["topic_name"], exchange.integer("partition_id"))
+    return parameters["cluster_id"], parameters["topic_name"], exchange.integer("partition_id")
 
 
 @route("api.v3.topics.list")
 async def list_topics(exchange: Exchange) -> Response:
     """The topics of a cluster."""
     request = ListTopics(exchange.parameters["cluster_id"], _wants_authorized_operations(exchange))
-    return await list_response(exchange, TOPIC, await exchange.run(exchange.facade.topics.list_topics, request))
+    return await list_response(exchange, TOPIC, await exchange.run(request))
 
 
 @route("api.v3.topics.get")
@@ -73,7 +75,7 @@ async def get_topic(exchange: Exchange) -> Response:
     """A topic by its name."""
     parameters = exchange.parameters
     request = GetTopic(parameters["cluster_id"], parameters["topic_name"], _wants_authorized_operations(exchange))
-    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_topic, request))
+    return resource_response(exchange, await exchange.run(request))
 
 
 @route("api.v3.topics.create")
@@ -89,7 +91,7 @@ async def create_topic(exchange: Exchange) -> Response:
         [ConfigEntry(entry.name, setting_text(entry.value)) for entry in body.configs or ()],
         bool(body.validate_only),
     )
-    topic = await exchange.run(exchange.facade.topics.create_topic, request)
+    topic = await exchange.run(request)
     return created_response(exchange, topic, created=not request.validate_only)
 
 
@@ -97,7 +99,7 @@ async def create_topic(exchange: Exchange) -> Response:
 async def delete_topic(exchange: Exchange) -> Response:
     """Delete a topic."""
     request = DeleteTopic(exchange.parameters["cluster_id"], exchange.parameters["topic_name"])
-    await exchange.run(exchange.facade.topics.delete_topic, request)
+    await exchange.run(request)
     return NO_CONTENT
 
 
@@ -107,20 +109,20 @@ async def update_partition_count(exchange: Exchange) -> Response:
     body = _partition_count.required(await exchange.body())
     parameters = exchange.parameters
     request = UpdatePartitionCount(parameters["cluster_id"], parameters["topic_name"], body.partitions_count)
-    return resource_response(exchange, await exchange.run(exchange.facade.topics.update_partition_count, request))
+    return resource_response(exchange, await exchange.run(request))
 
 
 @route("api.v3.partitions.list")
 async def list_partitions(exchange: Exchange) -> Response:
     """The partitions of a topic."""
     request = ListPartitions(exchange.parameters["cluster_id"], exchange.parameters["topic_name"])
-    return await list_response(exchange, PARTITION, await exchange.run(exchange.facade.topics.list_partitions, request))
+    return await list_response(exchange, PARTITION, await exchange.run(request))
 
 
 @route("api.v3.partitions.get")
 async def get_partition(exchange: Exchange) -> Response:
     """A partition by its number."""
-    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_partition, _partition(exchange)))
+    return resource_response(exchange, await exchange.run(GetPartition(*_partition(exchange))))
 
 
 @route("api.v3.partitions.list.offsets")
@@ -129,21 +131,18 @@ async def get_offsets(exchange: Exchange) -> Response:
     offset_type = exchange.query("offset_type")
     if offset_type is not None and offset_type.lower() != _OFFSET_TYPE:
         raise InvalidRequest(f"offset_type:{quote(offset_type)} is invalid", field="offset_type")
-    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_offsets, _partition(exchange)))
+    return resource_response(exchange, await exchange.run(GetPartitionOffsets(*_partition(exchange))))
 
 
 @route("api.v3.replicas.list")
 async def list_replicas(exchange: Exchange) -> Response:
     """The replicas of a partition."""
-    replicas = await exchange.run(exchange.facade.topics.list_replicas, _partition(exchange))
+    replicas = await exchange.run(ListReplicas(*_partition(exchange)))
     return await list_response(exchange, REPLICA, replicas)
 
 
 @route("api.v3.replicas.get")
 async def get_replica(exchange: Exchange) -> Response:
     """The replica of a partition on a broker."""
-    where = _partition(exchange)
-    request = GetReplica(
-        exchange.parameters["cluster_id"], where.topic_name, where.partition_id, exchange.integer("broker_id")
-    )
-    return resource_response(exchange, await exchange.run(exchange.facade.topics.get_replica, request))
+    request = GetReplica(*_partition(exchange), exchange.integer("broker_id"))
+    return resource_response(exchange, await exchange.run(request))

@@ -12,7 +12,7 @@ from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Forma
 from kafka_facade.core.records.sizes import fetched_size, record_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
-from kafka_facade.rpc.dispatch import FACE, Context, require_message, write_message
+from kafka_facade.rpc.dispatch import Context, caller_of, require_message, write_message
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
@@ -30,9 +30,8 @@ def consume(
     async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
         async with reporting(context, message):
             # The caller's deadline is that of the whole stream, which gRPC keeps; this one bounds the start.
-            require_message(message)
-            call = facade.pipeline.call(operation.identifier, FACE, timeout=context.time_remaining())
-            with facade.pipeline.admit(call):
+            with facade.admitted(operation.identifier, caller_of(context)) as call:
+                require_message(message)
                 if message.max_records < 0:
                     raise InvalidRequest("max_records must not be negative.", field="max_records")
                 if message.max_bytes < 0:
@@ -44,7 +43,7 @@ def consume(
                 request = _read_request(message)
                 request.max_records = min(max_records, _MAX_RECORDS)
                 request.max_bytes = min(max_bytes, request.max_bytes)
-                async with aclosing(facade.reading.consume(call, request)) as batches:
+                async with aclosing(facade.stream(call, request)) as batches:
                     async for records in batches:
                         if formats is None:
                             if len(records) == 1:

@@ -7,35 +7,33 @@ from collections.abc import Awaitable, Callable, Sequence
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kafka_facade.core.call import Call
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.instances.model import ConsumerRef, FetchRecords
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.instances.model import (
+    FETCH_OPERATIONS,
+    ConsumerInstance,
+    FetchRecords,
+    GetConsumerInstance,
+    fetch_operation,
+)
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import reader, to_timestamp
-from kafka_facade.rpc.dispatch import Context, new_call
+from kafka_facade.rpc.dispatch import Context, caller_of
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.reads import error_of, read_formats, write_data
 
 _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
-_IDENTIFIERS = {
-    Format.BINARY: "api.v2.consumers.consume-binary",
-    Format.JSON: "api.v2.consumers.consume-json",
-    Format.AVRO: "api.v2.consumers.consume-avro",
-    Format.JSONSCHEMA: "api.v2.consumers.consume-json-schema",
-    Format.PROTOBUF: "api.v2.consumers.consume-protobuf",
-}
 
 
 async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRequest, context: Context) -> str:
     """The operation for the format that is asked for, or that the instance has."""
     request = _read_request(message)
-    format = request.format
-    if format is None:
-        call = new_call(facade, _IDENTIFIERS[Format.BINARY], context)
-        format = (await facade.consumers.get(call, ConsumerRef(request.group, request.instance))).format
-    # No instance has another format: the fetch says so.
-    return _IDENTIFIERS.get(format, _IDENTIFIERS[Format.BINARY])
+    if request.format is not None:
+        return fetch_operation(request.format)
+    reference = GetConsumerInstance(request.group, request.instance)
+    instance: ConsumerInstance = await facade.run(fetch_operation(Format.BINARY), reference, caller_of(context))
+    return fetch_operation(instance.format)
 
 
 async def fetch(
@@ -52,7 +50,7 @@ async def fetch(
         request.max_answer_bytes = min(request.max_bytes, options.max_response_bytes)
         request.max_record_bytes = max(request.max_bytes, options.max_response_bytes)
     request.at_once = True
-    own = next(format for format, name in _IDENTIFIERS.items() if name == call.operation.identifier)
+    own = next(format for format, name in FETCH_OPERATIONS.items() if name == call.operation.identifier)
     # Whatever the format is, a record that isn't of it is shown as such, and reading goes on.
     request.formats = read_formats(message) or ReadFormats(own, own)
     if not message.decode_with_registry:
@@ -62,7 +60,7 @@ async def fetch(
         await write(_write(found))
 
     call.hand_over = hand_over
-    await facade.consumers.fetch(call, request)
+    await facade.perform(call, request)
 
 
 def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecordsResponse:

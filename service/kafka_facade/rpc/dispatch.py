@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, get_origin
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
 from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet, PayloadTooLarge, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices
 from kafka_facade.rpc.convert import reader, writer
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.sort_keys import sort_key
 
 FACE = "grpc"
+CALLER = Caller(FACE)
 
 # What a page has besides its items, of which the token is the largest, and what an item has around it (bytes).
 _PAGE_OVERHEAD = 4096
@@ -33,7 +36,6 @@ _ARRIVAL_SECONDS = 0.05
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Serve = Callable[[Any, Context], Awaitable[Message]]
-CoreMethod = Callable[[Call, Any], Awaitable[Any]]
 
 
 def operation_of(service: str, method: str) -> Operation:
@@ -51,9 +53,9 @@ def operation_of(service: str, method: str) -> Operation:
     return min(found, key=lambda operation: (not operation.path.startswith("/v3/"), not operation.implemented))
 
 
-def new_call(facade: Facade, identifier: str, context: Context) -> Call:
-    """A call with the caller's deadline."""
-    return facade.pipeline.call(identifier, FACE, timeout=context.time_remaining())
+def caller_of(context: Context) -> Caller:
+    """The caller of a method, with the deadline that it has set."""
+    return Caller(FACE, context.time_remaining())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,99 +66,84 @@ class Types:
     response: type[Message]
 
 
-class Binding(Protocol):
-    """What serves one method."""
+def regular(facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
+    """The handler of a method whose messages have the fields of the core's request and answer."""
+    implementation = facade.registry.implementation(operation.identifier)
+    if types.response is not Empty and get_origin(implementation.answer) in (list, Sequence):
+        return _listing(facade, operation, types, options, implementation)
+    read = reader(implementation.request, types.request)
+    encode = _nothing if types.response is Empty else writer(types.response)
 
-    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
-        """The handler of the method."""
+    async def run(call: Call, message: Message) -> Message:
+        return encode(await facade.perform(call, read(message)))
 
-
-@dataclass(frozen=True, slots=True)
-class Single:
-    """A core method that takes ``request`` and gives one resource, or nothing."""
-
-    method: Callable[[Facade], CoreMethod]
-    request: type[Any]
-
-    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
-        read = reader(self.request, types.request)
-        encode = _nothing if types.response is Empty else writer(types.response)
-        method = self.method(facade)
-
-        async def run(call: Call, message: Message) -> Message:
-            return encode(await method(call, read(message)))
-
-        return _unary(facade, operation, run)
+    return _unary(facade, operation, run)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A core method that gives many resources; a page of them is answered, or all where the method has no pages.
+def _listing(
+    facade: Facade, operation: Operation, types: Types, options: RpcOptions, implementation: Implementation
+) -> Serve:
+    """Many resources; a page of them is answered, or all where the method has no pages.
 
     A page ends early where the answer would grow over its size. Without pages that is PayloadTooLarge, but for answers
     with ``total_size``: what has been done already is told as far as there is room, with the number of all.
-
-    ``key`` is the sort key, as a JSON value; None pages by position, for lists with an order of their own.
     """
+    read = reader(implementation.request, types.request)
+    items = types.response.DESCRIPTOR.fields_by_number[1]
+    encode = _item_encoder(types.response)
+    paged = "page_token" in types.request.DESCRIPTOR.fields_by_name
+    counted = "total_size" in types.response.DESCRIPTOR.fields_by_name
+    key = sort_key(operation)
 
-    method: Callable[[Facade], CoreMethod]
-    request: type[Any] | None
-    key: Callable[[Any], Any] | None = None
+    async def run(call: Call, message: Any) -> Message:
+        found = await facade.perform(call, read(message))
+        room = options.max_response_bytes - _PAGE_OVERHEAD
+        if not paged:
+            entries = await in_slices(encode, found)
+            fitting = _fitting(entries, room)
+            if counted:
+                return types.response(**{items.name: entries[:fitting], "total_size": len(entries)})
+            if fitting < len(entries):
+                raise PayloadTooLarge(f"The answer has too many entries for {options.max_response_bytes} bytes.")
+            return types.response(**{items.name: entries})
+        encoded: list[Any] = []
 
-    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
-        read = reader(self.request, types.request) if self.request is not None else _nothing
-        items = types.response.DESCRIPTOR.fields_by_number[1]
-        encode = _item_encoder(types.response)
-        method = self.method(facade)
-        paged = "page_token" in types.request.DESCRIPTOR.fields_by_name
-        counted = "total_size" in types.response.DESCRIPTOR.fields_by_name
+        def fits(item: Any) -> bool:
+            nonlocal room
+            entry = encode(item)
+            room -= _size(entry)
+            # An item that is too large alone has to be somewhere.
+            if room < 0 and encoded:
+                return False
+            encoded.append(entry)
+            return True
 
-        async def run(call: Call, message: Any) -> Message:
-            found = await method(call, read(message))
-            room = options.max_response_bytes - _PAGE_OVERHEAD
-            if not paged:
-                entries = await in_slices(encode, found)
-                fitting = _fitting(entries, room)
-                if counted:
-                    return types.response(**{items.name: entries[:fitting], "total_size": len(entries)})
-                if fitting < len(entries):
-                    raise PayloadTooLarge(f"The answer has too many entries for {options.max_response_bytes} bytes.")
-                return types.response(**{items.name: entries})
-            encoded: list[Any] = []
+        page = _page(found, key, message, fits)
+        return types.response(**{items.name: encoded, "next_page_token": page.next_token, "total_size": page.total})
 
-            def fits(item: Any) -> bool:
-                nonlocal room
-                entry = encode(item)
-                room -= _size(entry)
-                # An item that is too large alone has to be somewhere.
-                if room < 0 and encoded:
-                    return False
-                encoded.append(entry)
-                return True
-
-            page = _page(found, self.key, message, fits)
-            return types.response(**{items.name: encoded, "next_page_token": page.next_token, "total_size": page.total})
-
-        return _unary(facade, operation, run)
+    return _unary(facade, operation, run)
 
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A method with conversions of its own; ``identify`` chooses another row of the method's than the first."""
+    """A method with conversions of its own."""
 
     run: Callable[[Facade, Call, Any, RpcOptions], Awaitable[Message]]
-    identify: Callable[[Facade, Any, Context], Awaitable[str]] | None = None
 
-    def serve(self, facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
+    def serve(self, facade: Facade, operation: Operation, options: RpcOptions) -> Serve:
+        """The handler of the method."""
+
         async def run(call: Call, message: Any) -> Message:
             return await self.run(facade, call, message, options)
 
-        return _unary(facade, operation, run, self.identify)
+        return _unary(facade, operation, run)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """A method that writes its one answer itself, and so notices where the caller doesn't get it; otherwise as Custom.
+
+    ``identify`` chooses the operation of several that share the method.
 
     It is served as a stream of one message, which is the same on the wire. A client takes the message only if the
     status that follows is OK.
@@ -165,9 +152,9 @@ class Written:
     run: Callable[[Facade, Call, Any, RpcOptions, Callable[[Message], Awaitable[None]]], Awaitable[None]]
     identify: Callable[[Facade, Any, Context], Awaitable[str]]
 
-    def serve(
-        self, facade: Facade, operation: Operation, types: Types, options: RpcOptions
-    ) -> Callable[[Any, Context], Awaitable[None]]:
+    def serve(self, facade: Facade, options: RpcOptions) -> Callable[[Any, Context], Awaitable[None]]:
+        """The handler of the method."""
+
         async def serve(message: Any, context: Context) -> None:
             begun = can_be_told = False
             seconds = context.time_remaining()
@@ -193,7 +180,8 @@ class Written:
                 require_message(message)
                 identifier = await self.identify(facade, message, context)
                 try:
-                    await facade.pipeline.run(new_call(facade, identifier, context), run, message)
+                    with facade.admitted(identifier, caller_of(context)) as call:
+                        await run(call, message)
                 except Exception:
                     if can_be_told or not begun:
                         raise
@@ -244,13 +232,12 @@ def _unary(
     facade: Facade,
     operation: Operation,
     run: Callable[[Call, Any], Awaitable[Message]],
-    identify: Callable[[Facade, Any, Context], Awaitable[str]] | None = None,
 ) -> Serve:
     async def serve(message: Any, context: Context) -> Message:
         async with reporting(context, message):
-            require_message(message)
-            identifier = await identify(facade, message, context) if identify else operation.identifier
-            return await facade.pipeline.run(new_call(facade, identifier, context), run, message)
+            with facade.admitted(operation.identifier, caller_of(context)) as call:
+                require_message(message)
+                return await run(call, message)
         raise AssertionError("a failed call has been aborted")
 
     return serve

@@ -13,15 +13,13 @@ from typing import Any
 
 import grpc
 
+from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.errors import FacadeError, InvalidRequest, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.pipeline import Call
-from kafka_facade.core.records.model import ProduceRecords, RecordOrder
-from kafka_facade.core.records.port import Delivery
-from kafka_facade.core.records.produce import PendingReports
+from kafka_facade.core.records.model import Delivery, PendingRecords, RecordOrder, StreamRecords
 from kafka_facade.rpc.answers import Room
-from kafka_facade.rpc.dispatch import FACE, Context, require_message, write_message
+from kafka_facade.rpc.dispatch import CALLER, Context, require_message, write_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
@@ -38,7 +36,7 @@ class _Frame:
     correlation_id: int
     cost: int
     batch: Batch
-    pending: PendingReports | FacadeError
+    pending: PendingRecords | FacadeError
     call: Call
     room: Room
 
@@ -78,9 +76,8 @@ def produce_stream(
 
     async def serve(_: object, context: Context) -> None:
         async with reporting(context):
-            call = facade.pipeline.call(operation.identifier, FACE)
-            with facade.pipeline.admit(call):
-                await _Stream(facade, operation.identifier, context, options).run()
+            with facade.admitted(operation.identifier, CALLER) as call:
+                await _Stream(facade, call, context, options).run()
 
     return serve
 
@@ -88,9 +85,9 @@ def produce_stream(
 class _Stream:
     """One ProduceStream."""
 
-    def __init__(self, facade: Facade, identifier: str, context: Context, options: RpcOptions) -> None:
+    def __init__(self, facade: Facade, call: Call, context: Context, options: RpcOptions) -> None:
         self._facade = facade
-        self._identifier = identifier
+        self._call = call
         self._context = context
         self._window = _Window(options.stream_window_bytes)
         self._options = options
@@ -175,16 +172,13 @@ class _Stream:
         cost = size + _RECORD_BYTES * (1 + len(records.records))
         await self._window.take(cost)
         batch = await Batch.read(records.records, setup.partition_id if setup.HasField("partition_id") else None)
-        request = ProduceRecords(setup.cluster_id or None, setup.topic_name, batch.records, order=self._order)
-        call = self._facade.pipeline.call(self._identifier, FACE)
-        pending: PendingReports | FacadeError
+        request = StreamRecords(setup.cluster_id or None, setup.topic_name, batch.records, order=self._order)
+        call = self._facade.pipeline.renewed(self._call)
+        pending: PendingRecords | FacadeError
         try:
-            async with asyncio.timeout(call.remaining):
-                pending = await self._facade.produce.enqueue(call, request)
+            pending = await self._facade.perform(call, request)
         except FacadeError as error:
             pending = error
-        except TimeoutError:
-            pending = KafkaTimeout()
         self._frames.put_nowait(_Frame(records.correlation_id, cost, batch, pending, call, room))
 
     async def _answer(self, frame: _Frame) -> record_pb2.ProduceStreamResponse:
@@ -193,9 +187,8 @@ class _Stream:
             outcomes = [frame.pending for _ in frame.batch.records]
         else:
             try:
-                async with asyncio.timeout(frame.call.remaining):
-                    outcomes = await frame.pending.outcomes()
-            except TimeoutError:
-                outcomes = [KafkaTimeout() for _ in frame.batch.records]
+                outcomes = await self._facade.pipeline.within(frame.call, frame.pending.outcomes())
+            except KafkaTimeout as error:
+                outcomes = [error for _ in frame.batch.records]
         response = record_pb2.ProduceStreamResponse(correlation_id=frame.correlation_id)
         return await stream_results(response, await frame.batch.merge(outcomes), frame.room)

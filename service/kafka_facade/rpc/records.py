@@ -8,13 +8,14 @@ from typing import TypeVar
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.model import (
     BatchEntry,
     BatchProduceRecords,
+    Delivery,
     Format,
     Header,
     ProduceRecords,
@@ -24,7 +25,6 @@ from kafka_facade.core.records.model import (
     RecordToProduce,
     SchemaSelector,
 )
-from kafka_facade.core.records.port import Delivery
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
@@ -193,7 +193,8 @@ async def produce(
     if message.all_or_nothing and batch.first_error is not None:
         raise batch.first_error
     request = ProduceRecords(message.cluster_id or None, message.topic_name, batch.records, message.all_or_nothing)
-    outcomes = await batch.merge(await facade.produce.produce(call, request))
+    reports = await facade.perform(call, request)
+    outcomes = await batch.merge(reports)
     response = record_pb2.ProduceRecordsResponse()
     for position, outcome in enumerate(outcomes):
         if position and not position % _AT_ONCE:
@@ -224,7 +225,7 @@ async def produce_batch(
             await time_slice()
         entries.append(BatchEntry(entry.id, _read_entry(entry.record)))
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
-    report = await facade.produce.produce_batch(call, request)
+    report = await facade.perform(call, request)
     response = record_pb2.BatchProduceRecordsResponse()
     for position, (id, found) in enumerate(report.successes):
         if position and not position % _AT_ONCE:

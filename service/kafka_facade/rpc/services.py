@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.rpc.consume import consume
-from kafka_facade.rpc.dispatch import Types, Written, decoder, operation_of, unimplemented
+from kafka_facade.rpc.dispatch import Custom, Types, Written, decoder, operation_of, regular, unimplemented
 from kafka_facade.rpc.gen.v1 import (
     acl_pb2,
     balancer_pb2,
@@ -89,6 +89,11 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
         return grpc.unary_stream_rpc_method_handler(consume(facade, operation, options), decode, encode)
     binding = METHODS.get(f"{service}/{method.name}")
     if isinstance(binding, Written):
-        return grpc.unary_stream_rpc_method_handler(binding.serve(facade, operation, types, options), decode, encode)
-    serve = unimplemented(facade, operation) if binding is None else binding.serve(facade, operation, types, options)
+        return grpc.unary_stream_rpc_method_handler(binding.serve(facade, options), decode, encode)
+    if isinstance(binding, Custom):
+        serve = binding.serve(facade, operation, options)
+    elif operation.implemented:
+        serve = regular(facade, operation, types, options)
+    else:
+        serve = unimplemented(facade, operation)
     return grpc.unary_unary_rpc_method_handler(serve, decode, encode)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from kafka_facade.core.request import Request
+
 
 class AclResourceType(str, Enum):
     """What an ACL protects (org.apache.kafka.common.resource.ResourceType); ANY stands in filters only."""
@@ -87,7 +89,7 @@ class AclBinding:
 
 
 @dataclass(slots=True)
-class ListAcls:
+class ListAcls(Request[list[Acl]]):
     """A filter; a text that is None or empty matches everything, as ANY does."""
 
     cluster_id: str | None
@@ -101,7 +103,7 @@ class ListAcls:
 
 
 @dataclass(slots=True)
-class DeleteAcls:
+class DeleteAcls(Request[list[Acl]]):
     """The same filter, whose types must be given: UNKNOWN is one that wasn't."""
 
     cluster_id: str | None
@@ -115,7 +117,7 @@ class DeleteAcls:
 
 
 @dataclass(slots=True)
-class CreateAcl:
+class CreateAcl(Request[Acl]):
     """An ACL to create; UNKNOWN is a type that wasn't given."""
 
     cluster_id: str | None
@@ -129,7 +131,7 @@ class CreateAcl:
 
 
 @dataclass(slots=True)
-class BatchCreateAcls:
+class BatchCreateAcls(Request[list[Acl]]):
     """ACLs to create together."""
 
     cluster_id: str | None

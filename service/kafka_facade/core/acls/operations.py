@@ -17,11 +17,11 @@ from kafka_facade.core.acls.model import (
 )
 from kafka_facade.core.acls.order import order
 from kafka_facade.core.acls.port import AclPort
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.kafka_text import check_text
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.registry import implements
 from kafka_facade.core.time_slices import in_slices, sorted_in_slices
 
 _FILTER_ONLY = ("UNKNOWN", "ANY", "MATCH")

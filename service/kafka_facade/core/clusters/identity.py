@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.errors import ClusterNotFound
-from kafka_facade.core.pipeline import Call
 
 
 class ClusterIdentity:

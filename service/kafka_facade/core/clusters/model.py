@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafka_facade.core.request import Request
+
 
 @dataclass(slots=True)
 class Cluster:
@@ -25,16 +27,21 @@ class Broker:
 
 
 @dataclass(slots=True)
-class GetCluster:
+class ListClusters(Request[list[Cluster]]):
+    pass
+
+
+@dataclass(slots=True)
+class GetCluster(Request[Cluster]):
     cluster_id: str | None
 
 
 @dataclass(slots=True)
-class ListBrokers:
+class ListBrokers(Request[list[Broker]]):
     cluster_id: str | None
 
 
 @dataclass(slots=True)
-class GetBroker:
+class GetBroker(Request[Broker]):
     cluster_id: str | None
     broker_id: int

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
-from kafka_facade.core.clusters.model import Broker, Cluster, GetBroker, GetCluster, ListBrokers
+from kafka_facade.core.clusters.model import Broker, Cluster, GetBroker, GetCluster, ListBrokers, ListClusters
 from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.errors import NotFound
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.registry import also_answers, implements
 
 
 class Clusters:
@@ -18,7 +18,7 @@ class Clusters:
         self._identity = identity
 
     @implements("api.v3.clusters.list")
-    async def list_clusters(self, call: Call, request: None) -> list[Cluster]:
+    async def list_clusters(self, call: Call, request: ListClusters) -> list[Cluster]:
         """All clusters: the one behind the gateway."""
         cluster, _ = await self._admin.describe_cluster(call.remaining)
         return [cluster]
@@ -32,6 +32,7 @@ class Clusters:
         return cluster
 
     @implements("api.v3.brokers.list", "api.v2.brokers.list")
+    @also_answers("api.v3.brokers.get")
     async def list_brokers(self, call: Call, request: ListBrokers) -> list[Broker]:
         """The live brokers, ordered by id."""
         await self._identity.check(request.cluster_id, call)

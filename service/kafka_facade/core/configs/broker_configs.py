@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.configs.changes import check_values, config_not_found, find, is_broker_config
 from kafka_facade.core.configs.model import (
@@ -15,12 +15,13 @@ from kafka_facade.core.configs.model import (
     GetBrokerConfig,
     ListAllBrokerConfigs,
     ListBrokerConfigs,
+    ReadBrokerConfigs,
     ResetBrokerConfig,
     UpdateBrokerConfig,
 )
 from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.errors import FacadeError, NotFound
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.registry import also_answers, implements
 
 
 class BrokerConfigs:
@@ -47,12 +48,13 @@ class BrokerConfigs:
             found += configs
         return found
 
-    async def list_many(
-        self, call: Call, cluster_id: str | None, broker_ids: Sequence[int]
+    @also_answers("api.v3.broker-configs.list", "api.v3.broker-configs.get")
+    async def read_configs(
+        self, call: Call, request: ReadBrokerConfigs
     ) -> Sequence[Sequence[BrokerConfig] | FacadeError]:
         """The configs of many brokers at once; a broker whose configs can't be had is its error."""
-        await self._identity.check(cluster_id, call)
-        return await self._configs.broker_configs(broker_ids, call.remaining)
+        await self._identity.check(request.cluster_id, call)
+        return await self._configs.broker_configs(request.keys, call.remaining)
 
     @implements("api.v3.broker-configs.get")
     async def get_config(self, call: Call, request: GetBrokerConfig) -> BrokerConfig:

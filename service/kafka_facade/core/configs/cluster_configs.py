@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.configs.changes import check_values, config_not_found, find, is_broker_config
@@ -21,7 +21,7 @@ from kafka_facade.core.configs.model import (
 )
 from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, NotFound
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.registry import also_answers, implements
 
 # What Kafka calls the resource: a broker without a name.
 _OWNER = "BROKER "
@@ -36,6 +36,7 @@ class ClusterConfigs:
         self._identity = identity
 
     @implements("api.v3.cluster-configs.list")
+    @also_answers("api.v3.cluster-configs.get")
     async def list_configs(self, call: Call, request: ListClusterConfigs) -> Sequence[ClusterConfig]:
         """The configs that are set, ordered by name."""
         await self._identity.check(request.cluster_id, call)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.request import Many, Request
 
 
 class AlterOperation(str, Enum):
@@ -68,7 +70,7 @@ class TopicConfigFailure:
 
 
 @dataclass(slots=True)
-class ListTopicConfigs:
+class ListTopicConfigs(Request[Sequence[TopicConfig]]):
     """``topic_name`` None lists the configs of all topics."""
 
     cluster_id: str | None
@@ -76,14 +78,14 @@ class ListTopicConfigs:
 
 
 @dataclass(slots=True)
-class GetTopicConfig:
+class GetTopicConfig(Request[TopicConfig]):
     cluster_id: str | None
     topic_name: str
     name: str
 
 
 @dataclass(slots=True)
-class UpdateTopicConfig:
+class UpdateTopicConfig(Request[None]):
     cluster_id: str | None
     topic_name: str
     name: str
@@ -91,7 +93,7 @@ class UpdateTopicConfig:
 
 
 @dataclass(slots=True)
-class ResetTopicConfig:
+class ResetTopicConfig(Request[None]):
     cluster_id: str | None
     topic_name: str
     name: str
@@ -105,7 +107,7 @@ class ConfigAlteration:
 
 
 @dataclass(slots=True)
-class AlterTopicConfigs:
+class AlterTopicConfigs(Request[None]):
     cluster_id: str | None
     topic_name: str
     data: list[ConfigAlteration]
@@ -119,7 +121,7 @@ class TopicConfigAlterations:
 
 
 @dataclass(slots=True)
-class AlterMultipleTopicConfigs:
+class AlterMultipleTopicConfigs(Request[list[TopicConfigFailure]]):
     """Of entries for the same topic the last one counts."""
 
     cluster_id: str | None
@@ -128,25 +130,25 @@ class AlterMultipleTopicConfigs:
 
 
 @dataclass(slots=True)
-class ListBrokerConfigs:
+class ListBrokerConfigs(Request[Sequence[BrokerConfig]]):
     cluster_id: str | None
     broker_id: int
 
 
 @dataclass(slots=True)
-class ListAllBrokerConfigs:
+class ListAllBrokerConfigs(Request[Sequence[BrokerConfig]]):
     cluster_id: str | None
 
 
 @dataclass(slots=True)
-class GetBrokerConfig:
+class GetBrokerConfig(Request[BrokerConfig]):
     cluster_id: str | None
     broker_id: int
     name: str
 
 
 @dataclass(slots=True)
-class UpdateBrokerConfig:
+class UpdateBrokerConfig(Request[None]):
     cluster_id: str | None
     broker_id: int
     name: str
@@ -154,14 +156,14 @@ class UpdateBrokerConfig:
 
 
 @dataclass(slots=True)
-class ResetBrokerConfig:
+class ResetBrokerConfig(Request[None]):
     cluster_id: str | None
     broker_id: int
     name: str
 
 
 @dataclass(slots=True)
-class AlterBrokerConfigs:
+class AlterBrokerConfigs(Request[None]):
     cluster_id: str | None
     broker_id: int
     data: list[ConfigAlteration]
@@ -169,31 +171,39 @@ class AlterBrokerConfigs:
 
 
 @dataclass(slots=True)
-class ListClusterConfigs:
+class ListClusterConfigs(Request[Sequence[ClusterConfig]]):
     cluster_id: str | None
 
 
 @dataclass(slots=True)
-class GetClusterConfig:
+class GetClusterConfig(Request[ClusterConfig]):
     cluster_id: str | None
     name: str
 
 
 @dataclass(slots=True)
-class UpdateClusterConfig:
+class UpdateClusterConfig(Request[None]):
     cluster_id: str | None
     name: str
     value: str | None
 
 
 @dataclass(slots=True)
-class ResetClusterConfig:
+class ResetClusterConfig(Request[None]):
     cluster_id: str | None
     name: str
 
 
 @dataclass(slots=True)
-class AlterClusterConfigs:
+class AlterClusterConfigs(Request[None]):
     cluster_id: str | None
     data: list[ConfigAlteration]
     validate_only: bool = False
+
+
+class ReadTopicConfigs(Many[str, Sequence[TopicConfig]]):
+    """The configs of topics, by name."""
+
+
+class ReadBrokerConfigs(Many[int, Sequence[BrokerConfig]]):
+    """The configs of brokers, by id."""

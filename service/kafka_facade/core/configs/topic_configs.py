@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.configs.changes import check_values, config_not_found, find
 from kafka_facade.core.configs.model import (
@@ -14,6 +14,7 @@ from kafka_facade.core.configs.model import (
     ConfigAlteration,
     GetTopicConfig,
     ListTopicConfigs,
+    ReadTopicConfigs,
     ResetTopicConfig,
     TopicConfig,
     TopicConfigFailure,
@@ -21,7 +22,7 @@ from kafka_facade.core.configs.model import (
 )
 from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.errors import FacadeError, InvalidTopicName, NotFound
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.topics.operations import is_legal_topic_name
 from kafka_facade.core.topics.port import AdminPort
 
@@ -35,6 +36,7 @@ class TopicConfigs:
         self._identity = identity
 
     @implements("api.v3.topic-configs.list")
+    @also_answers("api.v2.topics.get")
     async def list_configs(self, call: Call, request: ListTopicConfigs) -> Sequence[TopicConfig]:
         """The configs of one topic, or of all but internal ones, ordered by topic and name; TopicNotFound."""
         await self._identity.check(request.cluster_id, call)
@@ -46,12 +48,13 @@ class TopicConfigs:
         # A topic deleted since the listing is no longer there to be listed.
         return [config for configs in found if not isinstance(configs, FacadeError) for config in configs]
 
-    async def list_many(
-        self, call: Call, cluster_id: str | None, names: Sequence[str]
+    @also_answers("api.v3.topic-configs.list", "api.v3.topic-configs.get")
+    async def read_configs(
+        self, call: Call, request: ReadTopicConfigs
     ) -> Sequence[Sequence[TopicConfig] | FacadeError]:
         """The configs of many topics at once; a topic whose configs can't be had is its error."""
-        await self._identity.check(cluster_id, call)
-        return await self._configs.topic_configs(names, call.remaining)
+        await self._identity.check(request.cluster_id, call)
+        return await self._configs.topic_configs(request.keys, call.remaining)
 
     @implements("api.v3.topic-configs.get")
     async def get_config(self, call: Call, request: GetTopicConfig) -> TopicConfig:

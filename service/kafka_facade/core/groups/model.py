@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+from kafka_facade.core.request import Many, Request
 
 
 class ConsumerGroupState(str, Enum):
@@ -107,25 +110,49 @@ class ConsumerGroupLagSummary:
 
 
 @dataclass(slots=True)
-class ListConsumerGroups:
+class ListConsumerGroups(Request[list[ConsumerGroup]]):
     cluster_id: str | None
 
 
 @dataclass(slots=True)
-class GetConsumerGroup:
+class GroupRef:
     cluster_id: str | None
     consumer_group_id: str
 
 
+class GetConsumerGroup(GroupRef, Request[ConsumerGroup]):
+    __slots__ = ()
+
+
+class ListConsumers(GroupRef, Request[Sequence[GroupMember]]):
+    __slots__ = ()
+
+
+class ListConsumerLags(GroupRef, Request[Sequence[ConsumerLag]]):
+    __slots__ = ()
+
+
+class GetLagSummary(GroupRef, Request[ConsumerGroupLagSummary]):
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class GetConsumer:
+class MemberRef:
     cluster_id: str | None
     consumer_group_id: str
     consumer_id: str
 
 
+class GetConsumer(MemberRef, Request[GroupMember]):
+    __slots__ = ()
+
+
+class ListConsumerAssignments(MemberRef, Request[Sequence[ConsumerAssignment]]):
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class GetConsumerAssignment:
+class GetConsumerAssignment(Request[ConsumerAssignment]):
     cluster_id: str | None
     consumer_group_id: str
     consumer_id: str
@@ -134,8 +161,16 @@ class GetConsumerAssignment:
 
 
 @dataclass(slots=True)
-class GetConsumerLag:
+class GetConsumerLag(Request[ConsumerLag]):
     cluster_id: str | None
     consumer_group_id: str
     topic_name: str
     partition_id: int
+
+
+class DescribeGroups(Many[str, ConsumerGroup]):
+    """Consumer groups, by id, with their members."""
+
+
+class ReadLags(Many[ConsumerGroup, Sequence[ConsumerLag]]):
+    """How far groups are behind; empty for a group without a commit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import (
     ConsumerGroupNotFound,
@@ -20,16 +20,23 @@ from kafka_facade.core.groups.model import (
     ConsumerGroup,
     ConsumerGroupLagSummary,
     ConsumerLag,
+    DescribeGroups,
     GetConsumer,
     GetConsumerAssignment,
     GetConsumerGroup,
     GetConsumerLag,
+    GetLagSummary,
     GroupMember,
+    ListConsumerAssignments,
     ListConsumerGroups,
+    ListConsumerLags,
+    ListConsumers,
+    MemberRef,
+    ReadLags,
 )
 from kafka_facade.core.groups.port import GroupDescription, GroupPort
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.quoting import quote
+from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.positions import TopicPartition
 
@@ -58,21 +65,20 @@ class ConsumerGroups:
     @implements("api.v3.consumer-groups.get")
     async def get_group(self, call: Call, request: GetConsumerGroup) -> ConsumerGroup:
         """One group; ConsumerGroupNotFound."""
-        [found] = await self.describe_many(call, request.cluster_id, [request.consumer_group_id])
+        [found] = await self.describe_groups(call, DescribeGroups(request.cluster_id, [request.consumer_group_id]))
         if isinstance(found, FacadeError):
             raise found
         return found
 
-    async def describe_many(
-        self, call: Call, cluster_id: str | None, group_ids: Sequence[str]
-    ) -> Sequence[ConsumerGroup | FacadeError]:
+    @also_answers("api.v3.consumer-groups.get", "api.v3.consumers.get", "api.v3.consumer-lags.get")
+    async def describe_groups(self, call: Call, request: DescribeGroups) -> Sequence[ConsumerGroup | FacadeError]:
         """Many groups in one go; a group that can't be described is its error."""
-        own = await self._identity.check(cluster_id, call)
-        found = await self._groups.describe_groups(group_ids, call.remaining)
+        own = await self._identity.check(request.cluster_id, call)
+        found = await self._groups.describe_groups(request.keys, call.remaining)
         return [await _group(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
 
     @implements("api.v3.consumers.list")
-    async def list_consumers(self, call: Call, request: GetConsumerGroup) -> Sequence[GroupMember]:
+    async def list_consumers(self, call: Call, request: ListConsumers) -> Sequence[GroupMember]:
         """The members of a group, ordered by id; ConsumerGroupNotFound."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "does not exist.")
         return group.consumers
@@ -83,7 +89,7 @@ class ConsumerGroups:
         return await self._consumer(call, request, NotFound(consumer_id=request.consumer_id))
 
     @implements("api.v3.consumer-assignments.list")
-    async def list_assignments(self, call: Call, request: GetConsumer) -> Sequence[ConsumerAssignment]:
+    async def list_assignments(self, call: Call, request: ListConsumerAssignments) -> Sequence[ConsumerAssignment]:
         """The partitions that a member reads, ordered by topic and partition; ConsumerGroupNotFound, NotFound."""
         message = f"Consumer {quote(request.consumer_id)} does not exist."
         return (await self._consumer(call, request, NotFound(message, consumer_id=request.consumer_id))).assignments
@@ -91,17 +97,17 @@ class ConsumerGroups:
     @implements("api.v3.consumer-assignments.get")
     async def get_assignment(self, call: Call, request: GetConsumerAssignment) -> ConsumerAssignment:
         """One partition that a member reads; ConsumerGroupNotFound, NotFound."""
-        where = GetConsumer(request.cluster_id, request.consumer_group_id, request.consumer_id)
+        where = ListConsumerAssignments(request.cluster_id, request.consumer_group_id, request.consumer_id)
         for assignment in await self.list_assignments(call, where):
             if (assignment.topic_name, assignment.partition_id) == (request.topic_name, request.partition_id):
                 return assignment
         raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
 
     @implements("api.v3.consumer-lags.list")
-    async def list_lags(self, call: Call, request: GetConsumerGroup) -> Sequence[ConsumerLag]:
+    async def list_lags(self, call: Call, request: ListConsumerLags) -> Sequence[ConsumerLag]:
         """How far a group is behind, the largest lag first; ConsumerGroupNotFound, NotFound where it has no commit."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
-        [found] = await self.lags_many(call, request.cluster_id, [group])
+        [found] = await self.read_lags(call, ReadLags(request.cluster_id, [group]))
         if isinstance(found, FacadeError):
             raise found
         if not found:
@@ -129,17 +135,18 @@ class ConsumerGroups:
         return lags[0]
 
     @implements("api.v3.consumer-group-lag-summary.get")
-    async def get_lag_summary(self, call: Call, request: GetConsumerGroup) -> ConsumerGroupLagSummary:
+    async def get_lag_summary(self, call: Call, request: GetLagSummary) -> ConsumerGroupLagSummary:
         """The largest and the total lag; ConsumerGroupNotFound, NotFound where the group has no commit."""
-        summary = summary_of(await self.list_lags(call, request))
+        wanted = ListConsumerLags(request.cluster_id, request.consumer_group_id)
+        summary = summary_of(await self.list_lags(call, wanted))
         assert summary is not None, "list_lags gives one lag at least"
         return summary
 
-    async def lags_many(
-        self, call: Call, cluster_id: str | None, groups: Sequence[ConsumerGroup]
-    ) -> Sequence[Sequence[ConsumerLag] | FacadeError]:
+    @also_answers("api.v3.consumer-lags.list", "api.v3.consumer-lags.get", "api.v3.consumer-group-lag-summary.get")
+    async def read_lags(self, call: Call, request: ReadLags) -> Sequence[Sequence[ConsumerLag] | FacadeError]:
         """The lags of many groups, the end of each partition asked for once; none for a group without a commit."""
-        await self._identity.check(cluster_id, call)
+        await self._identity.check(request.cluster_id, call)
+        groups = request.keys
         committed = await self._groups.committed_offsets([g.consumer_group_id for g in groups], call.remaining)
         wanted = list(dict.fromkeys(place for found in committed if isinstance(found, dict) for place in found))
         partitions = [TopicPartition(*place) for place in wanted]
@@ -156,8 +163,8 @@ class ConsumerGroups:
             message = f"Consumer Group {quote(group_id)} {otherwise}"
             raise ConsumerGroupNotFound(message, consumer_group_id=group_id) from error
 
-    async def _consumer(self, call: Call, request: GetConsumer, otherwise: NotFound) -> GroupMember:
-        where = GetConsumerGroup(request.cluster_id, request.consumer_group_id)
+    async def _consumer(self, call: Call, request: MemberRef, otherwise: NotFound) -> GroupMember:
+        where = ListConsumers(request.cluster_id, request.consumer_group_id)
         for member in await self.list_consumers(call, where):
             if member.consumer_id == request.consumer_id:
                 return member

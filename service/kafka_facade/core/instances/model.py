@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from kafka_facade.core.records.model import Format, ReadFormats
-from kafka_facade.core.topics.positions import PartitionPosition, PartitionTime, TopicPartition
+from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats
+from kafka_facade.core.request import Request
+from kafka_facade.core.topics.positions import CommittedOffset, PartitionPosition, PartitionTime, TopicPartition
+
+FETCH_OPERATIONS: Final = {
+    Format.BINARY: "api.v2.consumers.consume-binary",
+    Format.JSON: "api.v2.consumers.consume-json",
+    Format.AVRO: "api.v2.consumers.consume-avro",
+    Format.JSONSCHEMA: "api.v2.consumers.consume-json-schema",
+    Format.PROTOBUF: "api.v2.consumers.consume-protobuf",
+}
+"""The operation that fetches records of an instance of each format."""
+
+
+def fetch_operation(format: Format) -> str:
+    """The operation to fetch under; the fetch itself says that no instance has another format than those."""
+    return FETCH_OPERATIONS.get(format, FETCH_OPERATIONS[Format.BINARY])
 
 
 @dataclass(slots=True)
@@ -22,7 +39,7 @@ class ConsumerInstance:
 
 
 @dataclass(slots=True)
-class CreateConsumer:
+class CreateConsumer(Request[ConsumerInstance]):
     """``name`` None generates one; texts are as the caller gave them and are checked by the core (42204)."""
 
     group: str
@@ -45,8 +62,30 @@ class ConsumerRef:
     instance: str
 
 
+class GetConsumerInstance(ConsumerRef, Request[ConsumerInstance]):
+    """The settings of an instance."""
+
+    __slots__ = ()
+
+
+class DeleteConsumer(ConsumerRef, Request[None]):
+    __slots__ = ()
+
+
+class GetSubscription(ConsumerRef, Request[Sequence[str]]):
+    __slots__ = ()
+
+
+class Unsubscribe(ConsumerRef, Request[None]):
+    __slots__ = ()
+
+
+class GetAssignments(ConsumerRef, Request[Sequence[TopicPartition]]):
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class SubscribeConsumer:
+class SubscribeConsumer(Request[None]):
     group: str
     instance: str
     topics: list[str] = field(default_factory=list)
@@ -54,14 +93,14 @@ class SubscribeConsumer:
 
 
 @dataclass(slots=True)
-class AssignConsumer:
+class AssignConsumer(Request[None]):
     group: str
     instance: str
     partitions: list[TopicPartition]
 
 
 @dataclass(slots=True)
-class FetchRecords:
+class FetchRecords(Request[list[FetchedRecord]]):
     """``format`` is what the caller accepts, None where it takes any; timeout and max_bytes only lower the defaults.
 
     ``max_bytes`` counts keys and values, ``max_answer_bytes`` whole records as :mod:`kafka_facade.core.records.sizes`
@@ -84,7 +123,7 @@ class FetchRecords:
 
 
 @dataclass(slots=True)
-class CommitOffsets:
+class CommitOffsets(Request[None]):
     """``offsets`` None commits the current position of each partition; offset n commits n + 1, the next to read."""
 
     group: str
@@ -99,8 +138,20 @@ class ConsumerPartitions:
     partitions: list[TopicPartition]
 
 
+class GetCommittedOffsets(ConsumerPartitions, Request[list[CommittedOffset]]):
+    __slots__ = ()
+
+
+class SeekToBeginning(ConsumerPartitions, Request[None]):
+    __slots__ = ()
+
+
+class SeekToEnd(ConsumerPartitions, Request[None]):
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class SeekConsumer:
+class SeekConsumer(Request[None]):
     """``times`` lead to the first record at or after them, or to the end where there is none."""
 
     group: str

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.errors import (
     ConsumerAlreadyExists,
     ConsumerFormatMismatch,
@@ -19,15 +19,22 @@ from kafka_facade.core.errors import (
     TooManyRequests,
 )
 from kafka_facade.core.instances.model import (
+    FETCH_OPERATIONS,
     AssignConsumer,
     CommitOffsets,
     ConsumerInstance,
-    ConsumerPartitions,
-    ConsumerRef,
     CreateConsumer,
+    DeleteConsumer,
     FetchRecords,
+    GetAssignments,
+    GetCommittedOffsets,
+    GetConsumerInstance,
+    GetSubscription,
     SeekConsumer,
+    SeekToBeginning,
+    SeekToEnd,
     SubscribeConsumer,
+    Unsubscribe,
 )
 from kafka_facade.core.instances.placement import is_here, placed
 from kafka_facade.core.instances.port import PeerPort
@@ -35,10 +42,10 @@ from kafka_facade.core.instances.session import ConsumerSession
 from kafka_facade.core.instances.settings import ConsumerDefaults, generated_name, resolve
 from kafka_facade.core.instances.topic_pattern import TopicPattern
 from kafka_facade.core.kafka_text import check_text
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.core.records.port import ConsumerFactory
+from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.topics.operations import is_legal_topic_name
 from kafka_facade.core.topics.port import AdminPort
 from kafka_facade.core.topics.positions import (
@@ -118,14 +125,16 @@ class Consumers:
         )
         return instance
 
+    # The catalogue has no operation that reads an instance as a whole: these need it, or show it.
+    @also_answers("api.v2.consumers.subscribe", "api.v2.consumers.get-subscription", *FETCH_OPERATIONS.values())
     @placed
-    async def get(self, call: Call, request: ConsumerRef) -> ConsumerInstance:
+    async def get(self, call: Call, request: GetConsumerInstance) -> ConsumerInstance:
         """The settings of an instance; ConsumerInstanceNotFound."""
         return self._session(request.group, request.instance).instance
 
     @implements("api.v2.consumers.delete")
     @placed
-    async def delete(self, call: Call, request: ConsumerRef) -> None:
+    async def delete(self, call: Call, request: DeleteConsumer) -> None:
         """Leave the group and forget the instance; ConsumerInstanceNotFound."""
         async with self._session(request.group, request.instance).use(settled=True) as session:
             # It goes on without the caller who has asked for it: a member that nobody closes stays for good.
@@ -149,14 +158,14 @@ class Consumers:
 
     @implements("api.v2.consumers.get-subscription")
     @placed
-    async def get_subscription(self, call: Call, request: ConsumerRef) -> Sequence[str]:
+    async def get_subscription(self, call: Call, request: GetSubscription) -> Sequence[str]:
         """The topics subscribed to by name, or those that matched the pattern when it was last looked at."""
         async with self._session(request.group, request.instance).use() as session:
             return session.subscription()
 
     @implements("api.v2.consumers.unsubscribe")
     @placed
-    async def unsubscribe(self, call: Call, request: ConsumerRef) -> None:
+    async def unsubscribe(self, call: Call, request: Unsubscribe) -> None:
         """Drop the subscription or the assignment."""
         async with self._session(request.group, request.instance).use(settled=True) as session:
             await session.unsubscribe()
@@ -173,18 +182,12 @@ class Consumers:
 
     @implements("api.v2.consumers.get-assignments")
     @placed
-    async def get_assignments(self, call: Call, request: ConsumerRef) -> Sequence[TopicPartition]:
+    async def get_assignments(self, call: Call, request: GetAssignments) -> Sequence[TopicPartition]:
         """The partitions that the instance reads now, assigned by hand or by the group."""
         async with self._session(request.group, request.instance).use() as session:
             return session.consumer.assignment()
 
-    @implements(
-        "api.v2.consumers.consume-binary",
-        "api.v2.consumers.consume-json",
-        "api.v2.consumers.consume-avro",
-        "api.v2.consumers.consume-json-schema",
-        "api.v2.consumers.consume-protobuf",
-    )
+    @implements(*FETCH_OPERATIONS.values())
     @placed
     async def fetch(self, call: Call, request: FetchRecords) -> list[FetchedRecord]:
         """The next records, until the timeout, ``max_bytes`` or the instance's ``fetch.min.bytes`` is reached.
@@ -218,7 +221,7 @@ class Consumers:
 
     @implements("api.v2.consumers.get-committed-offsets")
     @placed
-    async def get_committed(self, call: Call, request: ConsumerPartitions) -> list[CommittedOffset]:
+    async def get_committed(self, call: Call, request: GetCommittedOffsets) -> list[CommittedOffset]:
         """What the group has committed for these partitions; those without a commit are left out."""
         async with self._session(request.group, request.instance).use() as session:
             if not request.partitions:
@@ -248,7 +251,7 @@ class Consumers:
 
     @implements("api.v2.consumers.seek-to-beginning")
     @placed
-    async def seek_to_beginning(self, call: Call, request: ConsumerPartitions) -> None:
+    async def seek_to_beginning(self, call: Call, request: SeekToBeginning) -> None:
         """Read on from the first offset of these partitions."""
         _check_partitions(request.partitions)
         positions = [PartitionPosition(entry.topic, entry.partition, EARLIEST) for entry in request.partitions]
@@ -257,7 +260,7 @@ class Consumers:
 
     @implements("api.v2.consumers.seek-to-end")
     @placed
-    async def seek_to_end(self, call: Call, request: ConsumerPartitions) -> None:
+    async def seek_to_end(self, call: Call, request: SeekToEnd) -> None:
         """Read on from what is now the end of these partitions."""
         _check_partitions(request.partitions)
         async with self._session(request.group, request.instance).use() as session:

@@ -12,8 +12,8 @@ import typing
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from kafka_facade.core.call import Call
 from kafka_facade.core.instances.port import PeerPort
-from kafka_facade.core.pipeline import Call
 
 
 class OfInstance(Protocol):

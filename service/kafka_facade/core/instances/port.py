@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.call import Call
 
 
 class PeerPort(Protocol):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafka_facade.core.request import Request
+from kafka_facade.core.topics.model import PartitionRef
+
 
 @dataclass(slots=True)
 class PartitionReassignment:
@@ -17,11 +20,15 @@ class PartitionReassignment:
 
 
 @dataclass(slots=True)
-class ListReassignments:
+class ListReassignments(Request[list[PartitionReassignment]]):
     cluster_id: str | None
 
 
 @dataclass(slots=True)
-class ListTopicReassignments:
+class ListTopicReassignments(Request[list[PartitionReassignment]]):
     cluster_id: str | None
     topic_name: str
+
+
+class GetReassignment(PartitionRef, Request[PartitionReassignment]):
+    __slots__ = ()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import NotFound
-from kafka_facade.core.pipeline import Call
-from kafka_facade.core.reassignments.model import ListReassignments, ListTopicReassignments, PartitionReassignment
+from kafka_facade.core.reassignments.model import (
+    GetReassignment,
+    ListReassignments,
+    ListTopicReassignments,
+    PartitionReassignment,
+)
 from kafka_facade.core.reassignments.port import ReassignmentPort
-from kafka_facade.core.topics.model import GetPartition
+from kafka_facade.core.registry import also_answers, implements
 
 
 class Reassignments:
@@ -19,6 +23,7 @@ class Reassignments:
         self._identity = identity
 
     @implements("api.v3.partition-reassignments.list")
+    @also_answers("api.v3.partition-reassignments.search-by-topic", "api.v3.partition-reassignments.get")
     async def list_reassignments(self, call: Call, request: ListReassignments) -> list[PartitionReassignment]:
         """All that go on, ordered by topic and partition."""
         cluster_id = await self._identity.check(request.cluster_id, call)
@@ -33,7 +38,7 @@ class Reassignments:
         return [entry for entry in everything if entry.topic_name == request.topic_name]
 
     @implements("api.v3.partition-reassignments.get")
-    async def get_reassignment(self, call: Call, request: GetPartition) -> PartitionReassignment:
+    async def get_reassignment(self, call: Call, request: GetReassignment) -> PartitionReassignment:
         """That of one partition; NotFound where none goes on."""
         cluster_id = await self._identity.check(request.cluster_id, call)
         where = ListTopicReassignments(cluster_id, request.topic_name)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.request import Request
 
 
 class Format(str, Enum):
@@ -165,8 +166,19 @@ class RecordOrder:
         """The producer's own: what it got last."""
 
 
-class ProduceRecords(Struct):
-    """``all_or_nothing`` (the v2 API) lets the first bad record fail the request before any is sent."""
+class Delivery(Struct, gc=False):
+    """Where a record ended up; ``timestamp`` is the broker's for topics with LogAppendTime.
+
+    ``offset`` is None where the broker doesn't acknowledge records (``acks=0``).
+    """
+
+    partition: int
+    offset: int | None
+    timestamp: int | None
+
+
+class RecordBatch(Struct):
+    """Records of one topic. ``all_or_nothing`` lets the first bad record fail the request before any is sent."""
 
     cluster_id: str | None
     topic_name: str
@@ -175,8 +187,34 @@ class ProduceRecords(Struct):
     order: RecordOrder | None = None
 
 
+class ProduceRecords(RecordBatch, Request[list[RecordReport | FacadeError]]):
+    """Answered once Kafka has decided on all records: with a report or an error for each, in order."""
+
+
+class DeliverRecords(RecordBatch, Request[list[Delivery | FacadeError]]):
+    """The same without reports of what was stored (the v2 API): where each record is, or its error."""
+
+
+class PendingRecords(Protocol):
+    """Records that are with the producer."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether Kafka has decided on all of them."""
+
+    async def outcomes(self) -> list[Delivery | FacadeError]:
+        """What became of each record, in order, once Kafka has decided on all of them."""
+
+    async def reports(self) -> list[RecordReport | FacadeError]:
+        """The same, with what was stored of each record."""
+
+
+class StreamRecords(RecordBatch, Request[PendingRecords]):
+    """Some records of a stream: answered once they are with the producer."""
+
+
 @dataclass(slots=True)
-class ProduceWithSchemas:
+class ProduceWithSchemas(Request[tuple[list[Delivery | FacadeError], SchemaIds]]):
     """Records (the v2 API) whose keys have one schema and whose values have one; their ``RecordData`` have none.
 
     A selector is None where the caller gave no schema; it names one by id or by its text.
@@ -198,7 +236,15 @@ class BatchEntry:
 
 
 @dataclass(slots=True)
-class BatchProduceRecords:
+class BatchReport:
+    """What became of the records of a batch, each with the caller's id, in order."""
+
+    successes: list[tuple[str, RecordReport]]
+    failures: list[tuple[str, FacadeError]]
+
+
+@dataclass(slots=True)
+class BatchProduceRecords(Request[BatchReport]):
     """Records whose outcomes are told by their ids."""
 
     cluster_id: str | None
@@ -207,7 +253,7 @@ class BatchProduceRecords:
 
 
 @dataclass(slots=True)
-class ConsumeRecords:
+class ConsumeRecords(Request[AsyncGenerator[list[Record], None]]):
     """Read a topic from a start, then follow it.
 
     ``start`` is ``earliest``, ``latest``, ``offset`` (``offset``; a partition that doesn't reach it starts at its end)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records.decoding_budget import DecodingBudget
-from kafka_facade.core.records.model import Format, Header, Record, RecordOrder
+from kafka_facade.core.records.model import Delivery, Format, Header, Record, RecordOrder
 from kafka_facade.core.topics.positions import CommittedOffset, PartitionPosition, TopicPartition
 
 
@@ -22,17 +22,6 @@ class SerializedRecord(Struct, gc=False):
     value: bytes | None
     partition: int | None
     headers: Sequence[Header]
-    timestamp: int | None
-
-
-class Delivery(Struct, gc=False):
-    """Where a record ended up; ``timestamp`` is the broker's for topics with LogAppendTime.
-
-    ``offset`` is None where the broker doesn't acknowledge records (``acks=0``).
-    """
-
-    partition: int
-    offset: int | None
     timestamp: int | None
 
 

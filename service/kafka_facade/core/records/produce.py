@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, repeat
 
 from msgspec import Struct
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import (
     FacadeError,
@@ -21,25 +20,30 @@ from kafka_facade.core.errors import (
     PartitionNotFound,
     ValueSchemaMissing,
 )
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.model import (
     BatchEntry,
     BatchProduceRecords,
+    BatchReport,
     DataReport,
+    DeliverRecords,
+    Delivery,
     Format,
     ProduceRecords,
     ProduceWithSchemas,
+    RecordBatch,
     RecordData,
     RecordOrder,
     RecordReport,
     RecordToProduce,
     SchemaIds,
     SchemaSelector,
+    StreamRecords,
 )
-from kafka_facade.core.records.port import Delivery, ProducerPort, SerializedRecord, SubjectVersion
+from kafka_facade.core.records.port import ProducerPort, SerializedRecord, SubjectVersion
 from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.records.serialization import SchemaNeeded, serialize
+from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.operations import is_legal_topic_name
 
@@ -48,14 +52,6 @@ _RECORDS_A_SLICE = 200
 # How many records are handed to the producer together.
 _PORTION = 2_000
 _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
-
-
-@dataclass(slots=True)
-class BatchReport:
-    """What became of the records of a batch, each with the caller's id, in order."""
-
-    successes: list[tuple[str, RecordReport]]
-    failures: list[tuple[str, FacadeError]]
 
 
 class Produce:
@@ -69,16 +65,22 @@ class Produce:
         self._batch_max_entries = batch_max_entries
         self._schemas = schemas
 
-    @implements(
-        "api.v3.produce.produce-to-topic",
-        "api.facade.records.produce-stream",
-    )
+    @implements("api.v3.produce.produce-to-topic")
     async def produce(self, call: Call, request: ProduceRecords) -> list[RecordReport | FacadeError]:
         """Produce records and wait until each is acknowledged or has failed: one report or error a record, in order.
 
         TopicNotFound and ClusterNotFound fail the request as a whole.
         """
-        return await (await self.enqueue(call, request)).reports()
+        return await (await self._enqueue(call, request)).reports()
+
+    @implements("api.facade.records.produce-stream")
+    @also_answers("api.v3.produce.produce-to-topic")
+    async def stream(self, call: Call, request: StreamRecords) -> PendingReports:
+        """Hand records to the producer, in order, and return before they are acknowledged; ClusterNotFound.
+
+        Records of one topic that are handed over one after the other keep that order in their partition.
+        """
+        return await self._enqueue(call, request)
 
     @implements("api.v3.batch-produce.produce-to-topic")
     async def produce_batch(self, call: Call, request: BatchProduceRecords) -> BatchReport:
@@ -131,9 +133,9 @@ class Produce:
         "api.v2.produce-to-partition.binary",
         "api.v2.produce-to-partition.json",
     )
-    async def deliver(self, call: Call, request: ProduceRecords) -> list[Delivery | FacadeError]:
+    async def deliver(self, call: Call, request: DeliverRecords) -> list[Delivery | FacadeError]:
         """What :meth:`produce` does, without reports of what was stored: where each record is, or its error."""
-        return await (await self.enqueue(call, request)).outcomes()
+        return await (await self._enqueue(call, request)).outcomes()
 
     @implements(
         "api.v2.produce-to-topic.avro",
@@ -170,14 +172,10 @@ class Produce:
                 await time_slice()
             key, value = _with_schema(record.key, request.key_schema), _with_schema(record.value, request.value_schema)
             records.append(RecordToProduce(key, value, record.partition_id, record.headers, record.timestamp))
-        outcomes = await self.deliver(call, ProduceRecords(None, topic, records, all_or_nothing=True))
+        outcomes = await self.deliver(call, DeliverRecords(None, topic, records, all_or_nothing=True))
         return outcomes, SchemaIds(key_id, value_id)
 
-    async def enqueue(self, call: Call, request: ProduceRecords) -> PendingReports:
-        """Hand records to the producer, in order, and return before they are acknowledged: for streams.
-
-        Records of one topic that are enqueued one after the other keep that order in their partition.
-        """
+    async def _enqueue(self, call: Call, request: RecordBatch) -> PendingReports:
         cluster_id = await self._identity.check(request.cluster_id, call)
         topic = request.topic_name
         try:
@@ -278,6 +276,11 @@ class PendingReports(Struct):
     errors: dict[int, FacadeError]
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
     used: dict[int, UsedSchemas] = {}
+
+    @property
+    def decided(self) -> bool:
+        """Whether Kafka has decided on all of them."""
+        return self.deliveries is None or self.deliveries.done()
 
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """What became of each record, in order, once Kafka has decided on all of them."""

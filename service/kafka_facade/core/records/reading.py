@@ -10,13 +10,13 @@ from collections.abc import AsyncGenerator, Mapping
 
 from msgspec import structs
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, TopicNotFound, Unavailable
-from kafka_facade.core.pipeline import Call
 from kafka_facade.core.records.model import ConsumeRecords, Record
 from kafka_facade.core.records.port import ConsumerFactory, ConsumerPort
 from kafka_facade.core.records.sizes import record_size
-from kafka_facade.core.topics.model import ListPartitions
+from kafka_facade.core.registry import implements
+from kafka_facade.core.topics.model import ListPartitions, ReadOffsets
 from kafka_facade.core.topics.operations import Topics
 from kafka_facade.core.topics.positions import LATEST, PartitionPosition, TopicPartition
 
@@ -100,7 +100,7 @@ class Reading:
         chosen = [known[wanted] for wanted in dict.fromkeys(request.partitions or known)]
         starts: dict[tuple[str, int], int] = {}
         ends: dict[tuple[str, int], int] = {}
-        for found in await self._topics.get_offsets_many(call, chosen):
+        for found in await self._topics.read_offsets(call, ReadOffsets(request.cluster_id, chosen)):
             if isinstance(found, FacadeError):
                 raise found
             key = (found.topic_name, found.partition_id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafka_facade.core.request import Request
+
 
 @dataclass(slots=True)
 class ServerInfo:
@@ -14,5 +16,5 @@ class ServerInfo:
 
 
 @dataclass(slots=True)
-class GetServerInfo:
+class GetServerInfo(Request[ServerInfo]):
     pass

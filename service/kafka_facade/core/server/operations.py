@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from kafka_facade.core.catalogue import implements
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.call import Call
+from kafka_facade.core.registry import implements
 from kafka_facade.core.server.model import GetServerInfo, ServerInfo
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from kafka_facade.core.request import Many, Request
 
 
 @dataclass(slots=True)
@@ -52,13 +55,13 @@ class PartitionOffsets:
 
 
 @dataclass(slots=True)
-class ListTopics:
+class ListTopics(Request[list[Topic]]):
     cluster_id: str | None
     include_authorized_operations: bool = False
 
 
 @dataclass(slots=True)
-class GetTopic:
+class GetTopic(Request[Topic]):
     cluster_id: str | None
     topic_name: str
     include_authorized_operations: bool = False
@@ -71,7 +74,7 @@ class ConfigEntry:
 
 
 @dataclass(slots=True)
-class CreateTopic:
+class CreateTopic(Request[Topic]):
     """``replicas_assignments`` maps each partition to its brokers and excludes counts (reference: Topic, Create)."""
 
     cluster_id: str | None
@@ -84,33 +87,45 @@ class CreateTopic:
 
 
 @dataclass(slots=True)
-class DeleteTopic:
+class DeleteTopic(Request[None]):
     cluster_id: str | None
     topic_name: str
 
 
 @dataclass(slots=True)
-class UpdatePartitionCount:
+class UpdatePartitionCount(Request[Topic]):
     cluster_id: str | None
     topic_name: str
     partitions_count: int
 
 
 @dataclass(slots=True)
-class ListPartitions:
+class ListPartitions(Request[Sequence[Partition]]):
     cluster_id: str | None
     topic_name: str
 
 
 @dataclass(slots=True)
-class GetPartition:
+class PartitionRef:
     cluster_id: str | None
     topic_name: str
     partition_id: int
 
 
+class GetPartition(PartitionRef, Request[Partition]):
+    __slots__ = ()
+
+
+class GetPartitionOffsets(PartitionRef, Request[PartitionOffsets]):
+    __slots__ = ()
+
+
+class ListReplicas(PartitionRef, Request[Sequence[Replica]]):
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class GetReplica:
+class GetReplica(Request[Replica]):
     cluster_id: str | None
     topic_name: str
     partition_id: int
@@ -118,6 +133,30 @@ class GetReplica:
 
 
 @dataclass(slots=True)
-class ListBrokerReplicas:
+class ListBrokerReplicas(Request[Sequence[Replica]]):
     cluster_id: str | None
     broker_id: int
+
+
+@dataclass(slots=True)
+class TopicDescription:
+    """A topic with its partitions, from one metadata answer."""
+
+    topic: Topic
+    partitions: list[Partition]
+
+
+class DescribeTopics(Many[str, TopicDescription]):
+    """Topics, by name, with their partitions."""
+
+
+class ReadAuthorizedOperations(Many[str, list[str]]):
+    """What the caller may do with topics, by name (KIP-430)."""
+
+
+class ReadOffsets(Many[Partition, PartitionOffsets]):
+    """The earliest and the latest offsets of partitions."""
+
+
+class ReadBrokerReplicas(Many[int, Sequence[Replica]]):
+    """The replicas that brokers hold, by id."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kafka_facade.core.catalogue import implements
+from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import (
     FacadeError,
@@ -16,24 +16,31 @@ from kafka_facade.core.errors import (
     TopicNotFound,
 )
 from kafka_facade.core.kafka_text import check_text
-from kafka_facade.core.pipeline import Call
+from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.core.topics.model import (
     CreateTopic,
     DeleteTopic,
+    DescribeTopics,
     GetPartition,
+    GetPartitionOffsets,
     GetReplica,
     GetTopic,
     ListBrokerReplicas,
     ListPartitions,
+    ListReplicas,
     ListTopics,
     Partition,
     PartitionOffsets,
+    ReadAuthorizedOperations,
+    ReadBrokerReplicas,
+    ReadOffsets,
     Replica,
     Topic,
+    TopicDescription,
     UpdatePartitionCount,
 )
-from kafka_facade.core.topics.port import AdminPort, TopicDescription
+from kafka_facade.core.topics.port import AdminPort
 from kafka_facade.core.topics.positions import TopicPartition
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
@@ -71,12 +78,20 @@ class Topics:
         )
         return description.topic
 
-    async def describe_many(
-        self, call: Call, cluster_id: str | None, names: Sequence[str], *, authorized_operations: bool = False
-    ) -> Sequence[TopicDescription | FacadeError]:
+    @also_answers("api.v3.topics.get", "api.v3.partitions.list", "api.v3.partitions.get", "api.v3.replicas.list")
+    async def describe_topics(self, call: Call, request: DescribeTopics) -> Sequence[TopicDescription | FacadeError]:
         """Many topics with their partitions in one request to Kafka; a topic that can't be described is its error."""
-        await self._identity.check(cluster_id, call)
-        return await self._admin.describe_topics(names, call.remaining, authorized_operations=authorized_operations)
+        await self._identity.check(request.cluster_id, call)
+        return await self._admin.describe_topics(request.keys, call.remaining)
+
+    @also_answers("api.v3.topics.get")
+    async def read_authorized_operations(
+        self, call: Call, request: ReadAuthorizedOperations
+    ) -> Sequence[list[str] | FacadeError]:
+        """What the caller may do with many topics, from one request to Kafka."""
+        await self._identity.check(request.cluster_id, call)
+        found = await self._admin.describe_topics(request.keys, call.remaining, authorized_operations=True)
+        return [entry if isinstance(entry, FacadeError) else entry.topic.authorized_operations for entry in found]
 
     @implements("api.v3.topics.create")
     async def create_topic(self, call: Call, request: CreateTopic) -> Topic:
@@ -107,6 +122,7 @@ class Topics:
         return described.topic
 
     @implements("api.v3.partitions.list", "api.v2.partitions.list")
+    @also_answers("api.v2.topics.get")
     async def list_partitions(self, call: Call, request: ListPartitions) -> Sequence[Partition]:
         """The partitions of a topic, ordered by id; TopicNotFound."""
         return (await self._describe(call, request.cluster_id, request.topic_name)).partitions
@@ -120,31 +136,32 @@ class Topics:
         raise PartitionNotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
 
     @implements("api.v3.partitions.list.offsets", "api.v2.partitions.get-offsets")
-    async def get_offsets(self, call: Call, request: GetPartition) -> PartitionOffsets:
+    async def get_offsets(self, call: Call, request: GetPartitionOffsets) -> PartitionOffsets:
         """The earliest and the latest offset of a partition; TopicNotFound, PartitionNotFound."""
-        partition = await self.get_partition(call, request)
-        [found] = await self.get_offsets_many(call, [partition])
+        where = GetPartition(request.cluster_id, request.topic_name, request.partition_id)
+        partition = await self.get_partition(call, where)
+        [found] = await self.read_offsets(call, ReadOffsets(request.cluster_id, [partition]))
         if isinstance(found, FacadeError):
             raise found
         return found
 
-    async def get_offsets_many(
-        self, call: Call, partitions: Sequence[Partition]
-    ) -> Sequence[PartitionOffsets | FacadeError]:
+    @also_answers("api.v3.partitions.list.offsets")
+    async def read_offsets(self, call: Call, request: ReadOffsets) -> Sequence[PartitionOffsets | FacadeError]:
         """The offsets of many partitions in one go; a partition whose offsets can't be had is its error."""
-        wanted = [TopicPartition(partition.topic_name, partition.partition_id) for partition in partitions]
+        wanted = [TopicPartition(partition.topic_name, partition.partition_id) for partition in request.keys]
         found = await self._admin.offsets(wanted, call.remaining)
-        return await in_slices(_offsets, zip(partitions, found, strict=True))
+        return await in_slices(_offsets, zip(request.keys, found, strict=True))
 
     @implements("api.v3.replicas.list")
-    async def list_replicas(self, call: Call, request: GetPartition) -> Sequence[Replica]:
+    async def list_replicas(self, call: Call, request: ListReplicas) -> Sequence[Replica]:
         """The replicas of a partition, in order of preference."""
-        return (await self.get_partition(call, request)).replicas
+        where = GetPartition(request.cluster_id, request.topic_name, request.partition_id)
+        return (await self.get_partition(call, where)).replicas
 
     @implements("api.v3.replicas.get")
     async def get_replica(self, call: Call, request: GetReplica) -> Replica:
         """One replica; NotFound where the broker has none of the partition."""
-        where = GetPartition(request.cluster_id, request.topic_name, request.partition_id)
+        where = ListReplicas(request.cluster_id, request.topic_name, request.partition_id)
         for replica in await self.list_replicas(call, where):
             if replica.broker_id == request.broker_id:
                 return replica
@@ -153,16 +170,17 @@ class Topics:
     @implements("api.v3.replicas.search-by-broker")
     async def list_broker_replicas(self, call: Call, request: ListBrokerReplicas) -> Sequence[Replica]:
         """The replicas that a broker holds, ordered by topic and partition; NotFound for an unknown broker."""
-        [found] = await self.list_broker_replicas_many(call, request.cluster_id, [request.broker_id])
+        [found] = await self.read_broker_replicas(call, ReadBrokerReplicas(request.cluster_id, [request.broker_id]))
         if isinstance(found, FacadeError):
             raise found
         return found
 
-    async def list_broker_replicas_many(
-        self, call: Call, cluster_id: str | None, broker_ids: Sequence[int]
+    @also_answers("api.v3.replicas.search-by-broker")
+    async def read_broker_replicas(
+        self, call: Call, request: ReadBrokerReplicas
     ) -> Sequence[Sequence[Replica] | FacadeError]:
         """The replicas that each broker holds, from one metadata answer, internal topics among them."""
-        await self._identity.check(cluster_id, call)
+        await self._identity.check(request.cluster_id, call)
         _, brokers = await self._admin.describe_cluster(call.remaining)
         held: dict[int, list[Replica]] = {broker.broker_id: [] for broker in brokers}
         for description in await self._admin.list_topics(call.remaining):
@@ -175,7 +193,7 @@ class Topics:
             held[broker_id]
             if broker_id in held
             else NotFound(f"Broker {broker_id} cannot be found.", broker_id=str(broker_id))
-            for broker_id in broker_ids
+            for broker_id in request.keys
         ]
 
     async def _validated(self, call: Call, cluster_id: str, request: CreateTopic) -> Topic:

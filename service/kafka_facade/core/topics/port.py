@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.topics.model import CreateTopic, Partition, Topic
+from kafka_facade.core.topics.model import CreateTopic, TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
-
-
-@dataclass(slots=True)
-class TopicDescription:
-    """A topic with its partitions, from one metadata answer."""
-
-    topic: Topic
-    partitions: list[Partition]
 
 
 class AdminPort(ClusterPort, Protocol):

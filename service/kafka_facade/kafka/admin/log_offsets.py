@@ -24,7 +24,7 @@ from kafka_facade.core.errors import (
     PartitionNotFound,
     RetriableKafkaError,
 )
-from kafka_facade.core.topics.port import TopicDescription
+from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.kafka.blocking import Blocking, positive, settled_all
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient

@@ -23,8 +23,7 @@ from confluent_kafka.admin import (
 from kafka_facade.core.clusters.model import Broker, Cluster
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTimeout, LeaderNotAvailable, TopicNotFound
 from kafka_facade.core.time_slices import in_slices, time_slice
-from kafka_facade.core.topics.model import CreateTopic, Partition, Replica, Topic
-from kafka_facade.core.topics.port import TopicDescription
+from kafka_facade.core.topics.model import CreateTopic, Partition, Replica, Topic, TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
 from kafka_facade.kafka.authentication import Authentication

@@ -14,8 +14,8 @@ from kafka_facade.core.errors import (
     TopicAlreadyExists,
     TopicNotFound,
 )
-from kafka_facade.core.records.model import RecordOrder
-from kafka_facade.core.records.port import Delivery, SerializedRecord
+from kafka_facade.core.records.model import Delivery, RecordOrder
+from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.model import CreateTopic
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.topics import Admin

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaError as ClientError
 
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, RetriableKafkaError
-from kafka_facade.core.records.port import Delivery, SerializedRecord
+from kafka_facade.core.records.model import Delivery
+from kafka_facade.core.records.port import SerializedRecord
 
 SMALL: Final = 1
 ALONE: Final = 2

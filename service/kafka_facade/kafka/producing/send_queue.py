@@ -26,8 +26,8 @@ from kafka_facade.core.errors import (
     TopicNotFound,
     Unavailable,
 )
-from kafka_facade.core.records.model import RecordOrder
-from kafka_facade.core.records.port import Delivery, SerializedRecord
+from kafka_facade.core.records.model import Delivery, RecordOrder
+from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals

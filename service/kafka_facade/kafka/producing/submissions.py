@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.records.model import RecordOrder
-from kafka_facade.core.records.port import Delivery, SerializedRecord
+from kafka_facade.core.records.model import Delivery, RecordOrder
+from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.producing.refusals import Refused
 
 NONE_REFUSED: Final[list[Refused]] = []
