@@ -19,7 +19,6 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-from google.protobuf import any_pb2
 from google.protobuf.empty_pb2 import Empty
 from websockets.asyncio.client import connect
 
@@ -212,14 +211,6 @@ def _deep_message(levels: int) -> bytes:
     return found
 
 
-def _any_in_any(levels: int) -> bytes:
-    found = any_pb2.Any(type_url="/A", value=b"\x12" + _varint(300_000) + b"x" * 300_000)
-    for _ in range(levels):
-        found = any_pb2.Any(type_url="/google.protobuf.Any", value=found.SerializeToString())
-    value = found.SerializeToString()
-    return b"\x0a" + _varint(len(value)) + value
-
-
 _TREE = '{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"array","items":"R"}}]}'
 _UNION = '{"type":"record","name":"R","fields":[{"name":"a","type":["null","R"]}]}'
 _MANY = _varint(2**41)
@@ -249,11 +240,6 @@ CONSUMED: dict[str, tuple[str, str, bytes]] = {
         "PROTOBUF",
         'syntax = "proto3"; message A { map<int32, Wide> w = 1; } ' + _wide(5000),
         b"".join(b"\x0a\x04\x08" + _varint(n | 0x4000) for n in range(100_000)),
-    ),
-    "Any in Any": (
-        "PROTOBUF",
-        'syntax = "proto3"; import "google/protobuf/any.proto"; message A { google.protobuf.Any a = 1; }',
-        _any_in_any(470),
     ),
     "deep JSON": ("JSONSCHEMA", "true", b"[" * 500_000 + b"]" * 500_000),
     "arrays of JSON": ("JSONSCHEMA", "true", b"[" + b"[]," * 4_000_000 + b"1]"),

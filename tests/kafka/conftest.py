@@ -1,7 +1,9 @@
-"""An engine on the session's stack, and an eye on the event loop."""
+"""An engine on the session's stack, protocol clients, and an eye on the event loop."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,12 @@ from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.names import Names
 from loop_watch import watched
+from protocol_clients import MakeProtocol
 
 LongestStall = Callable[[], float]
 Sessions = Callable[..., ConsumerSession]
@@ -50,3 +56,21 @@ async def sessions(engine: Engine) -> AsyncIterator[Sessions]:
     yield make
     for session in made:
         await session.close(10)
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[MakeProtocol]:
+    """`make(config)`: a protocol client; all its threads end with the test."""
+    blocking, names = Blocking("test", 4), Names()
+    made: list[ProtocolClient] = []
+
+    def create(config: dict[str, Any]) -> ProtocolClient:
+        made.append(ProtocolClient(config, blocking, names, 64))
+        return made[-1]
+
+    yield create
+    for client in made:
+        await client.close()
+    await names.close()
+    blocking.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]

@@ -13,6 +13,7 @@ from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.names import Names
 
 TopicFactory = Callable[..., Awaitable[str]]
 
@@ -22,11 +23,14 @@ NAME = "log.cleaner.threads"
 @pytest.fixture
 async def configs(stack: BackgroundStack) -> AsyncIterator[Configs]:
     """A port whose librdkafka can connect, and whose kafka-python can't."""
-    blocking = Blocking("test", 4)
+    blocking, names = Blocking("test", 4), Names()
     plain = {"bootstrap.servers": stack.bootstrap_servers}
-    protocol = ProtocolClient(plain | {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI"}, blocking)
+    protocol = ProtocolClient(
+        plain | {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI"}, blocking, names, 4
+    )
     yield Configs(Admin(plain, blocking), protocol)
     await protocol.close()
+    await names.close()
     blocking.close()
 
 

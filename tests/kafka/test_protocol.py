@@ -4,9 +4,7 @@ import asyncio
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,31 +12,11 @@ from kafka_facade.core import errors
 from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.devstack.ports import PortPlan
 from kafka_facade.kafka.admin.reassignments import Reassignments
-from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.settings import protocol_config
-
-Make = Callable[[dict[str, Any]], ProtocolClient]
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """A client with these settings; all its threads end with the test."""
-    blocking = Blocking("test", 4)
-    made: list[ProtocolClient] = []
-
-    def create(config: dict[str, Any]) -> ProtocolClient:
-        made.append(ProtocolClient(config, blocking))
-        return made[-1]
-
-    yield create
-    for client in made:
-        await client.close()
-    blocking.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
+from protocol_clients import MakeProtocol
 
 
-async def test_sasl(stack: BackgroundStack, make: Make) -> None:
+async def test_sasl(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make(dict(stack.super_user))
     assert await Reassignments(client).list_reassignments(stack.cluster_id, 20) == []
     began = time.monotonic()
@@ -47,7 +25,7 @@ async def test_sasl(stack: BackgroundStack, make: Make) -> None:
     assert time.monotonic() - began < 4
 
 
-async def test_a_caller_that_gives_up_at_once(stack: BackgroundStack, make: Make) -> None:
+async def test_a_caller_that_gives_up_at_once(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     for timeout in (0, 0.001):
         with pytest.raises(errors.KafkaTimeout):
@@ -55,7 +33,7 @@ async def test_a_caller_that_gives_up_at_once(stack: BackgroundStack, make: Make
     assert await Reassignments(client).list_reassignments("", 20) == []
 
 
-async def test_a_wrong_password(stack: BackgroundStack, make: Make) -> None:
+async def test_a_wrong_password(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make(stack.super_user | {"sasl.password": "wrong"})
     began = time.monotonic()
     with pytest.raises((errors.RetriableKafkaError, errors.KafkaAuthenticationFailed)):
@@ -63,7 +41,7 @@ async def test_a_wrong_password(stack: BackgroundStack, make: Make) -> None:
     assert time.monotonic() - began < 5
 
 
-async def test_no_broker(make: Make) -> None:
+async def test_no_broker(make: MakeProtocol) -> None:
     client = make({"bootstrap.servers": f"127.0.0.1:{PortPlan.free().rest}"})
     began = time.monotonic()
     with pytest.raises(errors.RetriableKafkaError):
@@ -71,7 +49,9 @@ async def test_no_broker(make: Make) -> None:
     assert time.monotonic() - began < 4
 
 
-async def test_a_request_that_brokers_do_not_know_leaves_the_connections(stack: BackgroundStack, make: Make) -> None:
+async def test_a_request_that_brokers_do_not_know_leaves_the_connections(
+    stack: BackgroundStack, make: MakeProtocol
+) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     await Reassignments(client).list_reassignments("", 20)
     [before] = [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
@@ -82,7 +62,7 @@ async def test_a_request_that_brokers_do_not_know_leaves_the_connections(stack: 
     assert after is before
 
 
-async def test_a_closed_client(stack: BackgroundStack, make: Make) -> None:
+async def test_a_closed_client(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     assert await Reassignments(client).list_reassignments("", 20) == []
     await client.close()

@@ -1,6 +1,5 @@
 """Large v2 produce requests, whose records are read one by one."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -72,22 +71,3 @@ async def test_a_large_request_is_answered_as_a_small_one(
             assert answer.json() == expected
         small, answer = await produce([{}], valueschema=1), await produce(large, valueschema=1)
         assert answer.json() == small.json()
-
-
-async def test_others_have_their_turn_while_a_large_request_is_sent(
-    gateway: Gateway, topic: Callable[..., Awaitable[str]]
-) -> None:
-    name = await topic()
-    headers = {"content-type": "application/vnd.kafka.json.v2+json"}
-    path = f"/topics/{name}/partitions/0"
-    async with httpx.AsyncClient(base_url=gateway.rest, timeout=60, headers=headers) as client:
-        body = b'{"records":[' + b'{"value":1},' * (MAX_RECORDS - 1) + b'{"value":1}]}'
-        large = asyncio.create_task(client.post(path, content=body))
-        found: list[int] = []
-        while not large.done():
-            small = await client.post(path, json={"records": [{"value": 2}]})
-            found.append(small.json()["offsets"][0]["offset"])
-        offsets = [entry["offset"] for entry in (await large).json()["offsets"]]
-    assert len(offsets) == MAX_RECORDS
-    assert offsets == sorted(offsets)
-    assert any(offsets[0] < offset < offsets[-1] for offset in found)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kafka_facade.client_settings.java_names import is_security, translate
 from kafka_facade.core.errors import FacadeError
@@ -26,6 +27,7 @@ from kafka_facade.kafka.freed_memory import FreedMemory
 from kafka_facade.kafka.producing.producer import Producer
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
 from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.names import Names
 from kafka_facade.kafka.settings import roles
 
 logger = logging.getLogger("kafka_facade.kafka")
@@ -33,7 +35,11 @@ logger = logging.getLogger("kafka_facade.kafka")
 # Of the admin client, and as many of the producer: a few calls that wait for one broker hold up none of the other's.
 _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
+# Each of the four protocol clients makes connections at its start, and seldom again.
+_CONNECTING_THREADS = 4
 _GROUP_REQUESTS = 64
+# Others wait: each is of the whole cluster.
+_CONTROLLER_REQUESTS = 4
 _CHECK_SECONDS = 5.0
 
 
@@ -65,17 +71,19 @@ class Engine:
         # A consumer makes one call at a time, which may wait for its coordinator: none waits for a thread as well.
         self._consuming = Blocking("kafka-consume", options.most_consumers + 1)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
+        self._connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
+        self._names = Names()
         servers = options.bootstrap_servers
         admin, producer = translate(options.admin).config, translate(options.producer).config
         # Once: consumers are made all the time, and key stores are read here.
         self._consumer_config = translate(options.consumer).config
         # Brokers that don't answer hold up neither coordinators nor what is asked of the controller.
-        self._log_protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control, _GROUP_REQUESTS)
+        self._log_protocol = self._protocol_client(admin, _GROUP_REQUESTS)
         self._log_protocol.prepare()
         client = Admin(roles.admin_config(servers, admin), self._control, self._log_protocol)
         trusted = client.authentication
         self.admin = fail_fast(client, trusted)
-        self._protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control)
+        self._protocol = self._protocol_client(admin, _CONTROLLER_REQUESTS)
         self.acls = fail_fast(Acls(client.client, self._protocol), trusted)
         self.reassignments = fail_fast(Reassignments(self._protocol), trusted)
         self.configs = fail_fast(Configs(client, self._protocol), trusted)
@@ -87,13 +95,12 @@ class Engine:
             TopicLimits(self.configs),
         )
         # Coordinators that don't answer hold up neither each other nor what is asked of the controller.
-        self._group_protocol = ProtocolClient(roles.protocol_config(servers, admin), self._control, _GROUP_REQUESTS)
+        self._group_protocol = self._protocol_client(admin, _GROUP_REQUESTS)
         usable = self._group_protocol.usable
         coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(client.client, self._control)
         self.groups = fail_fast(Groups(client.client, coordinators, client.log_offsets), trusted)
         # What a consumer's group has committed is asked for with the consumer's own credentials.
-        own = roles.protocol_config(servers, self._consumer_config)
-        self._consumer_protocol = ProtocolClient(own, self._control, _GROUP_REQUESTS)
+        self._consumer_protocol = self._protocol_client(self._consumer_config, _GROUP_REQUESTS)
         own_groups = Coordinators(self._consumer_protocol)
         if _login(admin) == _login(self._consumer_config):
             own_groups = fail_fast(own_groups, trusted)
@@ -101,6 +108,10 @@ class Engine:
         client.on_change = self.producer.forget
         self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
         self._freed = FreedMemory(self._control)
+
+    def _protocol_client(self, given: Mapping[str, Any], in_flight: int) -> ProtocolClient:
+        config = roles.protocol_config(self._options.bootstrap_servers, given)
+        return ProtocolClient(config, self._connecting, self._names, in_flight)
 
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
@@ -152,9 +163,10 @@ class Engine:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
         clients = (self._protocol, self._group_protocol, self._consumer_protocol, self._log_protocol)
         await asyncio.gather(*(client.close() for client in clients))
+        await self._names.close()
         self.admin.authentication.close()
         self._freed.close()
         # Not the one that destroys consumers: those of streams that end later would be destroyed on the event loop.
-        for blocking in (self._control, self._producing, self._consuming):
+        for blocking in (self._control, self._connecting, self._producing, self._consuming):
             blocking.close()
         await asyncio.sleep(0)

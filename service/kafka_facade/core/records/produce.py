@@ -228,10 +228,6 @@ class Produce:
         loop = asyncio.get_running_loop()
         try:
             while (start := len(portions) * _PORTION) < len(wire):
-                if start:
-                    # Where there is room, the producer takes a portion without a wait.
-                    await asyncio.sleep(0)
-                    await time_slice()
                 portions.append(await self._producer.submit(topic, wire[start : start + _PORTION], order))
         except FacadeError as error:
             if not portions:

@@ -22,7 +22,6 @@ from kafka_facade.core.configs.model import (
 )
 from kafka_facade.core.errors import (
     FacadeError,
-    KafkaError,
     KafkaTimeout,
     NotFound,
     RetriableKafkaError,
@@ -67,7 +66,6 @@ class Configs:
         self._admin = admin
         self._protocol = protocol
         self._tells_fenced = True
-        self._asking_again = asyncio.Lock()
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name, from a request for each 100 topics."""
@@ -182,7 +180,7 @@ class Configs:
         """The cluster's id, and whether each broker is alive; Kafka before 4.0 doesn't tell of others (KIP-1073)."""
         if self._protocol.usable and self._tells_fenced:
             try:
-                answer = await self._send(
+                answer = await self._protocol.send(
                     lambda messages: messages.DescribeClusterRequest(include_fenced_brokers=True, min_version=2),
                     timeout,
                 )
@@ -202,10 +200,10 @@ class Configs:
         if self._is_left_to_client(names):
             return await librdkafka_configs.describe(self._admin.client, kind, names, timeout)
         resources = [(kind, name, None) for name in names]
-        answer = await self._send(
+        answer = await self._protocol.send(
             lambda messages: messages.DescribeConfigsRequest(resources=resources, include_synonyms=True, min_version=1),
             timeout,
-            node,
+            node=node,
         )
         found: dict[str, list[dict[str, Any]] | FacadeError] = {}
         synonyms = _Synonyms()
@@ -229,30 +227,15 @@ class Configs:
             (kind, name, [(change.name, _OPERATIONS[change.operation], _value(change)) for change in of_one])
             for name, of_one in changes.items()
         ]
-        answer = await self._send(
+        answer = await self._protocol.send(
             lambda messages: messages.IncrementalAlterConfigsRequest(resources=resources, validate_only=validate_only),
             timeout,
-            node,
+            node=node,
         )
         return {response.resource_name: _error(kind, response) for response in answer.responses}
 
     def _is_left_to_client(self, names: Iterable[str]) -> bool:
         return not self._protocol.usable and _ALL_BROKERS not in names
-
-    async def _send(self, build: Callable[[Any], Any], timeout: float, node: int | None = None) -> Any:
-        """The answer; a given broker, which no other can stand in for, is asked twice at most."""
-        if node is None:
-            return await self._protocol.send(build, timeout)
-        deadline = time.monotonic() + timeout
-        try:
-            return await self._protocol.send(build, timeout, again=False, node=node)
-        except KafkaError:
-            # A connection that fails takes those to other brokers along: what failed is asked again one by one.
-            try:
-                async with asyncio.timeout(_left(deadline)), self._asking_again:
-                    return await self._protocol.send(build, _left(deadline), again=False, node=node)
-            except TimeoutError:
-                raise KafkaTimeout from None
 
 
 def _left(deadline: float) -> float:

@@ -10,7 +10,7 @@ import asyncio
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError as ClientError
@@ -21,14 +21,13 @@ from kafka_facade.core.groups.port import GroupDescription, MemberDescription
 from kafka_facade.core.topics.positions import CommittedOffset, TopicPartition
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.rounds import ask_brokers
 
 _T = TypeVar("_T")
 
 Offsets = dict[tuple[str, int], int]
 """Next-to-read offsets by topic and partition."""
 
-# How long (s) a group without a coordinator, or with one that has just lost it, is left alone.
-_PAUSE_SECONDS = 0.1
 _STATES = {state.name.replace("_", ""): state for state in ConsumerGroupState}
 # What is said of groups that don't speak the newer protocol, and by brokers that don't.
 _NOT_NEWER = frozenset({ClientError.GROUP_ID_NOT_FOUND, ClientError.UNSUPPORTED_VERSION})
@@ -45,11 +44,11 @@ class Coordinators:
 
     async def describe(self, group_ids: Sequence[str], timeout: float) -> dict[str, GroupDescription | FacadeError]:
         """Descriptions by group; one that can't be had is its error."""
-        return await self._ask(group_ids, timeout, self._describe)
+        return await ask_brokers(group_ids, timeout, self._find, self._describe)
 
     async def committed(self, group_ids: Sequence[str], timeout: float) -> dict[str, Offsets | FacadeError]:
         """The offsets that groups have committed; those that can't be had are their error."""
-        return await self._ask(group_ids, timeout, self._committed)
+        return await ask_brokers(group_ids, timeout, self._find, self._committed)
 
     async def committed_of(
         self, group_id: str, partitions: Sequence[TopicPartition], timeout: float
@@ -59,7 +58,7 @@ class Coordinators:
         async def ask(node: int, group_ids: list[str], left: float) -> dict[str, list[CommittedOffset] | FacadeError]:
             return await self._committed_of(node, group_id, partitions, left)
 
-        answer = (await self._ask([group_id], timeout, ask))[group_id]
+        answer = (await ask_brokers([group_id], timeout, self._find, ask))[group_id]
         if isinstance(answer, FacadeError):
             raise answer
         return answer
@@ -82,39 +81,8 @@ class Coordinators:
                 groups=[group(group_id=group_id, topics=topics)], require_stable=True, min_version=8, max_version=9
             )
 
-        answer = await self._client.send(build, timeout, again=False, node=node)
+        answer = await self._client.send(build, timeout, node=node)
         return _all_of(answer.groups, lambda group: _committed_in_order(group, partitions))
-
-    async def _ask(
-        self,
-        group_ids: Sequence[str],
-        timeout: float,
-        ask: Callable[[int, list[str], float], Awaitable[dict[str, _T | FacadeError]]],
-    ) -> dict[str, _T | FacadeError]:
-        """Each group's coordinator is found and asked, again while there is time and it is worth while."""
-        deadline = time.monotonic() + timeout
-        found: dict[str, _T | FacadeError] = {}
-        wanted = list(dict.fromkeys(group_ids))
-        while wanted:
-            try:
-                nodes = await self._find(wanted, deadline - time.monotonic())
-            except FacadeError as error:
-                return dict.fromkeys(wanted, error) | found
-            by_node: dict[int, list[str]] = defaultdict(list)
-            for group_id, node in nodes.items():
-                if isinstance(node, FacadeError):
-                    found[group_id] = node
-                else:
-                    by_node[node].append(group_id)
-            asked = (_or_error(ask, node, of_node, deadline - time.monotonic()) for node, of_node in by_node.items())
-            for answer in await asyncio.gather(*asked):
-                found |= answer
-            wanted = [group_id for group_id in wanted if _is_passing(found.get(group_id))]
-            if deadline - time.monotonic() <= _PAUSE_SECONDS:
-                break
-            if wanted:
-                await asyncio.sleep(_PAUSE_SECONDS)
-        return found
 
     async def _find(self, group_ids: list[str], timeout: float) -> dict[str, int | FacadeError]:
         """The broker that coordinates each group."""
@@ -152,7 +120,7 @@ class Coordinators:
             return ConsumerGroupDescribeRequest(group_ids=group_ids, include_authorized_operations=False)
 
         try:
-            answer = await self._client.send(build, timeout, again=False, node=node)
+            answer = await self._client.send(build, timeout, node=node)
         except UnsupportedVersion:
             return {}
         groups = [group for group in answer.groups if group.error_code not in _NOT_NEWER]
@@ -164,7 +132,7 @@ class Coordinators:
         def build(admin: Any) -> Any:
             return admin.DescribeGroupsRequest(groups=group_ids, include_authorized_operations=False)
 
-        answer = await self._client.send(build, timeout, again=False, node=node)
+        answer = await self._client.send(build, timeout, node=node)
         return await asyncio.to_thread(_all_of, answer.groups, lambda group: _classic(group, node))
 
     async def _committed(self, node: int, group_ids: list[str], timeout: float) -> dict[str, Offsets | FacadeError]:
@@ -177,25 +145,8 @@ class Coordinators:
                 groups=[one(group_id=group_id, topics=None) for group_id in group_ids], min_version=8, max_version=9
             )
 
-        answer = await self._client.send(build, timeout, again=False, node=node)
+        answer = await self._client.send(build, timeout, node=node)
         return await asyncio.to_thread(_all_of, answer.groups, _offsets)
-
-
-async def _or_error(
-    ask: Callable[[int, list[str], float], Awaitable[dict[str, _T | FacadeError]]],
-    node: int,
-    group_ids: list[str],
-    timeout: float,
-) -> dict[str, _T | FacadeError]:
-    try:
-        return await ask(node, group_ids, timeout)
-    except FacadeError as error:
-        return dict.fromkeys(group_ids, error)
-
-
-def _is_passing(outcome: object) -> bool:
-    """Whether it may be another one soon: the coordinator is new, or gone, or hasn't answered."""
-    return isinstance(outcome, FacadeError) and outcome.codes.retriable
 
 
 def _all_of(groups: Sequence[Any], read: Callable[[Any], _T | FacadeError]) -> dict[str, _T | FacadeError]:

@@ -7,8 +7,7 @@ the client's work on the same operation when metadata tells who leads (``query_l
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -19,30 +18,30 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kafka_facade.core.errors import (
     FacadeError,
-    KafkaTimeout,
     LeaderNotAvailable,
     PartitionNotFound,
-    RetriableKafkaError,
 )
 from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.kafka.blocking import Blocking, positive, settled_all
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.rounds import ask_brokers, is_passing
 
 EARLIEST: Final = -2
 LATEST: Final = -1
 
 Place = tuple[str, int]
 Answers = dict[Place, int | FacadeError]
+# By spec.
+_Told = tuple[int | FacadeError, ...]
 Describe = Callable[[Sequence[str], float], Awaitable[Sequence[TopicDescription | FacadeError]]]
 
 # How many partitions are in a request.
 _PARTITIONS_A_REQUEST: Final = 1_000
 # librdkafka's time for a call grows with the square of this, and it holds the interpreter's lock.
 _PARTITIONS_A_CALL: Final = 500
-# How long (s) partitions that have no leader, or a new one, are asked for again, and how often.
+# How long (s) partitions that have no leader, or a new one, are asked for again.
 _ELECTION_SECONDS: Final = 2.0
-_PAUSE_SECONDS: Final = 0.1
 
 
 class LogOffsets:
@@ -59,42 +58,20 @@ class LogOffsets:
 
         With ``stable``, LATEST is the last stable offset.
         """
-        deadline = time.monotonic() + timeout
-        patience: float | None = None
-        found: list[Answers] = [{} for _ in specs]
-        wanted = list(dict.fromkeys(places))
-        while wanted:
-            leaders = await self._leaders(wanted, deadline - time.monotonic())
-            by_node: dict[int, list[Place]] = defaultdict(list)
-            for place, leader in leaders.items():
-                if isinstance(leader, FacadeError):
-                    for answers in found:
-                        answers[place] = leader
-                else:
-                    by_node[leader].append(place)
-            used = self._client.connections
-            left = deadline - time.monotonic()
-            requests = [
-                (answers, self._ask(node, led[start : start + _PARTITIONS_A_REQUEST], spec, stable, left))
-                for node, led in by_node.items()
-                for start in range(0, len(led), _PARTITIONS_A_REQUEST)
-                for answers, spec in zip(found, specs, strict=True)
-            ]
-            told = await asyncio.gather(*(asked for _, asked in requests))
-            for (answers, _), some in zip(requests, told, strict=True):
-                answers |= some
-            if any(_has_failed(answer) for some in told for answer in some.values()):
-                # A connection may be one that stays broken, or the broker too new for them.
-                self._client.renew(used)
-            # From the first answer on: a broker that hangs takes long to give none.
-            if patience is None:
-                patience = min(deadline, time.monotonic() + _ELECTION_SECONDS)
-            wanted = [place for place in wanted if any(_is_passing(answers[place]) for answers in found)]
-            if time.monotonic() + _PAUSE_SECONDS >= patience:
-                break
-            if wanted:
-                await asyncio.sleep(_PAUSE_SECONDS)
-        return found
+
+        async def ask(node: int, led: list[Place], left: float) -> dict[Place, _Told | FacadeError]:
+            starts = range(0, len(led), _PARTITIONS_A_REQUEST)
+            parts = [led[start : start + _PARTITIONS_A_REQUEST] for start in starts]
+            asked = (self._ask(node, part, spec, stable, left) for spec in specs for part in parts)
+            told = await asyncio.gather(*asked)
+            by_spec = [dict(ChainMap(*told[at * len(parts) :][: len(parts)])) for at in range(len(specs))]
+            return {place: tuple(answers[place] for answers in by_spec) for place in led}
+
+        found = await ask_brokers(places, timeout, self._leaders, ask, passing=_is_passing, patience=_ELECTION_SECONDS)
+        return [
+            {place: told if isinstance(told, FacadeError) else told[at] for place, told in found.items()}
+            for at in range(len(specs))
+        ]
 
     async def _leaders(self, places: Sequence[Place], timeout: float) -> dict[Place, int | FacadeError]:
         """The broker that leads each partition."""
@@ -133,7 +110,7 @@ class LogOffsets:
             return ListOffsetsRequest(replica_id=-1, isolation_level=level.value, topics=topics, min_version=2)
 
         try:
-            answer = await self._client.send(build, timeout, again=False, node=node, keep=True)
+            answer = await self._client.send(build, timeout, node=node)
         except FacadeError as error:
             return dict.fromkeys(places, error)
         return await asyncio.to_thread(_read_offsets, answer, places)
@@ -191,11 +168,5 @@ def _outcome(entry: Any, topic: str) -> int | FacadeError:
     return from_code(entry.error_code, None, topic_name=topic) if entry.error_code else int(entry.offset)
 
 
-def _has_failed(answer: int | FacadeError) -> bool:
-    """Whether it is the connection that gave no answer. One that takes too long is closed by itself."""
-    return isinstance(answer, RetriableKafkaError) and not isinstance(answer, KafkaTimeout)
-
-
-def _is_passing(answer: int | FacadeError) -> bool:
-    """Whether it may be another one soon: the partition has no leader, or a new one, or that hasn't answered."""
-    return isinstance(answer, FacadeError) and (answer.codes.retriable or isinstance(answer, LeaderNotAvailable))
+def _is_passing(answer: _Told | FacadeError) -> bool:
+    return any(map(is_passing, answer)) if isinstance(answer, tuple) else is_passing(answer)

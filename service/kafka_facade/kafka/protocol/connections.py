@@ -1,82 +1,264 @@
-"""Connections to the brokers of a cluster, by kafka-python; loading this module loads all of that."""
+"""Connections to the brokers of a cluster, by kafka-python; loading this module loads all of that.
+
+Each broker's connection fails alone: kafka-python drops it and makes a new one with the next request. Who the brokers
+are is asked of several of them, and the first answer counts, so that none is waited for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import kafka.errors as client_errors
+from kafka.net.inet import KafkaNetSocket
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol import admin
 
 from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout, RetriableKafkaError, UnsupportedVersion
+from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.errors import from_code
+from kafka_facade.kafka.protocol.names import Names, addresses
 from kafka_facade.kafka.protocol.settings import protocol_config
 from kafka_facade.kafka.text import replace_in_this_thread
 
-# One broker that doesn't answer must not use up the time in which another one would.
-_SHARE = 0.25
-_LEAST_SECONDS = 1.0
+Node = int | str
+
+# A connection that has left a request without an answer for so long (s) is closed, or as long as the caller waits.
+_SILENCE_SECONDS: Final = 5.0
+# A caller that waits less (s) says nothing of the broker when it gives up.
+_TELLING_SECONDS: Final = 0.5
+# How long (s) a broker that has failed last is waited for. It is trusted again with its first answer, however late.
+_SUSPECT_SECONDS: Final = 1.0
+# How long (s) a broker has to say who the others are before the next one is asked as well, and how long all have.
+_STAGGER_SECONDS: Final = 0.1
+_DISCOVERY_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 5.0
+
+# Errors that say nothing against the broker.
+_HARMLESS: Final = (
+    client_errors.IncompatibleBrokerVersion,
+    client_errors.NodeNotReadyError,
+    client_errors.UnknownBrokerIdError,
+)
+
+
+class _LookedUp(KafkaNetSocket):  # type: ignore[misc]
+    """Connects to addresses that are known already: kafka-python would look names up in its one thread."""
+
+    SCHEMES = ("looked-up",)
+
+    def dns_lookup(self, host: str, port: int, raise_error: bool = False) -> list[Any]:
+        return addresses.get((host, port), [])
 
 
 class Connections:
     """Connections with the thread that serves them. Made in a thread, used on the event loop."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        theirs = protocol_config(config)
+    def __init__(self, config: Mapping[str, Any], names: Names) -> None:
+        theirs = protocol_config(config) | {"proxy_url": f"{_LookedUp.SCHEMES[0]}:"}
+        self._names = names
         self._selector = NetworkSelector(**theirs)
         self._manager = KafkaConnectionManager(self._selector, **theirs)
+        self._cluster = self._manager.cluster
+        self._suspects: set[Node] = set()
+        self._discovering: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        self._closed = False
         self._selector.start()
 
+    @property
+    def lost(self) -> bool:
+        """Whether their thread has ended: nothing can be sent any more."""
+        return self._failure is not None
+
+    async def brokers(self, timeout: float) -> list[int]:
+        """The ids of the brokers that there are now; the errors of the core."""
+        with _translating():
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._discover())
+        return [broker.node_id for broker in self._cluster.brokers()]
+
     async def send(self, build: Callable[[Any], Any], timeout: float, node: int | None = None) -> Any:
-        """The answer to the request that ``build`` makes of :mod:`kafka.protocol.admin`; the errors of the core."""
-        timeout = max(min(timeout, _LEAST_SECONDS), timeout * _SHARE, 0.001)
+        """The answer to the request that ``build`` makes of :mod:`kafka.protocol.admin`; the errors of the core.
+
+        Without a ``node`` it is that of the controller, or of another broker where that one failed last.
+        """
+        asked: Node | None = None
+        with _translating():
+            try:
+                async with asyncio.timeout(timeout) as limit:
+                    await self._find(node)
+                    asked = self._likely() if node is None else node
+                    if asked in self._suspects:
+                        soon = asyncio.get_running_loop().time() + _SUSPECT_SECONDS
+                        limit.reschedule(min(limit.when() or soon, soon))
+                    return await self._ask(asked, build(admin), timeout)
+            except TimeoutError:
+                if asked is not None and timeout >= _TELLING_SECONDS:
+                    self._suspects.add(asked)
+                raise
+
+    async def close(self, blocking: Blocking, timeout: float) -> None:
+        """Close the connections and end the thread; KafkaTimeout where that takes too long."""
+        self._closed = True
+        if self._discovering is not None:
+            self._discovering.cancel()
+            await asyncio.gather(self._discovering, return_exceptions=True)
+        await blocking.run(timeout, self.shut)
+
+    def shut(self) -> None:
+        """Close the connections and end the thread. Blocks."""
+        try:
+            self._manager.call_soon(self._manager.close)
+        except Exception:
+            # Its thread has ended.
+            self._manager.close()
+        self._selector.stop(timeout_ms=int(_STOP_SECONDS * 1000))
+        self._selector.close()
+
+    async def _find(self, node: int | None) -> None:
+        """Have the brokers known, or this one; what is known long is asked anew beside the request."""
+        known = self._cluster.brokers()
+        if not known or (node is not None and self._cluster.broker_metadata(node) is None):
+            await asyncio.shield(self._discover())
+        elif self._cluster.ttl() <= 0:
+            self._discover()
+
+    def _likely(self) -> Node:
+        """The controller, or any other broker: rather one that hasn't failed last."""
+        nodes = [broker.node_id for broker in self._cluster.brokers()]
+        good = [node for node in nodes if node not in self._suspects]
+        controller = self._cluster.controller
+        if controller is not None and (controller.node_id in good or not good):
+            return int(controller.node_id)
+        chosen: Node = random.choice(good or nodes)
+        return chosen
+
+    def _discover(self) -> asyncio.Task[None]:
+        """Begin to ask who the brokers are, unless that goes on; it goes on without callers."""
+        if self._discovering is None:
+            self._discovering = asyncio.create_task(self._first_answer(), name="broker discovery")
+            self._discovering.add_done_callback(self._discovered)
+        return self._discovering
+
+    def _discovered(self, task: asyncio.Task[None]) -> None:
+        self._discovering = None
+        if not task.cancelled() and task.exception() is not None:
+            # Counts as an attempt: the next is a moment later.
+            self._cluster.failed_update(task.exception())
+
+    async def _first_answer(self) -> None:
+        known: list[Node] = [broker.node_id for broker in self._cluster.brokers()]
+        bootstrap: list[Node] = [broker.node_id for broker in self._cluster.bootstrap_brokers()]
+        random.shuffle(known)
+        random.shuffle(bootstrap)
+        known.sort(key=self._suspects.__contains__)
+        bootstrap.sort(key=self._suspects.__contains__)
+        asked = [
+            asyncio.create_task(self._metadata(node, index * _STAGGER_SECONDS))
+            for index, node in enumerate(known + bootstrap)
+        ]
+        failure: BaseException = client_errors.MetadataEmptyBrokerList()
+        try:
+            async with asyncio.timeout(_DISCOVERY_SECONDS):
+                for first in asyncio.as_completed(asked):
+                    try:
+                        self._cluster.update_metadata(await first)
+                    except (client_errors.KafkaError, OSError, FacadeError) as error:
+                        failure = error
+                        continue
+                    if self._cluster.brokers():
+                        return
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+            self._release(bootstrap)
+        raise failure
+
+    async def _metadata(self, node: Node, delay: float) -> Any:
+        await asyncio.sleep(delay)
+        return await self._ask(node, self._cluster.metadata_request(), _DISCOVERY_SECONDS)
+
+    def _release(self, bootstrap: Sequence[Node]) -> None:
+        with contextlib.suppress(Exception):
+            for node in bootstrap:
+                self._manager.call_soon(self._manager.close, node)
+
+    async def _ask(self, node: Node, request: Any, timeout: float) -> Any:
+        """One broker's answer. The connection isn't closed for a caller that doesn't wait as long as others would."""
+        broker = self._cluster.broker_metadata(node)
+        if broker is None:
+            raise client_errors.UnknownBrokerIdError(node)
+        address = (broker.host, broker.port)
+        await self._names.look_up(address)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
 
-        def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
-            if not answer.done():
-                set_outcome(outcome)
+        def settle(value: Any, error: BaseException | None) -> None:
+            # Those of a discovery that is over were closed on purpose.
+            if not (answer.cancelled() and self._cluster.is_bootstrap(node)):
+                self._judge(node, address, error)
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(value)
+            else:
+                answer.set_exception(_expected(error))
 
-        def tell(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        def tell(value: Any, error: BaseException | None) -> None:
             # The loop is closed where nobody waits any more.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, set_outcome, outcome)
+                loop.call_soon_threadsafe(settle, value, error)
 
-        sent = self._manager.call_soon(self._exchange, build(admin), int(timeout * 1000), node)
-        sent.add_callback(lambda value: tell(answer.set_result, value))
-        sent.add_errback(lambda error: tell(answer.set_exception, _expected(error)))
+        limit = int(max(timeout, _SILENCE_SECONDS) * 1000)
         try:
-            async with asyncio.timeout(timeout):
-                return await answer
-        except (client_errors.KafkaError, TimeoutError, OSError) as error:
-            raise _translated(error) from error
+            sent = self._manager.call_soon(self._exchange, request, node, limit)
+        except Exception as error:
+            self._failure = error
+            raise RetriableKafkaError(f"The thread of the connections to Kafka has ended: {error!r}") from error
+        sent.add_callback(lambda value: tell(value, None))
+        sent.add_errback(lambda error: tell(None, error))
+        return await answer
 
-    async def _exchange(self, request: Any, timeout_ms: int, node: int | None) -> Any:
-        """In the thread: find the cluster, and ask the node, or else the controller, or any while there is none."""
+    async def _exchange(self, request: Any, node: Node, timeout_ms: int) -> Any:
+        """In the thread."""
         replace_in_this_thread()
-        manager = self._manager
-        if not manager.bootstrapped:
-            await manager.bootstrap_async(timeout_ms)
-        controller = manager.cluster.controller
-        if node is None and controller is not None:
-            node = controller.node_id
-        return await manager.send(request, node_id=node, request_timeout_ms=timeout_ms)
+        # Each broker says for itself what it knows, not as the first one did.
+        self._manager.broker_version_data = None
+        connection = self._manager.get_connection(node, refresh_metadata_on_err=False)
+        return await connection.send_request(request, request_timeout_ms=timeout_ms)
 
-    def close(self) -> None:
-        """Close the connections and wait for the thread to end."""
-        self._manager.close()
-        self._selector.close()
+    def _judge(self, node: Node, address: tuple[str, int], error: BaseException | None) -> None:
+        """What an outcome says of the broker: one that failed may be gone, or elsewhere."""
+        if error is None:
+            self._suspects.discard(node)
+        elif not isinstance(error, _HARMLESS):
+            self._suspects.add(node)
+            self._names.doubt(address)
+            if not (self._closed or self._cluster.is_bootstrap(node)):
+                self._discover()
 
 
 def _expected(error: BaseException) -> BaseException:
     """The error; what is none of a request, as where connections are closed under it, as one that passes."""
-    if isinstance(error, client_errors.KafkaError | TimeoutError | OSError | FacadeError):
+    if isinstance(error, client_errors.KafkaError | OSError | FacadeError):
         return error
     return RetriableKafkaError(f"{type(error).__name__}: {error}")
+
+
+class _translating:
+    """``with _translating():`` the errors of kafka-python are the core's."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, client_errors.KafkaError | OSError):
+            raise _translated(error) from error
 
 
 def _translated(error: BaseException) -> FacadeError:
@@ -85,7 +267,7 @@ def _translated(error: BaseException) -> FacadeError:
     if isinstance(error, client_errors.IncompatibleBrokerVersion):
         return UnsupportedVersion()
     if isinstance(error, client_errors.UnknownBrokerIdError):
-        # It has joined since: connections that are made anew know it.
+        # It has joined a moment ago: the next discovery knows it.
         return RetriableKafkaError(str(error))
     code = getattr(error, "errno", None)
     if isinstance(error, client_errors.BrokerResponseError) and code is not None:
