@@ -9,7 +9,6 @@ from kafka_facade.core import facade as _core  # noqa: F401  # the core methods 
 from kafka_facade.core.catalogue import OPERATIONS, Operation
 from kafka_facade.core.errors import InvalidRequest, NotFound
 from kafka_facade.rest import app as _app  # noqa: F401  # the handlers
-from kafka_facade.rest.handlers import HANDLERS
 from kafka_facade.rest.routing import Router
 
 router = Router(OPERATIONS)
@@ -30,11 +29,6 @@ def test_each_row_of_the_catalogue_is_routed(operation: Operation) -> None:
         template, parameters, found_prefix = _best(prefix + path, operation.method)
         assert (template, found_prefix) == (operation.path, prefix)
         assert parameters == {name: f"a-{name}" for name in names}
-
-
-def test_each_implemented_operation_has_a_handler() -> None:
-    implemented = {row.identifier for row in OPERATIONS if row.implemented}
-    assert implemented - set(HANDLERS) == set()
 
 
 @given(st.text(min_size=1).filter(lambda name: name not in (".", "..")))

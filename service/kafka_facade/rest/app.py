@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,12 +23,9 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_metadata,
     v2_produce,
     v3_acls,
-    v3_clusters,
     v3_configs,
-    v3_groups,
     v3_produce,
     v3_produce_batch,
-    v3_reassignments,
     v3_topics,
 )
 from kafka_facade.rest.errors import (
@@ -37,9 +34,10 @@ from kafka_facade.rest.errors import (
     error_response,
 )
 from kafka_facade.rest.exchange import CALLER, RESPONSE_STARTED, Exchange, Receive, Response, Scope, Send
-from kafka_facade.rest.handlers import HANDLERS
+from kafka_facade.rest.handlers import Handler
 from kafka_facade.rest.negotiation import JSON, Contract
 from kafka_facade.rest.options import RestOptions
+from kafka_facade.rest.regular import all_handlers
 from kafka_facade.rest.routing import Match, Router
 from kafka_facade.rest.sending import send_response
 from kafka_facade.web.charsets import from_latin_1
@@ -59,16 +57,17 @@ def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
     """The application, for HTTP requests alone."""
     versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
     enabled = [operation for operation in OPERATIONS if versions.get(operation.identifier[:7])]
-    return RestApp(facade, options, Router(enabled))
+    return RestApp(facade, options, Router(enabled), all_handlers(enabled, facade.registry))
 
 
 class RestApp:
     """Takes a request through routing, negotiation and its handler, and sends what comes of it."""
 
-    def __init__(self, facade: Facade, options: RestOptions, router: Router) -> None:
+    def __init__(self, facade: Facade, options: RestOptions, router: Router, handlers: Mapping[str, Handler]) -> None:
         self._facade = facade
         self._options = options
         self._router = router
+        self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -91,7 +90,7 @@ class RestApp:
                     with self._facade.admitted(operation.identifier, CALLER) as call:
                         receive = _decoded(receive, headers, contract)
                         exchange = self._exchange(call, match, scope, receive, send, headers, media_type)
-                        response = await HANDLERS[operation.identifier](exchange)
+                        response = await self._handlers[operation.identifier](exchange)
         except ClientDisconnected:
             # It goes nowhere, unless the caller has closed no more than its side of the connection.
             closed = InvalidRequest("The caller closed its side of the connection before the answer was there.")

@@ -1,0 +1,99 @@
+"""v3 handlers that follow from the operation alone: its path, its request and what it is answered with.
+
+Fields of the request come from the path; those with a default may come from the query; the others from the body, as
+``BODIES`` reads it. One resource, a list of resources or nothing is answered. What doesn't fit has a handler of its own
+(:func:`kafka_facade.rest.handlers.route`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.links import KINDS
+from kafka_facade.core.registry import Implementation, Registry
+from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
+from kafka_facade.rest.handlers import BODIES, HANDLERS, Handler
+from kafka_facade.rest.v3_responses import list_response, resource_response
+
+_Field = Callable[[Exchange], Any]
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+_TRUE: Final = "true"
+
+
+def all_handlers(operations: Sequence[Operation], registry: Registry) -> dict[str, Handler]:
+    """The handlers of the implemented ones of these operations; LookupError where one can't be made."""
+    # An operation may have several paths.
+    paths: dict[str, str] = {}
+    for operation in operations:
+        if operation.implemented:
+            paths[operation.identifier] = paths.get(operation.identifier, "") + operation.path
+    return {
+        identifier: HANDLERS.get(identifier) or regular(identifier, path, registry.implementation(identifier))
+        for identifier, path in paths.items()
+    }
+
+
+def regular(identifier: str, path: str, implementation: Implementation) -> Handler:
+    """The handler of an operation with this path; LookupError where a field of its request is nowhere in a call."""
+    request = implementation.request
+    body = BODIES.get(request)
+    fields = _fields(identifier, path, request, () if body is None else body.fields)
+
+    async def run(exchange: Exchange) -> Any:
+        values = {name: read(exchange) for name, read in fields.items()}
+        if body is not None:
+            values |= body.read(await exchange.body())
+        return await exchange.run(request(**values))
+
+    if implementation.answer is type(None):
+
+        async def answer_nothing(exchange: Exchange) -> Response:
+            await run(exchange)
+            return NO_CONTENT
+
+        return answer_nothing
+    if get_origin(implementation.answer) in (list, Sequence):
+        kind = KINDS[get_args(implementation.answer)[0]]
+
+        async def answer_list(exchange: Exchange) -> Response:
+            return await list_response(exchange, kind, await run(exchange))
+
+        return answer_list
+
+    async def answer_resource(exchange: Exchange) -> Response:
+        return resource_response(exchange, await run(exchange))
+
+    return answer_resource
+
+
+def _fields(identifier: str, path: str, request: type[Any], in_body: Sequence[str]) -> dict[str, _Field]:
+    hints = get_type_hints(request)
+    in_path = _PARAMETER.findall(path)
+    fields: dict[str, _Field] = {}
+    for entry in dataclasses.fields(request):
+        optional = entry.default is not dataclasses.MISSING
+        if entry.name in in_body:
+            continue
+        if entry.name in in_path:
+            fields[entry.name] = _integer(entry.name) if hints[entry.name] is int else _text(entry.name)
+        elif optional and hints[entry.name] is bool:
+            fields[entry.name] = _flag(entry.name)
+        else:
+            raise LookupError(f"{identifier}: {entry.name} is neither in the path nor in the body")
+    return fields
+
+
+def _text(name: str) -> _Field:
+    return lambda exchange: exchange.parameters.get(name)
+
+
+def _integer(name: str) -> _Field:
+    return lambda exchange: exchange.integer(name)
+
+
+def _flag(name: str) -> _Field:
+    return lambda exchange: (exchange.query(name) or "").lower() == _TRUE
