@@ -14,7 +14,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 CLUSTER = (ResourceType.BROKER, "kafka-cluster")
 _SECONDS = 20

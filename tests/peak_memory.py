@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 MEBIBYTE = 1024 * 1024
 

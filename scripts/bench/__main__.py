@@ -27,9 +27,9 @@ from instances import measure_instances
 from rich.console import Console
 from rich.table import Table
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 PARTITIONS = 4
 READ_RECORDS = 1_000_000

@@ -13,8 +13,8 @@ from typing import Any
 
 import uvicorn
 
-from kafka_facade.devstack.ports import PortPlan
 from kafka_facade.web.protocol import HttpProtocolFactory
+from kafka_facade_devstack.ports import PortPlan
 
 
 class HttpConnection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import Enum
+from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from kafka_facade.core import facade as _core  # noqa: F401  # imports the core 
 from kafka_facade.core.catalogue import EXTENSIONS, GRPC_PACKAGE, OPERATIONS, Operation
 
 _COLUMNS = ("operation", "edition", "REST", "gRPC", "GraphQL", "implemented")
+_PROVIDED = "kafka_facade.commands"
 
 
 class OutputFormat(str, Enum):
@@ -24,7 +26,38 @@ class OutputFormat(str, Enum):
     MARKDOWN = "markdown"
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands of this module, and those that other distributions provide as entry points."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *entry_points(group=_PROVIDED).names, "dev"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        for provided in entry_points(group=_PROVIDED, name=cmd_name):
+            try:
+                command: click.Command = provided.load()
+            except ImportError as error:
+                return _unavailable(cmd_name, f"can't be loaded: {error}")
+            return command
+        if cmd_name == "dev":
+            return _unavailable("dev", "needs the development stack: pip install 'kafka-facade[devstack]'")
+        return None
+
+
+def _unavailable(name: str, reason: str) -> click.Command:
+    @click.command(name, short_help=reason, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def command(arguments: tuple[str, ...]) -> None:
+        click.echo(f"kafka-facade: {name} {reason}", err=True)
+        raise SystemExit(1)
+
+    return command
+
+
+@click.group(cls=_Commands)
 @click.version_option(package_name="kafka-facade", message="%(prog)s %(version)s")
 def main() -> None:
     """One gateway in front of Apache Kafka: REST, gRPC and GraphQL."""
@@ -116,21 +149,3 @@ def _cells(operation: Operation) -> list[str]:
         f"{operation.graphql_type} {operation.graphql_field}",
         "yes" if operation.implemented else "no",
     ]
-
-
-try:
-    from kafka_facade.devstack.command import dev
-except ModuleNotFoundError as missing:
-    if missing.name is None or missing.name.partition(".")[0] == "kafka_facade":
-        raise
-    _missing = missing.name
-
-    @main.command(name="dev", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    def dev_without_extra() -> None:
-        """Start real Kafka and the gateway on this machine (needs the extra "devstack")."""
-        advice = "install the extra: pip install 'kafka-facade[devstack]'"
-        click.echo(f"kafka-facade: {_missing} is missing; {advice}", err=True)
-        raise SystemExit(1) from None
-
-else:
-    main.add_command(dev)

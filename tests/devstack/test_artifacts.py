@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kafka_facade.devstack import artifacts
-from kafka_facade.devstack.artifacts import Artifact
-from kafka_facade.devstack.errors import DevStackError
+from kafka_facade_devstack import artifacts
+from kafka_facade_devstack.artifacts import Artifact
+from kafka_facade_devstack.errors import DevStackError
 
 CONTENT = os.urandom(300_000)
 JAR = Artifact("org.example:thing:1.0", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())

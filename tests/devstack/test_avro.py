@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from kafka_facade.devstack.registry.avro import AvroError, check
+from kafka_facade_devstack.registry.avro import AvroError, check
 
 POINT = {"type": "record", "name": "Point", "namespace": "geo", "fields": [{"name": "x", "type": "int"}]}
 

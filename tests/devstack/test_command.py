@@ -25,8 +25,8 @@ from confluent_kafka.admin import (
 )
 from google.protobuf import json_format
 
-from kafka_facade.devstack.ports import HOST, PortPlan
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.ports import HOST, PortPlan
 
 LAUNCH = (sys.executable, "-m", "kafka_facade", "dev")
 SECONDS = 90

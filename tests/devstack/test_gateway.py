@@ -2,8 +2,8 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 
 async def test_all_three_faces_answer(gateway: Gateway) -> None:

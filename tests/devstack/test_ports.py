@@ -2,8 +2,8 @@ import socket
 
 import pytest
 
-from kafka_facade.devstack.errors import DevStackError
-from kafka_facade.devstack.ports import HOST, PortPlan, check_free, is_free
+from kafka_facade_devstack.errors import DevStackError
+from kafka_facade_devstack.ports import HOST, PortPlan, check_free, is_free
 
 
 def test_default_ports() -> None:

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.registry.log import SchemaLog
-from kafka_facade.devstack.registry.store import Store
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.registry.log import SchemaLog
+from kafka_facade_devstack.registry.store import Store
 
 USER = {"type": "record", "name": "User", "fields": [{"name": "name", "type": "string"}]}
 

@@ -11,7 +11,7 @@ from confluent_kafka.admin import (
 )
 
 from denial import denied
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]
 

@@ -18,8 +18,8 @@ from faces.clients import FaceClient
 from faces.graphql_client import GraphQLClient
 from faces.grpc_client import GrpcClient
 from faces.rest_client import RestClient
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 _LAUNCHER = str(Path(__file__).parent.parent / "watched_gateway.py")
 

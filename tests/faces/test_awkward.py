@@ -16,9 +16,9 @@ import pytest
 from conftest import TopicFactory
 from faces.clients import Data, FaceClient, FaceError, Produced
 from faces.conftest import Kafka
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import topic_config_pb2, topic_config_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 V2 = {"content-type": "application/vnd.kafka.v2+json"}
 JSON = {"accept": "application/vnd.kafka.json.v2+json"}

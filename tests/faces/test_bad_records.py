@@ -10,7 +10,7 @@ import pytest
 
 from conftest import TopicFactory
 from faces.clients import Data, FaceClient, FaceError, Produced
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 _TEXT = {"type": "STRING", "data": "bad"}
 

@@ -13,8 +13,8 @@ import pytest
 from faces.clients import Data, FaceClient, FaceError, Produced
 from faces.conftest import FACES
 from kafka_facade.core import errors
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 

@@ -29,14 +29,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from faces.conftest import Watched
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import (
     consumer_instance_pb2,
     consumer_instance_pb2_grpc,
     record_pb2,
     record_pb2_grpc,
 )
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 

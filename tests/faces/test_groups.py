@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from faces.clients import FaceClient, FaceError, Lag, LagSummary, Reader
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 Factory = Callable[..., Awaitable[Any]]
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from faces.clients import FaceClient
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 from raw_kafka import RawConnection, array, assignment, text
 
 Factory = Callable[..., Awaitable[str]]

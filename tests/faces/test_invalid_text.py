@@ -12,9 +12,9 @@ import httpx
 from google.protobuf.empty_pb2 import Empty
 
 from faces.clients import FaceClient
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 from raw_records import produce_with_headers
 
 TopicFactory = Callable[..., Awaitable[str]]

@@ -14,8 +14,8 @@ import pytest
 from confluent_kafka import Producer
 from websockets.asyncio.client import ClientConnection, connect
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 TopicFactory = Callable[..., Awaitable[str]]

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from conftest import TopicFactory
 from faces.clients import Data, FaceClient, Produced
 from faces.conftest import FACES
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 _OFFSETS = "__consumer_offsets"
 _SECONDS = 40

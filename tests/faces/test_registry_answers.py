@@ -25,8 +25,8 @@ from faces.conftest import FACES, Watched, watched_gateway
 from hostile_registry import MIB, Answer, Peer, running, send
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
 
 Topic = Callable[..., Awaitable[str]]
 

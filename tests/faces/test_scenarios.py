@@ -13,7 +13,7 @@ from faces.conftest import Kafka
 from faces.rest_client import RestClient
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 
 def _name(prefix: str = "faces") -> str:

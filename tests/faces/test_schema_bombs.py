@@ -26,9 +26,9 @@ from faces.clients import FaceError
 from faces.conftest import FACES, Watched
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc, record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 Topic = Callable[..., Awaitable[str]]
 

@@ -14,7 +14,7 @@ from faces.clients import Data, FaceClient, FaceError, Produced
 from faces.conftest import Kafka
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 Topic = Callable[..., Awaitable[str]]
 

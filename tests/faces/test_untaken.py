@@ -18,8 +18,8 @@ from websockets.typing import Subprotocol
 
 from conftest import Connect, GatewayFactory, TopicFactory
 from http_connection import Connection
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as instances
+from kafka_facade_devstack.gateway import Gateway
 
 _SECONDS = 60
 # What nobody takes of an answer is given up after this long.

@@ -15,9 +15,9 @@ from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.pipeline import AccessLists, Pipeline
 from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.topics.port import AdminPort
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 from kafka_facade_graphql.app import create_app
 from kafka_facade_graphql.options import GraphQLOptions
 

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 
 from kafka_facade.core.records.model import Record
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]
 Messages = asyncio.Queue[dict[str, Any]]

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 Execute = Callable[..., Awaitable[dict[str, Any]]]
 TopicFactory = Callable[..., Awaitable[str]]

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 Factory = Callable[..., Awaitable[Any]]
 Execute = Callable[..., Awaitable[dict[str, Any]]]

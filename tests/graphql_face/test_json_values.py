@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 
 from kafka_facade.core.errors import DeserializationFailed
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 from kafka_facade_graphql.numbers import decode_exactly
 from kafka_facade_graphql.records import Content
 from kafka_facade_graphql.scalars import JSON, SCALARS

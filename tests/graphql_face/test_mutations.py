@@ -10,8 +10,8 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 Execute = Callable[..., Awaitable[dict[str, Any]]]
 TopicFactory = Callable[..., Awaitable[str]]

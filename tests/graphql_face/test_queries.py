@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from conftest import GatewayFactory
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 Execute = Callable[..., Awaitable[dict[str, Any]]]
 TopicFactory = Callable[..., Awaitable[str]]

@@ -17,8 +17,8 @@ from confluent_kafka import Producer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 

@@ -12,11 +12,11 @@ from kafka_facade.core.instances.session import ConsumerSession
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.schemas import Schemas
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.names import Names
+from kafka_facade_devstack.background import BackgroundStack
 from loop_watch import watched
 from protocol_clients import MakeProtocol
 

@@ -21,13 +21,13 @@ from group_commits import commit
 from kafka_facade.core.errors import FacadeError, KafkaTimeout
 from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.topics.model import TopicDescription
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.admin.coordinators import Coordinators
 from kafka_facade.kafka.admin.log_offsets import LATEST, LogOffsets
 from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.protocol import client as client_module
 from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade_devstack.background import BackgroundStack
 from protocol_clients import MakeProtocol
 
 _SECONDS = 20

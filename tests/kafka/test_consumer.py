@@ -16,9 +16,9 @@ from kafka_facade.core.records.model import Record
 from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
 from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.consuming import eventful_client, serialized_client
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade_devstack.background import BackgroundStack
 
 # A member is idle after 5 s.
 IDLE = 6.5

@@ -14,8 +14,8 @@ from conftest import TopicFactory
 from kafka_facade.core.errors import IllegalConsumerState
 from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
 from kafka_facade.core.topics.positions import TopicPartition
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine
+from kafka_facade_devstack.background import BackgroundStack
 
 
 def member(engine: Engine, group: str, *, auto_commit: bool = True) -> ConsumerPort:

@@ -13,11 +13,11 @@ from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.consuming import serialized_client
 from kafka_facade.kafka.consuming.consumer import Consumer
 from kafka_facade.kafka.engine import Engine
+from kafka_facade_devstack.background import BackgroundStack
 
 destroyed_in: list[threading.Thread] = []
 

@@ -14,12 +14,12 @@ from group_commits import commit
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, KafkaTimeout, RetriableKafkaError
 from kafka_facade.core.groups.model import ConsumerGroupState
 from kafka_facade.core.groups.port import GroupDescription
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.admin.groups import Groups
 from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
 from kafka_facade.kafka.admin.log_offsets import ClientLogOffsets
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade_devstack.background import BackgroundStack
 
 _SECONDS = 20
 

@@ -8,12 +8,12 @@ import pytest
 
 from kafka_facade.core import errors
 from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.names import Names
+from kafka_facade_devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]
 

@@ -10,10 +10,10 @@ from kafka_facade.core.errors import LeaderNotAvailable, PartitionNotFound, Retr
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade_devstack.background import BackgroundStack
 
 _SECONDS = 20
 

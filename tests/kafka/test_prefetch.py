@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import InvalidKafkaRequest
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.consuming.prefetch import PrefetchBudget, Share
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade_devstack.background import BackgroundStack
 
 MEGABYTE = 1 << 20
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from kafka_facade.core import errors
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.ports import PortPlan
 from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.protocol.settings import protocol_config
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.ports import PortPlan
 from protocol_clients import MakeProtocol
 
 

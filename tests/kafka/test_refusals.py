@@ -16,10 +16,10 @@ from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, PayloadTooLarge, RetriableKafkaError
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.producing.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan
 from kafka_facade.kafka.producing.submissions import Batch, Lane
+from kafka_facade_devstack.background import BackgroundStack
 
 FAR_FUTURE = 9_000_000_000_000
 GOOD = SerializedRecord(b"k", b"good", 0, [], None)

@@ -16,8 +16,8 @@ from denial import CLUSTER, denied
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, Unavailable
 from kafka_facade.core.records.model import Delivery, Header
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade_devstack.background import BackgroundStack
 
 
 @pytest.fixture(params=[{}, {"queue.buffering.max.messages": "100"}], ids=["roomy", "narrow"])

@@ -16,10 +16,10 @@ from conftest import TopicFactory
 from kafka_facade.core.records.model import Header, Record
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.text import replacing_invalid_text
+from kafka_facade_devstack.background import BackgroundStack
 from raw_records import produce_with_headers
 
 # How native code makes a string, and what it does to the process when that fails.

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc
+from kafka_facade_devstack.gateway import Gateway
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 TopicFactory = Callable[..., Awaitable[str]]

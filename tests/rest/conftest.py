@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.devstack.kafka_node import ClusterLayout
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
+from kafka_facade_devstack.kafka_node import ClusterLayout
 
 _SECONDS = 20
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 _SECONDS = 30
 _V2 = {"Content-Type": "application/vnd.kafka.v2+json"}

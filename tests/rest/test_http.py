@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 V2 = "application/vnd.kafka.v2+json"
 JSON = "application/json"

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.typing import Subprotocol
 
 from conftest import Connect, GatewayFactory, TopicFactory
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 _SECONDS = 20
 _SUBPROTOCOL = Subprotocol("graphql-transport-ws")

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 JSON = {"content-type": "application/json"}
 _LIMIT = 3000

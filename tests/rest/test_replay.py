@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 from rest.replaying import FOLDER, Differences, Run, Scenario
 
 _SCENARIOS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "differences")

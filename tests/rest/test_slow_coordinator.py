@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 _TIMEOUT_SECONDS = 3
 # So long at most after they go on, brokers have answered what they were asked before.

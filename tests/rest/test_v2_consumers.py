@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from conftest import TopicFactory
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 from rest.v2_operations import V2, error, media_type
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]

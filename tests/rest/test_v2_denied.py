@@ -13,7 +13,7 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from conftest import TopicFactory
 from denial import denied
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 from rest.v2_operations import V2, error, media_type
 
 

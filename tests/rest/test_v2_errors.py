@@ -13,8 +13,8 @@ import pytest
 
 from conftest import TopicFactory
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 from rest.v2_errors import CAUSES, NEEDS_KAFKA, Cause, Trial, table
 from rest.v2_operations import V2, V2_OPERATIONS, body, error, operation_name, parameters, path, send
 

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import TopicFactory
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 from rest.v2_operations import V2, V2_OPERATIONS, body, error, media_type, operation_name, path, send
 
 

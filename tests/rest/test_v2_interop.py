@@ -21,10 +21,10 @@ from google.protobuf import duration_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, SourceCodeInfo
 
 from conftest import TopicFactory
-from kafka_facade.devstack.artifacts import Artifact, cache_dir, fetch, load_lock
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.errors import DevStackError
-from kafka_facade.devstack.java import find_java
+from kafka_facade_devstack.artifacts import Artifact, cache_dir, fetch, load_lock
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.errors import DevStackError
+from kafka_facade_devstack.java import find_java
 from rest.v2_operations import JSON_SCHEMA, PROTO, V2, media_type
 
 _SECONDS = 60

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 
 from conftest import TopicFactory
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 V2 = "application/vnd.kafka.v2+json"
 BINARY = "application/vnd.kafka.binary.v2+json"

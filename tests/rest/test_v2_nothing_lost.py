@@ -15,8 +15,8 @@ import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
 from conftest import TopicFactory
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 

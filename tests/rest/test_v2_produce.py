@@ -15,8 +15,8 @@ from confluent_kafka.admin import AclOperation, ResourceType
 from conftest import TopicFactory
 from denial import denied
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 from rest.v2_operations import V2, V2_OPERATIONS, body, embedded_format, error, media_type, operation_name, path, send
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from kafka_facade.core.errors import PayloadTooLarge
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rest.v2_records import MAX_RECORDS, split
+from kafka_facade_devstack.gateway import Gateway
 
 VALUES: list[Any] = [
     None, True, -1.5e300, 2**70, "", 'a"\\\\"', "}]", "é\u2028", [], {}, [[{"a": [1, "]"]}]], {"records": [1]},

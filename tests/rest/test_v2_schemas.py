@@ -17,8 +17,8 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import timestamp_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 Topic = Callable[..., Coroutine[Any, Any, str]]
 GatewayFactory = Callable[..., Coroutine[Any, Any, Gateway]]

@@ -12,7 +12,7 @@ from confluent_kafka.admin import (
 )
 
 from denial import CLUSTER, denied
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 JSON = {"content-type": "application/json"}
 ANY = {"resource_type": "ANY", "pattern_type": "ANY", "operation": "ANY", "permission": "ANY"}

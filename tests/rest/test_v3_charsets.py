@@ -8,8 +8,8 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 # Characters that are two bytes in UTF-8, and the last of ISO-8859-1.
 _TEXT = "é\xa0\x85ÿ"

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, ResourceType
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 GatewayFactory = Callable[..., Awaitable[Gateway]]

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from denial import denied
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 Factory = Callable[..., Awaitable[Any]]
 Commit = Callable[..., Awaitable[None]]

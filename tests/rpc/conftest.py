@@ -7,7 +7,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]
 

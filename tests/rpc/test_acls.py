@@ -8,7 +8,6 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.rpc.gen.v1 import (
     acl_pb2,
     acl_pb2_grpc,
@@ -17,6 +16,7 @@ from kafka_facade.rpc.gen.v1 import (
     record_pb2,
     record_pb2_grpc,
 )
+from kafka_facade_devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]
 InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]

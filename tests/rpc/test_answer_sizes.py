@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
 from kafka_facade.core.records.model import Header, Record
 from kafka_facade.core.records.sizes import record_size
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.gen.v1 import (
     acl_pb2,
@@ -35,6 +33,8 @@ from kafka_facade.rpc.gen.v1 import (
 )
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
 from kafka_facade.rpc.records import write_records
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]

@@ -10,7 +10,6 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from google.protobuf.empty_pb2 import Empty
 
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.rpc.gen.v1 import (
     consumer_instance_pb2,
     consumer_instance_pb2_grpc,
@@ -26,6 +25,7 @@ from kafka_facade.rpc.gen.v1.record_pb2 import (
     RecordToProduce,
     SchemaSelector,
 )
+from kafka_facade_devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]
 

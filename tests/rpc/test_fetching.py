@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import (
     consumer_instance_pb2,
     consumer_instance_pb2_grpc,
@@ -16,6 +15,7 @@ from kafka_facade.rpc.gen.v1 import (
     record_pb2_grpc,
 )
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
+from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 

@@ -16,8 +16,6 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.dispatch import operation_of
 from kafka_facade.rpc.gen.v1 import (
     broker_pb2,
@@ -42,6 +40,8 @@ from kafka_facade.rpc.gen.v1 import (
 )
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
 from kafka_facade.rpc.services import SERVICES
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]

@@ -17,8 +17,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import (
     partition_pb2,
     partition_pb2_grpc,
@@ -28,6 +26,8 @@ from kafka_facade.rpc.gen.v1 import (
     topic_pb2_grpc,
 )
 from kafka_facade.rpc.gen.v1.record_pb2 import ProduceStreamRequest, RecordData, RecordToProduce
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
 InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]

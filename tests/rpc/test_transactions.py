@@ -8,8 +8,8 @@ import grpc
 from confluent_kafka import Producer
 from google.protobuf.empty_pb2 import Empty
 
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
 
 TopicFactory = Callable[..., Awaitable[str]]
 

@@ -10,9 +10,9 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 
 from conftest import GatewayFactory, TopicFactory
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
+from kafka_facade_devstack.gateway import Gateway
 
 _SECONDS = 30
 _SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)]

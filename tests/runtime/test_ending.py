@@ -14,9 +14,9 @@ import httpx
 import psutil
 import pytest
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.devstack.ports import HOST, PortPlan
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
+from kafka_facade_devstack.ports import HOST, PortPlan
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 

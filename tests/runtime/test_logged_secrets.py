@@ -8,8 +8,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 _SECONDS = 20
 _REGISTRY = "regi5try-canary-0c1d"

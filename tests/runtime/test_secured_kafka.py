@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator
 import httpx
 import pytest
 
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.devstack.ports import HOST
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
+from kafka_facade_devstack.ports import HOST
 from tls_files import TlsFiles
 
 _SECONDS = 30

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 
 async def _serve(*options: str) -> tuple[int, str]:

@@ -14,9 +14,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from http_connection import Connection
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 TopicFactory = Callable[..., Awaitable[str]]

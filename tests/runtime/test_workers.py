@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from kafka_facade.core.temporary import PROTOC, locked_directory
-from kafka_facade.devstack.background import BackgroundStack
-from kafka_facade.devstack.gateway import Gateway
-from kafka_facade.devstack.ports import HOST, PortPlan
 from kafka_facade.runtime.shared_directory import remove_leftovers, shared_directory
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
+from kafka_facade_devstack.ports import HOST, PortPlan
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 

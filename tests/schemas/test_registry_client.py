@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from kafka_facade.core.records.model import Format
-from kafka_facade.devstack.background import BackgroundStack
 from kafka_facade.schemas.registry import SchemaRegistry
+from kafka_facade_devstack.background import BackgroundStack
 
 
 class TokenEndpoint(ThreadingHTTPServer):

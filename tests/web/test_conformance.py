@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Connect, GatewayFactory, TopicFactory
 from http_connection import Connection
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 _V2_JSON = "application/vnd.kafka.json.v2+json"
 _BODY = b'{"records":[{"value":1}]}'

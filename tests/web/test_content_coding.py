@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from conftest import Connect, GatewayFactory, TopicFactory
 from kafka_facade.core.errors import FacadeError, MalformedBody, PayloadTooLarge, UnsupportedMediaType
-from kafka_facade.devstack.gateway import Gateway
 from kafka_facade.web.content_coding import decoded
+from kafka_facade_devstack.gateway import Gateway
 
 _V2_JSON = "application/vnd.kafka.json.v2+json"
 _GZIP = {b"content-encoding": b"gzip"}

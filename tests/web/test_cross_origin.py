@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from conftest import Connect, GatewayFactory, TopicFactory
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 _FOREIGN = "https://evil.example.org"
 _FRIEND = "https://console.example.org"

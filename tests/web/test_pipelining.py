@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Connect
 from faces.conftest import Watched, watched_gateway
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 from peak_memory import MEBIBYTE, PeakMemory
 
 # Processor time (s) that callbacks of the loop may take one after the other.

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.typing import Subprotocol
 
 from conftest import Connect, GatewayFactory, TopicFactory
-from kafka_facade.devstack.gateway import Gateway
+from kafka_facade_devstack.gateway import Gateway
 
 _SETTINGS = {"response.write.timeout.ms": "2000"}
 _SMALL = 16_384

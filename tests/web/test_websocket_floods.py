@@ -10,7 +10,7 @@ import pytest
 from conftest import Connect
 from faces.conftest import Watched, watched_gateway
 from http_connection import Connection
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 from peak_memory import MEBIBYTE, PeakMemory
 
 _HEAD = b"\r\n".join(

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kafka_facade.devstack.ports import HOST
+from kafka_facade_devstack.ports import HOST
 
 _SECONDS = 2.0
 

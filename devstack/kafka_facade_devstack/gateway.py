@@ -4,9 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kafka_facade.devstack import probe
-from kafka_facade.devstack.ports import HOST
-from kafka_facade.devstack.process import Child, Watchdog
+from kafka_facade_devstack import probe
+from kafka_facade_devstack.ports import HOST
+from kafka_facade_devstack.process import Child, Watchdog
 
 PROGRAM = ("-m", "kafka_facade")
 _READY_SECONDS = 60

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kafka_facade.devstack.errors import DevStackError
-from kafka_facade.devstack.ports import HOST, PortPlan
-from kafka_facade.devstack.process import Child, Watchdog
+from kafka_facade_devstack.errors import DevStackError
+from kafka_facade_devstack.ports import HOST, PortPlan
+from kafka_facade_devstack.process import Child, Watchdog
 
 _FORMAT_SECONDS = 60
 SUPER_USER = "broker"

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from kafka_facade.devstack.registry import errors
+from kafka_facade_devstack.registry import errors
 
 TOPIC = "_schemas"
 _READ_SECONDS = 10.0

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from kafka_facade.devstack.errors import DevStackError
+from kafka_facade_devstack.errors import DevStackError
 
 _POLL_SECONDS = 0.05
 _TAIL_BYTES = 64 * 1024

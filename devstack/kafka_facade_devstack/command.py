@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from kafka_facade.devstack import artifacts
-from kafka_facade.devstack.data import write_json
-from kafka_facade.devstack.errors import DevStackError
-from kafka_facade.devstack.overview import overview
-from kafka_facade.devstack.ports import PortPlan
-from kafka_facade.devstack.stack import Stack
+from kafka_facade_devstack import artifacts
+from kafka_facade_devstack.data import write_json
+from kafka_facade_devstack.errors import DevStackError
+from kafka_facade_devstack.overview import overview
+from kafka_facade_devstack.ports import PortPlan
+from kafka_facade_devstack.stack import Stack
 
 _LISTENER_KEYS = ("listeners", "grpc.listeners", "bootstrap.servers", "schema.registry.url")
 

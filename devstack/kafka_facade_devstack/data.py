@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import IO, Any, Self
 
-from kafka_facade.devstack.errors import DevStackError
+from kafka_facade_devstack.errors import DevStackError
 
 _MARKER = "stack.json"
 _LOCK = "stack.lock"

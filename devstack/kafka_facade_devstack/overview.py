@@ -6,7 +6,7 @@ import shlex
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from kafka_facade.devstack.stack import Stack
+from kafka_facade_devstack.stack import Stack
 
 _TOPIC = "demo"
 

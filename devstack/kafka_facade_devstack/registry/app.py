@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kafka_facade.devstack.registry import errors
-from kafka_facade.devstack.registry.errors import RegistryError
-from kafka_facade.devstack.registry.model import TYPES
-from kafka_facade.devstack.registry.store import LEVELS, MODES, Store
+from kafka_facade_devstack.registry import errors
+from kafka_facade_devstack.registry.errors import RegistryError
+from kafka_facade_devstack.registry.model import TYPES
+from kafka_facade_devstack.registry.store import LEVELS, MODES, Store
 
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 

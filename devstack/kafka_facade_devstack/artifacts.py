@@ -21,7 +21,7 @@ from pathlib import Path
 
 import platformdirs
 
-from kafka_facade.devstack.errors import DevStackError
+from kafka_facade_devstack.errors import DevStackError
 
 REPOSITORY_VARIABLE = "KAFKA_FACADE_MAVEN_REPOSITORY"
 _CHUNK = 256 * 1024
@@ -53,7 +53,7 @@ class _CancelledError(Exception):
 
 def load_lock() -> list[Artifact]:
     """Reads the lock file that ships with the package."""
-    document = tomllib.loads(files("kafka_facade.devstack").joinpath("kafka.lock").read_text(encoding="utf-8"))
+    document = tomllib.loads(files("kafka_facade_devstack").joinpath("kafka.lock").read_text(encoding="utf-8"))
     return [Artifact(**row) for row in document["artifact"]]
 
 
@@ -82,8 +82,6 @@ async def fetch(artifacts: Sequence[Artifact], cache: Path, progress: Progress =
             await asyncio.gather(*tasks)
         except OSError as error:
             raise DevStackError(_explain(error, cache)) from error
-        except ModuleNotFoundError as error:
-            raise DevStackError(f"{error.name} is missing: pip install 'kafka-facade[devstack]'") from error
         finally:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)

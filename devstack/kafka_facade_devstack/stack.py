@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kafka_facade.devstack import artifacts, probe
-from kafka_facade.devstack.class_archive import ClassArchive
-from kafka_facade.devstack.data import StackFolder
-from kafka_facade.devstack.errors import DevStackError
-from kafka_facade.devstack.gateway import PROGRAM, Gateway
-from kafka_facade.devstack.java import find_java
-from kafka_facade.devstack.kafka_node import ClusterLayout, KafkaNode
-from kafka_facade.devstack.ports import HOST, PortPlan, check_free
-from kafka_facade.devstack.process import Child, Watchdog
-from kafka_facade.devstack.registry import KAFKA_SETTINGS
+from kafka_facade_devstack import artifacts, probe
+from kafka_facade_devstack.class_archive import ClassArchive
+from kafka_facade_devstack.data import StackFolder
+from kafka_facade_devstack.errors import DevStackError
+from kafka_facade_devstack.gateway import PROGRAM, Gateway
+from kafka_facade_devstack.java import find_java
+from kafka_facade_devstack.kafka_node import ClusterLayout, KafkaNode
+from kafka_facade_devstack.ports import HOST, PortPlan, check_free
+from kafka_facade_devstack.process import Child, Watchdog
+from kafka_facade_devstack.registry import KAFKA_SETTINGS
 
 _SETTING = "KAFKA_REST_"
 _KAFKA_READY_SECONDS = 90
@@ -179,7 +179,7 @@ class Stack:
             await node.start()
 
     async def _start_registry(self, folder: StackFolder) -> None:
-        command = [sys.executable, "-m", "kafka_facade.devstack.registry", str(self.ports.registry)]
+        command = [sys.executable, "-m", "kafka_facade_devstack.registry", str(self.ports.registry)]
         self._registry = Child("the Schema Registry", command, folder.logs / "registry.log", self.watchdog)
         # Its imports take as long as Kafka's start does; it waits for Kafka by itself.
         await self._registry.start({KAFKA_SETTINGS: json.dumps(self.super_user)})

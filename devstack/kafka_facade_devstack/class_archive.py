@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from kafka_facade.devstack.process import Child, Watchdog
+from kafka_facade_devstack.process import Child, Watchdog
 
 _BUILD_SECONDS = 120
 

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from kafka_facade.devstack.registry import errors
-from kafka_facade.devstack.registry.log import Key, SchemaLog, Value
-from kafka_facade.devstack.registry.model import State, Version
+from kafka_facade_devstack.registry import errors
+from kafka_facade_devstack.registry.log import Key, SchemaLog, Value
+from kafka_facade_devstack.registry.model import State, Version
 
 LEVELS = ("NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE")
 MODES = ("READWRITE", "READONLY")

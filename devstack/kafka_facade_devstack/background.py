@@ -5,9 +5,9 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from kafka_facade.devstack.gateway import PROGRAM, Gateway
-from kafka_facade.devstack.ports import PortPlan
-from kafka_facade.devstack.stack import Stack
+from kafka_facade_devstack.gateway import PROGRAM, Gateway
+from kafka_facade_devstack.ports import PortPlan
+from kafka_facade_devstack.stack import Stack
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from kafka_facade.devstack.errors import DevStackError
+from kafka_facade_devstack.errors import DevStackError
 
 HOST = "127.0.0.1"
 _SPAN = 43

@@ -1,4 +1,4 @@
-"""`python -m kafka_facade.devstack.registry PORT`: serves until SIGTERM, on loopback only.
+"""`python -m kafka_facade_devstack.registry PORT`: serves until SIGTERM, on loopback only.
 
 The environment has the settings of its Kafka client: a password in the arguments would be seen by all users.
 """
@@ -10,11 +10,11 @@ import sys
 
 import uvicorn
 
-from kafka_facade.devstack.ports import HOST
-from kafka_facade.devstack.registry import KAFKA_SETTINGS
-from kafka_facade.devstack.registry.app import create_app
-from kafka_facade.devstack.registry.log import SchemaLog
-from kafka_facade.devstack.registry.store import Store
+from kafka_facade_devstack.ports import HOST
+from kafka_facade_devstack.registry import KAFKA_SETTINGS
+from kafka_facade_devstack.registry.app import create_app
+from kafka_facade_devstack.registry.log import SchemaLog
+from kafka_facade_devstack.registry.store import Store
 
 
 async def _serve(port: int, kafka: dict[str, str]) -> None:

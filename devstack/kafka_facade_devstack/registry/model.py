@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kafka_facade.devstack.registry import avro, errors
+from kafka_facade_devstack.registry import avro, errors
 
 TYPES = ("AVRO", "JSON", "PROTOBUF")
 
