@@ -18,7 +18,7 @@ from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.producing.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan
-from kafka_facade.kafka.producing.submissions import Batch, Lane
+from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
 from kafka_facade_devstack.background import BackgroundStack
 
 FAR_FUTURE = 9_000_000_000_000
@@ -118,16 +118,14 @@ async def test_records_keep_their_order_although_some_are_sent_again(engine: Eng
                 assert isinstance(outcome, InvalidKafkaRequest)
 
 
-async def test_a_batch_follows_all_undecided_ones_of_its_order() -> None:
-    order, lane, loop = RecordOrder(), Lane("t"), asyncio.get_running_loop()
-    first, second, third = (Batch([GOOD], lane, order, loop.create_future()) for _ in range(3))
-    assert first.undecided_before() is None
-    assert third.undecided_before() is second
-    second.left = 0
-    assert third.undecided_before() is first
-    first.left = 0
-    assert third.undecided_before() is None
-    assert Batch([GOOD], lane, None, loop.create_future()).undecided_before() is None
+async def test_records_are_not_sent_again_where_a_later_batch_is_stored() -> None:
+    series, lane, loop = Series(), Lane("t"), asyncio.get_running_loop()
+    first, second, third = (Batch([GOOD], lane, series, loop.create_future()) for _ in range(3))
+    second.outcomes[0] = Delivery(1, 0, None)
+    third.outcomes[0] = Delivery(0, 0, None)
+    assert series.stored_after(first) == {0, 1}
+    assert series.stored_after(second) == {0}
+    assert series.stored_after(third) == set()
 
 
 async def test_who_sends_nothing_but_bad_records_starves_nobody(engine: Engine, topic: TopicFactory) -> None:

@@ -159,11 +159,11 @@ class RecordToProduce(Struct, gc=False):
 class RecordOrder:
     """What the requests of one stream have in common: in each partition their records keep the requests' order."""
 
-    __slots__ = ("last",)
+    __slots__ = ("series",)
 
     def __init__(self) -> None:
-        self.last: Any = None
-        """The producer's own: what it got last."""
+        self.series: Any = None
+        """The producer's own: what it has of the stream."""
 
 
 class Delivery(Struct, gc=False):

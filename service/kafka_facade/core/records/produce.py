@@ -224,6 +224,7 @@ class Produce:
         """Hand records to the producer; many in portions, so that those of others come in between."""
         if len(wire) <= _PORTION:
             return await self._producer.submit(topic, wire, order)
+        order = order or RecordOrder()
         portions: list[asyncio.Future[list[Delivery | FacadeError]]] = []
         loop = asyncio.get_running_loop()
         try:

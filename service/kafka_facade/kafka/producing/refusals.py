@@ -8,7 +8,7 @@ the verdict on a record is its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError as ClientError
@@ -77,15 +77,21 @@ def is_doubtful(record: SerializedRecord, code: int) -> bool:
 
 
 def plan(
-    client: int, refused: Sequence[Refused], records: Sequence[SerializedRecord], outcomes: Sequence[object]
+    client: int,
+    refused: Sequence[Refused],
+    records: Sequence[SerializedRecord],
+    outcomes: Sequence[object],
+    taken: Collection[int] = (),
 ) -> tuple[int, list[Refused]]:
     """The client that sends again what another one sent in vain, and what it sends, in order.
 
     ``outcomes`` are those of all records that were submitted together. A record is left out where a later one is in
-    the partition already.
+    the partition already; those of ``taken`` have one that was submitted later.
     """
     last = {outcome.partition: index for index, outcome in enumerate(outcomes) if isinstance(outcome, Delivery)}
-    chosen = sorted(entry for entry in refused if last.get(entry.partition, -1) < entry.place)
+    chosen = sorted(
+        entry for entry in refused if last.get(entry.partition, -1) < entry.place and entry.partition not in taken
+    )
     suspects = [
         entry for entry in chosen if entry.code not in _TOO_LARGE and is_doubtful(records[entry.place], entry.code)
     ]

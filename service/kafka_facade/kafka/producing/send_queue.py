@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
 from kafka_facade.kafka.producing.refusals import Refused
 from kafka_facade.kafka.producing.resending import Resender
-from kafka_facade.kafka.producing.submissions import NONE_REFUSED, Batch, Lane
+from kafka_facade.kafka.producing.submissions import NONE_REFUSED, Batch, Lane, Series
 from kafka_facade.kafka.producing.topic_limits import TopicLimits, objection
 
 # How long (s) and up to how many records of a topic wait for those in flight.
@@ -58,6 +58,7 @@ _FULL_QUEUE_SECONDS = 0.002
 _PURGE_SECONDS = 1.0
 _MESSAGES = "queue.buffering.max.messages"
 _PARTITIONER_DECIDES = -1
+_INNOCENT = ClientError._INVALID_DIFFERENT_RECORD
 
 
 class SendQueue:
@@ -101,13 +102,16 @@ class SendQueue:
             nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
             nothing.set_result([])
             return nothing
+        series = None if order is None else Series.of(order)
         while True:
             if (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
                 if lane.room is None:
                     lane.room = asyncio.Event()
                 await lane.room.wait()
-            elif order is not None and isinstance(order.last, Batch) and order.last.is_sent_again:
-                await asyncio.wait([order.last.future])
+            elif series is not None and series.held:
+                if series.room is None:
+                    series.room = asyncio.Event()
+                await series.room.wait()
             else:
                 break
         if self._closed:
@@ -115,7 +119,7 @@ class SendQueue:
         self.authentication.check()
         if lane is None:
             lane = self._lanes[topic] = Lane(topic)
-        batch = Batch(records, lane, order, self._loop.create_future())
+        batch = Batch(records, lane, series, self._loop.create_future())
         count = len(records)
         lane.waiting.append(batch)
         lane.waiting_records += count
@@ -182,6 +186,8 @@ class SendQueue:
             if batch.future.cancelled():
                 # Its caller has given up, and may send the records again.
                 self._give_up(batch, Unavailable())
+            elif batch.series is not None and batch.series.held:
+                self._hold(batch)
             else:
                 full = not self._produce(lane, batch, left)
                 left -= batch.handed_over - begun
@@ -206,8 +212,8 @@ class SendQueue:
         first = index = batch.handed_over
         count = min(first + most, len(records))
         if not batch.in_flight:
-            batch.in_flight = True
-            lane.in_flight += 1
+            batch.start()
+            batch.set_under_way(True)
         try:
             while index < count:
                 record = records[index]
@@ -278,41 +284,61 @@ class SendQueue:
         batch.left -= 1
         self._settle(batch)
 
-    def _resume(self, batch: Batch) -> None:
-        """Go on with a batch that has waited for an earlier one."""
-        if batch.left:
-            self._settle(batch)
-            self._go_on(batch)
-
     def _settle(self, batch: Batch) -> None:
         """Go on with a batch of which nothing is in flight any more."""
         if not batch.left:
             self._finish(batch)
         elif batch.left == len(batch.refused):
-            self._send_again(batch)
+            if batch.series is None:
+                self._send_again(batch)
+            else:
+                batch.set_under_way(False)
+                self._loop.call_soon(self._advance, batch.series)
+
+    def _advance(self, series: Series) -> None:
+        """Send again the first batch of a series that is held, once no client has anything of the series any more.
+
+        One that is still on its way could be stored in the meantime, and an earlier one would follow it.
+        """
+        if not series.held or series.under_way:
+            return
+        if not series.batches or not (batch := series.batches[0]).in_flight:
+            series.release()
+            return
+        self._send_again(batch, series.stored_after(batch))
+        self._go_on(batch)
+
+    def _hold(self, batch: Batch) -> None:
+        """Treat records that were not handed over as those before them, which were refused."""
+        first, batch.handed_over = batch.handed_over, len(batch.records)
+        batch.start()
+        batch.lane.waiting_records -= len(batch.records) - first
+        for place in range(first, len(batch.records)):
+            partition = batch.records[place].partition
+            self._refuse(batch, Refused(place, _PARTITIONER_DECIDES if partition is None else partition, _INNOCENT))
 
     def _refuse(self, batch: Batch, entry: Refused) -> None:
         """Keep a record, which may have been refused because of another one, until the batch's others are decided."""
         if not batch.refused:
             batch.refused = []
+            if batch.series is not None:
+                batch.series.held = True
         batch.refused.append(entry)
         batch.lane.refused_records += 1
         self._settle(batch)
 
-    def _send_again(self, batch: Batch) -> None:
-        """Give the records that were refused to the next client; what may not follow the others fails."""
-        in_order = batch.order is None or batch.order.last is batch
-        wanted = in_order and not batch.future.cancelled() and not self._ended
-        if wanted and (earlier := batch.undecided_before()) is not None:
-            # Another client could overtake what the first one still has of this order.
-            earlier.follower = batch
-            batch.waits = True
-            return
+    def _send_again(self, batch: Batch, taken: Collection[int] = ()) -> None:
+        """Give the records that were refused to the next client; what may not follow the others fails.
+
+        ``taken`` are the partitions that have a record which is to follow those of the batch.
+        """
+        batch.set_under_way(True)
+        wanted = not batch.future.cancelled() and not self._ended
         refused, batch.refused = batch.refused, NONE_REFUSED
         batch.lane.refused_records -= len(refused)
         chosen: list[Refused] = []
         if wanted:
-            batch.client, chosen = refusals.plan(batch.client, refused, batch.records, batch.outcomes)
+            batch.client, chosen = refusals.plan(batch.client, refused, batch.records, batch.outcomes, taken)
         if chosen:
             self._resenders[batch.client - 1].add(batch, chosen)
         sent = {entry.place for entry in chosen}
@@ -344,10 +370,12 @@ class SendQueue:
 
     def _finish(self, batch: Batch) -> None:
         self._undecided -= len(batch.records)
-        batch.undecided_before()
-        if batch.follower is not None:
-            self._loop.call_soon(self._resume, batch.follower)
-            batch.follower = None
+        if (series := batch.series) is not None:
+            batch.set_under_way(False)
+            while series.batches and not series.batches[0].left:
+                series.batches.popleft()
+            if series.held:
+                self._loop.call_soon(self._advance, series)
         if batch.in_flight:
             batch.lane.in_flight -= 1
         if not batch.future.done():

@@ -16,42 +16,87 @@ NONE_REFUSED: Final[list[Refused]] = []
 """Stands where nothing was refused; nothing is added to it."""
 
 
+class Series:
+    """The submitted batches of one stream, from the first with undecided records on.
+
+    ``under_way`` of them have records that a client has, or whose verdict is on its way. From the first refusal on the
+    series is ``held``: the first client gets nothing more of it until what was refused is decided. ``stored`` has for
+    each partition the number of the last batch that had a record stored when sending again began.
+    """
+
+    __slots__ = ("batches", "count", "held", "room", "stored", "under_way")
+
+    def __init__(self) -> None:
+        self.batches: deque[Batch] = deque()
+        self.count = 0
+        self.under_way = 0
+        self.held = False
+        self.stored: dict[int, int] | None = None
+        # What waits for the end of the holding; None while nothing does.
+        self.room: asyncio.Event | None = None
+
+    @staticmethod
+    def of(order: RecordOrder) -> Series:
+        """The series of a stream."""
+        if order.series is None:
+            order.series = Series()
+        series: Series = order.series
+        return series
+
+    def stored_after(self, batch: Batch) -> frozenset[int]:
+        """The partitions that have a record of a later batch already."""
+        if self.stored is None:
+            self.stored = {
+                outcome.partition: later.number
+                for later in self.batches
+                for outcome in later.outcomes
+                if isinstance(outcome, Delivery)
+            }
+        return frozenset(partition for partition, number in self.stored.items() if number > batch.number)
+
+    def release(self) -> None:
+        """Let the first client have what follows."""
+        self.held = False
+        self.stored = None
+        if self.room is not None:
+            self.room.set()
+            self.room = None
+
+
 class Batch:
     """Records that were submitted together, and what became of them.
 
     ``refused`` are those that wait until the others are decided, to be sent again; ``client`` is the place in
-    ``refusals.CLIENTS`` of the one that has the records, not 0 once some are sent again. ``follower`` is the next batch
-    of the same order while it waits to be sent again after this one.
+    ``refusals.CLIENTS`` of the one that has the records, not 0 once some are sent again.
     """
 
     __slots__ = (
-        "_before",
         "client",
-        "follower",
         "future",
         "handed_over",
         "in_flight",
         "lane",
         "left",
-        "order",
+        "number",
         "outcomes",
         "records",
         "refused",
+        "series",
         "topic",
-        "waits",
+        "under_way",
     )
 
     def __init__(
         self,
         records: Sequence[SerializedRecord],
         lane: Lane,
-        order: RecordOrder | None,
+        series: Series | None,
         future: asyncio.Future[list[Delivery | FacadeError]],
     ) -> None:
         self.records = records
         self.lane = lane
         self.topic = lane.topic
-        self.order = order
+        self.series = series
         self.client = 0
         self.refused = NONE_REFUSED
         self.future = future
@@ -59,22 +104,24 @@ class Batch:
         self.left = len(records)
         self.handed_over = 0
         self.in_flight = False
-        self.waits = False
-        self.follower: Batch | None = None
-        self._before: Batch | None = None if order is None else order.last
-        if order is not None:
-            order.last = self
+        self.under_way = False
+        self.number = 0
+        if series is not None:
+            self.number = series.count
+            series.count += 1
+            series.batches.append(self)
 
-    @property
-    def is_sent_again(self) -> bool:
-        """Whether some of it was refused, and is under way once more or waits for that."""
-        return (self.waits or self.client > 0) and not self.future.done()
+    def start(self) -> None:
+        """Some of its records go to a client, or wait for the verdict on an earlier one of its series."""
+        if not self.in_flight:
+            self.in_flight = True
+            self.lane.in_flight += 1
 
-    def undecided_before(self) -> Batch | None:
-        """The nearest earlier batch of the same order that has undecided records; decided ones are let go of."""
-        while self._before is not None and not self._before.left:
-            self._before = self._before._before
-        return self._before
+    def set_under_way(self, under_way: bool) -> None:
+        """Count it among those of its series that are under way, or not any more."""
+        if self.series is not None and under_way is not self.under_way:
+            self.under_way = under_way
+            self.series.under_way += 1 if under_way else -1
 
 
 class Lane:
