@@ -137,6 +137,8 @@ def test_interceptors_that_may_protect_records_stop_the_start(role: str) -> None
             "must be",
         ),
         ({"ssl.truststre.location": "/x"}, "ssl.truststre.location", "doesn't know it"),
+        ({"securityprotocol": "SSL"}, "securityprotocol", "doesn't know it"),
+        ({"ssl.crl.location": "/x"}, "ssl.crl.location", "unused with security.protocol=PLAINTEXT"),
         ({"ssl.cipher.suites": "BOGUS", "security.protocol": "SSL"}, "ssl.cipher.suites", "cipher"),
         ({"ssl.enabled.protocols": "TLSv1.3"}, "ssl.enabled.protocols", "TLSv1.2,TLSv1.3"),
         ({"ssl.engine.factory.class": "x.Y"}, "ssl.engine.factory.class", "not supported by"),

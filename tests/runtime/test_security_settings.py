@@ -1,5 +1,7 @@
 """Settings that are meant to protect: what isn't honoured stops the start by name, and no secret is ever shown."""
 
+from pathlib import Path
+
 import pytest
 
 from kafka_facade.runtime.settings import SettingsError, load
@@ -75,7 +77,25 @@ from kafka_facade.runtime.settings import SettingsError, load
         "oidc.idp.issuer=https://issuer",
         "rest.authentication.method=BASIC",
         "tls.enabled=true",
+        "api.v3.produce.rate.limit.enable=true",
+        "api.v3.produce.request.size.limit.max.bytes=1000",
+        "client_sasl.jaas.config=canary",
+        "clientsecurity.protocol=SSL",
+        "connector.connections.limit=5",
+        "cors.allowed.origins=https://console.example.org",
+        "csrf.enabled=true",
+        "csrf.prevention.enabled=true",
+        "csrf.prevention=true",
+        "dos.filter.enable=true",
+        "hsts.enabled=true",
+        "nosniff.enable=true",
+        "prefix.sni.check.enable=true",
+        "rate.limit.enabled=true",
+        "reject.options.requests=true",
+        "resource.extension.class=x.Y",
+        "response.headers.config=add X-Frame-Options: DENY",
         # The gateway's own.
+        "kafka.rest.api.endpoints.blocklist=api.v3.acls.*",
         "API.endpoints.blocklist=api.v3.acls.*",
         "access.control.allow.origins=https://console.example.org",
         "api.endpoint.blocklist=api.v3.acls.*",
@@ -213,6 +233,13 @@ def test_variables_that_container_platforms_set_are_no_settings() -> None:
         "KAFKA_REST_PORT_8082_TCP_ADDR": "10.0.0.1",
     }
     load(None, [], environment)
+
+
+def test_a_file_in_utf_16_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "kafka-rest.properties"
+    file.write_text("api.endpoints.blocklist=api.v3.acls.*\n", encoding="utf-16")
+    with pytest.raises(SettingsError, match="null bytes"):
+        load(file, [], {})
 
 
 def test_kafkas_settings_without_their_prefix_are_told_of() -> None:

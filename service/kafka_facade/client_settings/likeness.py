@@ -33,4 +33,10 @@ def seems_security(name: str) -> bool:
     """Whether an unknown client setting may be one of security: misspelt, in capitals, or with another prefix."""
     if name.startswith(_MEASURING):
         return False
-    return any(word in _SHORT or get_close_matches(word, _LONG, 1, _ALIKE) for word in _WORD.findall(name.lower()))
+    return any(map(_is_of_security, _WORD.findall(name.lower())))
+
+
+def _is_of_security(word: str) -> bool:
+    # Dots may have been left out.
+    joined = any(part in word for part in _LONG)
+    return word in _SHORT or joined or bool(get_close_matches(word, _LONG, 1, _ALIKE))

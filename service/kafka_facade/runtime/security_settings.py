@@ -17,6 +17,7 @@ _OFF: Final = frozenset({"", "false"})
 # By name: the values that change nothing, in small letters.
 _NAMES: Final[dict[str, frozenset[str]]] = {
     "api.v3.produce.rate.limit.enabled": _OFF,
+    "api.v3.produce.request.size.limit.max.bytes": frozenset({"", "0"}),
     "authentication.method": frozenset({"", "none"}),
     "authentication.roles": frozenset({"", "*", "**"}),
     "connector.connection.limit": frozenset({"", "0"}),
@@ -133,8 +134,12 @@ _PROTECTING: Final = {
 }
 _OWN_BEGINNINGS: Final = ("access.control.", "api.endpoint", "graphql.", "grpc.")
 _ALIKE_OWN: Final = 0.85
-# Other words for who may come in.
-_ENTRANCES: Final = ("jetty.login.", "login.", "oidc.")
+# The official proxy's, of which a misspelling may begin as details do.
+_OFFICIAL: Final = {"".join(filter(str.isalnum, name)): name for name in _NAMES}
+# Details of others are less alike.
+_ALIKE_OFFICIAL: Final = 0.9
+# Other words for who may come in, and for what browsers may do.
+_ENTRANCES: Final = ("cors.", "csrf.", "hsts.", "jetty.login.", "login.", "nosniff.", "oidc.")
 
 
 def refusal(key: str, value: str) -> str | None:
@@ -145,9 +150,9 @@ def refusal(key: str, value: str) -> str | None:
         name = name.removeprefix(_LISTENER).partition(".")[2]
     value = value.strip().lower()
     if value and name not in _NAMES:
-        close = get_close_matches("".join(filter(str.isalnum, name)), _PROTECTING, 1, _ALIKE_OWN)
-        if close:
-            return f"{key} isn't known; {_PROTECTING[close[0]]} resembles it: correct it or remove it"
+        meant = _meant(name, value)
+        if meant is not None:
+            return f"{key} isn't known; {meant} resembles it: correct it or remove it"
         if name.startswith(_OWN_BEGINNINGS):
             return f"{key} isn't known, and may be meant to protect: correct it or remove it"
     if _is_harmless(name, value):
@@ -155,6 +160,18 @@ def refusal(key: str, value: str) -> str | None:
     kafka = name.removeprefix("kafka.")
     hint = f"; for Kafka it is client.{kafka}" if kafka.startswith(_CLIENT) else ""
     return f"{key} is an unsupported security setting; remove it to run without that protection{hint}"
+
+
+def _meant(name: str, value: str) -> str | None:
+    """The protection that an unknown name may be a misspelling of, or has another prefix than."""
+    letters = "".join(filter(str.isalnum, name))
+    own = get_close_matches(letters, _PROTECTING, 1, _ALIKE_OWN) or list(filter(letters.endswith, _PROTECTING))
+    if own:
+        return _PROTECTING[own[0]]
+    official = get_close_matches(letters, _OFFICIAL, 1, _ALIKE_OFFICIAL)
+    if not official or value in _NAMES[_OFFICIAL[official[0]]]:
+        return None
+    return _OFFICIAL[official[0]]
 
 
 def _is_harmless(name: str, value: str) -> bool:

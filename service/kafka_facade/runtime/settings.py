@@ -436,7 +436,11 @@ def _from_file(file: Path | None) -> dict[str, str]:
         return {}
     try:
         with file.open("rb") as stream:
-            return dict(javaproperties.load(stream))
+            text = stream.read()
+        if b"\0" in text:
+            # As UTF-16 has them: every name in it would be unknown.
+            raise SettingsError(f"{file} isn't a properties file: it holds null bytes; save it as ISO 8859-1 or ASCII")
+        return dict(javaproperties.loads(text))
     except OSError as error:
         raise SettingsError(f"{file} can't be read: {error.strerror}") from None
     except (ValueError, javaproperties.InvalidUEscapeError) as error:

@@ -29,7 +29,7 @@ _MOST_CHARACTERS: Final = 300
 _GROUP: Final = {"group.id": "check"}
 # What proves who one is, and whom one talks to.
 _SASL: Final = ("sasl.username", "sasl.password", "sasl.oauthbearer.client.", "sasl.kerberos.keytab")
-_TLS: Final = ("ssl.ca.", "ssl.certificate.", "ssl.key.", "ssl.keystore.")
+_TLS: Final = ("ssl.ca.", "ssl.certificate.", "ssl.crl.", "ssl.key.", "ssl.keystore.")
 
 _silent = logging.getLogger("kafka_facade.kafka.check")
 _silent.propagate = False
