@@ -1,7 +1,5 @@
 import gc
 import json
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -9,8 +7,8 @@ from kafka_facade.core.errors import MalformedBody, TopicNotFound
 from kafka_facade.core.records.model import DataReport, Format, Header, RecordData, RecordReport, SchemaSelector
 from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.records.serialization import serialize
-from kafka_facade.rest.record_batch import Batch
 from kafka_facade.rest.record_decoding import decode_record, encode_answers
+from kafka_facade.rest.record_documents import decode_records
 
 
 def test_a_whole_record() -> None:
@@ -118,14 +116,13 @@ def test_answers_are_one_line_each() -> None:
 
 async def test_bad_records_leave_nothing_for_the_garbage_collector() -> None:
     """It holds up the event loop for as long as it looks through what there is."""
-    call: Any = SimpleNamespace(remaining=5.0)
     schemas = Schemas(None)
     gc.collect()
     gc.disable()
     try:
-        batch = await Batch.decode([b'{"value":{"type":"X"}}'] * 500, call, schemas)
-        assert len(batch.entries) == 500
-        del batch
+        decoded = await decode_records([b'{"value":{"type":"X"}}'] * 500, 5.0, schemas)
+        assert len(decoded.records) == 500
+        del decoded
         assert gc.collect() < 100
     finally:
         gc.enable()

@@ -7,13 +7,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core.errors import InvalidRequest
-from kafka_facade.core.records.model import DataReport, Format, RecordData, RecordReport
+from kafka_facade.core.errors import FacadeError, InvalidRequest
+from kafka_facade.core.records.model import Format, RecordData
 from kafka_facade.core.records.serialization import serialize
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData as Data
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordToProduce
-from kafka_facade.rpc.records import Batch, read_record
+from kafka_facade.rpc.records import read_record, read_records
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -106,8 +106,5 @@ def test_a_record_keeps_its_partition_headers_and_time() -> None:
 
 @given(st.lists(st.booleans(), max_size=20))
 async def test_errors_stand_where_their_records_stood(good: list[bool]) -> None:
-    batch = await Batch.read([RecordToProduce(value=Data(json="1" if fine else "{")) for fine in good], None)
-    reports = [RecordReport("c", "t", 0, n, None, None, DataReport(Format.JSON, 1)) for n in range(sum(good))]
-    outcomes = await batch.merge(reports)
-    assert [isinstance(outcome, RecordReport) for outcome in outcomes] == good
-    assert [outcome for outcome in outcomes if isinstance(outcome, RecordReport)] == reports
+    records = await read_records([RecordToProduce(value=Data(json="1" if fine else "{")) for fine in good], None)
+    assert [not isinstance(record, FacadeError) for record in records] == good

@@ -1,8 +1,7 @@
 """The stream of a v3 produce request: records come in and answers go out at the same time.
 
-One task reads: bytes, documents, records, to the producer, into a queue. Another writes: from the queue, waiting for
-each batch's reports, to the caller. The queue bounds the records between the two, so a caller that doesn't read its
-answers isn't read from either.
+The pump (:mod:`kafka_facade.core.records.pump`) is between the task that reads documents and the call, which writes
+answers.
 """
 
 from __future__ import annotations
@@ -10,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable
 from typing import Final
 
-from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody
-from kafka_facade.core.records.model import RecordOrder
+from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, Unavailable
+from kafka_facade.core.records.model import StreamRecords
+from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message
 from kafka_facade.rest.json_stream import JsonSplitter
-from kafka_facade.rest.record_batch import Batch
-from kafka_facade.rest.record_decoding import encode_answers, named_cluster
+from kafka_facade.rest.record_decoding import Answer, encode_answers, named_cluster
+from kafka_facade.rest.record_documents import decode_records
 
 logger = logging.getLogger("kafka_facade.rest")
 
@@ -32,48 +30,11 @@ _MAX_WRITE: Final = 256 * 1024
 _GRACE_SECONDS: Final = 5.0
 
 
-class _Queue:
-    """Batches on their way from the reader to the writer, bounded by their number of records."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._batches: deque[Batch] = deque()
-        self._records = 0
-        self._closed = False
-        self._changed = asyncio.Event()
-
-    async def reserve(self, records: int) -> None:
-        """Wait until there is room; one batch always has room in an empty queue."""
-        while self._records and self._records + records > self._limit:
-            self._changed.clear()
-            await self._changed.wait()
-        self._records += records
-
-    def put(self, batch: Batch) -> None:
-        self._batches.append(batch)
-        self._changed.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._changed.set()
-
-    async def first(self) -> Batch | None:
-        """The next batch, left in the queue; None once the queue is closed and empty."""
-        while not self._batches:
-            if self._closed:
-                return None
-            self._changed.clear()
-            await self._changed.wait()
-        return self._batches[0]
-
-    def following(self) -> Batch | None:
-        """The next batch if it is there and decided."""
-        return self._batches[0] if self._batches and self._batches[0].decided else None
-
-    def remove_first(self) -> None:
-        """The first batch has been answered: its room is free."""
-        self._records -= self._batches.popleft().size
-        self._changed.set()
+async def answers_of(batch: Batch[None]) -> list[Answer]:
+    """One answer a record, in order. Raises what is the answer to the whole request: the server closes."""
+    if isinstance(batch.error, Unavailable):
+        raise batch.error
+    return list(await batch.reports())
 
 
 class RecordStream:
@@ -84,14 +45,9 @@ class RecordStream:
         self._splitter = splitter
         self._cluster_id = named_cluster(exchange.parameters)
         self._complete = complete
-        self._queue = _Queue(exchange.options.stream_max_in_flight)
-        self._order = RecordOrder()
-        self._failure: FacadeError | None = None
+        self._pump: RecordPump[None] = RecordPump(exchange.facade, exchange.call, exchange.options.stream_max_in_flight)
         self._started = False
-        self._stopping = False
         self._gone = False
-        self._reader: asyncio.Task[None] | None = None
-        self._receiving = False
         self._record_deadline: float | None = None
 
     async def run(self, documents: list[bytes]) -> None:
@@ -105,45 +61,26 @@ class RecordStream:
             async with asyncio.timeout(None) as limit:
 
                 def stop() -> None:
-                    self._stop()
+                    self._pump.stop()
                     limit.reschedule(loop.time() + rest)
 
                 timer = loop.call_later(self._exchange.options.stream_max_seconds, stop)
-                closing = asyncio.create_task(self._at_closing(stop), name="stream at closing")
-                self._reader = asyncio.create_task(self._read(documents), name="stream reader")
                 try:
-                    await self._write()
+                    async with self._pump.reading(self._read(documents), stop):
+                        await self._write()
                 finally:
                     timer.cancel()
-                    closing.cancel()
-                    self._reader.cancel()
-                    await asyncio.gather(self._reader, closing, return_exceptions=True)
         except TimeoutError:
             logger.warning("aborted a produce stream: the client did not read its responses")
 
-    async def _at_closing(self, stop: Callable[[], None]) -> None:
-        await self._exchange.facade.pipeline.closing.wait()
-        stop()
-
-    def _stop(self) -> None:
-        """Read no more. What was read is still produced and answered."""
-        self._stopping = True
-        if self._receiving and self._reader is not None:
-            self._reader.cancel()
-
     async def _receive(self) -> Message:
         """The next part of the body; MalformedBody if a record has begun and isn't complete in time."""
-        self._receiving = True
         try:
-            if self._record_deadline is None:
-                return await self._exchange.receive()
             async with asyncio.timeout_at(self._record_deadline):
-                return await self._exchange.receive()
+                return await self._pump.receive(self._exchange.receive())
         except TimeoutError:
             seconds = self._exchange.options.record_seconds
             raise MalformedBody(f"A record was not complete after {seconds:g} s.") from None
-        finally:
-            self._receiving = False
 
     def _watch_record(self, *, begun: bool) -> None:
         """A stream may pause between records, not within one; ``begun`` if the present one has only just begun."""
@@ -153,11 +90,12 @@ class RecordStream:
             self._record_deadline = asyncio.get_running_loop().time() + self._exchange.options.record_seconds
 
     async def _read(self, documents: list[bytes]) -> None:
+        failure: FacadeError | None = None
         try:
             self._watch_record(begun=True)
             healthy = await self._enqueue(documents)
             more = not self._complete
-            while healthy and more and self._splitter.error is None and not self._stopping:
+            while healthy and more and self._splitter.error is None and not self._pump.stopping:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     self._gone = True
@@ -169,28 +107,30 @@ class RecordStream:
             if healthy and not more:
                 healthy = await self._enqueue(self._splitter.finish())
             if healthy:
-                self._failure = self._splitter.error
+                failure = self._splitter.error
         except asyncio.CancelledError:
             # Stopped while it waited for more, or the stream is over: nothing that was read gets lost.
-            if not self._stopping:
+            if not self._pump.stopping:
                 raise
         except Exception as error:
-            self._failure = as_facade_error(error)
+            failure = as_facade_error(error)
         finally:
-            self._queue.close()
+            self._pump.end(failure)
 
     async def _enqueue(self, documents: list[bytes]) -> bool:
         """Produce records; False once one wasn't JSON, whose error is the last answer."""
         exchange = self._exchange
         for start in range(0, len(documents), MAX_BATCH):
             part = documents[start : start + MAX_BATCH]
-            await self._queue.reserve(len(part))
+            await self._pump.room(len(part))
             # A long body that is there already must not keep others from the event loop.
             await time_slice()
-            batch = await Batch.decode(part, exchange.renewed_call(), exchange.facade)
-            await batch.enqueue(exchange.facade, exchange.parameters["topic_name"], self._order)
-            self._queue.put(batch)
-            if batch.broken:
+            call = self._pump.begin()
+            decoded = await decode_records(part, call.remaining, exchange.facade)
+            # The cluster of the path isn't checked (see named_cluster).
+            request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
+            await self._pump.send(None, len(part), call, request)
+            if decoded.broken:
                 return False
         return True
 
@@ -198,7 +138,7 @@ class RecordStream:
         failure: FacadeError | None
         try:
             await self._write_answers()
-            failure = self._failure
+            failure = self._pump.failure
             if failure is None and not self._started and b"content-type" not in self._exchange.headers:
                 raise InvalidPayload
         except Exception as error:
@@ -210,14 +150,15 @@ class RecordStream:
         await self._send(b"", more=False)
 
     async def _write_answers(self) -> None:
-        while (batch := await self._queue.first()) is not None:
-            answers = await batch.answers(self._exchange.facade)
+        pump = self._pump
+        while (batch := await pump.first()) is not None:
+            answers = await answers_of(batch)
             await time_slice()
             body = encode_answers(answers, self._cluster_id)
-            self._queue.remove_first()
-            while len(body) < _MAX_WRITE and (following := self._queue.following()) is not None:
-                body += encode_answers(await following.answers(self._exchange.facade), self._cluster_id)
-                self._queue.remove_first()
+            pump.release()
+            while len(body) < _MAX_WRITE and (following := pump.following()) is not None:
+                body += encode_answers(await answers_of(following), self._cluster_id)
+                pump.release()
             await self._send(body)
 
     async def _send(self, body: bytes, *, more: bool = True) -> None:

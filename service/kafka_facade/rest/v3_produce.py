@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from kafka_facade.core.errors import FacadeError, InvalidPayload
+from kafka_facade.core.records.model import StreamRecords
+from kafka_facade.core.records.pump import send
 from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.json_stream import JsonSplitter
-from kafka_facade.rest.produce_stream import MAX_BATCH, RecordStream
-from kafka_facade.rest.record_batch import Batch
+from kafka_facade.rest.produce_stream import MAX_BATCH, RecordStream, answers_of
 from kafka_facade.rest.record_decoding import Answer, encode_answers, named_cluster
+from kafka_facade.rest.record_documents import decode_records
 from kafka_facade.web.scope import STREAMED_BODY
 
 _NOTHING: Final = Response(200)
@@ -53,10 +55,13 @@ async def _produce_at_once(
     """The way of a body that is there already, with few records: no task, no queue."""
     answers: list[Answer] = []
     if documents:
-        batch = await Batch.decode(documents, exchange.renewed_call(), exchange.facade)
-        await batch.enqueue(exchange.facade, exchange.parameters["topic_name"])
-        answers = await batch.answers(exchange.facade)
-        failure = None if batch.broken else failure
+        call = exchange.renewed_call()
+        decoded = await decode_records(documents, call.remaining, exchange.facade)
+        # The cluster of the path isn't checked (see named_cluster).
+        request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
+        batch = await send(exchange.facade, None, 0, call, request)
+        answers = await answers_of(batch)
+        failure = None if decoded.broken else failure
     if failure is not None:
         answers.append(failure)
     return Response(body=encode_answers(answers, cluster_id))

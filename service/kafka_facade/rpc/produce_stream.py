@@ -1,7 +1,7 @@
 """ProduceStream: frames of records in, answers out in the same order, both at the pace of the slower side.
 
-A reader hands frames to the producer and queues what is pending; the call itself awaits the reports and writes the
-answers. A window bounds what lies between the two, so that a peer that stops reading stops being read.
+The pump (:mod:`kafka_facade.core.records.pump`) is between the task that reads frames and the call, which writes
+answers.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import grpc
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.core.errors import FacadeError, InvalidRequest, KafkaTimeout, ServerError, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.records.model import Delivery, PendingRecords, RecordOrder, StreamRecords
+from kafka_facade.core.records.model import StreamRecords
+from kafka_facade.core.records.pump import RecordPump
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import CALLER, Context, require_message, write_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.records import STREAM_RESULT_BYTES, Batch, stream_results
+from kafka_facade.rpc.records import STREAM_RESULT_BYTES, read_records, stream_results
 
 # What a record costs in memory besides its bytes, roughly.
 _RECORD_BYTES = 512
@@ -31,42 +32,10 @@ _RECORD_BYTES = 512
 
 @dataclass(slots=True)
 class _Frame:
-    """A frame that has been read: its records are with the producer, or all failed with ``error``."""
+    """What the answer to a frame needs besides the outcomes of its records."""
 
     correlation_id: int
-    cost: int
-    batch: Batch
-    pending: PendingRecords | FacadeError
-    call: Call
     room: Room
-
-
-@dataclass(slots=True)
-class _End:
-    """No more frames come; ``error`` is what ended the stream, None for the caller's half-close."""
-
-    error: FacadeError | None
-
-
-class _Window:
-    """Credit in bytes; one frame is always let in, however large."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._used = 0
-        self._freed = asyncio.Event()
-
-    async def take(self, cost: int) -> None:
-        """Wait until there is room."""
-        while self._used and self._used + cost > self._limit:
-            self._freed.clear()
-            await self._freed.wait()
-        self._used += cost
-
-    def give(self, cost: int) -> None:
-        """Make room."""
-        self._used -= cost
-        self._freed.set()
 
 
 def produce_stream(
@@ -86,56 +55,35 @@ class _Stream:
     """One ProduceStream."""
 
     def __init__(self, facade: Facade, call: Call, context: Context, options: RpcOptions) -> None:
-        self._facade = facade
-        self._call = call
         self._context = context
-        self._window = _Window(options.stream_window_bytes)
         self._options = options
-        self._order = RecordOrder()
-        self._receiving = False
-        self._stopping = False
-        # The window bounds what is in here.
-        self._frames: asyncio.Queue[_Frame | _End] = asyncio.Queue()
+        self._pump: RecordPump[_Frame] = RecordPump(facade, call, options.stream_window_bytes)
 
     async def run(self) -> None:
         """Serve the stream to its end; raises what ended it."""
-        reader = asyncio.create_task(self._read(), name="ProduceStream reader")
-        watcher = asyncio.create_task(self._stop_at_shutdown(reader), name="ProduceStream watcher")
-        try:
-            while True:
-                frame = await self._frames.get()
-                if isinstance(frame, _End):
-                    if frame.error is not None:
-                        raise frame.error
-                    return
-                await write_message(self._context, await self._answer(frame), self._options)
-                self._window.give(frame.cost)
-        finally:
-            watcher.cancel()
-            reader.cancel()
-            await asyncio.gather(reader, watcher, return_exceptions=True)
-
-    async def _stop_at_shutdown(self, reader: asyncio.Task[None]) -> None:
-        await self._facade.pipeline.closing.wait()
-        self._stopping = True
-        # Elsewhere than at the next frame it goes on: what was read is produced and answered.
-        if self._receiving:
-            reader.cancel()
+        async with self._pump.reading(self._read()):
+            while (batch := await self._pump.first()) is not None:
+                response = record_pb2.ProduceStreamResponse(correlation_id=batch.tag.correlation_id)
+                await stream_results(response, await batch.outcomes(), batch.tag.room)
+                await write_message(self._context, response, self._options)
+                self._pump.release()
+            if self._pump.failure is not None:
+                raise self._pump.failure
 
     async def _read(self) -> None:
-        error: FacadeError | None = None
+        failure: FacadeError | None = None
         try:
             await self._read_frames()
-        except FacadeError as failure:
-            error = failure
+        except FacadeError as error:
+            failure = error
         except asyncio.CancelledError:
-            error = Unavailable("The server is shutting down.")
+            failure = Unavailable("The server is shutting down.")
             raise
         except Exception:
             logger.exception("reading a stream failed unexpectedly")
-            error = ServerError()
+            failure = ServerError()
         finally:
-            self._frames.put_nowait(_End(error))
+            self._pump.end(failure)
 
     async def _read_frames(self) -> None:
         setup: record_pb2.ProduceStreamSetup | None = None
@@ -155,40 +103,18 @@ class _Stream:
                     raise InvalidRequest("The first frame of the stream must be its setup.", field="setup")
 
     async def _next_frame(self) -> Any:
-        if self._stopping:
+        if self._pump.stopping:
             raise Unavailable("The server is shutting down.")
-        self._receiving = True
-        try:
-            message = await self._context.read()
-            require_message(message)
-            return message
-        finally:
-            self._receiving = False
+        message = await self._pump.receive(self._context.read())
+        require_message(message)
+        return message
 
     async def _take(
-        self, setup: record_pb2.ProduceStreamSetup, records: record_pb2.ProduceStreamRecords, size: int
+        self, setup: record_pb2.ProduceStreamSetup, frame: record_pb2.ProduceStreamRecords, size: int
     ) -> None:
-        room = Room(self._options.max_response_bytes, len(records.records), STREAM_RESULT_BYTES)
-        cost = size + _RECORD_BYTES * (1 + len(records.records))
-        await self._window.take(cost)
-        batch = await Batch.read(records.records, setup.partition_id if setup.HasField("partition_id") else None)
-        request = StreamRecords(setup.cluster_id or None, setup.topic_name, batch.records, order=self._order)
-        call = self._facade.pipeline.renewed(self._call)
-        pending: PendingRecords | FacadeError
-        try:
-            pending = await self._facade.perform(call, request)
-        except FacadeError as error:
-            pending = error
-        self._frames.put_nowait(_Frame(records.correlation_id, cost, batch, pending, call, room))
-
-    async def _answer(self, frame: _Frame) -> record_pb2.ProduceStreamResponse:
-        outcomes: list[Delivery | FacadeError]
-        if isinstance(frame.pending, FacadeError):
-            outcomes = [frame.pending for _ in frame.batch.records]
-        else:
-            try:
-                outcomes = await self._facade.pipeline.within(frame.call, frame.pending.outcomes())
-            except KafkaTimeout as error:
-                outcomes = [error for _ in frame.batch.records]
-        response = record_pb2.ProduceStreamResponse(correlation_id=frame.correlation_id)
-        return await stream_results(response, await frame.batch.merge(outcomes), frame.room)
+        room = Room(self._options.max_response_bytes, len(frame.records), STREAM_RESULT_BYTES)
+        cost = size + _RECORD_BYTES * (1 + len(frame.records))
+        await self._pump.room(cost)
+        records = await read_records(frame.records, setup.partition_id if setup.HasField("partition_id") else None)
+        request = StreamRecords(setup.cluster_id or None, setup.topic_name, records)
+        await self._pump.send(_Frame(frame.correlation_id, room), cost, self._pump.begin(), request)

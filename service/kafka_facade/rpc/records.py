@@ -134,52 +134,16 @@ def _read_json(text: str) -> object:
     return None if compact == b"null" else msgspec.Raw(compact)
 
 
-class Batch:
-    """Records on their way: those that could be read, and the errors of the others in their places."""
-
-    __slots__ = ("_errors", "records")
-
-    def __init__(self) -> None:
-        self.records: list[RecordToProduce] = []
-        self._errors: dict[int, FacadeError] = {}
-
-    @classmethod
-    async def read(cls, messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None) -> Batch:
-        """The records of the messages, in time slices."""
-        batch = cls()
-        for position, message in enumerate(messages):
-            if (position and not position % _AT_ONCE) or message.ByteSize() > _LARGE:
-                await time_slice()
-            try:
-                batch.records.append(read_record(message, partition_id))
-            except InvalidRequest as error:
-                batch._errors[position] = error.within(f"records[{position}]")
-        return batch
-
-    @property
-    def first_error(self) -> FacadeError | None:
-        """The error of the first record that couldn't be read."""
-        return next(iter(self._errors.values()), None)
-
-    async def merge(self, outcomes: Sequence[_Outcome | FacadeError]) -> Sequence[_Outcome | FacadeError]:
-        """The outcome of every record, in order, from those of the records that could be read."""
-        if not self._errors:
-            return outcomes
-        merged: list[_Outcome | FacadeError] = []
-        for index, outcome in enumerate(outcomes):
-            if index and not index % _AT_ONCE:
-                await time_slice()
-            self._add_errors(merged)
-            if isinstance(outcome, FacadeError):
-                outcome = outcome.within(f"records[{len(merged)}]", instead_of=f"records[{index}]")
-            merged.append(outcome)
-        self._add_errors(merged)
-        return merged
-
-    def _add_errors(self, merged: list[_Outcome | FacadeError]) -> None:
-        """Add the errors of the records that come next and couldn't be read."""
-        while (error := self._errors.get(len(merged))) is not None:
-            merged.append(error)
+async def read_records(
+    messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None
+) -> list[RecordToProduce | FacadeError]:
+    """The records of messages, in time slices; one that can't be read is its error."""
+    records: list[RecordToProduce | FacadeError] = []
+    for position, message in enumerate(messages):
+        if (position and not position % _AT_ONCE) or message.ByteSize() > _LARGE:
+            await time_slice()
+        records.append(_read_entry(message, partition_id))
+    return records
 
 
 async def produce(
@@ -189,12 +153,9 @@ async def produce(
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
     room = Room(options.max_response_bytes, len(message.records), _REPORT_BYTES + len(message.topic_name), message)
-    batch = await Batch.read(message.records, message.partition_id if message.HasField("partition_id") else None)
-    if message.all_or_nothing and batch.first_error is not None:
-        raise batch.first_error
-    request = ProduceRecords(message.cluster_id or None, message.topic_name, batch.records, message.all_or_nothing)
-    reports = await facade.perform(call, request)
-    outcomes = await batch.merge(reports)
+    records = await read_records(message.records, message.partition_id if message.HasField("partition_id") else None)
+    request = ProduceRecords(message.cluster_id or None, message.topic_name, records, message.all_or_nothing)
+    outcomes = await facade.perform(call, request)
     response = record_pb2.ProduceRecordsResponse()
     for position, outcome in enumerate(outcomes):
         if position and not position % _AT_ONCE:
@@ -223,7 +184,7 @@ async def produce_batch(
     for position, entry in enumerate(message.entries):
         if position and not position % _AT_ONCE:
             await time_slice()
-        entries.append(BatchEntry(entry.id, _read_entry(entry.record)))
+        entries.append(BatchEntry(entry.id, _read_entry(entry.record, None)))
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
     report = await facade.perform(call, request)
     response = record_pb2.BatchProduceRecordsResponse()
@@ -238,11 +199,13 @@ async def produce_batch(
     return response
 
 
-def _read_entry(message: record_pb2.RecordToProduce) -> RecordToProduce | FacadeError:
+def _read_entry(message: record_pb2.RecordToProduce, partition_id: int | None) -> RecordToProduce | FacadeError:
     try:
-        return read_record(message, None)
+        return read_record(message, partition_id)
     except InvalidRequest as error:
-        return error
+        # Without frames: they hold what holds the error, and such circles are for the garbage collector to find.
+        error.__context__ = None
+        return error.with_traceback(None)
 
 
 async def stream_results(

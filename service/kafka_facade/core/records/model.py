@@ -178,11 +178,14 @@ class Delivery(Struct, gc=False):
 
 
 class RecordBatch(Struct):
-    """Records of one topic. ``all_or_nothing`` lets the first bad record fail the request before any is sent."""
+    """Records of one topic; one that couldn't be read is its error, whose field is the path within the record.
+
+    ``all_or_nothing`` lets the first bad record fail the request before any is sent.
+    """
 
     cluster_id: str | None
     topic_name: str
-    records: list[RecordToProduce]
+    records: Sequence[RecordToProduce | FacadeError]
     all_or_nothing: bool = False
     order: RecordOrder | None = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Sequence
+from itertools import chain
 
 from msgspec import Struct
 
@@ -91,24 +91,20 @@ class Produce:
         entries = request.entries
         self._check_batch(entries)
         await self._identity.check(request.cluster_id, call)
-        records = [entry.record for entry in entries if not isinstance(entry.record, FacadeError)]
-        outcomes: Iterator[RecordReport | FacadeError]
+        records = [entry.record for entry in entries]
+        outcomes: Sequence[RecordReport | FacadeError]
         try:
-            whole = ProduceRecords(request.cluster_id, request.topic_name, records)
-            outcomes = iter(await self.produce(call, whole) if records else [])
+            outcomes = await self.produce(call, ProduceRecords(request.cluster_id, request.topic_name, records))
         except FacadeError as error:
-            outcomes = repeat(error)
+            outcomes = [
+                record.within(f"records[{index}]") if isinstance(record, FacadeError) else error
+                for index, record in enumerate(records)
+            ]
         report = BatchReport([], [])
-        sent = 0
-        for index, entry in enumerate(entries):
-            place = f"entries[{index}].record"
-            if isinstance(entry.record, FacadeError):
-                report.failures.append((entry.id, entry.record.within(place)))
-                continue
-            outcome = next(outcomes)
-            sent += 1
+        for index, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True)):
             if isinstance(outcome, FacadeError):
-                report.failures.append((entry.id, outcome.within(place, instead_of=f"records[{sent - 1}]")))
+                placed = outcome.within(f"entries[{index}].record", instead_of=f"records[{index}]")
+                report.failures.append((entry.id, placed))
             else:
                 report.successes.append((entry.id, outcome))
         return report
@@ -176,6 +172,13 @@ class Produce:
         return outcomes, SchemaIds(key_id, value_id)
 
     async def _enqueue(self, call: Call, request: RecordBatch) -> PendingReports:
+        unread = {
+            index: record.within(f"records[{index}]")
+            for index, record in enumerate(request.records)
+            if isinstance(record, FacadeError)
+        }
+        if unread and request.all_or_nothing:
+            raise next(iter(unread.values()))
         cluster_id = await self._identity.check(request.cluster_id, call)
         topic = request.topic_name
         try:
@@ -183,17 +186,17 @@ class Produce:
         except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
             # As where the producer meets them: each record fails.
             refusals: dict[int, FacadeError] = dict.fromkeys(range(len(request.records)), refusal)
-            return PendingReports(cluster_id, topic, request.records, [], refusals)
-        for record in request.records:
-            if record.partition_id is not None and record.partition_id >= count:
-                count = await self._producer.partition_count(topic, call.remaining, refresh=True)
-                break
+            return PendingReports(cluster_id, topic, request.records, [], refusals | unread)
+        if _names_a_partition_from(count, request.records):
+            count = await self._producer.partition_count(topic, call.remaining, refresh=True)
         wire: list[SerializedRecord] = []
-        errors: dict[int, FacadeError] = {}
+        errors = unread
         used: dict[int, UsedSchemas] = {}
         for index, record in enumerate(request.records):
             if index and not index % _RECORDS_A_SLICE:
                 await time_slice()
+            if isinstance(record, FacadeError):
+                continue
             try:
                 partition = record.partition_id
                 if partition is not None and not 0 <= partition < count:
@@ -272,7 +275,7 @@ class PendingReports(Struct):
 
     cluster_id: str
     topic: str
-    records: list[RecordToProduce]
+    records: Sequence[RecordToProduce | FacadeError]
     wire: list[SerializedRecord]
     errors: dict[int, FacadeError]
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
@@ -304,7 +307,7 @@ class PendingReports(Struct):
         for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
             if index and not index % _RECORDS_A_SLICE:
                 await time_slice()
-            if index in self.errors:
+            if index in self.errors or isinstance(record, FacadeError):
                 reports.append(self.errors[index])
                 continue
             stored = next(wire)
@@ -320,6 +323,14 @@ class PendingReports(Struct):
                 )
             )
         return reports
+
+
+def _names_a_partition_from(count: int, records: Sequence[RecordToProduce | FacadeError]) -> bool:
+    return any(
+        record.partition_id is not None and record.partition_id >= count
+        for record in records
+        if not isinstance(record, FacadeError)
+    )
 
 
 def _joined(

@@ -1,0 +1,62 @@
+"""Documents of a v3 produce request as records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kafka_facade.core.errors import FacadeError, PayloadTooLarge
+from kafka_facade.core.records.json_text import is_json
+from kafka_facade.core.records.model import RecordToProduce
+from kafka_facade.core.time_slices import time_slice
+from kafka_facade.rest.record_decoding import decode_record
+
+_Read = TypeVar("_Read")
+
+# Of so many bytes records are decoded as one piece.
+_PIECE = 16 * 1024
+
+
+class _JsonReader(Protocol):
+    """Reads JSON off the event loop where that is much, as :class:`Facade` does."""
+
+    async def read_json(self, read: Callable[[bytes], _Read], text: bytes, timeout: float) -> _Read: ...
+
+
+@dataclass(slots=True)
+class Decoded:
+    """Records in order; one that couldn't be decoded is its error. ``broken``: the last one wasn't JSON."""
+
+    records: list[RecordToProduce | FacadeError]
+    broken: bool = False
+
+
+async def decode_records(documents: list[bytes], timeout: float, json: _JsonReader) -> Decoded:
+    """The documents' records, in time slices; those that become much in a thread. What isn't JSON ends them."""
+    decoded = Decoded([])
+    size = 0
+    for document in documents:
+        size += len(document)
+        if size > _PIECE:
+            size = 0
+            await time_slice()
+        try:
+            if len(document) > _PIECE:
+                decoded.records.append(await json.read_json(decode_record, document, timeout))
+            else:
+                decoded.records.append(decode_record(document))
+        except PayloadTooLarge as error:
+            decoded.records.append(_alone(error))
+        except FacadeError as error:
+            decoded.records.append(_alone(error))
+            if not await json.read_json(is_json, document, timeout):
+                decoded.broken = True
+                break
+    return decoded
+
+
+def _alone(error: FacadeError) -> FacadeError:
+    """The error without frames: they hold what holds it, and such circles are for the garbage collector to find."""
+    error.__context__ = None
+    return error.with_traceback(None)
