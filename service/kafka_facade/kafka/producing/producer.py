@@ -29,6 +29,8 @@ _METADATA_SECONDS = 30.0
 _REFRESH_SECONDS = 0.1
 _CREATION_SECONDS = 0.05
 _READY_SECONDS = 5.0
+# Without the limits of a topic more records have to be sent again: they are waited for, but not for long (s).
+_LIMITS_SECONDS = 1.0
 
 
 class Producer:
@@ -42,6 +44,7 @@ class Producer:
         limits: TopicLimits,
     ) -> None:
         self._queue = SendQueue(config, self.forget, limits)
+        self._limits = limits
         self._admin = admin
         self._blocking = blocking
         self._partitions: dict[str, tuple[int, float]] = {}
@@ -70,6 +73,7 @@ class Producer:
                     await self._until_ready(
                         topic, [entry.id for entry in described.partitions.values() if entry.leader >= 0]
                     )
+                await self._limits.learn(topic, min(positive(deadline - time.monotonic()), _LIMITS_SECONDS))
                 self._forget_stale()
                 self._partitions[topic] = (count, time.monotonic())
                 return count
@@ -121,6 +125,7 @@ class Producer:
     def forget(self, topic: str) -> None:
         """Ask anew how many partitions a topic has."""
         self._partitions.pop(topic, None)
+        self._limits.forget(topic)
 
     def _forget_stale(self) -> None:
         """Bound the cache by forgetting what would have to be asked again anyway."""

@@ -35,7 +35,7 @@ from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
 from kafka_facade.kafka.producing.refusals import Refused
 from kafka_facade.kafka.producing.resending import Resender
 from kafka_facade.kafka.producing.submissions import NONE_REFUSED, Batch, Lane, Series
-from kafka_facade.kafka.producing.topic_limits import TopicLimits, objection
+from kafka_facade.kafka.producing.topic_limits import UNKNOWN, TopicLimits, objection
 
 # How long (s) and up to how many records of a topic wait for those in flight.
 _LONGEST_WAIT_SECONDS = 0.002
@@ -209,6 +209,8 @@ class SendQueue:
     def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
         """Hand over so many records of a batch, from where it was left; False when the client's queue is full."""
         produce, topic, records, report = self.client.produce, lane.topic, batch.records, self._report
+        limits = self._limits.known(topic)
+        needs_key, forbidden = limits.needs_key, False
         first = index = batch.handed_over
         count = min(first + most, len(records))
         if not batch.in_flight:
@@ -220,8 +222,11 @@ class SendQueue:
                 partition = _PARTITIONER_DECIDES if record.partition is None else record.partition
                 try:
                     # Names of arguments cost as much as the rest of the call: few records have what needs them.
-                    if record.timestamp is None and not record.headers:
+                    if record.timestamp is None and not record.headers and not (needs_key and record.key is None):
                         produce(topic, record.value, record.key, partition, partial(report, batch, index))
+                    elif limits.forbid(record) is not None:
+                        forbidden = True
+                        break
                     else:
                         more = extras(record)
                         produce(topic, record.value, record.key, partition, partial(report, batch, index), **more)
@@ -239,6 +244,9 @@ class SendQueue:
         finally:
             batch.handed_over = index
             lane.waiting_records -= index - first
+            if forbidden:
+                # Kafka decides on it as well, but in a request in which it spoils nothing.
+                self._hold(batch)
 
     def _give_up(self, batch: Batch, outcome: FacadeError) -> None:
         """Decide the records of a batch that haven't been handed over."""
@@ -309,13 +317,15 @@ class SendQueue:
         self._go_on(batch)
 
     def _hold(self, batch: Batch) -> None:
-        """Treat records that were not handed over as those before them, which were refused."""
+        """Treat records that were not handed over as refused: they are sent once those before them are decided."""
         first, batch.handed_over = batch.handed_over, len(batch.records)
+        limits = self._limits.known(batch.topic)
         batch.start()
         batch.lane.waiting_records -= len(batch.records) - first
         for place in range(first, len(batch.records)):
-            partition = batch.records[place].partition
-            self._refuse(batch, Refused(place, _PARTITIONER_DECIDES if partition is None else partition, _INNOCENT))
+            record = batch.records[place]
+            partition = _PARTITIONER_DECIDES if record.partition is None else record.partition
+            self._refuse(batch, Refused(place, partition, limits.forbid(record) or _INNOCENT))
 
     def _refuse(self, batch: Batch, entry: Refused) -> None:
         """Keep a record, which may have been refused because of another one, until the batch's others are decided."""
@@ -357,7 +367,7 @@ class SendQueue:
 
     async def _judge(self, batch: Batch, refused: Sequence[Refused]) -> None:
         """Decide records that can't be sent again by what their topic's configs say of them."""
-        limits: Mapping[str, str] = {}
+        limits = UNKNOWN
         try:
             limits = await self._limits.of(batch.topic)
         finally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError as ClientError
 
@@ -16,24 +17,66 @@ from kafka_facade.core.records.port import SerializedRecord
 _ASK_SECONDS: Final = 10.0
 # Records that are refused one after the other cost one look (s) at the configs.
 _KEPT_SECONDS: Final = 1.0
+# What is known for longer (s) is asked for again: it says only how records are sent, Kafka decides on them.
+_KNOWN_SECONDS: Final = 300.0
+_MOST_KNOWN: Final = 10_000
+
+
+class Limits(NamedTuple):
+    """What a topic's configs say of the records that it takes; None and False where nothing is known.
+
+    ``before`` and ``after`` are how far (ms) a timestamp may be from now, ``largest`` is ``max.message.bytes``.
+    """
+
+    needs_key: bool = False
+    before: int | None = None
+    after: int | None = None
+    largest: int | None = None
+
+    def forbid(self, record: SerializedRecord) -> int | None:
+        """The code with which Kafka refuses the record for its key or its timestamp, as far as that is known."""
+        if self.needs_key and record.key is None:
+            return ClientError.INVALID_RECORD
+        if record.timestamp is not None:
+            ahead = record.timestamp - time.time() * 1000
+            if (self.after is not None and ahead > self.after) or (self.before is not None and -ahead > self.before):
+                return ClientError.INVALID_TIMESTAMP
+        return None
+
+
+UNKNOWN: Final = Limits()
 
 
 class TopicLimits:
-    """The configs of topics, asked for when a record of theirs was refused. Used on one event loop."""
+    """The limits of topics, from their configs. Used on one event loop."""
 
     def __init__(self, configs: ConfigPort) -> None:
         self._configs = configs
-        self._asked: dict[str, asyncio.Task[Mapping[str, str]]] = {}
+        self._asked: dict[str, asyncio.Task[Limits]] = {}
+        self._known: dict[str, tuple[Limits, float]] = {}
 
-    async def of(self, topic: str) -> Mapping[str, str]:
-        """The topic's configs by name; none where Kafka doesn't show them."""
-        asked = self._asked.get(topic)
-        if asked is None:
-            asked = self._asked[topic] = asyncio.create_task(self._ask(topic), name="configs of a topic")
-            asked.add_done_callback(
-                lambda done: done.get_loop().call_later(_KEPT_SECONDS, self._asked.pop, topic, None) and None
-            )
-        return await asyncio.shield(asked)
+    def known(self, topic: str) -> Limits:
+        """What is known of a topic without asking."""
+        known = self._known.get(topic)
+        return UNKNOWN if known is None else known[0]
+
+    async def learn(self, topic: str, timeout: float) -> None:
+        """Ask for what isn't known, waiting up to ``timeout`` (s); for what is old without waiting."""
+        known = self._known.get(topic)
+        if known is None:
+            await asyncio.wait([self._ask(topic)], timeout=timeout)
+        elif time.monotonic() - known[1] > _KNOWN_SECONDS:
+            self._ask(topic)
+
+    async def of(self, topic: str) -> Limits:
+        """The topic's limits as they are now; UNKNOWN where Kafka doesn't show them."""
+        return await asyncio.shield(self._ask(topic))
+
+    def forget(self, topic: str) -> None:
+        """The topic may be another one now."""
+        self._known.pop(topic, None)
+        if (asked := self._asked.get(topic)) is not None and asked.done():
+            del self._asked[topic]
 
     async def close(self) -> None:
         """Stop asking."""
@@ -42,27 +85,49 @@ class TopicLimits:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
 
-    async def _ask(self, topic: str) -> Mapping[str, str]:
-        try:
+    def _ask(self, topic: str) -> asyncio.Task[Limits]:
+        asked = self._asked.get(topic)
+        if asked is None:
+            asked = self._asked[topic] = asyncio.create_task(self._fetch(topic), name="configs of a topic")
+            asked.add_done_callback(
+                lambda done: done.get_loop().call_later(_KEPT_SECONDS, self._asked.pop, topic, None) and None
+            )
+        return asked
+
+    async def _fetch(self, topic: str) -> Limits:
+        limits = UNKNOWN
+        with contextlib.suppress(FacadeError):
             [found] = await self._configs.topic_configs([topic], _ASK_SECONDS)
-        except FacadeError:
-            return {}
-        return {} if isinstance(found, FacadeError) else {config.name: config.value or "" for config in found}
+            if not isinstance(found, FacadeError):
+                limits = _limits({config.name: config.value or "" for config in found})
+        self._known.pop(topic, None)
+        self._known[topic] = limits, time.monotonic()
+        if len(self._known) > _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return limits
 
 
-def objection(record: SerializedRecord, code: int, limits: Mapping[str, str]) -> int | None:
-    """The code for which Kafka refuses the record with these configs; None where they allow it, or don't tell.
+def _limits(configs: Mapping[str, str]) -> Limits:
+    def number(name: str) -> int | None:
+        text = configs.get(name, "")
+        return int(text) if text.isdigit() else None
+
+    dated = configs.get("message.timestamp.type") == "CreateTime"
+    return Limits(
+        "compact" in configs.get("cleanup.policy", ""),
+        number("message.timestamp.before.max.ms") if dated else None,
+        number("message.timestamp.after.max.ms") if dated else None,
+        number("max.message.bytes"),
+    )
+
+
+def objection(record: SerializedRecord, code: int, limits: Limits) -> int | None:
+    """The code for which Kafka refuses the record with these limits; None where they allow it, or don't tell.
 
     ``code`` is the one that it was refused with, together with others.
     """
-    if record.key is None and "compact" in limits.get("cleanup.policy", ""):
-        return ClientError.INVALID_RECORD
-    if record.timestamp is not None and limits.get("message.timestamp.type") == "CreateTime":
-        ahead = record.timestamp - time.time() * 1000
-        before, after = (limits.get(f"message.timestamp.{side}.max.ms", "") for side in ("before", "after"))
-        if (after.isdigit() and ahead > int(after)) or (before.isdigit() and -ahead > int(before)):
-            return ClientError.INVALID_TIMESTAMP
-    most = limits.get("max.message.bytes", "")
-    if code in (ClientError.MSG_SIZE_TOO_LARGE, ClientError.RECORD_LIST_TOO_LARGE) and most.isdigit():
-        return code if len(record.key or b"") + len(record.value or b"") > int(most) else None
+    if (forbidden := limits.forbid(record)) is not None:
+        return forbidden
+    if code in (ClientError.MSG_SIZE_TOO_LARGE, ClientError.RECORD_LIST_TOO_LARGE) and limits.largest is not None:
+        return code if len(record.key or b"") + len(record.value or b"") > limits.largest else None
     return None
