@@ -44,7 +44,7 @@ async def test_both_clients_say_the_same(
     await commit(stack.bootstrap_servers, [committed_only], name, 7)
     blocking = Blocking("test", 2)
     client = engine.admin.client
-    other = Groups(client, ClientGroups(client, blocking), ClientLogOffsets(client, blocking))
+    other = Groups(ClientGroups(client, blocking), ClientLogOffsets(client, blocking))
     wanted = [group, "nobody", committed_only, group, "", "\0", "é"]
     ours, theirs = [await groups.describe_groups(wanted, _SECONDS) for groups in (engine.groups, other)]
     assert list(map(_by_id, ours)) == list(map(_by_id, theirs))
@@ -53,6 +53,7 @@ async def test_both_clients_say_the_same(
     ]
     assert sum(isinstance(entry, ConsumerGroupNotFound) for entry in ours) == 4
     for groups in (engine.groups, other):
+        assert set(await groups.list_groups(_SECONDS)) >= {group, committed_only}
         assert await groups.committed_offsets([committed_only, group], _SECONDS) == [{(name, 0): 7}, {}]
     blocking.close()
 

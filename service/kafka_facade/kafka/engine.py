@@ -98,7 +98,7 @@ class Engine:
         self._group_protocol = self._protocol_client(admin, _GROUP_REQUESTS)
         usable = self._group_protocol.usable
         coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(client.client, self._control)
-        self.groups = fail_fast(Groups(client.client, coordinators, client.log_offsets), trusted)
+        self.groups = fail_fast(Groups(coordinators, client.log_offsets), trusted)
         # What a consumer's group has committed is asked for with the consumer's own credentials.
         self._consumer_protocol = self._protocol_client(self._consumer_config, _GROUP_REQUESTS)
         own_groups = Coordinators(self._consumer_protocol)

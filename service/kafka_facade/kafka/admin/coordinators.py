@@ -42,6 +42,18 @@ class Coordinators:
     def __init__(self, client: ProtocolClient) -> None:
         self._client = client
 
+    async def list_groups(self, timeout: float) -> list[str]:
+        """The ids of all consumer groups, as far as brokers answer; the error of one where none does."""
+        deadline = time.monotonic() + timeout
+        brokers = await self._client.brokers(timeout)
+        asked = (self._list(node, deadline - time.monotonic()) for node in brokers)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        listed = [answer for answer in answers if not isinstance(answer, BaseException)]
+        for answer in answers:
+            if isinstance(answer, BaseException) and not (listed and isinstance(answer, FacadeError)):
+                raise answer
+        return [group_id for of_one in listed for group_id in of_one]
+
     async def describe(self, group_ids: Sequence[str], timeout: float) -> dict[str, GroupDescription | FacadeError]:
         """Descriptions by group; one that can't be had is its error."""
         return await ask_brokers(group_ids, timeout, self._find, self._describe)
@@ -62,6 +74,18 @@ class Coordinators:
         if isinstance(answer, FacadeError):
             raise answer
         return answer
+
+    async def _list(self, node: int, timeout: float) -> list[str]:
+        """The groups that a broker keeps."""
+
+        def build(admin: Any) -> Any:
+            return admin.ListGroupsRequest(states_filter=[], types_filter=[])
+
+        answer = await self._client.send(build, timeout, node=node)
+        if answer.error_code:
+            raise from_code(answer.error_code, None)
+        # Others are of another kind (Connect, share groups).
+        return [group.group_id for group in answer.groups if group.protocol_type in ("", _CONSUMER)]
 
     async def _committed_of(
         self, node: int, group_id: str, partitions: Sequence[TopicPartition], timeout: float

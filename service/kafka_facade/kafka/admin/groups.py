@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka.admin import AdminClient
-
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, InvalidKafkaRequest
 from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.kafka_text import is_possible
@@ -13,26 +11,18 @@ from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.coordinators import Coordinators
 from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
 from kafka_facade.kafka.admin.log_offsets import LATEST, ClientLogOffsets, LogOffsets
-from kafka_facade.kafka.blocking import positive, settled
-from kafka_facade.kafka.errors import from_exception
 
 
 class Groups:
     """The group port over one cluster."""
 
-    def __init__(
-        self, client: AdminClient, coordinators: Coordinators | ClientGroups, log_offsets: LogOffsets | ClientLogOffsets
-    ) -> None:
-        self._client = client
+    def __init__(self, coordinators: Coordinators | ClientGroups, log_offsets: LogOffsets | ClientLogOffsets) -> None:
         self._coordinators = coordinators
         self._log_offsets = log_offsets
 
     async def list_groups(self, timeout: float) -> list[str]:
         """The ids of all consumer groups, as far as brokers answer."""
-        found = await settled(self._client.list_consumer_groups(request_timeout=positive(timeout)), timeout)
-        if found.errors and not found.valid:
-            raise from_exception(found.errors[0])
-        return [group.group_id for group in found.valid]
+        return await self._coordinators.list_groups(timeout)
 
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
         """These groups, in order; one that can't be described is its error."""

@@ -20,7 +20,8 @@ from kafka_facade.core.groups.port import GroupDescription, MemberDescription
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.coordinators import Offsets
-from kafka_facade.kafka.blocking import Blocking, settled_all
+from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
+from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
 
 _STATES: dict[ClientState, ConsumerGroupState] = {
@@ -48,6 +49,13 @@ class ClientGroups:
     def __init__(self, client: AdminClient, blocking: Blocking) -> None:
         self._client = client
         self._blocking = blocking
+
+    async def list_groups(self, timeout: float) -> list[str]:
+        """The ids of all consumer groups, as far as brokers answer."""
+        found = await settled(self._client.list_consumer_groups(request_timeout=positive(timeout)), timeout)
+        if found.errors and not found.valid:
+            raise from_exception(found.errors[0])
+        return [group.group_id for group in found.valid]
 
     async def describe(self, group_ids: Sequence[str], timeout: float) -> dict[str, GroupDescription | FacadeError]:
         """Descriptions by group; one that can't be had is its error."""
