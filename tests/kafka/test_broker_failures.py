@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -20,11 +20,10 @@ from conftest import TopicFactory
 from group_commits import commit
 from kafka_facade.core.errors import FacadeError, KafkaTimeout
 from kafka_facade.core.groups.port import GroupDescription
-from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.kafka.admin.coordinators import Coordinators
+from kafka_facade.kafka.admin.leaders import Leaders, Place
 from kafka_facade.kafka.admin.log_offsets import LATEST, LogOffsets
 from kafka_facade.kafka.admin.reassignments import Reassignments
-from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.protocol import client as client_module
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade_devstack.background import BackgroundStack
@@ -90,39 +89,30 @@ async def test_a_caller_in_a_hurry_ends_no_request_of_others(stack: BackgroundSt
 
 
 async def test_an_error_in_an_answer_ends_no_connection(three_brokers: BackgroundStack, make: MakeProtocol) -> None:
-    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers))
-    try:
-        await _moved_leader(three_brokers, engine, make({"bootstrap.servers": three_brokers.bootstrap_servers}))
-    finally:
-        await engine.close(5)
-
-
-async def _moved_leader(stack: BackgroundStack, engine: Engine, client: ProtocolClient) -> None:
+    client = make({"bootstrap.servers": three_brokers.bootstrap_servers})
     name = f"led-{uuid.uuid4().hex}"
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": three_brokers.bootstrap_servers})
     await asyncio.wrap_future(admin.create_topics([NewTopic(name, 1, replica_assignment=[[1, 2]])])[name])
-    led = await _led_by(engine, name, 1)
+    leaders, place = Leaders(client), (name, 0)
+    await _led_by(leaders, place, 1)
     # Its first replica leads by preference; the other one is made the first.
     await _reassign(client, name, [2, 1])
     await asyncio.wrap_future(admin.elect_leaders(ElectionType.PREFERRED, [TopicPartition(name, 0)]))
-    await _led_by(engine, name, 2)
-    outdated = [led]
+    await _led_by(leaders, place, 2)
+    outdated: list[Mapping[Place, int | FacadeError]] = [{place: 1}]
 
-    async def describe(names: Sequence[str], timeout: float) -> Sequence[TopicDescription | FacadeError]:
-        return [outdated.pop()] if outdated else await engine.admin.describe_topics(names, timeout)
+    async def find(places: Sequence[Place], timeout: float) -> Mapping[Place, int | FacadeError]:
+        return outdated.pop() if outdated else await leaders.find(places, timeout)
 
     before = _threads()
-    assert await LogOffsets(client, describe).of([(name, 0)], (LATEST,), _SECONDS) == [{(name, 0): 0}]
+    assert await LogOffsets(client, find).of([place], (LATEST,), _SECONDS) == [{place: 0}]
     assert not outdated
     assert _threads() == before
 
 
-async def _led_by(engine: Engine, topic: str, broker: int) -> TopicDescription:
+async def _led_by(leaders: Leaders, place: Place, broker: int) -> None:
     async with asyncio.timeout(_SECONDS):
-        while True:
-            [found] = await engine.admin.describe_topics([topic], _SECONDS)
-            if isinstance(found, TopicDescription) and found.partitions[0].leader_id == broker:
-                return found
+        while (await leaders.find([place], _SECONDS))[place] != broker:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 

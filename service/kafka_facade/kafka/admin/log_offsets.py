@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import ChainMap, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from confluent_kafka import IsolationLevel
@@ -21,20 +21,18 @@ from kafka_facade.core.errors import (
     LeaderNotAvailable,
     PartitionNotFound,
 )
-from kafka_facade.core.topics.model import TopicDescription
+from kafka_facade.kafka.admin.leaders import Place
 from kafka_facade.kafka.blocking import Blocking, positive, settled_all
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
-from kafka_facade.kafka.protocol.rounds import ask_brokers, is_passing
+from kafka_facade.kafka.protocol.rounds import Find, ask_brokers, is_passing
 
 EARLIEST: Final = -2
 LATEST: Final = -1
 
-Place = tuple[str, int]
 Answers = dict[Place, int | FacadeError]
 # By spec.
 _Told = tuple[int | FacadeError, ...]
-Describe = Callable[[Sequence[str], float], Awaitable[Sequence[TopicDescription | FacadeError]]]
 
 # How many partitions are in a request.
 _PARTITIONS_A_REQUEST: Final = 1_000
@@ -47,9 +45,9 @@ _ELECTION_SECONDS: Final = 2.0
 class LogOffsets:
     """Asks for offsets, in one request for all the partitions that a broker leads."""
 
-    def __init__(self, client: ProtocolClient, describe: Describe) -> None:
+    def __init__(self, client: ProtocolClient, leaders: Find[Place]) -> None:
         self._client = client
-        self._describe = describe
+        self._leaders = leaders
 
     async def of(
         self, places: Sequence[Place], specs: Sequence[int], timeout: float, *, stable: bool = False
@@ -72,28 +70,6 @@ class LogOffsets:
             {place: told if isinstance(told, FacadeError) else told[at] for place, told in found.items()}
             for at in range(len(specs))
         ]
-
-    async def _leaders(self, places: Sequence[Place], timeout: float) -> dict[Place, int | FacadeError]:
-        """The broker that leads each partition."""
-        names = list(dict.fromkeys(topic for topic, _ in places))
-        described = dict(zip(names, await self._describe(names, timeout), strict=True))
-        leaders = {
-            (name, partition.partition_id): partition.leader_id
-            for name, topic in described.items()
-            if not isinstance(topic, FacadeError)
-            for partition in topic.partitions
-        }
-        found: dict[Place, int | FacadeError] = {}
-        for place in places:
-            topic = described[place[0]]
-            if isinstance(topic, FacadeError):
-                found[place] = topic
-            elif place not in leaders:
-                found[place] = PartitionNotFound(topic_name=place[0])
-            else:
-                leader = leaders[place]
-                found[place] = LeaderNotAvailable(topic_name=place[0]) if leader is None else leader
-        return found
 
     async def _ask(self, node: int, places: Sequence[Place], spec: int, stable: bool, timeout: float) -> Answers:
         level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED

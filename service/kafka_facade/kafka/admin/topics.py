@@ -25,6 +25,7 @@ from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTime
 from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.core.topics.model import CreateTopic, Partition, Replica, Topic, TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
+from kafka_facade.kafka.admin.leaders import Leaders
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
@@ -55,7 +56,7 @@ class Admin:
         self._client = AdminClient(dict(config) | {"error_cb": self.authentication.on_error})
         self._blocking = blocking
         self._log_offsets: LogOffsets | ClientLogOffsets = (
-            LogOffsets(protocol, self.describe_topics)
+            LogOffsets(protocol, Leaders(protocol).find)
             if protocol is not None and protocol.usable
             else ClientLogOffsets(self._client, blocking)
         )
