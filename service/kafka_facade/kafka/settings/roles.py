@@ -32,7 +32,7 @@ _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
 }
 # Most requests go to the broker that metadata calls the controller; when it dies, only newer metadata names another.
 # A broker that hangs keeps its connections: others are asked once it has left a request without an answer for so long.
-_ADMIN_DEFAULTS: Final[dict[str, Any]] = {"topic.metadata.refresh.interval.ms": 2000, "socket.timeout.ms": 5000}
+_ADMIN_DEFAULTS: Final[dict[str, Any]] = {"topic.metadata.refresh.interval.ms": 2000, "socket.timeout.ms": 3000}
 # By default librdkafka pauses for a second once its queue is full, and hands over records that were damaged on a disk.
 _CONSUMER_DEFAULTS: Final[dict[str, Any]] = {
     "check.crcs": True,
