@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from group_commits import commit
-from kafka_facade.devstack.background import BackgroundStack
+from kafka_facade_devstack.background import BackgroundStack
 
 _SOON = 2.0
 # Short, so that the first answers come before the cluster has noticed that the broker hangs.
