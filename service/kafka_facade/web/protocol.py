@@ -117,6 +117,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._lose()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+        self._forget()
 
     def eof_received(self) -> Any:
         """The caller has closed its side: what it asked for completely is still answered (RFC 9112, 9.6)."""
@@ -160,6 +161,12 @@ class HttpProtocol(HttpToolsProtocol):
             # uvicorn knows the last one only.
             self._current.disconnected = True
             self._current.message_event.set()
+
+    def _forget(self) -> None:
+        """Requests know their connection: one that is over doesn't know them, or both would wait for the collector."""
+        self.pipeline.clear()
+        self.cycle = self._current = None  # type: ignore[assignment]
+        self.scope = self.parser = None  # type: ignore[assignment]
 
     def _unanswered(self) -> list[Cycle]:
         """The requests that are carried out or wait for those before them."""
