@@ -38,7 +38,7 @@ async def load_consumer(
     info: Info, identifier: str, group: core_groups.ConsumerGroup, consumer_id: str
 ) -> core_groups.GroupMember:
     """A member of a group; NotFound."""
-    await info.context.loaders.admit(identifier)
+    info.context.loaders.admit(identifier)
     for member in group.consumers:
         if member.consumer_id == consumer_id:
             return member
@@ -85,7 +85,7 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
 
     @field(name="consumers", graphql_type="list[GroupMember] | None", description="Its members, ordered by id.")
     async def all_consumers(self, info: Info) -> list[core_groups.GroupMember]:
-        await info.context.loaders.admit("api.v3.consumers.list")
+        info.context.loaders.admit("api.v3.consumers.list")
         return self.consumers
 
     @field(graphql_type="GroupMember | None", description="One of its members.")
@@ -143,14 +143,14 @@ class GroupMember(core_groups.GroupMember, Node):
         description="What it reads, ordered by topic and partition.",
     )
     async def all_assignments(self, info: Info) -> list[core_groups.ConsumerAssignment]:
-        await info.context.loaders.admit("api.v3.consumer-assignments.list")
+        info.context.loaders.admit("api.v3.consumer-assignments.list")
         return self.assignments
 
     @field(graphql_type="ConsumerAssignment | None", description="One of the partitions that it reads.")
     async def assignment(
         self, info: Info, topic_name: TopicName, partition_id: PartitionId
     ) -> core_groups.ConsumerAssignment:
-        await info.context.loaders.admit("api.v3.consumer-assignments.get")
+        info.context.loaders.admit("api.v3.consumer-assignments.get")
         for assignment in self.assignments:
             if (assignment.topic_name, assignment.partition_id) == (topic_name, partition_id):
                 return assignment

@@ -1,7 +1,8 @@
 """DataLoaders: what one GraphQL operation reads, each thing once and in as few requests to Kafka as there are kinds.
 
-Fields ask under the identifier of their own operation, so that access lists hold for a field however it is reached;
-loads are batched and kept for each identifier, for the life of the GraphQL operation.
+Fields pass the pipeline under the identifier of their own operation, so that access lists hold for a field however it
+is reached. Loads are batched and kept for each kind of thing, for the life of the GraphQL operation, and a list that
+was loaded answers for the things in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from kafka_facade.core.acls.model import Acl, ListAcls
 from kafka_facade.core.call import Caller
-from kafka_facade.core.clusters.model import Broker, Cluster, GetCluster, ListBrokers, ListClusters
+from kafka_facade.core.clusters.model import Broker, Cluster, DescribeCluster
 from kafka_facade.core.configs.changes import find
 from kafka_facade.core.configs.model import (
     BrokerConfig,
@@ -25,7 +26,7 @@ from kafka_facade.core.configs.model import (
     ReadTopicConfigs,
     TopicConfig,
 )
-from kafka_facade.core.errors import FacadeError, PartitionNotFound
+from kafka_facade.core.errors import ClusterNotFound, FacadeError, NotFound, PartitionNotFound
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.groups.model import ConsumerGroup, ConsumerLag, DescribeGroups, ListConsumerGroups, ReadLags
 from kafka_facade.core.reassignments.model import ListReassignments, PartitionReassignment
@@ -33,8 +34,7 @@ from kafka_facade.core.request import Answer, Many, Request
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.model import (
     DescribeTopics,
-    GetTopic,
-    ListTopics,
+    ListTopicDescriptions,
     Partition,
     PartitionOffsets,
     ReadAuthorizedOperations,
@@ -60,23 +60,44 @@ class Loaders:
 
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
-        self._loaders: dict[tuple[str, str], _Loader] = {}
+        self._loaders: dict[str, _Loader] = {}
+        self._admitted: dict[str, FacadeError | None] = {}
+        self._primed: set[tuple[str, str | None]] = set()
 
-    async def admit(self, identifier: str) -> None:
-        """Pass the pipeline for a field whose value is at hand already, once an operation; OperationBlocked."""
-        await self._loader("admit", identifier, partial(_admit, self._facade, identifier)).load(())
+    def admit(self, identifier: str) -> None:
+        """Pass the pipeline for a field, once an operation of the API; OperationBlocked.
+
+        What a field shows may be at hand already, or be loaded under the identifier of another field.
+        """
+        if identifier not in self._admitted:
+            self._admitted[identifier] = None
+            try:
+                with self._facade.admitted(identifier, CALLER):
+                    pass
+            except FacadeError as error:
+                self._admitted[identifier] = error.with_traceback(None)
+        refusal = self._admitted[identifier]
+        if refusal is not None:
+            raise refusal
 
     async def clusters(self, identifier: str) -> list[Cluster]:
         """All clusters."""
-        return await self._once(identifier, ListClusters())
+        found = await self._once(identifier, DescribeCluster(None))
+        own = DescribeCluster(found.cluster.cluster_id)
+        if self._primes("clusters", None):
+            self._loader(DescribeCluster, partial(_run_each, self._facade, identifier)).prime(own, found)
+        return [found.cluster]
 
     async def cluster(self, identifier: str, cluster_id: str) -> Cluster:
         """A cluster; NotFound."""
-        return await self._once(identifier, GetCluster(cluster_id))
+        try:
+            return (await self._once(identifier, DescribeCluster(cluster_id))).cluster
+        except ClusterNotFound:
+            raise NotFound(cluster_id=cluster_id) from None
 
     async def brokers(self, identifier: str, cluster_id: str | None) -> list[Broker]:
         """The live brokers of a cluster."""
-        return await self._once(identifier, ListBrokers(cluster_id))
+        return (await self._once(identifier, DescribeCluster(cluster_id))).brokers
 
     async def broker(self, cluster_id: str | None, broker_id: int | None) -> Broker | None:
         """A broker that something refers to; None where it isn't alive."""
@@ -87,11 +108,18 @@ class Loaders:
 
     async def topics(self, identifier: str, cluster_id: str | None) -> list[Topic]:
         """All topics of a cluster."""
-        return await self._once(identifier, ListTopics(cluster_id))
+        found = await self._once(identifier, ListTopicDescriptions(cluster_id))
+        if self._primes("topics", cluster_id):
+            load = partial(_run_batch, self._facade, "api.v3.topics.get", DescribeTopics)
+            described = self._loader(DescribeTopics, load)
+            for entry in found:
+                await time_slice()
+                described.prime((entry.topic.cluster_id, entry.topic.topic_name), entry)
+        return [entry.topic for entry in found]
 
     async def topic(self, cluster_id: str | None, name: str) -> Topic:
         """A topic by name; TopicNotFound, InvalidTopicName."""
-        return await self._once("api.v3.topics.get", GetTopic(cluster_id, name))
+        return (await self.described("api.v3.topics.get", cluster_id, name)).topic
 
     async def described(self, identifier: str, cluster_id: str | None, topic: str) -> TopicDescription:
         """A topic with its partitions; TopicNotFound."""
@@ -147,7 +175,14 @@ class Loaders:
 
     async def groups(self, identifier: str, cluster_id: str | None) -> list[ConsumerGroup]:
         """All consumer groups of a cluster."""
-        return await self._once(identifier, ListConsumerGroups(cluster_id))
+        found = await self._once(identifier, ListConsumerGroups(cluster_id))
+        if self._primes("groups", cluster_id):
+            load = partial(_run_batch, self._facade, "api.v3.consumer-groups.get", DescribeGroups)
+            described = self._loader(DescribeGroups, load)
+            for group in found:
+                await time_slice()
+                described.prime((group.cluster_id, group.consumer_group_id), group)
+        return found
 
     async def group(self, identifier: str, cluster_id: str | None, group_id: str) -> ConsumerGroup:
         """A consumer group with its members; ConsumerGroupNotFound."""
@@ -166,23 +201,32 @@ class Loaders:
         return await self._once(identifier, ListReassignments(cluster_id))
 
     async def _once(self, identifier: str, request: Request[Answer]) -> Answer:
-        """What the operation answers to this request, asked once."""
+        """What the operation answers to this request, asked once, whichever fields want it."""
+        self.admit(identifier)
         load = partial(_run_each, self._facade, identifier)
-        answer: Answer = await self._loader(type(request).__name__, identifier, load).load(request)
+        answer: Answer = await self._loader(type(request), load).load(request)
         return answer
 
     async def _many(self, identifier: str, kind: type[Many[_Key, _One]], cluster_id: str | None, key: _Key) -> _One:
         """The answer for one key, asked together with the others of its cluster that are wanted at the same time."""
+        self.admit(identifier)
         load = partial(_run_batch, self._facade, identifier, kind)
-        answer: _One = await self._loader(kind.__name__, identifier, load).load((cluster_id, key))
+        answer: _One = await self._loader(kind, load).load((cluster_id, key))
         return answer
 
-    def _loader(self, kind: str, identifier: str, load: Callable[[list[Any]], Awaitable[list[Any]]]) -> _Loader:
-        """The loader of what is loaded under an identifier; ``load`` is that of the first who asks."""
-        loader = self._loaders.get((kind, identifier))
+    def _loader(self, kind: type[Any], load: Callable[[list[Any]], Awaitable[list[Any]]]) -> _Loader:
+        """The loader of a kind of things; ``load`` is that of the first who asks."""
+        loader = self._loaders.get(kind.__name__)
         if loader is None:
-            loader = self._loaders[kind, identifier] = _Loader(load)
+            loader = self._loaders[kind.__name__] = _Loader(load)
         return loader
+
+    def _primes(self, what: str, cluster_id: str | None) -> bool:
+        """Whether a list is there for the first time: what it has needn't be asked for again."""
+        if (what, cluster_id) in self._primed:
+            return False
+        self._primed.add((what, cluster_id))
+        return True
 
 
 class _Loader:
@@ -219,6 +263,12 @@ class _Loader:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def prime(self, key: Any, value: Any) -> None:
+        """What there is for a key is known; what was asked for before stays as it is."""
+        identity = _identity(key)
+        if identity not in self._waiting:
+            self._found.setdefault(identity, value)
 
     async def _run(self) -> None:
         quiet = 0
@@ -260,11 +310,6 @@ async def _run_batch(
         for place, answer in zip(places, found, strict=True):
             answers[place] = answer
     return answers
-
-
-async def _admit(facade: Facade, identifier: str, keys: list[Any]) -> list[None]:
-    with facade.admitted(identifier, CALLER):
-        return [None] * len(keys)
 
 
 def _identity(key: Any) -> Any:

@@ -100,7 +100,7 @@ def _field(entry: _Missing, path: tuple[str, ...]) -> StrawberryField:
             _names(selection for asked in info.selected_fields for selection in asked.selections)
         ):
             # No operation of the catalogue is without a field but those that have no implementation.
-            await info.context.loaders.admit(identifier)
+            info.context.loaders.admit(identifier)
         return shown() if below else None
 
     parameters = [

@@ -96,17 +96,17 @@ class Partition(core_topics.Partition, Node):
 
     @field(graphql_type="Replica | None", description="The replica that leads; null while there is none.")
     async def leader(self, info: Info) -> core_topics.Replica | None:
-        await info.context.loaders.admit("api.v3.replicas.get")
+        info.context.loaders.admit("api.v3.replicas.get")
         return next((replica for replica in self.replicas if replica.is_leader), None)
 
     @field(name="replicas", graphql_type="list[Replica] | None", description="Its replicas, in order of preference.")
     async def all_replicas(self, info: Info) -> list[core_topics.Replica]:
-        await info.context.loaders.admit("api.v3.replicas.list")
+        info.context.loaders.admit("api.v3.replicas.list")
         return self.replicas
 
     @field(graphql_type="Replica | None", description="The replica that a broker has of it.")
     async def replica(self, info: Info, broker_id: BrokerId) -> core_topics.Replica:
-        await info.context.loaders.admit("api.v3.replicas.get")
+        info.context.loaders.admit("api.v3.replicas.get")
         for replica in self.replicas:
             if replica.broker_id == broker_id:
                 return replica

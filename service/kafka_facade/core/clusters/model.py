@@ -45,3 +45,16 @@ class ListBrokers(Request[list[Broker]]):
 class GetBroker(Request[Broker]):
     cluster_id: str | None
     broker_id: int
+
+
+@dataclass(slots=True)
+class ClusterDescription:
+    """A cluster and its live brokers, ordered by id, from one answer."""
+
+    cluster: Cluster
+    brokers: list[Broker]
+
+
+@dataclass(slots=True)
+class DescribeCluster(Request[ClusterDescription]):
+    cluster_id: str | None

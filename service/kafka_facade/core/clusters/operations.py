@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.identity import ClusterIdentity
-from kafka_facade.core.clusters.model import Broker, Cluster, GetBroker, GetCluster, ListBrokers, ListClusters
+from kafka_facade.core.clusters.model import (
+    Broker,
+    Cluster,
+    ClusterDescription,
+    DescribeCluster,
+    GetBroker,
+    GetCluster,
+    ListBrokers,
+    ListClusters,
+)
 from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.errors import NotFound
 from kafka_facade.core.registry import also_answers, implements
@@ -16,6 +25,12 @@ class Clusters:
     def __init__(self, admin: ClusterPort, identity: ClusterIdentity) -> None:
         self._admin = admin
         self._identity = identity
+
+    @also_answers("api.v3.clusters.list", "api.v3.clusters.get", "api.v3.brokers.list", "api.v3.brokers.get")
+    async def describe_cluster(self, call: Call, request: DescribeCluster) -> ClusterDescription:
+        """The cluster with its brokers; ClusterNotFound."""
+        await self._identity.check(request.cluster_id, call)
+        return ClusterDescription(*await self._admin.describe_cluster(call.remaining))
 
     @implements("api.v3.clusters.list")
     async def list_clusters(self, call: Call, request: ListClusters) -> list[Cluster]:
@@ -32,7 +47,6 @@ class Clusters:
         return cluster
 
     @implements("api.v3.brokers.list", "api.v2.brokers.list")
-    @also_answers("api.v3.brokers.get")
     async def list_brokers(self, call: Call, request: ListBrokers) -> list[Broker]:
         """The live brokers, ordered by id."""
         await self._identity.check(request.cluster_id, call)

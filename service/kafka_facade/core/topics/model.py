@@ -146,6 +146,13 @@ class TopicDescription:
     partitions: list[Partition]
 
 
+@dataclass(slots=True)
+class ListTopicDescriptions(Request[list[TopicDescription]]):
+    """All topics but internal ones, ordered by name."""
+
+    cluster_id: str | None
+
+
 class DescribeTopics(Many[str, TopicDescription]):
     """Topics, by name, with their partitions."""
 

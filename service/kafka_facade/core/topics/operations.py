@@ -29,6 +29,7 @@ from kafka_facade.core.topics.model import (
     ListBrokerReplicas,
     ListPartitions,
     ListReplicas,
+    ListTopicDescriptions,
     ListTopics,
     Partition,
     PartitionOffsets,
@@ -77,6 +78,12 @@ class Topics:
             call, request.cluster_id, request.topic_name, authorized_operations=request.include_authorized_operations
         )
         return description.topic
+
+    @also_answers("api.v3.topics.list")
+    async def list_descriptions(self, call: Call, request: ListTopicDescriptions) -> list[TopicDescription]:
+        """All topics but internal ones with their partitions, ordered by name: Kafka tells both in one answer."""
+        await self._identity.check(request.cluster_id, call)
+        return [entry for entry in await self._admin.list_topics(call.remaining) if not entry.topic.is_internal]
 
     @also_answers("api.v3.topics.get", "api.v3.partitions.list", "api.v3.partitions.get", "api.v3.replicas.list")
     async def describe_topics(self, call: Call, request: DescribeTopics) -> Sequence[TopicDescription | FacadeError]:
