@@ -1,9 +1,11 @@
 """Requests that go around librdkafka: with security, without a broker, and the settings that they take."""
 
 import asyncio
+import gc
 import ssl
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,27 @@ async def test_a_caller_that_gives_up_at_once(stack: BackgroundStack, make: Make
         with pytest.raises(errors.KafkaTimeout):
             await Reassignments(client).list_reassignments("", timeout)
     assert await Reassignments(client).list_reassignments("", 20) == []
+
+
+async def test_a_caller_that_is_gone_is_not_left_to_the_collector(stack: BackgroundStack, make: MakeProtocol) -> None:
+    client = make({"bootstrap.servers": stack.bootstrap_servers})
+    reassignments = Reassignments(client)
+    await reassignments.list_reassignments("", 20)
+    gc.collect()
+    gc.disable()
+    try:
+        task = asyncio.create_task(reassignments.list_reassignments("", 20))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        gone = weakref.ref(task)
+        del task
+        # The answer comes all the same.
+        await asyncio.sleep(1)
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_wrong_password(stack: BackgroundStack, make: MakeProtocol) -> None:

@@ -91,12 +91,16 @@ class Connections:
         with _translating():
             try:
                 async with asyncio.timeout(timeout) as limit:
-                    await self._find(node)
-                    asked = self._likely() if node is None else node
-                    if asked in self._suspects:
-                        soon = asyncio.get_running_loop().time() + _SUSPECT_SECONDS
-                        limit.reschedule(min(limit.when() or soon, soon))
-                    return await self._ask(asked, build(admin), timeout)
+                    try:
+                        await self._find(node)
+                        asked = self._likely() if node is None else node
+                        if asked in self._suspects:
+                            soon = asyncio.get_running_loop().time() + _SUSPECT_SECONDS
+                            limit.reschedule(min(limit.when() or soon, soon))
+                        return await self._ask(asked, build(admin), timeout)
+                    finally:
+                        # A cancelled task knows its error, that knows this frame, and the limit knows the task.
+                        del limit
             except TimeoutError:
                 if asked is not None and timeout >= _TELLING_SECONDS:
                     self._suspects.add(asked)
