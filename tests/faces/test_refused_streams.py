@@ -18,6 +18,7 @@ from kafka_facade_devstack.gateway import Gateway
 _RECORDS = 200
 _BAD_EVERY = 7
 _KEY = {"type": "STRING", "data": "k"}
+_LARGE = {"key": _KEY, "value": {"type": "STRING", "data": "".join(chr(33 + n * n % 90) for n in range(5_000))}}
 _OLD = {"key": _KEY, "value": {"type": "STRING", "data": "old"}, "timestamp": "2001-01-01T00:00:00Z"}
 _KEYLESS = {"value": {"type": "STRING", "data": "keyless"}}
 
@@ -62,9 +63,10 @@ async def _grpc(gateway: Gateway, cluster: str, topic: str, records: Sequence[di
     ("config", "bad", "said"),
     [
         ({"message.timestamp.before.max.ms": "3600000"}, _OLD, "out of the range"),
+        ({"max.message.bytes": "2000"}, _LARGE, "larger than the maximum"),
         ({"cleanup.policy": "compact"}, _KEYLESS, "without a key"),
     ],
-    ids=["timestamp", "key"],
+    ids=["timestamp", "size", "key"],
 )
 async def test_streams_lose_no_good_record(
     gateway: Gateway,

@@ -51,9 +51,13 @@ class Resender:
         self._waiting.append((batch, deque(refused)))
         if self.client is not None:
             self._schedule(0)
-        elif self._making is None:
-            self._making = self._loop.run_in_executor(None, self._make)
-            self._making.add_done_callback(self._made)
+        else:
+            self._begin()
+
+    async def prepare(self) -> None:
+        """Make the client, if that can be."""
+        if self.client is None:
+            await asyncio.wait([self._begin()])
 
     def give_up(self, outcome: FacadeError) -> None:
         """Decide what the client hasn't got yet."""
@@ -73,6 +77,12 @@ class Resender:
             clients = [self.client]
             self.client = self._making = None
             await self._loop.run_in_executor(None, clients.clear)
+
+    def _begin(self) -> asyncio.Future[ProducerClient]:
+        if self._making is None:
+            self._making = self._loop.run_in_executor(None, self._make)
+            self._making.add_done_callback(self._made)
+        return self._making
 
     def _make(self) -> ProducerClient:
         if thread_keys.are_scarce():

@@ -31,9 +31,9 @@ from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
-from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
+from kafka_facade.kafka.producing.clients import Clients
+from kafka_facade.kafka.producing.producer_client import extras
 from kafka_facade.kafka.producing.refusals import Refused
-from kafka_facade.kafka.producing.resending import Resender
 from kafka_facade.kafka.producing.submissions import NONE_REFUSED, Batch, Lane, Series
 from kafka_facade.kafka.producing.topic_limits import UNKNOWN, TopicLimits, objection
 
@@ -68,13 +68,9 @@ class SendQueue:
         # Told of a topic that Kafka doesn't have, or not so many partitions of it.
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
-        self.authentication = Authentication(lambda: self._first.serve(renew=False))
+        self.authentication = Authentication(lambda: self._clients.first.serve(renew=False))
         self.authentication.on_refusal = self._drop_unsent
-        self._first = ProducerClient(dict(config) | {"error_cb": self.authentication.on_error}, self._loop)
-        self._resenders = [
-            Resender(dict(config) | changed, self._loop, self._report, self._conclude)
-            for changed in refusals.CLIENTS[1:]
-        ]
+        self._clients = Clients(config, self._loop, self._report, self._conclude, self.authentication.on_error)
         self._limits = limits
         self._judging: set[asyncio.Task[None]] = set()
         self._lanes: dict[str, Lane] = {}
@@ -92,7 +88,7 @@ class SendQueue:
     @property
     def client(self) -> ClientProducer:
         """The client that records go to first."""
-        return self._first.current
+        return self._clients.first.current
 
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
@@ -102,6 +98,9 @@ class SendQueue:
             nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
             nothing.set_result([])
             return nothing
+        place = self._place_for(topic)
+        if place and self._clients.at(place) is None and not self._closed:
+            await self._clients.prepare(place)
         series = None if order is None else Series.of(order)
         while True:
             if (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
@@ -135,7 +134,7 @@ class SendQueue:
         """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
         self._closed = True
         # After a fatal error no other client takes over any more.
-        await self._until(lambda: not self._undecided or self._first.doomed, timeout)
+        await self._until(lambda: not self._undecided or self._clients.first.doomed, timeout)
         left = sum(lane.undecided for lane in self._lanes.values())
         for lane in list(self._lanes.values()):
             while lane.waiting:
@@ -145,25 +144,23 @@ class SendQueue:
         for judging in self._judging:
             judging.cancel()
         await self._limits.close()
-        for resender in self._resenders:
-            resender.give_up(Unavailable("The server is shutting down."))
-        for client in self._clients():
+        self._clients.give_up(Unavailable("The server is shutting down."))
+        for client in self._clients.all():
             client.current.purge()
         await self._until(lambda: not self._undecided, _PURGE_SECONDS)
         self._timer.cancel()
         self.authentication.close()
-        await self._first.close()
-        for resender in self._resenders:
-            await resender.close()
+        await self._clients.close()
         return left
 
     def _drop_unsent(self) -> None:
         """Kafka takes none of the client's credentials: what waits for a connection has failed."""
-        self.client.purge(in_flight=False, blocking=False)
+        for client in self._clients.all():
+            client.current.purge(in_flight=False, blocking=False)
         self._wake()
 
-    def _clients(self) -> list[ProducerClient]:
-        return [self._first, *(resender.client for resender in self._resenders if resender.client is not None)]
+    def _place_for(self, topic: str) -> int:
+        return self._clients.place_for(self._limits.known(topic).largest)
 
     async def _until(self, done: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -176,6 +173,10 @@ class SendQueue:
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
+        if not lane.in_flight:
+            # Nothing is left in another client that could be overtaken.
+            place = self._place_for(lane.topic)
+            lane.client = place if self._clients.at(place) is not None else 0
         waiting = lane.waiting
         share = self._share - (lane.undecided - lane.waiting_records - lane.refused_records)
         left = min(share, _MOST_A_TURN)
@@ -208,13 +209,16 @@ class SendQueue:
 
     def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
         """Hand over so many records of a batch, from where it was left; False when the client's queue is full."""
-        produce, topic, records, report = self.client.produce, lane.topic, batch.records, self._report
-        limits = self._limits.known(topic)
+        client = self._clients.at(lane.client) or self._clients.first
+        produce, topic, records, report = client.current.produce, lane.topic, batch.records, self._report
+        # A record that goes alone spoils no others.
+        limits = self._limits.known(topic) if lane.client < refusals.ALONE else UNKNOWN
         needs_key, forbidden = limits.needs_key, False
         first = index = batch.handed_over
         count = min(first + most, len(records))
         if not batch.in_flight:
             batch.start()
+            batch.client = lane.client
             batch.set_under_way(True)
         try:
             while index < count:
@@ -233,7 +237,7 @@ class SendQueue:
                 except BufferError:
                     return False
                 except Exception as error:
-                    if self._first.is_doomed_by(error):
+                    if client.is_doomed_by(error):
                         return False
                     failure = from_exception(error)
                     if isinstance(failure, (TopicNotFound, PartitionNotFound)):
@@ -350,7 +354,7 @@ class SendQueue:
         if wanted:
             batch.client, chosen = refusals.plan(batch.client, refused, batch.records, batch.outcomes, taken)
         if chosen:
-            self._resenders[batch.client - 1].add(batch, chosen)
+            self._clients.send_again(batch, chosen)
         sent = {entry.place for entry in chosen}
         doubtful = []
         for entry in refused:
@@ -392,7 +396,7 @@ class SendQueue:
             batch.future.set_result(batch.outcomes)
 
     def _failure(self, batch: Batch, index: int, error: ClientError) -> FacadeError:
-        client = self._first if not batch.client else self._resenders[batch.client - 1].client
+        client = self._clients.at(batch.client)
         record, topic = batch.records[index], batch.topic
         error = error if client is None else client.cause(error)
         if error.code() == ClientError._PURGE_QUEUE and self.authentication.refused:
@@ -416,7 +420,7 @@ class SendQueue:
             self._timer = self._next_look()
 
     def _serve(self) -> None:
-        clients = self._clients()
+        clients = self._clients.all()
         try:
             for client in clients:
                 client.serve(renew=not self._closed)

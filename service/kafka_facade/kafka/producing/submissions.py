@@ -127,14 +127,26 @@ class Batch:
 class Lane:
     """The batches of one topic: ``in_flight``, or waiting for those.
 
+    ``client`` is the place in ``refusals.CLIENTS`` of the one that the records go to, the same for all in flight.
     ``undecided`` counts the records of both, ``waiting_records`` those that the client hasn't got yet, and
     ``refused_records`` those that it doesn't have any more although they are undecided.
     """
 
-    __slots__ = ("in_flight", "refused_records", "room", "timer", "topic", "undecided", "waiting", "waiting_records")
+    __slots__ = (
+        "client",
+        "in_flight",
+        "refused_records",
+        "room",
+        "timer",
+        "topic",
+        "undecided",
+        "waiting",
+        "waiting_records",
+    )
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
+        self.client = 0
         self.in_flight = 0
         self.waiting: deque[Batch] = deque()
         self.waiting_records = 0

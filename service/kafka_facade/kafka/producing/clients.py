@@ -1,0 +1,73 @@
+"""The clients that records go through: the one that is there from the start, and those with smaller requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import Message
+
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.kafka.producing.producer_client import ProducerClient
+from kafka_facade.kafka.producing.refusals import ALONE, CLIENTS, SMALL, Refused
+from kafka_facade.kafka.producing.resending import Resender
+from kafka_facade.kafka.producing.submissions import Batch
+
+# librdkafka's own, in bytes.
+_BATCH_SIZE: Final = 1_000_000
+_MESSAGE_MAX_BYTES: Final = 1_000_000
+# What a request of SMALL takes at the most, with room for the frame (bytes).
+_SMALL_BYTES: Final = int(CLIENTS[SMALL]["batch.size"]) + 1_000
+
+
+class Clients:
+    """One client for each place in ``refusals.CLIENTS``; the others than the first are made when they are needed."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        report: Callable[[Batch, int, ClientError | None, Message], None],
+        decide: Callable[[Batch, int, FacadeError], None],
+        on_error: Callable[[ClientError], None],
+    ) -> None:
+        self.first = ProducerClient(dict(config) | {"error_cb": on_error}, loop)
+        self._others = [Resender(dict(config) | changed, loop, report, decide) for changed in CLIENTS[1:]]
+        self._largest_request = min(
+            int(config.get("batch.size", _BATCH_SIZE)), int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+        )
+
+    def all(self) -> list[ProducerClient]:
+        """Those that have been made."""
+        return [self.first, *(other.client for other in self._others if other.client is not None)]
+
+    def at(self, place: int) -> ProducerClient | None:
+        """The client of a place, if it has been made."""
+        return self._others[place - 1].client if place else self.first
+
+    def place_for(self, largest: int | None) -> int:
+        """The place of a client whose requests are no larger (bytes) than a topic takes; None is not known."""
+        if largest is None or largest >= self._largest_request:
+            return 0
+        return SMALL if largest >= _SMALL_BYTES else ALONE
+
+    async def prepare(self, place: int) -> None:
+        """Make the client of a place, if that can be."""
+        await self._others[place - 1].prepare()
+
+    def send_again(self, batch: Batch, refused: Sequence[Refused]) -> None:
+        """Let the client that the batch has now send these records of it."""
+        self._others[batch.client - 1].add(batch, refused)
+
+    def give_up(self, outcome: FacadeError) -> None:
+        """Decide what waits to be sent again."""
+        for other in self._others:
+            other.give_up(outcome)
+
+    async def close(self) -> None:
+        """Destroy them; no record may be in flight."""
+        await self.first.close()
+        for other in self._others:
+            await other.close()
