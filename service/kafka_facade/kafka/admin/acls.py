@@ -26,6 +26,7 @@ from kafka_facade.core.acls.model import (
 )
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
 from kafka_facade.core.time_slices import in_slices
+from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_code, from_exception
 from kafka_facade.kafka.protocol.client import ProtocolClient
@@ -40,10 +41,9 @@ _CLIENT_RESOURCE_TYPES: Final = frozenset(entry.value for entry in client.Resour
 _CLIENT_OPERATIONS: Final = frozenset(entry.value for entry in client.AclOperation)
 # The version of the three requests that has the resource type USER.
 _USER_VERSION: Final = 3
-
-# Kafka tells its brokers of a change in a moment; longer than this (s) it is not waited for.
+# Look no longer than this (s) for a change that has been made.
 _VISIBLE_SECONDS: Final = 5.0
-_SETTLE_SECONDS: Final = 0.01
+
 
 _Value = TypeVar("_Value", bound=Enum)
 
@@ -164,12 +164,10 @@ class Acls:
 
     async def _until(self, request: ListAcls, shows: Callable[[list[AclBinding]], bool], deadline: float) -> None:
         """Wait for a change that has been made: that it can't be seen, for want of rights it may be, is no error."""
-        until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
         with contextlib.suppress(FacadeError):
-            while time.monotonic() < until:
-                if shows(await self.list_acls(request, deadline - time.monotonic())):
+            async for left in looks(min(deadline, time.monotonic() + _VISIBLE_SECONDS)):
+                if shows(await self.list_acls(request, left)):
                     return
-                await asyncio.sleep(_SETTLE_SECONDS)
 
 
 def _is_nameable(given: ListAcls | AclBinding) -> bool:

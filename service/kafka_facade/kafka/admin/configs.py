@@ -7,6 +7,7 @@ where a broker's have the same name at each place; so these requests go through 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -30,6 +31,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.admin import librdkafka_configs
 from kafka_facade.kafka.admin.topics import Admin
+from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
 
@@ -54,9 +56,8 @@ _SOURCES: Final = {
 _DEFAULT: Final = 5
 _TOPICS_AT_ONCE: Final = 100
 _BROKERS_AT_ONCE: Final = 32
-# Kafka may show a config in another form than it was given in; then this is waited in vain (s).
+# Kafka may normalise a value, and then the comparison never succeeds: look no longer than this (s).
 _VISIBLE_SECONDS: Final = 1.0
-_SETTLE_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
 
 
 class Configs:
@@ -304,13 +305,7 @@ def _shows(configs: Sequence[Config], changes: Iterable[ConfigAlteration], dynam
 
 async def _until(shown: Callable[[float], Awaitable[bool]], deadline: float) -> None:
     """Wait until a caller that reads its configs back would see them; the change itself is done already."""
-    until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
-    attempt = 0
-    while (left := until - time.monotonic()) > 0:
-        try:
+    with contextlib.suppress(FacadeError):
+        async for left in looks(min(deadline, time.monotonic() + _VISIBLE_SECONDS)):
             if await shown(left):
                 return
-        except FacadeError:
-            return
-        await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
-        attempt += 1

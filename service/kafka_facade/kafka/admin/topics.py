@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from kafka_facade.core.topics.model import CreateTopic, Partition, Replica, Topi
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.leaders import Leaders
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
+from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
 from kafka_facade.kafka.errors import from_exception
@@ -40,7 +41,6 @@ _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__sh
 # A broker that takes longer (s) may hang; one that is slow gets more time each time.
 _ANSWER_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
-_SETTLE_SECONDS = (0.005, 0.01, 0.02, 0.05)
 # More are refused by the client.
 _MOST_PARTITIONS = 100_000
 # A request for more takes the client too long to begin.
@@ -236,7 +236,8 @@ class Admin:
 
     async def _until_described(self, name: str, deadline: float, *, partitions: int = 1) -> TopicDescription:
         """Changes reach the brokers' metadata a moment after the controller has answered."""
-        async for found in self._descriptions(name, deadline):
+        async for left in looks(deadline):
+            [found] = await self.describe_topics([name], left)
             if not isinstance(found, FacadeError):
                 if len(found.partitions) >= partitions and _led(found):
                     return found
@@ -245,19 +246,11 @@ class Admin:
         raise KafkaTimeout
 
     async def _until_gone(self, name: str, deadline: float) -> None:
-        async for found in self._descriptions(name, deadline):
+        async for left in looks(deadline):
+            [found] = await self.describe_topics([name], left)
             if isinstance(found, TopicNotFound):
                 return
         raise KafkaTimeout
-
-    async def _descriptions(self, name: str, deadline: float) -> AsyncIterator[TopicDescription | FacadeError]:
-        """What metadata says of a topic, again and again until the deadline."""
-        attempt = 0
-        while (left := deadline - time.monotonic()) > 0:
-            [found] = await self.describe_topics([name], left)
-            yield found
-            await asyncio.sleep(_SETTLE_SECONDS[min(attempt, len(_SETTLE_SECONDS) - 1)])
-            attempt += 1
 
 
 async def _in_parts(timeout: float, ask: Callable[[float], Awaitable[_T]]) -> _T:
