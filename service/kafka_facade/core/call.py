@@ -1,4 +1,4 @@
-"""Who calls, and one call of an operation on its way through the core."""
+"""The caller of an operation, and one call of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kafka_facade.core.catalogue import Operation
 
 
 class Caller(Struct, frozen=True, gc=False):
-    """Who calls: the face that a request came through, and the caller's own limit in seconds (None: no limit)."""
+    """The caller of an operation: the face it uses, and its own timeout in seconds (None: no timeout)."""
 
     face: str
     timeout: float | None = None
@@ -21,8 +21,9 @@ class Caller(Struct, frozen=True, gc=False):
 class Call(Struct, gc=False):
     """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`.
 
-    ``hand_over`` takes the result to the caller and raises where that fails, for operations that must know. They call
-    it once unless they fail, also where another worker runs them.
+    ``hand_over`` delivers the result to the caller and raises if that fails. It is set for operations that must know
+    whether the caller got the result. Such an operation calls it exactly once unless it fails, even if another worker
+    runs the operation.
     """
 
     operation: Operation

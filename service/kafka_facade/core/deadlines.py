@@ -1,16 +1,16 @@
-"""Deadlines of calls, at a small part of what ``asyncio.timeout`` costs.
+"""Deadlines of calls, much cheaper than ``asyncio.timeout``.
 
-That sets up and takes down a timer for each use, which on a call that takes a tenth of a millisecond in all is felt.
-Almost no call reaches its deadline, and those are long: one look at all calls, some times a second, is enough.
+``asyncio.timeout`` creates and cancels a timer for each use, a noticeable cost for calls that take 0.1 ms. Deadlines
+are long and rarely reached, so one periodic sweep over all running calls is enough.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-# How often (s) the deadlines of what runs are looked at: an end comes so much late at the most.
+# Sweep interval in seconds; a deadline fires at most this late.
 _LOOK_SECONDS = 0.05
-# Where that would be felt, a deadline (s) has a timer of its own.
+# Deadlines shorter than this (s) get a timer of their own, because the delay of the sweep would be noticeable.
 _SHORT_SECONDS = 5.0
 
 
@@ -22,17 +22,17 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def limit(self, seconds: float) -> Limit:
-        """A block that is cancelled, and raises TimeoutError, when it takes longer."""
+        """Return a context manager that cancels its block after ``seconds`` and raises TimeoutError."""
         return Limit(self, seconds)
 
     def add(self, limit: Limit) -> None:
-        """Look at this one too from now on."""
+        """Include a deadline in the sweep."""
         self._limits.add(limit)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
     def discard(self, limit: Limit) -> None:
-        """It has ended."""
+        """Drop a deadline whose block has ended."""
         self._limits.discard(limit)
 
     def _look(self) -> None:
@@ -73,7 +73,7 @@ class Limit:
             self._timer.cancel()
         else:
             self._owner.discard(self)
-        # A cancellation that came from elsewhere too goes on as one.
+        # If the task was also cancelled by someone else, let that CancelledError propagate.
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

@@ -1,4 +1,4 @@
-"""The core as the faces see it: admission to an operation, and running it."""
+"""The core as the faces see it: it admits calls to operations and runs them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from kafka_facade.core.topics.port import AdminPort
 
 
 class Facade:
-    """All operations, over one cluster."""
+    """All operations on one cluster."""
 
     def __init__(
         self,
@@ -83,38 +83,38 @@ class Facade:
 
     @property
     def fetch_max_bytes(self) -> int:
-        """The most bytes of keys and values that a fetch of a consumer instance returns."""
+        """Maximum bytes of keys and values that a fetch of a consumer instance returns."""
         return self._instances.request_max_bytes
 
     def admitted(self, identifier: str, caller: Caller) -> Admission:
-        """Admit a call of an operation for as long as a block lasts: ``with facade.admitted(...) as call``.
+        """Admit a call of an operation for the duration of a block: ``with facade.admitted(...) as call``.
 
-        Open it where a request enters, before it is decoded, so that malformed requests are seen too. OperationBlocked,
-        NotImplementedYet, Unavailable once the server drains.
+        Enter the block as soon as a request arrives, before it is decoded, so that malformed requests count as calls
+        too. Raises OperationBlocked, NotImplementedYet, or Unavailable if the server is draining.
         """
         return self.pipeline.admit(identifier, caller)
 
     async def run(self, identifier: str, request: Request[Answer], caller: Caller) -> Answer:
-        """Run an operation to its end; its errors, those of admission, KafkaTimeout at the deadline."""
+        """Admit and run an operation. Raises its errors, those of admission, and KafkaTimeout at the deadline."""
         with self.pipeline.admit(identifier, caller) as call:
             return await self.perform(call, request)
 
     async def perform(self, call: Call, request: Request[Answer]) -> Answer:
-        """Run an operation whose call is admitted, within the call's time; its errors, KafkaTimeout."""
+        """Run an operation whose call is admitted. Raises its errors, and KafkaTimeout at the call's deadline."""
         answer: Answer = await self.pipeline.within(call, self._begin(call, request))
         return answer
 
     def stream(self, call: Call, request: Request[Answer]) -> Answer:
-        """The asynchronous iterator that an operation gives, whose call is admitted; only its start has a deadline."""
+        """Return the async iterator of a streaming operation whose call is admitted; the deadline bounds its start."""
         answer: Answer = self._begin(call, request)
         return answer
 
     async def read_json(self, read: Callable[[bytes], Answer], text: bytes, timeout: float) -> Answer:
-        """What ``read`` makes of JSON, off the event loop where that is much; PayloadTooLarge, KafkaTimeout."""
+        """Parse JSON with ``read``, in a thread if the text is large. Raises PayloadTooLarge and KafkaTimeout."""
         return await self._schemas.read_json(read, text, timeout)
 
     async def perform_forwarded(self, method: str, call: Call, request: Any) -> Any:
-        """Run an operation on a consumer instance of this worker, which another worker has admitted."""
+        """Run an operation on a consumer instance of this worker for a call that another worker has admitted."""
         with self.pipeline.admit_forwarded(call):
             return await self.pipeline.within(call, PLACED[method](self._instances, call, request))
 
@@ -122,12 +122,12 @@ class Facade:
         return self.registry.method(call.operation.identifier, request)(call, request)
 
     async def start(self) -> None:
-        """Start the work that goes on between calls."""
+        """Start the background tasks: expiry of consumer instances, and readiness checks."""
         self._expiry = asyncio.create_task(self._instances.expire(), name="consumer expiry")
         await self.readiness.start()
 
     async def close(self, timeout: float) -> None:
-        """Close what is left after the pipeline has drained; engines are closed by who made them."""
+        """Stop background tasks and close consumer instances. Kafka clients are closed by their creator."""
         if self._expiry is not None:
             self._expiry.cancel()
             with contextlib.suppress(asyncio.CancelledError):

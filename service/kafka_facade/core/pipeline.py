@@ -1,4 +1,4 @@
-"""The one way in: what happens to every call before and around its operation, whichever face it came through."""
+"""Admission and deadlines, which every call goes through whichever face it comes from."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def _names(identifier: str) -> set[str]:
 
 
 IDENTIFIERS = frozenset(name for identifier in BY_IDENTIFIER for name in _names(identifier))
-"""What an access list may hold: operations, and their groups such as ``api.v3.topics.*``."""
+"""Valid entries of an access list: operations, and groups of them such as ``api.v3.topics.*``."""
 
 _READS = frozenset(name for name in BY_IDENTIFIER if name.startswith("api.v2.consumers.consume-"))
-# As long as an instance can wait (an Int32 of milliseconds), and some more.
+# The longest timeout that a consumer instance can have (an Int32 of milliseconds), plus a margin.
 _LONGEST_READ_SECONDS = 2**31 / 1000 + 60
 
 
@@ -32,31 +32,31 @@ _LONGEST_READ_SECONDS = 2**31 / 1000 + 60
 class AccessLists:
     """``api.endpoints.allowlist`` and ``.blocklist`` (reference: "Accesslists").
 
-    An entry is an operation's identifier, or that of its group: ``api.v3.topics.*``.
+    An entry is the identifier of an operation, or a group such as ``api.v3.topics.*``.
     """
 
     allow: Collection[str] = ()
     block: Collection[str] = ()
 
     def permits(self, identifier: str) -> bool:
-        """Whether a call of the operation may go on."""
+        """Return whether calls of the operation are allowed."""
         names = _names(identifier)
         allowed = not self.allow or not names.isdisjoint(self.allow)
         return allowed and names.isdisjoint(self.block)
 
 
 class Stage(Protocol):
-    """What every call passes on its way in, and again on its way out."""
+    """A hook around every call."""
 
     def enter(self, call: Call) -> None:
-        """Let the call in, or raise the error that refuses it."""
+        """Admit the call, or raise the error that rejects it."""
 
     def leave(self, call: Call, error: BaseException | None) -> None:
-        """The call has ended, with this error if any; a refusal by a later stage is one."""
+        """Note the end of a call, with its error if it failed or a later stage rejected it."""
 
 
 class InFlight:
-    """Counts the calls in flight, and refuses new ones once the server drains."""
+    """Counts the calls in flight, and rejects new ones once the server drains."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -65,41 +65,41 @@ class InFlight:
         self.idle.set()
 
     def enter(self, call: Call) -> None:
-        """Unavailable once the server drains."""
+        """Count the call. Raises Unavailable once the server drains."""
         if self.draining:
             raise Unavailable("The server is shutting down.")
         self.count += 1
         self.idle.clear()
 
     def leave(self, call: Call, error: BaseException | None) -> None:
-        """One call less."""
+        """Uncount the call, and signal ``idle`` after the last one."""
         self.count -= 1
         if not self.count:
             self.idle.set()
 
 
 class Access:
-    """Refuses what the access lists exclude, and what has no implementation."""
+    """Rejects operations that the access lists exclude or that have no implementation."""
 
     def __init__(self, lists: AccessLists) -> None:
         self._blocked = frozenset(name for name in BY_IDENTIFIER if not lists.permits(name))
 
     def permits(self, operation: Operation) -> bool:
-        """Whether the access lists leave the operation open."""
+        """Return whether the access lists allow the operation."""
         return operation.identifier not in self._blocked
 
     def enter(self, call: Call) -> None:
-        """OperationBlocked, NotImplementedYet."""
+        """Raise OperationBlocked or NotImplementedYet if the call is not allowed."""
         if call.operation.identifier in self._blocked:
             raise OperationBlocked(operation=call.operation.identifier)
         call.operation.require_implemented()
 
     def leave(self, call: Call, error: BaseException | None) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class Admission:
-    """A call that passes the stages, in flight while its block runs: ``with admission as call: ...``."""
+    """Context manager that takes a call through the stages: ``with admission as call: ...``."""
 
     __slots__ = ("_call", "_stages")
 
@@ -128,10 +128,10 @@ class Admission:
 
 
 class Pipeline:
-    """The stages that calls pass, in order; deadlines; and the end of all calls at shutdown.
+    """Takes calls through the stages, applies deadlines, and drains calls at shutdown.
 
-    ``default_timeout`` (s) is the longest that an operation may take, but for reads of consumer instances, which wait
-    as long as those say. ``stages`` come after the pipeline's own: in-flight calls, then access lists.
+    ``default_timeout`` (s) bounds every operation except reads of consumer instances, which have the timeout of the
+    instance. ``stages`` run after the built-in ones: in-flight calls, then access lists.
     """
 
     def __init__(self, access: AccessLists, default_timeout: float, stages: Sequence[Stage] = ()) -> None:
@@ -140,44 +140,45 @@ class Pipeline:
         self._stages: tuple[Stage, ...] = (self._in_flight, self._access, *stages)
         self._default_timeout = default_timeout
         self.closing = asyncio.Event()
-        """Set once the server is to shut down: streams end themselves then, while short calls are still admitted."""
+        """Set when shutdown begins: streams end themselves, while unary calls are still admitted."""
         self.deadlines = Deadlines()
 
     @property
     def in_flight(self) -> int:
-        """How many calls are being run."""
+        """The number of calls in flight."""
         return self._in_flight.count
 
     def permits(self, operation: Operation) -> bool:
-        """Whether the access lists leave the operation open."""
+        """Return whether the access lists allow the operation."""
         return self._access.permits(operation)
 
     def admit(self, identifier: str, caller: Caller) -> Admission:
-        """Let a call of an operation in, for as long as the block lasts, which has the :class:`Call`.
+        """Return a context manager that admits a call of an operation and yields the :class:`Call`.
 
-        OperationBlocked, NotImplementedYet, Unavailable once the server drains, and what other stages refuse.
+        Entering it raises OperationBlocked, NotImplementedYet, Unavailable once the server drains, or the error of
+        another stage.
         """
         return Admission(self._call(BY_IDENTIFIER[identifier], caller), self._stages)
 
     def admit_forwarded(self, call: Call) -> Admission:
-        """Let a call in that another worker has admitted; Unavailable once this one drains."""
+        """Admit a call that another worker has forwarded. Raises Unavailable once this worker drains."""
         return Admission(call, (self._in_flight,))
 
     def renewed(self, call: Call) -> Call:
-        """The same call with its whole time before it: where the request took its time to arrive, or is a stream."""
+        """Return the call with a new deadline: for streams, and requests whose body took long to arrive."""
         renewed = self._call(call.operation, call.caller)
         renewed.hand_over = call.hand_over
         return renewed
 
     def _call(self, operation: Operation, caller: Caller) -> Call:
-        # A read of a consumer instance waits as long as that says.
+        # Reads of a consumer instance are bounded by the timeout of the instance.
         limit = _LONGEST_READ_SECONDS if operation.identifier in _READS else self._default_timeout
         if caller.timeout is not None:
             limit = min(caller.timeout, limit)
         return Call(operation, caller, time.monotonic() + limit)
 
     async def within(self, call: Call, work: Awaitable[_Result]) -> _Result:
-        """What the work returns; KafkaTimeout where that isn't there by the call's deadline."""
+        """Await the work and return its result. Raises KafkaTimeout at the call's deadline."""
         try:
             with self.deadlines.limit(call.remaining):
                 return await work
@@ -185,7 +186,7 @@ class Pipeline:
             raise KafkaTimeout from None
 
     async def drain(self, timeout: float) -> bool:
-        """Admit nothing more and wait for calls in flight; False if some were left when the timeout (s) ran out."""
+        """Reject new calls and wait for those in flight. Return False if some were left after ``timeout`` (s)."""
         self.closing.set()
         self._in_flight.draining = True
         try:

@@ -1,4 +1,4 @@
-"""Temporary directories that the next start removes where a killed process has left them."""
+"""Temporary directories; those left behind by a killed process are removed at the next start."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PROTOC: Final = "kafka-facade-protoc-"
 _PREFIXES: Final = (WORKERS, PROTOC)
 _UNLOCKED: Final = tuple(f".{prefix}" for prefix in _PREFIXES)
 _LOCK: Final = "lock"
-# What has its first name for longer (s) belongs to a process that ended before it could lock it.
+# A directory that is still unlocked after this long (s) belongs to a process that died before it could lock it.
 _LONGEST_UNLOCKED: Final = 60
 
 
 @contextlib.contextmanager
 def locked_directory(prefix: str, parent: Path) -> Iterator[Path]:
-    """A new directory, locked as long as this process uses it, and removed at the end. The lock is a file in it."""
-    # A start may look at it before it is locked: it has another name until then.
+    """Create a directory, locked through a file in it while this process uses it, and remove it at the end."""
+    # Another process may run remove_abandoned before the lock is taken; the leading dot protects it until then.
     made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
     with (made / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -37,7 +37,7 @@ def locked_directory(prefix: str, parent: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(*parents: Path) -> None:
-    """Remove our own directories in these folders that no living process has locked. Blocks."""
+    """Remove this user's directories in ``parents`` that no living process has locked. Blocks."""
     for parent in set(parents):
         for path in [found for prefix in (*_PREFIXES, *_UNLOCKED) for found in parent.glob(f"{prefix}*")]:
             with contextlib.suppress(OSError):
@@ -47,7 +47,7 @@ def remove_abandoned(*parents: Path) -> None:
 
 
 def _is_abandoned(path: Path, changed: float) -> bool:
-    """Whether no process uses the directory. ``changed`` is when an entry of it was made last, in Unix seconds."""
+    """Return whether no process uses the directory. ``changed`` is its modification time in Unix seconds."""
     if path.name.startswith("."):
         return time.time() - changed > _LONGEST_UNLOCKED
     lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,8 +1,8 @@
-"""Time slices: heavy work shares the event loop with everything else.
+"""Time slices, which keep CPU-bound work from blocking the event loop.
 
-Work that keeps the processor busy awaits :func:`time_slice` before each piece of it, and after each wait for something
-else. All tasks that do so have one slice together in each pass of the loop, however many there are, and then wait for a
-later pass in the order in which they came. So the loop is never blocked for much longer than a slice and one piece.
+CPU-bound work awaits :func:`time_slice` before each small piece, and after each await of something else. In each
+iteration of the loop all such tasks together may run for one slice; the others wait, first come first served. The loop
+is therefore blocked for at most about one slice plus one piece.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
 SLICE_SECONDS: Final = 0.005
-"""How long heavy work may run in one pass of the event loop."""
+"""How long CPU-bound work may run in one iteration of the event loop."""
 
 _MOST_WOKEN = 1024
-# How many items are made, or sorted, as one piece.
+# How many items make up one piece of work in in_slices and sorted_in_slices.
 _MADE_AT_ONCE = 8
 _SORTED_AT_ONCE = 1024
 
@@ -33,11 +33,11 @@ class _Slices:
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
-        # Whether somebody works in this pass, and until when others may begin.
+        # Whether a slice has begun in this iteration, and until when further pieces may start.
         self._begun = False
         self._ends = 0.0
         self._scheduled = False
-        # Many short pieces fit into a slice: how many are woken for the next pass, and whether that was too many.
+        # How many waiters to wake in the next iteration, and whether that was more than fit into the slice.
         self._woken = 1
         self._overrun = False
 
@@ -70,7 +70,7 @@ class _Slices:
         left = self._woken
         while left and self._waiting:
             waiter = self._waiting.popleft()
-            # One that was cancelled is done.
+            # Skip waiters that were cancelled.
             if not waiter.done():
                 waiter.set_result(None)
                 left -= 1
@@ -85,7 +85,7 @@ _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Slices] = WeakKeyDiction
 
 
 async def time_slice() -> None:
-    """Return when heavy work may go on: mostly at once, in a later pass of the loop where this one is used up."""
+    """Wait until CPU-bound work may go on: usually not at all, else until a later iteration of the loop."""
     loop = asyncio.get_running_loop()
     slices = _of_loop.get(loop)
     if slices is None:
@@ -94,7 +94,7 @@ async def time_slice() -> None:
 
 
 async def in_slices(make: Callable[[_Item], _Made], items: Iterable[_Item]) -> list[_Made]:
-    """What ``make`` makes of each item, in order; each call should take far less than a millisecond."""
+    """Apply ``make`` to each item and return the results in order. Each call should take far less than 1 ms."""
     made: list[_Made] = []
     left = iter(items)
     while piece := list(islice(left, _MADE_AT_ONCE)):
@@ -104,7 +104,7 @@ async def in_slices(make: Callable[[_Item], _Made], items: Iterable[_Item]) -> l
 
 
 async def sorted_in_slices(items: Sequence[_Item], key: Callable[[_Item], Any]) -> list[_Item]:
-    """The same as ``sorted``."""
+    """Sort like ``sorted``, in time slices."""
     parts = []
     for start in range(0, len(items), _SORTED_AT_ONCE):
         await time_slice()

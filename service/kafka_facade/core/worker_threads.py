@@ -1,4 +1,4 @@
-"""Threads for work that would keep the event loop from others."""
+"""A bounded thread pool for work that would block the event loop."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ _T = TypeVar("_T")
 
 
 class NoFreeThread(Exception):
-    """All threads were busy until the caller's time ended: the work has not begun."""
+    """No thread became free in time; the work was not started."""
 
 
 class WorkerThreads:
-    """A few threads; work waits until one is free. Made on the event loop that uses it."""
+    """A few threads; work waits until one is free. Create it on the event loop that uses it."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._free = asyncio.Semaphore(threads)
 
     def close(self) -> None:
-        """Take no more work; what runs goes on."""
+        """Accept no more work; running work is not interrupted."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def run(
         self, work: Callable[[], _T], *, wait: float, limit: float, known: Callable[[], _T | None] = lambda: None
     ) -> _T:
-        """The result of the work, or what ``known`` gives once a thread is free: others may have done the same work.
+        """Run the work in a thread and return its result.
 
-        NoFreeThread after ``wait`` seconds without a thread, TimeoutError after ``limit`` seconds of work on the clock.
-        A thread can't be stopped, and stays taken until the work ends: the work itself has to have an end, whatever it
-        is given. On a busy machine it may take long: the limit is no measure of the work.
+        Once a thread is free, ``known`` is asked first: another caller may have computed the result meanwhile. Raises
+        NoFreeThread after ``wait`` seconds without a free thread, and TimeoutError after ``limit`` seconds of wall
+        time. A thread cannot be stopped and stays occupied until the work ends, so the work must be bounded by itself.
         """
         try:
             async with asyncio.timeout(wait):
@@ -51,7 +51,7 @@ class WorkerThreads:
             raise NoFreeThread from None
 
         def free(_: object) -> None:
-            # The loop is closed where nobody waits any more.
+            # The loop may already be closed during shutdown.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._free.release)
 
