@@ -48,14 +48,22 @@ class Clients:
         return self._others[place - 1].client if place else self.first
 
     def place_for(self, largest: int | None) -> int:
-        """The place of a client whose requests are no larger (bytes) than a topic takes; None is not known."""
+        """The place of a client whose requests are no larger (bytes) than a topic takes, if that has been made.
+
+        None is not known.
+        """
+        place = self._wanted(largest)
+        return place if self.at(place) is not None else 0
+
+    async def prepare(self, largest: int | None) -> None:
+        """Make the client that ``place_for`` is to say, if that can be."""
+        if place := self._wanted(largest):
+            await self._others[place - 1].prepare()
+
+    def _wanted(self, largest: int | None) -> int:
         if largest is None or largest >= self._largest_request:
             return 0
         return SMALL if largest >= _SMALL_BYTES else ALONE
-
-    async def prepare(self, place: int) -> None:
-        """Make the client of a place, if that can be."""
-        await self._others[place - 1].prepare()
 
     def send_again(self, batch: Batch, refused: Sequence[Refused]) -> None:
         """Let the client that the batch has now send these records of it."""

@@ -22,6 +22,8 @@ ALONE: Final = 2
 CLIENTS: Final[Sequence[dict[str, Any]]] = ({}, {"batch.size": 16_384}, {"batch.num.messages": 1})
 """What the settings of the clients differ in: the one that all records go to first, SMALL and ALONE."""
 
+PARTITIONER_DECIDES: Final = -1
+
 MOST_ALONE: Final = 1_000
 """How many of the records that were submitted together are sent one by one: that costs Kafka a request each."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,9 +33,10 @@ from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.clients import Clients
 from kafka_facade.kafka.producing.producer_client import extras
-from kafka_facade.kafka.producing.refusals import Refused
-from kafka_facade.kafka.producing.submissions import NONE_REFUSED, Batch, Lane, Series
-from kafka_facade.kafka.producing.topic_limits import UNKNOWN, TopicLimits, objection
+from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES, Refused
+from kafka_facade.kafka.producing.refused_batches import RefusedBatches
+from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
+from kafka_facade.kafka.producing.topic_limits import UNKNOWN, TopicLimits
 
 # How long (s) and up to how many records of a topic wait for those in flight.
 _LONGEST_WAIT_SECONDS = 0.002
@@ -57,8 +58,6 @@ _FULL_QUEUE_SECONDS = 0.002
 # How long (s) the reports of records that are given up may take.
 _PURGE_SECONDS = 1.0
 _MESSAGES = "queue.buffering.max.messages"
-_PARTITIONER_DECIDES = -1
-_INNOCENT = ClientError._INVALID_DIFFERENT_RECORD
 
 
 class SendQueue:
@@ -72,7 +71,7 @@ class SendQueue:
         self.authentication.on_refusal = self._drop_unsent
         self._clients = Clients(config, self._loop, self._report, self._conclude, self.authentication.on_error)
         self._limits = limits
-        self._judging: set[asyncio.Task[None]] = set()
+        self._refused = RefusedBatches(self._loop, self._clients, limits, self._conclude, self._failure)
         self._lanes: dict[str, Lane] = {}
         # One topic never has more than this in the client: others have room there while it hangs.
         self._share = max((int(config.get(_MESSAGES, _CLIENT_MESSAGES)) or _NO_LIMIT) // 2, 1)
@@ -81,9 +80,8 @@ class SendQueue:
         self._eager_until = 0.0
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
-        # Nothing more is taken; nothing more is sent again.
+        # Nothing more is taken.
         self._closed = False
-        self._ended = False
 
     @property
     def client(self) -> ClientProducer:
@@ -98,9 +96,8 @@ class SendQueue:
             nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
             nothing.set_result([])
             return nothing
-        place = self._place_for(topic)
-        if place and self._clients.at(place) is None and not self._closed:
-            await self._clients.prepare(place)
+        if topic not in self._lanes and not self._closed:
+            await self._clients.prepare(self._limits.known(topic).largest)
         series = None if order is None else Series.of(order)
         while True:
             if (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
@@ -140,9 +137,7 @@ class SendQueue:
             while lane.waiting:
                 self._give_up(lane.waiting.popleft(), Unavailable("The server is shutting down."))
             self._hand_over(lane)
-        self._ended = True
-        for judging in self._judging:
-            judging.cancel()
+        self._refused.end()
         await self._limits.close()
         self._clients.give_up(Unavailable("The server is shutting down."))
         for client in self._clients.all():
@@ -159,9 +154,6 @@ class SendQueue:
             client.current.purge(in_flight=False, blocking=False)
         self._wake()
 
-    def _place_for(self, topic: str) -> int:
-        return self._clients.place_for(self._limits.known(topic).largest)
-
     async def _until(self, done: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while not done() and time.monotonic() < deadline:
@@ -173,10 +165,10 @@ class SendQueue:
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
+        lane.limits = self._limits.known(lane.topic)
         if not lane.in_flight:
             # Nothing is left in another client that could be overtaken.
-            place = self._place_for(lane.topic)
-            lane.client = place if self._clients.at(place) is not None else 0
+            lane.client = self._clients.place_for(lane.limits.largest)
         waiting = lane.waiting
         share = self._share - (lane.undecided - lane.waiting_records - lane.refused_records)
         left = min(share, _MOST_A_TURN)
@@ -188,7 +180,8 @@ class SendQueue:
                 # Its caller has given up, and may send the records again.
                 self._give_up(batch, Unavailable())
             elif batch.series is not None and batch.series.held:
-                self._hold(batch)
+                self._refused.hold(batch, lane.limits)
+                self._settle(batch)
             else:
                 full = not self._produce(lane, batch, left)
                 left -= batch.handed_over - begun
@@ -212,18 +205,19 @@ class SendQueue:
         client = self._clients.at(lane.client) or self._clients.first
         produce, topic, records, report = client.current.produce, lane.topic, batch.records, self._report
         # A record that goes alone spoils no others.
-        limits = self._limits.known(topic) if lane.client < refusals.ALONE else UNKNOWN
+        limits = lane.limits if lane.client < refusals.ALONE else UNKNOWN
         needs_key, forbidden = limits.needs_key, False
         first = index = batch.handed_over
         count = min(first + most, len(records))
         if not batch.in_flight:
             batch.start()
             batch.client = lane.client
-            batch.set_under_way(True)
+            if batch.series is not None:
+                batch.set_under_way(True)
         try:
             while index < count:
                 record = records[index]
-                partition = _PARTITIONER_DECIDES if record.partition is None else record.partition
+                partition = PARTITIONER_DECIDES if record.partition is None else record.partition
                 try:
                     # Names of arguments cost as much as the rest of the call: few records have what needs them.
                     if record.timestamp is None and not record.headers and not (needs_key and record.key is None):
@@ -250,7 +244,8 @@ class SendQueue:
             lane.waiting_records -= index - first
             if forbidden:
                 # Kafka decides on it as well, but in a request in which it spoils nothing.
-                self._hold(batch)
+                self._refused.hold(batch, lane.limits)
+                self._settle(batch)
 
     def _give_up(self, batch: Batch, outcome: FacadeError) -> None:
         """Decide the records of a batch that haven't been handed over."""
@@ -270,7 +265,8 @@ class SendQueue:
             delivery = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)
             self._decide(batch, index, delivery)
         elif batch.client < refusals.ALONE and error.code() in refusals.COLLECTIVE:
-            self._refuse(batch, Refused(index, message.partition() or 0, error.code()))
+            self._refused.add(batch, Refused(index, message.partition() or 0, error.code()))
+            self._settle(batch)
         else:
             self._decide(batch, index, self._failure(batch, index, error))
         self._go_on(batch)
@@ -301,86 +297,7 @@ class SendQueue:
         if not batch.left:
             self._finish(batch)
         elif batch.left == len(batch.refused):
-            if batch.series is None:
-                self._send_again(batch)
-            else:
-                batch.set_under_way(False)
-                self._loop.call_soon(self._advance, batch.series)
-
-    def _advance(self, series: Series) -> None:
-        """Send again the first batch of a series that is held, once no client has anything of the series any more.
-
-        One that is still on its way could be stored in the meantime, and an earlier one would follow it.
-        """
-        if not series.held or series.under_way:
-            return
-        if not series.batches or not (batch := series.batches[0]).in_flight:
-            series.release()
-            return
-        self._send_again(batch, series.stored_after(batch))
-        self._go_on(batch)
-
-    def _hold(self, batch: Batch) -> None:
-        """Treat records that were not handed over as refused: they are sent once those before them are decided."""
-        first, batch.handed_over = batch.handed_over, len(batch.records)
-        limits = self._limits.known(batch.topic)
-        batch.start()
-        batch.lane.waiting_records -= len(batch.records) - first
-        for place in range(first, len(batch.records)):
-            record = batch.records[place]
-            partition = _PARTITIONER_DECIDES if record.partition is None else record.partition
-            self._refuse(batch, Refused(place, partition, limits.forbid(record) or _INNOCENT))
-
-    def _refuse(self, batch: Batch, entry: Refused) -> None:
-        """Keep a record, which may have been refused because of another one, until the batch's others are decided."""
-        if not batch.refused:
-            batch.refused = []
-            if batch.series is not None:
-                batch.series.held = True
-        batch.refused.append(entry)
-        batch.lane.refused_records += 1
-        self._settle(batch)
-
-    def _send_again(self, batch: Batch, taken: Collection[int] = ()) -> None:
-        """Give the records that were refused to the next client; what may not follow the others fails.
-
-        ``taken`` are the partitions that have a record which is to follow those of the batch.
-        """
-        batch.set_under_way(True)
-        wanted = not batch.future.cancelled() and not self._ended
-        refused, batch.refused = batch.refused, NONE_REFUSED
-        batch.lane.refused_records -= len(refused)
-        chosen: list[Refused] = []
-        if wanted:
-            batch.client, chosen = refusals.plan(batch.client, refused, batch.records, batch.outcomes, taken)
-        if chosen:
-            self._clients.send_again(batch, chosen)
-        sent = {entry.place for entry in chosen}
-        doubtful = []
-        for entry in refused:
-            if entry.place in sent:
-                continue
-            if refusals.is_doubtful(batch.records[entry.place], entry.code) and not self._ended:
-                doubtful.append(entry)
-            else:
-                self._decide(batch, entry.place, refusals.innocent(batch.topic))
-        if doubtful:
-            judging = self._loop.create_task(self._judge(batch, doubtful), name="judging refused records")
-            self._judging.add(judging)
-            judging.add_done_callback(self._judging.discard)
-
-    async def _judge(self, batch: Batch, refused: Sequence[Refused]) -> None:
-        """Decide records that can't be sent again by what their topic's configs say of them."""
-        limits = UNKNOWN
-        try:
-            limits = await self._limits.of(batch.topic)
-        finally:
-            for entry in refused:
-                code = objection(batch.records[entry.place], entry.code, limits)
-                outcome = refusals.innocent(batch.topic)
-                if code is not None:
-                    outcome = self._failure(batch, entry.place, ClientError(code))
-                self._conclude(batch, entry.place, outcome)
+            self._refused.take(batch)
 
     def _finish(self, batch: Batch) -> None:
         self._undecided -= len(batch.records)
@@ -389,7 +306,7 @@ class SendQueue:
             while series.batches and not series.batches[0].left:
                 series.batches.popleft()
             if series.held:
-                self._loop.call_soon(self._advance, series)
+                self._loop.call_soon(self._refused.advance, series)
         if batch.in_flight:
             batch.lane.in_flight -= 1
         if not batch.future.done():

@@ -11,6 +11,7 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.producing.refusals import Refused
+from kafka_facade.kafka.producing.topic_limits import UNKNOWN
 
 NONE_REFUSED: Final[list[Refused]] = []
 """Stands where nothing was refused; nothing is added to it."""
@@ -135,6 +136,7 @@ class Lane:
     __slots__ = (
         "client",
         "in_flight",
+        "limits",
         "refused_records",
         "room",
         "timer",
@@ -147,6 +149,7 @@ class Lane:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.client = 0
+        self.limits = UNKNOWN
         self.in_flight = 0
         self.waiting: deque[Batch] = deque()
         self.waiting_records = 0
