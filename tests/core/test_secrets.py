@@ -27,6 +27,10 @@ from kafka_facade.core.secrets import HIDDEN, SecretProperties, is_secret, redac
         "sasl.oauthbearer.client.secret",
         "sasl.oauthbearer.config",
         "KAFKA_REST_CLIENT_SASL_PASSWORD",
+        "sasl.paswordd",
+        "sasl.pasword",
+        "ssl.key.paswd",
+        "sasl.oauthbearer.client.sercet",
     ],
 )
 def test_names_of_secrets(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Final
 from urllib.parse import quote
 
@@ -15,6 +16,10 @@ _SECRET_NAME: Final = re.compile(
     r"passw|secret|jaas|user[._]?info|private|credentials?$|assertion|oauthbearer\.config|kinit\.cmd"
     r"|(^|[._-])token([._]?value)?$|(^|[._-])key(\.pem)?$"
 )
+# Whoever misspells a name has the value in the message about it.
+_MISSPELT: Final = ("passphrase", "passwd", "password", "secret")
+_WORD_OF_A_NAME: Final = re.compile(r"[a-z]+")
+_ALIKE: Final = 0.8
 # May hold a URL or "user:password@host". A password that is not encoded may hold any character but these.
 _WORD: Final = re.compile(r"[^\s'\"<>]+")
 _SCHEME_END: Final = "://"
@@ -39,7 +44,10 @@ _SHORTEST: Final = 5
 
 def is_secret(name: str) -> bool:
     """Whether a setting of this name holds a secret."""
-    return _SECRET_NAME.search(name.lower()) is not None
+    name = name.lower()
+    if _SECRET_NAME.search(name) is not None:
+        return True
+    return any(get_close_matches(word, _MISSPELT, 1, _ALIKE) for word in _WORD_OF_A_NAME.findall(name))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
