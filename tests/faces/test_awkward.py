@@ -348,8 +348,9 @@ async def test_more_than_one_instance_can_read(face: FaceClient, cluster: str) -
     with pytest.raises(FaceError, match="At most 2000 partitions") as refused:
         await face.assign(group, "c", [(name, number) for number in range(2_001)])
     assert 400 in refused.value.codes
-    with pytest.raises(FaceError, match="At most 10000 topics") as refused:
+    with pytest.raises(FaceError, match="10000") as refused:
         await face.subscribe(group, "c", [f"{name}-{number}" for number in range(10_001)])
-    assert 400 in refused.value.codes
+    # gRPC refuses such a list before it is read.
+    assert {400, 413} & set(refused.value.codes)
     await face.assign(group, "c", [(name, number) for number in range(2_000)])
     await face.delete_consumer(group, "c")
