@@ -1,8 +1,8 @@
-"""The operation catalogue: one row an operation, read from ``catalogue.tsv`` beside this module.
+"""The operation catalogue, read from ``catalogue.tsv`` beside this module: one row per operation.
 
-Everything that must be said about an operation hangs on its row: the identifier (the key for access lists on every
-face), the REST route, the gRPC method and the GraphQL field. Faces look their handlers up here; whether an operation is
-implemented follows from the core methods that say :func:`kafka_facade.core.registry.implements`.
+A row has the operation's identifier (used by access lists on every face), REST route, gRPC method and GraphQL field.
+Faces bind their handlers from it. An operation is implemented if a core method is marked with
+:func:`kafka_facade.core.registry.implements`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _implemented: set[str] = set()
 class Operation:
     """One operation of the API.
 
-    ``edition`` is ``open`` (every REST Proxy has it), ``server`` (only Confluent Server) or ``facade`` (ours alone);
-    ``path`` is the REST path template without a prefix; ``graphql_type`` is query, mutation or subscription and
+    ``edition`` is ``open`` (in every REST Proxy), ``server`` (in Confluent Server only) or ``facade`` (in this gateway
+    only); ``path`` is the REST path template without a prefix; ``graphql_type`` is query, mutation or subscription, and
     ``graphql_field`` the dotted path of fields from that root.
     """
 
@@ -43,13 +43,13 @@ class Operation:
         return self.identifier in _implemented
 
     def require_implemented(self) -> None:
-        """Raise :class:`NotImplementedYet` where no core method implements this operation."""
+        """Raise :class:`NotImplementedYet` if no core method implements this operation."""
         if not self.implemented:
             raise NotImplementedYet(f"{self.identifier} is not implemented yet.", operation=self.identifier)
 
 
 def mark_implemented(identifiers: Iterable[str]) -> None:
-    """Note that the core has an implementation of these operations."""
+    """Mark operations as implemented by the core."""
     _implemented.update(identifiers)
 
 
@@ -65,7 +65,7 @@ def _first(operations: Iterable[Operation]) -> dict[str, Operation]:
     return found
 
 
-# Operations that the REST Proxy API lacks; they have no REST route.
+# Operations that the REST Proxy API does not have; they have no REST route.
 EXTENSIONS: tuple[Operation, ...] = (
     Operation("api.facade.records.consume", "facade", "", "", "RecordService", "Consume", "subscription", "records"),
     Operation(

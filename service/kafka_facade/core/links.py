@@ -1,7 +1,7 @@
-"""The link table: each kind of resource, its path, and its relations.
+"""The link table: for each kind of resource its path and its relations.
 
-REST draws ``metadata.self``, ``metadata.resource_name`` and the ``related`` members from it, GraphQL its nested fields.
-Templates are filled from the attributes of the resource. Paths are below ``/v3``.
+REST derives ``metadata.self``, ``metadata.resource_name`` and the ``related`` members from it; GraphQL's nested fields
+are checked against it. Templates are filled from the attributes of the resource. Paths are relative to ``/v3``.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from kafka_facade.core.groups.model import (
 from kafka_facade.core.reassignments.model import PartitionReassignment
 from kafka_facade.core.topics.model import Partition, PartitionOffsets, Replica, Topic
 
-# What a path segment holds as it is (RFC 3986, 3.3).
+# Characters that need no encoding in a path segment (RFC 3986, 3.3).
 _SEGMENT = "!$&'()*+,;=:@~"
 
 
 def path_segment(text: str) -> str:
-    """The text as one segment of a path, percent-encoded where it must be."""
+    """Percent-encode a text as one path segment."""
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe=_SEGMENT)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``name`` is the API's ``kind``, ``crn`` the resource name after ``crn:///``, ``relations`` name to path.
+    """A kind of resource.
 
-    A relation whose path needs an attribute that is None is left out. ``list_path`` is the collection's own path.
-    ``query`` names the attributes that lead to a resource which only a search finds; such a kind has no ``crn``.
+    ``name`` is the API's ``kind``, ``crn`` the resource name after ``crn:///``, ``list_path`` the path of the
+    collection, and ``relations`` maps names to paths. A relation is omitted if an attribute in its path is None.
+    A resource without a path of its own, such as an ACL, is found by a search: ``query`` names the attributes to search
+    for, and there is no ``crn``.
     """
 
     name: str
@@ -55,18 +57,18 @@ class Kind:
         return f"crn://{authority}/{self.crn.format_map(_Attributes(resource))}"
 
     def self_path(self, resource: object) -> str:
-        """The resource's path below ``/v3``, with its query."""
+        """The resource's path relative to ``/v3``, with its query."""
         path = self.path.format_map(_Segments(resource))
         return f"{path}?{self.query_of(resource)}" if self.query else path
 
     def query_of(self, values: object) -> str:
-        """The query with the attributes of a resource or of a request, in the form of HTML forms; None is empty."""
+        """The form-encoded query with the attributes of a resource or a request; None becomes an empty value."""
         found = ((name, getattr(values, name)) for name in self.query)
         pairs = ((name, value.value if isinstance(value, Enum) else value or "") for name, value in found)
         return urlencode(list(pairs), safe="*").replace("~", "%7E")
 
     def related_paths(self, resource: object) -> dict[str, str]:
-        """Each relation's path below ``/v3``, in the order of the table; to one with an empty id, its collection's."""
+        """The path of each relation, in the order of the table; if its id is empty, the path of the collection."""
         attributes = _Segments(resource)
         found = {}
         for name, template in self.relations.items():
@@ -78,7 +80,7 @@ class Kind:
 
 
 class _Attributes(dict[str, Any]):
-    """Gives attributes to ``str.format_map``; one that is None counts as missing."""
+    """Provides an object's attributes to ``str.format_map``; an attribute that is None counts as missing."""
 
     def __init__(self, resource: object) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class _Attributes(dict[str, Any]):
 
 
 class _Segments(_Attributes):
-    """The same, as segments of a path."""
+    """The same, encoded as path segments."""
 
     def __missing__(self, name: str) -> Any:
         value = super().__missing__(name)

@@ -1,4 +1,7 @@
-"""Pages over an ordered list (AIP-158), by key and not by position: they stay right while items come and go."""
+"""Pagination of ordered lists (AIP-158).
+
+Tokens hold a sort key, not a position, so pages stay correct while items are added and removed.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,12 @@ class Page(Generic[_Item]):
 
 
 def encode_token(key: Any) -> str:
-    """An opaque token that stands for an item's sort key."""
+    """Encode an item's sort key as an opaque token."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
 def decode_token(token: str) -> Any:
-    """The key behind a token; InvalidRequest if no token of ours."""
+    """Return the sort key in a token. Raises InvalidRequest for an invalid token."""
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (binascii.Error, ValueError) as error:
@@ -51,10 +54,11 @@ def paginate(
     token: str = "",
     fits: Callable[[_Item], bool] | None = None,
 ) -> Page[_Item]:
-    """The page of ``items`` (ordered by ``key``) that follows ``token``.
+    """Return the page of ``items`` (ordered by ``key``) after ``token``.
 
-    ``size`` 0 is the default, above the maximum is coerced, negative is InvalidRequest. ``fits`` is asked for each item
-    of the page in order; the page ends before the first one that doesn't fit, and must take its first item.
+    A ``size`` of 0 is the default, a larger one than the maximum is reduced to it, and a negative one is
+    InvalidRequest. ``fits`` is called for each item in order, and the page ends before the first item for which it
+    returns False; it must accept the first item of a page.
     """
     if size < 0:
         raise InvalidRequest("The page size must not be negative.", field="page_size")

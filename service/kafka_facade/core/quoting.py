@@ -1,4 +1,4 @@
-"""Text from outside (a caller, Kafka, the Schema Registry) in messages: never more of it than helps to find it."""
+"""Truncation of external text (from callers, Kafka, the Schema Registry) that is quoted in messages."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from typing import Final
 
 QUOTE_LENGTH: Final = 200
-"""The characters of a quotation, at most."""
+"""Maximum number of characters of a quotation."""
 MESSAGE_LENGTH: Final = 1_000
-"""The characters of a whole message, at most."""
+"""Maximum number of characters of a whole message."""
 
 _LONG_WORD: Final = re.compile(rf"\S{{{QUOTE_LENGTH + 1},}}")
 _TAIL: Final = 40
 _GAP: Final = "..."
-# Iteration over the pieces of a value's JSON stops here.
+# Stop encoding a value to JSON after this many characters.
 _ENOUGH: Final = 4 * QUOTE_LENGTH
 
 
 def quote(text: object, limit: int = QUOTE_LENGTH) -> str:
-    """The text, or where it is longer than the limit its beginning and its end."""
+    """Return the text; if it exceeds the limit, only its beginning and its end."""
     shown = text if isinstance(text, str) else str(text)
     if len(shown) <= limit:
         return shown
@@ -27,19 +27,19 @@ def quote(text: object, limit: int = QUOTE_LENGTH) -> str:
 
 
 def shorten(message: str) -> str:
-    """A whole message, cut as in :func:`quote`, and so is each word: what Kafka says may repeat what it was sent."""
+    """Truncate a message, and each word of it, as :func:`quote` does: Kafka's messages may echo the request."""
     if len(message) > QUOTE_LENGTH:
         message = _LONG_WORD.sub(lambda word: quote(word[0]), message)
     return quote(message, MESSAGE_LENGTH)
 
 
 def showable(text: str) -> str:
-    """The text, with question marks for halves of surrogate pairs: no answer can hold them."""
+    """Replace unpaired surrogates with question marks, because they cannot be encoded as UTF-8."""
     return text.encode(errors="replace").decode()
 
 
 def quote_json(value: object) -> str:
-    """The JSON text of a value, cut as in :func:`quote`; of a large value only the beginning is written."""
+    """Return the JSON text of a value, truncated as :func:`quote` does; only the start of a large value is encoded."""
     if isinstance(value, str):
         return quote(json.dumps(quote(value, _ENOUGH)))
     pieces: list[str] = []

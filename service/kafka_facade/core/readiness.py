@@ -1,4 +1,4 @@
-"""Whether the gateway can serve: whether Kafka answers. One question in the background; gRPC's health service tells."""
+"""Readiness: a background task checks whether Kafka answers, for gRPC's health service."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kafka_facade.core.errors import FacadeError, KafkaAuthorizationFailed
 
 logger = logging.getLogger("kafka_facade.core")
 
-# How long (s) Kafka may take to answer, and how long after an answer, or after none, it is asked again.
+# Timeout (s) of a check, and the intervals (s) between checks after a success and after a failure.
 _ANSWER_SECONDS = 5.0
 _READY_SECONDS = 5.0
 _NOT_READY_SECONDS = 1.0
-# How long (s) the start waits to know.
+# How long (s) startup waits for the first result.
 _FIRST_SECONDS = 1.0
 
 
 class Readiness:
-    """Asks Kafka for its cluster again and again."""
+    """Checks periodically whether Kafka answers."""
 
     def __init__(self, admin: ClusterPort) -> None:
         self._admin = admin
@@ -31,11 +31,11 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Whether Kafka answered when it was last asked."""
+        """Whether Kafka answered the last check."""
         return self._ready
 
     async def changes(self) -> AsyncGenerator[bool, None]:
-        """Whether Kafka answers: now, and again whenever that changes; changes that were not waited for are one."""
+        """Yield the current state, then each new one; a slow consumer sees only the latest."""
         last: bool | None = None
         while True:
             changed = self._changed
@@ -46,14 +46,14 @@ class Readiness:
                 await changed.wait()
 
     async def start(self) -> None:
-        """Begin to ask, and return once the first answer is known, or soon where there is none."""
+        """Start checking; return after the first result, or after a short time without one."""
         self._task = asyncio.create_task(self._run(), name="readiness")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SECONDS):
                 await self._changed.wait()
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -74,7 +74,7 @@ class Readiness:
             async with asyncio.timeout(_ANSWER_SECONDS + 1):
                 await self._admin.describe_cluster(_ANSWER_SECONDS)
         except KafkaAuthorizationFailed:
-            # Kafka answers; what a caller may do is another question.
+            # An authorization error is an answer too.
             return True
         except (FacadeError, TimeoutError):
             return False

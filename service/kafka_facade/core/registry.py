@@ -1,8 +1,8 @@
-"""Which method of the core runs an operation, derived from the methods that say what they implement.
+"""The registry maps each operation to the core method that runs it.
 
 An operation has one implementation: a method marked with :func:`implements`. A method marked with :func:`also_answers`
-takes requests of another type under the same identifiers: for many things at once, or for a face's own shape of an
-answer. Either way the identifier is what access lists, metrics and logs see.
+handles another request type under the same identifiers, for example to load many resources at once. Access lists,
+metrics and logs use the identifier in both cases.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def implements(*identifiers: str) -> Callable[[_Method], _Method]:
 
 
 def also_answers(*identifiers: str) -> Callable[[_Method], _Method]:
-    """Mark a method that takes another type of request under the identifiers of these operations."""
+    """Mark a method that handles another request type under the identifiers of these operations."""
 
     def mark(method: _Method) -> _Method:
         _mark(method, identifiers, primary=False)
@@ -49,7 +49,7 @@ def _mark(method: Callable[..., Any], identifiers: Iterable[str], *, primary: bo
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """A bound method with the types of its request and of its answer."""
+    """A bound method with the types of its request and its answer."""
 
     method: Callable[[Any, Any], Any]
     request: type[Any]
@@ -57,7 +57,7 @@ class Implementation:
 
 
 class Registry:
-    """The implementations of all operations, compiled once from the objects that have them."""
+    """The implementations of all operations, collected once from the objects that define them."""
 
     def __init__(self, families: Iterable[object]) -> None:
         self._primary: dict[str, Implementation] = {}
@@ -80,14 +80,14 @@ class Registry:
                 self._primary[identifier] = found
 
     def implementation(self, identifier: str) -> Implementation:
-        """The implementation of an operation; NotImplementedYet."""
+        """Return the implementation of an operation. Raises NotImplementedYet."""
         try:
             return self._primary[identifier]
         except KeyError:
             raise NotImplementedYet(f"{identifier} is not implemented yet.", operation=identifier) from None
 
     def method(self, identifier: str, request: object) -> Callable[[Any, Any], Any]:
-        """What takes this request; NotImplementedYet where the operation has no implementation."""
+        """Return the method that handles a request. Raises NotImplementedYet if the operation has none."""
         method = self._methods.get((identifier, type(request)))
         if method is None:
             self.implementation(identifier)

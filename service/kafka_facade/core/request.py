@@ -1,4 +1,4 @@
-"""What an operation is asked: a request says what it is answered with."""
+"""Base classes of requests, which are typed by their answer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _One = TypeVar("_One")
 
 
 class Request(Generic[_Answer]):
-    """Base of all requests: of those that are answered with this type."""
+    """Base of all requests; the type parameter is the type of the answer."""
 
     __slots__ = ()
 
 
 @dataclass(slots=True)
 class Many(Request[Sequence[_One | FacadeError]], Generic[_Key, _One]):
-    """Many things of one kind in one cluster (None: the default one), as GraphQL's loaders ask for them.
+    """A request for many resources of one kind, made by GraphQL's DataLoaders.
 
-    The answer has one thing or error for each key, in order.
+    The answer has one resource or error per key, in order. A cluster id of None is the default cluster.
     """
 
     cluster_id: str | None

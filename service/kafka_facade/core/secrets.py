@@ -1,4 +1,4 @@
-"""Which settings hold secrets, and how text is shown without them: in logs, in error messages, in a ``repr``."""
+"""Recognizes settings that hold secrets, and redacts secrets from logs, error messages and ``repr``."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Final
 from urllib.parse import quote
 
 HIDDEN: Final = "***"
-"""What stands in a secret's place."""
+"""Replacement text for a secret."""
 
 _SECRET_NAME: Final = re.compile(
     r"passw|secret|jaas|user[._]?info|private|credentials?$|assertion|oauthbearer\.config|kinit\.cmd"
     r"|(^|[._-])token([._]?value)?$|(^|[._-])key(\.pem)?$"
 )
-# Whoever misspells a name has the value in the message about it.
+# Misspelt names count too, because the message about an unknown setting quotes its value.
 _MISSPELT: Final = ("passphrase", "passwd", "password", "secret")
 _WORD_OF_A_NAME: Final = re.compile(r"[a-z]+")
 _ALIKE: Final = 0.8
-# May hold a URL or "user:password@host". A password that is not encoded may hold any character but these.
+# A word that may contain a URL or "user:password@host"; unencoded passwords may contain any other character.
 _WORD: Final = re.compile(r"[^\s'\"<>]+")
 _SCHEME_END: Final = "://"
-# What a user name may follow where there is no scheme.
+# Characters that may precede a user name without a scheme.
 _BEFORE_USER: Final = str.maketrans(dict.fromkeys(",;/&|(){}[]", "="))
-# A header, an assignment as in a JAAS configuration, or a member of a JSON object.
+# An Authorization header; below, an assignment as in a JAAS configuration, or a member of a JSON object.
 _HEADER: Final = re.compile(r"\b((?i:basic|bearer))\s+(?=[a-z._~+/-]*[A-Z0-9=])(?!realm=)[A-Za-z0-9._~+/=-]{6,}")
 _ASSIGNMENT: Final = re.compile(
     r"""(?i)((?:password|secret|token|passphrase)["']?\s*[=:]\s*)(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|[^\s,;&'"})]+)"""
@@ -36,14 +36,14 @@ _JAAS_SECRET: Final = re.compile(
 )
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _MOST_CHARACTERS: Final = 200
-# Of a longer value only this much is searched for credentials: what is shown of it is far shorter.
+# Search only this many characters of a value for credentials; far fewer are shown.
 _MOST_SEARCHED: Final = 4_096
-# Shorter ones are words of the language too often: to hide them would make logs unreadable.
+# Do not redact shorter secrets: they are often ordinary words, and logs would become unreadable.
 _SHORTEST: Final = 5
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting of this name holds a secret."""
+    """Return whether a setting of this name holds a secret."""
     name = name.lower()
     if _SECRET_NAME.search(name) is not None:
         return True
@@ -51,7 +51,7 @@ def is_secret(name: str) -> bool:
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without the credentials in it: those of URLs and headers, assigned passwords, and these ``secrets``."""
+    """Redact credentials in URLs and headers, assigned passwords, and the given ``secrets``."""
     for secret in secrets:
         if secret in text:
             text = text.replace(secret, HIDDEN)
@@ -63,7 +63,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _without_user_info(word: re.Match[str]) -> str:
-    """The word without what stands before its last ``@``, from the first user name on; linear in its length."""
+    """Redact the user info before the last ``@`` of a word, in linear time."""
     text = word[0]
     end = text.rfind("@")
     colon = text.find(":", 0, end) if end > 0 else -1
@@ -77,10 +77,10 @@ def _without_user_info(word: re.Match[str]) -> str:
 
 
 def shown(name: str, value: str) -> str:
-    """A setting's value as a message may quote it: cut, without credentials; nothing of a secret."""
+    """Return a setting's value for messages: truncated and redacted, or hidden if the setting is a secret."""
     if is_secret(name):
         return HIDDEN
-    # A value is one thing, also where its password holds spaces or quotes: all before its last "@" may be credentials.
+    # A password may contain spaces or quotes, so everything before the last "@" may be credentials.
     end = value.rfind("@")
     colon = value.find(":", 0, end) if end > 0 else -1
     if colon >= 0:
@@ -91,28 +91,28 @@ def shown(name: str, value: str) -> str:
 
 
 def secrets_of(properties: Mapping[str, str]) -> set[str]:
-    """The secrets among these settings that are long enough to be recognized in a text."""
+    """Return the secrets among these settings that are long enough to redact."""
     found: set[str] = set()
     for name, value in properties.items():
         if is_secret(name):
             found.add(value)
-            # The password of "user:password", and those in a JAAS configuration, stand elsewhere on their own.
+            # The password in "user:password" or in a JAAS configuration may appear on its own elsewhere.
             found.add(value.partition(":")[2])
             for quoted, single, bare in _JAAS_SECRET.findall(value):
                 found.add(quoted or single or bare)
                 found.add(_ESCAPE.sub(r"\1", quoted or single))
-            # As a header of Basic has it.
+            # The encoding in a Basic authorization header.
             found.add(b64encode(value.encode(errors="replace")).decode())
     return {spelling for secret in found if len(secret) >= _SHORTEST for spelling in _spellings(secret)}
 
 
 def _spellings(secret: str) -> set[str]:
-    """The secret as it is, in a URL, and in a ``repr``."""
+    """The secret unchanged, URL-encoded, and as in a ``repr``."""
     return {secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1]}
 
 
 class SecretProperties(dict[str, str]):
-    """Settings by name, of which a ``repr`` shows no secret."""
+    """Settings by name, with a ``repr`` that hides secrets."""
 
     def __repr__(self) -> str:
         return "{" + ", ".join(f"{name!r}: {shown(name, value)}" for name, value in self.items()) + "}"

@@ -1,4 +1,4 @@
-"""Answers stay under the size that clients take (4 MiB by default): what a client refuses is lost to it."""
+"""Keeps responses below the size that clients accept (4 MiB by default): a client discards a larger one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from kafka_facade.rpc.errors import to_brief_status, to_status
 
 # Tags and lengths around one entry of an answer, in bytes.
 _AROUND = 16
-# No status with details is smaller, and no brief one: where less is left none is made, which takes long for many.
+# Lower bounds of the size of a status with full details and with a reason only. With less space left, none is built,
+# because building many statuses is slow.
 _LEAST_DETAILED = 96
 _LEAST_BRIEF = 64
 
 
 class Room:
-    """The room for the results of ``count`` records, of which each needs ``each`` bytes where all goes well.
+    """The size budget of a response with the results of ``count`` records, each of ``each`` bytes if it succeeds.
 
-    Errors blame fields as ``request`` has them. PayloadTooLarge, before anything is produced, where the results can't
-    all fit into ``limit`` bytes.
+    Paths of fields in errors follow ``request``. Raises PayloadTooLarge if the results cannot fit into ``limit`` bytes;
+    create it before producing anything.
     """
 
     def __init__(self, limit: int, count: int, each: int, request: Message | None = None) -> None:
@@ -34,7 +35,7 @@ class Room:
             )
 
     def takes(self, result: Message) -> bool:
-        """Whether there is room for this result; if so, it is taken."""
+        """Reserve space for a result; return whether it fits."""
         size = result.ByteSize()
         if not self._has(size):
             return False
@@ -45,7 +46,7 @@ class Room:
         return size + _AROUND - self._each <= self._spare
 
     def status(self, error: FacadeError) -> Status:
-        """The error with as many details as there is room for; its code always."""
+        """Return the error with as many details as fit; at least its code."""
         if self._has(_LEAST_DETAILED) and self.takes(detailed := to_status(error, self._request)):
             return detailed
         if self._has(_LEAST_BRIEF) and self.takes(brief := to_brief_status(error)):

@@ -1,4 +1,4 @@
-"""Configs: the method whose answer holds errors."""
+"""The config method whose response contains errors per topic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kafka_facade.rpc.convert import reader
 from kafka_facade.rpc.gen.v1 import topic_config_pb2
 from kafka_facade.rpc.options import RpcOptions
 
-# A failure with the longest name of a topic and a code.
+# Size in bytes of a failure with the longest topic name and a code.
 _FAILURE_BYTES = 300
 
 _read = reader(AlterMultipleTopicConfigs, topic_config_pb2.AlterMultipleTopicConfigsRequest)

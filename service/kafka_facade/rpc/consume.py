@@ -1,4 +1,4 @@
-"""Consume: the records of a topic as a stream, read only as fast as the peer takes them."""
+"""RecordService.Consume: streams the records of a topic, with back-pressure from the client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def consume(
 
     async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
         async with reporting(context, message):
-            # The caller's deadline is that of the whole stream, which gRPC keeps; this one bounds the start.
+            # gRPC enforces the caller's deadline for the whole stream; the call's deadline bounds only the start.
             with facade.admitted(operation.identifier, caller_of(context)) as call:
                 require_message(message)
                 if message.max_records < 0:
@@ -82,7 +82,7 @@ def _read_formats(message: record_pb2.ConsumeRequest) -> ReadFormats | None:
 async def _decoded(
     facade: Facade, formats: ReadFormats, records: Sequence[Record], max_records: int, max_bytes: int, largest: int
 ) -> AsyncGenerator[Sequence[FetchedRecord], None]:
-    """Records, decoded, in frames: never more of them in memory than a frame holds, and the one after it."""
+    """Decode records and yield them in frames. At most one frame plus one decoded record is in memory."""
     frame: list[FetchedRecord] = []
     size = 0
     for record in records:

@@ -1,4 +1,4 @@
-"""Fetching through consumer instances: records in the instance's format."""
+"""Fetching records through consumer instances."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
 
 
 async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRequest, context: Context) -> str:
-    """The operation for the format that is asked for, or that the instance has."""
+    """Return the operation for the requested format, or for the instance's format."""
     request = _read_request(message)
     if request.format is not None:
         return fetch_operation(request.format)
@@ -43,7 +43,7 @@ async def fetch(
     options: RpcOptions,
     write: Callable[[Message], Awaitable[None]],
 ) -> None:
-    """ConsumerInstanceService.FetchRecords. Records that the caller doesn't get are for the next fetch."""
+    """ConsumerInstanceService.FetchRecords. Records that are not delivered are returned by the next fetch."""
     request = _read_request(message)
     request.max_answer_bytes = request.max_record_bytes = options.max_response_bytes
     if request.max_bytes is not None:
@@ -51,7 +51,7 @@ async def fetch(
         request.max_record_bytes = max(request.max_bytes, options.max_response_bytes)
     request.at_once = True
     own = next(format for format, name in FETCH_OPERATIONS.items() if name == call.operation.identifier)
-    # Whatever the format is, a record that isn't of it is shown as such, and reading goes on.
+    # With explicit formats, a record that cannot be decoded is returned with its error instead of failing the fetch.
     request.formats = read_formats(message) or ReadFormats(own, own)
     if not message.decode_with_registry:
         request.formats = ReadFormats(request.formats.key or own, request.formats.value or own)
@@ -93,7 +93,7 @@ def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecords
 
 
 def _write_data(target: record_pb2.RecordData, payload: bytes, data: object, info: DataInfo | None) -> None:
-    """As :func:`write_data`, without a message of its own for what is most often read."""
+    """Like :func:`write_data`, but fills in ``target``, which is cheaper for the most common formats."""
     if info is not None and info.error is None and info.format is Format.BINARY:
         target.binary = payload
     elif info is not None and info.error is None and info.format is Format.JSON:

@@ -1,6 +1,6 @@
-"""Messages to core requests and core resources to messages, field by field, by name.
+"""Conversion of messages to core requests, and of core resources to messages, by field name.
 
-Converters are compiled once for a pair of types. A field that the message lacks keeps the default of the core's type.
+Converters are built once per pair of types. A field that the message type lacks keeps the default of the core type.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Target = TypeVar("_Target")
 _LEFT_OUT = object()
 _TIMESTAMP = "google.protobuf.Timestamp"
 
-# A list is converted as one piece; records, of which there may be more, are not converted here.
+# Lists are converted without yielding to the event loop. Records, which may be more, are converted elsewhere.
 _MOST_ENTRIES = 10_000
 
 # google.protobuf.Timestamp: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
@@ -35,7 +35,7 @@ _LAST_SECOND = 253_402_300_799
 
 
 def to_timestamp(milliseconds: int | None) -> Timestamp | None:
-    """A Timestamp of milliseconds since 1970-01-01T00:00:00Z; None for none, and for one outside of years 1 to 9999."""
+    """Convert Unix milliseconds to a Timestamp; None for None, and outside of the years 1 to 9999."""
     if milliseconds is None:
         return None
     seconds, rest = divmod(milliseconds, 1000)
@@ -45,7 +45,7 @@ def to_timestamp(milliseconds: int | None) -> Timestamp | None:
 
 
 def to_milliseconds(timestamp: Timestamp) -> int:
-    """Milliseconds since 1970-01-01T00:00:00Z; what is finer is cut off. InvalidRequest outside of years 1 to 9999."""
+    """Convert a Timestamp to Unix milliseconds, rounding down. Raises InvalidRequest outside of years 1 to 9999."""
     if not _FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND:
         raise InvalidRequest("The timestamp is out of range.", field="timestamp")
     return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000
@@ -53,8 +53,8 @@ def to_milliseconds(timestamp: Timestamp) -> int:
 
 @cache
 def enum_names(descriptor: EnumDescriptor) -> Mapping[int, str]:
-    """The names of an enum's values as the core has them: without the prefix, and without the unspecified one."""
-    # buf: every value begins with the enum's name, and the zero value ends with UNSPECIFIED.
+    """Map an enum's numbers to the core's names: without the prefix, and without the unspecified value."""
+    # By buf's lint rules, each value begins with the enum's name, and the zero value ends with UNSPECIFIED.
     prefix = descriptor.values_by_number[0].name.removesuffix("UNSPECIFIED")
     return {value.number: value.name.removeprefix(prefix) for value in descriptor.values if value.number}
 
@@ -65,9 +65,9 @@ def _enum_numbers(descriptor: EnumDescriptor) -> Mapping[str, int]:
 
 
 def reader(target: type[_Target], message_type: type[Message]) -> Callable[[Message], _Target]:
-    """A converter from a message to the core's dataclass; InvalidRequest where a required field is empty."""
+    """Return a converter from a message to a core dataclass. It raises InvalidRequest if a required field is empty."""
     hints = get_type_hints(target)
-    # Any: the stubs know two classes of descriptors, of which the program has one.
+    # Any: the type stubs declare two descriptor classes, but only one exists at run time.
     descriptor: Any = message_type.DESCRIPTOR
     parts = [
         (field.name, _field_reader(found, hints[field.name]))
@@ -103,7 +103,7 @@ def _field_reader(field: FieldDescriptor, hint: Any) -> Callable[[Message], Any]
             return lambda message: every(getattr(message, name)) or None
         return lambda message: every(getattr(message, name))
     convert = _value_reader(field, kind)
-    # The core has words of its own for a value of an enum that was left out.
+    # The core itself reports a missing enum value.
     if _is_required(field) and field.enum_type is None:
         return _required(field, convert)
     if field.has_presence:
@@ -134,7 +134,7 @@ def _required(field: FieldDescriptor, convert: _Value) -> Callable[[Message], An
 
 
 def _every(field: FieldDescriptor, convert: _Value) -> Callable[[Any], list[Any]]:
-    """A converter of a list; errors have the place of the entry to blame. PayloadTooLarge for too many entries."""
+    """Return a converter for a list. Errors name the index of the invalid entry; too many are PayloadTooLarge."""
 
     def every(values: Any) -> list[Any]:
         if len(values) > _MOST_ENTRIES:
@@ -145,7 +145,7 @@ def _every(field: FieldDescriptor, convert: _Value) -> Callable[[Any], list[Any]
         try:
             converted.extend(map(convert, values))
         except InvalidRequest as error:
-            # Those before it are there already.
+            # The number of converted entries is the index of the invalid one.
             raise error.within(f"{field.name}[{len(converted)}]") from None
         return converted
 
@@ -182,14 +182,14 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 
 
 def writer(message_type: type[Message]) -> Callable[[object], Message]:
-    """A converter from any resource that has the message's fields as attributes; None is left out."""
+    """Return a converter from any resource with the message's fields as attributes; None leaves a field unset."""
     descriptor: Any = message_type.DESCRIPTOR
     parts = [(field.name, core_names(descriptor, field), _field_writer(field)) for field in descriptor.fields]
 
     found: dict[type[Any], list[tuple[str, str, _Value]]] = {}
 
     def parts_of(resource: Any) -> list[tuple[str, str, _Value]]:
-        # The name of a field in the core depends on the resource's type alone.
+        # Cached by type, because the core's name of a field depends only on the resource's type.
         own = found[type(resource)] = [
             (name, next(n for n in names if hasattr(resource, n)), convert) for name, names, convert in parts
         ]

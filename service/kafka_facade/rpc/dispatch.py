@@ -1,4 +1,4 @@
-"""How a gRPC method becomes a call of the core: by the catalogue's row, the same way for all methods."""
+"""Handlers that turn a gRPC method into a call of the core, derived from the catalogue."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from kafka_facade.rpc.sort_keys import sort_key
 FACE = "grpc"
 CALLER = Caller(FACE)
 
-# What a page has besides its items, of which the token is the largest, and what an item has around it (bytes).
+# Overhead in bytes of a page besides its items (mostly the page token), and of each item.
 _PAGE_OVERHEAD = 4096
 _ITEM_OVERHEAD = 6
 
-# An answer that is written later than this (s) before the caller's deadline may come too late.
+# A response written less than this (s) before the caller's deadline may arrive too late.
 _ARRIVAL_SECONDS = 0.05
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -39,9 +39,9 @@ Serve = Callable[[Any, Context], Awaitable[Message]]
 
 
 def operation_of(service: str, method: str) -> Operation:
-    """The row that stands for a gRPC method: of several the v3 one, or else one that is implemented.
+    """Return the catalogue's operation for a gRPC method: of several the v3 one, or else an implemented one.
 
-    ``service`` is the name without a package.
+    ``service`` is the name without the package.
     """
     found = [
         operation
@@ -54,7 +54,7 @@ def operation_of(service: str, method: str) -> Operation:
 
 
 def caller_of(context: Context) -> Caller:
-    """The caller of a method, with the deadline that it has set."""
+    """Return the caller of a method, with its remaining time."""
     return Caller(FACE, context.time_remaining())
 
 
@@ -67,7 +67,7 @@ class Types:
 
 
 def regular(facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
-    """The handler of a method whose messages have the fields of the core's request and answer."""
+    """Return the handler of a method whose messages have the same fields as the core's request and answer."""
     implementation = facade.registry.implementation(operation.identifier)
     if types.response is not Empty and get_origin(implementation.answer) in (list, Sequence):
         return _listing(facade, operation, types, options, implementation)
@@ -83,10 +83,11 @@ def regular(facade: Facade, operation: Operation, types: Types, options: RpcOpti
 def _listing(
     facade: Facade, operation: Operation, types: Types, options: RpcOptions, implementation: Implementation
 ) -> Serve:
-    """Many resources; a page of them is answered, or all where the method has no pages.
+    """Return the handler of a method that returns a list: one page, or all items if the method has no pagination.
 
-    A page ends early where the answer would grow over its size. Without pages that is PayloadTooLarge, but for answers
-    with ``total_size``: what has been done already is told as far as there is room, with the number of all.
+    A page ends early if the response would become too large. Without pagination that raises PayloadTooLarge, unless the
+    response has ``total_size``: such a method has already changed something, so as many items as fit are returned with
+    the total number.
     """
     read = reader(implementation.request, types.request)
     items = types.response.DESCRIPTOR.fields_by_number[1]
@@ -112,7 +113,7 @@ def _listing(
             nonlocal room
             entry = encode(item)
             room -= _size(entry)
-            # An item that is too large alone has to be somewhere.
+            # A single oversized item still gets a page of its own.
             if room < 0 and encoded:
                 return False
             encoded.append(entry)
@@ -126,12 +127,12 @@ def _listing(
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """A method with conversions of its own."""
+    """A method with its own conversion of messages."""
 
     run: Callable[[Facade, Call, Any, RpcOptions], Awaitable[Message]]
 
     def serve(self, facade: Facade, operation: Operation, options: RpcOptions) -> Serve:
-        """The handler of the method."""
+        """Return the handler of the method."""
 
         async def run(call: Call, message: Any) -> Message:
             return await self.run(facade, call, message, options)
@@ -141,11 +142,11 @@ class Custom:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A method that writes its one answer itself, and so notices where the caller doesn't get it; otherwise as Custom.
+    """A method that writes its single response itself, so that it knows whether the caller received it.
 
-    ``identify`` chooses the operation of several that share the method.
+    ``identify`` chooses the operation if several share the method.
 
-    It is served as a stream of one message, which is the same on the wire. A client takes the message only if the
+    It is served as a stream of one message, which is the same on the wire. A client accepts the message only if the
     status that follows is OK.
     """
 
@@ -185,14 +186,14 @@ class Written:
                 except Exception:
                     if can_be_told or not begun:
                         raise
-                    # The caller has cancelled, or its own deadline has passed.
+                    # The caller has cancelled, or its deadline has passed.
                     raise asyncio.CancelledError from None
 
         return serve
 
 
 async def write_message(context: Context, message: Message, options: RpcOptions) -> None:
-    """Write a message of a stream; Unavailable where the client reads nothing for too long."""
+    """Write a message to a stream. Raises Unavailable if the client reads nothing for ``write_seconds``."""
     try:
         async with asyncio.timeout(options.write_seconds):
             await context.write(message)
@@ -202,7 +203,7 @@ async def write_message(context: Context, message: Message, options: RpcOptions)
 
 
 def decoder(request: type[Message]) -> Callable[[bytes], Message | None]:
-    """Decodes requests; None where the bytes are no such message, which :func:`require_message` answers."""
+    """Return a deserializer that returns None for invalid bytes, which :func:`require_message` then rejects."""
 
     def decode(data: bytes) -> Message | None:
         try:
@@ -214,13 +215,13 @@ def decoder(request: type[Message]) -> Callable[[bytes], Message | None]:
 
 
 def require_message(message: Message | None) -> None:
-    """MalformedBody where the request couldn't be decoded."""
+    """Raise MalformedBody if the request could not be decoded."""
     if message is None:
         raise MalformedBody("The request isn't a message of the method's type.")
 
 
 def unimplemented(facade: Facade, operation: Operation) -> Serve:
-    """The handler of a method that the core has nothing for yet."""
+    """Return the handler of a method that the core does not implement."""
 
     async def run(call: Call, message: Message) -> Message:
         raise NotImplementedYet(operation=operation.identifier)
@@ -254,7 +255,7 @@ def _page(
 
 
 def _fitting(entries: Sequence[Message | str], room: int) -> int:
-    """How many of the first entries fit into so many bytes."""
+    """Return how many of the first entries fit into ``room`` bytes."""
     for number, entry in enumerate(entries):
         room -= _size(entry)
         if room < 0:

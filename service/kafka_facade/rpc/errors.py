@@ -1,4 +1,4 @@
-"""Errors as gRPC says them: a status with details (AIP-193, google/rpc/error_details.proto)."""
+"""Conversion of errors to a gRPC status with details (AIP-193, google/rpc/error_details.proto)."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ logger = logging.getLogger("kafka_facade.rpc")
 
 _RETRY_DELAY = Duration(nanos=500_000_000)
 _DETAILS_KEY = "grpc-status-details-bin"
-# Details travel as a trailer, of which clients take 8 KiB by default: what echoes a caller is cut (bytes).
+# Details are sent in a trailer, and clients accept 8 KiB of metadata by default, so echoed text is truncated (bytes).
 _LONGEST_MESSAGE = 1024
 _LONGEST_VALUE = 256
 _CODES = {code.name: code for code in grpc.StatusCode}
 
 
 def to_status(error: FacadeError, request: Message | None = None) -> Status:
-    """The status: exactly one ErrorInfo, a BadRequest where a field is to blame, a RetryInfo where trying again helps.
+    """Return a status with an ErrorInfo, a BadRequest if a field is invalid, and a RetryInfo if a retry may help.
 
-    The path of the field is spelled as ``request`` has it.
-
-    ``ErrorInfo.reason`` is the error's reason; its metadata has the REST API's ``error_code`` besides the error's own.
+    The path of the field uses the names of ``request``. ``ErrorInfo.reason`` is the error's reason; its metadata is the
+    error's, plus the REST API's ``error_code``.
     """
     codes = error.codes
     message = _cut(error.message, _LONGEST_MESSAGE)
@@ -56,14 +55,14 @@ def to_status(error: FacadeError, request: Message | None = None) -> Status:
 
 
 def to_brief_status(error: FacadeError) -> Status:
-    """The code and the reason alone."""
+    """Return a status with only the code and the reason."""
     status = Status(code=code_pb2.Code.Value(error.codes.grpc))
     status.details.add().Pack(ErrorInfo(reason=error.reason, domain=DOMAIN))
     return status
 
 
 def _cut(text: str, limit: int) -> str:
-    """The text, or as much of it as fits into so many bytes of UTF-8."""
+    """Truncate a text to ``limit`` bytes of UTF-8."""
     encoded = text.encode()
     return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore") + "..."
 
@@ -71,7 +70,7 @@ def _cut(text: str, limit: int) -> str:
 async def abort(
     context: grpc.aio.ServicerContext[Any, Any], error: FacadeError, request: Message | None = None
 ) -> NoReturn:
-    """End the call with the error."""
+    """Abort the RPC with the error."""
     status = to_status(error, request)
     await context.abort(
         _CODES[error.codes.grpc], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
@@ -80,7 +79,10 @@ async def abort(
 
 @asynccontextmanager
 async def reporting(context: grpc.aio.ServicerContext[Any, Any], request: Message | None = None) -> AsyncIterator[None]:
-    """End the call with what goes wrong in the block; of what nobody foresaw, only the log has more than the fact."""
+    """Abort the RPC with any error raised in the block.
+
+    Unexpected exceptions are logged; the caller only sees INTERNAL.
+    """
     try:
         yield
     except FacadeError as error:

@@ -1,4 +1,4 @@
-"""grpc.health.v1: a service is SERVING while Kafka answers, for those who check and those who watch."""
+"""grpc.health.v1: services are SERVING while Kafka answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class _Servicer(health.HealthServicer):  # type: ignore[misc]
-    """The library's, which fails at bytes that are no request."""
+    """The library's servicer, which would fail with INTERNAL on bytes that are not a valid request."""
 
     async def Check(self, request: Any, context: Any) -> Any:
         async with reporting(context):
@@ -35,7 +35,7 @@ class _Servicer(health.HealthServicer):  # type: ignore[misc]
         await super().Watch(request, context)
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """What the server calls."""
+        """Return the handlers to add to the server."""
         decode = decoder(health_pb2.HealthCheckRequest)
         encode = health_pb2.HealthCheckResponse.SerializeToString
         methods = {
@@ -46,7 +46,7 @@ class _Servicer(health.HealthServicer):  # type: ignore[misc]
 
 
 class Health:
-    """The health service of a server. ``independent`` are the services that do without Kafka."""
+    """The health service of a server. ``independent`` are the services that do not need Kafka."""
 
     def __init__(
         self, server: grpc.aio.Server, readiness: Readiness, services: Sequence[str], independent: Sequence[str]
@@ -59,14 +59,14 @@ class Health:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Tell what is so now, and from then on."""
+        """Set the current states and keep them up to date."""
         for name in self._independent:
             await self._servicer.set(name, _SERVING)
         await self._set(self._readiness.ready)
         self._task = asyncio.create_task(self._follow(), name="gRPC health")
 
     async def stop(self) -> None:
-        """Nothing is served any more."""
+        """Set all services to NOT_SERVING."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The methods that are not served in the regular way, by the core's request and answer alone."""
+"""The methods with handlers of their own; all others are derived from the core's request and answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names that messages have for the core's fields, and the paths of fields in errors."""
+"""Mapping of the core's field names to those of messages, and of field paths in errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-# Where a message lacks a field of the core's name, it has it under this one.
+# The message field for a core field, if the message has no field of the same name.
 _NAMES = {
     "group": "consumer_group_id",
     "instance": "instance_id",
@@ -23,23 +23,23 @@ _PART = re.compile(r"([^\[]*)((?:\[\d+\])*)")
 
 
 def field_of(descriptor: Any, name: str) -> FieldDescriptor | None:
-    """The field of a message that stands for the core's field of that name."""
+    """Return the message field for a core field."""
     fields = descriptor.fields_by_name
     field: FieldDescriptor | None = fields.get(name) or fields.get(_NAMES.get(name, ""))
     return field
 
 
 def core_names(descriptor: Any, field: FieldDescriptor) -> list[str]:
-    """The names that the core may have for a field, the likeliest first."""
+    """Return the names that the core may use for a message field, the most likely first."""
     others = [name for name, own in _NAMES.items() if own == field.name and name not in descriptor.fields_by_name]
     return [field.name, *others]
 
 
 def spell(path: str, request: Message | None) -> str:
-    """The path of a field to blame as this request has it: the core's ``value.data`` is ``value.json`` or the like.
+    """Convert a core field path to the names of a request: ``value.data`` becomes for example ``value.json``.
 
-    What isn't found in the request stays as it is. Of a request that isn't kept any more, data that can't be stored was
-    JSON.
+    Parts that the request does not have are unchanged. If the request is no longer available, ``data`` becomes
+    ``json``, because only JSON data can fail then.
     """
     if request is None:
         return re.sub(r"\.data$", ".json", path)

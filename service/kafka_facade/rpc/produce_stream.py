@@ -1,7 +1,7 @@
-"""ProduceStream: frames of records in, answers out in the same order, both at the pace of the slower side.
+"""RecordService.ProduceStream: reads frames of records and answers them in order, with back-pressure.
 
-The pump (:mod:`kafka_facade.core.records.pump`) is between the task that reads frames and the call, which writes
-answers.
+One task reads frames, and the RPC handler writes responses. The pump (:mod:`kafka_facade.core.records.pump`) connects
+the two.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.records import STREAM_RESULT_BYTES, read_records, stream_results
 
-# What a record costs in memory besides its bytes, roughly.
+# Approximate memory overhead of a record, in bytes.
 _RECORD_BYTES = 512
 
 
 @dataclass(slots=True)
 class _Frame:
-    """What the answer to a frame needs besides the outcomes of its records."""
+    """What is needed to answer a frame, besides the outcomes of its records."""
 
     correlation_id: int
     room: Room
@@ -60,7 +60,7 @@ class _Stream:
         self._pump: RecordPump[_Frame] = RecordPump(facade, call, options.stream_window_bytes)
 
     async def run(self) -> None:
-        """Serve the stream to its end; raises what ended it."""
+        """Serve the stream. Raises the error that ended it, if any."""
         async with self._pump.reading(self._read()):
             while (batch := await self._pump.first()) is not None:
                 response = record_pb2.ProduceStreamResponse(correlation_id=batch.tag.correlation_id)

@@ -1,4 +1,4 @@
-"""Keys and values that were read: the formats that are asked for, and decoded data as messages."""
+"""Requested formats of keys and values, and messages for decoded data."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _encode = msgspec.json.Encoder().encode
 def read_formats(
     message: record_pb2.ConsumeRequest | consumer_instance_pb2.FetchRecordsRequest,
 ) -> ReadFormats | None:
-    """The formats that a request asks for, None of them for what the registry decides; None where it asks for none."""
+    """Return the requested formats, or None if none is requested. A format of None is detected by the registry."""
     if not (message.key_format or message.value_format or message.decode_with_registry):
         return None
     return ReadFormats(format_of(message.key_format, "key_format"), format_of(message.value_format, "value_format"))
 
 
 def error_of(info: DataInfo | None) -> str | None:
-    """Why a key or value isn't of its format."""
+    """Return why a key or value could not be decoded."""
     return None if info is None else info.error
 
 
 def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> record_pb2.RecordData | None:
-    """A key or value as its format shows it; its bytes where they aren't of the format."""
+    """Return a key or value in its format, or as bytes if it could not be decoded."""
     if payload is None or info is None:
         return None
     if info.error is not None or info.format is Format.BINARY:
@@ -37,7 +37,7 @@ def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> re
     if info.format is Format.STRING:
         return record_pb2.RecordData(text=payload.decode())
     if info.format is Format.JSON:
-        # It is JSON; its own text keeps all digits of its numbers.
+        # Pass the JSON text on unchanged, to keep all digits of its numbers.
         return record_pb2.RecordData(json=payload.decode())
     schema = record_pb2.SchemaSelector(schema_id=info.schema_id or 0, subject=info.subject)
     number = record_pb2.Format.Value(f"FORMAT_{info.format.value}")
@@ -45,7 +45,7 @@ def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> re
 
 
 def write_decoded(records: Sequence[FetchedRecord]) -> record_pb2.ConsumeResponse:
-    """Records whose keys and values were decoded; those that weren't are as Kafka holds them."""
+    """Build a response from decoded records; keys and values that were not decoded stay bytes."""
     response = record_pb2.ConsumeResponse()
     for fetched in records:
         record = fetched.record

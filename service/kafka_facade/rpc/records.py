@@ -1,4 +1,4 @@
-"""Records: from messages to the core, and what became of them back to messages."""
+"""Conversion of records from messages to the core, and of their results to messages."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_tim
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
 
-# The result of one record in bytes, but for the name of its topic; a stream's results name none.
+# Size in bytes of a record's result, without the topic name; results in a stream have none.
 _REPORT_BYTES = 112
 STREAM_RESULT_BYTES = 48
 _LONGEST_ID = 84
 
-# How many records are read or answered as one piece; a larger one is a piece of its own.
+# How many records are converted per time slice check; a record larger than _LARGE gets a check of its own.
 _AT_ONCE = 50
 _LARGE = 16 * 1024
-# What may stand for a number that no reader can hold; only then JSON is decoded, where it weighs no more than this.
+# Patterns, after normalizing digits, of numbers that may be out of range; only JSON with these is decoded to check it.
 _PATTERN = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE_NUMBERS = (b"0" * 200, b"0e000", b"0e+000")
 _MOST_WEIGHT = 16 * 1024 * 1024
@@ -54,7 +54,7 @@ _write_report = writer(record_pb2.RecordReport)
 
 
 def read_record(message: record_pb2.RecordToProduce, partition_id: int | None) -> RecordToProduce:
-    """A record; ``partition_id`` is for one that names none. InvalidRequest where data and format don't fit."""
+    """Convert a record; ``partition_id`` is the default. Raises InvalidRequest if data and format do not match."""
     headers = message.headers
     place = "key"
     try:
@@ -110,7 +110,7 @@ def _format(which: str | None, asked: int) -> Format:
 
 
 def format_of(number: int, field: str) -> Format | None:
-    """The format of a number, None for none; InvalidRequest for one that this version doesn't know."""
+    """Return the format for an enum number, None for unspecified. Raises InvalidRequest for an unknown number."""
     if not number:
         return None
     if number not in _FORMATS:
@@ -119,7 +119,7 @@ def format_of(number: int, field: str) -> Format | None:
 
 
 def _read_json(text: str) -> object:
-    # Not decoded into Python's numbers, which would lose digits, nor into objects, which take far longer to make.
+    # Reformat the text instead of decoding it: decoding loses digits of numbers and is much slower.
     try:
         compact = msgspec.json.format(text.encode(), indent=-1)
         pattern = compact.translate(_PATTERN)
@@ -137,7 +137,7 @@ def _read_json(text: str) -> object:
 async def read_records(
     messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None
 ) -> list[RecordToProduce | FacadeError]:
-    """The records of messages, in time slices; one that can't be read is its error."""
+    """Convert records in time slices; a record that is invalid becomes its error."""
     records: list[RecordToProduce | FacadeError] = []
     for position, message in enumerate(messages):
         if (position and not position % _AT_ONCE) or message.ByteSize() > _LARGE:
@@ -165,7 +165,7 @@ async def produce(
             continue
         report = _write_report(outcome)
         if not room.takes(report):
-            # Names of subjects may be of any length; where the record is, is always said.
+            # Drop key and value, whose subject names may be long, but always report partition and offset.
             report.ClearField("key")
             report.ClearField("value")
         response.results.add(report=report)
@@ -203,7 +203,7 @@ def _read_entry(message: record_pb2.RecordToProduce, partition_id: int | None) -
     try:
         return read_record(message, partition_id)
     except InvalidRequest as error:
-        # Without frames: they hold what holds the error, and such circles are for the garbage collector to find.
+        # Drop the traceback: its frames refer to the error, a cycle that only the garbage collector could free.
         error.__context__ = None
         return error.with_traceback(None)
 
@@ -211,9 +211,9 @@ def _read_entry(message: record_pb2.RecordToProduce, partition_id: int | None) -
 async def stream_results(
     response: record_pb2.ProduceStreamResponse, outcomes: Sequence[Delivery | FacadeError], room: Room
 ) -> record_pb2.ProduceStreamResponse:
-    """Fill in one result a record, in time slices."""
+    """Fill in one result per record, in time slices."""
     results = response.results
-    # One message that is changed and copied costs half of a new one each time.
+    # Modifying and copying one message costs half as much as creating a new one each time.
     result = record_pb2.ProduceStreamResult()
     timestamp: int | None = None
     for position, outcome in enumerate(outcomes):
@@ -239,14 +239,14 @@ async def stream_results(
 
 
 def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:
-    """Records as Kafka holds them."""
+    """Build a response from records without decoding them."""
     response = record_pb2.ConsumeResponse()
     add = response.records.add
-    # Records that come together often have one time, and to make its message costs as much as all else.
+    # Reuse the Timestamp message while the timestamp is the same: creating it costs as much as all the rest.
     timestamp: int | None = None
     stored: Timestamp | None = None
     for record in records:
-        # Fields that are set one by one cost half of those that are named in the call.
+        # Setting fields one by one costs half as much as keyword arguments.
         message = add()
         message.topic_name = record.topic_name
         message.partition_id = record.partition_id

@@ -1,4 +1,4 @@
-"""Server reflection, v1 and v1alpha, over the library's servicer, which lacks v1 and the symbols of methods."""
+"""Server reflection v1 and v1alpha; the library's servicer lacks v1 and lookups of methods and fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _METHOD = "ServerReflectionInfo"
 
 
 class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
-    """Finds what stands inside of a message or a service, which the pool doesn't, by what it stands in."""
+    """Also finds methods, fields and oneofs, by looking up the service or message that contains them."""
 
     async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
         async def decoded() -> AsyncIterator[Any]:
@@ -51,10 +51,10 @@ def _has(pool: Any, outer: str, name: str) -> bool:
 
 
 def handlers(service_names: Iterable[str]) -> list[grpc.GenericRpcHandler]:
-    """The handlers of both versions, which list themselves beside the services."""
+    """Return the handlers of both versions; both also list themselves."""
     _describe_v1()
     servicer = _Servicer([*service_names, _ALPHA, _V1])
-    # Both versions have the same messages but for the name of their package.
+    # The messages of both versions differ only in the package name.
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         decoder(reflection_pb2.ServerReflectionRequest),
@@ -64,7 +64,7 @@ def handlers(service_names: Iterable[str]) -> list[grpc.GenericRpcHandler]:
 
 
 def _describe_v1() -> None:
-    """Have the pool know v1, for those who ask for the service by its symbol."""
+    """Add v1 to the descriptor pool, so that clients can look up the reflection service itself."""
     pool: Any = descriptor_pool.Default()
     try:
         pool.FindServiceByName(_V1)

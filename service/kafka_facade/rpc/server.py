@@ -1,4 +1,4 @@
-"""The gRPC server: services, health and reflection on one port or several."""
+"""The gRPC server with services, health and reflection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MINUTE_MS = 60_000
 
 
 class GrpcServer:
-    """The gRPC face of a facade."""
+    """Serves the core over gRPC."""
 
     def __init__(self, facade: Facade, options: RpcOptions) -> None:
         self._server = grpc.aio.server(
@@ -22,7 +22,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", int(options.reuse_port)),
-                # Clients may ping an idle connection this often; a peer that is gone is noticed the same way.
+                # Allow keepalive pings of clients on idle connections, and ping clients to detect dead peers.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
@@ -35,17 +35,17 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(reflection.handlers([*names, health.SERVICE_NAME]))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
-        """Listen on ``host:port`` and return the port; RuntimeError if it can't be had."""
+        """Listen on ``host:port`` and return the port. Raises RuntimeError if it cannot be bound."""
         if credentials is None:
             return self._server.add_insecure_port(address)
         return self._server.add_secure_port(address, credentials)
 
     async def start(self) -> None:
-        """Begin to serve, and say so to health checks."""
+        """Start serving and report health."""
         await self._health.start()
         await self._server.start()
 
     async def stop(self, grace: float) -> None:
-        """Tell health checks, take no more calls, and wait up to ``grace`` seconds for those that run."""
+        """Report NOT_SERVING, reject new calls, and wait up to ``grace`` seconds for running ones."""
         await self._health.stop()
         await self._server.stop(grace)

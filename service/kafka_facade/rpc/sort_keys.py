@@ -1,4 +1,4 @@
-"""The keys by which lists are ordered: a page begins after the key of the last item of the page before it."""
+"""Sort keys of paginated lists: a page starts after the key of the last item of the previous page."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "PartitionReassignmentService/ListPartitionReassignments": ("topic_name", "partition_id"),
     "PartitionReassignmentService/ListTopicPartitionReassignments": ("partition_id",),
 }
-"""The fields of the items; lists that are not here have an order of their own, and are paged by position."""
+"""The fields of each list's sort key; lists without an entry are paginated by position."""
 
 
 def sort_key(operation: Operation) -> Callable[[Any], Any] | None:
-    """The key of an item, as a JSON value; None for a list that is paged by position."""
+    """Return a function for an item's sort key (a JSON value); None for a list paginated by position."""
     method = f"{operation.grpc_service}/{operation.grpc_method}"
     if method == "AclService/ListAcls":
         return acl_order
@@ -39,5 +39,5 @@ def sort_key(operation: Operation) -> Callable[[Any], Any] | None:
         return None
     if len(fields) == 1:
         return attrgetter(fields[0])
-    # A list, because that is what a page token gives back.
+    # A list, because decoding a page token also yields a list.
     return lambda item: [getattr(item, field) for field in fields]

@@ -1,5 +1,5 @@
-"""HTTP as every face that is reached over it needs it: heads, hosts, origins, content codings and time limits.
+"""HTTP handling shared by REST and GraphQL: request heads, hosts, origins, content codings and timeouts.
 
-REST and GraphQL share one entry: the connection (``protocol``) and the ASGI application in front of both faces
-(``cross_origin``). A rule that holds for both stands here. This room knows no face.
+Both faces share the HTTP protocol implementation (``protocol``) and the ASGI middleware in front of them
+(``cross_origin``). This package does not import any face.
 """

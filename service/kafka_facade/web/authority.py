@@ -1,4 +1,4 @@
-"""Host and port as a ``Host`` field, a request target or a proxy names them (RFC 3986, 3.2)."""
+"""Parsing of host and port in a ``Host`` field, a request target or a proxy's header (RFC 3986, 3.2)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _LONGEST = 262
-# No percent-encoding and none of the sub-delimiters: DNS has no such names, and a link would have to quote them.
+# Without percent-encoding and sub-delimiters: they do not occur in DNS names, and links would have to escape them.
 _AUTHORITY = re.compile(r"(?P<host>[A-Za-z0-9._-]{1,255}|\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{0,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """``host`` is as it was written, an IPv6 address in brackets; ``port`` is None where none was named."""
+    """``host`` is unchanged, with an IPv6 address in brackets; ``port`` is None if absent."""
 
     host: str
     port: int | None = None
@@ -25,12 +25,12 @@ class Authority:
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
     def endpoint(self, scheme: str) -> tuple[str, int | None]:
-        """Host and port to compare, the scheme's own port where none is named."""
+        """Host and port for comparisons, with the default port of the scheme if none is given."""
         return self.host.lower(), DEFAULT_PORTS.get(scheme) if self.port is None else self.port
 
 
 def parse_authority(text: str) -> Authority | None:
-    """``host`` or ``host:port``; None for anything else, user information included."""
+    """Parse ``host`` or ``host:port``. Return None for anything else, such as user information."""
     return _parse(text) if len(text) <= _LONGEST else None
 
 

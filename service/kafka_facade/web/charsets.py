@@ -1,4 +1,4 @@
-"""Request bodies in ISO-8859-1: they go on as UTF-8."""
+"""Conversion of request bodies from ISO-8859-1 to UTF-8."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Receive = Callable[[], Awaitable[Message]]
 
 
 def from_latin_1(receive: Receive) -> Receive:
-    """``receive`` with the body in UTF-8. Each byte is a character, so that pieces may end anywhere."""
+    """Wrap ``receive`` to return the body in UTF-8. Each byte is one character, so pieces may end anywhere."""
 
     async def receive_utf_8() -> Message:
         message = await receive()
         body: bytes = message.get("body", b"")
-        # All that is ASCII is the same in both.
+        # ASCII is the same in both encodings.
         return message if body.isascii() else {**message, "body": body.decode("latin-1").encode()}
 
     return receive_utf_8

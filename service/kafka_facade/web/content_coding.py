@@ -1,4 +1,4 @@
-"""Request bodies that are compressed (RFC 9110, 8.4): gzip, decoded as the body comes, within bounds."""
+"""Incremental decompression of gzip request bodies (RFC 9110, 8.4), with limits."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Receive = Callable[[], Awaitable[Message]]
 
 _GZIP: Final = (b"gzip", b"x-gzip")
 _IDENTITY: Final = (b"", b"identity")
-# What is decoded in one go (bytes): a fraction of a millisecond.
+# Bytes to decode at once; takes a fraction of a millisecond.
 _SLICE: Final = 256 * 1024
-# Beyond the first bytes a body may be so many times as long as what was sent: real JSON stays far below.
+# Beyond the free bytes, reject a body that grows by more than this ratio; real JSON stays far below.
 _FREE_BYTES: Final = 1024 * 1024
 _MAX_RATIO: Final = 200
-# A new member costs more than its few bytes: a body has one, or one for each file that was joined.
+# Each gzip member has a fixed cost. A body normally has one, or one per concatenated file.
 _MAX_MEMBERS: Final = 1000
 _WBITS: Final = 16 + zlib.MAX_WBITS
 
 
 def decoded(headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
-    """``receive`` with the body as it was before ``Content-Encoding``; UnsupportedMediaType for other codings.
+    """Wrap ``receive`` to undo ``Content-Encoding``. Raises UnsupportedMediaType for codings other than gzip.
 
-    The new one raises MalformedBody for what isn't gzip, and PayloadTooLarge for what grows out of proportion. It
-    returns a slice at a time, whatever the sender put into one piece, so that the reader's own limit stops it.
+    The wrapper raises MalformedBody for invalid gzip and PayloadTooLarge for an excessive compression ratio. It returns
+    bounded slices however large the received piece is, so that the reader can enforce its own limit.
     """
     coding = headers.get(b"content-encoding")
     if coding is None or coding.lower() in _IDENTITY:
@@ -50,7 +50,7 @@ class _Gunzip:
         self._given = 0
 
     async def __call__(self) -> Message:
-        """The next part of the body, or what isn't of the body as it is."""
+        """Return the next slice of the body; pass other messages through."""
         while not self._finished:
             if not self._input and self._more:
                 message = await self._receive()
@@ -60,7 +60,7 @@ class _Gunzip:
                 self._more = message.get("more_body", False)
                 self._taken += len(self._input)
             else:
-                # There may be a long body in few bytes: others have their turn.
+                # A few bytes may expand to a long body: yield to other tasks.
                 await asyncio.sleep(0)
             data = self._decode()
             if not self._input and not self._more:
@@ -72,7 +72,7 @@ class _Gunzip:
         return await self._receive()
 
     def _decode(self) -> bytes:
-        """At most a slice, from the input that is there."""
+        """Decode at most one slice of the available input."""
         if not self._input:
             return b""
         if self._member is None or self._member.eof:

@@ -1,10 +1,11 @@
-"""Requests that a browser sends for a page of another origin: CSRF protection and CORS, in front of all faces.
+"""CSRF protection and CORS, as ASGI middleware in front of all faces.
 
-A request is judged by what browsers say themselves (``Sec-Fetch-Site``, or ``Origin`` where that is missing, as it is
-over plain HTTP); callers that send neither aren't browsers. What an origin may not do is refused before a face sees it.
+A request is judged by ``Sec-Fetch-Site``, or by ``Origin`` if that is missing, as it is over plain HTTP. Callers that
+send neither are not browsers. Requests that an origin is not allowed to make are rejected before they reach a face.
 
-Over plain HTTP anybody's name may lead to the gateway's address, and a page under it looks like one of its own
-(DNS rebinding). So the host of such a page has to be known. Over HTTPS the certificate vouches for it.
+Over plain HTTP, an attacker's host name can resolve to the gateway's address, which makes a page under that name look
+like same-origin (DNS rebinding). Therefore the host of such a page must be a known one. Over HTTPS the certificate
+proves the host.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ _OWN_SITES: Final = (b"same-origin", b"none")
 _ORIGIN: Final = re.compile(r"(https?)://([^/?#@]+)", re.IGNORECASE)
 _LOOKED_AT: Final = frozenset({b"origin", b"sec-fetch-site"})
 _VARY: Final = (b"vary", b"Origin")
-# How long (s) a browser may keep the answer to a preflight, as in the official proxy.
+# How long (s) a browser may cache a preflight response; the same as in the official proxy.
 _MAX_AGE: Final = b"1800"
 REFUSED: Final = refusal(HTTPStatus.FORBIDDEN, "the page's origin is not allowed (access.control.allow.origin)")
-"""The answer to a page of another origin that would change something."""
+"""The response to a state-changing request from a disallowed origin."""
 _UNKNOWN_HOST: Final = refusal(
     HTTPStatus.FORBIDDEN,
     "the page's host is not known to be the gateway's (access.control.own.hosts, advertised.listeners, host.name)",
@@ -44,7 +45,7 @@ _UNKNOWN_HOST: Final = refusal(
 
 @dataclass(frozen=True, slots=True)
 class CrossOriginOptions:
-    """Who may ask from a browser, besides pages of the gateway's own origin."""
+    """What browsers may do, besides requests from pages of the gateway's own origin."""
 
     allow_origins: Sequence[str] = ()
     """Origins as browsers send them; ``*`` stands for any text within one, and alone for all. Empty: no CORS."""
@@ -59,20 +60,20 @@ class CrossOriginOptions:
     """Response header fields that pages may read."""
 
     own_origins: Sequence[str] = ()
-    """Other origins of the gateway itself: what it advertises."""
+    """Further origins of the gateway itself, from its advertised listeners."""
 
     own_hosts: Sequence[str] = ()
-    """Names of the gateway itself, beside addresses and ``localhost``; ``*`` as in ``allow_origins``."""
+    """Host names of the gateway itself, besides IP addresses and ``localhost``; ``*`` as in ``allow_origins``."""
 
     forwarded: bool = False
-    """Whether proxies tell which host was asked."""
+    """Whether to trust the forwarding headers of proxies for the requested host."""
 
     closed_path: str = ""
-    """A path where reading is refused to other origins too, and what is below it; links may still lead there."""
+    """A path below which other origins may not read either; navigation to it by a link is still allowed."""
 
 
 class CrossOriginGuard:
-    """An ASGI application in front of another one."""
+    """ASGI middleware for CSRF protection and CORS."""
 
     def __init__(self, app: App, options: CrossOriginOptions) -> None:
         self._app = app
@@ -87,7 +88,7 @@ class CrossOriginGuard:
         self._expose = ",".join(options.expose_headers).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request, answer a preflight, or pass it on."""
+        """Reject a request, answer a preflight, or pass the request on."""
         said = [field for field in scope["headers"] if field[0] in _LOOKED_AT] if "headers" in scope else []
         if not said and not self._allowed:
             await self._app(scope, receive, send)
@@ -110,7 +111,7 @@ class CrossOriginGuard:
         await self._app(scope, receive, send)
 
     def _fault(self, scope: Scope, origin: str, site: bytes | None) -> Refusal | None:
-        """Why a page may change nothing; None for a page of the gateway's own, and for what is no page."""
+        """Return why a page may not change anything; None for the gateway's own pages and for non-browsers."""
         if site is not None and site.lower() not in _OWN_SITES:
             return REFUSED
         if not origin:
@@ -118,20 +119,20 @@ class CrossOriginGuard:
         match = _ORIGIN.fullmatch(origin)
         found = None if match is None else _endpoint(origin)
         if match is None or found is None:
-            # "null", an extension of the browser, or nothing that a browser sends.
+            # "null", a browser extension, or not sent by a browser.
             return REFUSED if site is None else None
         scheme = match[1].lower()
         if found in self._own:
             return None
         if site is None:
             _, authority = asked(scope, dict(scope["headers"]), forwarded=self._forwarded)
-            # TLS may end in front of the gateway: a port that isn't named is that of the page's scheme.
+            # TLS may be terminated in front of the gateway, so the default port is that of the page's scheme.
             if found != authority.endpoint(scheme):
                 return REFUSED
         return None if scheme == "https" or self._is_known(found[0]) else _UNKNOWN_HOST
 
     def _is_known(self, host: str) -> bool:
-        """Whether a host can be nobody else's, in small letters."""
+        """Return whether a lower-case host is known to be the gateway's own."""
         if host == "localhost" or host.endswith(".localhost") or any(known.fullmatch(host) for known in self._hosts):
             return True
         try:
@@ -160,7 +161,7 @@ class CrossOriginGuard:
         return [(b"access-control-expose-headers", self._expose)] if self._expose else []
 
     def _preflight(self, scope: Scope) -> Headers | None:
-        """What a preflight is told; None where the request is none."""
+        """Return the headers of a preflight response, or None if the request is not a preflight."""
         if scope["method"] != "OPTIONS":
             return None
         asked_for = dict(scope["headers"])
@@ -175,7 +176,7 @@ class CrossOriginGuard:
 
 
 def _pattern(origin: str) -> re.Pattern[str]:
-    """``https://*.example.org`` as a pattern; a star stands for anything but a slash."""
+    """Compile an origin such as ``https://*.example.org``; a star matches anything but a slash."""
     if origin == "*":
         return re.compile(".*", re.DOTALL)
     return re.compile("[^/]*".join(re.escape(part) for part in origin.split("*")), re.IGNORECASE)
@@ -199,7 +200,7 @@ def _adding(send: Send, extra: Headers) -> Send:
 async def _refuse(scope: Scope, receive: Receive, send: Send, fault: Refusal, extra: Headers) -> None:
     if scope["type"] == "websocket":
         await receive()
-        # Before the handshake: 403.
+        # A close before the handshake becomes a 403 response.
         await send({"type": "websocket.close", "code": 1008})
         return
     await _answer(send, fault.status, [(b"content-type", b"application/json"), *extra], fault.body)

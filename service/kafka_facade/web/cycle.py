@@ -1,4 +1,4 @@
-"""One request and its answer, where uvicorn's own falls short."""
+"""Extensions of uvicorn's request/response cycle."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class Cycle(RequestResponseCycle):
-    """A caller that has closed its side after the whole request still gets the answer.
+    """A cycle that still answers a caller that half-closes the connection after its request.
 
-    Its closing looks the same as its end, so whoever waits for a disconnection is told of one; sending goes on.
+    A half-close cannot be told from a disconnect, so ``receive`` reports a disconnect, but sending continues.
     """
 
     half_closed = False
     _body_delivered = False
 
     async def run_asgi(self, app: Any) -> None:
-        """Have the request carried out. The server cancels what is left at its end, which is no fault to log."""
+        """Run the application. Cancellation at shutdown is expected and not logged as an error."""
 
         async def ended(scope: Any, receive: Any, send: Any) -> None:
             try:
@@ -32,19 +32,19 @@ class Cycle(RequestResponseCycle):
                 self.transport.close()
             else:
                 if self.half_closed and self.response_started and not self.response_complete:
-                    # A stream that ends because its caller has closed its side needs no end.
+                    # A response stream that ends because the caller has closed needs no final chunk.
                     self.disconnected = True
                     self.transport.close()
 
         await super().run_asgi(ended)
 
     def half_close(self) -> None:
-        """The caller sends nothing more."""
+        """Note that the caller has closed its sending side."""
         self.half_closed = True
         self.message_event.set()
 
     async def receive(self) -> Any:
-        """A part of the body, or the disconnection."""
+        """Return a part of the body, or the disconnect event."""
         if self.half_closed and self._body_delivered:
             return {"type": "http.disconnect"}
         message: Mapping[str, Any] = await super().receive()
@@ -56,17 +56,17 @@ class Cycle(RequestResponseCycle):
 
 
 class Http10Cycle(Cycle):
-    """An answer without ``Content-Length`` ends with the connection: HTTP/1.0 has no chunks (RFC 9112, 6.1)."""
+    """A cycle for HTTP/1.0, which has no chunked coding: a response without a length ends at close (RFC 9112, 6.1)."""
 
     _until_close = False
 
     async def send(self, message: Any) -> None:
-        """Send a part of the answer."""
+        """Send a part of the response."""
         if message["type"] == "http.response.start":
             if not any(name.lower() == b"content-length" for name, _ in message.get("headers", ())):
                 self._until_close = True
                 self.keep_alive = False
-                # To uvicorn it is an answer of known length, which it counts down.
+                # Make uvicorn send it as a response of known length, which it counts down.
                 self.chunked_encoding = False
                 self.expected_content_length = sys.maxsize
         elif self._until_close and not message.get("more_body", False):

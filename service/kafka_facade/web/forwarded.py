@@ -1,4 +1,4 @@
-"""What a caller asked: scheme and authority, of the request itself or as proxies in front tell them."""
+"""The scheme and authority that a caller requested, from the request itself or from proxy headers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Final
 
 from kafka_facade.web.authority import DEFAULT_PORTS, Authority, parse_authority
 
-# It neither looks back nor begins within a word, so that its time is linear in the field.
+# Possessive quantifiers and the look-behind avoid backtracking: matching takes linear time.
 _PAIR: Final = re.compile(r"""(?<!\w)(\w++)\s*+=\s*+(?:"([^"]*+)"|([^\s;,"]++))""")
 
 
 def asked(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], *, forwarded: bool) -> tuple[str, Authority]:
-    """Scheme and authority of a request, e.g. ``https`` and ``proxy.example.org:8082``.
+    """Return scheme and authority of a request, e.g. ``https`` and ``proxy.example.org:8082``.
 
-    With ``forwarded``, what the outermost proxy was asked: ``Forwarded`` (RFC 7239), or ``X-Forwarded-Proto``,
-    ``-Host``, ``-Port``. A field whose value is no scheme, host or port is passed over.
+    With ``forwarded``, take those that the outermost proxy received, from ``Forwarded`` (RFC 7239) or
+    ``X-Forwarded-Proto``, ``-Host`` and ``-Port``. Invalid values are ignored.
     """
     scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
     authority = parse_authority(headers.get(b"host", b"").decode("latin-1"))

@@ -1,4 +1,4 @@
-"""What the head of a request must be besides well-formed (RFC 9112, 2.5, 3.2 and 6.1; RFC 9110, 10.1.1)."""
+"""Checks of a request head beyond its syntax (RFC 9112, 2.5, 3.2 and 6.1; RFC 9110, 10.1.1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://(?P<authority>[^/?#]*)(?P<path
 
 
 def check_head(version: str, method: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
-    """What is wrong with a head: its version (``1.1``), its method and its ``CHECKED_FIELDS``; None if nothing is."""
+    """Check version (such as ``1.1``), method and ``CHECKED_FIELDS`` of a head; None if they are valid."""
     if version not in ("1.1", "1.0"):
         return UNSUPPORTED_VERSION
     if method == b"CONNECT":
@@ -63,7 +63,7 @@ def _check_codings(version: str, codings: bytes) -> Refusal | None:
 
 
 def split_target(target: bytes, method: bytes) -> tuple[bytes, bytes | None] | Refusal:
-    """A request target as path and query, and the authority that it names if it is an absolute one."""
+    """Split a request target into path with query, and the authority if it is in absolute form."""
     if target.startswith(b"/"):
         return target, None
     if target == b"*" and method == b"OPTIONS":

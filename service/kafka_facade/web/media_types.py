@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 UNICODE = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
-"""The charsets that are UTF-8."""
+"""Charset names that mean UTF-8, or a subset of it."""
 
 LATIN_1 = frozenset({"iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1", "l1"})
 """The names of ISO-8859-1."""
@@ -18,7 +18,7 @@ _QUALITIES = ("q", "qs")
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A media type or range, lower-case; ``quality`` is the ``q`` of a range, ``parameters`` what else it has."""
+    """A lower-case media type or range; ``quality`` is the ``q`` parameter, ``parameters`` are all others."""
 
     type: str
     charset: str | None = None
@@ -27,7 +27,7 @@ class MediaType:
 
 
 def parse_media_type(text: str) -> MediaType | None:
-    """A media type with its parameters; None if the text isn't one."""
+    """Parse a media type with its parameters. Return None if the text is invalid."""
     name, *parameters = text.split(";")
     name = name.strip().lower()
     main, slash, sub = name.partition("/")
@@ -57,13 +57,13 @@ def parse_media_type(text: str) -> MediaType | None:
 
 
 def parse_accept(text: str) -> list[MediaType]:
-    """The ranges of an Accept header; what is no range is left out."""
+    """Parse the ranges of an Accept header, skipping invalid ones."""
     ranges = (parse_media_type(part) for part in text.split(","))
     return [range_ for range_ in ranges if range_ is not None]
 
 
 def best_range(offer: str, ranges: Iterable[MediaType]) -> MediaType | None:
-    """The most specific range that an offer is in, the one of the highest quality where there are several."""
+    """Return the most specific range that matches an offer; of several, the one with the highest quality."""
     wildcard = offer.partition("/")[0] + "/*"
     best, found = 0, None
     for range_ in ranges:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, made to follow RFC 9112, with JSON for requests that don't reach the application."""
+"""uvicorn's HTTP/1.1 protocol, extended to follow RFC 9112 and to reject invalid requests with a JSON error."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ MAX_HEADER_BYTES: Final = 8192
 """The longest request line and header fields together, as in the official proxy (``max.request.header.size``)."""
 
 _FIELD_OVERHEAD = 4
-# With more requests that wait for those before them, what came stays unparsed.
+# Stop parsing while more pipelined requests than this wait for earlier ones.
 _MOST_WAITING = 100
-# How many bytes are parsed before that is looked at: some 150 of the smallest requests.
+# Check that after parsing this many bytes, which is about 150 of the smallest requests.
 _PIECE = 4096
 _BODY_PIECE = 65_536
-# What a chunk may have beside its data for each byte of data, and in all, on average: its size and small extensions.
+# Average overhead allowed for chunk sizes and extensions: per byte of data, and per chunk.
 _CHUNK_FACTOR = 3
 _CHUNK_OVERHEAD = 16
 _BAD_REQUEST = refusal(HTTPStatus.BAD_REQUEST, "the request is not HTTP.")
 _INCOMPLETE = refusal(HTTPStatus.BAD_REQUEST, "the connection was closed before the request was complete.")
 _TOO_LARGE = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 _BODY_TIMEOUT = refusal(HTTPStatus.REQUEST_TIMEOUT, "the body took too long.")
-# How the parser names versions that it doesn't know, and the preface of HTTP/2.
+# The parser's errors for an unknown version and for the HTTP/2 preface.
 _VERSION_ERRORS = ("Invalid HTTP version", "Pause on PRI")
 
 
 class _Refused(Exception):
-    """Stops the parser."""
+    """Raised in a callback to stop the parser."""
 
 
 class _Place(Enum):
-    """Where in the stream of requests the bytes that come next are."""
+    """The parser's state: what the next bytes belong to."""
 
     BETWEEN = 1
     HEAD = 2
     BODY = 3
     ELSEWHERE = 4
-    """The connection speaks another protocol."""
+    """The connection was upgraded to another protocol."""
 
 
 class HttpProtocolFactory:
-    """Makes the protocol of each connection: give it to uvicorn as ``http``. Picklable until it is first used."""
+    """Creates the protocol of each connection; pass it to uvicorn as ``http``. Picklable until first used."""
 
     def __init__(self, body_seconds: float = 60.0, write_seconds: float = 60.0) -> None:
         self._body_seconds = body_seconds
@@ -69,7 +69,7 @@ class HttpProtocolFactory:
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> HttpProtocol:
-        """The protocol of a new connection."""
+        """Create the protocol of a new connection."""
         if self._unread is None:
             self._unread = UnreadAnswers(self._write_seconds)
         protocol = HttpProtocol(config, server_state, app_state, _loop)
@@ -87,32 +87,32 @@ class HttpProtocol(HttpToolsProtocol):
     flow: Reading
     _unparsed = b""
     _place = _Place.BETWEEN
-    # The requests that have begun.
+    # The number of requests begun.
     _begun = 0
-    # The fields of the present head that are complete.
+    # The size in bytes of the complete fields of the current head.
     _head_bytes = 0
-    # What the parser may hold on to, of a head that isn't complete; what came with a body that isn't its data.
+    # Bytes of an incomplete head that the parser may buffer; in a body, bytes that are not data (chunk overhead).
     _held = 0
-    # What is still to be said once the requests before are answered.
+    # The rejection to send once earlier requests are answered.
     _refusal: Refusal | None = None
     # Why the parser was stopped.
     _fault: Refusal | None = None
     _half_closed = False
-    # The present head asks for a protocol that isn't offered, and is read again without that.
+    # The current head requests an unsupported upgrade and is parsed again without it.
     _ignoring_upgrade = False
     _body_timer: asyncio.TimerHandle | None = None
-    # The request that is being carried out, or was the last to be.
+    # The request that is running, or the last one that ran.
     _current: Cycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A new connection."""
+        """Set up a new connection."""
         joined: Any = JoinedWrites(transport, self.unread)  # type: ignore[arg-type]
         super().connection_made(joined)
         self.flow = Reading(joined)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Clean up after the connection is lost."""
         self._stop_body_timer()
         self._lose()
         super().connection_lost(exc)
@@ -120,10 +120,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._forget()
 
     def eof_received(self) -> Any:
-        """The caller has closed its side: what it asked for completely is still answered (RFC 9112, 9.6)."""
+        """Handle a half-close: complete requests are still answered (RFC 9112, 9.6)."""
         self._half_closed = True
         self._stop_body_timer()
-        # The loop closes its own transport where nothing is to be answered any more.
+        # If no response is pending, the loop closes the transport.
         joined: Any = self.transport
         joined.flush()
         cycle = self.cycle
@@ -143,7 +143,7 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             joined.flush()
             if not joined.is_closing() and joined.unsent():
-                # By default the transport tells once there is little left.
+                # By default the transport resumes the writer while its buffer is not yet empty.
                 joined.set_write_buffer_limits(high=0)
                 await self.flow.drain()
             taken = not joined.is_closing()
@@ -156,25 +156,25 @@ class HttpProtocol(HttpToolsProtocol):
         joined.set_write_buffer_limits()
 
     def _lose(self) -> None:
-        """The answer that is being made has nowhere to go any more, and needs no end."""
+        """Mark the running request as disconnected, since its response cannot be sent."""
         if self._current is not None and not self._current.response_complete:
-            # uvicorn knows the last one only.
+            # uvicorn marks only the last pipelined request.
             self._current.disconnected = True
             self._current.message_event.set()
 
     def _forget(self) -> None:
-        """Requests know their connection: one that is over doesn't know them, or both would wait for the collector."""
+        """Drop references to requests: they refer to the connection, and a cycle would have to be garbage-collected."""
         self.pipeline.clear()
         self.cycle = self._current = None  # type: ignore[assignment]
         self.scope = self.parser = None  # type: ignore[assignment]
 
     def _unanswered(self) -> list[Cycle]:
-        """The requests that are carried out or wait for those before them."""
+        """The requests that are running or wait for earlier ones."""
         waiting: Any = [cycle for cycle, _ in self.pipeline]
         return waiting if self._current is None else [self._current, *waiting]
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection is another protocol's from now on, which joins its writes itself."""
+        """Hand the connection over to the websocket protocol, which coalesces writes itself."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._refuse(_BAD_REQUEST)
             return
@@ -192,11 +192,11 @@ class HttpProtocol(HttpToolsProtocol):
         watched.set_protocol(protocol)
         protocol.data_received(self._head_again())
         if not protocol.handshake_initiated:
-            # uvicorn waits for ever where its library can't read a handshake: it has too many fields, for one.
+            # uvicorn would hang if its library cannot parse the handshake, for example because of too many fields.
             self._say(_BAD_REQUEST)
 
     def on_message_begin(self) -> None:
-        """A new request: its head comes now."""
+        """Handle the start of a request head."""
         self._place = _Place.HEAD
         self._begun += 1
         self._head_bytes = 0
@@ -204,24 +204,24 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
+        """Handle a part of the request target."""
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field, or a trailer, which isn't passed on (RFC 9110, 6.5.1)."""
+        """Handle a header field, or a trailer field, which is dropped (RFC 9110, 6.5.1)."""
         self._count(len(name) + len(value) + _FIELD_OVERHEAD)
         if self._place is _Place.BODY:
             return
         name = name.lower()
-        # The parser leaves white space behind a value.
+        # The parser does not strip trailing white space.
         value = value.rstrip(b" \t")
         self.headers.append((name, value))
         if name in CHECKED_FIELDS:
             self._checked.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """Handle the end of a request head."""
         self._ignoring_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
         version: str = self.parser.get_http_version()
         method: bytes = self.parser.get_method()
@@ -247,10 +247,10 @@ class HttpProtocol(HttpToolsProtocol):
         return any(field != (b"content-length", b"0") for field in framing)
 
     def _begin(self, version: str, method: bytes, target: bytes, authority: bytes | None) -> None:
-        """Hand the request to the application, or let it wait for those before it."""
+        """Start the request, or queue it behind earlier ones."""
         path, _, query = target.partition(b"#")[0].partition(b"?")
         if authority is not None:
-            # It goes before the Host field (RFC 9112, 3.2.2).
+            # It takes precedence over the Host field (RFC 9112, 3.2.2).
             self.headers[:] = [field for field in self.headers if field[0] != b"host"]
             self.headers.append((b"host", authority))
         text = path.decode("ascii")
@@ -287,19 +287,19 @@ class HttpProtocol(HttpToolsProtocol):
         self._start_asgi_task(cycle, self.app)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Handle a piece of the body."""
         self._held = max(0, self._held - _CHUNK_FACTOR * len(body) - _CHUNK_OVERHEAD)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is complete."""
+        """Handle the end of a request."""
         self._place = _Place.BETWEEN
         self._stop_body_timer()
         if not self._ignoring_upgrade:
             super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the caller; what isn't complete is cut off before it fills the memory."""
+        """Parse received bytes, with limits on how much of an incomplete request is buffered."""
         if self._refusal is None:
             self._unparsed += data
             self._parse()
@@ -324,11 +324,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.go_on()
 
     def _take(self, data: bytes) -> int:
-        """Parse bytes; how many of them were."""
+        """Parse bytes and return how many were consumed."""
         place, begun = self._place, self._begun
-        # A piece of a body sets it back.
+        # on_body reduces it again.
         self._held += len(data)
-        # Or it would be cancelled below.
+        # Keep the timer: uvicorn would cancel it while it parses.
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         taken = self._feed(data)
         self._rearm(timer, place is not _Place.BODY and self._begun == begun)
@@ -336,7 +336,7 @@ class HttpProtocol(HttpToolsProtocol):
             return taken
         if self._place is _Place.HEAD:
             if self._begun > begun:
-                # Where there was more in front of it, how much of it has come is known of complete fields only.
+                # If other requests preceded it in this data, only the size of its complete fields is known.
                 alone = place is _Place.BETWEEN and self._begun == begun + 1
                 self._held = len(data.lstrip(b"\r\n")) if alone else self._head_bytes
         elif self._body_timer is None:
@@ -362,11 +362,11 @@ class HttpProtocol(HttpToolsProtocol):
         return taken
 
     def _without_upgrade(self) -> bytes:
-        """The present head again, for a new parser: this one takes the body for the other protocol's."""
+        """Return the current head without the upgrade, for a new parser: the old one would not parse the body."""
         self._ignoring_upgrade = False
         self._begun -= 1
         self.parser = httptools.HttpRequestParser(self)
-        # As uvicorn has it: a request after the last one that the caller wants answered is no error.
+        # As in uvicorn: data after a request with "Connection: close" is not an error.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return self._head_again(without=b"upgrade")
 
@@ -379,7 +379,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._body_timer = None
         if self._place is not _Place.BODY:
             return
-        # It may be the application that takes its time, or the request waits for those before it.
+        # The application may be slow to read, or the request waits for earlier ones.
         patient = self.flow.read_paused or self.cycle.scope.get(STREAMED_BODY)
         if patient and not self.cycle.response_complete:
             self._body_timer = self.loop.call_later(self.body_seconds, self._body_timed_out)
@@ -392,7 +392,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._body_timer = None
 
     def _rearm(self, timer: asyncio.TimerHandle | None, waiting: bool) -> None:
-        """After bytes came: the caller has so long for the next ones, but ``waiting``, for a head, only as before."""
+        """Restart the idle timer after data.
+
+        ``waiting`` for the rest of a request head keeps the old timer: a slow head must not extend its own deadline.
+        """
         answered = self.cycle is None or self.cycle.response_complete
         if answered and self._place is not _Place.ELSEWHERE and not self.transport.is_closing():
             if timer is not None and waiting:
@@ -408,16 +411,16 @@ class HttpProtocol(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > MAX_HEADER_BYTES:
-            # The parser turns it into an error of its own, which ends in send_400_response.
+            # The parser converts it into its own error, and uvicorn calls send_400_response.
             self._fault = _TOO_LARGE
             raise _Refused
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse a request that can't be parsed, and close the connection."""
+        """Reject a request that cannot be parsed, and close the connection."""
         self._refuse(self._fault or _BAD_REQUEST)
 
     def on_response_complete(self) -> None:
-        """A request is answered: it is the turn of the next, or of the refusal."""
+        """Continue with the next request, or send the pending rejection."""
         if self._unparsed:
             self.loop.call_soon(self._parse_on)
         if self.pipeline and not self.transport.is_closing():
@@ -433,7 +436,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Read nothing more; answer the requests before the broken one, then say ``refusal`` and close."""
+        """Stop reading, answer the requests before the invalid one, then send ``refusal`` and close."""
         self._refusal = refusal
         self._stop_body_timer()
         cycle: Cycle | None = self.cycle
@@ -443,10 +446,10 @@ class HttpProtocol(HttpToolsProtocol):
             if cycle.response_complete:
                 self._say(refusal)
         elif self.pipeline and self.pipeline[0][0] is cycle:
-            # It waits for those before it, and won't be carried out.
+            # The invalid request is still queued: drop it.
             self.pipeline.popleft()
         else:
-            # To the application the caller is gone: what it still sends would come after the refusal.
+            # Report a disconnect to the application; its output would follow the rejection.
             cycle.disconnected = True
             cycle.message_event.set()
             if cycle.response_started:

@@ -1,4 +1,4 @@
-"""Reading from a connection, which stops while enough of what came is unparsed."""
+"""Flow control that pauses reading while enough received data is unparsed."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 
 class Reading(FlowControl):
-    """Nothing is read between :meth:`stop` and :meth:`go_on`, whoever asks for more."""
+    """Flow control that reads nothing between :meth:`stop` and :meth:`go_on`, even if uvicorn resumes reading."""
 
     _stopped = False
 
     def stop(self) -> None:
-        """Read nothing more."""
+        """Stop reading."""
         self._stopped = True
         self.pause_reading()
 
     def go_on(self) -> None:
-        """Read again."""
+        """Allow reading again."""
         self._stopped = False
         self.resume_reading()
 
     def resume_reading(self) -> None:
-        """Read again, unless it is stopped."""
+        """Resume reading, unless it is stopped."""
         if not self._stopped:
             super().resume_reading()

@@ -1,4 +1,4 @@
-"""Answers to requests that are refused before a face sees them: JSON in the form of the REST API."""
+"""JSON error responses, in the REST API's format, for requests rejected before they reach a face."""
 
 from __future__ import annotations
 

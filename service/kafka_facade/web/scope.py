@@ -1,4 +1,4 @@
-"""What the entry and the faces tell each other in an ASGI scope."""
+"""Keys by which this package and the faces communicate in the ASGI scope."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 STREAMED_BODY: Final = "kafka_facade.streamed_body"
-"""True where the face reads the body as a stream, whose time has a limit of its own."""
+"""True if the face reads the body as a stream, which has its own time limit."""
 
 CROSS_ORIGIN: Final = "kafka_facade.cross_origin"
-"""True where a page of another origin asks, which CORS doesn't allow: nothing may change for it."""
+"""True if the request comes from an origin that CORS does not allow: it must not change anything."""
 
 TAKEN: Final = "kafka_facade.taken"
-"""How to wait until the caller's system has all that was sent; see :func:`until_taken`."""
+"""A coroutine function for :func:`until_taken`."""
 
 
 async def until_taken(scope: Mapping[str, Any]) -> None:
-    """Wait until the caller's system has all that was sent.
+    """Wait until the response has been handed to the network.
 
-    ConnectionError where the connection is lost before. It is aborted where the wait is given up.
+    Raises ConnectionError if the connection is lost. The connection is aborted if the wait is cancelled.
     """
     wait: Callable[[], Awaitable[None]] | None = scope.get(TAKEN)
     if wait is not None:

@@ -1,4 +1,4 @@
-"""Websockets as uvicorn speaks them, with a bound on what one read makes."""
+"""uvicorn's websocket protocol, with a bound on how much is parsed at once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-# A frame may have six bytes: so many bytes are parsed as one piece, for so long (s) in one turn of the loop.
+# Bytes to parse at once (a frame can be as short as six bytes), and parse time (s) per iteration of the loop.
 _PIECE: Final = 1024
 _TURN_SECONDS: Final = 0.002
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """One connection. What came is parsed in pieces, and only while no message waits and the peer reads."""
+    """One connection. Data is parsed in pieces, and only while no message is queued and the peer reads."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -22,7 +22,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._scheduled = False
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the peer; the handshake comes whole."""
+        """Buffer and parse received bytes; the handshake is passed in whole."""
         if not self.handshake_initiated:
             super().data_received(data)
             return
@@ -51,7 +51,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return not self._waits() and self.writable.is_set() and not self.transport.is_closing()
 
     def _waits(self) -> bool:
-        """Whether a message waits for the application, which takes none any more once it has closed."""
+        """Whether a message is queued for the application; after it has closed, it accepts none."""
         return not self.queue.empty() and not self.close_sent
 
     def _parse_soon(self) -> None:
@@ -60,30 +60,30 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.loop.call_soon(self._parse)
 
     async def receive(self) -> Any:
-        """The next message."""
+        """Return the next message."""
         message = await self.queue.get()
         if self.queue.empty() and (self.read_paused or self._unparsed):
             self._parse_soon()
         return message
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Continue parsing when the peer reads again."""
         super().resume_writing()
         if self._unparsed:
             self._parse_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Clean up after the connection is lost."""
         self._unparsed.clear()
         super().connection_lost(exc)
 
     def handle_text(self, event: Any) -> None:
-        """A text, or its beginning."""
+        """Handle a text message or its first fragment."""
         super().handle_text(event)
         self._join(event)
 
     def handle_bytes(self, event: Any) -> None:
-        """Bytes, or their beginning."""
+        """Handle a binary message or its first fragment."""
         super().handle_bytes(event)
         self._join(event)
 
@@ -92,7 +92,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.frames: Any = [bytearray(event.data)]
 
     def handle_cont(self, event: Any) -> None:
-        """A further part. The parts are joined at once: no size bounds their number, as they may be empty."""
+        """Handle a continuation. Fragments are joined at once, because empty ones are not bounded by a size."""
         self.frames[0] += event.data
         if event.fin:
             self.send_receive_event_to_app()

@@ -1,7 +1,7 @@
-"""Transports that join writes, and notice a caller that doesn't read.
+"""Transports that coalesce writes and detect peers that stop reading.
 
-uvicorn writes the head and the body of an answer one after the other, and uvloop sends each at once: two system calls,
-two segments, and a peer that is woken twice.
+uvicorn writes the head and the body of a response separately, and uvloop sends each immediately: two system calls, two
+segments, and two wake-ups of the peer.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 logger = logging.getLogger("kafka_facade.web")
 
-# More than this (bytes) goes out at once, so that a peer that doesn't read is noticed.
+# Flush immediately above this size (bytes), so that write flow control takes effect.
 _MOST = 65_536
 _LONGEST_PAUSE = 1.0
 
 
 class UnreadAnswers:
-    """Aborts connections whose peer takes nothing of what waits for it for so many seconds. One for an event loop."""
+    """Aborts connections whose peer reads nothing of the buffered data for ``seconds``. One per event loop."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -27,7 +27,7 @@ class UnreadAnswers:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, writes: WatchedWrites) -> None:
-        """Something was written."""
+        """Watch a transport after a write."""
         self._waiting.add(writes)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._pause, self._look)
@@ -47,7 +47,7 @@ class UnreadAnswers:
 
 
 class WatchedWrites:
-    """Stands before a transport of the running loop; all that it doesn't know goes to that."""
+    """Wraps a transport of the running loop and delegates everything else to it."""
 
     def __init__(self, transport: asyncio.Transport, unread: UnreadAnswers) -> None:
         self.transport = transport
@@ -55,23 +55,23 @@ class WatchedWrites:
         self._handed_over = 0
         self._taken = -1
         self._taken_at = 0.0
-        # Called with every request.
+        # Bound once, because it is called for every request.
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Send it."""
+        """Write the data."""
         self._handed_over += len(data)
         self.transport.write(data)
         self._unread.add(self)
 
     def unsent(self) -> int:
-        """The bytes that the peer's system hasn't taken yet."""
+        """Bytes in the write buffer, which the operating system has not accepted yet."""
         return self.transport.get_write_buffer_size()
 
     def stuck_since(self, now: float) -> float:
-        """When the peer's system last took something, as far as the calls of this method show; ``now`` the first time.
+        """Return when the write buffer last drained, as observed by calls of this method; ``now`` at the first call.
 
-        What is written meanwhile is no progress: pings go out to a peer that reads nothing, too.
+        New writes do not count as progress: pings are written even to a peer that reads nothing.
         """
         taken = self._handed_over - self.unsent()
         if taken != self._taken:
@@ -83,7 +83,7 @@ class WatchedWrites:
 
 
 class JoinedWrites(WatchedWrites):
-    """Sends what is written within one turn of the event loop in one go."""
+    """Sends all data written within one iteration of the event loop at once."""
 
     def __init__(self, transport: asyncio.Transport, unread: UnreadAnswers) -> None:
         super().__init__(transport, unread)
@@ -92,7 +92,7 @@ class JoinedWrites(WatchedWrites):
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Send it by the end of this turn."""
+        """Write the data at the end of this iteration."""
         if not self._written:
             self._call_soon(self.flush)
         self._written.append(data)
@@ -101,16 +101,16 @@ class JoinedWrites(WatchedWrites):
             self.flush()
 
     def flush(self) -> None:
-        """Send what was written now."""
+        """Write buffered data now."""
         if self._written:
             data = b"".join(self._written)
             self._written.clear()
             self._size = 0
-            # The peer may be gone by now.
+            # The peer may have disconnected meanwhile.
             if not self.transport.is_closing():
                 super().write(data)
 
     def close(self) -> None:
-        """Send what was written, then close."""
+        """Write buffered data, then close."""
         self.flush()
         self.transport.close()

@@ -1,1 +1,1 @@
-"""Consumer instances: members of a group that live in this gateway."""
+"""Consumer instances: consumer group members that run inside the gateway on behalf of callers."""

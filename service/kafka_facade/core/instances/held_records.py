@@ -1,4 +1,4 @@
-"""What a consumer instance has read of Kafka and not yet returned: some is ahead, some goes into an answer."""
+"""Records that a consumer instance has polled but not yet returned: prefetched, or in the answer being built."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kafka_facade.core.records.model import RECORD_OVERHEAD, FetchedRecord, Form
 from kafka_facade.core.records.sizes import fetched_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 
-# So many bytes of keys and values, and so many records, are decoded together: some milliseconds for the heaviest JSON.
+# Limits (bytes of keys and values, and records) of what is decoded at once: a few milliseconds for the heaviest JSON.
 _PIECE: Final = 16 * 1024
 _MOST_TOGETHER: Final = 500
-# How many small records that are decoded one by one share a look at the time slice.
+# Records that are decoded one by one check the time slice once per this many.
 _ALONE_IN_SLICE: Final = 32
 _NO_BYTES: Final = b""
 _HEADER_OVERHEAD: Final = 150
@@ -26,7 +26,7 @@ _HEADER_OVERHEAD: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """How a read goes on and what ends it; ``answer_bytes`` and ``record_bytes`` None are no limit."""
+    """The limits and formats of one read; ``answer_bytes`` and ``record_bytes`` of None are unlimited."""
 
     data_bytes: int
     answer_bytes: int | None
@@ -36,17 +36,17 @@ class ReadLimits:
 
     @classmethod
     def of(cls, request: FetchRecords, max_bytes: int) -> ReadLimits:
-        """What a request says, where the instance returns keys and values of so many bytes at most."""
+        """Take the limits from a request; ``max_bytes`` is the instance's own limit for keys and values."""
         data_bytes = max_bytes if request.max_bytes is None else min(request.max_bytes, max_bytes)
         return cls(data_bytes, request.max_answer_bytes, request.max_record_bytes, request.at_once, request.formats)
 
 
 class HeldRecords:
-    """The records of one instance that its caller doesn't have yet, in the order in which they were read."""
+    """The records of one instance that its caller has not received yet, in the order in which they were polled."""
 
     def __init__(self, decoding: Decoding, instance: ConsumerInstance) -> None:
         self.taken: list[FetchedRecord] = []
-        """What the answer has so far that is being made."""
+        """The records of the answer being built."""
         self._decoding = decoding
         self._instance = instance
         self._ahead: deque[Record] = deque()
@@ -55,19 +55,19 @@ class HeldRecords:
         self._answer_bytes = 0
 
     def begin(self) -> None:
-        """Begin a new answer; what the last one had is the caller's."""
+        """Start a new answer. The records of the last one were delivered, or put back before."""
         self.taken, self._bytes, self._weight, self._answer_bytes = [], 0, 0, 0
 
     def put_back(self) -> None:
-        """What the answer had comes next again."""
+        """Return the answer's records to the front of the prefetched ones, so that the next read gets them."""
         self._ahead.extendleft(entry.record for entry in reversed(self.taken))
 
     def add(self, records: Iterable[Record]) -> None:
-        """These were read."""
+        """Append polled records."""
         self._ahead.extend(records)
 
     def keep(self, wanted: Callable[[str, int], bool]) -> None:
-        """Keep only the records of some partitions."""
+        """Drop all records of partitions that ``wanted`` rejects."""
         self._ahead = deque(record for record in self._ahead if wanted(record.topic_name, record.partition_id))
         self.taken = [e for e in self.taken if wanted(e.record.topic_name, e.record.partition_id)]
         self._bytes = sum(_length(entry.record) for entry in self.taken)
@@ -75,9 +75,10 @@ class HeldRecords:
             self._answer_bytes = sum(fetched_size(entry) for entry in self.taken)
 
     async def take(self, limits: ReadLimits) -> bool:
-        """Decode what was read ahead, up to the limits; whether that is enough for an answer.
+        """Decode prefetched records into the answer, up to the limits; return whether the answer is complete.
 
-        What can't be decoded or is too large is an error once it is the first.
+        A record that cannot be decoded or is too large ends the answer before it. If it is the first record, its error
+        is raised.
         """
         ahead, taken = self._ahead, self.taken
         as_stored = limits.formats is None and limits.answer_bytes is None and limits.record_bytes is None
@@ -113,11 +114,11 @@ class HeldRecords:
 
     @property
     def _is_heavy(self) -> bool:
-        """Whether the answer takes so much memory beside its keys and values that it has to end."""
+        """Whether the decoded records use so much memory that the answer has to end."""
         return self._weight + len(self.taken) * RECORD_OVERHEAD >= MOST_WEIGHT
 
     async def _take_together(self, data_bytes: int) -> bool:
-        """Decode small records that are sure to fit, without a wait for each; whether there were any."""
+        """Decode as many small records as certainly fit, without awaiting each; return whether there were any."""
         room = min(_PIECE, data_bytes - self._bytes)
         if room <= 0 or self._is_heavy:
             return False

@@ -1,4 +1,4 @@
-"""Consumer instances, and what callers ask of them."""
+"""Consumer instances and the requests for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FETCH_OPERATIONS: Final = {
 
 
 def fetch_operation(format: Format) -> str:
-    """The operation to fetch under; the fetch itself says that no instance has another format than those."""
+    """The operation for fetching in a format; for an unsupported format any one, and the fetch rejects it."""
     return FETCH_OPERATIONS.get(format, FETCH_OPERATIONS[Format.BINARY])
 
 
@@ -40,7 +40,7 @@ class ConsumerInstance:
 
 @dataclass(slots=True)
 class CreateConsumer(Request[ConsumerInstance]):
-    """``name`` None generates one; texts are as the caller gave them and are checked by the core (42204)."""
+    """A ``name`` of None generates one. Settings are the caller's unchecked text; the core validates them (42204)."""
 
     group: str
     name: str | None = None
@@ -52,7 +52,7 @@ class CreateConsumer(Request[ConsumerInstance]):
 
     @property
     def instance(self) -> str:
-        """The name, under what other requests call it."""
+        """The name, under the attribute that other requests use."""
         return self.name or ""
 
 
@@ -101,14 +101,15 @@ class AssignConsumer(Request[None]):
 
 @dataclass(slots=True)
 class FetchRecords(Request[list[FetchedRecord]]):
-    """``format`` is what the caller accepts, None where it takes any; timeout and max_bytes only lower the defaults.
+    """``format`` is the one that the caller accepts (None: any). Timeout and max_bytes can only lower the defaults.
 
-    ``max_bytes`` counts keys and values, ``max_answer_bytes`` whole records as :mod:`kafka_facade.core.records.sizes`
-    does. A record that is larger is returned alone, unless it is more than ``max_record_bytes`` too, counted the same
-    way.
-    With ``at_once`` the read ends as soon as it has what is there, unless the instance wants a least number of bytes.
-    ``formats`` decodes keys and values otherwise than the instance says, and records that can't be decoded are returned
-    as such; without it they fail the read.
+    ``max_bytes`` counts keys and values; ``max_answer_bytes`` and ``max_record_bytes`` count whole records as
+    :mod:`kafka_facade.core.records.sizes` does. A single record above the first two limits is returned alone; above
+    ``max_record_bytes`` the read fails.
+    With ``at_once`` the read returns the records that are available instead of waiting for more, unless the instance
+    has a minimum number of bytes.
+    ``formats`` overrides the instance's format; a record that cannot be decoded is then returned with its error, while
+    without ``formats`` it fails the read.
     """
 
     group: str
@@ -124,7 +125,7 @@ class FetchRecords(Request[list[FetchedRecord]]):
 
 @dataclass(slots=True)
 class CommitOffsets(Request[None]):
-    """``offsets`` None commits the current position of each partition; offset n commits n + 1, the next to read."""
+    """``offsets`` of None commits the current positions. Offset n is the last one processed: n + 1 is committed."""
 
     group: str
     instance: str
@@ -152,7 +153,7 @@ class SeekToEnd(ConsumerPartitions, Request[None]):
 
 @dataclass(slots=True)
 class SeekConsumer(Request[None]):
-    """``times`` lead to the first record at or after them, or to the end where there is none."""
+    """``times`` seek to the first record at or after the timestamp, or to the end if there is none."""
 
     group: str
     instance: str

@@ -1,4 +1,4 @@
-"""Consumer instances: members of a consumer group that live in this gateway (reference: v2 "Consumers")."""
+"""Operations on consumer instances (reference: v2 "Consumers")."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ from kafka_facade.core.topics.positions import (
 )
 
 _MAX_OFFSET = 2**63 - 2
-# The client takes time that grows with the square of these, and the event loop waits for it.
+# librdkafka's assign takes quadratic time in the number of partitions and would block the event loop.
 _MAX_ASSIGNED = 2_000
 _MAX_TOPICS = _MAX_PARTITIONS = 10_000
 _CLOSE_SECONDS = 10.0
 _NAMES_TRIED = 200
 _EXPIRY_CHECK_SECONDS = 1.0
-# How long (s) a read waits for the topics that match its pattern.
+# How long (s) a read waits for the list of topics when it re-evaluates its pattern.
 _MATCH_SECONDS = 1.0
 
 
 class Consumers:
-    """Operations on consumer instances, and the owner of them all."""
+    """Operations on consumer instances; owns the sessions of this worker."""
 
     def __init__(
         self,
@@ -91,14 +91,14 @@ class Consumers:
 
     @property
     def request_max_bytes(self) -> int:
-        """The most bytes of keys and values that a fetch returns."""
+        """Maximum bytes of keys and values that a fetch returns."""
         return self._defaults.request_max_bytes
 
     @implements("api.v2.consumers.create")
     async def create(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
         """Create an instance; ConsumerAlreadyExists, InvalidConsumerConfig, TooManyRequests."""
         if request.name is None and self.peers is not None:
-            # Any name will do: one that keeps the instance here, if this worker holds a slot.
+            # Prefer a generated name whose slot this worker holds, so that requests need no forwarding.
             names = (generated_name() for _ in range(_NAMES_TRIED))
             here = (name for name in names if is_here(self.peers, request.group, name))
             request = replace(request, name=next(here, generated_name()))
@@ -106,7 +106,7 @@ class Consumers:
 
     @placed
     async def create_named(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
-        """Create an instance where its name places it."""
+        """Create an instance in the worker that holds its slot."""
         instance = resolve(request, self._defaults)
         key = (instance.group, instance.instance_id)
         if key in self._sessions:
@@ -125,7 +125,7 @@ class Consumers:
         )
         return instance
 
-    # The catalogue has no operation that reads an instance as a whole: these need it, or show it.
+    # The catalogue has no operation for reading an instance; these operations need its settings or return them.
     @also_answers("api.v2.consumers.subscribe", "api.v2.consumers.get-subscription", *FETCH_OPERATIONS.values())
     @placed
     async def get(self, call: Call, request: GetConsumerInstance) -> ConsumerInstance:
@@ -137,13 +137,13 @@ class Consumers:
     async def delete(self, call: Call, request: DeleteConsumer) -> None:
         """Leave the group and forget the instance; ConsumerInstanceNotFound."""
         async with self._session(request.group, request.instance).use(settled=True) as session:
-            # It goes on without the caller who has asked for it: a member that nobody closes stays for good.
+            # Finish even if the caller disconnects; an unclosed member would stay in the group for good.
             await asyncio.shield(self._end(session))
 
     @implements("api.v2.consumers.subscribe")
     @placed
     async def subscribe(self, call: Call, request: SubscribeConsumer) -> None:
-        """Join the group for topics or a pattern; IllegalConsumerState where partitions are assigned by hand."""
+        """Subscribe to topics or a pattern. Raises IllegalConsumerState if partitions are assigned manually."""
         if request.topics and request.topic_pattern is not None:
             raise IllegalConsumerState
         pattern = None if request.topic_pattern is None else TopicPattern(request.topic_pattern)
@@ -159,7 +159,7 @@ class Consumers:
     @implements("api.v2.consumers.get-subscription")
     @placed
     async def get_subscription(self, call: Call, request: GetSubscription) -> Sequence[str]:
-        """The topics subscribed to by name, or those that matched the pattern when it was last looked at."""
+        """The topics subscribed to by name, or those that matched the pattern when it was last evaluated."""
         async with self._session(request.group, request.instance).use() as session:
             return session.subscription()
 
@@ -173,7 +173,7 @@ class Consumers:
     @implements("api.v2.consumers.assign")
     @placed
     async def assign(self, call: Call, request: AssignConsumer) -> None:
-        """Read exactly these partitions; IllegalConsumerState where there is a subscription."""
+        """Assign exactly these partitions. Raises IllegalConsumerState if there is a subscription."""
         async with self._session(request.group, request.instance).use(settled=True) as session:
             if len(request.partitions) > _MAX_ASSIGNED:
                 raise InvalidRequest(f"At most {_MAX_ASSIGNED} partitions can be assigned.", field="partitions")
@@ -183,18 +183,18 @@ class Consumers:
     @implements("api.v2.consumers.get-assignments")
     @placed
     async def get_assignments(self, call: Call, request: GetAssignments) -> Sequence[TopicPartition]:
-        """The partitions that the instance reads now, assigned by hand or by the group."""
+        """The current assignment, made manually or by the group."""
         async with self._session(request.group, request.instance).use() as session:
             return session.consumer.assignment()
 
     @implements(*FETCH_OPERATIONS.values())
     @placed
     async def fetch(self, call: Call, request: FetchRecords) -> list[FetchedRecord]:
-        """The next records, until the timeout, ``max_bytes`` or the instance's ``fetch.min.bytes`` is reached.
+        """Return the next records, waiting until the timeout, ``max_bytes`` or ``fetch.min.bytes`` is reached.
 
-        At least one record is returned if there is one, even if it alone is over ``max_bytes``. ConsumerFormatMismatch,
-        DeserializationFailed and RecordTooLarge (the position stays at the record), IllegalConsumerState without topics
-        or partitions, InvalidRequest for a ``max_bytes`` below 1.
+        Returns at least one record if there is one, even if it exceeds ``max_bytes``. Raises ConsumerFormatMismatch,
+        DeserializationFailed and RecordTooLarge (the position stays at the record), IllegalConsumerState without a
+        subscription or an assignment, and InvalidRequest for a ``max_bytes`` below 1.
         """
         if request.max_bytes is not None and request.max_bytes < 1:
             raise InvalidRequest("max_bytes must be at least 1.", field="max_bytes")
@@ -206,7 +206,7 @@ class Consumers:
     @implements("api.v2.consumers.commit-offsets")
     @placed
     async def commit(self, call: Call, request: CommitOffsets) -> None:
-        """Commit offsets, or where the instance stands, and return once the group coordinator has them."""
+        """Commit offsets, or the current positions, and wait for the group coordinator's acknowledgement."""
         async with self._session(request.group, request.instance).use(settled=True) as session:
             if request.offsets is not None:
                 _check_positions(request.offsets)
@@ -222,7 +222,7 @@ class Consumers:
     @implements("api.v2.consumers.get-committed-offsets")
     @placed
     async def get_committed(self, call: Call, request: GetCommittedOffsets) -> list[CommittedOffset]:
-        """What the group has committed for these partitions; those without a commit are left out."""
+        """The group's committed offsets of these partitions; partitions without one are omitted."""
         async with self._session(request.group, request.instance).use() as session:
             if not request.partitions:
                 raise PartitionNotFound
@@ -232,7 +232,7 @@ class Consumers:
     @implements("api.v2.consumers.seek-to-offset")
     @placed
     async def seek(self, call: Call, request: SeekConsumer) -> None:
-        """Read on from these offsets and times; IllegalConsumerState for a partition that isn't assigned."""
+        """Seek to offsets and times. Raises IllegalConsumerState for a partition that is not assigned."""
         _check_positions(request.offsets)
         _check_partitions(request.times, "times")
         async with self._session(request.group, request.instance).use() as session:
@@ -241,7 +241,7 @@ class Consumers:
             ends = []
             for entry in request.times:
                 where = TopicPartition(entry.topic, entry.partition)
-                # To Kafka negative times have meanings of their own.
+                # Negative timestamps have special meanings in Kafka, such as -1 for the end.
                 [offset] = await session.consumer.offsets_at([where], max(entry.timestamp, 0), call.remaining)
                 if offset < 0:
                     ends.append(where)
@@ -252,7 +252,7 @@ class Consumers:
     @implements("api.v2.consumers.seek-to-beginning")
     @placed
     async def seek_to_beginning(self, call: Call, request: SeekToBeginning) -> None:
-        """Read on from the first offset of these partitions."""
+        """Seek to the first offset of these partitions."""
         _check_partitions(request.partitions)
         positions = [PartitionPosition(entry.topic, entry.partition, EARLIEST) for entry in request.partitions]
         async with self._session(request.group, request.instance).use() as session:
@@ -261,14 +261,14 @@ class Consumers:
     @implements("api.v2.consumers.seek-to-end")
     @placed
     async def seek_to_end(self, call: Call, request: SeekToEnd) -> None:
-        """Read on from what is now the end of these partitions."""
+        """Seek to the current end of these partitions."""
         _check_partitions(request.partitions)
         async with self._session(request.group, request.instance).use() as session:
             session.check_assigned(request.partitions)
             await session.seek(await self._ends(request.partitions, call), call.remaining)
 
     async def expire(self) -> None:
-        """Close instances that nobody has used for ``consumer.instance.timeout.ms``; runs until cancelled."""
+        """Close instances that were idle for ``consumer.instance.timeout.ms``; runs until cancelled."""
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
             limit = self._defaults.instance_timeout_ms / 1000
@@ -276,13 +276,13 @@ class Consumers:
                 self._end(session)
 
     async def close(self, timeout: float) -> None:
-        """Close all instances, at the same time, within ``timeout`` (s)."""
+        """Close all instances concurrently within ``timeout`` (s)."""
         for session in list(self._sessions.values()):
             self._end(session, timeout)
         await asyncio.gather(*self._endings)
 
     def _end(self, session: ConsumerSession, timeout: float = _CLOSE_SECONDS) -> asyncio.Task[None]:
-        """Forget an instance at once, and close it."""
+        """Remove an instance at once, and close it in a task."""
         instance = session.instance
         self._sessions.pop((instance.group, instance.instance_id), None)
         session.end()
@@ -295,15 +295,15 @@ class Consumers:
         return await self._matching(pattern, _MATCH_SECONDS)
 
     async def _matching(self, pattern: TopicPattern, timeout: float) -> list[str]:
-        """The topics that match now; internal ones never do, as with the official proxy."""
+        """The topics that match now, without internal topics, as with the official proxy."""
         topics = [entry.topic for entry in await self._admin.list_topics(timeout)]
         return pattern.matching(topic.topic_name for topic in topics if not topic.is_internal)
 
     async def _ends(self, partitions: Sequence[TopicPartition], call: Call) -> list[PartitionPosition]:
-        """Where these partitions end now: what is produced later is read."""
+        """The current end of each partition, so that records produced after the seek are read."""
         found = []
         for entry, offsets in zip(partitions, await self._admin.offsets(partitions, call.remaining), strict=True):
-            # A partition that Kafka doesn't have, or not at the moment, is read from its end when it is there.
+            # A partition that is missing or unavailable now is read from its end once it appears.
             end = LATEST if isinstance(offsets, FacadeError) else offsets[1]
             found.append(PartitionPosition(entry.topic, entry.partition, end))
         return found

@@ -1,7 +1,8 @@
-"""Where a consumer instance lives: each belongs to a slot by its name, and each slot to one worker at a time.
+"""Sharding of consumer instances over workers.
 
-Whichever worker a call arrives at, the one that holds the instance's slot runs it. Which worker that is only the peers
-know; slots can as well be held by other nodes.
+The group and name of an instance determine its slot (a shard), and each slot is held by one worker at a time. A call
+may arrive at any worker; it runs in the one that holds the slot. Only the peers know which worker that is, so slots
+could also be held by other nodes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kafka_facade.core.instances.port import PeerPort
 
 
 class OfInstance(Protocol):
-    """A request that is about one consumer instance."""
+    """A request for one consumer instance."""
 
     @property
     def group(self) -> str:
@@ -29,7 +30,7 @@ class OfInstance(Protocol):
 
 
 class HasPeers(Protocol):
-    """What has operations that are placed; without ``peers`` all instances live here."""
+    """An object with placed operations. Without ``peers`` all instances live in this worker."""
 
     peers: PeerPort | None
 
@@ -40,22 +41,22 @@ _Response = TypeVar("_Response")
 _Method = Callable[[_Self, Call, _Request], Awaitable[_Response]]
 
 PLACED: dict[str, Callable[..., Awaitable[Any]]] = {}
-"""The operations as the worker that holds the instance runs them, by name."""
+"""The operations by name, as run by the worker that holds the instance."""
 
 
 def slot_of(group: str, instance: str, slots: int) -> int:
-    """The slot of an instance: the same in every process."""
+    """The slot of an instance, equal in all processes."""
     name = f"{len(group)} {group} {instance}".encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") % slots
 
 
 def is_here(peers: PeerPort | None, group: str, instance: str) -> bool:
-    """Whether this worker holds the instance, or would hold it."""
+    """Return whether this worker holds the slot of the instance, which need not exist."""
     return peers is None or peers.holds(slot_of(group, instance, peers.slots))
 
 
 def placed(method: _Method[_Self, _Request, _Response]) -> _Method[_Self, _Request, _Response]:
-    """Have an operation on an instance run where that lives."""
+    """Decorate an operation so that it runs in the worker that holds the instance's slot."""
 
     @functools.wraps(method)
     async def run(self: _Self, call: Call, request: _Request) -> _Response:

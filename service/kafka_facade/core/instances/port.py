@@ -1,4 +1,4 @@
-"""What consumer instances ask of the other workers."""
+"""The interface to the other workers that consumer instances need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kafka_facade.core.call import Call
 
 
 class PeerPort(Protocol):
-    """The workers that share consumer instances: each holds slots, and an instance lives in its slot's worker."""
+    """The workers that share consumer instances; each holds some slots and the instances in them."""
 
     @property
     def slots(self) -> int:
@@ -18,7 +18,7 @@ class PeerPort(Protocol):
         """Whether this worker holds a slot."""
 
     async def call(self, slot: int, method: str, call: Call, request: Any) -> Any:
-        """Run a placed operation (:mod:`kafka_facade.core.instances.placement`) where the slot is held.
+        """Run a placed operation (:mod:`kafka_facade.core.instances.placement`) in the worker that holds the slot.
 
-        Its own errors; Unavailable while nobody holds the slot.
+        Raises the operation's errors, and Unavailable while no worker holds the slot.
         """

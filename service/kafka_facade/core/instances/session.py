@@ -25,19 +25,19 @@ from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.positions import PartitionPosition, PartitionTime, TopicPartition
 
 _POLL_RECORDS = 500
-# A read that finds nothing looks again after this long (s), ever less often.
+# Pauses (s) between polls that return nothing, doubled each time.
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.025
-# New topics that match a pattern are found after this long (s) at the latest, by the next fetch.
+# A fetch re-evaluates the topic pattern if the last evaluation is older than this (s).
 _PATTERN_SECONDS = 5.0
-# A read ends this long (s) before its caller's deadline at most: the answer has to get there.
+# A read ends up to this long (s) before the caller's deadline, to leave time to deliver the answer.
 _MARGIN_SECONDS = 0.1
-# How long (s) a change waits for an answer that is being handed over.
+# How long (s) a change waits for an answer that is being delivered.
 _SETTLING_SECONDS = 1.0
 
 
 class State(Enum):
-    """What an instance reads from."""
+    """What an instance reads: nothing, subscribed topics, topics matching a pattern, or assigned partitions."""
 
     IDLE = "idle"
     SUBSCRIBED = "subscribed"
@@ -45,7 +45,7 @@ class State(Enum):
     ASSIGNED = "assigned"
 
 
-# (state, action) -> next state; what isn't here is an IllegalConsumerState.
+# (state, action) -> next state; any other combination is an IllegalConsumerState.
 TRANSITIONS: dict[tuple[State, str], State] = {
     (State.IDLE, "subscribe"): State.SUBSCRIBED,
     (State.SUBSCRIBED, "subscribe"): State.SUBSCRIBED,
@@ -64,7 +64,10 @@ TRANSITIONS: dict[tuple[State, str], State] = {
 
 
 class ConsumerSession:
-    """One instance with its consumer. All but :meth:`use` and :meth:`fetch` is called with the session in use."""
+    """One instance and its Kafka consumer.
+
+    Call all methods but :meth:`use` and :meth:`fetch` inside a :meth:`use` block, which holds the lock.
+    """
 
     def __init__(
         self,
@@ -77,9 +80,9 @@ class ConsumerSession:
         self.instance = instance
         self.consumer = consumer
         self.returned: dict[tuple[str, int], int] = {}
-        """The next offset after what was returned to the caller, for each partition."""
+        """For each partition the offset after the last record returned to the caller."""
         self._moving: dict[tuple[str, int], int | None] = {}
-        """The partitions that a seek is yet to move, with the offset after what was returned meanwhile."""
+        """Partitions with a pending seek, and the offset after the last record returned meanwhile, if any."""
         self._max_bytes = max_bytes
         self._closing = closing
         self._state = State.IDLE
@@ -99,15 +102,15 @@ class ConsumerSession:
 
     @property
     def idle_seconds(self) -> float:
-        """How long nobody has used the instance; 0 while somebody does."""
+        """Seconds since the last use; 0 while the instance is in use."""
         return 0.0 if self._users else time.monotonic() - self._last_used
 
     @asynccontextmanager
     async def use(self, *, settled: bool = False) -> AsyncIterator[ConsumerSession]:
-        """Have the instance to oneself: a Kafka consumer serves one caller at a time; ConsumerInstanceNotFound.
+        """Lock the instance, because a Kafka consumer serves one caller at a time. Raises ConsumerInstanceNotFound.
 
-        ``settled`` waits a little for an answer that is being handed over: its caller may go on with another call
-        before it is known here that the answer is there.
+        With ``settled``, first wait briefly for an answer that is being delivered: a caller that has received it may
+        already send its next request before the delivery is confirmed here.
         """
         with self._using():
             if settled and not self._handed_over.is_set():
@@ -129,33 +132,33 @@ class ConsumerSession:
 
     async def _ready(self) -> None:
         if self._change is not None:
-            # Its caller has given up; it goes on.
+            # A change whose caller has disconnected is still running.
             await asyncio.wait({self._change})
             self._change = None
         if self._ended:
             raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
 
     def end(self) -> None:
-        """Whoever waits to use the instance finds it gone."""
+        """Make waiting and later users get ConsumerInstanceNotFound."""
         self._ended = True
 
     async def close(self, timeout: float) -> None:
-        """Leave the group and free everything within ``timeout`` (s)."""
+        """Leave the group and close the consumer within ``timeout`` (s)."""
         if self._change is not None:
             await asyncio.wait({self._change}, timeout=timeout)
         await self.consumer.close(timeout)
 
     async def _to_the_end(self, change: Coroutine[Any, Any, None]) -> None:
-        """Change what is read, even if the caller gives up: a change that is half done is none of the states."""
+        """Run a change to completion even if the caller disconnects; half a change would leave no valid state."""
         task = self._change = asyncio.create_task(change, name="consumer change")
-        # Where nobody asks any more, there is nobody to tell of a failure.
+        # Retrieve the exception, so that asyncio does not warn about it if the caller has disconnected.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(task)
 
     async def subscribe(self, topics: Sequence[str], pattern: TopicPattern | None) -> None:
-        """Subscribe to topics, those that match the pattern if there is one.
+        """Subscribe to topics; with a pattern, to those that currently match it.
 
-        Nothing to subscribe to is the same as to unsubscribe, and what one has is no change, as in Kafka's own client.
+        As in Kafka's Java client, an empty subscription unsubscribes, and an unchanged one has no effect.
         """
         if not topics and pattern is None:
             await self.unsubscribe()
@@ -173,11 +176,11 @@ class ConsumerSession:
             await self.consumer.unsubscribe()
         self._state, self._topics = state, list(topics)
         self._pattern, self._matched_at = pattern, time.monotonic()
-        # The group need not take away what is subscribed to still; where it does, that is forgotten then.
+        # Keep the records of topics that remain subscribed; if a rebalance revokes them, they are dropped then.
         self._forget(set(topics))
 
     def _stale_pattern(self) -> TopicPattern | None:
-        """The pattern, if it is time to look which topics match it now."""
+        """The pattern, if it is due for re-evaluation."""
         if self._pattern is None or time.monotonic() - self._matched_at < _PATTERN_SECONDS:
             return None
         return self._pattern
@@ -196,11 +199,11 @@ class ConsumerSession:
         self._forget()
 
     async def assign(self, partitions: Sequence[TopicPartition]) -> None:
-        """Read exactly these partitions; none is the same as to unsubscribe, as in Kafka's own client."""
+        """Assign exactly these partitions; as in Kafka's Java client, none unsubscribes."""
         if not partitions:
             await self.unsubscribe()
             return
-        # The client takes each but once.
+        # librdkafka rejects duplicates.
         distinct = {(entry.topic, entry.partition): entry for entry in partitions}
         await self._to_the_end(self._assign(self._next("assign"), list(distinct.values())))
 
@@ -210,7 +213,7 @@ class ConsumerSession:
         self._forget()
 
     def check_assigned(self, places: Iterable[PartitionPosition | PartitionTime | TopicPartition]) -> None:
-        """IllegalConsumerState for a place in a partition that isn't assigned."""
+        """Raise IllegalConsumerState if one of the partitions is not assigned."""
         assigned = {(entry.topic, entry.partition) for entry in self.consumer.assignment()}
         for place in places:
             if (place.topic, place.partition) not in assigned:
@@ -219,7 +222,7 @@ class ConsumerSession:
                 )
 
     async def seek(self, positions: Sequence[PartitionPosition], timeout: float) -> None:
-        """Read on from these positions; what was read ahead of their partitions is dropped."""
+        """Seek to these positions, dropping prefetched records of their partitions."""
         self.check_assigned(positions)
         await self._to_the_end(self._seek(positions, timeout))
 
@@ -234,13 +237,13 @@ class ConsumerSession:
                     self._stand(place, offset)
 
     def _moved(self, topic: str, partition: int, offset: int) -> None:
-        """Where one stands is told by the seek from here on, and not by records from before it."""
+        """Take the position from the completed seek, and drop records polled before it."""
         self._drop_revoked()
         place = topic, partition
         self._moving.pop(place, None)
         self._held.keep(lambda topic, partition: (topic, partition) != place)
         self.returned.pop(place, None)
-        # As in Kafka's own client, where one stands is what is committed.
+        # As in Kafka's Java client, a commit without offsets commits the new position.
         if offset >= 0:
             self._stand(place, offset)
 
@@ -256,12 +259,13 @@ class ConsumerSession:
         matching: Callable[[TopicPattern], Awaitable[Sequence[str]]],
         hand_over: Callable[[list[FetchedRecord]], Awaitable[None]] | None = None,
     ) -> list[FetchedRecord]:
-        """The next records within ``seconds``; see :meth:`kafka_facade.core.instances.operations.Consumers.fetch`.
+        """Return the next records; see :meth:`kafka_facade.core.instances.operations.Consumers.fetch`.
 
-        Reads take turns with one another, so that records are committed in the order in which they were delivered; a
-        read that doesn't get its turn in time ends with nothing. All other calls come in between the looks of a read.
+        ``seconds`` is the time until the caller's deadline. Reads run one at a time, so that records are committed in
+        the order in which they were delivered; a read that has to wait too long returns nothing. Other calls can run
+        between the polls of a read.
 
-        ``hand_over`` gives the records to the caller. Where it fails, they are for the next call, as if never read.
+        ``hand_over`` delivers the records to the caller. If it fails, the next read returns them again.
         """
         self._next("fetch")
         wait_ms = self.instance.request_timeout_ms
@@ -284,7 +288,7 @@ class ConsumerSession:
                     self._drop_revoked()
                 return self._return()
             except BaseException:
-                # The caller is gone, or gets an error: the records are for the next call.
+                # The caller has disconnected or gets an error: keep the records for the next read.
                 self._held.put_back()
                 raise
             finally:
@@ -308,7 +312,7 @@ class ConsumerSession:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             if not await self._acquired(self._lock, deadline):
-                # Somebody has the instance to himself, and waits for Kafka.
+                # Another call holds the lock and waits for Kafka.
                 return
             try:
                 await self._ready()
@@ -328,7 +332,7 @@ class ConsumerSession:
                 except FacadeError:
                     if not self._held.taken:
                         raise
-                    # What was read is handed over first; the consumer tells of what keeps failing again.
+                    # Return the records first; a persistent error is raised again by the next poll.
                     return
                 self._drop_revoked()
                 self._held.add(polled)
@@ -338,7 +342,7 @@ class ConsumerSession:
             finally:
                 self._lock.release()
             if polled:
-                await time_slice()  # Records that are there don't keep others waiting.
+                await time_slice()  # Do not block the loop while records keep coming.
                 pause = _FIRST_PAUSE_SECONDS
             else:
                 await asyncio.sleep(min(pause, left))
@@ -348,7 +352,7 @@ class ConsumerSession:
         self, pattern: TopicPattern, matching: Callable[[TopicPattern], Awaitable[Sequence[str]]]
     ) -> None:
         self._matched_at = time.monotonic()
-        # What is subscribed to can be read meanwhile.
+        # On failure keep reading the topics that are subscribed already.
         with contextlib.suppress(FacadeError):
             await self.subscribe(await matching(pattern), pattern)
 
@@ -363,21 +367,21 @@ class ConsumerSession:
         return fetched
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """Where the caller stands in each partition, as far as that is known: what a commit without offsets commits."""
-        # What was returned of partitions that are another member's now is not ours to commit.
+        """The caller's known position in each partition, which a commit without offsets commits."""
+        # Partitions that now belong to another member must not be committed here.
         self._drop_revoked()
         return {**(self.consumer.starts() if self._has_read else {}), **self.returned}
 
     def _forget(self, but: Collection[str] = ()) -> None:
-        """Forget what was read, but of these topics."""
-        # What was taken away until now says nothing of what comes.
+        """Drop records and positions of all topics but these."""
+        # Consume pending revocations now, so that they do not apply to the new assignment.
         self._drop_revoked()
         self._has_read = False
         self._held.keep(lambda topic, _: topic in but)
         self.returned = {place: offset for place, offset in self.returned.items() if place[0] in but}
 
     def _drop_revoked(self) -> None:
-        """Forget what was read of partitions that the group has taken away."""
+        """Drop records and positions of partitions that a rebalance has revoked."""
         revoked = self.consumer.take_revoked()
         if revoked:
             for place in revoked:

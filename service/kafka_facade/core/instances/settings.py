@@ -1,4 +1,4 @@
-"""Checking the settings of a new consumer instance (reference: v2 "Consumers", POST /consumers/{group})."""
+"""Validation of the settings of a new consumer instance (reference: v2 "Consumers", POST /consumers/{group})."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kafka_facade.core.records.model import Format
 
 _FORMATS = {format.value.lower(): format for format in Format if format is not Format.STRING}
 RESETS = ("earliest", "latest", "none")
-"""What ``auto.offset.reset`` may be."""
+"""Valid values of ``auto.offset.reset``."""
 _MAX_FETCH_MIN_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerDefaults:
-    """What the server's settings say where the caller says nothing. Times are milliseconds, sizes bytes."""
+    """Defaults from the server's settings. Times are milliseconds, sizes are bytes."""
 
     request_timeout_ms: int = 1000
     request_max_bytes: int = 64 * 1024 * 1024
@@ -31,7 +31,7 @@ class ConsumerDefaults:
 
 
 def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInstance:
-    """The instance that the request describes; InvalidConsumerConfig names the setting and the value."""
+    """Return the instance for a request. Raises InvalidConsumerConfig with the setting and the value."""
     for name, value in (("group", request.group), ("name", request.name)):
         if value is not None and not _is_identifier(value):
             expected = f"a text without control characters, of {MOST_BYTES} bytes at most"
@@ -58,12 +58,12 @@ def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInst
 
 
 def generated_name() -> str:
-    """The id of an instance whose creator gives it no name."""
+    """Return an id for an instance that is created without a name."""
     return f"rest-consumer-{uuid.uuid4()}"
 
 
 def _is_identifier(text: str) -> bool:
-    # The Kafka client ends a text at a NUL, and the process on an empty group.
+    # librdkafka truncates text at a NUL character, and aborts the process on an empty group.
     return bool(text) and text.isprintable() and is_possible(text)
 
 

@@ -9,15 +9,15 @@ import re2
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
 
-# A longer one would take tens of milliseconds to compile.
+# Compiling a longer pattern would take tens of milliseconds.
 _MAX_LENGTH = 100_000
 
 
 class TopicPattern:
     """A regular expression that the whole name of a topic must match.
 
-    RE2 is used because its time is linear: a pattern of a caller's can't keep the server busy. It has no look-around
-    and no back-references. InvalidRequest for a pattern that it doesn't take.
+    Uses RE2, whose matching time is linear, so that a caller's pattern cannot keep the server busy. RE2 has no
+    look-around and no back-references. Raises InvalidRequest for an invalid pattern.
     """
 
     def __init__(self, pattern: str) -> None:
