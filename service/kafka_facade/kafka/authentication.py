@@ -1,8 +1,8 @@
-"""Calls of a client that Kafka refuses the credentials of fail at once, and not when their time is over.
+"""Makes calls fail immediately when Kafka rejects a client's credentials, instead of at their timeout.
 
-librdkafka tells of a refusal by its error callback, with each attempt to connect, while the calls that wait for a
-connection wait on. Attempts go on all the time (see ``reconnect.backoff.max.ms``), so nothing has to be done for calls
-to succeed again once Kafka takes the credentials: only calls within a moment of the last refusal fail.
+librdkafka reports rejected credentials through its error callback at each connection attempt, while calls keep waiting
+for a connection. It retries continuously (see ``reconnect.backoff.max.ms``), so calls fail only for a short time after
+the last rejection and succeed again by themselves once Kafka accepts the credentials.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from kafka_facade.kafka.errors import KINDS
 
 _T = TypeVar("_T")
 
-# How long (s) a refusal speaks for calls that begin: attempts to connect follow each other faster than this.
+# New calls fail for this long (s) after a rejection; connection attempts are more frequent than this.
 _FRESH_SECONDS: Final = 2.0
-# How long (s) it explains a call that ran out of time.
+# A call that times out within this long (s) of a rejection is reported as an authentication failure.
 _EXPLAINS_SECONDS: Final = 5.0
-# A client that had an answer so lately (s) has brokers that accept it: then a refusal is one broker's.
+# If the client got an answer within this long (s), other brokers accept it, so ignore the rejection of one broker.
 _ANSWERED_SECONDS: Final = 5.0
-# How often (s) a client is asked for its errors while calls wait.
+# Interval (s) at which the client's errors are polled while calls wait.
 _POLL_SECONDS: Final = 0.1
 _IDLE_POLL_SECONDS: Final = 1.0
 # RFC 8446, section 6.2: bad, unsupported, revoked, expired, unknown certificates, and none; unknown CA; access denied.
@@ -37,10 +37,10 @@ _CERTIFICATE_ALERT: Final = re.compile(r"SSL alert number (?:4[2-6]|48|49|116)\b
 
 
 class Authentication:
-    """Whether Kafka takes the credentials of one client. Made and used on one event loop.
+    """Tracks whether Kafka accepts the credentials of one client. Created and used on one event loop.
 
-    ``on_error`` is the client's error callback; it is called in any thread. ``poll``, where nothing else does it, makes
-    the client call it.
+    ``on_error`` is the client's error callback and may be called in any thread. ``poll`` makes the client call it, if
+    nothing else does.
     """
 
     def __init__(self, poll: Callable[[], object] | None = None) -> None:
@@ -49,55 +49,55 @@ class Authentication:
         self._answered_at = float("-inf")
         self._seen_at = float("-inf")
         self._waiting: set[_Waiting] = set()
-        # Turns of the loop while calls are under way: one that ended within its first turn has asked Kafka nothing.
+        # Iterations of the loop while calls run: a call that ends within its first one has not asked Kafka.
         self.turns = 0
         self._counting = False
         self._poll = poll
         self._timer: asyncio.TimerHandle | None = None
         self.on_refusal: Callable[[], None] | None = None
-        """Called where waiting calls fail, for what else waits."""
+        """Called when waiting calls are failed, for other waiters."""
         if poll is not None:
             self._timer = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
 
     def on_error(self, error: ClientError) -> None:
         """The client's error callback."""
         refused = issubclass(KINDS.get(error.code(), FacadeError), KafkaAuthenticationFailed)
-        # In TLS 1.3 a server looks at the client's certificate when for the client the handshake is over.
+        # In TLS 1.3 the server checks the client certificate after the client has finished the handshake.
         if refused or _CERTIFICATE_ALERT.search(error.str()):
-            # The loop is closed where nobody waits any more.
+            # The loop may already be closed during shutdown.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._refuse)
 
     @property
     def refused(self) -> bool:
-        """Whether Kafka refuses the credentials at present."""
+        """Whether Kafka currently rejects the credentials."""
         return self._refused_at > self._answered_at and time.monotonic() - self._refused_at < _FRESH_SECONDS
 
     def answered(self) -> None:
-        """Kafka has answered: it takes the credentials."""
+        """Note that Kafka has answered and thus accepts the credentials."""
         self._answered_at = time.monotonic()
 
     def check(self) -> None:
-        """KafkaAuthenticationFailed where Kafka refuses the credentials at present."""
+        """Raise KafkaAuthenticationFailed if Kafka currently rejects the credentials."""
         if self.refused:
             raise KafkaAuthenticationFailed
 
     def waiting(self) -> _Waiting:
-        """A block that waits for Kafka, in a coroutine; KafkaAuthenticationFailed as soon as no answer will come."""
+        """Return a context manager for awaiting Kafka; KafkaAuthenticationFailed ends it on a rejection."""
         return _Waiting(self)
 
     def close(self) -> None:
-        """Ask the client for nothing more."""
+        """Stop polling the client."""
         if self._timer is not None:
             self._timer.cancel()
         self._poll = self._timer = None
 
     def explains(self, error: BaseException | None) -> bool:
-        """Whether a call failed since Kafka refuses the credentials, though its error says something else."""
+        """Return whether a call failed because of rejected credentials although its error says something else."""
         return isinstance(error, RetriableKafkaError) and time.monotonic() - self._seen_at < _EXPLAINS_SECONDS
 
     def begin(self, waiting: _Waiting) -> None:
-        """One that waits."""
+        """Add a waiting block."""
         self.check()
         self._waiting.add(waiting)
         if not self._counting:
@@ -108,7 +108,7 @@ class Authentication:
             self._timer = self._loop.call_later(_POLL_SECONDS, self._serve)
 
     def end(self, waiting: _Waiting) -> None:
-        """One that no longer waits."""
+        """Remove a waiting block."""
         self._waiting.discard(waiting)
 
     def _count(self) -> None:
@@ -136,7 +136,7 @@ class Authentication:
 
 
 class _Waiting:
-    """A block that fails as soon as Kafka refuses the credentials; its task is cancelled for that."""
+    """A block that fails as soon as Kafka rejects the credentials, by cancelling its task."""
 
     __slots__ = ("_cancelling", "_failed", "_owner", "_task", "_turn")
 
@@ -156,7 +156,7 @@ class _Waiting:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._owner.end(self)
         if self._failed:
-            # A cancellation that came from elsewhere too goes on as one.
+            # If the task was also cancelled by someone else, let that CancelledError propagate.
             if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
                 raise KafkaAuthenticationFailed from None
         elif error is None:
@@ -166,14 +166,14 @@ class _Waiting:
             raise KafkaAuthenticationFailed from error
 
     def fail(self) -> None:
-        """End the block, once."""
+        """Cancel the block, once."""
         if not self._failed:
             self._failed = True
             self._task.cancel()
 
 
 class _FailFast:
-    """A port whose coroutines are calls of an :class:`Authentication`."""
+    """Wraps a port so that its coroutines run within an :class:`Authentication`."""
 
     def __init__(self, port: object, authentication: Authentication) -> None:
         self._port = port
@@ -189,11 +189,11 @@ class _FailFast:
             with self._authentication.waiting():
                 return await found(*args, **named)
 
-        # Looked up once: the next time it is an attribute of its own.
+        # Cache the wrapper as an attribute.
         self.__dict__[name] = call
         return call
 
 
 def fail_fast(port: _T, authentication: Authentication) -> _T:
-    """The port, with calls that fail as soon as Kafka refuses its client's credentials."""
+    """Wrap a port so that its calls fail as soon as Kafka rejects the client's credentials."""
     return cast(_T, _FailFast(port, authentication))

@@ -1,4 +1,4 @@
-"""Client calls that block, away from the event loop, and the client's futures on it."""
+"""Runs blocking client calls in threads, and awaits the clients' futures on the event loop."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from kafka_facade.kafka.text import replace_in_this_thread
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# The client keeps its own time; this much more (s) is left for its answer to arrive before we stop waiting for it.
+# The client enforces the timeout itself; wait this much longer (s) for its answer.
 _GRACE_SECONDS = 1.0
 
 
 class Blocking:
-    """A bounded pool of threads for calls that block."""
+    """A bounded thread pool for blocking calls."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=replace_in_this_thread)
 
     async def run(self, within: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run a call in a thread; KafkaTimeout after ``within`` seconds, whatever becomes of the thread."""
+        """Run a call in a thread. Raises KafkaTimeout after ``within`` seconds, though the thread may still run."""
         return await settled(self.begin(call, *args, **kwargs), within)
 
     def begin(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """Have a call run in a thread."""
+        """Start a call in a thread."""
         return self._pool.submit(call, *args, **kwargs)
 
     def close(self) -> None:
-        """Take no more calls; threads that are stuck don't hold up the process."""
+        """Accept no more calls, and do not wait for threads that are stuck."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def settled(future: Future[_T], timeout: float, **about: str) -> _T:
-    """The result of one of the client's futures, or its error as the core's (``about``: see ``facade_error``)."""
+    """Await one of the client's futures, converting its error to the core's (``about``: see ``facade_error``)."""
     try:
         async with asyncio.timeout(timeout + _GRACE_SECONDS):
             return await asyncio.wrap_future(future)
@@ -52,19 +52,19 @@ async def settled(future: Future[_T], timeout: float, **about: str) -> _T:
 
 
 async def settled_topics(futures: Mapping[str, Future[Any]], timeout: float) -> dict[str, Any]:
-    """All results by topic; an error stands in its place as the core's error."""
+    """Await futures by topic; a failed one is replaced by the core's error."""
     answers = await settled_all(list(futures.values()), timeout, list(futures))
     return dict(zip(futures, answers, strict=True))
 
 
 async def settled_all(futures: Sequence[Future[Any]], timeout: float, topics: Sequence[str] = ()) -> list[Any]:
-    """All results in order, however many; an error stands in its place as the core's error, KafkaTimeout for none.
+    """Await futures in order; a failed one is replaced by the core's error, an unfinished one by KafkaTimeout.
 
-    ``topics`` has the topic that each future is about, if any.
+    ``topics`` has the topic of each future, if any.
     """
     loop = asyncio.get_running_loop()
     settled_down = asyncio.Event()
-    # The client settles futures in a thread of its own: the loop is woken once, not once for each of them.
+    # Futures complete in a client thread: wake the loop once for all of them, not once for each.
     lock, left = threading.Lock(), len(futures)
 
     def count(_future: Future[Any]) -> None:
@@ -73,7 +73,7 @@ async def settled_all(futures: Sequence[Future[Any]], timeout: float, topics: Se
             left -= 1
             if left:
                 return
-        # The loop is closed where nobody waits any more.
+        # The loop may already be closed during shutdown.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settled_down.set)
 
@@ -98,5 +98,5 @@ def _outcome(future: Future[Any], about: Mapping[str, str]) -> Any:
 
 
 def positive(timeout: float) -> float:
-    """A timeout (s) that the client takes as one: to it, 0 means no limit."""
+    """Return a timeout (s) above 0, because to the client 0 means no timeout."""
     return max(0.001, timeout)

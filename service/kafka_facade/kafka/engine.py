@@ -1,4 +1,4 @@
-"""All that talks to one Kafka cluster, made and closed together."""
+"""All clients of one Kafka cluster, created and closed together."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from kafka_facade.kafka.settings import roles
 
 logger = logging.getLogger("kafka_facade.kafka")
 
-# Of the admin client, and as many of the producer: a few calls that wait for one broker hold up none of the other's.
+# Threads of the admin client, and as many for the producer, so that calls stuck on one broker do not block the others.
 _CONTROL_THREADS = 16
 _CLOSE_THREADS = 16
-# Each of the four protocol clients makes connections at its start, and seldom again.
+# The four protocol clients connect at startup and rarely again.
 _CONNECTING_THREADS = 4
 _GROUP_REQUESTS = 64
-# Others wait: each is of the whole cluster.
+# Concurrent requests to the controller; each covers the whole cluster, so further ones wait.
 _CONTROLLER_REQUESTS = 4
 _CHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
-    """What the settings say of the cluster. Properties have the Java client's names."""
+    """Settings of the Kafka clients. Properties have the names of the Java client."""
 
     bootstrap_servers: str
     producer: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -62,22 +62,22 @@ def _login(config: Mapping[str, str]) -> dict[str, str]:
 
 
 class Engine:
-    """The ports of one cluster. Made on the event loop that uses it."""
+    """The ports of one cluster. Create it on the event loop that uses it."""
 
     def __init__(self, options: KafkaOptions) -> None:
         self._options = options
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._producing = Blocking("kafka-produce", _CONTROL_THREADS)
-        # A consumer makes one call at a time, which may wait for its coordinator: none waits for a thread as well.
+        # One thread per consumer: each makes one call at a time, which may block on its coordinator.
         self._consuming = Blocking("kafka-consume", options.most_consumers + 1)
         self._closing = Blocking("kafka-close", _CLOSE_THREADS)
         self._connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
         self._names = Names()
         servers = options.bootstrap_servers
         admin, producer = translate(options.admin).config, translate(options.producer).config
-        # Once: consumers are made all the time, and key stores are read here.
+        # Translated once, because consumers are created often and this reads key stores.
         self._consumer_config = translate(options.consumer).config
-        # Brokers that don't answer hold up neither coordinators nor what is asked of the controller.
+        # Separate clients, so that unresponsive brokers block neither coordinators nor the controller.
         self._log_protocol = self._protocol_client(admin, _GROUP_REQUESTS)
         self._log_protocol.prepare()
         client = Admin(roles.admin_config(servers, admin), self._control, self._log_protocol)
@@ -94,12 +94,12 @@ class Engine:
             self.admin,
             TopicLimits(self.configs),
         )
-        # Coordinators that don't answer hold up neither each other nor what is asked of the controller.
+        # Unresponsive coordinators must block neither each other nor requests to the controller.
         self._group_protocol = self._protocol_client(admin, _GROUP_REQUESTS)
         usable = self._group_protocol.usable
         coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(client.client, self._control)
         self.groups = fail_fast(Groups(coordinators, client.log_offsets), trusted)
-        # What a consumer's group has committed is asked for with the consumer's own credentials.
+        # Committed offsets of a consumer's group are fetched with the consumer's credentials.
         self._consumer_protocol = self._protocol_client(self._consumer_config, _GROUP_REQUESTS)
         own_groups = Coordinators(self._consumer_protocol)
         if _login(admin) == _login(self._consumer_config):
@@ -116,7 +116,7 @@ class Engine:
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
-        """A new consumer; ``group`` None is one that never joins or commits."""
+        """Create a consumer; with a ``group`` of None it never joins or commits."""
         share = self._prefetch.take()
         given = self._consumer_config
         config = roles.consumer_config(self._options.bootstrap_servers, given, share.config(given))
@@ -125,11 +125,11 @@ class Engine:
             "group.id": group if group is not None else "kafka-facade-reader",
             "auto.offset.reset": "error" if auto_offset_reset == "none" else auto_offset_reset,
             "enable.auto.commit": auto_commit and group is not None,
-            # What is committed is what the caller got, not what the client has fetched.
+            # Commit what was delivered to the caller, not what librdkafka has returned.
             "enable.auto.offset.store": False,
-            # It is how the client tells where a partition begins of which there is nothing to read yet.
+            # The only way to learn the start offset of a partition without records.
             "enable.partition.eof": True,
-            # A caller may be as slow as its instance lives; only then has it left.
+            # A caller may pause for as long as its instance lives without losing its membership.
             "max.poll.interval.ms": max(self._options.instance_timeout_ms, 60_000) + 60_000,
         }
 
@@ -151,12 +151,12 @@ class Engine:
             raise
 
     async def check(self) -> None:
-        """Make a consumer for a moment: InvalidKafkaRequest for settings that it doesn't take together."""
+        """Create a consumer and drop it. Raises InvalidKafkaRequest if its settings are invalid together."""
         consumer = self.create(group="check", auto_offset_reset="latest", auto_commit=False, overrides={})
         await consumer.close(_CHECK_SECONDS)
 
     async def close(self, timeout: float) -> None:
-        """Flush the producer and let go of everything, within ``timeout`` (s)."""
+        """Flush the producer and close all clients within ``timeout`` (s)."""
         started = time.monotonic()
         lost = await self.producer.close(timeout)
         if lost:
@@ -166,7 +166,7 @@ class Engine:
         await self._names.close()
         self.admin.authentication.close()
         self._freed.close()
-        # Not the one that destroys consumers: those of streams that end later would be destroyed on the event loop.
+        # Keep the pool that destroys consumers: streams that end later would otherwise destroy theirs on the loop.
         for blocking in (self._control, self._connecting, self._producing, self._consuming):
             blocking.close()
         await asyncio.sleep(0)

@@ -79,7 +79,7 @@ _NAMES: dict[type[FacadeError], str] = {
     """,
 }
 
-# Codes of Kafka 4.3 that this librdkafka has no name for.
+# Codes of Kafka 4.3 that the current librdkafka has no name for.
 _UNNAMED: dict[int, type[FacadeError]] = {
     98: errors.KafkaError,  # SNAPSHOT_NOT_FOUND
     99: errors.KafkaError,  # POSITION_OUT_OF_RANGE
@@ -97,7 +97,7 @@ KINDS: dict[int, type[FacadeError]] = _UNNAMED | {
     getattr(ClientError, name): kind for kind, names in _NAMES.items() for name in names.split()
 }
 
-# Kinds whose own words are the documented text; for all others Kafka's message says more.
+# Errors whose default message is the documented one; for all others, pass on Kafka's message.
 _OWN_TEXT = (
     errors.TopicNotFound,
     errors.PartitionNotFound,
@@ -110,7 +110,7 @@ _OWN_TEXT = (
 
 
 def facade_error(error: ClientError, **about: str) -> FacadeError:
-    """The core's error for one of the client's; ``about`` says what it concerns."""
+    """Convert an error of the client; ``about`` is metadata on what it concerns."""
     kind = KINDS.get(error.code(), errors.KafkaError)
     if kind is errors.InvalidTopicName and "topic_name" in about:
         about["field"] = "topic_name"
@@ -120,12 +120,12 @@ def facade_error(error: ClientError, **about: str) -> FacadeError:
 
 
 def from_code(code: int, message: str | None, **about: str) -> FacadeError:
-    """The core's error for an error code in an answer of Kafka's, with the text that came with it."""
+    """Convert an error code in a response, with its message."""
     return facade_error(ClientError(code, message) if message else ClientError(code), **about)
 
 
 def from_exception(error: BaseException | ClientError, **about: str) -> FacadeError:
-    """The core's error for whatever a client call raised, or gave as a result."""
+    """Convert whatever a client call raised, or returned as an error."""
     if isinstance(error, FacadeError):
         return error
     if isinstance(error, KafkaException) and error.args and isinstance(error.args[0], ClientError):

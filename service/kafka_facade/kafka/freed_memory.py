@@ -1,7 +1,7 @@
-"""Memory that clients have freed goes back to the system.
+"""Returns memory freed by clients to the operating system.
 
-The C library keeps what was freed for later, in a heap for each few threads, and a client has several: after hundreds
-of them the process would stay as large as it has ever been.
+The C library keeps freed memory in per-thread heaps, and each client has several threads. After hundreds of clients
+have been closed, the process would keep its peak size.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final
 
 from kafka_facade.kafka.blocking import Blocking
 
-# Only the GNU C library has it (malloc_trim(3)).
+# Only in the GNU C library (malloc_trim(3)).
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-# So long (s) it is waited for others that go at the same time.
+# Wait this long (s) for further clients to close.
 _PAUSE_SECONDS: Final = 5.0
 
 
 class FreedMemory:
-    """Gives memory back a moment after clients have gone, in a thread."""
+    """Trims the heap in a thread shortly after clients were closed."""
 
     def __init__(self, blocking: Blocking) -> None:
         self._blocking = blocking
@@ -27,12 +27,12 @@ class FreedMemory:
         self._closed = False
 
     def give_back_soon(self) -> None:
-        """To be called on the event loop when a client is gone."""
+        """Schedule a trim; call this on the event loop when a client was destroyed."""
         if _trim is not None and self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE_SECONDS, self._give_back)
 
     def close(self) -> None:
-        """Give back no more."""
+        """Cancel a scheduled trim."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

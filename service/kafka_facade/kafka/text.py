@@ -1,9 +1,9 @@
-"""Text from Kafka that is not valid UTF-8 is decoded with U+FFFD in place of what is invalid.
+"""Decodes invalid UTF-8 from Kafka with U+FFFD replacement characters.
 
-Brokers store some text unchecked, such as the names of record headers. confluent-kafka decodes it without looking
-whether that failed, and ends the process when it uses the missing string; kafka-python gives up the whole answer. Both
-decode with the error handler ``strict``, which Python looks up in its codec registry at each error (PEP 293). This
-module registers one that replaces in Kafka's decoding, and raises as before anywhere else. Valid text costs nothing.
+Brokers do not validate some text, such as names of record headers. confluent-kafka does not check whether decoding
+failed and crashes the process; kafka-python drops the whole response. Both use the error handler ``strict``, which
+Python looks up by name at each error (PEP 293). This module registers a handler under that name which replaces invalid
+bytes when decoding Kafka's data and raises as usual anywhere else. Decoding of valid text is not affected.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ replacing_invalid_text = _Replacing()
 
 
 def replace_in_this_thread() -> None:
-    """Decode with replacement in this thread from now on: it does nothing but talk to Kafka."""
+    """Decode with replacement in the current thread from now on; for threads that only talk to Kafka."""
     replacing_invalid_text.always = True
 
 
@@ -46,7 +46,7 @@ def _strict(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _is_native_thread() -> bool:
-    """Whether no Python code has called: librdkafka's own thread is making Python objects of an answer."""
+    """Return whether no Python frame called this: a librdkafka thread is converting a response."""
     try:
         sys._getframe(2)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The thread-local keys of this process, of which each Kafka client takes one.
+"""Limits the use of pthread thread-specific keys, of which each Kafka client takes one.
 
-There are 1,024 of them on Linux (PTHREAD_KEYS_MAX). Libraries that find none left end the process, or fail where they
-are least expected to, so clients leave some.
+Linux has 1,024 per process (PTHREAD_KEYS_MAX). When they are exhausted, libraries abort the process or fail in
+unexpected places, so some must be left free.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import contextlib
 import ctypes
 
 _RESERVE = 2
-# Opened once: each opening leaves classes in a reference cycle.
+# Opened once, because each opening leaves classes in a reference cycle.
 _LIBRARY = ctypes.CDLL(None)
 
 
 def are_scarce() -> bool:
-    """Whether a client more would take one of the last keys."""
+    """Return whether another client would take one of the last keys."""
     library = _LIBRARY
     with contextlib.ExitStack() as taken:
         for _ in range(_RESERVE + 1):

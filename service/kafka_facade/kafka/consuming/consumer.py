@@ -1,4 +1,4 @@
-"""Consuming through librdkafka. Polling never blocks: the client fetches in threads of its own."""
+"""A consumer over librdkafka. Polling never blocks, because librdkafka fetches in its own threads."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from kafka_facade.kafka.errors import facade_error
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# A poll that finds nothing looks again after this long (s), ever less often.
+# Pauses (s) between polls that return nothing, doubled each time.
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.025
-# How long (s) a member that leaves serves events at the most.
+# How long (s) a leaving member serves events at most.
 _LEAVE_SECONDS = 5.0
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
-# A call that may be made again is interrupted after so long (s) for the first time.
+# Length (s) of the first part of a call that is made in parts.
 _FIRST_PART_SECONDS = 1.0
 
 
@@ -69,15 +69,15 @@ class Consumer(EventfulClient):
         super().__init__(config, blocking, closing, grouped=grouped)
         self._coordinators = coordinators
         self._on_closed = on_closed
-        # Topics that were assigned and not read from yet.
+        # Assigned topics whose read access has not been checked yet.
         self._unchecked: set[str] = set()
         self._closed = False
 
     async def subscribe(self, topics: Sequence[str]) -> None:
-        """Join the group for these topics, at once and not at the first poll: what comes after this is read.
+        """Join the group for these topics now, not at the first poll, so that records produced from now on are read.
 
-        From then on the client's events are served between polls too, so that a member whose caller is idle neither
-        misses the start nor holds up a rebalance.
+        Afterwards events are served between polls too, so that a member whose caller is idle still joins and does not
+        delay rebalances.
         """
         self._require_client()
         await self._until_free()
@@ -97,9 +97,10 @@ class Consumer(EventfulClient):
         self._serve_from_now_on()
 
     async def unsubscribe(self) -> None:
-        """Leave the group or drop the assignment, and return when that is done: what is assigned next stays.
+        """Leave the group or drop the assignment, and wait until that is done.
 
-        In a full process the next call that needs a client may find no room for one: TooManyRequests.
+        This may destroy the client. If the process has reached its limit of clients, the next call that needs one
+        raises TooManyRequests.
         """
         await self._until_free()
         self._resume()
@@ -111,13 +112,13 @@ class Consumer(EventfulClient):
         self._assigned = {}
         self._subscribed = False
         if member:
-            # This one would commit as the member that it was, which the group refuses.
+            # The old client would still commit as the former member, which the group rejects.
             await self._destroy(_LEAVE_SECONDS)
             with contextlib.suppress(TooManyRequests):
                 self._require_client()
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
-        """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+        """Assign exactly these partitions, each at an offset (or EARLIEST, LATEST), or else the committed offset."""
         self._require_client()
         await self._until_free()
         self._store()
@@ -144,27 +145,27 @@ class Consumer(EventfulClient):
             self._serve_from_now_on()
 
     def assignment(self) -> list[TopicPartition]:
-        """The partitions that the consumer reads at the moment, ordered."""
+        """The current assignment, ordered."""
         if self._closed:
             raise IllegalConsumerState
         return [TopicPartition(*key) for key in sorted(self._assigned)]
 
     def position(self, topic: str, partition: int) -> int:
-        """The next offset that :meth:`poll` will return, past markers and gaps; negative while nothing was read."""
+        """The next offset that :meth:`poll` will return, past markers and gaps; negative until something was read."""
         found = self._assigned.get((topic, partition))
         return -1 if found is None else found.position
 
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
-        """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out.
+        """Return available records, waiting for the first one up to ``timeout``; empty if none arrives.
 
-        KafkaAuthenticationFailed while Kafka refuses the credentials.
+        Raises KafkaAuthenticationFailed while Kafka rejects the credentials.
         """
         self._require_client()
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            # Many consumers that find records at the same time must not add up to a blocked loop. Past this nothing
-            # waits: events that are served meanwhile bring records that come before others.
+            # Many consumers with records must not block the loop together. Do not await anything after this point:
+            # events served meanwhile could return records that precede these.
             await time_slice()
             if not self._free.is_set():
                 try:
@@ -179,7 +180,7 @@ class Consumer(EventfulClient):
                 return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
             for place, failure in self._failures.items():
                 self._look_again(place)
-                # Raised again and again, it would collect the frames of all its callers.
+                # The same exception is raised repeatedly: drop the traceback, or it would grow each time.
                 raise failure.with_traceback(None)
             messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and not self._failures):
@@ -193,7 +194,7 @@ class Consumer(EventfulClient):
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def check(self, timeout: float) -> None:
-        """KafkaAuthorizationFailed for an assigned topic that may not be read: the client says nothing of it."""
+        """Raise KafkaAuthorizationFailed if an assigned topic may not be read; librdkafka does not report that."""
         deadline = time.monotonic() + timeout
         for topic in list(self._unchecked):
             if not await self._has_checked(topic, max(0.0, deadline - time.monotonic())):
@@ -206,7 +207,7 @@ class Consumer(EventfulClient):
         except KafkaAuthenticationFailed:
             raise
         except FacadeError:
-            # Too little time, or no broker: that is for the next poll to find out.
+            # No time left, or no broker: the next poll will report it.
             return False
         error = metadata.topics[topic].error
         if error is not None and isinstance(facade_error(error), KafkaAuthorizationFailed):
@@ -215,14 +216,14 @@ class Consumer(EventfulClient):
         return True
 
     def _look_again(self, place: tuple[str, int]) -> None:
-        """The client tells of a failed fetch once: have it fetch, and tell, anew."""
+        """Make librdkafka retry a failed fetch, and report the error again: it reports a failed fetch only once."""
         if place in self._assigned:
             del self._failures[place]
             again = [ClientPartition(*place)]
             self._call(ClientConsumer.pause, again)
             self._call(ClientConsumer.resume, again)
         elif not self._subscribed:
-            # The group refuses to say where to begin: it stays so until something begins.
+            # The committed offset could not be fetched; retry until the partition has a start.
             self._gave_up = True
 
     async def seek(
@@ -231,9 +232,9 @@ class Consumer(EventfulClient):
         timeout: float,
         on_moved: Callable[[str, int, int], None] = lambda topic, partition, offset: None,
     ) -> None:
-        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned.
+        """Seek assigned partitions to these offsets (or EARLIEST, LATEST).
 
-        ``on_moved`` is called for each partition as soon as it has moved: those before one that fails stay moved.
+        ``on_moved`` is called for each partition once its seek is done. If one fails, earlier ones stay moved.
         """
         deadline = time.monotonic() + timeout
         patient_until = time.monotonic() + _SEEK_PATIENCE_SECONDS
@@ -251,7 +252,7 @@ class Consumer(EventfulClient):
         deadline: float,
         on_moved: Callable[[str, int, int], None],
     ) -> None:
-        """Move a partition to its target, perhaps others with it, and take out of the targets what has moved.
+        """Seek a partition, possibly together with others, and remove those that have moved from ``targets``.
 
         Events are served between attempts.
         """
@@ -259,14 +260,14 @@ class Consumer(EventfulClient):
         while place in targets:
             await self._until_free(max(0.0, deadline - time.monotonic()))
             if place not in self._assigned:
-                # The group has taken it away: it is another member's.
+                # A rebalance has revoked the partition.
                 raise IllegalConsumerState
             if time.monotonic() >= deadline:
                 raise KafkaTimeout
             self._authentication.check()
             moving = {place: targets[place]}
             if again:
-                # Of those that don't begin by themselves, all begin with the first.
+                # Partitions that found no start are all assigned again together with the first one.
                 moving |= {
                     other: offset
                     for other, offset in targets.items()
@@ -283,8 +284,8 @@ class Consumer(EventfulClient):
             except IllegalConsumerState:
                 if again:
                     raise
-                # A partition that was just assigned isn't being fetched yet; one that has found no offset to start at
-                # never will be, until it is given one.
+                # A newly assigned partition is not fetched yet, so retry. One that found no offset to start at is never
+                # fetched until it is assigned again with an offset.
                 again = time.monotonic() > patient_until
                 if not again:
                     await asyncio.sleep(_SEEK_RETRY_SECONDS)
@@ -295,7 +296,7 @@ class Consumer(EventfulClient):
         targets: dict[tuple[str, int], int],
         on_moved: Callable[[str, int, int], None],
     ) -> None:
-        """What was read of these partitions, and what failed, is from before."""
+        """Drop pending records and failures of partitions that were moved."""
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
         for place, offset in moved.items():
             del targets[place]
@@ -305,7 +306,7 @@ class Consumer(EventfulClient):
             on_moved(*place, offset)
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
-        """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
+        """For each partition the first offset at or after the timestamp (ms); -1 if there is none."""
         wanted = [ClientPartition(entry.topic, entry.partition, timestamp) for entry in partitions]
         found = await self._in_parts(timeout, ClientConsumer.offsets_for_times, wanted)
         for entry in found:
@@ -317,7 +318,7 @@ class Consumer(EventfulClient):
         self, offsets: Mapping[tuple[str, int], int], timeout: float, metadata: Mapping[tuple[str, int], str]
     ) -> None:
         """Commit next-to-read offsets with their metadata, and return once the group coordinator has them."""
-        # The client adds a NUL to metadata, also to an empty one.
+        # librdkafka appends a NUL to metadata, even if it is empty.
         wanted = [
             ClientPartition(*place, offset, said) if (said := metadata.get(place)) else ClientPartition(*place, offset)
             for place, offset in offsets.items()
@@ -325,7 +326,7 @@ class Consumer(EventfulClient):
         try:
             found = await self._ask(timeout, ClientConsumer.commit, offsets=wanted, asynchronous=False)
         except TopicNotFound:
-            # Kafka has one code for both; whoever commits has named a partition.
+            # Kafka has one error code for unknown topics and partitions; here a partition was named.
             raise PartitionNotFound from None
         for entry in found or ():
             if entry.error is not None:
@@ -334,14 +335,14 @@ class Consumer(EventfulClient):
                 raise PartitionNotFound(**where) if isinstance(failure, TopicNotFound) else failure
 
     async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
-        """What the group has committed; partitions without a commit are left out.
+        """The group's committed offsets; partitions without one are omitted.
 
-        Through kafka-python, wherever that can connect; else metadata is empty.
+        Uses kafka-python if it can connect; otherwise librdkafka, and then metadata is empty.
         """
         if self._closed:
             raise IllegalConsumerState
         if self._coordinators is not None:
-            # It is this client that tells where Kafka refuses the credentials.
+            # librdkafka's client reports it if Kafka rejects the credentials.
             self._serve_from_now_on()
             with self._authentication.waiting():
                 return await self._coordinators.committed_of(self._config["group.id"], partitions, timeout)
@@ -350,7 +351,7 @@ class Consumer(EventfulClient):
         for entry in found:
             if entry.error is not None:
                 raise facade_error(entry.error)
-        # Not their metadata: the client reads past its end, into whatever else is in memory.
+        # Ignore the metadata: confluent-kafka reads past its end in memory.
         return [CommittedOffset(entry.topic, entry.partition, entry.offset, "") for entry in found if entry.offset >= 0]
 
     @property
@@ -360,7 +361,7 @@ class Consumer(EventfulClient):
     async def _ask(
         self, within: float, call: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
     ) -> _T:
-        """Make a call that the group's coordinator answers, unless the group is known to refuse."""
+        """Make a call to the group coordinator, unless the group is known to reject this member."""
         self._require_client()
         known = time.monotonic() + min(within, JOINING_SECONDS)
         while self._is_joining and time.monotonic() < known:  # noqa: ASYNC110  the client has to be asked
@@ -370,8 +371,9 @@ class Consumer(EventfulClient):
         return await self._in_thread(within, call, *args, **named)
 
     async def _in_parts(self, within: float, call: Any, *args: Any) -> Any:
-        """Make a call that may be made again, in parts that become longer: only between calls the client tells of a
-        refusal of its credentials, which then ends it.
+        """Make a repeatable call with increasing timeouts.
+
+        librdkafka reports rejected credentials only between calls; a report then ends the call.
         """
         self._require_client()
         deadline = time.monotonic() + within
@@ -387,7 +389,7 @@ class Consumer(EventfulClient):
                     raise
             await self._until_free(max(0.0, deadline - ended))
             self._read_ahead(1)
-            # What it tells arrives in the loop's next turn.
+            # Its callback is scheduled for the next iteration of the loop.
             await asyncio.sleep(0)
             self._authentication.check()
             part *= 2
@@ -398,7 +400,7 @@ class Consumer(EventfulClient):
         super()._require_client()
 
     async def close(self, timeout: float) -> None:
-        """Leave the group and free everything; never raises. The client may be destroyed after ``timeout`` (s)."""
+        """Leave the group and free all resources; never raises. The client may be destroyed after ``timeout`` (s)."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""A librdkafka consumer between its calls: its events are served, and what comes with them is kept."""
+"""A librdkafka consumer that serves events (such as rebalances) between polls and keeps records that come with them."""
 
 from __future__ import annotations
 
@@ -27,75 +27,75 @@ logger = logging.getLogger("kafka_facade.kafka")
 
 _Headers = Sequence[tuple[str, str | bytes | None]]
 
-# How often (s) events are served between polls: until the group has assigned partitions ever less often, and after.
+# Intervals (s) at which events are served between polls: from the first, increasing while joining, to the second.
 JOIN_SECONDS = 0.02
 _SLOW_JOIN_SECONDS = 0.2
 _SERVE_SECONDS = 0.5
-# How long (s) a member that leaves waits to become one first, if something keeps it out: else it never would.
+# How long (s) a leaving client waits to become a member first, because before that it cannot leave.
 JOINING_SECONDS = 1.0
 _LEAVE_PAUSE_SECONDS = 0.005
 _LEAVE_MESSAGES = 100
-# A member of a KIP-848 group has its id for good: it has left when it was without an assignment for so long (s).
+# A KIP-848 member keeps its id, so it counts as having left after this long (s) without an assignment.
 _QUIET_SECONDS = 0.25
-# A member that nobody has read from for so long (s) stops to read ahead and drops what it has.
+# After this long (s) without a poll, a member stops prefetching and drops prefetched records.
 _IDLE_SECONDS = 5.0
-# How many records may come with the events that tell where partitions begin.
+# Maximum number of records kept from serving events.
 _MOST_PENDING = 20
-# Most records have none: one list for all is one object less for each.
+# Shared by all records without headers, to save an object for each.
 _NO_HEADERS: list[Header] = []
-# What the client says of the group it says of no topic.
+# librdkafka reports group-level errors without a topic.
 GROUP = ("", 0)
-# How long (s) the client may take to assign what it has assigned already.
+# Timeout (s) of a repeated assignment.
 ASSIGN_SECONDS = 5.0
 
 
 class AssignedPartition:
-    """What is known of a partition from when it is assigned until it is taken away: one that comes back is another."""
+    """The state of a partition from assignment to revocation; a partition assigned again gets a new one."""
 
     __slots__ = ("paused", "position", "sought", "start")
 
     def __init__(self, sought: int | None = None) -> None:
         self.start: int | None = None
-        """Where its reading began, once that is known."""
+        """The offset of the first read, once known."""
         self.sought = sought
-        """Where it was told to begin, as long as it hasn't begun."""
+        """The offset it was told to start at, until it has started."""
         self.position = -1 if sought is None else sought
-        """The next offset; negative while nothing was read."""
+        """The next offset; negative until something was read."""
         self.paused = False
 
 
 class EventfulClient(SerializedClient):
-    """Serves a client's events, so that a member whose caller is idle neither misses the start nor holds up others."""
+    """Serves a client's events, so that a member whose caller is idle still joins and does not delay rebalances."""
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking, *, grouped: bool) -> None:
         super().__init__(config, blocking, closing)
         self._grouped = grouped
         self._keeps_its_id = config.get("group.protocol") == "consumer"
-        # Such a member is assigned what is new only, and takes no assignment as a whole.
+        # Such a member gets incremental assignments and rejects complete ones.
         strategies = str(config.get("partition.assignment.strategy", ""))
         self._incremental = self._keeps_its_id or "cooperative" in strategies
-        # Read while events were served: one record each time at the most, and none while paused.
+        # Records returned while serving events: at most one each time, and none while paused.
         self._pending: deque[Record] = deque()
         self._polled_at = time.monotonic()
-        # To ask the client for its assignment takes a turn of its main thread: too much for each time.
+        # Cached, because asking librdkafka for the assignment needs a round trip to its main thread.
         self._assigned: dict[tuple[str, int], AssignedPartition] = {}
         self._has_paused = False
         self._subscribed = False
         self._server: asyncio.Task[None] | None = None
         self._revoked: set[tuple[str, int]] = set()
         self._just_revoked: set[tuple[str, int]] = set()
-        # Why nothing comes of a partition, or, with no topic, of the group.
+        # The current failure of a partition, or (under GROUP) of the group.
         self._failures: dict[tuple[str, int], FacadeError] = {}
-        # The client asks once what the group has committed. A coordinator that has just moved, or isn't there yet,
-        # refuses to say, and then the client never begins: it has to be told anew what is assigned.
+        # librdkafka fetches committed offsets once. If the coordinator has just moved or is not available yet, that
+        # fails, and the client never starts reading until the partitions are assigned again.
         self._gave_up = False
         self._auto_commit = bool(config.get("enable.auto.commit"))
-        # What is to be committed automatically, as long as the client is busy.
+        # Offsets for the automatic commit that could not be stored yet because the client is busy.
         self._to_store: dict[tuple[str, int], int] = {}
         self._topic_missing = False
 
     def _start_anew(self) -> None:
-        """What was read, and what failed, was of other partitions than the next ones."""
+        """Reset the state before another subscription or assignment."""
         self._resume()
         self._pending.clear()
         self._failures.clear()
@@ -112,7 +112,7 @@ class EventfulClient(SerializedClient):
             self._server = None
 
     async def _serve(self) -> None:
-        """Serve events until the subscription ends; a record that comes with them waits for the next poll."""
+        """Serve events until the subscription ends; keep records that come with them for the next poll."""
         joining = JOIN_SECONDS
         while True:
             try:
@@ -135,7 +135,7 @@ class EventfulClient(SerializedClient):
                 await asyncio.sleep(_SERVE_SECONDS)
 
     async def _try_again(self) -> None:
-        """Have the client ask again where to begin; where it can't be told now, the next time."""
+        """Make the client fetch committed offsets again; if that is not possible now, retry later."""
         self._gave_up = False
         try:
             await self._assign_again()
@@ -143,14 +143,14 @@ class EventfulClient(SerializedClient):
             self._gave_up = True
 
     async def _assign_again(self) -> None:
-        """Assign the same partitions, each where it stands or is to begin."""
+        """Assign the same partitions again, each at its current or intended position."""
         if any(partition.start is None for partition in self._assigned.values()):
             await settled(self._begin_again({}, None), ASSIGN_SECONDS)
 
     def _begin_again(self, moved: Mapping[tuple[str, int], int], on_success: Callable[[], None] | None) -> Future[None]:
-        """Have a thread assign the same partitions, each where it stands or is to begin, and some where they are moved.
+        """Assign the same partitions again in a thread: each at its current or intended position, some moved elsewhere.
 
-        The client is free before: nothing comes of it meanwhile.
+        The client must be free; it returns no records meanwhile.
         """
         incremental = self._subscribed and self._incremental
         begin: dict[tuple[str, int], int] = {}
@@ -158,12 +158,12 @@ class EventfulClient(SerializedClient):
             if partition.start is None:
                 begin[place] = OFFSET_INVALID if partition.sought is None else partition.sought
             elif not incremental:
-                # The client's own positions know nothing of one that has begun but brought no record yet.
+                # librdkafka has no position for a partition that has started but returned no record yet.
                 begin[place] = partition.position
         return self._begin(on_success, _assign_again, begin | dict(moved), incremental)
 
     def _pause(self) -> None:
-        """Fetch nothing for a caller who doesn't read: what is read ahead of many idle members fills the memory."""
+        """Stop fetching for an idle caller: the prefetched records of many idle members would fill the memory."""
         more = {place: found for place, found in self._assigned.items() if found.start is not None and not found.paused}
         if more:
             self._call(ClientConsumer.pause, [ClientPartition(*place) for place in more])
@@ -178,7 +178,7 @@ class EventfulClient(SerializedClient):
         self._polled_at = time.monotonic()
 
     def _forget_pause(self, places: Collection[tuple[str, int]]) -> None:
-        # Only what is paused: to resume a partition that isn't would make the client fetch it anew.
+        # Resume only paused partitions; resuming others would make the client fetch again.
         resumed = [place for place in places if (found := self._assigned.get(place)) is not None and found.paused]
         if resumed:
             for place in resumed:
@@ -188,11 +188,11 @@ class EventfulClient(SerializedClient):
     def _read_ahead(self, max_records: int) -> None:
         """Serve events, and keep the records that come with them for the next poll."""
         records = self._consume(max_records)[1]
-        # Only now: where the group takes partitions away, what waits is another queue afterwards.
+        # Read self._pending only now: a revocation replaces it while events are served.
         self._pending.extend(records)
 
     def _consume(self, max_records: int) -> tuple[int, list[Record]]:
-        """How many messages were there, and the records among them that are still ours."""
+        """Return the number of messages, and the records among them whose partitions are still assigned."""
         self._just_revoked.clear()
         self._store()
         messages = self._call(ClientConsumer.consume, max_records, 0)
@@ -203,7 +203,7 @@ class EventfulClient(SerializedClient):
         if self._to_store:
             self._store()
         if self._just_revoked:
-            # A partition that comes back does so in a later call, and is read again from what was committed.
+            # A partition that is assigned again is read again from the committed offset, in a later call.
             records = [r for r in records if (r.topic_name, r.partition_id) not in self._just_revoked]
         return len(messages), records
 
@@ -211,13 +211,13 @@ class EventfulClient(SerializedClient):
         self._authentication.answered()
         for entry in partitions:
             self._assigned.setdefault((entry.topic, entry.partition), AssignedPartition())
-        # The group takes the member, and these topics are there.
+        # The member has joined, and these topics exist.
         there = {entry.topic for entry in partitions} | {GROUP[0]}
         self._failures = {place: failure for place, failure in self._failures.items() if place[0] not in there}
 
     def _on_revoke(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
         gone = {(entry.topic, entry.partition) for entry in partitions}
-        # It commits what is stored before it gives them back; and it would keep them paused when they come back.
+        # The client commits stored offsets before it gives up partitions. It also remembers pauses, so undo them.
         with contextlib.suppress(FacadeError):
             self._store()
             self._forget_pause(gone)
@@ -229,18 +229,19 @@ class EventfulClient(SerializedClient):
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
 
     def take_revoked(self) -> set[tuple[str, int]]:
-        """The partitions that the group has taken away since this was last asked, some of them given back since."""
+        """Return the partitions revoked since the last call, even if some have been assigned again since."""
         revoked, self._revoked = self._revoked, set()
         return revoked
 
     def starts(self) -> dict[tuple[str, int], int]:
-        """Where the reading of each assigned partition began, as far as that is known."""
+        """The start offset of each assigned partition, as far as known."""
         return {place: found.start for place, found in self._assigned.items() if found.start is not None}
 
     def _saw(self, place: tuple[str, int], partition: AssignedPartition, offset: int) -> None:
-        """Where an assigned partition begins is committed automatically too, as in the Java client.
+        """Store the start offset of a partition for the automatic commit, as the Java client does.
 
-        Otherwise a partition of which nothing was delivered yet would begin at its end again with the next member.
+        Otherwise, with ``auto.offset.reset=latest``, the next member would start at the end and miss records that were
+        produced before anything was delivered.
         """
         partition.start = offset
         partition.sought = None
@@ -250,26 +251,26 @@ class EventfulClient(SerializedClient):
             self._to_store[place] = offset
 
     def store(self, topic: str, partition: int, offset: int) -> None:
-        """Remember the next-to-read offset for the automatic commit."""
+        """Store the next offset for the automatic commit."""
         self._to_store[topic, partition] = offset
         if self._free.is_set():
             self._store()
 
     def _store(self) -> None:
-        """Have the client commit these; one that can't be stored is given up, so that it holds up nothing else."""
+        """Store pending offsets in the client for its automatic commit; drop those that it rejects."""
         to_store, self._to_store = self._to_store, {}
         for (topic, partition), offset in to_store.items():
             try:
                 self._client.store_offsets(offsets=[ClientPartition(topic, partition, offset)])
             except Exception as error:
-                # The group took the partition away meanwhile: its new owner commits.
+                # The partition was revoked meanwhile, and its new owner commits.
                 if not isinstance(from_exception(error), IllegalConsumerState):
                     logger.warning("offset %d of %s-%d is not committed: %s", offset, topic, partition, error)
 
     async def _leave(self, timeout: float) -> None:
-        """Commit what is stored, give back the assignment and leave the group, serving events until that is done.
+        """Commit stored offsets and leave the group, serving events until that is done. Never raises.
 
-        A member that is gone without having left holds up its group until its session times out. Never raises.
+        A member that disappears without leaving delays rebalances of its group until its session times out.
         """
         subscribed = self._subscribed
         await self._stop_serving()
@@ -277,7 +278,7 @@ class EventfulClient(SerializedClient):
         try:
             await self._until_free(timeout)
             self._store()
-            # Until the group has answered the first request to join, the client has nothing to leave with.
+            # The client can only leave once the coordinator has answered its first join request.
             while subscribed and not self._call(ClientConsumer.memberid):
                 hopeless = self._topic_missing or self._failures
                 if time.monotonic() - started > (JOINING_SECONDS if hopeless else timeout):
@@ -301,7 +302,7 @@ class EventfulClient(SerializedClient):
         await asyncio.sleep(_LEAVE_PAUSE_SECONDS)
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:
-        """The records; an event moves a position, or becomes the failure of the next poll."""
+        """Return the records. Events update positions, or become the failure of the next poll."""
         records = []
         assigned = self._assigned
         for message in messages:
@@ -337,13 +338,13 @@ class EventfulClient(SerializedClient):
         return records
 
     def _note(self, error: ClientError, place: tuple[str, int]) -> None:
-        """Keep a failure that the next poll has to report, but for one that passes by itself.
+        """Keep a failure for the next poll to report, unless it is transient.
 
-        The client retries those without end, except where it has asked what the group has committed.
+        librdkafka retries after transient errors, except when it fetches committed offsets.
         """
         failure = facade_error(error)
         if isinstance(failure, TopicNotFound):
-            # A member of a group waits for the topic to appear; a reader of one topic has lost it.
+            # A group member waits for the topic to appear; for a reader without a group it is an error.
             self._topic_missing = True
             if self._grouped:
                 return
@@ -354,10 +355,10 @@ class EventfulClient(SerializedClient):
 
 
 def _assign_again(client: ClientConsumer, begin: Mapping[tuple[str, int], int], incremental: bool) -> None:
-    """Assign what is assigned: these partitions where they are to begin, of an incremental assignment only these."""
+    """Assign the current partitions again, with these start offsets; if incremental, only these partitions."""
     changed = [ClientPartition(*place, offset) for place, offset in begin.items()]
     if incremental:
-        # What is not assigned, since a former attempt was cut short, need not be taken back.
+        # An interrupted earlier attempt may have unassigned it already.
         for entry in changed:
             with contextlib.suppress(KafkaException):
                 client.incremental_unassign([entry])

@@ -1,8 +1,8 @@
-"""How far consumers may read ahead of their callers, all together.
+"""The memory budget for prefetched records, shared by all consumers.
 
-A client keeps what it has fetched in memory, by default up to 64 MB; a thousand of them would take all there is. Its
-limits are fixed when it is made, so each takes a share of one budget: the first ones large ones, all others a small one
-that is kept for them.
+librdkafka buffers up to 64 MB of fetched records per client by default, far too much for a thousand clients. The limits
+of a client are fixed at creation, so each client takes a share of one budget: the first clients get large shares, later
+ones a small share that is reserved for them.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 
 from kafka_facade.core.records.model import RECORD_OVERHEAD
 
-# A consumer takes this part of what is free.
+# A consumer takes one of this many parts of the free budget.
 _PART = 16
-# Half of a share is for what waits, half for the fetch that may come on top.
+# Half of a share is for queued records, half for one more fetch response.
 _HALVES = 2
 _MOST_RECORDS = 20_000
 _FEWEST_RECORDS = 100
 _LEAST_BYTES = 16 * 1024
-# What comes with a fetch counts as it is sent: small records take several times as much in memory.
+# A fetch response is limited by its size on the wire; small records take several times as much in memory.
 _FETCH_PART = 4
 _MOST_PARTITION_BYTES = 256 * 1024
-# More the client doesn't take.
+# librdkafka's maximum for these settings.
 _MOST_BYTES = 1_000_000_000
-# The client takes a limit of a fetch only if it is neither below this nor above that, with some room.
+# librdkafka requires the fetch limit to lie between these two settings, with a margin.
 _LARGEST_MESSAGE = "message.max.bytes"
 _LARGEST_ANSWER = "receive.message.max.bytes"
 _LARGEST_FETCH = "fetch.max.bytes"
@@ -33,25 +33,25 @@ _LARGEST_MESSAGE_BYTES = 1_000_000
 
 
 class PrefetchBudget:
-    """``total`` bytes, of which at least half is shared evenly by ``consumers``."""
+    """A budget of ``total`` bytes; at least half is divided evenly among ``consumers``, the rest is first come."""
 
     def __init__(self, total: int, consumers: int) -> None:
         self._floor = max(_LEAST_BYTES, total // _HALVES // consumers)
         self._free = total // _HALVES
 
     def take(self) -> Share:
-        """A share for one consumer, until it is given back."""
+        """Take a share for one consumer, to be given back later."""
         extra = self._free // _PART
         self._free -= extra
         return Share(self, self._floor + extra, extra)
 
     def give_back(self, extra: int) -> None:
-        """What a share had beyond the evenly shared part is free again."""
+        """Return the part of a share beyond the even one."""
         self._free += extra
 
 
 class Share:
-    """What one consumer may read ahead: ``size`` bytes."""
+    """The ``size`` in bytes that one consumer may prefetch."""
 
     def __init__(self, budget: PrefetchBudget, size: int, extra: int) -> None:
         self.size = size
@@ -59,7 +59,7 @@ class Share:
         self._extra = extra
 
     def config(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """The client's settings that hold it, beside those that are ``given``."""
+        """Return the client settings that enforce the share, taking the ``given`` ones into account."""
         half = min(_MOST_BYTES, self.size // _HALVES)
         fetch = half // _FETCH_PART
         if _LARGEST_ANSWER in given:
@@ -69,13 +69,13 @@ class Share:
         return {
             "queued.max.messages.kbytes": max(1, half // 1024),
             "queued.min.messages": min(_MOST_RECORDS, max(_FEWEST_RECORDS, half // RECORD_OVERHEAD)),
-            # A record that is larger comes all the same (KIP-74).
+            # A larger single record is still returned (KIP-74).
             _LARGEST_FETCH: max(fetch, message),
             _LARGEST_MESSAGE: message,
             "max.partition.fetch.bytes": min(fetch, _MOST_PARTITION_BYTES),
         }
 
     def give_back(self) -> None:
-        """The consumer is gone; once more is the same."""
+        """Return the share when the consumer is gone; idempotent."""
         self._budget.give_back(self._extra)
         self._extra = 0

@@ -1,4 +1,4 @@
-"""A librdkafka consumer of which the event loop never has to wait."""
+"""A librdkafka consumer whose calls never block the event loop."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from kafka_facade.kafka.text import replacing_invalid_text
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# How long (s) what has no time of its own waits for the client's present call.
+# How long (s) operations without a timeout of their own wait for the client's current call.
 _BUSY_SECONDS: Final = 10.0
 
 
 class SerializedClient:
-    """Owns a client. That serves one call at a time: a second one waits in its thread until the first has returned.
+    """Owns a client and makes sure that only one call uses it at a time; a second one would block its thread.
 
-    So calls that may wait for Kafka go to a thread (:meth:`_in_thread`), and calls from the event loop (:meth:`_call`)
-    are made only while no thread is in one (``_free``).
+    Calls that may wait for Kafka run in a thread (:meth:`_in_thread`). Calls from the event loop (:meth:`_call`) are
+    made only while no thread uses the client (``_free``).
 
-    The last reference to a client destroys it, which waits for its threads. No frame on the event loop holds one:
-    methods are passed as those of the class, and exceptions keep their frames alive.
+    Dropping the last reference destroys a client and waits for its threads. Therefore no frame on the event loop may
+    hold one (exceptions keep frames alive): methods are passed unbound, as attributes of the class.
     """
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking) -> None:
         self._authentication = Authentication()
         self._config = dict(config) | {"error_cb": self._authentication.on_error}
-        # The only reference: taking the client out of the list destroys it.
+        # The only reference: removing the client from the list destroys it.
         self._owned = [self._new_client()]
         self._blocking = blocking
-        # Leaving a group can wait for a broker; that must not hold up other calls.
+        # Leaving a group can block on a broker, so it has its own thread pool.
         self._closing = closing
         self._free = asyncio.Event()
         self._free.set()
@@ -64,7 +64,7 @@ class SerializedClient:
         return self._owned[0]
 
     def _call(self, method: Any, *args: Any, **named: Any) -> Any:
-        """Call a method of the client that doesn't wait for Kafka."""
+        """Call a method that does not wait for Kafka."""
         try:
             with replacing_invalid_text:
                 return method(self._client, *args, **named)
@@ -74,9 +74,9 @@ class SerializedClient:
     async def _in_thread(
         self, within: float, method: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
     ) -> _T:
-        """Call a method that waits for Kafka; KafkaTimeout after ``within`` seconds, while it may still go on."""
+        """Call a method that waits for Kafka. Raises KafkaTimeout after ``within`` seconds; the call may still run."""
         deadline = time.monotonic() + within
-        # Where Kafka refuses the credentials no call is begun: it would keep the client for as long as it takes.
+        # While Kafka rejects the credentials, start no call: it would occupy the client until its timeout.
         with self._authentication.waiting():
             await self._until_free(within)
             begun = self._begin(None, method, *args, **named)
@@ -89,9 +89,9 @@ class SerializedClient:
         *args: _P.args,
         **named: _P.kwargs,
     ) -> Future[_T]:
-        """Have a thread call a method of the client, which is free before.
+        """Start a call in a thread; the client must be free.
 
-        ``on_success`` is called before the client is free again, whether or not somebody waits still.
+        ``on_success`` is called before the client is free again, even if the caller no longer waits.
         """
         self._free.clear()
         begun = self._blocking.begin(_called, self._owned, method, *args, **named)
@@ -107,7 +107,7 @@ class SerializedClient:
         return begun
 
     async def _until_free(self, within: float = _BUSY_SECONDS) -> None:
-        """Wait until no thread is in a call, which may go on for longer than its caller waits; KafkaTimeout."""
+        """Wait until no thread uses the client; a call may outlive its caller. Raises KafkaTimeout."""
         if self._free.is_set():
             return
         try:
@@ -118,16 +118,16 @@ class SerializedClient:
             raise KafkaTimeout from None
 
     def _require_client(self) -> None:
-        """Have a client again after one was destroyed; TooManyRequests while others have taken its place."""
+        """Create a client again after one was destroyed. Raises TooManyRequests if the process has too many."""
         if not self._owned:
             self._owned = [self._new_client()]
 
     async def _destroy(self, timeout: float, then: Callable[[], None] | None = None) -> None:
-        """Destroy the client in a thread, without its own close, and call ``then``; never raises.
+        """Destroy the client in a thread without calling its ``close``, then call ``then``; never raises.
 
-        Waits up to ``timeout`` (s) and never takes the work back: nobody else may destroy the client. Its own close
-        serves rebalances to the end, and one that comes too late waits for an answer for ever, with the interpreter's
-        lock held. https://github.com/confluentinc/librdkafka/issues/4884
+        Waits up to ``timeout`` (s), but never cancels the destruction. ``close`` is not used because it serves
+        rebalances until it is done, and a late rebalance can make it wait forever while it holds the interpreter lock:
+        https://github.com/confluentinc/librdkafka/issues/4884
         """
         owned, self._owned = self._owned, []
         destroyed = asyncio.Event()
@@ -138,25 +138,25 @@ class SerializedClient:
                 then()
 
         _when_done(self._closing.begin(owned.clear), done)
-        # Nothing is lost by a member that the group has to time out.
+        # On timeout, the group removes the member when its session expires; no data is lost.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await destroyed.wait()
 
 
 def _called(owned: list[ClientConsumer], method: Any, *args: Any, **named: Any) -> Any:
-    """In a thread: call a method of the client, which is destroyed here if it has been given up meanwhile."""
+    """Call a method of the client in a thread; the client is destroyed here if its owner dropped it meanwhile."""
     if not owned:
         raise IllegalConsumerState
     return method(owned[0], *args, **named)
 
 
 def _when_done(begun: Future[Any], then: Callable[[], None]) -> None:
-    """Have the running event loop call ``then`` once a thread is done."""
+    """Schedule ``then`` on the running event loop once a thread is done."""
     loop = asyncio.get_running_loop()
 
     def tell(_: object) -> None:
-        # The loop is closed where nobody waits any more.
+        # The loop may already be closed during shutdown.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(then)
 
