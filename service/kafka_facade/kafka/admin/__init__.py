@@ -1,1 +1,1 @@
-"""What Kafka has, and changes to it: by librdkafka, and by kafka-python where librdkafka lacks the request."""
+"""Administration of Kafka through librdkafka, and through kafka-python for requests that librdkafka lacks."""

@@ -1,7 +1,7 @@
-"""Access control lists, by librdkafka's admin client and by the protocol client.
+"""Access control lists, through librdkafka's admin client and the protocol client.
 
-librdkafka knows neither delegation tokens nor users, nor the operations on them, and it loses the error of a listing
-that Kafka refuses. So listing, and what it has no name for, go through the protocol client.
+librdkafka does not support delegation tokens, users, or the operations on them, and it loses the error of a failed
+listing. Therefore listing, and everything that it does not support, uses the protocol client.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_code, from_exception
 from kafka_facade.kafka.protocol.client import ProtocolClient
 
-# The core's values are in the order of Kafka's codes.
+# The core's enums are in the order of Kafka's codes.
 _RESOURCE_TYPES: Final = tuple(AclResourceType)
 _PATTERN_TYPES: Final = tuple(AclPatternType)
 _OPERATIONS: Final = tuple(AclOperation)
@@ -39,9 +39,9 @@ _PERMISSIONS: Final = tuple(AclPermission)
 
 _CLIENT_RESOURCE_TYPES: Final = frozenset(entry.value for entry in client.ResourceType)
 _CLIENT_OPERATIONS: Final = frozenset(entry.value for entry in client.AclOperation)
-# The version of the three requests that has the resource type USER.
+# The version of the three ACL requests that supports the resource type USER.
 _USER_VERSION: Final = 3
-# Look no longer than this (s) for a change that has been made.
+# How long (s) to wait for a change to become visible.
 _VISIBLE_SECONDS: Final = 5.0
 
 
@@ -52,7 +52,7 @@ _values = attrgetter("resource_type", "resource_name", "pattern_type", "principa
 
 @contextlib.contextmanager
 def _translating() -> Iterator[None]:
-    """What the client refuses at once is an error of the core's."""
+    """Convert errors that the client raises immediately to the core's."""
     try:
         yield
     except Exception as error:
@@ -81,7 +81,7 @@ class Acls:
         return await in_slices(_from_wire, found)
 
     async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
-        """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
+        """Create ACLs and wait until they are visible. Raises the first error after all are done."""
         deadline = time.monotonic() + timeout
         if all(map(_is_nameable, bindings)):
             outcomes = await self._create_through_client(bindings, timeout)
@@ -90,13 +90,13 @@ class Acls:
         refused = next((outcome for outcome in outcomes if outcome is not None), None)
         if refused is not None:
             raise refused
-        # All of them are one change to the brokers' metadata.
+        # All ACLs become visible together, so checking the last one is enough.
         await self._until_shown(bindings[-1], deadline)
 
     async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
         """Delete the ACLs that match, wait until they are gone, and return them."""
         deadline = time.monotonic() + timeout
-        # What librdkafka has no name for it would delete all the same, and not say what it was.
+        # librdkafka would also delete ACLs that it does not support, and could not return them.
         before = await self.list_acls(request, timeout)
         left = max(0.0, deadline - time.monotonic())
         if _is_nameable(request) and all(map(_is_nameable, before)):
@@ -146,7 +146,7 @@ class Acls:
             wanted = messages.DeleteAclsRequest.DeleteAclsFilter(**_filter_codes(request))
             return messages.DeleteAclsRequest(filters=[wanted], min_version=_USER_VERSION)
 
-        # Sent twice, the second answer would hide what the first has deleted.
+        # Do not retry: a second response would not contain what the first request deleted.
         answer = await self._protocol.send(build, timeout, again=False)
         [result] = answer.filter_results
         if result.error_code:
@@ -154,7 +154,7 @@ class Acls:
         return await in_slices(_from_wire, ((entry, entry) for entry in result.matching_acls if not entry.error_code))
 
     async def _until_shown(self, binding: AclBinding, deadline: float) -> None:
-        """Wait until a caller that looks would see it."""
+        """Wait until the ACL is visible to callers."""
         exact = ListAcls("", *_values(binding))
         await self._until(exact, lambda found: binding in found, deadline)
 
@@ -163,7 +163,7 @@ class Acls:
         await self._until(request, lambda found: gone.isdisjoint(map(_values, found)), deadline)
 
     async def _until(self, request: ListAcls, shows: Callable[[list[AclBinding]], bool], deadline: float) -> None:
-        """Wait for a change that has been made: that it can't be seen, for want of rights it may be, is no error."""
+        """Wait until a change is visible; if it cannot be checked, for example for lack of rights, return anyway."""
         with contextlib.suppress(FacadeError):
             async for left in looks(min(deadline, time.monotonic() + _VISIBLE_SECONDS)):
                 if shows(await self.list_acls(request, left)):
@@ -171,7 +171,7 @@ class Acls:
 
 
 def _is_nameable(given: ListAcls | AclBinding) -> bool:
-    """Whether librdkafka can say it."""
+    """Return whether librdkafka supports the ACL or filter."""
     return (
         _RESOURCE_TYPES.index(given.resource_type) in _CLIENT_RESOURCE_TYPES
         and _OPERATIONS.index(given.operation) in _CLIENT_OPERATIONS
@@ -187,7 +187,7 @@ def _client_binding(binding: AclBinding) -> client.AclBinding:
 
 
 def _refuse_nul(given: ListAcls | AclBinding) -> None:
-    # To librdkafka, a text ends there.
+    # librdkafka truncates text at a NUL character.
     if any("\0" in (text or "") for text in (given.resource_name, given.principal, given.host)):
         raise InvalidKafkaRequest("A name in an ACL cannot hold the character U+0000.")
 
@@ -231,7 +231,7 @@ def _filter_codes(request: ListAcls) -> dict[str, Any]:
 
 
 def _from_wire(found: tuple[Any, Any]) -> AclBinding:
-    """An ACL that an answer has as a resource and an entry of it."""
+    """Convert an ACL in a response, given as a resource and one of its entries."""
     resource, entry = found
     return AclBinding(
         _named(_RESOURCE_TYPES, resource.resource_type),
@@ -245,5 +245,5 @@ def _from_wire(found: tuple[Any, Any]) -> AclBinding:
 
 
 def _named(values: tuple[_Value, ...], code: int) -> _Value:
-    """The value of one of Kafka's codes; UNKNOWN for one that is newer than this."""
+    """Return the enum value of a Kafka code; UNKNOWN for codes that this version does not know."""
     return values[code] if 0 <= code < len(values) else values[0]

@@ -1,7 +1,8 @@
 """Configs of topics, of brokers, and of all brokers together (KIP-226, KIP-339).
 
-librdkafka can't ask for the configs that brokers share, and of a config's synonyms its Python client keeps one a name,
-where a broker's have the same name at each place; so these requests go through kafka-python, wherever that can connect.
+librdkafka cannot read cluster-wide broker configs, and its Python client keeps only one synonym per name although a
+broker config has synonyms of the same name at several levels. Therefore these requests use kafka-python if it can
+connect.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from kafka_facade.kafka.protocol.client import ProtocolClient
 # org.apache.kafka.common.config.ConfigResource.Type
 _TOPIC: Final = 2
 _BROKER: Final = 4
-# The resource that stands for all brokers.
+# The resource name that means all brokers.
 _ALL_BROKERS: Final = ""
 # org.apache.kafka.clients.admin.AlterConfigOp.OpType
 _OPERATIONS: Final = {AlterOperation.SET: 0, AlterOperation.DELETE: 1}
@@ -56,7 +57,7 @@ _SOURCES: Final = {
 _DEFAULT: Final = 5
 _TOPICS_AT_ONCE: Final = 100
 _BROKERS_AT_ONCE: Final = 32
-# Kafka may normalise a value, and then the comparison never succeeds: look no longer than this (s).
+# How long (s) to wait for a change to become visible. Kafka may normalise a value; then the comparison never succeeds.
 _VISIBLE_SECONDS: Final = 1.0
 
 
@@ -69,7 +70,7 @@ class Configs:
         self._tells_fenced = True
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
-        """The configs of these topics, in order, each ordered by name, from a request for each 100 topics."""
+        """The configs of these topics, in order, each ordered by name; sends one request per 100 topics."""
         if not names:
             return []
         deadline = time.monotonic() + timeout
@@ -90,7 +91,7 @@ class Configs:
     async def broker_configs(
         self, broker_ids: Sequence[int] | None, timeout: float
     ) -> list[list[BrokerConfig] | FacadeError]:
-        """The configs of these brokers, in order, or of all live ones, each broker asked itself, all at once."""
+        """The configs of these brokers, in order, or of all live ones; asks each broker itself, concurrently."""
         deadline = time.monotonic() + timeout
         cluster_id, known = await self._brokers(timeout)
         slots = asyncio.Semaphore(_BROKERS_AT_ONCE)
@@ -128,7 +129,7 @@ class Configs:
     async def alter_topic_configs(
         self, changes: Mapping[str, Sequence[ConfigAlteration]], validate_only: bool, timeout: float
     ) -> dict[str, FacadeError]:
-        """Alter configs of topics in one request; the topics that failed, with their errors."""
+        """Alter configs of topics in one request; return the errors of topics that failed."""
         deadline = time.monotonic() + timeout
         answered = await self._alter(_TOPIC, changes, validate_only, timeout)
         failed = {name: error for name, error in answered.items() if error is not None}
@@ -148,7 +149,7 @@ class Configs:
     async def alter_broker_configs(
         self, broker_id: int, changes: Sequence[ConfigAlteration], validate_only: bool, timeout: float
     ) -> None:
-        """Alter configs of one broker, which only the broker itself takes."""
+        """Alter configs of one broker; only the broker itself accepts the request."""
         deadline = time.monotonic() + timeout
         name = str(broker_id)
         answered = await self._alter(_BROKER, {name: changes}, validate_only, timeout, broker_id)
@@ -178,7 +179,7 @@ class Configs:
             await _until(shown, deadline)
 
     async def _brokers(self, timeout: float) -> tuple[str, dict[int, bool]]:
-        """The cluster's id, and whether each broker is alive; Kafka before 4.0 doesn't tell of others (KIP-1073)."""
+        """The cluster's id, and whether each broker is alive; Kafka before 4.0 lists only live ones (KIP-1073)."""
         if self._protocol.usable and self._tells_fenced:
             try:
                 answer = await self._protocol.send(
@@ -197,7 +198,7 @@ class Configs:
     async def _describe(
         self, kind: int, names: Sequence[str], timeout: float, node: int | None = None
     ) -> dict[str, list[dict[str, Any]] | FacadeError]:
-        """What all kinds of configs have, of each config, ordered by name; by resource."""
+        """The common fields of each resource's configs, ordered by name."""
         if self._is_left_to_client(names):
             return await librdkafka_configs.describe(self._admin.client, kind, names, timeout)
         resources = [(kind, name, None) for name in names]
@@ -221,7 +222,7 @@ class Configs:
         timeout: float,
         node: int | None = None,
     ) -> dict[str, FacadeError | None]:
-        """Why Kafka refused, or None; by resource."""
+        """The error of each resource, or None."""
         if self._is_left_to_client(changes):
             return await librdkafka_configs.alter(self._admin.client, kind, changes, validate_only, timeout)
         resources = [
@@ -258,13 +259,13 @@ def _error(kind: int, result: Any) -> FacadeError | None:
 
 
 class _Synonyms:
-    """Makes the synonyms of configs, once for all that have the same: most topics differ in few, if any."""
+    """Creates config synonyms and shares equal ones: most topics have the same."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[Any, ...], list[ConfigSynonym]] = {}
 
     def of(self, entry: Any) -> list[ConfigSynonym]:
-        """Those of one config, in order."""
+        """The synonyms of one config, in order."""
         hidden = entry.is_sensitive
         key = tuple((synonym.name, None if hidden else synonym.value, synonym.source) for synonym in entry.synonyms)
         made = self._made.get(key)
@@ -275,7 +276,7 @@ class _Synonyms:
 
 
 def _fields(result: Any, synonyms: _Synonyms) -> list[dict[str, Any]]:
-    """What all kinds of configs have, of each config, ordered by name."""
+    """The common fields of configs, ordered by name."""
     return [
         {
             "name": entry.name,
@@ -291,7 +292,7 @@ def _fields(result: Any, synonyms: _Synonyms) -> list[dict[str, Any]]:
 
 
 def _shows(configs: Sequence[Config], changes: Iterable[ConfigAlteration], dynamic: str) -> bool:
-    """Whether the configs are as the changes left them; ``dynamic`` is the source of configs that were altered."""
+    """Return whether the configs reflect the changes; ``dynamic`` is the source of altered configs."""
     altered = {config.name: config for config in configs if config.source == dynamic}
     for change in changes:
         config = altered.get(change.name)
@@ -304,7 +305,7 @@ def _shows(configs: Sequence[Config], changes: Iterable[ConfigAlteration], dynam
 
 
 async def _until(shown: Callable[[float], Awaitable[bool]], deadline: float) -> None:
-    """Wait until a caller that reads its configs back would see them; the change itself is done already."""
+    """Wait until a change that has been made is visible to callers."""
     with contextlib.suppress(FacadeError):
         async for left in looks(min(deadline, time.monotonic() + _VISIBLE_SECONDS)):
             if await shown(left):

@@ -1,7 +1,7 @@
-"""What coordinators say of the groups that they keep, through kafka-python.
+"""Requests to group coordinators, through kafka-python.
 
-librdkafka isn't asked where that can be helped: when its operation has timed out and the coordinator is found after
-all, a failed assertion ends the whole process (``rd_kafka_enq_once_del_source_return``, librdkafka 2.16).
+librdkafka is avoided: if its operation times out and the coordinator is found afterwards, a failed assertion aborts the
+process (``rd_kafka_enq_once_del_source_return``, librdkafka 2.16).
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from kafka_facade.kafka.protocol.rounds import ask_brokers
 _T = TypeVar("_T")
 
 Offsets = dict[tuple[str, int], int]
-"""Next-to-read offsets by topic and partition."""
+"""Committed offsets (the next to read) by topic and partition."""
 
 _STATES = {state.name.replace("_", ""): state for state in ConsumerGroupState}
-# What is said of groups that don't speak the newer protocol, and by brokers that don't.
+# Errors for groups that do not use the KIP-848 protocol, and from brokers that do not support it.
 _NOT_NEWER = frozenset({ClientError.GROUP_ID_NOT_FOUND, ClientError.UNSUPPORTED_VERSION})
-# The protocol type of Kafka's consumers; that of groups which only have commits is empty.
+# The protocol type of consumer groups; it is empty for groups that only have commits.
 _CONSUMER = "consumer"
 _UPGRADED = 1
 
 
 class Coordinators:
-    """Asks coordinators, in one request for all the groups that each of them keeps."""
+    """Queries coordinators, with one request per coordinator for all of its groups."""
 
     def __init__(self, client: ProtocolClient) -> None:
         self._client = client
 
     async def list_groups(self, timeout: float) -> list[str]:
-        """The ids of all consumer groups, as far as brokers answer; the error of one where none does."""
+        """The ids of all consumer groups on brokers that answer. Raises a broker's error if none answers."""
         deadline = time.monotonic() + timeout
         brokers = await self._client.brokers(timeout)
         asked = (self._list(node, deadline - time.monotonic()) for node in brokers)
@@ -55,17 +55,17 @@ class Coordinators:
         return [group_id for of_one in listed for group_id in of_one]
 
     async def describe(self, group_ids: Sequence[str], timeout: float) -> dict[str, GroupDescription | FacadeError]:
-        """Descriptions by group; one that can't be had is its error."""
+        """Descriptions by group, or errors."""
         return await ask_brokers(group_ids, timeout, self._find, self._describe)
 
     async def committed(self, group_ids: Sequence[str], timeout: float) -> dict[str, Offsets | FacadeError]:
-        """The offsets that groups have committed; those that can't be had are their error."""
+        """Committed offsets by group, or errors."""
         return await ask_brokers(group_ids, timeout, self._find, self._committed)
 
     async def committed_of(
         self, group_id: str, partitions: Sequence[TopicPartition], timeout: float
     ) -> list[CommittedOffset]:
-        """What a group has committed for partitions, in order; those without a commit are left out."""
+        """A group's committed offsets of partitions, in order; partitions without one are omitted."""
 
         async def ask(node: int, group_ids: list[str], left: float) -> dict[str, list[CommittedOffset] | FacadeError]:
             return await self._committed_of(node, group_id, partitions, left)
@@ -76,7 +76,7 @@ class Coordinators:
         return answer
 
     async def _list(self, node: int, timeout: float) -> list[str]:
-        """The groups that a broker keeps."""
+        """The groups that a broker coordinates."""
 
         def build(admin: Any) -> Any:
             return admin.ListGroupsRequest(states_filter=[], types_filter=[])
@@ -84,7 +84,7 @@ class Coordinators:
         answer = await self._client.send(build, timeout, node=node)
         if answer.error_code:
             raise from_code(answer.error_code, None)
-        # Others are of another kind (Connect, share groups).
+        # Skip other kinds of groups (Connect, share groups).
         return [group.group_id for group in answer.groups if group.protocol_type in ("", _CONSUMER)]
 
     async def _committed_of(
@@ -136,7 +136,7 @@ class Coordinators:
     async def _describe_newer(
         self, node: int, group_ids: list[str], timeout: float
     ) -> dict[str, GroupDescription | FacadeError]:
-        """Those of the groups that speak the protocol of KIP-848."""
+        """Describe those groups that use the KIP-848 protocol."""
 
         def build(_admin: Any) -> Any:
             from kafka_facade.kafka.protocol.messages import ConsumerGroupDescribeRequest
@@ -200,7 +200,7 @@ def _newer(group: Any, node: int) -> GroupDescription:
         )
         for member in group.members
     ]
-    # A member, at least, isn't known to speak the newer protocol.
+    # At least one member does not use the new protocol.
     mixed = any(member.member_type != _UPGRADED for member in group.members)
     state, kind = _state(group.group_state), ConsumerGroupType.CONSUMER
     return GroupDescription(group.group_id, False, group.assignor_name, state, kind, mixed, node, members)
@@ -208,8 +208,8 @@ def _newer(group: Any, node: int) -> GroupDescription:
 
 def _classic(group: Any, node: int) -> GroupDescription | FacadeError:
     state, simple = _state(group.group_state), not group.protocol_type
-    # Before KIP-1043 brokers describe groups that they don't know as simple ones that are dead. Others are of another
-    # kind (Connect).
+    # Before KIP-1043, brokers describe an unknown group as simple and dead. Groups with another protocol type are of
+    # another kind (Connect).
     if not (simple or group.protocol_type == _CONSUMER) or (simple and state is ConsumerGroupState.DEAD):
         return ConsumerGroupNotFound(consumer_group_id=group.group_id)
     members = [
@@ -223,7 +223,7 @@ def _classic(group: Any, node: int) -> GroupDescription | FacadeError:
 
 
 def _assigned(data: bytes) -> list[TopicPartition]:
-    """What a member has been assigned; nothing where that isn't written as Kafka's consumers do."""
+    """Decode a member's assignment; return an empty list if it is not in Kafka's consumer format."""
     from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
     if not data:
@@ -232,7 +232,7 @@ def _assigned(data: bytes) -> list[TopicPartition]:
         topics = ConsumerProtocolAssignment.decode(bytes(data)).assigned_partitions
     except (struct.error, ValueError):
         return []
-    # Members write what they like; a topic without a name is none.
+    # The data is written by clients and may be invalid, such as a topic without a name.
     named = [entry for entry in topics or () if entry.topic]
     return [TopicPartition(entry.topic, partition) for entry in named for partition in entry.partitions or ()]
 
@@ -253,7 +253,7 @@ def _committed_in_order(group: Any, partitions: Sequence[TopicPartition]) -> lis
             if entry.error_code:
                 return from_code(entry.error_code, None)
             if entry.committed_offset >= 0:
-                # librdkafka's client ends the metadata that it commits with a NUL.
+                # librdkafka appends a NUL to metadata that it commits.
                 metadata = (entry.metadata or "").removesuffix("\0")
                 place = (topic.name, entry.partition_index)
                 found[place] = CommittedOffset(*place, entry.committed_offset, metadata)

@@ -1,4 +1,4 @@
-"""Consumer groups: what coordinators say of them, and what all brokers do."""
+"""Consumer groups: descriptions and committed offsets from coordinators, end offsets from partition leaders."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Groups:
         self._log_offsets = log_offsets
 
     async def list_groups(self, timeout: float) -> list[str]:
-        """The ids of all consumer groups, as far as brokers answer."""
+        """The ids of all consumer groups on brokers that answer."""
         return await self._coordinators.list_groups(timeout)
 
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
-        """These groups, in order; one that can't be described is its error."""
+        """Describe groups, in order; one that cannot be described is replaced by its error."""
         wanted = [group_id for group_id in dict.fromkeys(group_ids) if group_id and is_possible(group_id)]
         answers = await self._coordinators.describe(wanted, timeout) if wanted else {}
         return [_known(group_id, answers.get(group_id)) for group_id in group_ids]
@@ -33,7 +33,7 @@ class Groups:
     async def committed_offsets(
         self, group_ids: Sequence[str], timeout: float
     ) -> list[dict[tuple[str, int], int] | FacadeError]:
-        """For each group the next-to-read offsets that it has committed, by topic and partition."""
+        """For each group its committed offsets (the next to read), by topic and partition."""
         answers = await self._coordinators.committed(group_ids, timeout)
         return [answers[group_id] for group_id in group_ids]
 
@@ -45,7 +45,7 @@ class Groups:
 
 
 def _known(group_id: str, answer: GroupDescription | FacadeError | None) -> GroupDescription | FacadeError:
-    # Of a group of another kind (Connect) librdkafka says that it is an invalid argument.
+    # librdkafka reports a group of another kind (Connect) as an invalid argument.
     if answer is None or isinstance(answer, (ConsumerGroupNotFound, InvalidKafkaRequest)):
         return ConsumerGroupNotFound(consumer_group_id=group_id)
     return answer

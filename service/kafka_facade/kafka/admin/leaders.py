@@ -1,4 +1,4 @@
-"""Which brokers lead partitions, by the metadata of any broker."""
+"""Lookup of partition leaders in the metadata of any broker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Leader = int | FacadeError
 
 
 class Leaders:
-    """Asks for the leaders of partitions, in one request for all their topics."""
+    """Finds the leaders of partitions, with one request for all topics."""
 
     def __init__(self, client: ProtocolClient) -> None:
         self._client = client
 
     async def find(self, places: Sequence[Place], timeout: float) -> dict[Place, Leader]:
-        """The broker that leads each partition, or why there is none."""
+        """The leader of each partition, or the error if there is none."""
         names = list(dict.fromkeys(topic for topic, _ in places))
 
         def build(_admin: Any) -> Any:

@@ -1,7 +1,6 @@
-"""Configs of topics and brokers through librdkafka, for connections that kafka-python can't make.
+"""Configs of topics and brokers through librdkafka, if kafka-python cannot connect.
 
-Of a config's synonyms its Python client keeps the last one of each name, and it can't ask for the configs that brokers
-share.
+Its Python client keeps only the last synonym of each name, and it cannot read cluster-wide broker configs.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_exception
 
 NAMED: Final = {ResourceType.TOPIC.value: "topic_name", ResourceType.BROKER.value: "broker_id"}
-"""What the name of a resource is, by its kind."""
+"""The metadata key for the name of a resource, by its type."""
 
 _OPERATIONS: Final = {AlterOperation.SET: AlterConfigOpType.SET, AlterOperation.DELETE: AlterConfigOpType.DELETE}
 
@@ -34,7 +33,7 @@ _OPERATIONS: Final = {AlterOperation.SET: AlterConfigOpType.SET, AlterOperation.
 async def describe(
     client: AdminClient, kind: int, names: Sequence[str], timeout: float
 ) -> dict[str, list[dict[str, Any]] | FacadeError]:
-    """By name of these topics, or of one broker, what all kinds of configs have, ordered by name."""
+    """Return the common fields of the configs of these topics, or of one broker, ordered by name."""
     resources = [ConfigResource(kind, name) for name in names]
     answers = await _settled(client.describe_configs, resources, timeout)
     found: dict[str, list[dict[str, Any]] | FacadeError] = {}
@@ -52,7 +51,7 @@ async def alter(
     validate_only: bool,
     timeout: float,
 ) -> dict[str, FacadeError | None]:
-    """By name of these topics, or of one broker, why Kafka refused the changes; None where it didn't."""
+    """Alter configs of these topics, or of one broker; return the error of each, or None."""
     resources = [
         ConfigResource(
             kind,

@@ -1,6 +1,6 @@
-"""What coordinators say of the groups that they keep, through librdkafka: for settings that kafka-python doesn't take.
+"""Requests to group coordinators through librdkafka, for security settings that kafka-python does not support.
 
-Of groups of the ``consumer`` protocol (KIP-848) it tells neither the states that only these have nor which are mixed.
+For KIP-848 groups it reports neither their specific states nor whether a group is mixed.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _TYPES: dict[ConsumerGroupType, core_groups.ConsumerGroupType] = {
     ConsumerGroupType.CLASSIC: core_groups.ConsumerGroupType.CLASSIC,
     ConsumerGroupType.CONSUMER: core_groups.ConsumerGroupType.CONSUMER,
 }
-# An operation whose time is over before its coordinator is found ends the process once it is found (see coordinators):
-# it gets the longest time (s) that there is, whenever the caller stops waiting.
+# If the timeout expires before the coordinator is found, a late response aborts the process (see coordinators), so use
+# a timeout (s) far longer than any caller's.
 _OPERATION_SECONDS = 3600.0
 
 
 class ClientGroups:
-    """The same as :class:`Coordinators`.
+    """The interface of :class:`Coordinators`, over librdkafka.
 
-    The client is called in threads: what it does before it returns grows with what is asked for.
+    The client is called in threads, because the time that a call blocks grows with the number of groups.
     """
 
     def __init__(self, client: AdminClient, blocking: Blocking) -> None:
@@ -51,14 +51,14 @@ class ClientGroups:
         self._blocking = blocking
 
     async def list_groups(self, timeout: float) -> list[str]:
-        """The ids of all consumer groups, as far as brokers answer."""
+        """The ids of all consumer groups on brokers that answer."""
         found = await settled(self._client.list_consumer_groups(request_timeout=positive(timeout)), timeout)
         if found.errors and not found.valid:
             raise from_exception(found.errors[0])
         return [group.group_id for group in found.valid]
 
     async def describe(self, group_ids: Sequence[str], timeout: float) -> dict[str, GroupDescription | FacadeError]:
-        """Descriptions by group; one that can't be had is its error."""
+        """Descriptions by group, or errors."""
         futures = await self._blocking.run(
             timeout, self._client.describe_consumer_groups, list(group_ids), request_timeout=_OPERATION_SECONDS
         )
@@ -71,7 +71,7 @@ class ClientGroups:
         return found
 
     async def committed(self, group_ids: Sequence[str], timeout: float) -> dict[str, Offsets | FacadeError]:
-        """The offsets that groups have committed; those that can't be had are their error."""
+        """Committed offsets by group, or errors."""
         futures = await self._blocking.run(timeout, self._ask_committed, group_ids)
         answers = zip(group_ids, await settled_all(futures, timeout), strict=True)
         found: dict[str, Offsets | FacadeError] = {}
@@ -82,7 +82,7 @@ class ClientGroups:
         return found
 
     def _ask_committed(self, group_ids: Sequence[str]) -> list[Future[Any]]:
-        # The client takes one group a call; the requests go out together all the same.
+        # The client accepts one group per call; the requests still run concurrently.
         return [
             self._client.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(group_id)], request_timeout=_OPERATION_SECONDS
@@ -95,7 +95,7 @@ def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
     if isinstance(answer, FacadeError):
         return answer
     if answer.is_simple_consumer_group and answer.state is ClientState.DEAD:
-        # This is how brokers describe groups that they don't know.
+        # Brokers describe unknown groups like this.
         return ConsumerGroupNotFound(consumer_group_id=group_id)
     coordinator = answer.coordinator
     return GroupDescription(

@@ -1,7 +1,7 @@
-"""Where the logs of partitions begin and end, as the brokers say that lead them.
+"""Earliest and latest offsets of partitions, from their leaders.
 
-They are asked through kafka-python. ListOffsets of librdkafka 2.16 can end the process: the calling thread and one of
-the client's work on the same operation when metadata tells who leads (``query_leaders_async_worker``).
+Uses kafka-python, because ListOffsets of librdkafka 2.16 can crash the process: the calling thread and a client thread
+race on the same operation when metadata arrives (``query_leaders_async_worker``).
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ EARLIEST: Final = -2
 LATEST: Final = -1
 
 Answers = dict[Place, int | FacadeError]
-# By spec.
+# One offset or error per spec.
 _Told = tuple[int | FacadeError, ...]
 
-# How many partitions are in a request.
+# Maximum number of partitions per request.
 _PARTITIONS_A_REQUEST: Final = 1_000
-# librdkafka's time for a call grows with the square of this, and it holds the interpreter's lock.
+# Maximum number of partitions per librdkafka call, whose time is quadratic while it holds the interpreter lock.
 _PARTITIONS_A_CALL: Final = 500
-# How long (s) partitions that have no leader, or a new one, are asked for again.
+# How long (s) to retry partitions without a leader or with a new one.
 _ELECTION_SECONDS: Final = 2.0
 
 
 class LogOffsets:
-    """Asks for offsets, in one request for all the partitions that a broker leads."""
+    """Queries offsets, with one request per broker for all partitions that it leads."""
 
     def __init__(self, client: ProtocolClient, leaders: Find[Place]) -> None:
         self._client = client
@@ -52,7 +52,7 @@ class LogOffsets:
     async def of(
         self, places: Sequence[Place], specs: Sequence[int], timeout: float, *, stable: bool = False
     ) -> list[Answers]:
-        """For each spec, EARLIEST or LATEST, the offset of each partition, or why there is none.
+        """For each spec (EARLIEST or LATEST) the offset of each partition, or its error.
 
         With ``stable``, LATEST is the last stable offset.
         """
@@ -93,7 +93,7 @@ class LogOffsets:
 
 
 class ClientLogOffsets:
-    """The same through librdkafka, for security settings that kafka-python doesn't have."""
+    """The same through librdkafka, for security settings that kafka-python does not support."""
 
     def __init__(self, client: AdminClient, blocking: Blocking) -> None:
         self._client = client
@@ -111,10 +111,10 @@ class ClientLogOffsets:
         return [dict(zip(wanted, offsets[at * count :], strict=False)) for at in range(len(specs))]
 
     def _begin(self, places: list[Place], specs: Sequence[int], timeout: float, stable: bool) -> list[Any]:
-        """The futures of all offsets, spec by spec. Blocks."""
+        """Start the requests and return their futures, spec by spec. Blocks."""
         level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
         for topic in {topic for topic, _ in places}:
-            # With the leaders known there is nothing for the client's other thread to do.
+            # Fetch the leaders first, so that the racing client thread has nothing to do.
             self._client.list_topics(topic, timeout=positive(timeout))
         found: list[Any] = []
         for spec in specs:
@@ -139,7 +139,7 @@ def _read_offsets(answer: Any, places: Sequence[Place]) -> Answers:
 
 def _outcome(entry: Any, topic: str) -> int | FacadeError:
     if entry.error_code == ClientError.UNKNOWN_TOPIC_OR_PART:
-        # Metadata has just named this broker, which knows of that a moment later.
+        # The metadata names this broker as leader, but the broker does not know it yet.
         return LeaderNotAvailable(topic_name=topic)
     return from_code(entry.error_code, None, topic_name=topic) if entry.error_code else int(entry.offset)
 

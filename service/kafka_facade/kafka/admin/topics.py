@@ -38,12 +38,12 @@ _T = TypeVar("_T")
 # org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
 _INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
-# A broker that takes longer (s) may hang; one that is slow gets more time each time.
+# First timeout (s) for an answer, after which the request is retried with a longer one: the broker may hang.
 _ANSWER_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
-# More are refused by the client.
+# librdkafka's maximum.
 _MOST_PARTITIONS = 100_000
-# A request for more takes the client too long to begin.
+# Maximum number of topics per call, because the client blocks in proportion to it.
 _TOPICS_A_CALL = 500
 
 
@@ -51,7 +51,7 @@ class Admin:
     """The admin port over one cluster."""
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, protocol: ProtocolClient | None = None) -> None:
-        """``protocol`` is asked for offsets; without one that can connect, the client itself is."""
+        """Offsets are queried through ``protocol`` if it can connect, otherwise through librdkafka."""
         self.authentication = Authentication(lambda: self._client.poll(0))
         self._client = AdminClient(dict(config) | {"error_cb": self.authentication.on_error})
         self._blocking = blocking
@@ -61,19 +61,19 @@ class Admin:
             else ClientLogOffsets(self._client, blocking)
         )
         self.on_change: Callable[[str], None] | None = None
-        """Told of each topic whose partitions were changed through here."""
+        """Called with each topic whose partitions were changed by this object."""
         self._known_cluster_id: str | None = None
-        # Brokers read it at their start only.
+        # auto.create.topics.enable; cached, because brokers read it only at startup.
         self._creates_topics: bool | None = None
 
     @property
     def log_offsets(self) -> LogOffsets | ClientLogOffsets:
-        """Who is asked for offsets, for the ports that share it."""
+        """The source of offsets, shared with other ports."""
         return self._log_offsets
 
     @property
     def client(self) -> AdminClient:
-        """The client, for the ports that share it."""
+        """The admin client, shared with other ports."""
         return self._client
 
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
@@ -103,7 +103,7 @@ class Admin:
     async def describe_topics(
         self, names: Sequence[str], timeout: float, *, authorized_operations: bool = False
     ) -> list[TopicDescription | FacadeError]:
-        """These topics, in order; a topic that can't be described is its error."""
+        """Describe topics, in order; one that cannot be described is replaced by its error."""
         if not names:
             return []
         unique = list(dict.fromkeys(names))
@@ -129,7 +129,7 @@ class Admin:
         return [await _described(cluster_id, name, answers[name]) for name in names]
 
     async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
-        """Create a topic, wait until metadata shows it, and describe it; None where it is only validated."""
+        """Create a topic, wait until metadata shows it, and describe it; None if it is only validated."""
         topic = NewTopic(
             request.topic_name,
             num_partitions=-1 if request.partitions_count is None else request.partitions_count,
@@ -164,16 +164,16 @@ class Admin:
         await self._until_gone(name, deadline)
 
     async def topic_defaults(self, timeout: float) -> tuple[int, int]:
-        """The number of partitions and the replication factor of a topic created without saying them."""
+        """The brokers' default number of partitions and replication factor."""
         configs = await self._broker_configs(timeout)
         return int(configs["num.partitions"].value or 1), int(configs["default.replication.factor"].value or 1)
 
     async def refresh(self, topic: str, timeout: float) -> None:
-        """Ask for the metadata of a topic anew: the client remembers for a while that there was none."""
+        """Refresh the metadata of a topic; the client caches for a while that a topic does not exist."""
         await self._blocking.run(timeout, self._client.list_topics, topic, timeout=positive(timeout))
 
     async def creates_topics(self, timeout: float) -> bool:
-        """Whether brokers create a topic that is produced to (``auto.create.topics.enable``)."""
+        """Whether brokers auto-create topics (``auto.create.topics.enable``)."""
         if self._creates_topics is None:
             configs = await self._broker_configs(timeout)
             self._creates_topics = str(configs["auto.create.topics.enable"].value) == "true"
@@ -235,7 +235,7 @@ class Admin:
             self.on_change(topic)
 
     async def _until_described(self, name: str, deadline: float, *, partitions: int = 1) -> TopicDescription:
-        """Changes reach the brokers' metadata a moment after the controller has answered."""
+        """Wait until metadata shows the topic, shortly after the controller's answer, and describe it."""
         async for left in looks(deadline):
             [found] = await self.describe_topics([name], left)
             if not isinstance(found, FacadeError):
@@ -254,7 +254,7 @@ class Admin:
 
 
 async def _in_parts(timeout: float, ask: Callable[[float], Awaitable[_T]]) -> _T:
-    """The answer to a question that any broker can answer: asked again after a part of the time, maybe of another."""
+    """Retry a request that any broker can answer, with increasing timeouts; a retry may go to another broker."""
     deadline = time.monotonic() + timeout
     part = _ANSWER_SECONDS
     while True:

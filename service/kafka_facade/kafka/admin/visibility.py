@@ -1,4 +1,4 @@
-"""Waits for changes to become visible: brokers learn of them a moment after the controller has made them."""
+"""Waiting for changes to become visible: brokers learn of them shortly after the controller has applied them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-# Pauses (s) between looks; the last one repeats.
+# Pauses (s) between checks; the last one repeats.
 _PAUSES: Final = (0.005, 0.01, 0.02, 0.05)
 
 
 async def looks(deadline: float) -> AsyncIterator[float]:
-    """Yield the seconds that are left, once for each look, until the deadline (of :func:`time.monotonic`)."""
+    """Yield the remaining seconds before each check, until the deadline (of :func:`time.monotonic`)."""
     attempt = 0
     while (left := deadline - time.monotonic()) > 0:
         yield left

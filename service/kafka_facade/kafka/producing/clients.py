@@ -1,4 +1,4 @@
-"""The clients that records go through: the one that is there from the start, and those with smaller requests."""
+"""The producer clients: the regular one, and those with smaller requests that resend rejected records."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kafka_facade.kafka.producing.refusals import ALONE, CLIENTS, SMALL, Refused
 from kafka_facade.kafka.producing.resending import Resender
 from kafka_facade.kafka.producing.submissions import Batch
 
-# librdkafka's own, in bytes.
+# librdkafka's defaults, in bytes.
 _BATCH_SIZE: Final = 1_000_000
 _MESSAGE_MAX_BYTES: Final = 1_000_000
-# What a request of SMALL takes at the most, with room for the frame (bytes).
+# Maximum size of a request of the client SMALL, including overhead (bytes).
 _SMALL_BYTES: Final = int(CLIENTS[SMALL]["batch.size"]) + 1_000
 
 
 class Clients:
-    """One client for each place in ``refusals.CLIENTS``; the others than the first are made when they are needed."""
+    """One client for each entry of ``refusals.CLIENTS``; all but the first are created on demand."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class Clients:
         )
 
     def all(self) -> list[ProducerClient]:
-        """Those that have been made."""
+        """The clients that exist."""
         return [self.first, *(other.client for other in self._others if other.client is not None)]
 
     def at(self, place: int) -> ProducerClient | None:
-        """The client of a place, if it has been made."""
+        """The client at an index of ``refusals.CLIENTS``, if it exists."""
         return self._others[place - 1].client if place else self.first
 
     def place_for(self, largest: int | None) -> int:
@@ -66,16 +66,16 @@ class Clients:
         return SMALL if largest >= _SMALL_BYTES else ALONE
 
     def send_again(self, batch: Batch, refused: Sequence[Refused]) -> None:
-        """Let the client that the batch has now send these records of it."""
+        """Resend these records of a batch through its current client."""
         self._others[batch.client - 1].add(batch, refused)
 
     def give_up(self, outcome: FacadeError) -> None:
-        """Decide what waits to be sent again."""
+        """Complete all records that wait to be resent with this error."""
         for other in self._others:
             other.give_up(outcome)
 
     async def close(self) -> None:
-        """Destroy them; no record may be in flight."""
+        """Destroy all clients; no record may be in flight."""
         await self.first.close()
         for other in self._others:
             await other.close()

@@ -1,4 +1,4 @@
-"""Producing through librdkafka, and what it has to know of topics first."""
+"""The producer over librdkafka, with the topic metadata that it needs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from kafka_facade.kafka.producing.send_queue import SendQueue
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
 
 _METADATA_SECONDS = 30.0
-# An unknown partition makes us ask again, but not more often than this (s) for a topic.
+# Minimum interval (s) between metadata refreshes of a topic because of an unknown partition.
 _REFRESH_SECONDS = 0.1
 _CREATION_SECONDS = 0.05
 _READY_SECONDS = 5.0
-# Without the limits of a topic more records have to be sent again: they are waited for, but not for long (s).
+# How long (s) to wait for a topic's limits. Without them, more rejected records have to be resent.
 _LIMITS_SECONDS = 1.0
 
 
 class Producer:
-    """The producer port over one cluster and one set of settings. Made and used on one event loop."""
+    """Implements the producer port. Created and used on one event loop."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class Producer:
         self._partitions: dict[str, tuple[int, float]] = {}
 
     def cached_partition_count(self, topic: str) -> int | None:
-        """The number of partitions if it is known and fresh, without asking Kafka."""
+        """The cached number of partitions, or None if it is unknown or stale."""
         known = self._partitions.get(topic)
         if known is None or time.monotonic() - known[1] > _METADATA_SECONDS:
             return None
         return known[0]
 
     async def partition_count(self, topic: str, timeout: float, *, refresh: bool = False) -> int:
-        """The number of partitions; a topic that the broker creates by itself is created (TopicNotFound otherwise)."""
+        """The number of partitions. Creates a missing topic if brokers auto-create topics, else TopicNotFound."""
         known = self._partitions.get(topic)
         if known is not None and time.monotonic() - known[1] < (_REFRESH_SECONDS if refresh else _METADATA_SECONDS):
             return known[0]
@@ -88,15 +88,15 @@ class Producer:
         return await self._queue.submit(topic, records, order)
 
     async def close(self, timeout: float) -> int:
-        """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
+        """Reject new records and wait for those in flight; return how many were dropped after ``timeout`` (s)."""
         return await self._queue.close(timeout)
 
     async def _until_ready(self, topic: str, partitions: Sequence[int]) -> None:
-        """Wait until the leaders of a topic that is new to us really serve it, or a moment has passed.
+        """Wait briefly until the leaders of a topic that was not used before really serve it.
 
-        Metadata names a leader before that broker has the partition. A first batch that is refused then, and a second
-        one that is taken, would swap places; to an idempotent producer the first would even look like a duplicate,
-        since a partition without state takes any sequence number (KIP-360).
+        Metadata names a leader before that broker has the partition. If it rejected the first batch and accepted the
+        second, they would be reordered. To an idempotent producer the resent first batch would even look like a
+        duplicate, since a partition without state accepts any sequence number (KIP-360).
         """
         until = time.monotonic() + _READY_SECONDS
         wanted = [TopicPartition(topic, partition) for partition in partitions]
@@ -108,14 +108,14 @@ class Producer:
             await self._admin.refresh(topic, left)
 
     async def _while_created(self, topic: str, error: FacadeError, deadline: float) -> None:
-        """Create the topic as its brokers would, or wait a moment while it is being created; the error otherwise."""
+        """Create the topic if brokers auto-create topics, or wait while it is being created; otherwise raise."""
         left = deadline - time.monotonic()
         if left < _CREATION_SECONDS:
             raise error
         if isinstance(error, TopicNotFound):
             if not await self._admin.creates_topics(left):
                 raise error
-            # Not by a metadata request of the producer's: it would go on to create what others have deleted.
+            # Do not use the producer's metadata requests: they would later recreate topics that others delete.
             with contextlib.suppress(TopicAlreadyExists):
                 await self._admin.create_topic(CreateTopic("", topic), left)
         elif not isinstance(error, LeaderNotAvailable):
@@ -123,12 +123,12 @@ class Producer:
         await asyncio.sleep(_CREATION_SECONDS)
 
     def forget(self, topic: str) -> None:
-        """Ask anew how many partitions a topic has."""
+        """Drop the cached partition count of a topic."""
         self._partitions.pop(topic, None)
         self._limits.forget(topic)
 
     def _forget_stale(self) -> None:
-        """Bound the cache by forgetting what would have to be asked again anyway."""
+        """Bound the cache by dropping stale entries."""
         if len(self._partitions) > 10_000:
             now = time.monotonic()
             self._partitions = {k: v for k, v in self._partitions.items() if now - v[1] <= _METADATA_SECONDS}

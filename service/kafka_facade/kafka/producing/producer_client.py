@@ -1,4 +1,4 @@
-"""A producer client that another one replaces after a fatal error."""
+"""A producer client that is replaced after a fatal error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kafka_facade.core.records.port import SerializedRecord
 
 logger = logging.getLogger("kafka_facade.kafka")
 
-# A client that has met a fatal error is replaced, but not more often than this (s): the next one may meet it too.
+# Minimum interval (s) between replacements, because the next client may hit the same fatal error.
 _RENEWAL_SECONDS = 1.0
 _NOW = 0
 _CUT_NAME = "The name of a header cannot hold the character U+0000."  # To the client it would end there.
@@ -26,16 +26,16 @@ _GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError
 
 
 class ProducerClient:
-    """The present client, and those that it has replaced while reports of theirs are still to come.
+    """The current client, and replaced ones whose delivery reports are still pending.
 
-    Used on one event loop. To make one takes a while: past the start-up of the process that is done in a thread.
+    Used on one event loop. Creating one is slow: after startup, do it in a thread.
     """
 
     def __init__(self, config: Mapping[str, Any], loop: asyncio.AbstractEventLoop) -> None:
         self._config = dict(config)
         self.current = ClientProducer(self._config)
         self._loop = loop
-        # The last fatal error, and whether it is the present client that has met it.
+        # The last fatal error, and whether the current client has it.
         self._fatal: ClientError | None = None
         self.doomed = False
         self._renewed_at = -_RENEWAL_SECONDS
@@ -44,11 +44,11 @@ class ProducerClient:
 
     @property
     def busy(self) -> bool:
-        """Whether it has to be served although no record is in flight."""
+        """Whether it must be polled although no record is in flight."""
         return self.doomed or bool(self._broken)
 
     def serve(self, *, renew: bool) -> None:
-        """Call back for the reports that have arrived. With ``renew`` a client with a fatal error is replaced."""
+        """Poll for delivery reports. With ``renew``, replace a client that has a fatal error."""
         self._poll(self.current)
         if self.doomed and renew:
             self._replace()
@@ -56,7 +56,7 @@ class ProducerClient:
             self._bury()
 
     def is_doomed_by(self, error: Exception) -> bool:
-        """Whether the error is fatal to the client, which another one takes over from then."""
+        """Return whether the error is fatal; the client is then replaced."""
         if not isinstance(error, KafkaException):
             return False
         reason: ClientError = error.args[0]
@@ -68,15 +68,15 @@ class ProducerClient:
         return True
 
     def cause(self, error: ClientError) -> ClientError:
-        """The reason why a record failed: the fatal error, where that made the client give up the record."""
+        """Return why a record failed: the fatal error, if the client dropped the record because of it."""
         return self._fatal if self._fatal is not None and error.code() in _GIVEN_UP else error
 
     async def close(self) -> None:
-        """Wait until the clients that were replaced are destroyed."""
+        """Wait until replaced clients are destroyed."""
         await asyncio.gather(*self._destructions, return_exceptions=True)
 
     def _poll(self, client: ClientProducer) -> None:
-        # It is here that a client tells of a fatal error.
+        # Fatal errors are reported by poll.
         try:
             client.poll(0)
         except KafkaException as error:
@@ -84,7 +84,7 @@ class ProducerClient:
                 logger.exception("the Kafka producer can't be served")
 
     def _replace(self) -> None:
-        """A fatal error (no right to write, a broken sequence) is for good to a client: go on with a new one."""
+        """Replace the client: after a fatal error (not authorized, broken sequence) it is unusable."""
         now = time.monotonic()
         if now - self._renewed_at < _RENEWAL_SECONDS:
             return
@@ -96,11 +96,11 @@ class ProducerClient:
         self.doomed = False
 
     def _bury(self) -> None:
-        """Let go of clients that were replaced, once the last of their reports is in."""
+        """Destroy replaced clients that have no pending reports."""
         for index in reversed(range(len(self._broken))):
             self._poll(self._broken[index])
             if not len(self._broken[index]):
-                # To destroy a client takes a while; the list is its only owner.
+                # Destruction is slow, so do it in a thread; the list has the only reference.
                 destruction = self._loop.run_in_executor(None, [self._broken.pop(index)].clear)
                 self._destructions.add(destruction)
                 destruction.add_done_callback(self._destructions.discard)
@@ -109,7 +109,7 @@ class ProducerClient:
 
 
 def extras(record: SerializedRecord) -> dict[str, Any]:
-    """What few records have: a timestamp, headers. InvalidKafkaRequest for what the client wouldn't take as it is."""
+    """Return the rare arguments: timestamp and headers. Raises InvalidKafkaRequest if librdkafka would alter them."""
     if record.timestamp == _NOW:
         raise InvalidKafkaRequest(_NO_EPOCH, field="timestamp")
     extras: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}

@@ -1,9 +1,9 @@
-"""Records that Kafka refuses because of one in the same request.
+"""Records that Kafka rejects because of another record in the same batch.
 
-Kafka takes a request's records of one partition as a whole or not at all. Which of them it objects to is known at
-times only: librdkafka 2.16 names the culprits where there are several, and gives all records the same error where there
-is one. So what was refused together is sent again by a client whose requests are smaller, and at last one by one: then
-the verdict on a record is its own.
+Kafka accepts or rejects all records of one partition in a request together. The response does not always tell which
+record is invalid: librdkafka 2.16 reports the invalid records if there are several, but gives all records the same
+error if there is only one. Therefore rejected records are resent by a client with smaller requests, and finally one by
+one, so that each record gets its own result.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from kafka_facade.core.records.port import SerializedRecord
 SMALL: Final = 1
 ALONE: Final = 2
 CLIENTS: Final[Sequence[dict[str, Any]]] = ({}, {"batch.size": 16_384}, {"batch.num.messages": 1})
-"""What the settings of the clients differ in: the one that all records go to first, SMALL and ALONE."""
+"""Settings that differ between the clients: the first one, which all records go to, SMALL and ALONE."""
 
 PARTITIONER_DECIDES: Final = -1
 
 MOST_ALONE: Final = 1_000
-"""How many of the records that were submitted together are sent one by one: that costs Kafka a request each."""
+"""Maximum number of records per submission that are resent one by one, since each costs Kafka a request."""
 
 _TOO_LARGE: Final = frozenset({ClientError.MSG_SIZE_TOO_LARGE, ClientError.RECORD_LIST_TOO_LARGE})
 COLLECTIVE: Final = _TOO_LARGE | {
@@ -33,7 +33,7 @@ COLLECTIVE: Final = _TOO_LARGE | {
     ClientError.INVALID_TIMESTAMP,
     ClientError._INVALID_DIFFERENT_RECORD,
 }
-"""Codes that a record may have because of another one."""
+"""Error codes that a record may get because of another record in its batch."""
 
 _NO_KEY: Final = "Kafka refused the record: a compacted topic takes no record without a key."
 _INVALID: Final = "Kafka refused the record as invalid."
@@ -45,7 +45,7 @@ _AGAIN: Final = "Not stored: another record of the same batch was invalid; retry
 
 
 class Refused(NamedTuple):
-    """A record that was refused with others: its place among those it was submitted with, and its partition."""
+    """A record rejected together with others: its index in the submission, and its partition."""
 
     place: int
     partition: int
@@ -53,7 +53,7 @@ class Refused(NamedTuple):
 
 
 def verdict(record: SerializedRecord, error: ClientError, topic: str) -> FacadeError | None:
-    """What is told of a record that was refused for itself; None for other errors than refusals."""
+    """Return the error for a record that was rejected on its own; None if the code is not a rejection."""
     about = {"kafka_error": error.name(), "topic_name": topic}
     if error.code() == ClientError.INVALID_TIMESTAMP and record.timestamp is not None:
         return InvalidKafkaRequest(_OUT_OF_RANGE.format(record.timestamp), field="timestamp", **about)
@@ -65,12 +65,12 @@ def verdict(record: SerializedRecord, error: ClientError, topic: str) -> FacadeE
 
 
 def innocent(topic: str) -> FacadeError:
-    """What is told of a record that can't be sent again without a change of order, or at too high a price."""
+    """Return the error for a valid record that is not resent, because of ordering or cost."""
     return RetriableKafkaError(_AGAIN, topic_name=topic)
 
 
 def is_doubtful(record: SerializedRecord, code: int) -> bool:
-    """Whether the record may be the reason of the refusal, as far as it can be seen."""
+    """Return whether the record may be the reason for the rejection, judging by its contents."""
     if code == ClientError.INVALID_TIMESTAMP:
         return record.timestamp is not None
     if code == ClientError.INVALID_RECORD:
@@ -85,10 +85,10 @@ def plan(
     outcomes: Sequence[object],
     taken: Collection[int] = (),
 ) -> tuple[int, list[Refused]]:
-    """The client that sends again what another one sent in vain, and what it sends, in order.
+    """Choose the next client for rejected records, and the records that it resends, in order.
 
-    ``outcomes`` are those of all records that were submitted together. A record is left out where a later one is in
-    the partition already; those of ``taken`` have one that was submitted later.
+    ``outcomes`` are the results of the whole submission. A record is omitted if a later one is stored in its partition
+    already, which would change their order; ``taken`` are partitions with a record of a later submission.
     """
     last = {outcome.partition: index for index, outcome in enumerate(outcomes) if isinstance(outcome, Delivery)}
     chosen = sorted(

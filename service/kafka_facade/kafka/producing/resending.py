@@ -1,4 +1,4 @@
-"""Sending again what Kafka has refused together with other records."""
+"""Resends records that Kafka has rejected together with others."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
 from kafka_facade.kafka.producing.refusals import Refused
 from kafka_facade.kafka.producing.submissions import Batch
 
-# The loop hands over so many records before it sees to others.
+# Records handed to the client per iteration of the event loop.
 _MOST_A_TURN = 2_000
 _FULL_QUEUE_SECONDS = 0.002
 
 
 class Resender:
-    """A client with settings of its own, which is made when there is something to send again.
+    """A client with its own settings, created when there is something to resend.
 
-    ``report`` is called with a batch, the place of a record in it, and what the client reports of that; ``decide`` with
-    the error of one that the client didn't take.
+    ``report`` is called with a batch, the index of a record, and its delivery report; ``decide`` with the error of a
+    record that the client did not accept.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Resender:
         self._timer: asyncio.Handle | None = None
 
     def add(self, batch: Batch, refused: Sequence[Refused]) -> None:
-        """Send these records of a batch, in order, each to the partition that it was for."""
+        """Queue these records of a batch, in order, each for its original partition."""
         self._waiting.append((batch, deque(refused)))
         if self.client is not None:
             self._schedule(0)
@@ -55,12 +55,12 @@ class Resender:
             self._begin()
 
     async def prepare(self) -> None:
-        """Make the client, if that can be."""
+        """Create the client, if possible."""
         if self.client is None:
             await asyncio.wait([self._begin()])
 
     def give_up(self, outcome: FacadeError) -> None:
-        """Decide what the client hasn't got yet."""
+        """Complete all records that are still queued with this error."""
         while self._waiting:
             batch, refused = self._waiting.popleft()
             for entry in refused:
@@ -117,13 +117,13 @@ class Resender:
         return None
 
     def _send(self, batch: Batch, entry: Refused) -> bool:
-        """Give the client a record; False where it has no room for it."""
+        """Hand a record to the client; return False if its queue is full."""
         if self.client is None:
             raise AssertionError("there is no client yet")
         record = batch.records[entry.place]
         try:
             if batch.future.cancelled():
-                # Its caller has given up, and may send the records again.
+                # The caller has disconnected and may retry, so do not send its records now.
                 raise Unavailable
             self.client.current.produce(
                 batch.topic,

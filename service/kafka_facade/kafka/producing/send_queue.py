@@ -1,9 +1,9 @@
-"""Records on their way to the client's own queue and their reports on the way back.
+"""The queue in front of the producer client, and the handling of its delivery reports.
 
-The client sends what it has as soon as it has it (``linger.ms=0``), so a lone record never waits. That alone would send
-a busy topic's records in many small requests, which cost brokers and this process several times as much. So records for
-a topic that has others in flight wait here until those are acknowledged, or for a moment at the longest, and then go
-out together (Nagle's algorithm, RFC 896, at the size of batches).
+The client sends records immediately (``linger.ms=0``), so a single record never waits. For a busy topic that alone
+would cause many small requests, which cost brokers and this process several times as much. Therefore records of a topic
+that has others in flight wait here until those are acknowledged, or for a short maximum time, and are then sent
+together (Nagle's algorithm, RFC 896, applied to batches).
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ from kafka_facade.kafka.producing.refused_batches import RefusedBatches
 from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
 from kafka_facade.kafka.producing.topic_limits import UNKNOWN, TopicLimits
 
-# How long (s) and up to how many records of a topic wait for those in flight.
+# Maximum time (s), and number of records, that a topic's records wait for those in flight.
 _LONGEST_WAIT_SECONDS = 0.002
 _MOST_WAITING = 1_000
-# The loop hands over so many records of a topic before it sees to others.
+# Records of a topic handed to the client per iteration of the event loop.
 _MOST_A_TURN = 2_000
-# librdkafka's own limit, and what its 0 stands for.
+# librdkafka's default limit, and the meaning of 0 there.
 _CLIENT_MESSAGES = 100_000
 _NO_LIMIT = 2**31
-# How often (s) reports are looked for while records are in flight. One wake-up serves all that have arrived; waking
-# the loop from a poll thread for each record costs several times as much.
+# Interval (s) at which delivery reports are polled while records are in flight. One poll handles all reports; waking
+# the loop from a poll thread for each record would cost several times as much.
 _POLL_SECONDS = 0.001
-# For a few records, whose callers wait for nothing else, the loop looks without a pause for so long (s) at first.
+# With only a few records in flight, poll without pauses for this long (s) first, to reduce latency.
 _FEW = 4
 _EAGER_SECONDS = 0.001
-# While nothing is in flight, the client's log lines and errors still want to be served now and then.
+# Poll interval (s) without records in flight, for the client's log lines and errors.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
-# How long (s) the reports of records that are given up may take.
+# How long (s) to wait for the reports of purged records.
 _PURGE_SECONDS = 1.0
 _MESSAGES = "queue.buffering.max.messages"
 
 
 class SendQueue:
-    """One client, and the records that go through it. Made and used on one event loop."""
+    """Queues records for the clients and completes them by their reports. Created and used on one event loop."""
 
     def __init__(self, config: Mapping[str, Any], on_missing: Callable[[str], None], limits: TopicLimits) -> None:
-        # Told of a topic that Kafka doesn't have, or not so many partitions of it.
+        # Called with a topic that Kafka does not have, or that has fewer partitions than expected.
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
         self.authentication = Authentication(lambda: self._clients.first.serve(renew=False))
@@ -73,9 +73,9 @@ class SendQueue:
         self._limits = limits
         self._refused = RefusedBatches(self._loop, self._clients, limits, self._conclude, self._failure)
         self._lanes: dict[str, Lane] = {}
-        # One topic never has more than this in the client: others have room there while it hangs.
+        # Limit of one topic's records in the client, so that a topic that hangs leaves room for others.
         self._share = max((int(config.get(_MESSAGES, _CLIENT_MESSAGES)) or _NO_LIMIT) // 2, 1)
-        # All records of the batches that have any undecided.
+        # Number of records in batches that are not complete yet.
         self._undecided = 0
         self._eager_until = 0.0
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
@@ -91,7 +91,7 @@ class SendQueue:
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
-        """Take records, in order, waiting while their topic has no room for them (see ``ProducerPort.submit``)."""
+        """Queue records in order, waiting while their topic's queue is full (see ``ProducerPort.submit``)."""
         if not records:
             nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
             nothing.set_result([])
@@ -128,9 +128,9 @@ class SendQueue:
         return batch.future
 
     async def close(self, timeout: float) -> int:
-        """Take nothing more, wait for what is in flight; the number of records given up after ``timeout`` (s)."""
+        """Reject new records and wait for those in flight; return how many were dropped after ``timeout`` (s)."""
         self._closed = True
-        # After a fatal error no other client takes over any more.
+        # After a fatal error the client is not replaced any more, so there is nothing to wait for.
         await self._until(lambda: not self._undecided or self._clients.first.doomed, timeout)
         left = sum(lane.undecided for lane in self._lanes.values())
         for lane in list(self._lanes.values()):
@@ -149,7 +149,7 @@ class SendQueue:
         return left
 
     def _drop_unsent(self) -> None:
-        """Kafka takes none of the client's credentials: what waits for a connection has failed."""
+        """Fail records that wait for a connection, because Kafka rejects the credentials."""
         for client in self._clients.all():
             client.current.purge(in_flight=False, blocking=False)
         self._wake()
@@ -161,13 +161,13 @@ class SendQueue:
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
     def _hand_over(self, lane: Lane) -> None:
-        """Give the client what waits for a topic, for one turn; what it has no room for waits on."""
+        """Hand queued records of a topic to the client, up to the limit per iteration and the space in its queue."""
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
         lane.limits = self._limits.known(lane.topic)
         if not lane.in_flight:
-            # Nothing is left in another client that could be overtaken.
+            # No record is left in another client, so switching clients cannot reorder records.
             lane.client = self._clients.place_for(lane.limits.largest)
         waiting = lane.waiting
         share = self._share - (lane.undecided - lane.waiting_records - lane.refused_records)
@@ -177,7 +177,7 @@ class SendQueue:
             batch = waiting[0]
             begun = batch.handed_over
             if batch.future.cancelled():
-                # Its caller has given up, and may send the records again.
+                # The caller has disconnected and may retry, so do not send its records now.
                 self._give_up(batch, Unavailable())
             elif batch.series is not None and batch.series.held:
                 self._refused.hold(batch, lane.limits)
@@ -201,10 +201,10 @@ class SendQueue:
             del self._lanes[lane.topic]
 
     def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
-        """Hand over so many records of a batch, from where it was left; False when the client's queue is full."""
+        """Hand over up to ``most`` further records of a batch; return False if the client's queue is full."""
         client = self._clients.at(lane.client) or self._clients.first
         produce, topic, records, report = client.current.produce, lane.topic, batch.records, self._report
-        # A record that goes alone spoils no others.
+        # A record in a request of its own cannot make others fail.
         limits = lane.limits if lane.client < refusals.ALONE else UNKNOWN
         needs_key, forbidden = limits.needs_key, False
         first = index = batch.handed_over
@@ -219,7 +219,7 @@ class SendQueue:
                 record = records[index]
                 partition = PARTITIONER_DECIDES if record.partition is None else record.partition
                 try:
-                    # Names of arguments cost as much as the rest of the call: few records have what needs them.
+                    # Fast path: keyword arguments double the cost of the call, and few records need them.
                     if record.timestamp is None and not record.headers and not (needs_key and record.key is None):
                         produce(topic, record.value, record.key, partition, partial(report, batch, index))
                     elif limits.forbid(record) is not None:
@@ -243,12 +243,12 @@ class SendQueue:
             batch.handed_over = index
             lane.waiting_records -= index - first
             if forbidden:
-                # Kafka decides on it as well, but in a request in which it spoils nothing.
+                # Kafka will probably reject the record, so send it separately from the others.
                 self._refused.hold(batch, lane.limits)
                 self._settle(batch)
 
     def _give_up(self, batch: Batch, outcome: FacadeError) -> None:
-        """Decide the records of a batch that haven't been handed over."""
+        """Complete the records of a batch that have not been handed over with this error."""
         first, batch.handed_over = batch.handed_over, len(batch.records)
         left = len(batch.records) - first
         batch.outcomes[first:] = [outcome] * left
@@ -272,12 +272,12 @@ class SendQueue:
         self._go_on(batch)
 
     def _conclude(self, batch: Batch, index: int, outcome: FacadeError) -> None:
-        """Decide a record that couldn't be sent again."""
+        """Complete a record that could not be resent."""
         self._decide(batch, index, outcome)
         self._go_on(batch)
 
     def _go_on(self, batch: Batch) -> None:
-        """Hand over what has waited for a batch, if that is decided."""
+        """Hand over records that waited for a batch, if it is complete."""
         if not batch.left:
             lane = batch.lane
             if not lane.in_flight:
@@ -293,7 +293,7 @@ class SendQueue:
         self._settle(batch)
 
     def _settle(self, batch: Batch) -> None:
-        """Go on with a batch of which nothing is in flight any more."""
+        """Continue with a batch that has no more records in flight: resend rejected records, or finish it."""
         if not batch.left:
             self._finish(batch)
         elif batch.left == len(batch.refused):
@@ -324,7 +324,7 @@ class SendQueue:
         if isinstance(failure, (TopicNotFound, PartitionNotFound)):
             self._on_missing(topic)
             if isinstance(failure, PartitionNotFound) and record.partition is None:
-                # The partitioner chose from partitions that are gone: a topic of that name was made anew.
+                # The topic was recreated with fewer partitions after the partitioner chose one.
                 return RetriableKafkaError("The partitions of the topic have changed.", topic_name=topic)
         return failure
 

@@ -1,4 +1,4 @@
-"""What the send queue has of records: those that were submitted together, and those of one topic."""
+"""Data structures of the send queue: batches (submissions), series (streams) and lanes (topics)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kafka_facade.kafka.producing.refusals import Refused
 from kafka_facade.kafka.producing.topic_limits import UNKNOWN
 
 NONE_REFUSED: Final[list[Refused]] = []
-"""Stands where nothing was refused; nothing is added to it."""
+"""Shared empty value of batches without rejected records; never modified."""
 
 
 class Series:
-    """The submitted batches of one stream, from the first with undecided records on.
+    """The batches of one stream, from the first incomplete one on.
 
-    ``under_way`` of them have records that a client has, or whose verdict is on its way. From the first refusal on the
-    series is ``held``: the first client gets nothing more of it until what was refused is decided. ``stored`` has for
-    each partition the number of the last batch that had a record stored when sending again began.
+    ``under_way`` counts those with records in a client. After a rejection the series is ``held``: the first client gets
+    no more of its records until the rejected ones are complete. ``stored`` maps each partition to the number of the
+    last batch that had a record stored when resending began.
     """
 
     __slots__ = ("batches", "count", "held", "room", "stored", "under_way")
@@ -33,7 +33,7 @@ class Series:
         self.under_way = 0
         self.held = False
         self.stored: dict[int, int] | None = None
-        # What waits for the end of the holding; None while nothing does.
+        # Set when the hold ends; None while nothing waits for it.
         self.room: asyncio.Event | None = None
 
     @staticmethod
@@ -45,7 +45,7 @@ class Series:
         return series
 
     def stored_after(self, batch: Batch) -> frozenset[int]:
-        """The partitions that have a record of a later batch already."""
+        """The partitions in which a record of a later batch is stored already."""
         if self.stored is None:
             self.stored = {
                 outcome.partition: later.number
@@ -56,7 +56,7 @@ class Series:
         return frozenset(partition for partition, number in self.stored.items() if number > batch.number)
 
     def release(self) -> None:
-        """Let the first client have what follows."""
+        """End the hold: the first client gets the following records."""
         self.held = False
         self.stored = None
         if self.room is not None:
@@ -65,10 +65,10 @@ class Series:
 
 
 class Batch:
-    """Records that were submitted together, and what became of them.
+    """Records that were submitted together, and their outcomes.
 
-    ``refused`` are those that wait until the others are decided, to be sent again; ``client`` is the place in
-    ``refusals.CLIENTS`` of the one that has the records, not 0 once some are sent again.
+    ``refused`` are rejected records to resend once the others are complete. ``client`` is the index in
+    ``refusals.CLIENTS`` of the client that has the records; it is above 0 after resending has begun.
     """
 
     __slots__ = (
@@ -113,24 +113,24 @@ class Batch:
             series.batches.append(self)
 
     def start(self) -> None:
-        """Some of its records go to a client, or wait for the verdict on an earlier one of its series."""
+        """Note that some of its records go to a client, or wait for an earlier batch of its series."""
         if not self.in_flight:
             self.in_flight = True
             self.lane.in_flight += 1
 
     def set_under_way(self, under_way: bool) -> None:
-        """Count it among those of its series that are under way, or not any more."""
+        """Set whether it counts as under way in its series."""
         if self.series is not None and under_way is not self.under_way:
             self.under_way = under_way
             self.series.under_way += 1 if under_way else -1
 
 
 class Lane:
-    """The batches of one topic: ``in_flight``, or waiting for those.
+    """The batches of one topic, ``in_flight`` or waiting.
 
-    ``client`` is the place in ``refusals.CLIENTS`` of the one that the records go to, the same for all in flight.
-    ``undecided`` counts the records of both, ``waiting_records`` those that the client hasn't got yet, and
-    ``refused_records`` those that it doesn't have any more although they are undecided.
+    ``client`` is the index in ``refusals.CLIENTS`` of the client that the records go to, the same for all in flight.
+    ``undecided`` counts all incomplete records, ``waiting_records`` those not handed to the client yet, and
+    ``refused_records`` those that were rejected and wait to be resent.
     """
 
     __slots__ = (
@@ -156,5 +156,5 @@ class Lane:
         self.refused_records = 0
         self.undecided = 0
         self.timer: asyncio.TimerHandle | None = None
-        # What those who have no room wait for, once; None while there are none.
+        # Set when there is room again; None while nobody waits for it.
         self.room: asyncio.Event | None = None

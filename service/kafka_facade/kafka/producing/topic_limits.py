@@ -1,4 +1,4 @@
-"""What a topic's configs say of records that it doesn't take."""
+"""Topic configs that decide which records a topic rejects."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records.port import SerializedRecord
 
 _ASK_SECONDS: Final = 10.0
-# Records that are refused one after the other cost one look (s) at the configs.
+# How long (s) fetched configs serve further rejected records.
 _KEPT_SECONDS: Final = 1.0
-# What is known for longer (s) is asked for again: it says only how records are sent, Kafka decides on them.
+# Age (s) after which limits are refreshed. They only affect how records are sent; Kafka makes the decision.
 _KNOWN_SECONDS: Final = 300.0
 _MOST_KNOWN: Final = 10_000
 
 
 class Limits(NamedTuple):
-    """What a topic's configs say of the records that it takes; None and False where nothing is known.
+    """The limits in a topic's configs; None and False if unknown.
 
-    ``before`` and ``after`` are how far (ms) a timestamp may be from now, ``largest`` is ``max.message.bytes``.
+    ``before`` and ``after`` are the maximum distance (ms) of a timestamp from now; ``largest`` is
+    ``max.message.bytes``.
     """
 
     needs_key: bool = False
@@ -34,7 +35,7 @@ class Limits(NamedTuple):
     largest: int | None = None
 
     def forbid(self, record: SerializedRecord) -> int | None:
-        """The code with which Kafka refuses the record for its key or its timestamp, as far as that is known."""
+        """Return the code with which Kafka will reject the record because of its key or timestamp, if known."""
         if self.needs_key and record.key is None:
             return ClientError.INVALID_RECORD
         if record.timestamp is not None:
@@ -48,7 +49,7 @@ UNKNOWN: Final = Limits()
 
 
 class TopicLimits:
-    """The limits of topics, from their configs. Used on one event loop."""
+    """A cache of topic limits. Used on one event loop."""
 
     def __init__(self, configs: ConfigPort) -> None:
         self._configs = configs
@@ -56,12 +57,12 @@ class TopicLimits:
         self._known: dict[str, tuple[Limits, float]] = {}
 
     def known(self, topic: str) -> Limits:
-        """What is known of a topic without asking."""
+        """Return the cached limits of a topic."""
         known = self._known.get(topic)
         return UNKNOWN if known is None else known[0]
 
     async def learn(self, topic: str, timeout: float) -> None:
-        """Ask for what isn't known, waiting up to ``timeout`` (s); for what is old without waiting."""
+        """Fetch unknown limits, waiting up to ``timeout`` (s); refresh old ones in the background."""
         known = self._known.get(topic)
         if known is None:
             await asyncio.wait([self._ask(topic)], timeout=timeout)
@@ -69,17 +70,17 @@ class TopicLimits:
             self._ask(topic)
 
     async def of(self, topic: str) -> Limits:
-        """The topic's limits as they are now; UNKNOWN where Kafka doesn't show them."""
+        """Fetch the current limits of a topic; UNKNOWN if Kafka does not show them."""
         return await asyncio.shield(self._ask(topic))
 
     def forget(self, topic: str) -> None:
-        """The topic may be another one now."""
+        """Drop the limits of a topic that may have been recreated."""
         self._known.pop(topic, None)
         if (asked := self._asked.get(topic)) is not None and asked.done():
             del self._asked[topic]
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Cancel pending requests."""
         asked = list(self._asked.values())
         for task in asked:
             task.cancel()
@@ -122,9 +123,9 @@ def _limits(configs: Mapping[str, str]) -> Limits:
 
 
 def objection(record: SerializedRecord, code: int, limits: Limits) -> int | None:
-    """The code for which Kafka refuses the record with these limits; None where they allow it, or don't tell.
+    """Return the code with which Kafka rejects the record under these limits; None if it is valid or unknown.
 
-    ``code`` is the one that it was refused with, together with others.
+    ``code`` is the one with which it was rejected together with others.
     """
     if (forbidden := limits.forbid(record)) is not None:
         return forbidden
