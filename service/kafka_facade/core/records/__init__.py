@@ -1,1 +1,1 @@
-"""Records: produced, read, and in all their formats."""
+"""Producing and reading records, and their formats."""

@@ -1,4 +1,4 @@
-"""Keys and values as their formats show them: the one way from the bytes of a record to data."""
+"""Decoding of keys and values; all faces decode records through this module."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, Rea
 from kafka_facade.core.records.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
 from kafka_facade.core.records.serialization import deserialize
 
-# How long (s) a schema may take that a record needs.
+# Timeout (s) for loading a schema that a record needs.
 _SCHEMA_SECONDS: Final = 5.0
-# Bytes may begin like the id of a schema by chance: one that the registry doesn't have isn't asked for so long (s).
+# Data may look like a schema id by chance, so cache for this long (s) which ids the registry does not have.
 _UNKNOWN_SECONDS: Final = 10.0
 _UNKNOWN_IDS: Final = 10_000
-# Few bytes can become much: what is decoded for one answer ends where it weighs so much (see ``DecodingBudget``).
+# Limit of the decoded weight (see ``DecodingBudget``) of one answer: a few bytes can expand to a lot of data.
 MOST_WEIGHT: Final = 64 * 1024 * 1024
 _LONGEST_ERROR: Final = 500
-# JSON of so many bytes is decoded without a time slice of its own: whatever it becomes takes some hundredths of a ms.
+# Decode JSON up to this many bytes without checking the time slice; it takes less than 0.1 ms.
 _SMALL_JSON: Final = 256
 _NOT_FOUND: Final = "404"
 
 
 def together(format: Format, records: Sequence[Record]) -> tuple[list[FetchedRecord], int]:
-    """The first of these records as :meth:`Decoding.strictly` decodes them, and what they weigh at the most.
+    """Decode leading records like :meth:`Decoding.strictly`, without awaiting; also return a weight bound.
 
-    They end before one that can't be decoded; formats with schemas aren't for here. It takes a moment for each record.
+    Stops before a record that cannot be decoded. Does not support formats with schemas.
     """
     if format is Format.BINARY:
         return [FetchedRecord(record, record.key, record.value) for record in records], 0
@@ -62,10 +62,10 @@ class Decoding:
         self._unknown: TTLCache[int, str] = TTLCache(_UNKNOWN_IDS, _UNKNOWN_SECONDS)
 
     async def strictly(self, format: Format, record: Record) -> FetchedRecord:
-        """The record with key and value as data of the format; DeserializationFailed where the bytes aren't.
+        """Decode key and value in one format. Raises DeserializationFailed if the bytes are invalid.
 
-        Other errors say that it can't be decoded now: Unavailable, SchemaRegistryUnavailable, KafkaAuthorizationFailed
-        for a registry that refuses the gateway.
+        Other errors are temporary or the gateway's: Unavailable, SchemaRegistryUnavailable, and
+        KafkaAuthorizationFailed if the registry rejects the gateway.
         """
         fetched = FetchedRecord(record, None, None)
         for which in ("key", "value"):
@@ -88,7 +88,7 @@ class Decoding:
         return fetched
 
     async def record(self, formats: ReadFormats, record: Record) -> FetchedRecord:
-        """The record with key and value in formats of their own, and what is known of each (see :meth:`data`)."""
+        """Decode key and value, each in its own format, with information on each (see :meth:`data`)."""
         fetched = FetchedRecord(record, None, None)
         if record.key is not None:
             fetched.key, fetched.key_info = await self.data(formats.key, record.key, record.topic_name, "key")
@@ -98,11 +98,12 @@ class Decoding:
         return fetched
 
     async def data(self, format: Format | None, payload: bytes, topic: str, which: str) -> tuple[object, DataInfo]:
-        """Bytes as data of the format, and what is known of them.
+        """Decode bytes and return the data with information on it.
 
-        BINARY gives the bytes, STRING a text, all others a JSON value. Without a format the schema decides whose id the
-        bytes begin with; bytes that begin with none are BINARY. Where bytes aren't of their format, the data is None
-        and ``error`` of the info says why. FacadeError for what may succeed later: a registry that doesn't answer.
+        BINARY returns the bytes, STRING a text, and all other formats a JSON value. Without a format, the schema id at
+        the start of the bytes determines it; bytes without one are BINARY. If the bytes are invalid, the data is None
+        and the info's ``error`` says why. Raises FacadeError if a retry may succeed, such as when the registry does not
+        answer.
         """
         if format is not None and format not in SCHEMA_FORMATS:
             try:
@@ -134,7 +135,7 @@ class Decoding:
         return data, info
 
     async def _plain(self, format: Format, payload: bytes) -> tuple[object, int]:
-        """Data of a format without a schema, and what they weigh; ValueError."""
+        """Decode a format without a schema; return the data and its weight. Raises ValueError."""
         if format is Format.JSON:
             if len(payload) <= _SMALL_JSON:
                 return json_text.decode(payload), json_weight(payload)
@@ -143,14 +144,14 @@ class Decoding:
 
 
 def _undecodable(error: Exception) -> bool:
-    """Whether the record is to blame, and not a busy gateway or a registry that gives no answer."""
+    """Return whether the record is invalid, as opposed to a busy gateway or an unavailable registry."""
     if isinstance(error, SchemaLookupFailed):
         return error.metadata.get("registry_status") == _NOT_FOUND
     return isinstance(error, InvalidSchema) or not isinstance(error, FacadeError)
 
 
 def _why(error: Exception) -> str:
-    """An error's text, cut, as text that any answer can hold: it may quote a record or a registry."""
+    """Return an error's text, truncated and encodable, since it may quote a record or the registry."""
     return showable(str(error)[:_LONGEST_ERROR])
 
 

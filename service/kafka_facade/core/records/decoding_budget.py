@@ -1,36 +1,36 @@
-"""How much a record may become when it is decoded: a few bytes can stand for any amount of data."""
+"""Limits on how much data a record may expand to: a few encoded bytes can stand for any amount of data."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Weights are about the bytes of the JSON text; this much for each value besides the texts in it.
+# A weight is roughly the size of the JSON text in bytes. This is the weight of a value besides the text in it.
 VALUE_WEIGHT: Final = 16
-# The memory of an object or array, besides its members.
+# The weight of an object or array besides its members.
 CONTAINER_WEIGHT: Final = 64
 _MEMBER_WEIGHT: Final = 64
-# What any record may become, whatever its size, and what each of its bytes may become, up to the limit for all.
+# A payload may expand to _FREE plus _PER_BYTE for each of its bytes, up to the overall limit.
 _FREE: Final = 256 * 1024
 _PER_BYTE: Final = 200
 MOST_JSON: Final = 64 * 1024 * 1024
-"""What a JSON text, or anything that is decoded, may become at the most."""
+"""Maximum weight of a JSON text, or of any decoded payload."""
 
-# Texts are weighed in parts of so many bytes.
+# Texts are weighed in parts of this many bytes.
 _PART: Final = 64 * 1024
 
 JSON_ON_LOOP: Final = 1536 * 1024
-"""JSON that becomes more is for a thread: so much is decoded in some 5 ms."""
+"""JSON with a greater weight is decoded in a thread; this much takes about 5 ms."""
 
 
 class BudgetExceeded(ValueError):
-    """The data becomes too large."""
+    """The decoded data is too large."""
 
     def __init__(self) -> None:
         super().__init__("the data becomes too large when it is decoded")
 
 
 class DecodingBudget:
-    """What is left of the weight that a payload may become. Used by one decoder at a time."""
+    """The remaining weight that a payload may expand to. Used by one decoder at a time."""
 
     __slots__ = ("_most", "left")
 
@@ -43,16 +43,16 @@ class DecodingBudget:
         return self._most - self.left
 
     def spend(self, weight: int) -> None:
-        """BudgetExceeded where that is more than is left."""
+        """Subtract a weight. Raises BudgetExceeded if less is left."""
         self.left -= weight
         if self.left < 0:
             raise BudgetExceeded
 
 
 def json_weight(payload: bytes, start: int = 0, end: int | None = None) -> int:
-    """What a JSON text becomes at the most, about: its punctuation may stand in texts, too.
+    """Return an upper bound of the weight of a JSON text, or of the part from ``start`` to ``end``.
 
-    ``start`` and ``end`` are for a part of it.
+    It counts punctuation, which may also occur inside strings.
     """
     end = len(payload) if end is None else min(end, len(payload))
     containers = payload.count(b"[", start, end) + payload.count(b"{", start, end)
@@ -61,8 +61,8 @@ def json_weight(payload: bytes, start: int = 0, end: int | None = None) -> int:
 
 
 def weighs_more(payload: bytes, most: int) -> bool:
-    """Whether a JSON text may become more than so much; no more of it is looked at than that needs."""
-    # No text weighs more than its bytes would as brackets.
+    """Return whether the weight of a JSON text may exceed ``most``, scanning only as much as necessary."""
+    # The heaviest text consists of brackets only.
     if len(payload) * (1 + CONTAINER_WEIGHT) <= most:
         return False
     left = most

@@ -1,4 +1,4 @@
-"""JSON of records as data that an answer can hold."""
+"""Decoding of JSON in records to data that a response can contain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 MAX_DEPTH: Final = 500
-"""How deep arrays and objects may be nested to be shown: well below what decoding and encoding can take."""
+"""Maximum nesting of arrays and objects in responses, well below the limits of decoders and encoders."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -16,7 +16,7 @@ _TOO_DEEP: Final = f"it is nested deeper than {MAX_DEPTH}"
 
 
 class Unshowable(ValueError):
-    """JSON or data that can't stand in an answer."""
+    """JSON or data that a response cannot contain."""
 
 
 def _refuse(constant: str) -> None:
@@ -27,7 +27,7 @@ _any_json = json.JSONDecoder(parse_float=len, parse_int=len, parse_constant=_ref
 
 
 def is_json(document: bytes) -> bool:
-    """Whether a document is JSON at all, be it of any size, range or depth."""
+    """Return whether a document is JSON, of any size, range or depth."""
     try:
         _any_json.decode(document.decode())
     except ValueError:
@@ -38,7 +38,7 @@ def is_json(document: bytes) -> bool:
 
 
 def decode(payload: bytes) -> object:
-    """The value of a JSON text; Unshowable for JSON that no answer can hold, another ValueError for what isn't JSON."""
+    """Decode a JSON text. Raises Unshowable if a response cannot contain it, another ValueError if it is invalid."""
     try:
         data = _decode(payload)
     except UnicodeDecodeError:
@@ -59,7 +59,7 @@ def decode(payload: bytes) -> object:
 
 
 def check(data: object) -> None:
-    """Unshowable for decoded data that no answer can hold."""
+    """Raise Unshowable if a response cannot contain the data."""
     try:
         text = _encode(data)
     except UnicodeEncodeError:
@@ -70,7 +70,7 @@ def check(data: object) -> None:
 
 
 def _check_depth(data: object, text: bytes) -> None:
-    # Few texts have so many brackets: of the others nothing more is looked at.
+    # Few texts have that many brackets, so this usually avoids walking the data.
     if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return
     level: list[Any] = [data]

@@ -1,4 +1,4 @@
-"""Records, what became of those that were produced, and what callers ask of them."""
+"""Records, the results of producing them, and the requests for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kafka_facade.core.request import Request
 
 
 class Format(str, Enum):
-    """How a key or a value is embedded (reference: "Content Types" and the ``type`` of v3 records)."""
+    """The embedded format of a key or value (reference: "Content Types" and the ``type`` of v3 records)."""
 
     BINARY = "BINARY"
     JSON = "JSON"
@@ -25,7 +25,7 @@ class Format(str, Enum):
 
 
 class SubjectNameStrategy(str, Enum):
-    """How the name of a subject follows from the topic and the schema's own name."""
+    """How the name of a subject is derived from the topic and the schema's name."""
 
     TOPIC_NAME = "TOPIC_NAME"
     RECORD_NAME = "RECORD_NAME"
@@ -40,11 +40,11 @@ class Header(Struct, gc=False):
 
 
 RECORD_OVERHEAD: Final = 500
-"""A record takes about so much memory (bytes) beside its key, value and headers."""
+"""Approximate memory of a record in bytes, besides its key, value and headers."""
 
 
 class Record(Struct, gc=False):
-    """A record as Kafka holds it. ``timestamp`` is None where the record has none."""
+    """A record as stored in Kafka. ``timestamp`` is None if the record has none."""
 
     topic_name: str
     partition_id: int
@@ -56,10 +56,10 @@ class Record(Struct, gc=False):
 
 
 class DataInfo(Struct, gc=False):
-    """What is known of a key or value that was read: its format, and its schema if it has one.
+    """Information on a key or value that was read: its format, and its schema if it has one.
 
-    ``error`` says why its bytes could not be decoded; there is no data then. ``weight`` is what the data have become in
-    memory.
+    ``error`` says why its bytes could not be decoded; then there is no data. ``weight`` is the weight of the decoded
+    data.
     """
 
     format: Format
@@ -70,9 +70,9 @@ class DataInfo(Struct, gc=False):
 
 
 class FetchedRecord(Struct, gc=False):
-    """A record with key and value decoded; of those that have a format of their own, the infos say more.
+    """A record with decoded key and value; the infos are set if they were decoded with formats of their own.
 
-    ``weight`` is what its data have become in memory (see ``DecodingBudget``).
+    ``weight`` is the weight of the decoded data (see ``DecodingBudget``).
     """
 
     record: Record
@@ -85,9 +85,9 @@ class FetchedRecord(Struct, gc=False):
 
 @dataclass(slots=True)
 class DataReport:
-    """What became of a key or value: its format and its size in bytes once serialized, -1 for null.
+    """How a key or value was stored: its format, and its serialized size in bytes (-1 for null).
 
-    The subject, the schema's id and its version in the subject are there for formats with schemas.
+    Formats with schemas also have the subject, the schema's id, and its version in the subject.
     """
 
     type: Format
@@ -99,7 +99,7 @@ class DataReport:
 
 @dataclass(slots=True)
 class RecordReport:
-    """The delivery report of one record; ``offset`` is None where brokers don't acknowledge records (``acks=0``)."""
+    """The delivery report of one record; ``offset`` is None if brokers do not acknowledge records (``acks=0``)."""
 
     cluster_id: str
     topic_name: str
@@ -112,7 +112,7 @@ class RecordReport:
 
 @dataclass(slots=True)
 class SchemaIds:
-    """The ids of the schemas that the keys and the values of some records have; None where no schema was given."""
+    """The schema ids of the keys and the values of a request; None if no schema was given."""
 
     key_schema_id: int | None
     value_schema_id: int | None
@@ -120,10 +120,9 @@ class SchemaIds:
 
 @dataclass(frozen=True, slots=True)
 class SchemaSelector:
-    """Which schema: at most one of ``schema_id``, ``schema_version`` and ``schema`` (its text), or else the latest.
+    """Selects a schema by at most one of ``schema_id``, ``schema_version`` and ``schema`` (its text); else the latest.
 
-    The subject is that of a strategy (TOPIC_NAME, RECORD_NAME, TOPIC_RECORD_NAME; by default TOPIC_NAME) unless it is
-    given.
+    The subject, unless given, follows from a strategy: TOPIC_NAME (the default), RECORD_NAME or TOPIC_RECORD_NAME.
     """
 
     schema_id: int | None = None
@@ -157,19 +156,19 @@ class RecordToProduce(Struct, gc=False):
 
 
 class RecordOrder:
-    """What the requests of one stream have in common: in each partition their records keep the requests' order."""
+    """Shared by the requests of one stream, whose records keep the order of the requests within each partition."""
 
     __slots__ = ("series",)
 
     def __init__(self) -> None:
         self.series: Any = None
-        """The producer's own: what it has of the stream."""
+        """The producer's internal state for the stream."""
 
 
 class Delivery(Struct, gc=False):
     """Where a record ended up; ``timestamp`` is the broker's for topics with LogAppendTime.
 
-    ``offset`` is None where the broker doesn't acknowledge records (``acks=0``).
+    ``offset`` is None if brokers do not acknowledge records (``acks=0``).
     """
 
     partition: int
@@ -178,9 +177,9 @@ class Delivery(Struct, gc=False):
 
 
 class RecordBatch(Struct):
-    """Records of one topic; one that couldn't be read is its error, whose field is the path within the record.
+    """Records of one topic. An invalid record is replaced by its error, with the field's path within the record.
 
-    ``all_or_nothing`` lets the first bad record fail the request before any is sent.
+    With ``all_or_nothing``, the first invalid record fails the request before any is sent.
     """
 
     cluster_id: str | None
@@ -191,36 +190,36 @@ class RecordBatch(Struct):
 
 
 class ProduceRecords(RecordBatch, Request[list[RecordReport | FacadeError]]):
-    """Answered once Kafka has decided on all records: with a report or an error for each, in order."""
+    """Produce records and wait for Kafka; the answer has a report or an error for each, in order."""
 
 
 class DeliverRecords(RecordBatch, Request[list[Delivery | FacadeError]]):
-    """The same without reports of what was stored (the v2 API): where each record is, or its error."""
+    """The same for the v2 API: the answer has only the position of each record, or its error."""
 
 
 class PendingRecords(Protocol):
-    """Records that are with the producer."""
+    """Records that were handed to the producer."""
 
     @property
     def decided(self) -> bool:
-        """Whether Kafka has decided on all of them."""
+        """Whether all of them are acknowledged or have failed."""
 
     async def outcomes(self) -> list[Delivery | FacadeError]:
-        """What became of each record, in order, once Kafka has decided on all of them."""
+        """Wait until all records are acknowledged or have failed; return the outcome of each, in order."""
 
     async def reports(self) -> list[RecordReport | FacadeError]:
-        """The same, with what was stored of each record."""
+        """The same, with a report on the stored key and value of each record."""
 
 
 class StreamRecords(RecordBatch, Request[PendingRecords]):
-    """Some records of a stream: answered once they are with the producer."""
+    """Some records of a stream; answered as soon as they are handed to the producer."""
 
 
 @dataclass(slots=True)
 class ProduceWithSchemas(Request[tuple[list[Delivery | FacadeError], SchemaIds]]):
-    """Records (the v2 API) whose keys have one schema and whose values have one; their ``RecordData`` have none.
+    """Records of the v2 API, with one schema for all keys and one for all values; their ``RecordData`` have none.
 
-    A selector is None where the caller gave no schema; it names one by id or by its text.
+    A selector names a schema by id or by its text; it is None if the caller gave no schema.
     """
 
     topic_name: str
@@ -232,7 +231,7 @@ class ProduceWithSchemas(Request[tuple[list[Delivery | FacadeError], SchemaIds]]
 
 @dataclass(slots=True)
 class BatchEntry:
-    """A record with an id of the caller's; a record that couldn't be read is its error."""
+    """A record with an id chosen by the caller; an invalid record is replaced by its error."""
 
     id: str
     record: RecordToProduce | FacadeError
@@ -240,7 +239,7 @@ class BatchEntry:
 
 @dataclass(slots=True)
 class BatchReport:
-    """What became of the records of a batch, each with the caller's id, in order."""
+    """The outcomes of a batch's records with the caller's ids, in order."""
 
     successes: list[tuple[str, RecordReport]]
     failures: list[tuple[str, FacadeError]]
@@ -248,7 +247,7 @@ class BatchReport:
 
 @dataclass(slots=True)
 class BatchProduceRecords(Request[BatchReport]):
-    """Records whose outcomes are told by their ids."""
+    """Produce records whose outcomes are identified by ids."""
 
     cluster_id: str | None
     topic_name: str
@@ -257,12 +256,12 @@ class BatchProduceRecords(Request[BatchReport]):
 
 @dataclass(slots=True)
 class ConsumeRecords(Request[AsyncGenerator[list[Record], None]]):
-    """Read a topic from a start, then follow it.
+    """Read a topic without a consumer group.
 
-    ``start`` is ``earliest``, ``latest``, ``offset`` (``offset``; a partition that doesn't reach it starts at its end)
-    or ``timestamp`` (``timestamp``; past the end is the end). ``partitions`` empty means all. ``follow`` False ends
-    the stream at the offsets that were the end when it began. ``max_records`` and ``max_bytes`` (as
-    :mod:`kafka_facade.core.records.sizes` counts them) bound what is handed over at once.
+    ``start`` is ``earliest``, ``latest``, ``offset`` (the field ``offset``; a shorter partition starts at its end) or
+    ``timestamp`` (the field ``timestamp``; after the last record means the end). Empty ``partitions`` means all.
+    Without ``follow`` the stream ends at the offsets that were the end when it began. ``max_records`` and ``max_bytes``
+    (as counted by :mod:`kafka_facade.core.records.sizes`) limit each batch.
     """
 
     cluster_id: str | None
@@ -278,7 +277,7 @@ class ConsumeRecords(Request[AsyncGenerator[list[Record], None]]):
 
 @dataclass(slots=True)
 class ReadFormats:
-    """How keys and values are decoded; None is by the schema whose id they begin with."""
+    """The formats of keys and values; None detects the format by the schema id that they start with."""
 
     key: Format | None
     value: Format | None

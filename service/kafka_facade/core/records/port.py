@@ -1,4 +1,4 @@
-"""What producing and consuming records ask of an engine, and of a Schema Registry."""
+"""The interfaces to a Kafka client and a Schema Registry that producing and consuming need."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ProducerPort(Protocol):
     """Produces records; one librdkafka producer behind it."""
 
     def cached_partition_count(self, topic: str) -> int | None:
-        """The number of partitions if it is known and fresh, without asking Kafka."""
+        """The cached number of partitions, or None if it is unknown or stale."""
 
     async def partition_count(self, topic: str, timeout: float, *, refresh: bool = False) -> int:
-        """The number of partitions; a topic that the broker creates by itself is created (TopicNotFound otherwise)."""
+        """The number of partitions. Creates a missing topic if brokers auto-create topics, else TopicNotFound."""
 
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
@@ -52,73 +52,73 @@ class ConsumerPort(Protocol):
         """Join the group for these topics."""
 
     async def unsubscribe(self) -> None:
-        """Leave the subscription or drop the assignment."""
+        """Drop the subscription or the assignment."""
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
-        """Read exactly these partitions, from an offset (or EARLIEST, LATEST), or else from where the group stands."""
+        """Assign exactly these partitions, each at an offset (or EARLIEST, LATEST), or else the committed offset."""
 
     def take_revoked(self) -> set[tuple[str, int]]:
-        """The partitions that the group has taken away since this was last asked, some of them given back since.
+        """Return the partitions revoked since the last call, even if some have been assigned again since.
 
-        Records of theirs that were polled before are another member's now, or will be polled again.
+        Records of these partitions that were polled before now belong to another member, or will be polled again.
         """
 
     def assignment(self) -> list[TopicPartition]:
-        """The partitions that the consumer reads at the moment."""
+        """The current assignment."""
 
     def position(self, topic: str, partition: int) -> int:
-        """The next offset that :meth:`poll` will return, past markers and gaps; negative while nothing was read."""
+        """The next offset that :meth:`poll` will return, past markers and gaps; negative until something was read."""
 
     async def check(self, timeout: float) -> None:
-        """KafkaAuthorizationFailed where an assigned topic may not be read; as far as that is found out in time."""
+        """Raise KafkaAuthorizationFailed if an assigned topic may not be read, if that can be checked in time."""
 
     def starts(self) -> Mapping[tuple[str, int], int]:
-        """The offsets at which the reading of assigned partitions began, as far as they are known."""
+        """The start offsets of assigned partitions, as far as known."""
 
     async def poll(self, max_records: int, timeout: float) -> list[Record]:
-        """Records that are there, waiting for the first one up to ``timeout``; empty when it runs out."""
+        """Return available records, waiting for the first one up to ``timeout``; empty if none arrives."""
 
     async def seek(
         self, positions: Sequence[PartitionPosition], timeout: float, on_moved: Callable[[str, int, int], None] = ...
     ) -> None:
-        """Read on from these offsets (or EARLIEST, LATEST); the partitions are assigned.
+        """Seek assigned partitions to these offsets (or EARLIEST, LATEST).
 
-        ``on_moved`` is called for each partition as soon as it has moved: those before one that fails stay moved.
+        ``on_moved`` is called for each partition once its seek is done. If one fails, earlier ones stay moved.
         """
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
-        """For each partition the first offset at or after the timestamp (ms); -1 where there is none."""
+        """For each partition the first offset at or after the timestamp (ms); -1 if there is none."""
 
     async def commit(
         self, offsets: Mapping[tuple[str, int], int], timeout: float, metadata: Mapping[tuple[str, int], str]
     ) -> None:
-        """Commit next-to-read offsets with their metadata, and return once the group coordinator has them."""
+        """Commit offsets (the next to read) with metadata, and wait for the group coordinator's acknowledgement."""
 
     def store(self, topic: str, partition: int, offset: int) -> None:
-        """Remember the next-to-read offset for the automatic commit."""
+        """Store the next offset for the automatic commit."""
 
     async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
         """What the group has committed; partitions without a commit are left out."""
 
     async def close(self, timeout: float) -> None:
-        """Leave the group and free everything; never raises."""
+        """Leave the group and free all resources; never raises."""
 
 
 class ConsumerFactory(Protocol):
-    """Makes consumers."""
+    """Creates consumers."""
 
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
-        """A new consumer; ``group`` None is one that never joins or commits."""
+        """Create a consumer; with a ``group`` of None it never joins or commits."""
 
 
 class TakesLong(Exception):
-    """What was to be done on the event loop is work for a thread after all."""
+    """The work is too slow for the event loop and must run in a thread."""
 
 
 class SchemaCodec(Protocol):
-    """A schema with all that it refers to, ready to serialize and deserialize."""
+    """A compiled schema with its references, for serializing and deserializing."""
 
     @property
     def format(self) -> Format:
@@ -126,38 +126,38 @@ class SchemaCodec(Protocol):
 
     @property
     def record_name(self) -> str | None:
-        """The full name of the record or message, the title of a JSON schema; None where it has none."""
+        """The full name of the record or message, or the title of a JSON schema; None if it has none."""
 
     @property
     def most_data_on_loop(self) -> int:
-        """Data that weighs more may take long to encode: a character counts as 1, a number or a member as 10.
+        """Maximum weight of data to encode on the event loop.
 
-        An integer of many digits counts for as many characters.
+        A character counts as 1, a number or a member as 10, and a long integer as its number of digits.
         """
 
     def encode(self, data: object, *, on_loop: bool = False) -> bytes:
-        """What stands after the schema id, of a JSON value. Unavailable; InvalidRequest if it isn't of the schema.
+        """Encode a JSON value, without the schema id. Raises Unavailable, or InvalidRequest if it violates the schema.
 
-        TakesLong on the loop, where only the attempt shows that: it is to be encoded in a thread.
+        With ``on_loop``, raises TakesLong if encoding turns out to be slow: encode the value in a thread then.
         """
 
     @property
     def most_on_loop(self) -> int:
-        """Payloads of more bytes may take long to decode."""
+        """Maximum payload size in bytes to decode on the event loop."""
 
     def budget(self, size: int) -> DecodingBudget:
-        """What a payload of so many bytes may become."""
+        """The budget for decoding a payload of ``size`` bytes."""
 
     def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
-        """The JSON value of what stands after the schema id; ValueError where it isn't of the schema.
+        """Decode a payload without the schema id to a JSON value. Raises ValueError if it violates the schema.
 
-        BudgetExceeded, a ValueError, where it becomes more than the budget has, or ``budget(len(payload))`` for None.
+        Raises BudgetExceeded, a ValueError, if the value exceeds the budget (by default ``budget(len(payload))``).
         """
 
 
 @dataclass(slots=True)
 class SubjectVersion:
-    """A schema as a subject has it."""
+    """A schema version in a subject."""
 
     subject: str
     version: int
@@ -166,25 +166,26 @@ class SubjectVersion:
 
 
 class SchemaRegistryPort(Protocol):
-    """A Schema Registry. What it doesn't give or take, and no registry, are SchemaLookupFailed.
+    """A Schema Registry.
 
-    SchemaRegistryUnavailable where it gives no answer, Unavailable where the gateway is busy.
+    Methods raise SchemaLookupFailed if the registry rejects a request or none is configured,
+    SchemaRegistryUnavailable if it does not answer, and Unavailable if the gateway is busy.
     """
 
     async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
-        """The schema of an id."""
+        """The schema with an id."""
 
     async def subjects(self, schema_id: int, timeout: float) -> Sequence[str]:
-        """The subjects that have the schema of an id, ordered."""
+        """The subjects that contain the schema with an id, ordered."""
 
     async def parse(self, format: Format, text: str, timeout: float) -> SchemaCodec:
-        """A schema without references that a caller gives; InvalidSchema."""
+        """Compile a schema text without references. Raises InvalidSchema."""
 
     async def register(self, subject: str, format: Format, text: str, timeout: float) -> SubjectVersion:
-        """The schema as the subject has it, from now on if it hadn't; InvalidSchema."""
+        """Return the schema's version in the subject, registering it if necessary. Raises InvalidSchema."""
 
     async def version_of(self, subject: str, schema_id: int, timeout: float) -> SubjectVersion:
-        """The version that a schema has in a subject."""
+        """The version of a schema in a subject."""
 
     async def subject_version(self, subject: str, version: int | None, timeout: float) -> SubjectVersion:
-        """A version of a subject, None for the latest; InvalidRequest where there is no such version."""
+        """A version of a subject (None: the latest). Raises InvalidRequest if there is no such version."""

@@ -47,9 +47,9 @@ from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.operations import is_legal_topic_name
 
-# How many records are worked on before others may use the event loop.
+# Number of records processed before yielding to the event loop.
 _RECORDS_A_SLICE = 200
-# How many records are handed to the producer together.
+# Number of records handed to the producer at once.
 _PORTION = 2_000
 _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
 
@@ -67,16 +67,16 @@ class Produce:
 
     @implements("api.v3.produce.produce-to-topic")
     async def produce(self, call: Call, request: ProduceRecords) -> list[RecordReport | FacadeError]:
-        """Produce records and wait until each is acknowledged or has failed: one report or error a record, in order.
+        """Produce records and wait for the outcome; return one report or error per record, in order.
 
-        TopicNotFound and ClusterNotFound fail the request as a whole.
+        TopicNotFound and ClusterNotFound fail the whole request.
         """
         return await (await self._enqueue(call, request)).reports()
 
     @implements("api.facade.records.produce-stream")
     @also_answers("api.v3.produce.produce-to-topic")
     async def stream(self, call: Call, request: StreamRecords) -> PendingReports:
-        """Hand records to the producer, in order, and return before they are acknowledged; ClusterNotFound.
+        """Hand records to the producer, in order, and return before they are acknowledged. Raises ClusterNotFound.
 
         Records of one topic that are handed over one after the other keep that order in their partition.
         """
@@ -84,9 +84,9 @@ class Produce:
 
     @implements("api.v3.batch-produce.produce-to-topic")
     async def produce_batch(self, call: Call, request: BatchProduceRecords) -> BatchReport:
-        """Produce records that are told apart by their ids; what is wrong with a record is in the answer.
+        """Produce records that are identified by ids; errors of single records are in the answer.
 
-        InvalidBatch for ids that aren't distinct and proper, no records or too many; ClusterNotFound.
+        Raises InvalidBatch for invalid or duplicate ids, no records or too many, and ClusterNotFound.
         """
         entries = request.entries
         self._check_batch(entries)
@@ -130,7 +130,7 @@ class Produce:
         "api.v2.produce-to-partition.json",
     )
     async def deliver(self, call: Call, request: DeliverRecords) -> list[Delivery | FacadeError]:
-        """What :meth:`produce` does, without reports of what was stored: where each record is, or its error."""
+        """Like :meth:`produce`, but return only the position of each record, or its error."""
         return await (await self._enqueue(call, request)).outcomes()
 
     @implements(
@@ -144,9 +144,9 @@ class Produce:
     async def deliver_with_schemas(
         self, call: Call, request: ProduceWithSchemas
     ) -> tuple[list[Delivery | FacadeError], SchemaIds]:
-        """The same for records that share their schemas, with the schemas' ids.
+        """The same for records that share their schemas; also return the schemas' ids.
 
-        A record that isn't of its schema fails the request before any is sent, and so do KeySchemaMissing,
+        A record that violates its schema fails the request before any is sent, as do KeySchemaMissing,
         ValueSchemaMissing, InvalidSchema and SchemaLookupFailed.
         """
         topic, format = request.topic_name, request.format
@@ -155,7 +155,7 @@ class Produce:
                 raise KeySchemaMissing
             if request.value_schema is None and record.value is not None and record.value.data is not None:
                 raise ValueSchemaMissing
-        # No schema is registered for a topic that isn't there, or can't be.
+        # Check the topic first, so that no schema is registered for one that does not exist.
         try:
             await self._partition_count(call, topic)
         except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
@@ -184,7 +184,7 @@ class Produce:
         try:
             count = await self._partition_count(call, topic)
         except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
-            # As where the producer meets them: each record fails.
+            # Fail each record, as if the producer had raised the error.
             refusals: dict[int, FacadeError] = dict.fromkeys(range(len(request.records)), refusal)
             return PendingReports(cluster_id, topic, request.records, [], refusals | unread)
         if _names_a_partition_from(count, request.records):
@@ -224,7 +224,7 @@ class Produce:
     async def _submit(
         self, topic: str, wire: list[SerializedRecord], order: RecordOrder | None
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
-        """Hand records to the producer; many in portions, so that those of others come in between."""
+        """Hand records to the producer, in portions if there are many, so that other requests can interleave."""
         if len(wire) <= _PORTION:
             return await self._producer.submit(topic, wire, order)
         order = order or RecordOrder()
@@ -236,7 +236,7 @@ class Produce:
         except FacadeError as error:
             if not portions:
                 raise
-            # Those before have been sent: their callers have to know what became of them.
+            # Earlier portions have been sent, so their outcomes must still be reported.
             refused: asyncio.Future[list[Delivery | FacadeError]] = loop.create_future()
             refused.set_result([error] * (len(wire) - len(portions) * _PORTION))
             portions.append(refused)
@@ -262,15 +262,15 @@ class Produce:
 
 
 UsedSchemas = tuple[SubjectVersion | None, SubjectVersion | None]
-"""The schemas of a record's key and value."""
+"""The schemas used for a record's key and value."""
 
 _NO_SCHEMAS: UsedSchemas = (None, None)
 
 
 class PendingReports(Struct):
-    """Records on their way to Kafka: ``wire`` has those of ``records`` that are not in ``errors``, in order.
+    """In-flight records: ``wire`` has those of ``records`` that are not in ``errors``, in order.
 
-    ``used`` has the schemas of the records that have any.
+    ``used`` has the schemas of records with schemas.
     """
 
     cluster_id: str
@@ -283,11 +283,11 @@ class PendingReports(Struct):
 
     @property
     def decided(self) -> bool:
-        """Whether Kafka has decided on all of them."""
+        """Whether all of them are acknowledged or have failed."""
         return self.deliveries is None or self.deliveries.done()
 
     async def outcomes(self) -> list[Delivery | FacadeError]:
-        """What became of each record, in order, once Kafka has decided on all of them."""
+        """Wait until all records are acknowledged or have failed; return the outcome of each, in order."""
         decided = await self.deliveries if self.deliveries is not None else []
         if self.errors:
             rest = iter(decided)
@@ -300,7 +300,7 @@ class PendingReports(Struct):
         return decided
 
     async def reports(self) -> list[RecordReport | FacadeError]:
-        """The same, with what was stored of each record."""
+        """The same, with a report on the stored key and value of each record."""
         outcomes = await self.outcomes()
         wire = iter(self.wire)
         reports: list[RecordReport | FacadeError] = []
@@ -336,7 +336,7 @@ def _names_a_partition_from(count: int, records: Sequence[RecordToProduce | Faca
 def _joined(
     portions: list[asyncio.Future[list[Delivery | FacadeError]]],
 ) -> asyncio.Future[list[Delivery | FacadeError]]:
-    """The results of all portions, one after the other; to cancel it cancels them."""
+    """Concatenate the results of all portions; cancelling the returned future cancels them."""
     all_of_them = asyncio.gather(*portions)
     joined: asyncio.Future[list[Delivery | FacadeError]] = asyncio.get_running_loop().create_future()
 

@@ -1,7 +1,7 @@
-"""A stream of records: batches go to Kafka in order, and their outcomes come back in that order.
+"""A produce stream: batches are sent to Kafka in order, and their outcomes are returned in that order.
 
-One task reads batches and sends them, another awaits their outcomes and writes them. What lies between the two is
-bounded, so a caller that doesn't read its answers isn't read from either.
+One task reads and sends batches, another awaits and writes their outcomes. A bounded window between the two provides
+back-pressure: the gateway stops reading from a caller that does not read its answers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Core(Protocol):
 
 
 class Batch(Generic[_Tag]):
-    """Records that were sent together, with what the face wants to know of them (``tag``)."""
+    """Records that were sent together; ``tag`` is the face's own data for the answer."""
 
     __slots__ = ("_call", "_pending", "_pipeline", "_records", "cost", "tag")
 
@@ -61,24 +61,24 @@ class Batch(Generic[_Tag]):
 
     @property
     def decided(self) -> bool:
-        """Whether the outcomes are there without waiting."""
+        """Whether the outcomes are available without waiting."""
         return isinstance(self._pending, FacadeError) or self._pending.decided
 
     async def outcomes(self) -> Sequence[Delivery | FacadeError]:
-        """What became of each record, in order, within the time of the batch."""
+        """Return the outcome of each record, in order; KafkaTimeout for those not known by the batch's deadline."""
         if isinstance(self._pending, FacadeError):
             return self._failed(self._pending)
         return await self._within(self._pending.outcomes())
 
     async def reports(self) -> Sequence[RecordReport | FacadeError]:
-        """The same, with what was stored of each record."""
+        """The same, with a report on the stored key and value of each record."""
         if isinstance(self._pending, FacadeError):
             return self._failed(self._pending)
         return await self._within(self._pending.reports())
 
     @property
     def error(self) -> FacadeError | None:
-        """Why none of the records was sent."""
+        """The error if none of the records was sent."""
         return self._pending if isinstance(self._pending, FacadeError) else None
 
     async def _within(self, work: Awaitable[list[_Outcome | FacadeError]]) -> Sequence[_Outcome | FacadeError]:
@@ -92,7 +92,7 @@ class Batch(Generic[_Tag]):
 
 
 async def send(core: _Core, tag: _Tag, cost: int, call: Call, request: StreamRecords) -> Batch[_Tag]:
-    """Hand records to the producer within the time of the call; what goes wrong is in the outcomes."""
+    """Hand records to the producer by the call's deadline; errors become the outcomes of the records."""
     pending: PendingRecords | FacadeError
     try:
         pending = await core.perform(call, request)
@@ -102,7 +102,7 @@ async def send(core: _Core, tag: _Tag, cost: int, call: Call, request: StreamRec
 
 
 class RecordPump(Generic[_Tag]):
-    """The batches of one stream. ``limit`` bounds the costs of those that are on their way; one always has room."""
+    """The batches of one stream. ``limit`` bounds the total cost of unanswered batches; one batch is always allowed."""
 
     def __init__(self, core: _Core, call: Call, limit: int) -> None:
         self._core = core
@@ -116,15 +116,15 @@ class RecordPump(Generic[_Tag]):
         self._reader: asyncio.Task[None] | None = None
         self._receiving = False
         self.stopping = False
-        """Whether nothing more is to be read: what was read is still produced and answered."""
+        """Whether reading has stopped; records read before are still produced and answered."""
         self.failure: FacadeError | None = None
-        """What ended the stream; None for the caller's own end."""
+        """The error that ended the stream; None if the caller ended it."""
 
     @asynccontextmanager
     async def reading(
         self, read: Coroutine[Any, Any, None], at_closing: Callable[[], None] | None = None
     ) -> AsyncIterator[None]:
-        """Have a task read during the block. At shutdown reading stops; ``at_closing`` is called then."""
+        """Run the reading task during the block. At shutdown call ``at_closing`` (by default :meth:`stop`)."""
         self._reader = asyncio.create_task(read, name="stream reader")
         closing = asyncio.create_task(self._stop_at_closing(at_closing or self.stop), name="stream at closing")
         try:
@@ -139,13 +139,13 @@ class RecordPump(Generic[_Tag]):
         stop()
 
     def stop(self) -> None:
-        """Read no more: the reader is cancelled where it waits for the caller, and only there."""
+        """Stop reading. The reader is cancelled only if it is waiting for the caller."""
         self.stopping = True
         if self._receiving and self._reader is not None:
             self._reader.cancel()
 
     async def receive(self, message: Awaitable[_Message]) -> _Message:
-        """The reader's wait for what the caller sends next."""
+        """Await the caller's next message; only this wait is cancelled by :meth:`stop`."""
         self._receiving = True
         try:
             return await message
@@ -153,30 +153,30 @@ class RecordPump(Generic[_Tag]):
             self._receiving = False
 
     async def room(self, cost: int) -> None:
-        """Wait until a batch of this cost has room, before it is decoded."""
+        """Wait until the window has space for a batch of this cost; call this before decoding it."""
         while self._used and self._used + cost > self._limit:
             self._changed.clear()
             await self._changed.wait()
         self._used += cost
 
     def begin(self) -> Call:
-        """The call of the next batch, which has its whole time."""
+        """Return the call for the next batch, with a new deadline."""
         return self._core.pipeline.renewed(self._call)
 
     async def send(self, tag: _Tag, cost: int, call: Call, request: StreamRecords) -> None:
-        """Hand the records of a batch to the producer, after those of the batches before."""
+        """Hand the records of a batch to the producer, after those of earlier batches."""
         request.order = self._order
         self._batches.append(await send(self._core, tag, cost, call, request))
         self._changed.set()
 
     def end(self, failure: FacadeError | None = None) -> None:
-        """No more batches come."""
+        """End the stream; no batches follow."""
         self.failure = failure
         self._ended = True
         self._changed.set()
 
     async def first(self) -> Batch[_Tag] | None:
-        """The next batch, which keeps its room; None after the end."""
+        """Wait for the oldest unanswered batch; None at the end. It occupies the window until :meth:`release`."""
         while not self._batches:
             if self._ended:
                 return None
@@ -185,10 +185,10 @@ class RecordPump(Generic[_Tag]):
         return self._batches[0]
 
     def following(self) -> Batch[_Tag] | None:
-        """The next batch if it is there and decided."""
+        """Return the oldest unanswered batch if its outcomes are available."""
         return self._batches[0] if self._batches and self._batches[0].decided else None
 
     def release(self) -> None:
-        """The first batch has been answered: its room is free."""
+        """Remove the oldest batch after it was answered, and free its part of the window."""
         self._used -= self._batches.popleft().cost
         self._changed.set()

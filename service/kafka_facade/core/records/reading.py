@@ -1,4 +1,4 @@
-"""Reading a topic without a consumer group: from a start to its end, or on and on."""
+"""Reading a topic without a consumer group, to its end or continuously."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ logger = logging.getLogger("kafka_facade.core")
 
 STARTS = ("earliest", "latest", "offset", "timestamp")
 
-# How many records are taken from the client at once: the loop is free in between, and few bytes are in hand too many.
+# Records per poll: small, so that the loop is not blocked and few records exceed the limits of a batch.
 _POLL_RECORDS = 50
 _IDLE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
-# The client says nothing of a topic that is deleted: after so long (s) without a record it is looked for.
+# librdkafka does not report a deleted topic, so check after this long (s) without a record.
 _LOOK_SECONDS = 10.0
 
 
@@ -42,12 +42,11 @@ class Reading:
 
     @implements("api.facade.records.consume")
     async def consume(self, call: Call, request: ConsumeRecords) -> AsyncGenerator[list[Record], None]:
-        """Batches of records, in order within a partition. The call's deadline bounds the start only.
+        """Yield batches of records, in order within a partition. The call's deadline bounds only the start.
 
-        A batch has what is there, up to ``max_records`` and ``max_bytes``; a larger record is alone in its batch.
-        Nothing is read ahead of the caller but that and what the consumer's own bounded queue holds. TopicNotFound,
-        also where the topic is deleted later; PartitionNotFound; InvalidRequest for a start that doesn't exist and for
-        limits below 1.
+        A batch has the available records, up to ``max_records`` and ``max_bytes``; a larger record gets a batch of its
+        own. Only one batch and the consumer's bounded queue are prefetched. Raises TopicNotFound (also if the topic is
+        deleted later), PartitionNotFound, and InvalidRequest for an invalid start or limits below 1.
         """
         if request.start not in STARTS:
             raise InvalidRequest(f"The start must be one of {', '.join(STARTS)}.", field="start")
@@ -77,21 +76,21 @@ class Reading:
             await consumer.close(_CLOSE_SECONDS)
 
     async def _look(self, call: Call, request: ConsumeRecords) -> None:
-        """TopicNotFound where the topic is gone."""
-        # The call's own deadline is that of the start.
+        """Raise TopicNotFound if the topic no longer exists."""
+        # The call's own deadline applies only to the start.
         look = structs.replace(call, deadline=time.monotonic() + _LOOK_SECONDS)
         try:
             await self._topics.list_partitions(look, ListPartitions(request.cluster_id, request.topic_name))
         except TopicNotFound:
             raise
         except FacadeError as error:
-            # Whoever follows a topic waits until Kafka is there again.
+            # A stream survives an outage of Kafka.
             logger.debug("whether topic %s is still there can't be told: %s", request.topic_name, error)
 
     async def _range(
         self, call: Call, request: ConsumeRecords, consumer: ConsumerPort
     ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], int]]:
-        """Where to start and what the end is now, for each partition."""
+        """Return the start offset and the current end offset of each partition."""
         partitions = await self._topics.list_partitions(call, ListPartitions(request.cluster_id, request.topic_name))
         known = {partition.partition_id: partition for partition in partitions}
         missing = [wanted for wanted in request.partitions if wanted not in known]
@@ -114,11 +113,11 @@ class Reading:
                     starts[key] = found.latest_offset
         wanted = [TopicPartition(*key) for key in starts]
         if not request.follow:
-            # The last that this consumer gets to: a transaction that is open holds back what follows.
+            # Use the last stable offset, because an open transaction holds back later records.
             stable = await consumer.offsets_at(wanted, LATEST, call.remaining)
             ends |= {key: offset for key, offset in zip(starts, stable, strict=True) if offset >= 0}
         if request.start == "timestamp":
-            # To Kafka negative times have meanings of their own, such as the end; no record is older than 0.
+            # Negative timestamps have special meanings in Kafka, such as -1 for the end.
             found_offsets = await consumer.offsets_at(wanted, max(request.timestamp, 0), call.remaining)
             starts |= {key: offset for key, offset in zip(starts, found_offsets, strict=True) if offset >= 0}
         return starts, ends
@@ -127,7 +126,7 @@ class Reading:
 async def _next_batch(
     consumer: ConsumerPort, request: ConsumeRecords, ends: Mapping[tuple[str, int], int], held: deque[Record]
 ) -> list[Record]:
-    """What is there, within the request's limits, waiting a moment for the first record; ``held`` keeps the rest."""
+    """Return available records up to the request's limits, waiting briefly for one; keep the rest in ``held``."""
     batch: list[Record] = []
     left = request.max_bytes
     while True:
@@ -143,7 +142,7 @@ async def _next_batch(
         except FacadeError:
             if not batch:
                 raise
-            # What was read is handed over first; the client tells of what keeps failing again.
+            # Return the records first; a persistent error is raised again by the next poll.
             return batch
         if not request.follow:
             polled = [record for record in polled if record.offset < ends[record.topic_name, record.partition_id]]

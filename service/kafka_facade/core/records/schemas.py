@@ -1,4 +1,4 @@
-"""Records with schemas: which schema is meant, and the bytes of keys and values in its format."""
+"""Schema lookup, and serialization of keys and values with schemas."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _T = TypeVar("_T")
 
 SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF})
 
-# How many subjects of schemas are known, and how long (s).
+# Size and lifetime (s) of the cache of subjects.
 _SUBJECTS: Final = 10_000
 _SUBJECT_SECONDS: Final = 60.0
 _MAGIC: Final = b"\0"
 _HEAD_SIZE: Final = 5
 _LATEST: Final = SchemaSelector()
-# Data that is large for its schema is serialized in threads, a few for each format. So long (s) it is waited for on a
-# busy machine; codecs bound the processor time.
+# Data that is large for its schema is serialized in a few threads per format. This is the timeout (s) in wall time;
+# codecs limit the CPU time themselves.
 _THREADS: Final = 2
 _WORK_SECONDS: Final = 60.0
 _MEMBER_WEIGHT: Final = 10
@@ -44,16 +44,16 @@ _SHORT_JSON: Final = 16 * 1024
 _BITS_PER_DIGIT: Final = 3
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
-# A failure is answered this long (s) before the call's deadline.
+# Fail this long (s) before the call's deadline.
 _MARGIN_SECONDS: Final = 0.5
 
 
 class NoSchemaId(ValueError):
-    """Bytes that don't begin with the id of a schema."""
+    """The bytes do not start with a schema id."""
 
 
 def id_in(payload: bytes) -> int:
-    """The id of the schema that the bytes begin with; NoSchemaId."""
+    """Return the schema id at the start of the bytes. Raises NoSchemaId."""
     if len(payload) < _HEAD_SIZE or payload[:1] != _MAGIC:
         raise NoSchemaId("it doesn't begin with the id of a schema")
     return int.from_bytes(payload[1:_HEAD_SIZE], "big", signed=True)
@@ -64,7 +64,7 @@ class Schemas:
 
     def __init__(self, registry: SchemaRegistryPort | None) -> None:
         self._registry = registry
-        # One format's slow data doesn't hold up another's.
+        # Separate pools, so that slow data of one format does not delay others.
         self._threads = {
             format: WorkerThreads(f"serializer-{format.value.lower()}", _THREADS)
             for format in (*SCHEMA_FORMATS, Format.JSON)
@@ -72,14 +72,14 @@ class Schemas:
         self._subjects: TTLCache[tuple[int, str], str | None] = TTLCache(_SUBJECTS, _SUBJECT_SECONDS)
 
     def close(self) -> None:
-        """Serialize no more away from the event loop."""
+        """Stop the threads."""
         for threads in self._threads.values():
             threads.close()
 
     async def resolve(self, topic: str, which: str, data: RecordData, timeout: float) -> SubjectVersion:
-        """The schema of a key or value (``which``), registered if it was given as a text.
+        """Return the schema of a key or value (``which``), registering it if it was given as text.
 
-        InvalidRequest for a choice that means none, InvalidSchema, SchemaLookupFailed.
+        Raises InvalidRequest for an invalid selection, InvalidSchema, and SchemaLookupFailed.
         """
         selector = data.schema or _LATEST
         check(data.format, selector)
@@ -98,7 +98,7 @@ class Schemas:
     async def id_of(
         self, topic: str, which: str, format: Format, selector: SchemaSelector | None, timeout: float
     ) -> int | None:
-        """The id of the schema that is selected, None for none; InvalidRequest where it isn't of the format."""
+        """Return the id of the selected schema, or None. Raises InvalidRequest if it has another format."""
         if selector is None:
             return None
         data = RecordData(None if selector.schema is None else format, None, selector)
@@ -113,9 +113,9 @@ class Schemas:
     async def serialize(
         self, topic: str, which: str, data: RecordData | None, timeout: float
     ) -> tuple[bytes | None, SubjectVersion | None]:
-        """The bytes of a key or value, None for null, and the schema, None for a format without one.
+        """Serialize a key or value; return its bytes (None for null) and its schema (None without one).
 
-        A null with a schema is encoded by it: InvalidRequest where the schema has no null.
+        A null with a schema is encoded with the schema. Raises InvalidRequest if the schema does not allow null.
         """
         if data is None:
             return None, None
@@ -137,11 +137,10 @@ class Schemas:
             raise _blaming(error, f"{which}.data") from None
 
     async def decode(self, payload: bytes, timeout: float, format: Format | None = None) -> tuple[object, Format, int]:
-        """The JSON value that stands after the id of its schema, the schema's format, and what the value weighs.
+        """Decode bytes that start with a schema id; return the JSON value, the schema's format, and the weight.
 
-        ValueError where the bytes aren't of the schema, or that isn't of ``format``, or no answer can hold the value;
-        SchemaLookupFailed and the like.
-        Weights are those of ``DecodingBudget``.
+        Raises ValueError if the bytes violate the schema, if the schema is not of ``format``, or if a response cannot
+        contain the value; SchemaLookupFailed and its subclasses. For weights see ``DecodingBudget``.
         """
         codec = await self._open().schema(id_in(payload), timeout)
         if format is not None and codec.format is not format:
@@ -157,7 +156,7 @@ class Schemas:
         return value, codec.format, budget.spent
 
     async def decode_json(self, payload: bytes, timeout: float) -> tuple[object, int]:
-        """The value of a JSON text that has no schema, and what it weighs; ValueError where there is none to show."""
+        """Decode JSON without a schema; return the value and its weight. Raises ValueError if it is invalid."""
         weight = json_weight(payload)
         work = functools.partial(deserialize, Format.JSON, payload)
         if weight > JSON_ON_LOOP:
@@ -166,7 +165,7 @@ class Schemas:
         return work(), weight
 
     async def read_json(self, read: Callable[[bytes], _T], text: bytes, timeout: float) -> _T:
-        """What ``read`` makes of a caller's JSON; PayloadTooLarge, before it is read, for what becomes too large."""
+        """Parse a caller's JSON with ``read``. Raises PayloadTooLarge, before parsing, if it would become too large."""
         if weighs_more(text, JSON_ON_LOOP):
             if weighs_more(text, MOST_JSON):
                 raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.")
@@ -176,7 +175,7 @@ class Schemas:
         return read(text)
 
     async def subject_of(self, topic: str, which: str, schema_id: int, timeout: float) -> str | None:
-        """A subject that has the schema, the one named after the topic before others; None where that isn't known."""
+        """Return a subject that contains the schema, preferably the one named after the topic; None if unknown."""
         named = f"{topic}-{which}"
         key = (schema_id, named)
         if key not in self._subjects:
@@ -188,7 +187,7 @@ class Schemas:
         return self._subjects.get(key)
 
     async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float) -> _T:
-        """The result of work; Unavailable where no thread was free in time, or the machine is too busy."""
+        """Run work in a thread. Raises Unavailable if no thread was free in time, or the work took too long."""
         try:
             return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS)
         except (NoFreeThread, TimeoutError):
@@ -201,7 +200,7 @@ class Schemas:
 
 
 def check(format: Format | None, selector: SchemaSelector) -> None:
-    """InvalidRequest for members that exclude each other (reference: "Records (v3)")."""
+    """Raise InvalidRequest for members that exclude each other (reference: "Records (v3)")."""
     if selector.subject is not None and selector.subject_name_strategy is not None:
         raise _excluded("Only one of 'subject_name_strategy' or 'subject' can be used.")
     ways = (selector.schema_id, selector.schema_version, selector.schema)
@@ -221,7 +220,7 @@ def check(format: Format | None, selector: SchemaSelector) -> None:
 
 
 def _weighs_more(data: object, most: int) -> bool:
-    """Whether data has a greater weight, as ``SchemaCodec.most_data_on_loop`` counts it."""
+    """Return whether the weight of data, counted as in ``SchemaCodec.most_data_on_loop``, exceeds ``most``."""
     weight = 0
     waiting = [data]
     while waiting and weight <= most:
@@ -246,8 +245,8 @@ def _decode(codec: SchemaCodec, payload: bytes, budget: DecodingBudget) -> objec
 
 
 def _encode(data: object, version: SubjectVersion, *, on_loop: bool = False) -> bytes:
-    """The bytes of a key or value, also of null. InvalidRequest where the data isn't of the schema; TakesLong."""
-    # Codecs know nothing of numbers that are kept as they are written.
+    """Encode a key or value, which may be null. Raises InvalidRequest if it violates the schema, and TakesLong."""
+    # Codecs do not support numbers that are kept as JSON text.
     is_plain = not _has_raw(data)
     encoded = version.codec.encode(data if is_plain else _plain(data), on_loop=on_loop)
     if not is_plain and version.codec.format is Format.JSONSCHEMA:
@@ -256,7 +255,7 @@ def _encode(data: object, version: SubjectVersion, *, on_loop: bool = False) -> 
 
 
 def _plain(data: object) -> object:
-    """Data without numbers that are kept as they are written; InvalidRequest for one that is out of range."""
+    """Convert numbers kept as JSON text to plain ones. Raises InvalidRequest for one that is out of range."""
     try:
         return _decode_json(_encode_json(data))
     except (msgspec.DecodeError, RecursionError) as error:
@@ -264,7 +263,7 @@ def _plain(data: object) -> object:
 
 
 def _has_raw(data: object) -> bool:
-    """Whether something in the data is a JSON text."""
+    """Return whether the data contains numbers kept as JSON text."""
     waiting = [data]
     while waiting:
         value = waiting.pop()
@@ -299,7 +298,7 @@ def _subject(selector: SchemaSelector, topic: str, which: str, codec: SchemaCode
 
 
 def _blaming(error: InvalidRequest, place: str) -> InvalidRequest:
-    """The error with the place to blame, or the field in it that it blames."""
+    """Return the error with its field path prefixed by ``place``."""
     return error.at(place) if error.field is None else error.within(place)
 
 

@@ -1,6 +1,6 @@
-"""Embedded formats without schemas: JSON-compatible data to the bytes of a record, and back.
+"""Serialization and deserialization of formats without schemas.
 
-Those with schemas are in :mod:`kafka_facade.core.records.schemas`.
+Formats with schemas are in :mod:`kafka_facade.core.records.schemas`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ _JSON, _BINARY, _STRING = Format.JSON, Format.BINARY, Format.STRING
 
 
 class SchemaNeeded(Exception):
-    """The bytes of the data need a schema."""
+    """The data can only be serialized with a schema."""
 
 
 def serialize(data: RecordData, which: str = "value") -> bytes | None:
-    """The bytes of a key or value (``which``); None for null.
+    """Serialize a key or value (``which``); None for null.
 
-    InvalidRequest, which blames ``value.data``, where the data isn't of its format; SchemaNeeded.
+    Raises InvalidRequest for the field ``value.data`` or ``key.data`` if the data does not fit its format, and
+    SchemaNeeded.
     """
     if data.schema is not None:
         raise SchemaNeeded
     value = data.data
     if value is None:
         return None
-    # By identity: to compare members of an enum of texts, or to look them up, costs more than the rest of this.
+    # Compare by identity: comparing or hashing members of a string enum costs more than all the rest.
     format = data.format
     if format is _JSON:
         return _encode_json(value)
@@ -58,9 +59,10 @@ def _from_base64(value: object, which: str) -> bytes:
 
 
 def deserialize(format: Format, payload: bytes) -> object:
-    """Bytes as data of the format: bytes for BINARY, a text for STRING, a JSON value for JSON.
+    """Deserialize bytes: to bytes for BINARY, a text for STRING, a JSON value for JSON.
 
-    ValueError where the bytes aren't of the format or can't be shown, NotImplementedYet for a format with schemas.
+    Raises ValueError if the bytes are invalid or a response cannot contain them, and NotImplementedYet for a format
+    with schemas.
     """
     if format is _BINARY:
         return payload

@@ -1,4 +1,4 @@
-"""How many bytes records take in an encoded answer: upper bounds, cheap enough to compute for every record."""
+"""Upper bounds of the encoded size of records in a response, cheap enough to compute for every record."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from kafka_facade.core.errors import RecordTooLarge
 from kafka_facade.core.records.model import FetchedRecord, Format, Record
 
 _encode_json = msgspec.json.Encoder().encode
-# Numbers, tags and lengths of a record, and of one of its headers, in the Protobuf encoding (bytes, rounded up).
+# Protobuf overhead in bytes, rounded up, of a record and of a header: numbers, tags and lengths.
 _RECORD_OVERHEAD = 96
 _HEADER_OVERHEAD = 20
-# What is said of a key or value besides texts.
+# Overhead in bytes of the information on a decoded key or value, besides its texts.
 _INFO_OVERHEAD = 32
-# Their keys and values stand in an answer byte for byte.
+# Formats whose keys and values are sent unchanged.
 _AS_STORED = (Format.BINARY, Format.JSON, Format.STRING)
 
 
 def record_size(record: Record) -> int:
-    """The bytes of a record whose key and value are sent as they are stored."""
+    """The size of a record that is sent without decoding."""
     size = _RECORD_OVERHEAD + len(record.topic_name) + len(record.key or b"") + len(record.value or b"")
     for header in record.headers:
         name = header.name
@@ -28,7 +28,7 @@ def record_size(record: Record) -> int:
 
 
 def fetched_size(fetched: FetchedRecord) -> int:
-    """The bytes of a record whose key and value are sent as they were decoded, or as stored where they weren't."""
+    """The size of a decoded record; keys and values that were not decoded count as stored."""
     size = record_size(fetched.record)
     record = fetched.record
     for payload, data, info in (
@@ -44,7 +44,7 @@ def fetched_size(fetched: FetchedRecord) -> int:
 
 
 def require_taken(record: Record, size: int, limit: int) -> None:
-    """RecordTooLarge for a record of so many bytes where the caller takes no more than the limit."""
+    """Raise RecordTooLarge if the size in bytes exceeds what the caller accepts."""
     if size > limit:
         raise RecordTooLarge(
             f"The record at offset {record.offset} of {record.topic_name}-{record.partition_id} needs {size} bytes, "
