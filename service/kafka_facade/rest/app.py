@@ -49,19 +49,19 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The order in which the official proxy names methods.
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
-# They are GET, and take records from whoever reads next.
+# These operations use GET but have a side effect: they advance the position of the instance.
 _CHANGING_READS: Final = "api.v2.consumers.consume-"
 
 
 def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
-    """The application, for HTTP requests alone."""
+    """Create the ASGI application; it handles HTTP requests only."""
     versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
     enabled = [operation for operation in OPERATIONS if versions.get(operation.identifier[:7])]
     return RestApp(facade, options, Router(enabled), all_handlers(enabled, facade.registry))
 
 
 class RestApp:
-    """Takes a request through routing, negotiation and its handler, and sends what comes of it."""
+    """Routes a request, negotiates media types, runs the handler, and sends the response."""
 
     def __init__(self, facade: Facade, options: RestOptions, router: Router, handlers: Mapping[str, Handler]) -> None:
         self._facade = facade
@@ -70,7 +70,7 @@ class RestApp:
         self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         method: str = scope["method"]
         version = 3
@@ -86,17 +86,17 @@ class RestApp:
                 operation, media_type = contract.select(*_types(headers))
                 response = _refusal(operation, scope)
                 if response is None:
-                    # Before the body is read: what can't be called need not be sent.
+                    # Admit the call before reading the body, so that the body of a rejected call is not needed.
                     with self._facade.admitted(operation.identifier, CALLER) as call:
                         receive = _decoded(receive, headers, contract)
                         exchange = self._exchange(call, match, scope, receive, send, headers, media_type)
                         response = await self._handlers[operation.identifier](exchange)
         except ClientDisconnected:
-            # It goes nowhere, unless the caller has closed no more than its side of the connection.
+            # The response only arrives if the caller has merely half-closed the connection.
             closed = InvalidRequest("The caller closed its side of the connection before the answer was there.")
             response = self._error_response(closed, version, scope, media_type)
         except asyncio.CancelledError:
-            # The time to finish is over: the caller still gets an answer, if none has begun.
+            # Cancelled by the shutdown timeout: still send an error, unless a response has begun.
             if not self._facade.pipeline.closing.is_set() or scope.get(RESPONSE_STARTED):
                 raise
             response = self._error_response(Unavailable("The server is shutting down."), version, scope, media_type)
@@ -167,7 +167,7 @@ class RestApp:
 
 
 def _raw_path(scope: Scope) -> str:
-    """The path as it came, still percent-encoded."""
+    """The original path, still percent-encoded."""
     raw: Any = scope.get("raw_path")
     if raw is None:
         return quote(scope["path"])
@@ -178,7 +178,7 @@ def _raw_path(scope: Scope) -> str:
 
 
 def _matching(matches: tuple[Match, ...], method: str) -> tuple[Match, Contract]:
-    """The first match that has the method, and what it takes and gives; MethodNotAllowed."""
+    """Return the first match with the method, and its contract. Raises MethodNotAllowed."""
     wanted = "GET" if method == "HEAD" else method
     for match in matches:
         contract = match.endpoint.contracts.get(wanted)
@@ -197,7 +197,7 @@ def _types(headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
 
 
 def _refusal(operation: Operation, scope: Scope) -> Response | None:
-    """The answer to a read of records that nobody would see, or that a page of another origin asks for."""
+    """Reject a read of records by HEAD, whose records nobody would see, or from a disallowed origin."""
     if not operation.identifier.startswith(_CHANGING_READS):
         return None
     if scope["method"] == "HEAD":
@@ -206,6 +206,6 @@ def _refusal(operation: Operation, scope: Scope) -> Response | None:
 
 
 def _decoded(receive: Receive, headers: dict[bytes, bytes], contract: Contract) -> Receive:
-    """Receives the body without its content coding, in UTF-8; UnsupportedMediaType."""
+    """Wrap ``receive`` to return the decompressed body in UTF-8. Raises UnsupportedMediaType."""
     receive = decoded(headers, receive)
     return from_latin_1(receive) if contract.is_latin_1(_types(headers)[0]) else receive

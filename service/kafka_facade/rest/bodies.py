@@ -1,7 +1,7 @@
-"""Decodes the JSON bodies of requests, and says what is wrong with those that don't fit.
+"""Decoding and validation of JSON request bodies.
 
-Types follow the API reference; a member that it doesn't name is an error (422). As in the official proxy, a text that
-is a number or a boolean is taken as such, and a setting may be a text, a number or a boolean.
+Types follow the API reference; an unknown member is an error (422). As in the official proxy, a string that contains a
+number or boolean is accepted as one, and a setting may be a string, a number or a boolean.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _OUT_OF_RANGE = "out of range"
 _TRUNCATED = "Input data was truncated"
 
-# What is decoded as one piece (see ``json_weight``), some 20 ms.
+# Maximum weight (see ``json_weight``) to decode on the event loop; about 20 ms.
 _MOST_WEIGHT: Final = 8 * 1024 * 1024
 
 _Body = TypeVar("_Body")
 
 
-# What JSON decodes to has no cycles: the garbage collector needn't look at it.
+# Decoded JSON has no cycles, so exclude it from garbage collection.
 class StrictBody(Struct, forbid_unknown_fields=True, gc=False):
-    """A body with the members that it names, and no others."""
+    """A body that rejects unknown members."""
 
 
 Setting = str | int | float | bool | None
 
 
 def setting_text(value: Setting) -> str | None:
-    """A setting as text: callers write numbers and booleans too."""
+    """Convert a setting, which may be a number or boolean, to text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None else str(value)
@@ -48,16 +48,16 @@ def _verbatim(literal: str) -> msgspec.Raw:
 
 
 class BodyDecoder(Generic[_Body]):
-    """Decodes bodies of one type; its errors are what the caller is told."""
+    """Decodes bodies of one type and raises errors for the caller."""
 
     def __init__(self, type_: type[_Body]) -> None:
         self._type = type_
         self._decoder = msgspec.json.Decoder(type_, strict=False)
-        # JSON bounds no number, floats do: where one doesn't fit, data keeps its numbers as they were written.
+        # If a number exceeds the range of a float, decode again and keep numbers as JSON text.
         self._exact = msgspec.json.Decoder(type_, strict=False, float_hook=_verbatim)
 
     def decode(self, body: bytes) -> _Body:
-        """The body; MalformedBody, UnprocessableEntity for a member that doesn't exist."""
+        """Decode a body. Raises MalformedBody, and UnprocessableEntity for an unknown member."""
         try:
             try:
                 return self._decoder.decode(body)
@@ -76,17 +76,17 @@ class BodyDecoder(Generic[_Body]):
             raise MalformedBody("The body isn't UTF-8.") from None
 
     def required(self, body: bytes) -> _Body:
-        """The body of a v3 request, which must be there; InvalidPayload where it isn't."""
+        """Decode the required body of a v3 request. Raises InvalidPayload if it is missing."""
         if is_blank(body):
             raise InvalidPayload
         return self._decode_small(body)
 
     def optional(self, body: bytes) -> _Body | None:
-        """The body, or None where it is empty or null."""
+        """Decode a body, or return None if it is empty or null."""
         return None if is_blank(body) else self._decode_small(body)
 
     def _decode_small(self, body: bytes) -> _Body:
-        """PayloadTooLarge for a body that would keep the loop from others: one without records never has so much."""
+        """Decode a body. Raises PayloadTooLarge if it would block the event loop; bodies without records never do."""
         if weighs_more(body, _MOST_WEIGHT):
             raise PayloadTooLarge("The body has too many values.")
         return self.decode(body)
@@ -96,10 +96,10 @@ _plain = msgspec.json.Decoder(float_hook=float)
 
 
 def is_blank(body: bytes) -> bool:
-    """Whether a body is empty, or null, which says the same."""
+    """Return whether a body is empty or null, which are equivalent."""
     return len(body) < 64 and body.strip() in (b"", b"null")
 
 
 def plain_data(data: object) -> object:
-    """Data without verbatim numbers, for formats that aren't JSON."""
+    """Convert numbers kept as JSON text to plain ones, for formats other than JSON."""
     return _plain.decode(msgspec.json.encode(data))

@@ -1,4 +1,4 @@
-"""What is told of a body that isn't of its type: in the terms of JSON, as the reference says it where it does."""
+"""Error messages for invalid bodies, in terms of JSON and, where documented, with the reference's wording."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _WHERE: Final = re.compile(r"(`key` in )?`\$([^`]*)`")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[([0-9]+|\.\.\.)\]")
-# Of a longer body no value is quoted: to find it takes another look at all of it.
+# Do not quote the invalid value of a longer body, because finding it requires parsing the body again.
 _LONGEST: Final = 1024 * 1024
-# The reference's names of enumerated types, where they aren't ours.
+# The reference's names of enum types that have other names here.
 _ENUMS: Final = {"Format": "EmbeddedFormat"}
 _INT32: Final = 2**31 - 1
 
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(float_hook=_verbatim).decode
 
 
 def explained(message: str, type_: object, body: bytes) -> FacadeError:
-    """The error for what msgspec says of a body of this type; its field is the path of the value to blame."""
+    """Convert an error message of msgspec; the error's field is the path of the invalid value."""
     what, _, where = message.rpartition(_AT)
     match = _WHERE.fullmatch(where)
     if match is None:
@@ -55,7 +55,7 @@ def explained(message: str, type_: object, body: bytes) -> FacadeError:
 
 
 def _at(found: inspect.Type, steps: list[str], key: bool) -> inspect.Type:
-    """The type of what stands at the end of a path."""
+    """Return the type at a path."""
     for step in steps:
         found = _alternatives(found)[0]
         if isinstance(found, inspect.StructType):
@@ -70,13 +70,13 @@ def _at(found: inspect.Type, steps: list[str], key: bool) -> inspect.Type:
 
 
 def _alternatives(found: inspect.Type) -> list[inspect.Type]:
-    """The types that a value may have besides null."""
+    """Return the types that a value may have, without null."""
     types = found.types if isinstance(found, inspect.UnionType) else (found,)
     return [kind for kind in types if not isinstance(kind, inspect.NoneType)] or [inspect.AnyType()]
 
 
 def _named(found: inspect.Type) -> tuple[str, str]:
-    """The name of a type, and why a value isn't of it."""
+    """Return the name of a type, and the reason why a value does not match it."""
     kinds = _alternatives(found)
     names = sorted({_name(kind) for kind in kinds})
     if "Number" in names and "Long" in names:
@@ -107,7 +107,7 @@ def _name(kind: inspect.Type) -> str:
 
 
 def _found(body: bytes, steps: list[str]) -> str:
-    """What stands in the body at the end of a path."""
+    """Return the value in the body at a path."""
     if len(body) > _LONGEST:
         return "another value"
     try:

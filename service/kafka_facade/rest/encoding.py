@@ -1,4 +1,4 @@
-"""Resources as JSON: fields in the order of the API, links from the link table."""
+"""Encoding of resources as JSON, with fields in the order of the API and links from the link table."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _Item = TypeVar("_Item")
 _LINKS = "*"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
-# After so many bytes of an array others have their turn: some tenths of a millisecond.
+# Yield to the event loop after encoding this many bytes of an array; takes a few tenths of a millisecond.
 _PIECE: Final = 32 * 1024
-# How many small items are encoded in one call.
+# Number of small items to encode in one call.
 _TOGETHER: Final = 8
 _COMMA: Final = ord(",")
 MIN_COMPRESSED_BYTES: Final = 32
-"""Shorter bodies are never compressed."""
+"""Minimum size of a body to compress."""
 
 _CONFIG = ("cluster_id", "name", "value", "is_read_only", "is_sensitive", "source", "synonyms")
 
-# The members after ``metadata``, in order; where the links stand among them, all together or each by its name.
+# The members after ``metadata``, in order. Links are placed together at _LINKS, or individually by name.
 _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
     Cluster: ("cluster_id", _LINKS),
     Broker: ("cluster_id", "broker_id", "host", "port", "rack", _LINKS),
@@ -143,7 +143,7 @@ _LAYOUTS: dict[type[Any], tuple[str, ...]] = {
 
 
 def resource_document(resource: object, base: str, authority: str) -> dict[str, Any]:
-    """A resource with its kind, metadata and links; ``base`` is what stands before its path."""
+    """Return a resource as a document with kind, metadata and links; ``base`` is the URL before its path."""
     kind = KINDS[type(resource)]
     related = kind.related_paths(resource)
     metadata = {"self": base + kind.self_path(resource)}
@@ -165,7 +165,7 @@ def resource_document(resource: object, base: str, authority: str) -> dict[str, 
 async def encode_array(
     found: Sequence[_Item], document: Callable[[_Item], object], before: bytes = b"", after: bytes = b""
 ) -> bytearray:
-    """A JSON array of documents, made a few at a time; others use the event loop in between. With what is around it."""
+    """Encode documents as a JSON array between ``before`` and ``after``, yielding to the event loop between pieces."""
     array = bytearray(before)
     position, count, pause = 0, 1, 0
     while position < len(found):
@@ -174,11 +174,11 @@ async def encode_array(
             pause = len(array) + _PIECE
         start = len(array)
         _encode_into([document(item) for item in found[position : position + count]], array, -1)
-        # The brackets of this piece become the comma before it, and nothing.
+        # Each piece is encoded as an array: turn its "[" into a comma, and drop its "]".
         array[start] = _COMMA
         array.pop()
         position += count
-        # Large items are encoded alone.
+        # Encode large items one by one.
         count = _TOGETHER if len(array) - start < _PIECE else 1
     array[len(before) : len(before) + 1] = b"["
     array += b"]" + after
@@ -186,7 +186,7 @@ async def encode_array(
 
 
 async def list_body(kind: Kind, found: Sequence[object], self_url: str, base: str, authority: str) -> bytearray:
-    """A list of resources of one kind as JSON."""
+    """Encode a list of resources of one kind."""
     head = encode({"kind": f"{kind.name}List", "metadata": {"self": self_url, "next": None}})
     before = head[:-1] + b',"data":'
     return await encode_array(found, lambda resource: resource_document(resource, base, authority), before, b"}")
@@ -194,7 +194,7 @@ async def list_body(kind: Kind, found: Sequence[object], self_url: str, base: st
 
 @lru_cache(maxsize=4096)
 def timestamp_text(milliseconds: int | None) -> str | None:
-    """A record's timestamp as RFC 3339 in UTC, with milliseconds where there are any."""
+    """Format a record's timestamp as RFC 3339 in UTC, with milliseconds unless they are 0."""
     if milliseconds is None:
         return None
     try:
@@ -206,17 +206,17 @@ def timestamp_text(milliseconds: int | None) -> str | None:
 
 
 def timestamp_milliseconds(moment: datetime) -> int:
-    """The time since 1970, cut to milliseconds."""
+    """Convert to Unix milliseconds, rounding down."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def compress(body: bytes | bytearray) -> bytes:
-    """The body in gzip."""
+    """Compress a body with gzip."""
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 
 
 def accepts_gzip(accept_encoding: bytes | None) -> bool:
-    """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
+    """Return whether an Accept-Encoding header accepts gzip (RFC 9110, 12.5.3)."""
     if not accept_encoding:
         return False
     wanted = False

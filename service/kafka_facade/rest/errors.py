@@ -1,4 +1,4 @@
-"""How an error looks in the REST API: ``{"error_code": ..., "message": ...}`` with a status."""
+"""Encoding of errors in the REST API: ``{"error_code": ..., "message": ...}`` with a status."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _SAFE_METHODS: Final = ("GET", "HEAD")
 _NOT_FOUND: Final = "HTTP 404 Not Found"
 _METHOD_NOT_ALLOWED: Final = "HTTP 405 Method Not Allowed"
 
-# The standard texts of v2 and v3 for an error without a message of its own, where they differ from the core's. They
-# hold for subclasses without an entry.
+# Default messages of v2 and v3 that differ from the core's, for errors without a message of their own. They also apply
+# to subclasses without an entry.
 _TEXTS: Final[dict[type[FacadeError], dict[int, str]]] = {
     NotFound: {2: _NOT_FOUND, 3: _NOT_FOUND},
     TopicNotFound: {2: "Topic not found.", 3: "This server does not host this topic-partition."},
@@ -43,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ClientDisconnected(Exception):
-    """The caller is gone: there is nobody to answer."""
+    """The caller has disconnected, so no response can be sent."""
 
 
 class ErrorBody(msgspec.Struct, gc=False):
@@ -54,7 +54,7 @@ class ErrorBody(msgspec.Struct, gc=False):
 
 
 def as_facade_error(error: Exception) -> FacadeError:
-    """The error that the caller sees; what nobody foresaw is logged here, once, and shown as an internal error."""
+    """Return the error to show to the caller. An unexpected exception is logged and shown as an internal error."""
     if isinstance(error, FacadeError):
         return error
     if isinstance(error, RecursionError):
@@ -64,7 +64,7 @@ def as_facade_error(error: Exception) -> FacadeError:
 
 
 def error_message(error: FacadeError, version: int) -> str:
-    """The message in a version (2 or 3) of the API."""
+    """Return the message in a version (2 or 3) of the API."""
     if isinstance(error, InvalidSchema) and version == 3:
         return f"Error: {error.codes.v2} : {error.message}"
     if error.own_message is None:
@@ -75,18 +75,18 @@ def error_message(error: FacadeError, version: int) -> str:
 
 
 def error_body(error: FacadeError, version: int) -> ErrorBody:
-    """Code and message in a version (2 or 3) of the API."""
+    """Return code and message in a version (2 or 3) of the API."""
     return ErrorBody(error.codes.v2 if version == 2 else error.codes.v3, error_message(error, version))
 
 
 def error_response(error: FacadeError, version: int, method: str) -> tuple[int, bytes]:
-    """Status and body. An operation that the access lists exclude looks as if it didn't exist."""
+    """Return status and body. An operation that is blocked by the access lists appears not to exist."""
     if isinstance(error, OperationBlocked):
         if method in _SAFE_METHODS:
             return 404, _encode(ErrorBody(404, _NOT_FOUND))
         return 405, _encode(ErrorBody(405, _METHOD_NOT_ALLOWED))
     body = error_body(error, version)
     if version == 3 and isinstance(error, PartitionNotFound):
-        # v3 has a code for the partition of a record, but only the general one for a partition in the path.
+        # v3 has a specific code for the partition of a record, but only 404 for a partition in the path.
         body = ErrorBody(404, _NOT_FOUND if error.own_message is None else error.message)
     return error.codes.status, _encode(body)

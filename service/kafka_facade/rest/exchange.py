@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, over ASGI."""
+"""One HTTP request and its response, over ASGI."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Send = Callable[[Message], Awaitable[None]]
 
 CALLER: Final = Caller("rest")
 RESPONSE_STARTED: Final = "kafka_facade.response_started"
-"""Where the scope tells that a streamed response has begun."""
+"""The scope key that is set when a streamed response has begun."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
 
 
 class Response(Struct):
-    """An answer that is complete. ``content_type`` None is the type that was negotiated, empty is none."""
+    """A complete response. A ``content_type`` of None is the negotiated type, an empty one omits the header."""
 
     status: int = 200
     body: bytes | bytearray = b""
@@ -44,7 +44,7 @@ NO_CONTENT: Final = Response(204)
 
 
 class Exchange(Struct):
-    """A request on its way to a handler. ``parameters`` are those of the path, decoded."""
+    """A request as passed to a handler. ``parameters`` are the decoded path parameters."""
 
     facade: Facade
     options: RestOptions
@@ -60,15 +60,15 @@ class Exchange(Struct):
     media_type: str
 
     def renewed_call(self) -> Call:
-        """The call of the request, with its whole time before it."""
+        """Return the call of the request with a new deadline."""
         return self.facade.pipeline.renewed(self.call)
 
     async def run(self, request: Request[Answer]) -> Answer:
-        """Run the operation; it has its whole time, however long the request took to arrive."""
+        """Run the operation with a new deadline, because the request body may have taken long to arrive."""
         return await self.facade.perform(self.renewed_call(), request)
 
     async def body(self) -> bytes:
-        """The whole body, without a byte order mark (RFC 8259, 8.1); PayloadTooLarge, ClientDisconnected."""
+        """Read the body without a byte order mark (RFC 8259, 8.1). Raises PayloadTooLarge, ClientDisconnected."""
         limit = self.options.max_body_bytes
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
@@ -91,12 +91,12 @@ class Exchange(Struct):
         return message.get("body", b""), message.get("more_body", False)
 
     async def disconnected(self) -> None:
-        """Return once the caller is gone; only after the body was read."""
+        """Wait until the caller disconnects; call this only after reading the body."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
     def integer(self, name: str) -> int:
-        """A path parameter as a number; InvalidRequest in v3, NotFound in v2 where it isn't one."""
+        """Return a path parameter as a number. If it is invalid, raises InvalidRequest in v3 and NotFound in v2."""
         return self._integer(name, self.parameters[name], -(2**31), 2**31 - 1)
 
     def query(self, name: str) -> str | None:
@@ -111,7 +111,7 @@ class Exchange(Struct):
         return values[0] if values else None
 
     def query_integer(self, name: str) -> int | None:
-        """A query parameter as a number, judged as in :meth:`integer`."""
+        """Return a query parameter as a number, with the errors of :meth:`integer`."""
         value = self.query(name)
         return None if value is None else self._integer(name, value, -(2**63), 2**63 - 1)
 
@@ -129,11 +129,11 @@ class Exchange(Struct):
 
     @property
     def base(self) -> str:
-        """What stands before the paths of v3 resources, e.g. ``http://localhost:8082/v3``."""
+        """The base URL of v3 resources, e.g. ``http://localhost:8082/v3``."""
         return f"{self.origin}{self.prefix}/v3"
 
     @property
     def url(self) -> str:
-        """The URL of what was asked for, without the query."""
+        """The requested URL without the query."""
         values = {name: path_segment(value) for name, value in self.parameters.items()}
         return f"{self.origin}{self.prefix}{self.template.format_map(values)}"

@@ -1,4 +1,4 @@
-"""What answers an operation: handlers register themselves for the identifiers of the catalogue."""
+"""Registration of handlers for the identifiers of the catalogue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kafka_facade.core.catalogue import BY_IDENTIFIER
 from kafka_facade.rest.exchange import Exchange, Response
 
 Handler = Callable[[Exchange], Awaitable[Response | None]]
-"""Answers a request; None where it has sent the response itself."""
+"""Handles a request and returns the response; None if it has sent the response itself."""
 
 HANDLERS: dict[str, Handler] = {}
 
@@ -30,20 +30,20 @@ def route(*identifiers: str) -> Callable[[Handler], Handler]:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What reads a request's fields from a body; its errors are what the caller is told."""
+    """A function that reads fields of a request from a body."""
 
     fields: tuple[str, ...]
     read: Callable[[bytes], dict[str, Any]]
 
 
 BODIES: dict[type[Any], Body] = {}
-"""The bodies of requests that otherwise follow from their operations."""
+"""The body readers of requests whose handlers are otherwise derived."""
 
 _Read = Callable[[bytes], dict[str, Any]]
 
 
 def body_of(*requests: type[Any], fields: tuple[str, ...]) -> Callable[[_Read], _Read]:
-    """Register what reads these fields of requests from a body."""
+    """Register a function that reads these fields of requests from a body."""
 
     def register(read: _Read) -> _Read:
         BODIES.update(dict.fromkeys(requests, Body(fields, read)))

@@ -1,9 +1,9 @@
-"""Cutting a stream of concatenated JSON documents (RFC 8259) into documents, however the bytes are split.
+"""Splits a stream of concatenated JSON documents (RFC 8259), regardless of chunk boundaries.
 
-Small documents are found many at a time by a regular expression that only balances brackets and skips strings. Where
-any other ends, msgspec tells, which reads through a value natively. Of one that goes on in the next chunk each chunk is
-read once: what came before is stood in for by a short text that leaves a parser in the same state. Time is linear in
-the bytes, whatever they are. Decoding has the last word on what is JSON.
+A regular expression that balances brackets and skips strings finds many small documents at a time. msgspec, which skips
+a value in native code, finds the end of all others. If a document continues in the next chunk, each chunk is still read
+only once: a short text that leaves the parser in the same state replaces what was read before. The time is linear in
+the size of the input. Documents are only validated when they are decoded.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import msgspec
 from kafka_facade.core.errors import FacadeError, MalformedBody, PayloadTooLarge
 
 MAX_DEPTH: Final = 500
-"""Documents that arrive nested deeper than this are refused."""
+"""Maximum nesting of documents."""
 MAX_NUMBER_LENGTH: Final = 1000
-"""Characters of a number that is cut by the end of a chunk; a longer one is refused."""
+"""Maximum length of a number that is split between chunks."""
 
 _PLAIN = rb'[^"{}\[\]]*+'
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -35,13 +35,13 @@ def _balanced(levels: int) -> bytes:
 _WHITESPACE = rb"[ \t\r\n]*+"
 _CHARACTERS = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
 _DIGITS = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
-# Only what comes next tells where a number ends.
+# A number or literal ends only before white space, because it could continue otherwise.
 _SCALAR = rb'"' + _CHARACTERS + rb'"|(?:' + _DIGITS + rb"|true|false|null)(?=[ \t\r\n])"
-# Finds one document after the other, then all that is left, then nothing at the end.
+# Matches each document, then the rest, then an empty string at the end.
 _DOCUMENTS = re.compile(_WHITESPACE + rb"(" + _balanced(8) + rb"|" + _SCALAR + rb"|.*+)", re.DOTALL)
-# Documents of up to so many bytes take the expression less time than msgspec.
+# Up to this size (bytes), the regular expression is faster than msgspec.
 _SMALL: Final = 256
-# How many bytes the expression looks at at once: it does so in vain where a longer document begins.
+# Bytes to which the expression is applied at once, because the scan of a longer document is wasted.
 _WINDOW: Final = 4096
 _SPACE = re.compile(_WHITESPACE)
 _ESCAPE_START = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
@@ -50,7 +50,7 @@ _WORD = re.compile(rb"[-+.0-9A-Za-z]*+")
 _NUMBER = re.compile(_DIGITS + rb"\Z")
 _NUMBER_START = re.compile(rb"-?(?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?(?:(?<=[0-9])[eE][-+]?[0-9]*+)?)?\Z")
 _LITERALS = (b"true", b"false", b"null")
-# What is open can be closed without knowing what it is where all of it is arrays.
+# Translate objects to arrays, so that open brackets can be closed without knowing their kind.
 _AS_ARRAYS = bytes.maketrans(b"{}:", b"[],")
 _CLOSING = b"]" * (MAX_DEPTH + 1)
 _look = msgspec.json.Decoder(msgspec.Raw).decode
@@ -58,36 +58,36 @@ _PLACE = re.compile(r"(trailing characters )?\(byte (\d+)\)\Z")
 
 
 class Malformed(Exception):
-    """What can't become JSON, and where."""
+    """The text is not a prefix of JSON; ``place`` is the position of the error."""
 
     def __init__(self, place: int) -> None:
         self.place = place
 
 
 class JsonSplitter:
-    """Feed it bytes; it gives the documents that they complete.
+    """Accepts bytes and returns the documents that they complete.
 
-    Once ``error`` is set (MalformedBody, or PayloadTooLarge for a document over ``max_bytes``) no more come out;
-    documents before the bad one have come out as ever.
+    After an error, ``error`` is set (MalformedBody, or PayloadTooLarge for a document over ``max_bytes``) and no more
+    documents are returned. Documents before the invalid one are returned normally.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.error: FacadeError | None = None
         self._max_bytes = max_bytes
-        # What has come of a byte order mark, which may stand in front of all; None once that is past.
+        # A partial byte order mark at the start of the stream; None after the start.
         self._mark: bytes | None = b""
-        # The document that is incomplete, how much of it has been read, and what stands in for that.
+        # The incomplete document, how much of it has been scanned, and the text that stands in for that part.
         self._buffer = bytearray()
         self._position = 0
         self._read = b""
 
     @property
     def clean(self) -> bool:
-        """Whether the stream could end here: no document is incomplete."""
+        """Whether no document is incomplete, so that the stream may end here."""
         return not self._buffer and not self._mark
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The documents that end in ``data``, in order, each without the white space around it."""
+        """Return the documents that end in ``data``, in order, without surrounding white space."""
         documents: list[bytes] = []
         if self.error is not None:
             return documents
@@ -108,7 +108,7 @@ class JsonSplitter:
         return documents
 
     def finish(self) -> list[bytes]:
-        """The stream has ended: the last document, if only the end could tell that it was complete."""
+        """End the stream; return the last document if it is a number or literal, which only the end completes."""
         self._buffer += self._mark or b""
         document = bytes(self._buffer)
         self._buffer.clear()
@@ -120,7 +120,7 @@ class JsonSplitter:
         return []
 
     def _behind_mark(self, begun: bytes) -> bytes:
-        """What has begun, without the byte order mark that some clients put there (RFC 8259, 8.1)."""
+        """Strip the byte order mark that some clients send (RFC 8259, 8.1)."""
         if len(begun) < len(BOM_UTF8) and BOM_UTF8.startswith(begun):
             self._mark = begun
             return b""
@@ -135,7 +135,7 @@ class JsonSplitter:
         return PayloadTooLarge(f"A record is longer than {self._max_bytes} bytes.")
 
     def _split(self, data: bytes, documents: list[bytes]) -> None:
-        """Add the documents that end in ``data``; keep what follows them."""
+        """Add the documents that end in ``data``, and buffer the rest."""
         if self._buffer:
             self._buffer += data
             end = self._read_on()
@@ -151,7 +151,7 @@ class JsonSplitter:
             self._read_on()
 
     def _read_on(self) -> int:
-        """Read on in the document; where it ends, or 0 if it doesn't end yet."""
+        """Continue scanning the document; return its end, or 0 if it is incomplete."""
         if self._buffer[0] not in b'[{"':
             return _end_of_word(self._buffer, 0)
         part = bytes(memoryview(self._buffer)[self._position :])
@@ -168,14 +168,14 @@ class JsonSplitter:
 
 
 def _progress(text: bytes) -> tuple[int, bytes]:
-    """How far an incomplete document can be read, and what stands in for that; b"" where it has ended there."""
-    # A word may go on.
+    """Return how far an incomplete document was scanned, and its stand-in text; b"" if it ends there."""
+    # Exclude a number or literal at the end, which may continue.
     read = len(text) - _length_of_last_word(text)
     begun = text[:read]
-    # A backslash can only be in a string.
+    # A backslash only occurs in strings.
     if not begun.endswith(b"\\"):
         last = begun.rstrip()[-1:]
-        # In a string it changes nothing, in which this comes to no end.
+        # Complete a trailing comma. If the text ends within a string, this has no effect and no end is found.
         filler = b"0" if last == b"," else b""
         end = find_end(begun + filler + _CLOSING)
         if 0 < end <= read:
@@ -185,7 +185,7 @@ def _progress(text: bytes) -> tuple[int, bytes]:
             if word and (last not in b"[," or not _begins_word(word)):
                 raise Malformed(read)
             return read, _stand_in(end - read - len(filler), {b"[": b"", b",": b'"",'}.get(last, b'""'))
-    # It ends in a string, where an escape sequence may go on.
+    # The text ends within a string; exclude an incomplete escape sequence.
     read = len(text) - _length_of_last_escape(text)
     begun = text[:read] + b'"'
     try:
@@ -208,7 +208,7 @@ def _stand_in(depth: int, rest: bytes) -> bytes:
 
 
 def find_end(text: bytes | memoryview) -> int:
-    """Where the JSON that a text begins with ends, with white space after it; 0 if that isn't there yet. Malformed."""
+    """Return the end of the JSON value at the start, with white space after it; 0 if incomplete. Raises Malformed."""
     try:
         _look(text)
     except RecursionError:
@@ -224,8 +224,8 @@ def find_end(text: bytes | memoryview) -> int:
 
 
 def _take(data: bytes, documents: list[bytes]) -> int:
-    """Add the documents that are there as a whole; where they end."""
-    # Only what comes next tells where a word ends.
+    """Add all complete documents; return their end."""
+    # A number or literal at the end may continue.
     text = memoryview(_without_surrogates(data))[: len(data) - _length_of_last_word(data)]
     position = _skip_space(data, 0)
     while position < len(data):
@@ -247,10 +247,10 @@ def _take(data: bytes, documents: list[bytes]) -> int:
 
 
 def _take_small(data: bytes, position: int, documents: list[bytes]) -> int:
-    """Add the documents that the expression finds; where they end."""
+    """Add the documents that the expression finds; return their end."""
     while position < len(data):
         end = min(position + _WINDOW, len(data))
-        # The last but one is what is left, or a document that is looked at again.
+        # The second last match is the rest, or a document that is scanned again.
         *found, last, _ = _DOCUMENTS.findall(data, position, end)
         if not found:
             break
@@ -260,7 +260,7 @@ def _take_small(data: bytes, position: int, documents: list[bytes]) -> int:
 
 
 def _end_of_word(data: bytes | bytearray, start: int) -> int:
-    """Where a number, true, false or null ends; 0 if it may go on."""
+    """Return where a number, true, false or null ends; 0 if it may continue."""
     found = _WORD.match(data, start)
     word = b"" if found is None else found[0]
     end = start + len(word)
@@ -277,30 +277,30 @@ def _is_word(word: bytes) -> bool:
 
 
 def _begins_word(word: bytes) -> bool:
-    """Whether a number or a literal may begin so."""
+    """Return whether this is a prefix of a number or literal."""
     start = any(literal.startswith(word) for literal in _LITERALS) or _NUMBER_START.match(word)
     return bool(start) and len(word) <= MAX_NUMBER_LENGTH
 
 
 def _length_of_last_word(data: bytes) -> int:
-    """How much of the end may be a word that goes on; of a longer one, a little more than may be one."""
+    """Return the length of a number or literal at the end that may continue, up to slightly above the maximum."""
     last = data[-MAX_NUMBER_LENGTH - 1 :]
     return len(last) - len(last.rstrip(_WORD_CHARACTERS))
 
 
 def _length_of_last_escape(text: bytes) -> int:
-    """How much of the end of a string is an escape sequence that isn't complete."""
+    """Return the length of an incomplete escape sequence at the end of a string."""
     found = _ESCAPE_START.search(text, max(0, len(text) - 5))
     if found is None:
         return 0
     before = text[: found.start() + 1]
-    # One backslash escapes the other.
+    # An even number of backslashes are escaped backslashes.
     odd = (len(before) - len(before.rstrip(b"\\"))) % 2
     return len(text) - found.start() if odd else 0
 
 
 def _without_surrogates(data: bytes) -> bytes:
-    """As many bytes, without halves of surrogate pairs: msgspec doesn't look behind one, and decoding judges it."""
+    """Mask unpaired surrogates, keeping the length: msgspec would stop there. Decoding rejects them later."""
     return data.replace(rb"\ud", rb"\u0").replace(rb"\uD", rb"\u0") if rb"\u" in data else data
 
 

@@ -1,4 +1,4 @@
-"""Content negotiation (RFC 9110, 12.5.1): the request bodies that an operation takes, and the type of its answer."""
+"""Content negotiation (RFC 9110, 12.5.1): media types of request bodies and responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ V2_JSON: Final = "application/vnd.kafka.v2+json"
 KAFKA_JSON: Final = "application/vnd.kafka+json"
 OCTET_STREAM: Final = "application/octet-stream"
 
-# The embedded formats: as media types spell them, and as operation identifiers do.
+# The embedded formats: their names in media types, and in operation identifiers.
 EMBEDDED: Final = {
     "binary": "binary",
     "json": "json",
@@ -33,9 +33,9 @@ def embedded_type(format: str) -> str:
 
 @lru_cache(maxsize=512)
 def choose(accept: str | None, offers: tuple[str, ...]) -> tuple[str, str] | None:
-    """The offer that the caller likes best, the earlier one where that is a draw; None if it accepts none.
+    """Return the offer that the caller prefers (of equal ones the first) and the content type; None if none matches.
 
-    With it the content type of the answer, which repeats the parameters that the caller gave the type.
+    The content type repeats the parameters that the caller gave with the media type.
     """
     if accept is None or not accept.strip():
         return offers[0], offers[0]
@@ -51,10 +51,10 @@ def choose(accept: str | None, offers: tuple[str, ...]) -> tuple[str, str] | Non
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What a path and method take and give. The types may choose between operations that share them.
+    """The media types of a path and method; they may select one of several operations with the same path and method.
 
-    ``bodies`` maps the media types of request bodies, ``answers`` those of answers in order of preference; a None in
-    the place of the operation leaves the choice to the other of the two. ``bodies`` None doesn't look at the body.
+    ``bodies`` maps media types of request bodies to operations, ``answers`` those of responses in order of preference.
+    If one maps to None, the other determines the operation. With ``bodies`` of None the body's type is ignored.
     ``latin_1`` is whether bodies may be in ISO-8859-1.
     """
 
@@ -65,9 +65,9 @@ class Contract:
     latin_1: bool
 
     def select(self, content_type: str | None, accept: str | None) -> tuple[Operation, str]:
-        """The operation, and the content type of its answer; UnsupportedMediaType, NotAcceptable.
+        """Return the operation and the content type of the response.
 
-        InvalidRequest for a charset that bodies can't have.
+        Raises UnsupportedMediaType, NotAcceptable, and InvalidRequest for an unsupported charset.
         """
         operation = self.operation
         if self.bodies is not None and content_type is not None:
@@ -92,7 +92,7 @@ class Contract:
         return bodies[parsed.type]
 
     def is_latin_1(self, content_type: str | None) -> bool:
-        """Whether a body of this type is in ISO-8859-1, and not in UTF-8."""
+        """Return whether a body of this type is in ISO-8859-1 instead of UTF-8."""
         if not self.latin_1 or content_type is None or content_type == JSON:
             return False
         parsed = _parse_content_type(content_type)
@@ -114,12 +114,12 @@ def _contract(
 
 _V2_ANSWERS: Mapping[str, Operation | None] = dict.fromkeys((V2_JSON, KAFKA_JSON, JSON))
 _V2_BODIES: Mapping[str, Operation | None] = dict.fromkeys((V2_JSON, KAFKA_JSON, *map(embedded_type, EMBEDDED)))
-# Whoever names an instance's format in each of its requests is understood.
+# Accept the media types of embedded formats in all requests of consumer instances.
 _CONSUMER_ANSWERS: Mapping[str, Operation | None] = {**_V2_ANSWERS, **dict.fromkeys(map(embedded_type, EMBEDDED))}
 
 
 def contract_for(operations: Sequence[Operation]) -> Contract:
-    """The contract of the operations that share a path and a method."""
+    """Return the contract of the operations that share a path and a method."""
     first = operations[0]
     takes_body = first.method in ("POST", "PUT", "PATCH")
     if first.identifier.startswith("api.v3."):
@@ -135,7 +135,7 @@ def contract_for(operations: Sequence[Operation]) -> Contract:
     }
     binary = embedded[embedded_type("binary")]
     if first.method == "GET":
-        # The official proxy's order of preference, and then what it doesn't offer.
+        # The official proxy's order of preference, followed by types that it does not offer.
         preferred = {embedded_type("binary"): binary, V2_JSON: binary}
         return _contract(binary, {**preferred, **embedded, KAFKA_JSON: binary, JSON: binary}, None)
     bodies = {**embedded, V2_JSON: binary, KAFKA_JSON: binary, JSON: binary, OCTET_STREAM: binary}

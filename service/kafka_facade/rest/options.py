@@ -1,4 +1,4 @@
-"""What the REST face can be told."""
+"""Options of the REST face."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class RestOptions:
     """Whether the v3 API answers."""
 
     max_body_bytes: int = 64 * 1024 * 1024
-    """The longest body, or record of a streamed body, in bytes; what is longer is error 413."""
+    """Maximum size in bytes of a body, or of a record in a stream; a larger one is error 413."""
 
     resource_name_authority: str = ""
     """The authority in Confluent resource names: ``crn://authority/kafka=...``."""
 
     compression: bool = True
-    """Whether answers are compressed with gzip where the caller accepts it."""
+    """Whether to compress responses with gzip if the caller accepts it."""
 
     stream_max_seconds: float = 86_400.0
     """How long a stream of records may stay open."""
@@ -32,13 +32,13 @@ class RestOptions:
     """How long a record of a stream may take to arrive, from its first byte to its last."""
 
     stream_max_in_flight: int = 10_000
-    """How many records of one stream may wait for their answers before no more are read."""
+    """Maximum number of unanswered records of one stream before reading pauses."""
 
     host_name: str = ""
     """The host in links; empty: that of the request."""
 
     advertised_listeners: Sequence[str] = ()
-    """The bases of links, e.g. ``https://proxy-1.example.org:8082``; they go before ``host_name``."""
+    """Base URLs of links, e.g. ``https://proxy-1.example.org:8082``; they take precedence over ``host_name``."""
 
     forwarded: bool = False
-    """Whether ``Forwarded`` and ``X-Forwarded-*`` tell what the caller asked."""
+    """Whether to trust ``Forwarded`` and ``X-Forwarded-*`` for the requested scheme and host."""

@@ -1,4 +1,4 @@
-"""What stands before the paths in links: scheme, host and port, as a caller reaches them."""
+"""Scheme, host and port of links, as seen by the caller."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kafka_facade.web.forwarded import asked
 
 
 def origin(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], options: RestOptions) -> str:
-    """E.g. ``https://proxy.example.org:8082``.
+    """Return for example ``https://proxy.example.org:8082``.
 
-    An advertised listener goes first: that of the request's scheme, or else the first one, for TLS may end before the
-    request comes here. Then ``host.name``, with the port that was asked if the caller named one; then what was asked.
+    In order of precedence: an advertised listener with the request's scheme; the first advertised listener, because TLS
+    may be terminated in front of the gateway; ``host.name`` with the requested port; the requested authority.
     """
     scheme, authority = asked(scope, headers, forwarded=options.forwarded)
     if options.advertised_listeners:

@@ -1,7 +1,7 @@
-"""The stream of a v3 produce request: records come in and answers go out at the same time.
+"""A streaming v3 produce request, which receives records and returns answers at the same time.
 
-The pump (:mod:`kafka_facade.core.records.pump`) is between the task that reads documents and the call, which writes
-answers.
+One task reads documents, and the handler writes answers. The pump (:mod:`kafka_facade.core.records.pump`) connects the
+two.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kafka_facade.rest.record_documents import decode_records
 logger = logging.getLogger("kafka_facade.rest")
 
 MAX_BATCH: Final = 500
-"""Records that go to the producer, and are answered, together."""
+"""Maximum number of records that are produced and answered together."""
 _MAX_WRITE: Final = 256 * 1024
-# After the end of its time a stream has this long (s), beyond the time of a call, to deliver its last answers.
+# After its maximum duration a stream gets this long (s), plus the timeout of a call, to write its last answers.
 _GRACE_SECONDS: Final = 5.0
 
 
 async def answers_of(batch: Batch[None]) -> list[Answer]:
-    """One answer a record, in order. Raises what is the answer to the whole request: the server closes."""
+    """Return one answer per record, in order. Raises Unavailable, for the whole request, if the server closes."""
     if isinstance(batch.error, Unavailable):
         raise batch.error
     return list(await batch.reports())
@@ -51,9 +51,9 @@ class RecordStream:
         self._record_deadline: float | None = None
 
     async def run(self, documents: list[bytes]) -> None:
-        """Go on until the body ends, is malformed, the caller is gone or the server closes; then answer the rest.
+        """Serve until the body ends or is invalid, the caller disconnects, or the server closes; answer what was read.
 
-        ``documents`` are those that were read already. Raises only what is the answer to the whole request.
+        ``documents`` were read before. Raises only errors that are the response to the whole request.
         """
         loop = asyncio.get_running_loop()
         rest = self._exchange.renewed_call().remaining + _GRACE_SECONDS
@@ -74,7 +74,7 @@ class RecordStream:
             logger.warning("aborted a produce stream: the client did not read its responses")
 
     async def _receive(self) -> Message:
-        """The next part of the body; MalformedBody if a record has begun and isn't complete in time."""
+        """Return the next part of the body. Raises MalformedBody if a partial record is not completed in time."""
         try:
             async with asyncio.timeout_at(self._record_deadline):
                 return await self._pump.receive(self._exchange.receive())
@@ -83,7 +83,7 @@ class RecordStream:
             raise MalformedBody(f"A record was not complete after {seconds:g} s.") from None
 
     def _watch_record(self, *, begun: bool) -> None:
-        """A stream may pause between records, not within one; ``begun`` if the present one has only just begun."""
+        """Set the timer of a partial record: a stream may pause only between records. ``begun`` restarts it."""
         if self._splitter.clean:
             self._record_deadline = None
         elif begun or self._record_deadline is None:
@@ -109,7 +109,7 @@ class RecordStream:
             if healthy:
                 failure = self._splitter.error
         except asyncio.CancelledError:
-            # Stopped while it waited for more, or the stream is over: nothing that was read gets lost.
+            # Stopped while waiting for data, so no record that was read is lost.
             if not self._pump.stopping:
                 raise
         except Exception as error:
@@ -118,12 +118,12 @@ class RecordStream:
             self._pump.end(failure)
 
     async def _enqueue(self, documents: list[bytes]) -> bool:
-        """Produce records; False once one wasn't JSON, whose error is the last answer."""
+        """Produce records; return False after a document that is not JSON, whose error is the last answer."""
         exchange = self._exchange
         for start in range(0, len(documents), MAX_BATCH):
             part = documents[start : start + MAX_BATCH]
             await self._pump.room(len(part))
-            # A long body that is there already must not keep others from the event loop.
+            # A long body that has already arrived must not block the event loop.
             await time_slice()
             call = self._pump.begin()
             decoded = await decode_records(part, call.remaining, exchange.facade)

@@ -1,4 +1,4 @@
-"""v3 records: from the documents of a stream to what the core takes, and from its reports to documents."""
+"""Conversion of v3 records from JSON documents, and of their reports to JSON documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WITHOUT_SCHEMA: Final = frozenset({Format.BINARY, Format.JSON, Format.STRING})
 _SCHEMA_MEMBERS: Final = ("subject", "subject_name_strategy", "schema_id", "schema_version", "schema")
 _NONE: Final = (None,) * len(_SCHEMA_MEMBERS)
 _MAX_INT64: Final = 2**63 - 1
-# Each answer repeats it. Kafka's own ids have 22 characters.
+# Bounded because each answer repeats it; Kafka's own ids have 22 characters.
 _MAX_CLUSTER_ID: Final = 249
 
 
@@ -69,7 +69,7 @@ _Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class ReportedData(Struct, gc=False):
-    """What became of a key or value."""
+    """How a key or value was stored."""
 
     type: Format
     size: int
@@ -86,7 +86,7 @@ class ReportedSchemaData(Struct, gc=False):
 
 
 class Report(Struct, gc=False):
-    """The document that answers a record that Kafka has acknowledged."""
+    """The answer for a record that Kafka has acknowledged."""
 
     error_code: int
     cluster_id: str
@@ -102,11 +102,11 @@ Answer = RecordReport | FacadeError
 
 
 def decode_record(document: bytes) -> RecordToProduce:
-    """The record in a document of a stream; InvalidRequest, which concerns this record alone."""
+    """Decode the record in a document of a stream. Raises InvalidRequest, which applies to this record only."""
     try:
         record = _decode(document)
     except UnprocessableEntity as error:
-        # An unknown member is 422 elsewhere, and 400 in a stream.
+        # In a stream an unknown member is 400 instead of 422.
         raise MalformedBody(error.message, **error.metadata) from None
     except RecursionError:
         raise MalformedBody("JSON is nested too deeply.") from None
@@ -114,7 +114,7 @@ def decode_record(document: bytes) -> RecordToProduce:
 
 
 def record_of(record: V3Record) -> RecordToProduce:
-    """The record that was given; InvalidRequest where its members don't fit each other."""
+    """Convert a record. Raises InvalidRequest if its members contradict each other."""
     return RecordToProduce(
         None if record.key is None else _data(record.key, "key"),
         None if record.value is None else _data(record.value, "value"),
@@ -145,7 +145,7 @@ def _data(given: V3Data, which: str) -> RecordData:
 
 
 def moment(given: str | int | float) -> int:
-    """Milliseconds since 1970 of a text (RFC 3339) or of a number of seconds."""
+    """Convert a timestamp, RFC 3339 text or a number of seconds, to Unix milliseconds."""
     if isinstance(given, str):
         try:
             return timestamp_milliseconds(msgspec.convert(given, _Moment))
@@ -161,9 +161,9 @@ def moment(given: str | int | float) -> int:
 
 
 def named_cluster(parameters: Mapping[str, str]) -> str:
-    """The cluster id in the path of a request that produces: answers repeat it, and it may be any.
+    """Return the cluster id in the path of a produce request. Answers repeat it, but it is not checked.
 
-    Other operations check it. ClusterNotFound for one that is too long to repeat.
+    All other operations check it. Raises ClusterNotFound if it is too long to repeat.
     """
     cluster_id = parameters["cluster_id"]
     if len(cluster_id) > _MAX_CLUSTER_ID:
@@ -172,7 +172,7 @@ def named_cluster(parameters: Mapping[str, str]) -> str:
 
 
 def encode_answers(answers: list[Answer], cluster_id: str) -> bytes:
-    """One document an answer, each with a line feed after it; ``cluster_id`` is the one that the caller named."""
+    """Encode answers as one JSON document per line; ``cluster_id`` is the one given by the caller."""
     return _encode_lines([_document(answer, cluster_id) for answer in answers])
 
 
@@ -192,12 +192,12 @@ def _document(answer: Answer, cluster_id: str) -> Report | ErrorBody:
 
 
 def reported_offset(offset: int | None) -> int:
-    """An offset as REST has it: -1 where the broker told none, as in Kafka's own client."""
+    """Return the offset, or -1 if the broker returned none, as Kafka's Java client does."""
     return -1 if offset is None else offset
 
 
 def reported(data: DataReport) -> ReportedData | ReportedSchemaData:
-    """What became of a key or value, with the schema if it has one."""
+    """Convert the report on a key or value, with its schema if it has one."""
     if data.subject is None:
         return ReportedData(data.type, data.size)
     return ReportedSchemaData(data.type, data.subject, data.schema_id, data.schema_version, data.size)

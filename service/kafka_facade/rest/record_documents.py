@@ -1,4 +1,4 @@
-"""Documents of a v3 produce request as records."""
+"""Decoding of the documents of a v3 produce request to records."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from kafka_facade.rest.record_decoding import decode_record
 
 _Read = TypeVar("_Read")
 
-# Of so many bytes records are decoded as one piece.
+# Decode records in pieces of this many bytes.
 _PIECE = 16 * 1024
 
 
 class _JsonReader(Protocol):
-    """Reads JSON off the event loop where that is much, as :class:`Facade` does."""
+    """Parses JSON, in a thread if it is large, as :class:`Facade` does."""
 
     async def read_json(self, read: Callable[[bytes], _Read], text: bytes, timeout: float) -> _Read: ...
 
 
 @dataclass(slots=True)
 class Decoded:
-    """Records in order; one that couldn't be decoded is its error. ``broken``: the last one wasn't JSON."""
+    """Records in order; an invalid one is replaced by its error. ``broken`` if the last one was not JSON."""
 
     records: list[RecordToProduce | FacadeError]
     broken: bool = False
 
 
 async def decode_records(documents: list[bytes], timeout: float, json: _JsonReader) -> Decoded:
-    """The documents' records, in time slices; those that become much in a thread. What isn't JSON ends them."""
+    """Decode documents in time slices, large ones in a thread. Stops after a document that is not JSON."""
     decoded = Decoded([])
     size = 0
     for document in documents:
@@ -57,6 +57,6 @@ async def decode_records(documents: list[bytes], timeout: float, json: _JsonRead
 
 
 def _alone(error: FacadeError) -> FacadeError:
-    """The error without frames: they hold what holds it, and such circles are for the garbage collector to find."""
+    """Drop the traceback of an error: its frames refer to the error, a cycle that needs garbage collection."""
     error.__context__ = None
     return error.with_traceback(None)

@@ -1,7 +1,7 @@
-"""v3 handlers that follow from the operation alone: its path, its request and what it is answered with.
+"""v3 handlers derived from an operation's path, request type and answer type.
 
-Fields of the request come from the path; those with a default may come from the query; the others from the body, as
-``BODIES`` reads it. One resource, a list of resources or nothing is answered. What doesn't fit has a handler of its own
+Fields of the request come from the path, fields with a default from the query, and all others from the body through
+``BODIES``. The response is one resource, a list of resources, or empty. Other operations have handlers of their own
 (:func:`kafka_facade.rest.handlers.route`).
 """
 
@@ -25,7 +25,7 @@ _TRUE: Final = "true"
 
 
 def all_handlers(operations: Sequence[Operation], registry: Registry) -> dict[str, Handler]:
-    """The handlers of the implemented ones of these operations; LookupError where one can't be made."""
+    """Return the handlers of the implemented operations. Raises LookupError if one cannot be derived."""
     # An operation may have several paths.
     paths: dict[str, str] = {}
     for operation in operations:
@@ -38,7 +38,7 @@ def all_handlers(operations: Sequence[Operation], registry: Registry) -> dict[st
 
 
 def regular(identifier: str, path: str, implementation: Implementation) -> Handler:
-    """The handler of an operation with this path; LookupError where a field of its request is nowhere in a call."""
+    """Derive the handler of an operation. Raises LookupError if a field of its request has no source."""
     request = implementation.request
     body = BODIES.get(request)
     fields = _fields(identifier, path, request, () if body is None else body.fields)

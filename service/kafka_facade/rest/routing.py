@@ -1,4 +1,4 @@
-"""Which operations a path stands for: a tree made of the path templates of the catalogue."""
+"""Routing of paths to operations, with a tree built from the path templates of the catalogue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CACHED_PATHS = 1024
 
 @dataclass(slots=True)
 class Endpoint:
-    """A path template with its methods. ``version`` is that of the API."""
+    """A path template with its methods. ``version`` is the version of the API."""
 
     template: str
     version: int
@@ -27,7 +27,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An endpoint that a path fits, with the values of its parameters; ``prefix`` is what stands before ``/v3``."""
+    """An endpoint that matches a path, with its path parameters; ``prefix`` is the part before ``/v3``."""
 
     endpoint: Endpoint
     parameters: Mapping[str, str]
@@ -37,13 +37,13 @@ class Match:
 @dataclass(slots=True)
 class _Node:
     literals: dict[str, _Node] = field(default_factory=dict)
-    # ``{name}:verb``, by the verb with its colon.
+    # Children for ``{name}:verb``, by ``:verb``.
     suffixes: dict[str, tuple[str, _Node]] = field(default_factory=dict)
     parameters: dict[str, _Node] = field(default_factory=dict)
     endpoint: Endpoint | None = None
 
     def child(self, segment: str) -> _Node:
-        """The node for a segment of a template, made where there is none."""
+        """Return the node for a segment of a template, creating it if necessary."""
         if not segment.startswith("{"):
             return self.literals.setdefault(segment, _Node())
         name, _, suffix = segment[1:].partition("}")
@@ -54,7 +54,7 @@ class _Node:
     def search(
         self, segments: list[str], index: int, found: dict[str, str]
     ) -> Iterator[tuple[Endpoint, dict[str, str]]]:
-        """All endpoints that the rest of the segments fit, the most literal ones first."""
+        """Yield all endpoints that match the remaining segments, the most literal first."""
         if index == len(segments):
             if self.endpoint is not None:
                 yield self.endpoint, found
@@ -70,7 +70,7 @@ class _Node:
 
 
 class Router:
-    """Finds the endpoints for a path. ``/v3`` answers under ``/kafka/v3`` too."""
+    """Finds the endpoints for a path. ``/kafka/v3`` is an alias of ``/v3``."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._root = _Node()
@@ -90,7 +90,7 @@ class Router:
         return node.endpoint
 
     def _find(self, raw_path: str) -> tuple[Match, ...]:
-        """The endpoints that a percent-encoded path fits, best first; NotFound, InvalidRequest for no proper path."""
+        """Return the endpoints that match a percent-encoded path, best first. Raises NotFound or InvalidRequest."""
         segments = [_decode(segment) for segment in _split(raw_path)]
         prefix = ""
         if segments[:2] == ["kafka", "v3"]:
@@ -105,7 +105,7 @@ class Router:
 
 
 def _split(raw_path: str) -> list[str]:
-    """The segments of a path, dot segments resolved (RFC 3986, 5.2.4); a slash at the end doesn't count."""
+    """Split a path into segments, resolving dot segments (RFC 3986, 5.2.4) and ignoring a trailing slash."""
     if "//" in raw_path:
         raise InvalidRequest("Ambiguous URI: a path segment is empty.")
     segments: list[str] = []

@@ -1,4 +1,4 @@
-"""Complete answers on their way to the caller."""
+"""Sending of complete responses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kafka_facade.web.scope import until_taken
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _VARYING: Final = ("GET", "HEAD", "POST")
 _COMPRESS_IN_THREAD: Final = 256 * 1024
-# So much of a body is written at once.
+# Bytes of a body to write at once.
 _PART: Final = 256 * 1024
-# What is written at once without a time slice.
+# Bodies up to this size (bytes) are written without checking the time slice.
 _SMALL: Final = 32 * 1024
 
 
@@ -28,16 +28,16 @@ async def send_response(
     media_type: str,
     compression: bool,
 ) -> None:
-    """Send an answer; ``media_type`` is the one that was negotiated."""
+    """Send a response; ``media_type`` is the negotiated one."""
     head, body = await _encoded(response, scope, request_headers, media_type, compression)
     await send(head)
     await _send_body(send, body, more=False)
 
 
 async def hand_over(exchange: Exchange, response: Response) -> None:
-    """Send an answer but for its end, and return once the caller's system has it; ConnectionError where it won't.
+    """Send a response except for its end, and wait until the network has taken it. Raises ConnectionError.
 
-    The caller may have it all by then, but the connection is still that of this answer, until :func:`end` is called.
+    The caller may have the whole response then, but the connection serves no other request until :func:`end` is called.
     """
     head, body = await _encoded(
         response, exchange.scope, exchange.headers, exchange.media_type, exchange.options.compression
@@ -49,14 +49,14 @@ async def hand_over(exchange: Exchange, response: Response) -> None:
 
 
 async def end(exchange: Exchange) -> None:
-    """End an answer that was handed over."""
+    """End a response sent by :func:`hand_over`."""
     await exchange.send({"type": "http.response.body", "body": b""})
 
 
 async def _send_body(send: Send, body: bytes | bytearray, *, more: bool) -> None:
-    """Send a body, a long one in parts, each once the connection has taken most of those before."""
+    """Send a body, a long one in parts, with flow control between them."""
     if len(body) <= _SMALL:
-        # It waits for no others: what heavy work there is shares the event loop without it.
+        # Small bodies are not heavy work, so they need not wait for a time slice.
         await send({"type": "http.response.body", "body": bytes(body), "more_body": more})
         return
     view = memoryview(body)
@@ -69,7 +69,7 @@ async def _send_body(send: Send, body: bytes | bytearray, *, more: bool) -> None
 async def _encoded(
     response: Response, scope: Scope, request_headers: Mapping[bytes, bytes], media_type: str, compression: bool
 ) -> tuple[Message, bytes | bytearray]:
-    """The head of an answer, and its body."""
+    """Return the head and the body of a response, compressed if possible."""
     method: str = scope["method"]
     body = response.body
     headers: list[tuple[bytes, bytes]] = []
@@ -88,7 +88,7 @@ async def _encoded(
         )
         if compressed:
             headers.append((b"content-encoding", b"gzip"))
-            # For HEAD, the length of a GET's answer may be left out (RFC 9110, 8.6).
+            # The response to HEAD may omit the length of the corresponding GET response (RFC 9110, 8.6).
             if method != "HEAD":
                 large = len(body) > _COMPRESS_IN_THREAD
                 body = await asyncio.to_thread(compress, body) if large else compress(body)

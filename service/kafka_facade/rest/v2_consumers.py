@@ -168,7 +168,7 @@ async def _consume(exchange: Exchange, format: Format) -> None:
     where = _reference(exchange)
     timeout, max_bytes = exchange.query_integer("timeout"), exchange.query_integer("max_bytes")
     if max_bytes is not None and max_bytes <= 0:
-        # To the official proxy that is no limit, as a timeout of 0 or less is none.
+        # As in the official proxy, values of 0 or less mean no limit, like timeouts of 0 or less.
         max_bytes = None
     request = FetchRecords(where.group, where.instance, format, timeout, max_bytes)
     await exchange.body()
@@ -193,7 +193,7 @@ async def _consume(exchange: Exchange, format: Format) -> None:
         if taken:
             await sending.end(exchange)
     finally:
-        # What was fetched for a caller that is gone stays for the next one.
+        # Cancel the fetch if the caller disconnects; the next read returns its records.
         fetch.cancel()
         gone.cancel()
         await asyncio.gather(fetch, gone, return_exceptions=True)
@@ -216,7 +216,7 @@ async def commit(exchange: Exchange) -> Response:
 
 @route("api.v2.consumers.get-committed-offsets")
 async def get_committed(exchange: Exchange) -> Response:
-    """What is committed for the partitions that the body names."""
+    """The committed offsets of the partitions in the body."""
     body = _partitions.optional(await exchange.body())
     where = _reference(exchange)
     request = GetCommittedOffsets(where.group, where.instance, [] if body is None else _topic_partitions(body))
@@ -226,7 +226,7 @@ async def get_committed(exchange: Exchange) -> Response:
 
 @route("api.v2.consumers.seek-to-offset")
 async def seek(exchange: Exchange) -> Response:
-    """Read on from offsets and times."""
+    """Seek to offsets and times."""
     body = _to_seek.optional(await exchange.body())
     if body is None:
         raise UnprocessableEntity("The request body must not be empty.")
@@ -239,7 +239,7 @@ async def seek(exchange: Exchange) -> Response:
 
 @route("api.v2.consumers.seek-to-beginning")
 async def seek_to_beginning(exchange: Exchange) -> Response:
-    """Read on from the beginning of partitions."""
+    """Seek to the beginning of partitions."""
     where = _reference(exchange)
     request = SeekToBeginning(where.group, where.instance, await _partitions_of(exchange))
     await exchange.run(request)
@@ -248,7 +248,7 @@ async def seek_to_beginning(exchange: Exchange) -> Response:
 
 @route("api.v2.consumers.seek-to-end")
 async def seek_to_end(exchange: Exchange) -> Response:
-    """Read on from the end of partitions."""
+    """Seek to the end of partitions."""
     where = _reference(exchange)
     request = SeekToEnd(where.group, where.instance, await _partitions_of(exchange))
     await exchange.run(request)

@@ -1,4 +1,4 @@
-"""v2: the gateway, brokers, topics and partitions as they are."""
+"""v2: metadata of the gateway, brokers, topics and partitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 
-# How v2 says that a partition has no leader.
+# The v2 API's leader of a partition without one.
 _NO_LEADER = -1
 
 _anything = BodyDecoder(dict[str, Setting])

@@ -36,7 +36,7 @@ _Made = TypeVar("_Made")
 
 
 class V2Record(StrictBody):
-    """A record of a v2 produce request. A value that is left out is null, whatever the schema."""
+    """A record of a v2 produce request. An omitted value is null, even with a schema."""
 
     key: Any = None
     value: Any = UNSET
@@ -132,14 +132,14 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
 
 
 async def _each(make: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
-    """In time slices where there are many: few wait for no others."""
+    """Apply ``make`` to each item, in time slices if there are many."""
     return await in_slices(make, items) if len(items) > _FEW else list(map(make, items))
 
 
 async def _read_one_by_one(
     exchange: Exchange, format: Format, partition: int | None, rest: bytes, texts: list[bytes]
 ) -> tuple[V2Produce, list[RecordToProduce]]:
-    """What :func:`split` gives, decoded. Of all the records no more is kept than their data's JSON."""
+    """Decode the result of :func:`split` one record at a time, keeping only the JSON of their data."""
     seconds = exchange.renewed_call().remaining
     given = await exchange.facade.read_json(_decoder.decode, rest, seconds)
     selector = _selector(given.value_schema_id, given.value_schema)
@@ -150,7 +150,7 @@ async def _read_one_by_one(
         try:
             return _record_decoder.decode(text)
         except FacadeError:
-            # The error with the place of the record.
+            # Decode again at the record's index, so that the error has the right path.
             _decoder.decode(b'{"records":[' + b"{}," * len(records) + text + b"]}")
             raise
 
@@ -185,7 +185,7 @@ def _selector(schema_id: int | None, schema: str | None) -> SchemaSelector | Non
 
 
 def _value(format: Format, value: object, selector: SchemaSelector | None) -> RecordData | None:
-    """The value; a null that is given with a schema is for the schema to encode or to refuse."""
+    """Convert a value; an explicit null is encoded with the schema, which may reject it."""
     if value is UNSET or (value is None and selector is None):
         return None
     return _data(format, value)

@@ -1,4 +1,4 @@
-"""The records of a large v2 produce request: cut out one by one, so that nobody waits while all are decoded."""
+"""Splits a large v2 produce request into its records, so that decoding does not block the event loop."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.json_stream import Malformed, find_end
 
 MAX_RECORDS: Final = 100_000
-"""How many records a request may have."""
+"""Maximum number of records per request."""
 
 PIECE_BYTES: Final = 16 * 1024
-"""Of so many bytes records are cut out, or decoded, as one piece."""
+"""Bytes of records to split or decode before yielding to the event loop."""
 
-# In so many bytes the end of a record is looked for at first; it may follow at once.
+# Look for the end of a record in this many bytes first, because most records are small.
 _WINDOW: Final = 1024
 _NAME = re.compile(rb'[ \t\r\n]*+"([^"\\]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
 _START = re.compile(rb"[ \t\r\n]*+\{")
@@ -24,9 +24,9 @@ _RECORDS: Final = b"records"
 
 
 async def split(body: bytes) -> tuple[bytes, list[bytes]] | None:
-    """A body without its records, and the records; None for one that has none, or is to be read as a whole.
+    """Return a body without its records, and the records; None if it has none or must be decoded as a whole.
 
-    That it is JSON is for decoding to say. PayloadTooLarge for too many records.
+    Does not validate the JSON; decoding does. Raises PayloadTooLarge for too many records.
     """
     start = _START.match(body)
     position = 0 if start is None else start.end()
@@ -52,7 +52,7 @@ async def split(body: bytes) -> tuple[bytes, list[bytes]] | None:
 
 
 async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> int:
-    """Add the elements of an array; what follows it and white space, -1 where that can't be told."""
+    """Add the elements of an array; return the position after it and white space, -1 if it cannot be determined."""
     separator = b","
     cut = position
     while separator == b",":
@@ -75,7 +75,7 @@ async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> i
 
 
 def _end_of_value(body: bytes, start: int) -> int:
-    """Where the value that begins here ends, with white space after it; -1 where there is none. PayloadTooLarge."""
+    """Return the end of the value at ``start``, with white space after it; -1 if invalid. Raises PayloadTooLarge."""
     window = _WINDOW
     view = memoryview(body)
     while True:
@@ -84,7 +84,7 @@ def _end_of_value(body: bytes, start: int) -> int:
             end = find_end(part)
         except (Malformed, MalformedBody):
             return -1
-        # A number may go on, and so may white space.
+        # At the end of the part, a number or white space may continue.
         if 0 < end < len(part):
             return start + end
         if start + window >= len(body):

@@ -65,7 +65,7 @@ async def list_acls(exchange: Exchange) -> Response:
 
 @route("api.v3.acls.create")
 async def create_acl(exchange: Exchange) -> Response:
-    """Create an ACL, and say where it is."""
+    """Create an ACL, and return its location."""
     body = _acl.required(await exchange.body())
     request = CreateAcl(exchange.parameters["cluster_id"], **structs.asdict(body))
     created = await exchange.run(request)
@@ -87,7 +87,7 @@ async def create_acls(exchange: Exchange) -> Response:
 
 @route("api.v3.acls.delete")
 async def delete_acls(exchange: Exchange) -> Response:
-    """Delete the ACLs that match the query, and say which these were."""
+    """Delete the ACLs that match the query, and return them."""
     request = DeleteAcls(exchange.parameters["cluster_id"], **_filter(exchange))
     deleted = await exchange.run(request)
     authority = exchange.options.resource_name_authority
@@ -96,7 +96,7 @@ async def delete_acls(exchange: Exchange) -> Response:
 
 
 def _filter(exchange: Exchange) -> dict[str, Any]:
-    """What the query has of a filter."""
+    """Return the filter in the query."""
     given = {
         "resource_type": _choice(exchange, "resource_type", AclResourceType, "ResourceType"),
         "resource_name": exchange.query("resource_name"),
@@ -110,7 +110,7 @@ def _filter(exchange: Exchange) -> dict[str, Any]:
 
 
 def _choice(exchange: Exchange, name: str, kind: type[_Choice], shown: str) -> _Choice | None:
-    """A parameter with one of a few values, in any case; None where it is left out."""
+    """Return an enum parameter, case-insensitively; None if it is absent."""
     text = exchange.query(name)
     if text is None:
         return None

@@ -79,7 +79,7 @@ def read_alterations(body: bytes) -> dict[str, Any]:
 
 @route("api.v3.topic-configs.alter-multi")
 async def alter_multiple(exchange: Exchange) -> Response:
-    """Set and reset configs of several topics: 204, or 207 with the topics that Kafka refused."""
+    """Set and reset configs of several topics: 204, or 207 with the topics that Kafka rejected."""
     body = _multiple.required(await exchange.body())
     changes = [TopicConfigAlterations(entry.topic_name, _changes(entry.configs)) for entry in body.data]
     request = AlterMultipleTopicConfigs(**exchange.parameters, data=changes, validate_only=bool(body.validate_only))

@@ -21,7 +21,7 @@ _NOTHING: Final = Response(200)
 
 @route("api.v3.produce.produce-to-topic")
 async def produce_records(exchange: Exchange) -> Response | None:
-    """Answer each record of the body with a document, in order, while the body still comes in."""
+    """Answer each record of the body with a document, in order, while the body is still arriving."""
     cluster_id = named_cluster(exchange.parameters)
     exchange.scope[STREAMED_BODY] = True
     message = await exchange.receive()
@@ -43,7 +43,7 @@ async def produce_records(exchange: Exchange) -> Response | None:
 
 
 def empty_response(exchange: Exchange) -> Response:
-    """The answer to a body without records: none, or InvalidPayload if not even a type was given."""
+    """Return the response to a body without records: empty, or InvalidPayload if there was no content type either."""
     if b"content-type" not in exchange.headers:
         raise InvalidPayload
     return _NOTHING
@@ -52,7 +52,7 @@ def empty_response(exchange: Exchange) -> Response:
 async def _produce_at_once(
     exchange: Exchange, cluster_id: str, documents: list[bytes], failure: FacadeError | None
 ) -> Response:
-    """The way of a body that is there already, with few records: no task, no queue."""
+    """Fast path for a complete body with few records, without a task or a queue."""
     answers: list[Answer] = []
     if documents:
         call = exchange.renewed_call()

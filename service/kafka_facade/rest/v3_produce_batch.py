@@ -1,4 +1,4 @@
-"""v3: producing a batch of records that are told apart by their ids (``records:batch``)."""
+"""v3: producing a batch of records that are identified by ids (``records:batch``)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from kafka_facade.rest.record_decoding import (
 )
 
 _MULTI_STATUS = 207
-# How many entries are converted as one piece.
+# Number of entries to convert before yielding to the event loop.
 _AT_ONCE = 100
 
 
 class V3BatchEntry(V3Record):
-    """A record of a batch; ``id`` is checked by hand, since texts alone are ids."""
+    """A record of a batch; ``id`` is validated separately, because numbers must not be accepted as strings."""
 
     id: Any = msgspec.UNSET
 
@@ -69,7 +69,7 @@ class _Answer(Struct):
 
 @route("api.v3.batch-produce.produce-to-topic")
 async def produce_batch(exchange: Exchange) -> Response:
-    """Produce the records, and sort what became of them. A record of the wrong form fails the request."""
+    """Produce the records, and return successes and failures. A malformed record fails the whole request."""
     cluster_id = named_cluster(exchange.parameters)
     body = await exchange.body()
     if is_blank(body):
@@ -99,7 +99,7 @@ def _entry(index: int, given: V3BatchEntry) -> BatchEntry:
         record = record_of(given)
     except InvalidRequest as error:
         raise error.within(place) from None
-    # Numbers are no ids: the answer would have them as text.
+    # Reject numbers as ids, because the answer would contain them as strings.
     return BatchEntry(id if isinstance(id, str) else "", record)
 
 

@@ -1,4 +1,4 @@
-"""v3: the answers that resources are."""
+"""v3: responses with resources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def resource_response(exchange: Exchange, resource: object) -> Response:
 
 
 def created_response(exchange: Exchange, resource: object, *, created: bool) -> Response:
-    """A resource that was made, or would have been, with the place where it is."""
+    """A resource that was created (or, if only validated, would have been), with its location."""
     response = resource_response(exchange, resource)
     response.status = 201 if created else 200
     location = exchange.base + KINDS[type(resource)].self_path(resource)
@@ -24,6 +24,6 @@ def created_response(exchange: Exchange, resource: object, *, created: bool) -> 
 
 
 async def list_response(exchange: Exchange, kind: Kind, resources: Sequence[object]) -> Response:
-    """A list of resources, whose own link is what was asked for."""
+    """A list of resources, whose self link is the requested URL."""
     authority = exchange.options.resource_name_authority
     return Response(body=await list_body(kind, resources, exchange.url, exchange.base, authority))

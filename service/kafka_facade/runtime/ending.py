@@ -1,8 +1,8 @@
-"""How a process ends: told by a signal, and at its deadline at the latest, whatever its event loop does.
+"""Termination of a process after a signal, by a hard deadline, whatever the event loop does.
 
-Python runs signal handlers in the main thread, between two bytecodes: one that is blocked runs none. So SIGTERM and
-SIGINT are blocked everywhere and a thread of its own waits for them. Native code that never releases the interpreter
-lock keeps that thread from running too: a timer of the kernel ends such a process if the code spins. If it waits, only
+Python runs signal handlers in the main thread between bytecodes, so a blocked main thread runs none. Therefore SIGTERM
+and SIGINT are blocked in all threads, and a dedicated thread waits for them. Native code that never releases the
+interpreter lock blocks that thread too: if it uses CPU time, a kernel timer ends the process; if it sleeps, only
 another process can.
 """
 
@@ -22,18 +22,18 @@ from typing import TextIO
 logger = logging.getLogger("kafka_facade.runtime")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# The log says why so long (s) before the process is ended without Python's help.
+# How long (s) before the hard deadline Python logs the reason and exits.
 _TELLING_SECONDS = 0.3
-# How often (s) the process shows that Python still runs.
+# Heartbeat interval (s) of Python code.
 _BEAT_SECONDS = 0.25
-# How long (s) all processors may work for the process between two such signs.
+# Minimum CPU time (s) per processor without a heartbeat before the process is ended.
 _MISSED_SECONDS = 0.5
 
 _armed = threading.Lock()
 
 
 class Signals:
-    """Waits for SIGTERM and SIGINT from when it is made, in the main thread, before there are others."""
+    """Waits for SIGTERM and SIGINT in a thread. Create it in the main thread before any other threads."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -45,7 +45,7 @@ class Signals:
         threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
     def tell(self, listener: Callable[[int, float], None]) -> None:
-        """Have it called, in a thread, with each signal and the time (``time.monotonic``) by which to have ended."""
+        """Register a listener, called in a thread with the signal number and the deadline (``time.monotonic``)."""
         with self._lock:
             for received in self._received:
                 listener(*received)
@@ -65,10 +65,10 @@ class Signals:
 
 
 def end_within(seconds: float) -> None:
-    """End the process after so long with exit status 1, even if Python runs no more; the first call counts."""
+    """Exit with status 1 after this long, even if Python code no longer runs; only the first call has an effect."""
     if not _armed.acquire(blocking=False):
         return
-    # Its thread needs no interpreter. It prints where each thread was.
+    # faulthandler's thread needs no interpreter lock. It also prints the stacks of all threads.
     faulthandler.dump_traceback_later(seconds, exit=True, file=_stderr())
     timer = threading.Timer(max(0.0, seconds - _TELLING_SECONDS), _exit_late)
     timer.daemon = True
@@ -76,15 +76,15 @@ def end_within(seconds: float) -> None:
 
 
 def _end_if_locked(seconds: float) -> None:
-    """End the process once it has used so much processor time (s) without Python running in between.
+    """Exit once the process has used this much CPU time (s) without running Python code.
 
-    Processor time stands still while the process is stopped, or its container is paused.
+    CPU time does not advance while the process is stopped or its container is paused.
     """
     seconds = max(seconds, _MISSED_SECONDS * (os.cpu_count() or 1))
-    # The default action of a signal doesn't end the first process of a container; the C library's _exit does.
+    # The default action of a signal does not end PID 1 of a container, but the C library's _exit does.
     libc = ctypes.CDLL(None)
     libc.signal(signal.SIGPROF, libc._exit)
-    # It prints where each thread is, and calls the handler from before.
+    # Print the stacks of all threads, then call the handler set above.
     faulthandler.register(signal.SIGPROF, file=_stderr(), all_threads=True, chain=True)
 
     def beat() -> None:
@@ -105,7 +105,7 @@ def _exit_late() -> None:
 
 
 def exit_now(status: int) -> None:
-    """End the process: nothing waits for threads, and nobody frees a large heap object by object."""
+    """Exit immediately, without joining threads or freeing a large heap object by object."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -1,4 +1,4 @@
-"""One worker: the core, its engine and the three faces on one event loop."""
+"""One worker: the core, the Kafka clients and the three faces on one event loop."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Librdkafka's verdict on a record comes this long (ms) before the request that waits for it gives up.
+# librdkafka's delivery timeout is this much (ms) shorter than the request timeout, so that its error arrives in time.
 _DELIVERY_MARGIN_MS = 1000
 _LINGER_SECONDS = 1.0
 _PARENT_CHECK_SECONDS = 1.0
-# What the gateway itself makes has no reference cycles; those of libraries must not pile up.
+# The gateway's own objects have no reference cycles, but those of libraries must not accumulate.
 _GC_THRESHOLDS = (1_000, 10, 50)
 HTTP_SHARE = 0.6
-"""How much of the time to shut down HTTP requests get to end by themselves; others are cut off then."""
-# How much of it is left for closing consumers and flushing the producer.
+"""The share of the shutdown timeout in which HTTP requests may finish before they are cancelled."""
+# The share reserved for closing consumers and flushing the producer.
 _CLOSE_SHARE = 0.3
 
 
 class Gateway:
-    """The ASGI application of a worker; its lifespan owns all that the worker runs.
+    """The ASGI application of a worker; its lifespan starts and stops everything that the worker runs.
 
-    It is picklable until it starts, so that a supervisor can hand it to a new process.
+    Picklable until it is started, so that a supervisor can pass it to a new process.
     """
 
     def __init__(self, settings: Settings, peers_directory: Path | None = None) -> None:
@@ -78,7 +78,7 @@ class Gateway:
         self._orphan_watch: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Dispatch to a face by path; GraphQL has its own, REST all others."""
+        """Dispatch to GraphQL by its path, and to REST for all other paths."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif self._entry is not None:
@@ -164,22 +164,22 @@ class Gateway:
             await self._grpc.start()
         if settings.workers > 1:
             self._orphan_watch = asyncio.create_task(_end_with(_supervisor()), name="supervisor watch")
-        # What is here now stays: the collector needn't look at it again.
+        # Objects that exist now are permanent, so exclude them from garbage collection.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
 
     def end_by(self, deadline: float) -> None:
-        """Begin to shut down, so as to be done by then (``time.monotonic``). May be called in any thread."""
+        """Start the shutdown, to be done by ``deadline`` (``time.monotonic``). May be called in any thread."""
         if self._deadline is None:
             self._deadline = deadline
         if self._loop is not None:
-            # The loop is closed where all is done already.
+            # The loop is closed if the shutdown is complete already.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._begin_shutdown)
 
     def _begin_shutdown(self) -> None:
-        """End streams and take no more gRPC calls."""
+        """End streams and reject new gRPC calls."""
         if self._ending:
             return
         self._ending = True
@@ -201,7 +201,7 @@ class Gateway:
 
     async def _shutdown(self) -> None:
         self._begin_shutdown()
-        # A signal during the start comes before there is a gRPC server.
+        # A signal during startup may arrive before the gRPC server exists.
         self._stop_grpc()
         if self._orphan_watch is not None:
             self._orphan_watch.cancel()
@@ -221,7 +221,7 @@ class Gateway:
             await self._engine.close(self._close_seconds())
         if self._registry is not None:
             await self._registry.close()
-        # Threads that a client call is stuck in, with Kafka away, would hold up the end of the process.
+        # Threads stuck in a client call while Kafka is away would delay the exit of the process.
         _exit_soon()
 
     def _close_seconds(self) -> float:
@@ -229,13 +229,13 @@ class Gateway:
 
 
 def _supervisor() -> int:
-    """The process that started this worker. If that has ended meanwhile, the parent is another process by now."""
+    """The process that started this worker. If it has exited, the current parent is a different process."""
     parent = multiprocessing.parent_process()
     return os.getppid() if parent is None or parent.pid is None else parent.pid
 
 
 async def _end_with(supervisor: int) -> None:
-    """End this worker in order once its supervisor is gone: nobody else would."""
+    """Shut this worker down if its supervisor dies, because nobody else would."""
     while os.getppid() == supervisor:  # noqa: ASYNC110  nothing tells of a parent's end
         await asyncio.sleep(_PARENT_CHECK_SECONDS)
     logger.error("the supervisor is gone; this worker ends")
@@ -251,7 +251,7 @@ def _exit_soon() -> None:
 def _registry(settings: Settings) -> SchemaRegistry | None:
     if not settings.schema_registry_url:
         return None
-    # The client with its codecs takes half a second to import, which is nothing to those who have no registry.
+    # Import lazily: it takes half a second, which is wasted without a registry.
     from kafka_facade.schemas.registry import SchemaRegistry
 
     return SchemaRegistry(",".join(settings.schema_registry_url), settings.schema_registry_properties)

@@ -1,4 +1,4 @@
-"""Logging: to standard error, and not the same thing many times a second."""
+"""Logging to standard error, with filters for repeated lines and secrets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _REPEAT_SECONDS = 30.0
 _KEY_CHARACTERS = 60
 _MOST_KEYS = 1000
-# At debug level these tell of each header and frame that callers send, credentials and all.
+# At debug level these log all headers and frames of callers, including credentials.
 _TALKATIVE = ("uvicorn", "uvicorn.error", "websockets")
-# HTTP clients: they tell of each request with its URL, and of headers.
+# HTTP clients, which log the URL of each request, and headers.
 _CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "authlib")
 
 
 class Repeats(logging.Filter):
-    """Lets a line through once in 30 s; lines that begin alike count as the same.
+    """Passes similar lines (those with the same beginning) once in 30 s.
 
-    While Kafka is away its client reports every attempt to connect.
+    While Kafka is unavailable, its client logs every connection attempt.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Repeats(logging.Filter):
         self._seen: dict[tuple[int, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it."""
+        """Return whether to log the record."""
         key = (record.levelno, record.getMessage()[:_KEY_CHARACTERS])
         now = time.monotonic()
         if now - self._seen.get(key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:
@@ -42,29 +42,29 @@ class Repeats(logging.Filter):
 
 
 def _of_present_callers(record: logging.LogRecord) -> bool:
-    """Whether a line of gRPC's is not about an answer to a caller that has left.
+    """Return False for gRPC's error about a response to a call that was cancelled.
 
-    It logs those with a traceback where it learns late that the call was cancelled.
+    gRPC logs a traceback if it notices the cancellation late.
     """
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "ExecuteBatchError"
 
 
 class WithoutSecrets(logging.Formatter):
-    """Writes log lines, with their tracebacks, without credentials: a guard behind those who should not log any."""
+    """Redacts credentials in log lines and tracebacks, as a safety net for code that should not log any."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__(_FORMAT)
-        # A secret that another one begins with comes after it.
+        # Longest first, because a secret may be a prefix of another one.
         self._secrets = sorted(secrets, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Format and redact a record."""
         return redact(super().format(record), self._secrets)
 
 
 def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
-    """Set up the root logger of this process; once more is the same. None of the ``secrets`` is ever written."""
+    """Set up the root logger of this process; idempotent. The ``secrets`` are redacted."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(WithoutSecrets(secrets))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -72,11 +72,11 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level.upper())))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It tells of each connection in many lines, and at lower levels of all that goes over it.
+    # kafka-python logs many lines per connection, and all data at lower levels.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     logging.getLogger("kafka.net.manager").setLevel(logging.WARNING)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_of_present_callers)
-    # A filter of a logger doesn't hold for those below it.
+    # A logger's filter does not apply to its child loggers.
     for name in ("kafka_facade.kafka", "kafka_facade.schemas", "kafka.net.manager"):
         client = logging.getLogger(name)
         if not client.filters:

@@ -1,4 +1,4 @@
-"""The settings of the Schema Registry's client among those of the gateway, in all their official spellings."""
+"""Settings of the Schema Registry client, in all their official spellings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kafka_facade.client_settings.registry import KNOWN, check_unknown, inherits
 from kafka_facade.core.secrets import SecretProperties
 
 _PREFIX = "schema.registry."
-# The official proxy takes them with these too, and credentials without naming the registry.
+# The official proxy also accepts these prefixes, including credentials without "schema.registry".
 _ALIASES = ("client.schema.registry.", "client.basic.auth.", "client.bearer.auth.")
 
 
 def registry_name(key: str) -> str | None:
-    """The name of a setting of the Schema Registry's client, without what stands before it; None for others."""
+    """Return the name of a Schema Registry setting without its prefix; None for other settings."""
     if key.startswith(_PREFIX):
         return key.removeprefix(_PREFIX)
     if key.startswith(_ALIASES):
@@ -23,7 +23,7 @@ def registry_name(key: str) -> str | None:
 
 
 def take(found: dict[str, str], key: str, name: str, value: str) -> bool:
-    """Add a setting; whether it, or its value at least, is known. BadSettings where it can't be honoured."""
+    """Add a setting and return whether it is known. Raises BadSettings if it cannot be honoured."""
     if name not in KNOWN:
         try:
             return check_unknown(name, value)
@@ -35,7 +35,7 @@ def take(found: dict[str, str], key: str, name: str, value: str) -> bool:
 
 
 def registry_properties(urls: list[str], given: Mapping[str, str], client: Mapping[str, str]) -> SecretProperties:
-    """The registry's settings, with the credentials that are in its URLs, or that are the Kafka client's."""
+    """Return the registry's settings, with credentials from its URLs or shared with the Kafka client."""
     found = SecretProperties(given)
     if inherits(found):
         found |= {name: value for name, value in client.items() if name.startswith("sasl.")}

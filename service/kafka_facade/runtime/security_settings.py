@@ -1,7 +1,7 @@
-"""Settings that are meant to protect and that this gateway doesn't know or doesn't honour yet: they stop the start.
+"""Rejects security settings that the gateway does not support, so that it does not start without them.
 
-A gateway that goes without what somebody has set up to protect it is open where they believe it closed. Values that
-change nothing, such as Java's defaults, pass.
+Ignoring such a setting would leave the gateway open where its operator believes it is protected. Values without effect,
+such as Java's defaults, are accepted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kafka_facade.client_settings.likeness import seems_security
 _UNSET: Final = frozenset({""})
 _OFF: Final = frozenset({"", "false"})
 
-# By name: the values that change nothing, in small letters.
+# For each name the values that have no effect, in lower case.
 _NAMES: Final[dict[str, frozenset[str]]] = {
     "api.v3.produce.rate.limit.enabled": _OFF,
     "api.v3.produce.request.size.limit.max.bytes": frozenset({"", "0"}),
@@ -42,7 +42,7 @@ _NAMES: Final[dict[str, frozenset[str]]] = {
     "websocket.servlet.initializor.classes": _UNSET,
     "server.connection.limit": frozenset({"", "0"}),
     "sni.check.enabled": _OFF,
-    # The default is true, which is of TLS only.
+    # The default is true, but it only affects TLS.
     "sni.host.check.enabled": frozenset({"", "false", "true"}),
     "ssl.cipher.suites": _UNSET,
     "ssl.client.auth": _OFF,
@@ -57,8 +57,8 @@ _NAMES: Final[dict[str, frozenset[str]]] = {
     "ssl.trustmanager.algorithm": _UNSET,
     "ssl.truststore.type": frozenset({"", "jks", "pkcs12", "pem"}),
 }
-# With one of these beginnings everything is about security. What is a detail of something above passes where that is
-# off: it then changes nothing in the official proxy either.
+# All settings with one of these prefixes concern security. They are accepted if the feature that they belong to is off,
+# because then they have no effect in the official proxy either.
 _DETAILS: Final[dict[str, str]] = {
     "csrf.prevention.": "csrf.prevention.enable",
     "dos.filter.": "dos.filter.enabled",
@@ -97,16 +97,16 @@ _BEGINNINGS: Final = (
     "ssl.",
     "token.impersonation.",
 )
-# A switch by this end of its name asks for nothing where it is off.
+# A setting with one of these suffixes is a switch, which has no effect if it is off.
 _SWITCHES: Final = (".enable", ".enabled", ".validation")
 _LISTENER: Final = "listener.name."
-# A Kafka client's, without the prefix that says so.
+# Settings of a Kafka client without its prefix.
 _CLIENT: Final = ("sasl.", "security.")
-# What stands before the settings of clients, without what is between letters.
+# Prefixes of client settings, without separators.
 _PREFIXES: Final = ("client", "producer", "consumer", "admin", "schemaregistry")
 _BEHIND_A_PREFIX: Final = (*_CLIENT, "ssl.", "basic.auth.", "bearer.auth.")
 _ALIKE: Final = 0.75
-# The gateway's own settings that protect it, by their letters and digits; with these beginnings it has no others.
+# The gateway's own security settings, keyed by their letters and digits only.
 _PROTECTING: Final = {
     "".join(filter(str.isalnum, name)): name
     for name in (
@@ -134,19 +134,19 @@ _PROTECTING: Final = {
 }
 _OWN_BEGINNINGS: Final = ("access.control.", "api.endpoint", "graphql.", "grpc.")
 _ALIKE_OWN: Final = 0.85
-# The official proxy's, of which a misspelling may begin as details do.
+# Those of the official proxy; a misspelling of one may start like a detail setting.
 _OFFICIAL: Final = {"".join(filter(str.isalnum, name)): name for name in _NAMES}
-# Details of others are less alike.
+# Similarity above which an unknown name counts as a misspelling of one; detail settings are less similar.
 _ALIKE_OFFICIAL: Final = 0.9
-# Other words for who may come in, and for what browsers may do.
+# Further prefixes that suggest access control or browser security.
 _ENTRANCES: Final = ("cors.", "csrf.", "hsts.", "jetty.login.", "login.", "nosniff.", "oidc.")
 
 
 def refusal(key: str, value: str) -> str | None:
-    """Why the gateway doesn't start with a setting that it doesn't know; None where it is not about security."""
+    """Return why an unknown setting stops the start; None if it does not concern security."""
     name = key.lower()
     if name.startswith(_LISTENER):
-        # A listener's own.
+        # Strip the prefix of settings for a single listener.
         name = name.removeprefix(_LISTENER).partition(".")[2]
     value = value.strip().lower()
     if value and name not in _NAMES:
@@ -163,7 +163,7 @@ def refusal(key: str, value: str) -> str | None:
 
 
 def _meant(name: str, value: str) -> str | None:
-    """The protection that an unknown name may be a misspelling of, or has another prefix than."""
+    """Return the security setting that an unknown name may be a misspelling of, or has with another prefix."""
     letters = "".join(filter(str.isalnum, name))
     own = get_close_matches(letters, _PROTECTING, 1, _ALIKE_OWN) or list(filter(letters.endswith, _PROTECTING))
     if own:

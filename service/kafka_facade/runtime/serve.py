@@ -33,17 +33,17 @@ from kafka_facade.web.websocket import WebSocketProtocol
 
 logger = logging.getLogger("kafka_facade.runtime")
 
-# A worker that starts on a busy machine isn't one that hangs.
+# Generous, because startup on a busy machine may be slow.
 _HEALTH_SECONDS = 30
 _REST_PATHS = frozenset(operation.path.split("/")[1] for operation in OPERATIONS) | {"kafka"}
 
 
 class ListenError(Exception):
-    """An address can't be listened on; the message says which, why, and the mend."""
+    """An address cannot be bound; the message says which, why, and how to fix it."""
 
 
 def serve(settings: Settings, warnings: list[str]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status. SettingsError, ListenError before anything is started."""
+    """Serve until SIGTERM or SIGINT; return the exit status. Raises SettingsError or ListenError before starting."""
     configure_logging(settings.log_level, settings.secrets())
     _allow_many_files()
     _check(settings)
@@ -53,7 +53,7 @@ def serve(settings: Settings, warnings: list[str]) -> int:
         logger.warning("%s", warning)
     sockets = [_bind(address, "listeners") for address in settings.listeners]
     for address in settings.grpc_listeners:
-        # gRPC binds in each worker, sharing the port where there are several: a taken one would go unnoticed.
+        # gRPC binds in each worker with SO_REUSEPORT, so a port that is in use would go unnoticed there.
         _bind(address, "grpc.listeners").close()
     remove_leftovers()
     if settings.workers == 1:
@@ -81,7 +81,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         workers=settings.workers,
         backlog=BACKLOG,
         ws_max_size=settings.graphql_max_request_size,
-        # A few bytes would become megabytes, many times in one read.
+        # Disabled, because a few bytes could expand to megabytes, many times in one read.
         ws_per_message_deflate=False,
         timeout_worker_healthcheck=_HEALTH_SECONDS,
         timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
@@ -99,7 +99,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
 
 
 def _check(settings: Settings) -> None:
-    """What no single setting shows to be wrong."""
+    """Check settings that can only be validated together."""
     if not settings.listeners and not settings.grpc_listeners:
         raise SettingsError("listeners and grpc.listeners are both empty; expected at least one of them")
     if settings.graphql_enable and settings.graphql_path.split("/")[1] in _REST_PATHS:
@@ -109,13 +109,13 @@ def _check(settings: Settings) -> None:
         ("api.endpoints.blocklist", settings.api_endpoints_blocklist),
     ):
         for name in names:
-            # A name that nothing has would leave open what somebody meant to close.
+            # An unknown name would leave an operation open that was meant to be blocked.
             if name not in IDENTIFIERS:
                 raise SettingsError(f"{key} has {name!r}; expected identifiers as kafka-facade operations prints them")
 
 
 def _check_protocols(settings: Settings) -> None:
-    """A client passes over brokers that are given with another protocol than its own, and says nothing of it."""
+    """Check the protocols of bootstrap servers: clients silently ignore those with another protocol."""
     given = {server.partition("://")[0].upper() for server in settings.bootstrap_servers.split(",") if "://" in server}
     for role in ROLES:
         properties: SecretProperties = getattr(settings, f"{role}_properties")
@@ -127,7 +127,7 @@ def _check_protocols(settings: Settings) -> None:
 
 
 def _allow_many_files() -> None:
-    """A consumer instance has some ten files open; by default a process may have 1,024 where it could have more."""
+    """Raise the soft limit of open files (1,024 by default): a consumer instance needs about ten."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -148,7 +148,7 @@ def _bind(address: Address, key: str) -> socket.socket:
 
 
 def _without_unknown(settings: Settings) -> tuple[Settings, list[str]]:
-    """The settings without what the Kafka clients don't know, and a warning for each; SettingsError for bad ones."""
+    """Drop settings that the Kafka clients do not know, with a warning for each. Raises SettingsError for bad ones."""
     unknown: dict[str, None] = {}
     changes: dict[str, Any] = {}
     sasl_shared = inherits(settings.schema_registry_properties)
@@ -172,7 +172,7 @@ def _without_unknown(settings: Settings) -> tuple[Settings, list[str]]:
 
 
 def _keys(settings: Settings, role: str, names: Iterable[str]) -> str:
-    """Settings of a client as they were given, with their values unless those are secrets."""
+    """Format settings of a client as given, with values that are not secret."""
     properties: SecretProperties = getattr(settings, f"{role}_properties")
     found = []
     for name in names:
@@ -182,6 +182,6 @@ def _keys(settings: Settings, role: str, names: Iterable[str]) -> str:
 
 
 def _key(settings: Settings, role: str, name: str) -> str:
-    """The key that a setting of a client was given under."""
+    """Return the key under which a client setting was given."""
     own = getattr(settings, f"{role}_properties").get(name)
     return f"{'client' if settings.client_properties.get(name) == own else role}.{name}"

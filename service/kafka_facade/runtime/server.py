@@ -1,4 +1,4 @@
-"""The HTTP server of one process, from its start to its end."""
+"""The HTTP server of one process."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from kafka_facade.runtime.ending import Signals
 from kafka_facade.runtime.gateway import Gateway
 
 BACKLOG = 2048
-# How long (s) what was accepted last has to send its request, before idle connections are closed.
+# How long (s) the last accepted connections have to send a request before idle connections are closed.
 _HAND_OVER_SECONDS = 0.1
-# Where the event loop hasn't closed the ports so long (s) after a signal, they are closed for it.
+# If the event loop has not closed the ports this long (s) after a signal, a thread closes them.
 PORTS_SECONDS = 0.5
 
 
 class Server(uvicorn.Server):
-    """A server that takes what is queued before it stops to accept, and ends with exit status 0 when it is told to."""
+    """A server that accepts queued connections before it stops listening, and exits with status 0 after a signal."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; a second SIGINT doesn't wait for requests."""
+        """Start the shutdown; a second SIGINT does not wait for requests."""
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept what is queued, close the ports, then finish what was begun."""
+        """Accept queued connections, close the ports, then finish running requests."""
         accepted = [connection for listener in sockets or () for connection in _queued(listener)]
         for server in self.servers:
             server.close()
@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
 
 
 def _queued(listener: socket.socket) -> list[socket.socket]:
-    """The connections that nobody has accepted yet."""
+    """Accept and return all queued connections."""
     accepted: list[socket.socket] = []
     listener.setblocking(False)
     with contextlib.suppress(OSError):
@@ -70,7 +70,7 @@ def run(
     sockets: list[socket.socket],
     made: Callable[[Server], None] | None = None,
 ) -> int:
-    """Serve until a signal ends it; the exit status. ``made`` is given the server before it runs."""
+    """Serve until a signal; return the exit status. ``made`` is called with the server before it runs."""
     signals = Signals(gateway.settings.shutdown_timeout_ms / 1000)
     server = Server(config)
     if made is not None:
@@ -91,14 +91,14 @@ def run(
 
 
 def close_ports(sockets: Sequence[socket.socket]) -> None:
-    """Refuse connections from now on, in all processes that share these sockets; those that are queued are reset."""
+    """Stop listening, in all processes that share these sockets. Queued connections are reset."""
     for listener in sockets:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
 
 
 def close_ports_soon(sockets: Sequence[socket.socket]) -> None:
-    """The same after a moment, for an event loop that doesn't do it."""
+    """Close the ports after a short time, in case the event loop is blocked and does not."""
     timer = threading.Timer(PORTS_SECONDS, close_ports, (sockets,))
     timer.daemon = True
     timer.start()

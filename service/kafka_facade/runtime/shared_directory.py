@@ -1,4 +1,4 @@
-"""The directory that the workers of one gateway share, for the sockets over which they reach each other."""
+"""The directory of the Unix sockets through which the workers of one gateway communicate."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from kafka_facade.core.temporary import WORKERS, locked_directory, remove_abandoned
 
-# Paths of Unix sockets have 107 characters at the most.
+# Paths of Unix sockets have at most 107 characters.
 _LONGEST_PARENT = 60
 
 
 @contextlib.contextmanager
 def shared_directory() -> Iterator[Path]:
-    """A new directory, removed at the end."""
+    """Create a directory, and remove it at the end."""
     with locked_directory(WORKERS, _parent()) as path:
         yield path
 

@@ -1,4 +1,4 @@
-"""Several workers, and the process that supervises them and holds their ports."""
+"""The supervisor process, which holds the ports and runs several workers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kafka_facade.runtime.ending import end_within, exit_now
 from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.server import PORTS_SECONDS, Server, close_ports, run
 
-# A worker ends itself in time; one that can't is killed so much (s) later, and the supervisor as much after that.
+# A worker that misses its shutdown deadline is killed this long (s) later; the supervisor exits after as long again.
 _LATE_SECONDS = 0.5
 
 
 class _Worker(multiprocess.Process):
-    """A worker, as its supervisor has it; ``target`` runs in the worker."""
+    """A worker process. ``target`` runs in the worker, everything else in the supervisor."""
 
     def start(self) -> None:
-        """Start it. The library waits for a sign of life of one that ends first, unless the pipe ends with it."""
+        """Start the worker, and close our copy of its pipe: else the library would wait for a dead worker's ping."""
         super().start()
         self.child_conn.close()
 
@@ -36,15 +36,15 @@ class _Worker(multiprocess.Process):
 
     def _answer_for(self, server: Server) -> None:
         self._server = server
-        # The supervisor asks for signs of life, also while the event loop is busy.
+        # Answer the supervisor's pings in a thread, so that a busy event loop does not look dead.
         threading.Thread(target=self.always_pong, name="signs of life", daemon=True).start()
 
 
 class Supervisor(multiprocess.Multiprocess):
-    """Starts workers, replaces those that die, and ends all of them within ``timeout`` (s) of a signal."""
+    """Starts workers, replaces those that die, and stops all of them within ``timeout`` (s) of a signal."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], timeout: float) -> None:
-        # The library has no other way to say which kind of worker it starts.
+        # The library has no other way to set the class of its workers.
         multiprocess.Process = _Worker  # type: ignore[misc]
         super().__init__(config, sockets)
         self._timeout = timeout
@@ -54,12 +54,12 @@ class Supervisor(multiprocess.Multiprocess):
 
     @property
     def status(self) -> int:
-        """The exit status, once it has run: 1 if a worker failed."""
-        # One that is told to end before it serves does so at once.
+        """The exit status after :meth:`run`: 1 if a worker failed."""
+        # A worker that gets SIGTERM before it serves exits immediately with the signal.
         return int(any(process.exitcode not in (None, 0, -signal.SIGTERM) for process in self.processes))
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        """Tell the workers at once: the supervisor's own loop may be waiting for one that hangs."""
+        """Signal the workers immediately: the supervisor's main loop may be waiting for one that hangs."""
         if self._told:
             return
         self._told = True
@@ -68,7 +68,7 @@ class Supervisor(multiprocess.Multiprocess):
         for listener in self.sockets:
             with contextlib.suppress(OSError):
                 if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    # What comes now is for workers that still accept, or is refused when it is tried again.
+                    # New connections go to workers that still accept, or are refused on retry.
                     listener.listen(0)
         for process in self.processes:
             if process.exitcode is None and process.pid is not None:

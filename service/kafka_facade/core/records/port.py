@@ -39,9 +39,9 @@ class ProducerPort(Protocol):
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
         """Hand records to the producer, in order, waiting while its queue is full.
 
-        A record that Kafka refuses because of another one is sent again, or fails as retriable where that would change
-        its place among the records of the same submission, or of those with the same ``order``.
-        The future has one delivery or error a record, in order, once all of them are decided.
+        A record that Kafka rejects because of another one is resent. If that would change the order within the
+        submission, or among submissions with the same ``order``, it fails with a retriable error instead.
+        The future returns one delivery or error per record, in order, when all are acknowledged or have failed.
         """
 
 
