@@ -1,4 +1,4 @@
-"""ACLs: what they are in the graph, and the mutations that create and delete them."""
+"""ACLs in the graph, and the mutations that create and delete them."""
 
 from __future__ import annotations
 

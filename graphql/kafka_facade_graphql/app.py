@@ -22,7 +22,7 @@ from kafka_facade_graphql.transport import GraphQLEndpoint
 
 
 class _Assets(StaticFiles):
-    """Files that a browser keeps, but asks about: their names stay when a new version comes."""
+    """Static files that browsers must revalidate, because their names do not change between versions."""
 
     async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
         response = await super().get_response(path, scope)
@@ -31,10 +31,10 @@ class _Assets(StaticFiles):
 
 
 def create_app(facade: Facade, options: GraphQLOptions) -> ASGIApp:
-    """The application, for the scopes http and websocket; it serves ``options.path`` and what is below it."""
+    """Create the ASGI application for HTTP and websockets; it serves ``options.path`` and paths below it."""
     endpoint = GraphQLEndpoint(facade, options)
     routes: list[BaseRoute] = []
-    # A link that ends with a slash means the same, as it does on the REST face.
+    # As on the REST face, a trailing slash is ignored.
     for path in (options.path, options.path + "/"):
         routes += [Route(path, endpoint), WebSocketRoute(path, endpoint)]
     if options.graphiql:
@@ -43,7 +43,7 @@ def create_app(facade: Facade, options: GraphQLOptions) -> ASGIApp:
 
 
 async def _not_here(_request: Request, error: Exception) -> Response:
-    """The answer below the path where there is nothing, or where a file is to be changed."""
+    """The response for an unknown path, or a method that files do not support."""
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
     headers = {"allow": "GET, HEAD"} if status is HTTPStatus.METHOD_NOT_ALLOWED else None
     return Response(refusal(status).body, status, headers, media_type="application/json")

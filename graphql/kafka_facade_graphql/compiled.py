@@ -1,12 +1,12 @@
 """Selections compiled into plain functions, for lists of many entries.
 
-For each field of each entry, graphql-core and Strawberry build a path and an info object and go through a dozen calls.
-Where a selection asks only for fields whose resolvers are ordinary methods without arguments, all that is the same for
-each entry: it is settled once per operation, and each entry then costs little more than its resolvers.
+For each field of each entry, graphql-core and Strawberry create a path and an info object and make a dozen calls. If a
+selection contains only fields whose resolvers are synchronous methods without arguments, this work is the same for each
+entry. It is then done once per operation, and an entry costs little more than its resolvers.
 
-A compiled function makes no errors of its own. Whatever is unusual about an entry makes it raise, and the executor
-completes that entry in the general way, with the paths and nulls that GraphQL demands. Resolvers are called twice then,
-which does no harm: they see nothing but their object.
+A compiled function does not report GraphQL errors. If anything about an entry is unusual, it raises, and the executor
+completes the entry in the general way, with correct paths and nulls. Resolvers are then called twice, which is harmless
+because they only read their object.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
 Complete = Callable[[Any, Any], Any]
-"""Completes a value, given the ``info`` of the list that it is in; raises where the executor must do it."""
+"""Completes a value, given the ``info`` of its list; raises if the executor must do it."""
 
 MOST_NESTED: Final = 100
-"""How many entries a list within an entry may have: the executor shares the event loop over longer ones."""
+"""Maximum length of a nested list; the executor completes longer ones in time slices."""
 
 # Classes whose values are neither awaitable nor errors.
 _PLAIN = frozenset((str, int, float, bool, bytes, datetime, dict, list))
@@ -45,13 +45,13 @@ _CONDITIONS = frozenset(("skip", "include"))
 
 
 class UnusualError(Exception):
-    """Only the executor can do this."""
+    """The value must be completed by the executor."""
 
 
 def compile_selection(executor: Executor[Any], type_: GraphQLOutputType, selected: list[Any]) -> Complete | None:
-    """A function that completes values of a type as the executor does; None where only the executor can.
+    """Return a function that completes values of a type like the executor, or None if that is not possible.
 
-    ``selected`` are the nodes of one field, as the executor has collected them.
+    ``selected`` are the nodes of one field, as collected by the executor.
     """
     try:
         return _compile(executor, type_, selected)
@@ -120,7 +120,7 @@ def _object(executor: Executor[Any], type_: GraphQLObjectType, selected: list[An
 def _field(
     executor: Executor[Any], parent: GraphQLObjectType, selected: list[Any]
 ) -> tuple[Callable[[Any], Any], Complete]:
-    """How a field is resolved, and how its value is completed."""
+    """Return the functions that resolve a field and complete its value."""
     nodes: list[FieldNode] = [details.node for details in selected]
     if any(directive.name.value not in _CONDITIONS for node in nodes for directive in node.directives or ()):
         raise UnusualError
@@ -134,7 +134,7 @@ def _field(
 
 
 def _resolver(definition: GraphQLField) -> Callable[[Any], Any]:
-    """The resolver of a field, where it takes the object and nothing else."""
+    """Return the resolver of a field if it takes only the object."""
     field = definition.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(field, StrawberryField) or field.extensions or field.is_async:
         raise UnusualError
@@ -150,6 +150,6 @@ def _resolver(definition: GraphQLField) -> Callable[[Any], Any]:
 
 
 def _check(value: Any) -> None:
-    """UnusualError where a value stands for another one, or for none."""
+    """Raise UnusualError if a value is awaitable or an error."""
     if value is None or value is Undefined or isinstance(value, Exception) or is_awaitable(value):
         raise UnusualError

@@ -14,7 +14,7 @@ _Item = TypeVar("_Item")
 def page(
     items: Sequence[_Item], key: Callable[[_Item], str], first: int | None, after: str | None
 ) -> paging.Page[_Item]:
-    """The page that the arguments of a connection ask for; InvalidRequest."""
+    """Return the page selected by a connection's arguments. Raises InvalidRequest."""
     if first is not None and first < 1:
         raise InvalidRequest("first must be at least 1.", field="first")
     try:

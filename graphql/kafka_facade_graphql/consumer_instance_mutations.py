@@ -1,4 +1,4 @@
-"""Mutations of consumer instances. Fetching is one of them: it moves the instance on."""
+"""Mutations of consumer instances. Fetching is one of them, because it advances the instance's position."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.records import FetchedRecord, Format
 from kafka_facade_graphql.scalars import BigInt, to_millis
 
-# The operation that reads each format.
+# The fetch operation for each format.
 FETCHES = {
     core_records.Format.BINARY: "api.v2.consumers.consume-binary",
     core_records.Format.JSON: "api.v2.consumers.consume-json",
@@ -309,7 +309,7 @@ class ConsumerMutations:
         own = (await context.consumer(_reference(input))).format if format is None else format
         format = format or own
         identifier = FETCHES.get(format, FETCHES[core_records.Format.BINARY])
-        # The fetches of an operation share what one may return; each may return one record more.
+        # All fetches of an operation share the byte limit of one; each may still return at least one record.
         left = max(context.facade.fetch_max_bytes - context.fetched_bytes, 1)
         max_bytes = left if input.max_bytes is None else min(input.max_bytes, left)
         otherwise = None if input.decode_with_registry else own

@@ -1,4 +1,4 @@
-"""Consumer instances of the v2 API, as they are read."""
+"""Consumer instances of the v2 API in the graph."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TopicPartitionInput:
 
 
 def partitions_of(given: Sequence[TopicPartitionInput]) -> list[core_positions.TopicPartition]:
-    """The partitions that a caller names, as the core has them."""
+    """Convert partitions given by a caller to the core's type."""
     return [core_positions.TopicPartition(entry.topic_name, entry.partition_id) for entry in given]
 
 

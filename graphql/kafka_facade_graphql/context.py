@@ -1,4 +1,4 @@
-"""What the resolvers of one GraphQL operation share."""
+"""The context shared by the resolvers of one GraphQL operation."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from kafka_facade.core.request import Answer, Request
 from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import CALLER, Loaders
 
-# Changes of a consumer instance.
+# Requests that change a consumer instance.
 _OF_INSTANCES = ConsumerRef | SubscribeConsumer | AssignConsumer | ConsumerPartitions | CommitOffsets | SeekConsumer
 
 
 class Context:
-    """The facade, and what the operation has loaded through it so far."""
+    """Access to the core, and the state of one operation."""
 
     def __init__(self, facade: Facade, max_objects: int) -> None:
         self.facade = facade
         self.max_objects = max_objects
         self.loaders = Loaders(facade)
         self.overflow: InvalidRequest | None = None
-        """Why the answer is given up, once it holds too many objects."""
+        """The error, if the response exceeds the limit of objects."""
         self.decoding = asyncio.Lock()
         """Held while one key or value is decoded."""
         self.decoded_weight = 0
-        """What the keys and values of the answer have become."""
+        """The total weight of the decoded keys and values in the response."""
         self.decoding_failure: FacadeError | None = None
-        """Why no key or value of the answer can be decoded now."""
+        """The error if decoding is currently impossible, reused for all further keys and values."""
         self.fetched_bytes = 0
-        """How many bytes consumer instances have returned, for an answer that holds what several of them return."""
+        """Total bytes returned by the fetches of this operation."""
         self._objects = 0
 
     def count_object(self) -> None:
-        """Count an object of the answer; InvalidRequest once there are too many."""
+        """Count an object of the response. Raises InvalidRequest if there are too many."""
         self._objects += 1
         if self._objects > self.max_objects:
             message = f"The answer would hold more than {self.max_objects} objects: ask for less at a time."
@@ -57,15 +57,15 @@ class Context:
             raise error
 
     def counted(self) -> tuple[int, InvalidRequest | None]:
-        """What has been counted so far, for :meth:`count_again`."""
+        """Return the current count, for :meth:`count_again`."""
         return self._objects, self.overflow
 
     def count_again(self, counted: tuple[int, InvalidRequest | None]) -> None:
-        """Forget what was counted since: it is completed once more."""
+        """Reset the count to an earlier state, because an entry is completed again."""
         self._objects, self.overflow = counted
 
     def start_event(self) -> None:
-        """Begin the next event of a subscription: an answer of its own."""
+        """Reset the counts for the next event of a subscription."""
         self._objects = 0
         self.overflow = None
         self.decoded_weight = 0
@@ -73,15 +73,15 @@ class Context:
         self.forget()
 
     def forget(self) -> None:
-        """Load everything anew from here on."""
+        """Discard loaded data, so that later fields load it again."""
         self.loaders = Loaders(self.facade)
 
     async def run(self, identifier: str, request: Request[Answer]) -> Answer:
-        """Run an operation for one field alone."""
+        """Run an operation for a single field, without a loader."""
         return await self.facade.run(identifier, request, CALLER)
 
     async def change(self, identifier: str, request: Request[Answer]) -> Answer:
-        """Run an operation that changes something; what was loaded before it is loaded anew."""
+        """Run an operation that changes something, and discard loaded data."""
         if isinstance(request, _OF_INSTANCES):
             await current().taken((request.group, request.instance))
         try:
@@ -90,7 +90,7 @@ class Context:
             self.forget()
 
     async def fetch(self, identifier: str, request: FetchRecords) -> list[FetchedRecord]:
-        """Fetch records, which count as returned once the caller has the answer."""
+        """Fetch records, which count as consumed once the caller has received the response."""
         await current().taken((request.group, request.instance))
         try:
             return await current().fetch(self.facade, identifier, request, CALLER)
@@ -98,8 +98,8 @@ class Context:
             self.forget()
 
     async def consumer(self, reference: ConsumerRef) -> ConsumerInstance:
-        """The settings of a consumer instance; ConsumerInstanceNotFound."""
-        # The catalogue has no operation that reads an instance as a whole: it is as open as its subscription.
+        """Return the settings of a consumer instance. Raises ConsumerInstanceNotFound."""
+        # The catalogue has no operation for reading an instance, so use the access rules of its subscription.
         request = GetConsumerInstance(reference.group, reference.instance)
         return await self.run("api.v2.consumers.get-subscription", request)
 

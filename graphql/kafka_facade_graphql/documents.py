@@ -1,4 +1,4 @@
-"""Documents: parsed, validated and measured once, and kept within a budget of bytes."""
+"""Parsing, validation and measurement of documents, with a cache of limited size."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from kafka_facade_graphql.limits import LimitError, Measure, Size, check_repetit
 from kafka_facade_graphql.options import GraphQLOptions
 
 _CACHE_BYTES: Final = 16 * 1024 * 1024
-# What the nodes of a document take in memory for each of its tokens, measured, and what one takes at least.
+# Measured memory per token of a parsed document, and the minimum per document.
 _BYTES_A_TOKEN: Final = 700
 _BYTES_A_DOCUMENT: Final = 4_000
 _MAX_VALIDATION_ERRORS: Final = 10
 
 
 class Document(Struct):
-    """A document that can be parsed. ``errors`` are what validation has found."""
+    """A parsed document. ``errors`` are its validation errors."""
 
     text: str
     node: DocumentNode
@@ -51,11 +51,11 @@ class Document(Struct):
 
     @property
     def bytes(self) -> int:
-        """About what it takes in memory."""
+        """Approximate memory usage."""
         return _BYTES_A_DOCUMENT + 2 * len(self.text) + _BYTES_A_TOKEN * self.node.token_count
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The operation of that name, the only one where no name is given; None where there is no such."""
+        """Return the operation with a name, or the only one if no name is given; None if there is none."""
         operations = [entry for entry in self.node.definitions if isinstance(entry, OperationDefinitionNode)]
         if name is None:
             return operations[0] if len(operations) == 1 else None
@@ -63,10 +63,10 @@ class Document(Struct):
 
 
 def _translated(error: GraphQLError, document: DocumentNode) -> GraphQLError:
-    """The error as callers see it; ``field`` of its extensions is the path of the value to blame."""
+    """Convert an error for callers; ``field`` in its extensions is the path of the invalid value."""
     shown = translate(error, Code.GRAPHQL_VALIDATION_FAILED)
     blamed = error.nodes[0] if error.nodes else None
-    # Only what is refused as bad input has a field to blame.
+    # Only errors about input values have a field.
     is_input = (shown.extensions or {}).get("code") == Code.BAD_USER_INPUT
     if is_input and isinstance(blamed, ValueNode) and (field := _path_to(blamed, document)):
         shown.extensions = {**(shown.extensions or {}), "field": field}
@@ -74,7 +74,7 @@ def _translated(error: GraphQLError, document: DocumentNode) -> GraphQLError:
 
 
 def _path_to(value: ValueNode, document: DocumentNode) -> str:
-    """The path of a value in the arguments or variables, e.g. ``input.records[1].value.data``."""
+    """Return the path of a value in the arguments or variables, e.g. ``input.records[1].value.data``."""
     keys: list[str | int] = []
 
     class Finder(Visitor):
@@ -101,7 +101,7 @@ def _path_to(value: ValueNode, document: DocumentNode) -> str:
 
 
 class Documents:
-    """The documents of one schema. About ``cache_bytes`` are spent on those that were asked for last."""
+    """The documents of one schema, with an LRU cache of about ``cache_bytes``."""
 
     def __init__(self, schema: GraphQLSchema, options: GraphQLOptions, cache_bytes: int = _CACHE_BYTES) -> None:
         self._schema = schema
@@ -117,9 +117,9 @@ class Documents:
         self._cache: LRUCache[str, Document] = LRUCache(cache_bytes, getsizeof=lambda document: document.bytes)
 
     def get(self, text: str) -> Document:
-        """The document of a text; GraphQLSyntaxError, LimitError, PayloadTooLarge, RecursionError."""
+        """Return the document for a text. Raises GraphQLSyntaxError, LimitError, PayloadTooLarge, RecursionError."""
         limit = self._options.max_document_bytes
-        # A character has at least one byte: what is far too long need not be encoded.
+        # A character has at least one byte, so this avoids encoding a text that is far too long.
         if len(text) > limit or len(text.encode(errors="replace")) > limit:
             raise PayloadTooLarge(f"The document is longer than {limit} bytes.")
         document = self._cache.get(text)
@@ -135,13 +135,13 @@ class Documents:
             self._check(node)
             errors = validate(self._schema, node, self._rules, max_errors=_MAX_VALIDATION_ERRORS)
         except LimitError as error:
-            # Fragments that use each other in a cycle are a plainer reason.
+            # If fragments form a cycle, report that as the reason instead.
             found = validate(self._schema, node, [NoFragmentCyclesRule], max_errors=1)
             errors = [cycle for cycle in found if not isinstance(cycle, ValidationAbortedError)] or [error]
         return Document(text, node, [_translated(error, node) for error in errors])
 
     def _check(self, node: DocumentNode) -> None:
-        """LimitError for what is too large whatever the variables are."""
+        """Check the limits that do not depend on variables. Raises LimitError."""
         measure = Measure(self._schema, node, {})
         for entry in node.definitions:
             if isinstance(entry, OperationDefinitionNode):
@@ -154,7 +154,7 @@ class Documents:
     def check_variables(
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> None:
-        """LimitError where an operation costs too much with these variables."""
+        """Raise LimitError if an operation is too expensive with these variables."""
         if operation.variable_definitions:
             measure = Measure(self._schema, document.node, variables, self._options.max_cost)
             self._check_cost(measure.operation(operation), operation)

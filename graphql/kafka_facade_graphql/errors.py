@@ -1,7 +1,7 @@
-"""What callers are told of errors: codes that GraphQL clients know, the core's reasons, and nothing of the gateway.
+"""Conversion of errors for callers, with common GraphQL error codes or the core's reasons, and without internals.
 
-``extensions`` of each error has ``code``, ``errorCode`` (that of the v3 REST API) and ``retriable``. Where one field is
-to blame, ``field`` is its path (``input.records[1].value.data``). ``metadata`` has the values in the message.
+``extensions`` of each error has ``code``, ``errorCode`` (that of the v3 REST API) and ``retriable``. If a field is
+invalid, ``field`` is its path (``input.records[1].value.data``). ``metadata`` has the values in the message.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from kafka_facade_graphql.limits import LimitError
 logger = logging.getLogger("kafka_facade.graphql")
 
 MAX_ERRORS: Final = 100
-"""How many errors an answer has at the most; one more says that there were others."""
+"""Maximum number of errors in a response; one more says how many were omitted."""
 _INPUT: Final = "input"
-# What Strawberry raises for documents and values that a caller got wrong.
+# Exceptions that Strawberry raises for invalid documents and values of callers.
 _CALLERS: Final = (MissingQueryError, InvalidOperationTypeError, StrawberryInputCoercionError)
-# How graphql-core says which variable has a bad value, and where in it.
+# graphql-core's message about an invalid variable, with the path of the value.
 _VARIABLE: Final = re.compile(r'Variable ["\']\$(\w+)["\'] (?:has|got) invalid value(?: at (\S+))?: ')
-# What graphql-core quotes of the caller's, where that is long: in quotation marks, or a value to the end.
+# Long quotations of the caller's input in graphql-core's messages: in quotation marks, or a value at the end.
 _LONG: Final = re.compile(
     rf"""(?s)(?<=')[^']{{{QUOTE_LENGTH},}}(?=')|(?<=")[^"]{{{QUOTE_LENGTH},}}(?=")|(?<=value: ).+|(?<=found: ).+"""
 )
@@ -56,7 +56,7 @@ _MODELS: Final = (
     core_server,
     core_topics,
 )
-# Names of the core's fields, which GraphQL has in another spelling.
+# Names of the core's fields that are spelled differently in GraphQL.
 _NAMES: Final = frozenset(
     name
     for model in _MODELS
@@ -69,7 +69,7 @@ _WORD: Final = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 
 
 class Code(str, Enum):
-    """``extensions.code`` of errors that are GraphQL's own, as Apollo Server names them."""
+    """``extensions.code`` of GraphQL's own errors, as in Apollo Server."""
 
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
@@ -81,7 +81,7 @@ class Code(str, Enum):
 
 
 def extensions_of(error: FacadeError, code: Code | None = None, *, prefix: str = "") -> dict[str, object]:
-    """The ``extensions`` of an error; its reason is the code unless one is given, ``prefix`` holds its field."""
+    """Return the ``extensions`` of an error. The code is its reason unless given; ``prefix`` goes before its field."""
     if code is None and type(error) is ServerError:
         code = Code.INTERNAL_SERVER_ERROR
     found: dict[str, object] = {
@@ -98,7 +98,7 @@ def extensions_of(error: FacadeError, code: Code | None = None, *, prefix: str =
 
 
 def message_of(error: FacadeError) -> str:
-    """The message, with GraphQL's names of fields, and not longer than people read."""
+    """Return the message, truncated, with GraphQL's field names."""
 
     def spell(word: re.Match[str]) -> str:
         name = word[0]
@@ -108,7 +108,7 @@ def message_of(error: FacadeError) -> str:
 
 
 def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
-    """The path of the field to blame in GraphQL's names, e.g. ``input.records[1].value.data``."""
+    """Return the path of the invalid field in GraphQL's names, e.g. ``input.records[1].value.data``."""
     if error.field is None:
         return None
     path = ".".join(to_camel_case(part) for part in error.field.split("."))
@@ -116,14 +116,14 @@ def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
 
 
 def refusal(message: str, code: Code) -> GraphQLError:
-    """An error of a request that is not executed."""
+    """Return an error for a request that is rejected before execution."""
     return GraphQLError(shorten(message), extensions=extensions_of(MalformedBody(), code))
 
 
 def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLError:
-    """The error as callers see it; ``code`` is for what graphql-core finds wrong with the caller's document or values.
+    """Convert an error for callers; ``code`` is used for graphql-core's errors about documents and values.
 
-    What no caller can mend is logged here, and only here.
+    Internal errors are logged here, and only here.
     """
     if error.extensions and "code" in error.extensions:
         return error
@@ -145,7 +145,7 @@ def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLE
     elif isinstance(cause, CannotGetOperationTypeError):
         extensions = extensions_of(MalformedBody(), Code.OPERATION_RESOLUTION_FAILURE)
     elif isinstance(cause, ValueError) and any(isinstance(node, IntValueNode) for node in error.nodes or ()):
-        # Python reads no number of so many digits.
+        # Python limits the number of digits that it parses.
         message = "The number has too many digits."
         extensions = extensions_of(MalformedBody(), code)
     elif cause is None or isinstance(cause, _CALLERS):
@@ -169,13 +169,13 @@ def translate(error: GraphQLError, code: Code = Code.BAD_USER_INPUT) -> GraphQLE
 
 
 def _takes_input(error: GraphQLError) -> bool:
-    """Whether the field that failed is one of those whose arguments are all in an input object."""
+    """Return whether the failed field takes a single input object."""
     fields = [node for node in error.nodes or () if isinstance(node, FieldNode)]
     return any(argument.name.value == _INPUT for node in fields for argument in node.arguments or ())
 
 
 def translate_all(errors: Sequence[GraphQLError], overflow: FacadeError | None) -> list[GraphQLError]:
-    """The errors of a result as callers see them; ``overflow`` is why an answer that grew too large was given up."""
+    """Convert the errors of a result for callers; ``overflow`` is the error if the response became too large."""
     if overflow is not None:
         cause = next((error for error in errors if error.original_error is overflow), None)
         return [translate(cause if cause is not None else GraphQLError(overflow.message, original_error=overflow))]
@@ -191,7 +191,7 @@ class TranslateErrors(SchemaExtension):
     _streamed = False
 
     def on_operation(self) -> Iterator[None]:
-        """Translate the one result, where it is not a stream."""
+        """Translate the result, unless it is a stream."""
         yield
         if not self._streamed:
             self._translate(self.execution_context.result)

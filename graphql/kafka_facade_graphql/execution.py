@@ -1,6 +1,6 @@
-"""Execution that shares the event loop: long lists are completed in time slices, in answers and in events alike.
+"""An executor that completes long lists in time slices, so that it does not block the event loop.
 
-Entries of lists are completed by compiled functions where their selections allow it (see ``compiled``).
+Entries of lists are completed by compiled functions if possible (see ``compiled``).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from kafka_facade_graphql.compiled import Complete, compile_selection
 
 _T = TypeVar("_T")
 
-# A list of so many entries costs too little to be interrupted.
+# Lists up to this length are completed at once.
 _FEW = 8
-# So many entries of a list wait for what they load at the same time: a page of the largest size loads it all at once.
+# Maximum number of entries that are awaited together; a page of maximum size is loaded at once.
 _MOST_WAITING = MAX_PAGE_SIZE
 _CANCELLED_AT_ONCE = 8
 _encode = Encoder().encode
@@ -38,9 +38,9 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        # Those of graphql-core refer to the executor: a reference cycle around all that an operation has loaded.
+        # graphql-core's helpers refer to the executor, which makes a reference cycle with all loaded data.
         self.async_helpers = GraphQLResolveInfoHelpers(gather=_gather, track=partial(_track, ref(self)))
-        # The executors of a subscription's events are copies of one executor, and share these.
+        # Shared by all events of a subscription, whose executors are copies of one.
         self._roots: dict[str, Any] = {}
         self._compiled: dict[tuple[GraphQLOutputType, int], tuple[Any, Complete | None]] = {}
 
@@ -49,8 +49,8 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """Execute the root fields.
 
-        Each event of a subscription has collected them anew, but they are the same each time. Those of the first event
-        stand for all: what is remembered of a selection, by the identity of its list, would grow with each event.
+        Each event of a subscription collects equal root fields again. Reuse those of the first event, because caches
+        are keyed by the identity of selections and would grow with each event.
         """
         roots = {name: self._roots.setdefault(name, selected) for name, selected in grouped_field_set.items()}
         return super().execute_collected_root_fields(root_type, root_value, roots, serially, new_defer_usages)
@@ -64,7 +64,7 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         items: Iterable[Any],
         position_context: Any,
     ) -> Any:
-        """The completed entries of a list; a short one is completed at once."""
+        """Complete the entries of a list, a short one at once."""
         entries = items if isinstance(items, Sequence) else list(items)
         if len(entries) > _FEW:
             return self._complete_entries(item_type, field_details_list, info, path, entries, position_context)
@@ -97,7 +97,7 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
                     for done, result in zip(begun, results, strict=True):
                         completed[done] = result
         finally:
-            # Only where it failed or was cancelled: what hasn't begun never will.
+            # Only after a failure or cancellation: close coroutines that have not started.
             for index in waiting:
                 completed[index].close()
         return completed
@@ -112,14 +112,14 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         item_path: Path,
         position_context: Any,
     ) -> bool:
-        """Add an entry to the completed ones; whether it must be awaited."""
+        """Complete an entry; return whether it must be awaited."""
         complete = self._compile(item_type, field_details_list)
         if complete is not None:
             counted = info.context.counted()
             try:
                 complete_results.append(complete(item, info))
             except Exception as unusual:
-                # The general way comes to the same error, or copes with what is unusual.
+                # The executor reports the same error, or handles the unusual entry.
                 unusual.__traceback__ = None
                 info.context.count_again(counted)
             else:
@@ -133,7 +133,7 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         found = self._compiled.get(key)
         if found is None:
             plain = self.middleware_manager is None or not self.middleware_manager.middlewares
-            # The list is kept too, or another one could get its identity.
+            # Keep the list alive, or another list could get the same id.
             found = (selected, compile_selection(self, item_type, selected) if plain else None)
             self._compiled[key] = found
         return found[1]
@@ -141,7 +141,7 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
     def handle_field_error(
         self, raw_error: Exception, return_type: GraphQLOutputType, field_details_list: Any, path: Path
     ) -> None:
-        """Keep the error for the answer. A traceback would keep what the field's frames hold, the executor among it."""
+        """Record an error without its traceback, whose frames would keep the executor alive."""
         if isinstance(raw_error, FacadeError | GraphQLError):
             raw_error.__traceback__ = None
         super().handle_field_error(raw_error, return_type, field_details_list, path)
@@ -159,7 +159,7 @@ def _track(executor: ref[SlicedExecutor], work: Sequence[Any]) -> None:
 
 async def _then_encoded(work: Coroutine[Any, Any, Any]) -> Any:
     try:
-        # All entries begin in one pass of the event loop.
+        # All entries start in the same iteration of the event loop.
         await time_slice()
     except BaseException:
         work.close()
@@ -168,7 +168,7 @@ async def _then_encoded(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def _together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """All results; the first error cancels the rest, as does being cancelled, and all have ended then."""
+    """Await all; on an error or cancellation, cancel the rest and wait for them to end."""
     tasks = [asyncio.ensure_future(entry) for entry in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -178,12 +178,12 @@ async def _together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
         await _cancel(tasks)
         raise
     finally:
-        # An error's traceback keeps this frame, and a task its error.
+        # Break the reference cycle: an error's traceback refers to this frame, and a task to its error.
         tasks.clear()
 
 
 async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """End the tasks, a few at a time: each has a stack of calls to leave."""
+    """Cancel the tasks, a few at a time, because each must unwind its stack."""
     for start in range(0, len(tasks), _CANCELLED_AT_ONCE):
         await time_slice()
         some = tasks[start : start + _CANCELLED_AT_ONCE]
@@ -193,5 +193,5 @@ async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
 
 
 def _encoded(entry: Any) -> Any:
-    """An entry of a long list as JSON: hundreds of thousands of objects would keep the garbage collector busy."""
+    """Encode an entry of a long list as JSON at once, so that its objects do not burden the garbage collector."""
     return Raw(_encode(entry)) if isinstance(entry, dict) else entry

@@ -1,4 +1,4 @@
-"""Strawberry's field decorators, with types that survive strict checking."""
+"""Wrappers of Strawberry's field decorators with types that pass strict checking."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _Resolver = TypeVar("_Resolver", bound=Callable[..., Any])
 def field(
     *, description: str, graphql_type: object = None, name: str | None = None
 ) -> Callable[[_Resolver], _Resolver]:
-    """A field that the decorated method resolves.
+    """Decorate a method as the resolver of a field.
 
-    ``graphql_type`` (a type, or text for one that comes later) is the field's type where the method returns a core
-    resource; ``name`` is its name where it isn't the method's.
+    ``graphql_type`` (a type or a forward reference) is the field's type if the method returns a core resource; ``name``
+    is its name if it differs from the method's.
     """
     decorate: Callable[[_Resolver], _Resolver] = strawberry.field(
         description=description, graphql_type=graphql_type, name=name
@@ -33,7 +33,7 @@ def subscription(*, description: str, graphql_type: object) -> Callable[[_Resolv
 
 
 def link(reference: str) -> Any:
-    """The nullable type of a link to a family that imports this one, by module and name, e.g. ``topics.Topic``."""
+    """Return a lazy, nullable type by module and name, e.g. ``topics.Topic``, to avoid a circular import."""
     return _lazy(reference) | None
 
 
@@ -49,5 +49,5 @@ def _lazy(reference: str) -> Any:
 
 
 def argument(description: str) -> object:
-    """The annotation of an argument that needs no more than a description."""
+    """Annotate an argument with a description."""
     return strawberry.argument(description=description)

@@ -1,4 +1,4 @@
-"""Consumer groups in the graph: their members, what those read, and how far the group is behind."""
+"""Consumer groups in the graph, with their members, assignments and lags."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_READER = "empty where no member reads the partition."
 
 
 def group_key(group: core_groups.ConsumerGroup) -> str:
-    """What consumer groups are ordered by."""
+    """The sort key of consumer groups."""
     return group.consumer_group_id
 
 
@@ -50,7 +50,7 @@ def _find_lag(lags: Any, topic: str, partition_id: int) -> core_groups.ConsumerL
 
 
 async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core_groups.GroupMember | None:
-    """The member that an id refers to; None for an empty one, and for one that has left."""
+    """Return the member with an id; None if the id is empty or the member has left."""
     if not consumer_id:
         return None
     group = await info.context.loaders.group("api.v3.consumers.get", cluster_id, group_id)

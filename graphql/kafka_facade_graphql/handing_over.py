@@ -1,7 +1,7 @@
-"""Records of consumer instances that an answer holds: they count as returned once the caller has the answer.
+"""Delivery of records of consumer instances, which count as consumed once the caller has received the response.
 
-An operation has its records long before its answer is written. Until then the fetches that have read them go on, each
-in a task; the instance returns the same records again where the answer isn't taken.
+An operation has its records long before its response is written. Until then each fetch stays open in a task. If the
+response is not delivered, the instance returns the same records again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Instance = tuple[str, str]
 
 
 class HandOvers:
-    """The fetches of one answer. Those of an instance end before the operation goes on with that instance."""
+    """The open fetches of one response. An instance's fetch ends before the operation uses the instance again."""
 
     def __init__(self) -> None:
         self._held: dict[_Instance, tuple[asyncio.Task[list[FetchedRecord]], asyncio.Future[None]]] = {}
@@ -32,7 +32,7 @@ class HandOvers:
     async def fetch(
         self, facade: Facade, identifier: str, request: FetchRecords, caller: Caller
     ) -> list[FetchedRecord]:
-        """What :meth:`kafka_facade.core.instances.operations.Consumers.fetch` returns, with its errors."""
+        """Fetch like :meth:`kafka_facade.core.instances.operations.Consumers.fetch`."""
         found: asyncio.Future[list[FetchedRecord]] = asyncio.get_running_loop().create_future()
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -57,22 +57,22 @@ class HandOvers:
         return found.result()
 
     async def taken(self, instance: _Instance | None = None) -> None:
-        """The caller has the answer, or goes on as if it had the records of this instance."""
+        """Complete all fetches after delivery, or one instance's before the operation continues with it."""
         for held in list(self._held) if instance is None else [instance]:
             if held in self._held:
                 task, taken = self._held.pop(held)
                 if not taken.done():
                     taken.set_result(None)
-                # An instance that has ended meanwhile is no error of an answer that is there.
+                # The response is already delivered, so ignore that an instance has ended meanwhile.
                 await asyncio.gather(task, return_exceptions=True)
 
     async def give_back(self) -> None:
-        """The caller doesn't get the answer."""
+        """Abort all fetches, because the response is not delivered."""
         while self._held:
             await _cancelled(self._held.popitem()[1][0])
 
     def before_the_end(self, scope: Mapping[str, Any], send: _Send) -> _Send:
-        """Send, but the end of an answer only once the caller's system has the rest."""
+        """Wrap ``send`` to send the end of a response only after the network has taken the rest."""
 
         async def send_and_wait(message: _Message) -> None:
             if self._held and message["type"] == "http.response.body" and not message.get("more_body", False):
@@ -94,13 +94,13 @@ _current: ContextVar[HandOvers] = ContextVar("hand-overs")
 
 
 def current() -> HandOvers:
-    """Those of the answer that is being made."""
+    """Return the open fetches of the current response."""
     return _current.get()
 
 
 @asynccontextmanager
 async def handing_over() -> AsyncIterator[HandOvers]:
-    """Make an answer; what wasn't taken by the end of the block is given back."""
+    """Scope of one response; fetches that are still open at the end of the block are aborted."""
     made = HandOvers()
     token = _current.set(made)
     try:

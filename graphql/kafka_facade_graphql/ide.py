@@ -1,4 +1,4 @@
-"""The GraphiQL page: its own assets where they were built, or else the same versions from their CDN."""
+"""The GraphiQL page, with bundled assets if they were built, or else the same versions from a CDN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STATIC = PACKAGE / "static"
 SOURCE = PACKAGE / "graphiql"
 
 _CDN = "https://esm.sh"
-# What the CDN leaves to the import map, so that the page has one copy of each.
+# Packages resolved by the import map instead of the CDN, so that the page loads only one copy of each.
 _SHARED = "react,react-dom,graphql,@graphiql/react,@graphiql/toolkit"
 
 _PAGE = """<!doctype html>
@@ -33,12 +33,12 @@ _FROM_CDN = "GraphiQL comes from a CDN. If this stays, it is out of reach: scrip
 
 
 def is_built() -> bool:
-    """Whether the assets are in the package (``scripts/graphiql`` builds them)."""
+    """Return whether the package contains the assets (``scripts/graphiql`` builds them)."""
     return (STATIC / "graphiql.js").is_file()
 
 
 def assets() -> Path:
-    """The directory that is served below the page: the bundle, or the page's one source file."""
+    """Return the directory to serve below the page: the bundle, or the page's source file."""
     return STATIC if is_built() else SOURCE
 
 

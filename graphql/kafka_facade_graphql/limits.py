@@ -1,9 +1,8 @@
-"""What an operation may ask for, measured before it runs: depth, aliases, repeated fields, records' bytes, and a cost.
+"""Limits of operations, checked before they run: depth, aliases, repeated fields, copies of record data, and cost.
 
-The cost is about the number of fields that the answer would hold: each field counts once for each object that it is
-asked of, and a list counts as many objects as its page has, or as such a list usually has. The entries of lists and
-input objects in variables count too. Depth, aliases and cost take time linear in the document: a fragment is measured
-once, wherever it is used.
+The cost is roughly the number of fields in the response. Each field counts once per object, and a list counts as its
+page size, or as its usual size. Entries of lists and input objects in variables count too. Measuring takes linear time
+in the size of the document, because each fragment is measured once.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from graphql import (
 
 from kafka_facade.core.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
-# How many entries a list usually has, where no page says so.
+# Assumed length of lists without pagination.
 _USUAL_SIZE: Final = 3
 _USUAL_SIZES: Final = {
     "Query.clusters": 1,
@@ -57,7 +56,7 @@ _USUAL_SIZES: Final = {
     "__Type.interfaces": 1,
     "__Type.possibleTypes": 3,
 }
-# Fields whose values are as long as a record, or a part of it, is.
+# Fields whose values are as large as (a part of) a record.
 _LARGE_FIELDS: Final = frozenset(
     (
         "Content.base64",
@@ -71,18 +70,18 @@ _LARGE_FIELDS: Final = frozenset(
         "Header.name",
     )
 )
-# How many of them an operation may have; the answer of one fetch has about twenty.
+# Maximum number of large fields in an operation; selecting all forms of a fetch needs about twenty.
 _MAX_LARGE: Final = 600
-# Pairs of fields or fragments at the same place in the answer, which validation compares with each other.
+# Maximum number of pairs of fields or fragments at the same place, which validation compares with each other.
 _MAX_PAIRS: Final = 5_000
-# Fields of a document with its fragments filled in, each once for each place in the answer.
+# Maximum number of fields of a document with fragments expanded, counted once per place in the response.
 _MAX_FIELDS: Final = 10_000
-# How much more an operation may introspect than the standard query of tools does.
+# Allowed cost of introspection, relative to the standard introspection query.
 _INTROSPECTION_MARGIN: Final = 2
 
 
 class LimitError(GraphQLError):
-    """A document that asks for more than one may; ``limited`` has the figures for machines."""
+    """A document exceeds a limit; ``limited`` has the numbers as metadata."""
 
     def __init__(self, message: str, node: Node | None = None, **limited: int) -> None:
         super().__init__(message, node)
@@ -91,11 +90,10 @@ class LimitError(GraphQLError):
 
 @dataclass(slots=True)
 class Size:
-    """What selections ask for, with fragments filled in.
+    """The size of selections with fragments expanded.
 
-    ``paged`` is the cost of one entry of the page whose size the enclosing field knows; ``introspection`` the cost of
-    what is asked of the schema itself. ``large`` has the fields that are as long as records are: the names of the
-    fields that lead there, and their keys in the answer.
+    ``paged`` is the cost of one entry of a page whose size the enclosing field determines; ``introspection`` is the
+    cost of introspection fields. ``large`` has the large fields, each with the names and the response keys on its path.
     """
 
     depth: int = 0
@@ -106,7 +104,7 @@ class Size:
     large: set[tuple[str, tuple[Any, ...]]] = field(default_factory=set)
 
     def add(self, other: Size) -> None:
-        """Add what is asked for beside this."""
+        """Add the size of sibling selections."""
         self.depth = max(self.depth, other.depth)
         self.aliases += other.aliases
         self.cost += other.cost
@@ -117,16 +115,16 @@ class Size:
 
     @property
     def repeats_large(self) -> bool:
-        """Whether a key, value or header of a record is shown in the same form more than once.
+        """Whether a key, value or header of a record is selected in the same form more than once.
 
-        Root fields are looked at one by one: they show different records.
+        Root fields are checked separately, because they return different records.
         """
         counts = Counter((keys[0], names) for names, keys in self.large)
         return len(self.large) > _MAX_LARGE or any(count > 1 for count in counts.values())
 
 
 class Measure:
-    """Measures the operations of one document, which need not be valid. ``variables`` are as the caller gave them."""
+    """Measures the operations of one document, which may be invalid. ``variables`` are the caller's raw values."""
 
     def __init__(
         self,
@@ -135,7 +133,7 @@ class Measure:
         variables: Mapping[str, Any],
         most_cost: int = sys.maxsize,
     ) -> None:
-        """A variable's value that costs more than ``most_cost`` isn't looked at any further."""
+        """Stop measuring a variable's value when it exceeds ``most_cost``."""
         self._most_cost = most_cost
         self._schema = schema
         self._variables = variables
@@ -146,7 +144,7 @@ class Measure:
         self._measured: dict[str, Size] = {}
 
     def operation(self, operation: OperationDefinitionNode) -> Size:
-        """The size of an operation, with its variables."""
+        """Return the size of an operation, including its variables."""
         self._measured = {}
         self._defaults = {
             entry.variable.name.value: entry.default_value
@@ -183,7 +181,7 @@ class Measure:
 
     def _fragment(self, name: str) -> Size:
         if name not in self._measured:
-            # What a fragment finds of itself, in a cycle, is nothing; another rule refuses cycles.
+            # In a cycle, a fragment has size zero within itself; another rule rejects cycles.
             self._measured[name] = Size()
             fragment = self._fragments.get(name)
             if fragment is not None:
@@ -201,7 +199,7 @@ class Measure:
         size = self._selections(node.selection_set, named)
         size.aliases += node.alias is not None
         key = name if node.alias is None else node.alias.value
-        # Nested, so that long aliases are not copied for each field.
+        # Nested tuples, so that long aliases are not copied for each field.
         size.large = {(f"{name}.{names}", (key, keys)) for names, keys in size.large}
         if f"{parent}.{name}" in _LARGE_FIELDS:
             size.large.add((name, (key,)))
@@ -221,7 +219,7 @@ class Measure:
         return size
 
     def _page(self, node: FieldNode) -> int:
-        """How many entries the lists right below a connection or the answer of a mutation have."""
+        """Return the length of the lists directly below a connection or a mutation payload."""
         for argument in node.arguments or ():
             value = self._value(argument.value)
             if argument.name.value == "first" and isinstance(value, int):
@@ -231,7 +229,7 @@ class Measure:
         return DEFAULT_PAGE_SIZE
 
     def _value(self, node: ValueNode | None) -> Any:
-        """The value of an argument: a number, or what a variable or a literal holds."""
+        """Return the value of an argument, from a literal or a variable."""
         if isinstance(node, VariableNode):
             name = node.name.value
             return self._variables[name] if name in self._variables else self._value(self._defaults.get(name))
@@ -245,7 +243,7 @@ class Measure:
 
 
 def _has_pages(of: GraphQLNamedType) -> bool:
-    """Whether the field that leads here knows how long the lists of this type are."""
+    """Return whether the parent field determines the length of the lists in this type."""
     return of.name.endswith(("Connection", "Payload"))
 
 
@@ -255,7 +253,7 @@ def _longest_list(value: Any) -> int:
 
 
 def _input_cost(of: Any, value: Any, most: int) -> int:
-    """How many entries of lists and input objects a value has, without what is in scalars; not all beyond ``most``."""
+    """Count entries of lists and input objects in a value, except within scalars; stop above ``most``."""
     cost = 0
     waiting = [(of, value)]
     while waiting and cost <= most:
@@ -274,7 +272,7 @@ def _input_cost(of: Any, value: Any, most: int) -> int:
 
 
 def introspection_cost(schema: GraphQLSchema) -> int:
-    """The most that an operation may introspect."""
+    """Return the maximum introspection cost of an operation."""
     query = get_introspection_query(
         specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
     )
@@ -284,9 +282,9 @@ def introspection_cost(schema: GraphQLSchema) -> int:
 
 
 def check_repetition(document: DocumentNode) -> None:
-    """LimitError where fields or fragments are repeated so often that validation would take long.
+    """Raise LimitError if fields or fragments are repeated so often that validation would be slow.
 
-    Validation compares each two fields that have the same place in the answer, and each two fragments there.
+    Validation compares all pairs of fields, and all pairs of fragments, at the same place in the response.
     """
     fragments = {entry.name.value: entry for entry in document.definitions if isinstance(entry, FragmentDefinitionNode)}
     pairs = fields = 0
@@ -310,7 +308,7 @@ def check_repetition(document: DocumentNode) -> None:
 def _same_place(
     selections: list[SelectionSetNode], fragments: Mapping[str, FragmentDefinitionNode]
 ) -> tuple[int, Iterable[tuple[int, list[SelectionSetNode]]]]:
-    """How many fragments are spread in these selections; how often each field is there, and what is asked of it."""
+    """Return the number of fragment spreads in these selections, and for each field its count and subselections."""
     counts: defaultdict[str, int] = defaultdict(int)
     below: defaultdict[str, list[SelectionSetNode]] = defaultdict(list)
     seen: set[str] = set()

@@ -1,8 +1,8 @@
-"""DataLoaders: what one GraphQL operation reads, each thing once and in as few requests to Kafka as there are kinds.
+"""DataLoaders, which batch and cache the reads of one GraphQL operation.
 
-Fields pass the pipeline under the identifier of their own operation, so that access lists hold for a field however it
-is reached. Loads are batched and kept for each kind of thing, for the life of the GraphQL operation, and a list that
-was loaded answers for the things in it.
+Each field passes admission under the identifier of its own operation, so that access lists apply however a field is
+reached. Reads of the same kind are batched into one request to Kafka and cached for the GraphQL operation. A loaded
+list also serves reads of its items.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from kafka_facade.core.topics.model import (
     TopicDescription,
 )
 
-# Who calls: each field of a document is a call of its own.
+# The caller of each field; each field is a call of its own.
 CALLER = Caller("graphql")
 
 _Key = TypeVar("_Key")
 _One = TypeVar("_One")
 
-# After so many rounds of time slices in which nobody else has asked, what is asked for is loaded.
+# Send a batch after this many rounds of time slices without a new key.
 _QUIET_ROUNDS = 3
 
 
@@ -65,9 +65,9 @@ class Loaders:
         self._primed: set[tuple[str, str | None]] = set()
 
     def admit(self, identifier: str) -> None:
-        """Pass the pipeline for a field, once an operation of the API; OperationBlocked.
+        """Admit a field's operation, once per identifier. Raises OperationBlocked.
 
-        What a field shows may be at hand already, or be loaded under the identifier of another field.
+        The field's data may be cached already, or be loaded under the identifier of another field.
         """
         if identifier not in self._admitted:
             self._admitted[identifier] = None
@@ -100,7 +100,7 @@ class Loaders:
         return (await self._once(identifier, DescribeCluster(cluster_id))).brokers
 
     async def broker(self, cluster_id: str | None, broker_id: int | None) -> Broker | None:
-        """A broker that something refers to; None where it isn't alive."""
+        """A broker referred to by another resource; None if it is not alive."""
         for broker in await self.brokers("api.v3.brokers.get", cluster_id):
             if broker.broker_id == broker_id:
                 return broker
@@ -157,7 +157,7 @@ class Loaders:
         return await self._once(identifier, ListClusterConfigs(cluster_id))
 
     async def cluster_config(self, cluster_id: str, name: str) -> ClusterConfig:
-        """One dynamic config of all brokers; NotFound where it isn't set."""
+        """One dynamic config of all brokers; NotFound if it is not set."""
         return find(await self.cluster_configs("api.v3.cluster-configs.get", cluster_id), name)
 
     async def authorized_operations(self, topic: Topic) -> list[str]:
@@ -189,7 +189,7 @@ class Loaders:
         return await self._many(identifier, DescribeGroups, cluster_id, group_id)
 
     async def lags(self, identifier: str, group: ConsumerGroup) -> Sequence[ConsumerLag]:
-        """How far a group is behind, the largest lag first; empty where it has committed nothing."""
+        """The lags of a group, largest first; empty if it has committed nothing."""
         return await self._many(identifier, ReadLags, group.cluster_id, group)
 
     async def acls(self, request: ListAcls) -> list[Acl]:
@@ -197,32 +197,32 @@ class Loaders:
         return await self._once("api.v3.acls.list", request)
 
     async def reassignments(self, identifier: str, cluster_id: str) -> list[PartitionReassignment]:
-        """The reassignments of a cluster, ordered by topic and partition: Kafka tells them all at once."""
+        """All reassignments of a cluster, ordered by topic and partition, from one request."""
         return await self._once(identifier, ListReassignments(cluster_id))
 
     async def _once(self, identifier: str, request: Request[Answer]) -> Answer:
-        """What the operation answers to this request, asked once, whichever fields want it."""
+        """Run an operation once per distinct request, and return its answer."""
         self.admit(identifier)
         load = partial(_run_each, self._facade, identifier)
         answer: Answer = await self._loader(type(request), load).load(request)
         return answer
 
     async def _many(self, identifier: str, kind: type[Many[_Key, _One]], cluster_id: str | None, key: _Key) -> _One:
-        """The answer for one key, asked together with the others of its cluster that are wanted at the same time."""
+        """Return the answer for one key, batched with other keys of the same cluster."""
         self.admit(identifier)
         load = partial(_run_batch, self._facade, identifier, kind)
         answer: _One = await self._loader(kind, load).load((cluster_id, key))
         return answer
 
     def _loader(self, kind: type[Any], load: Callable[[list[Any]], Awaitable[list[Any]]]) -> _Loader:
-        """The loader of a kind of things; ``load`` is that of the first who asks."""
+        """Return the loader of a kind, created with ``load`` at the first use."""
         loader = self._loaders.get(kind.__name__)
         if loader is None:
             loader = self._loaders[kind.__name__] = _Loader(load)
         return loader
 
     def _primes(self, what: str, cluster_id: str | None) -> bool:
-        """Whether a list is there for the first time: what it has needn't be asked for again."""
+        """Return whether a list was loaded for the first time, so that its items should be cached."""
         if (what, cluster_id) in self._primed:
             return False
         self._primed.add((what, cluster_id))
@@ -230,10 +230,10 @@ class Loaders:
 
 
 class _Loader:
-    """A DataLoader that shares the event loop, however many ask and whatever becomes of some of them.
+    """A DataLoader that works in time slices and tolerates cancelled callers.
 
-    Strawberry's wakes all who wait in one pass of the loop. This one loads together what is asked for in different
-    passes, as long as those who ask share the loop, and lets those who have waited go on in time slices.
+    Strawberry's wakes all callers in one iteration of the loop. This one also batches keys that are requested in
+    different iterations, and wakes callers in time slices.
     """
 
     def __init__(self, load: Callable[[list[Any]], Awaitable[list[Any]]]) -> None:
@@ -244,7 +244,7 @@ class _Loader:
         self._loading: set[asyncio.Task[None]] = set()
 
     async def load(self, key: Any) -> Any:
-        """What there is for a key, asked for once; the error where that is one."""
+        """Return the value for a key, loading it once. Raises if the value is an error."""
         identity = _identity(key)
         if identity not in self._found:
             waiter = asyncio.get_running_loop().create_future()
@@ -265,7 +265,7 @@ class _Loader:
         return found
 
     def prime(self, key: Any, value: Any) -> None:
-        """What there is for a key is known; what was asked for before stays as it is."""
+        """Cache a value, unless the key was requested before."""
         identity = _identity(key)
         if identity not in self._waiting:
             self._found.setdefault(identity, value)
@@ -290,7 +290,7 @@ class _Loader:
                     waiter.set_result(None)
 
 
-# What loads refers to no loader: that would be a reference cycle around all that was loaded.
+# Functions, not methods: a reference to the loader would make a reference cycle with all loaded data.
 async def _run_each(facade: Facade, identifier: str, requests: list[Any]) -> list[Any]:
     runs = (facade.run(identifier, request, CALLER) for request in requests)
     return await asyncio.gather(*runs, return_exceptions=True)
@@ -313,7 +313,7 @@ async def _run_batch(
 
 
 def _identity(key: Any) -> Any:
-    """What makes two keys the same: requests are values, a partition is known by its place, a group by its id."""
+    """Return the identity of a key: a request's value, a partition's topic and number, or a group's id."""
     if isinstance(key, tuple):
         return tuple(_identity(part) for part in key)
     if isinstance(key, Partition):

@@ -1,4 +1,4 @@
-"""Which media type answers an operation (GraphQL over HTTP, "Accept"; RFC 9110, 12.5.1)."""
+"""Negotiation of the response's media type (GraphQL over HTTP, "Accept"; RFC 9110, 12.5.1)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ EVENTS: Final = "text/event-stream"
 
 @lru_cache(maxsize=512)
 def choose(accept: str | None, *, subscription: bool) -> str | None:
-    """The type that the caller likes best; None if it accepts none.
+    """Return the media type that the caller prefers; None if none is acceptable.
 
-    A subscription is answered with events alone. To a query or mutation events are the last resort among types of the
-    same weight, since clients name all that they can read; a type that is named is preferred to one that only a
-    wildcard covers, and nobody means events by a wildcard.
+    A subscription is only answered with server-sent events. For a query or mutation, events come last among types of
+    the same weight, because clients list all types that they support. Exact types precede wildcards, and a wildcard
+    does not include events.
     """
     ranges = parse_accept(accept or "*/*")
     best: tuple[float, bool, int] = (0.0, False, 0)
@@ -39,6 +39,6 @@ def choose(accept: str | None, *, subscription: bool) -> str | None:
 
 
 def json_type(accept: str | None) -> str:
-    """The JSON type for an answer that can't be a stream of events, also where the caller names none."""
+    """Return the JSON type for a response that cannot be an event stream, even if the caller accepts none."""
     chosen = choose(accept, subscription=False)
     return JSON if chosen is None or chosen == EVENTS else chosen

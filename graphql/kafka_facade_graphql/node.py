@@ -1,4 +1,4 @@
-"""Relay node ids: the type's name and the names that lead to the resource (Relay, "Global Object Identification")."""
+"""Relay node ids, made of the type name and the resource's identifiers (Relay, "Global Object Identification")."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kafka_facade.core.errors import InvalidRequest
 
 
 def local_id(*parts: str | int) -> str:
-    """What identifies a resource among those of its type."""
+    """Return the part of an id that identifies a resource within its type."""
     return "/".join(quote(str(part), safe="") for part in parts)
 
 
 def parse_id(text: str) -> tuple[str, list[str]]:
-    """The type's name and the parts of a node id; InvalidRequest where it is none of ours."""
+    """Return the type name and the parts of a node id. Raises InvalidRequest for an invalid id."""
     try:
         found = GlobalID.from_id(text)
     except (GlobalIDValueError, UnicodeDecodeError):

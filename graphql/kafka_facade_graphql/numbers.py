@@ -1,4 +1,4 @@
-"""Numbers of callers, none of which is changed: what a float would round is kept as it is written."""
+"""Lossless numbers: a number that a float would round is kept as JSON text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 import msgspec
 
-# A double has each decimal number of so many digits, but for those with large exponents.
+# A double represents all decimal numbers with this many digits, except for large exponents.
 _DIGITS: Final = 15
 _plain = msgspec.json.Decoder().decode
 _DIGIT, _EXPONENT, _SIGN, _OTHER = b"0", b"e", b"-", b" "
-# Every byte by what it is in a number.
+# Maps each byte to its role in a number.
 _KINDS: Final = bytes(
     (_DIGIT if byte in b"0123456789." else _EXPONENT if byte in b"eE" else _SIGN if byte in b"+-" else _OTHER)[0]
     for byte in range(256)
@@ -21,7 +21,7 @@ _MAY_ROUND: Final = (_DIGIT * (_DIGITS + 2), b"0e00", b"0e-00")
 
 
 def exact_number(text: str) -> float | msgspec.Raw:
-    """A JSON number as a float, or as its text where a float isn't the same; ValueError beyond the largest double."""
+    """Parse a JSON number to a float, or keep its text if a float would round it. Raises ValueError on overflow."""
     number = float(text)
     if not isfinite(number):
         raise ValueError("out of range")
@@ -38,7 +38,7 @@ _exact = msgspec.json.Decoder(float_hook=exact_number).decode
 
 
 def decode_exactly(text: str | bytes) -> object:
-    """The value of a JSON text; a number that a float would round is a msgspec.Raw. Errors are those of msgspec."""
+    """Decode JSON; a number that a float would round becomes a msgspec.Raw. Raises msgspec's errors."""
     data = text.encode() if isinstance(text, str) else text
     kinds = data.translate(_KINDS)
     return _exact(data) if any(kind in kinds for kind in _MAY_ROUND) else _plain(data)

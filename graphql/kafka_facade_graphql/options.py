@@ -1,4 +1,4 @@
-"""What can be set about the GraphQL face."""
+"""Options of the GraphQL face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields for what the catalogue has and the graph has not: they say so, until a real field takes their place."""
+"""Placeholder fields, which return an error, for operations of the catalogue that the graph does not implement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PARAMETER = re.compile(r"{(\w+)}")
 
 @dataclass(slots=True)
 class _Missing:
-    """A field that isn't there: the operation that it stands for, its arguments, and the fields below it."""
+    """A missing field: its operation, its arguments, and the fields below it."""
 
     operation: Operation | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class _Missing:
 
 
 def placeholders(roots: Mapping[str, type[Any]], operations: Sequence[Operation]) -> dict[str, list[StrawberryField]]:
-    """For each GraphQL type, by name, the fields to add. ``roots`` maps query, mutation and subscription to theirs."""
+    """Return the fields to add to each GraphQL type. ``roots`` are the query, mutation and subscription types."""
     missing: dict[str, dict[str, _Missing]] = {}
     for operation in operations:
         path = operation.graphql_field.split(".")
@@ -49,7 +49,7 @@ def placeholders(roots: Mapping[str, type[Any]], operations: Sequence[Operation]
 
 
 def find(definition: StrawberryObjectDefinition, name: str) -> StrawberryField | None:
-    """The field of this GraphQL name; a connection that lacks it has those of its nodes."""
+    """Return the field with a GraphQL name, also looking in the nodes of a connection."""
     for entry in definition.fields:
         if _NAMES.get_graphql_name(entry) == name:
             return entry
@@ -59,7 +59,7 @@ def find(definition: StrawberryObjectDefinition, name: str) -> StrawberryField |
 
 
 def object_type(entry: StrawberryField) -> StrawberryObjectDefinition | None:
-    """The object type of a field, out of its lists and nulls; None for a scalar."""
+    """Return the object type of a field without list and null wrappers; None for a scalar."""
     found: Any = entry.resolve_type()
     while isinstance(found, StrawberryContainer | LazyType):
         found = found.of_type if isinstance(found, StrawberryContainer) else found.resolve_type()
@@ -67,7 +67,7 @@ def object_type(entry: StrawberryField) -> StrawberryObjectDefinition | None:
 
 
 def _arguments(operation: Operation, operations: Iterable[Operation]) -> dict[str, Any]:
-    """What the REST path names that the path of the field above doesn't."""
+    """Return arguments for the path parameters that the parent field's path does not have."""
     above = operation.graphql_field.rpartition(".")[0]
     known = {name for other in operations if other.graphql_field == above for name in _PARAMETER.findall(other.path)}
     named = [name for name in _PARAMETER.findall(operation.path) if name not in known]
@@ -84,7 +84,7 @@ def _plant(tree: dict[str, _Missing], path: list[str], operation: Operation, arg
 
 
 def _field(entry: _Missing, path: tuple[str, ...]) -> StrawberryField:
-    """A field that fails with its operation's error; where there are fields below it, those that are asked for do."""
+    """Create a field that fails with its operation's error; if it has subfields, the selected ones fail instead."""
     below = {name: _field(deeper, (*path, name)) for name, deeper in entry.below.items()}
     operation = entry.operation
     if operation is None:
@@ -99,7 +99,7 @@ def _field(entry: _Missing, path: tuple[str, ...]) -> StrawberryField:
         if below.keys().isdisjoint(
             _names(selection for asked in info.selected_fields for selection in asked.selections)
         ):
-            # No operation of the catalogue is without a field but those that have no implementation.
+            # Only unimplemented operations lack a field, so this raises.
             info.context.loaders.admit(identifier)
         return shown() if below else None
 
@@ -119,7 +119,7 @@ def _field(entry: _Missing, path: tuple[str, ...]) -> StrawberryField:
 
 
 def _names(selections: Iterable[Selection]) -> Iterator[str]:
-    """The names of the fields that are asked for, also in fragments."""
+    """Yield the names of selected fields, including those in fragments."""
     for selection in selections:
         if isinstance(selection, SelectedField):
             yield selection.name

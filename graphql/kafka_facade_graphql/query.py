@@ -121,7 +121,7 @@ async def _member(info: Info, cluster_id: str, group_id: str, consumer_id: str) 
     return await load_consumer(info, "api.v3.consumers.get", group, consumer_id)
 
 
-# A node's type: how to read it, and what the parts of its id are.
+# For each node type: the function that loads it, and the types of its id's parts.
 _NODES: dict[str, tuple[Callable[..., Awaitable[Any]], *tuple[type[Any], ...]]] = {
     "Cluster": (_cluster, str),
     "Broker": (_broker, str, int),

@@ -1,4 +1,4 @@
-"""The mutation that produces records: one result a record, so that a bad one doesn't hide the others."""
+"""The mutations that produce records, with one result per record, so that one failure does not hide the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records and their bytes: each key, value and header is offered in every form that it can be read in."""
+"""Records in the graph; keys, values and headers can be read as base64, text, JSON or decoded by schema."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Content:
 
 
 class _LaterJson:
-    """The JSON value of bytes, once it is awaited: unlike a coroutine, it may be thrown away."""
+    """An awaitable that decodes JSON; unlike a coroutine, it may be dropped without being awaited."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -71,10 +71,10 @@ class _LaterJson:
 
 
 def _json(data: bytes) -> JSON | None:
-    """The bytes as JSON, None where they aren't; DeserializationFailed for JSON that can't be shown."""
+    """Decode bytes as JSON; None if they are not JSON. Raises DeserializationFailed if a response cannot contain it."""
     try:
         json_text.decode(data)
-        # The text itself keeps all digits of its numbers.
+        # Keep the text, to keep all digits of its numbers.
         return JSON(msgspec.Raw(msgspec.json.format(data, indent=-1)))
     except json_text.Unshowable as error:
         raise DeserializationFailed(f"The JSON can't be shown: {error}.") from None
@@ -125,14 +125,14 @@ class Decoded:
 
 
 async def _decoded(context: Context, record: core_records.Record, which: str) -> Decoded | None:
-    """The key or value by the schema whose id it begins with; None where it begins with none.
+    """Decode a key or value with the schema id that it starts with; None if it has none.
 
-    FacadeError where it can't be decoded now.
+    Raises FacadeError if it cannot be decoded now.
     """
     payload: bytes | None = getattr(record, which)
     if payload is None:
         return None
-    # One after the other: all records of an answer may need the same schema, which is then looked up once.
+    # Decode one at a time: all records of a response may need the same schema, which is then loaded once.
     async with context.decoding:
         if context.decoded_weight >= MOST_WEIGHT:
             return Decoded(
@@ -140,7 +140,7 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
                 about=core_records.DataInfo(core_records.Format.BINARY, error="the answer is too large for it"),
             )
         if (failure := context.decoding_failure) is not None:
-            # What has failed for one would let each of the others wait for as long.
+            # Reuse the failure, or each of the others would wait for as long.
             raise type(failure)(failure.message, **failure.metadata)
         try:
             data, info = await context.facade.decoding.data(None, payload, record.topic_name, which)

@@ -1,4 +1,4 @@
-"""Turns a core resource into a GraphQL type: the fields that are shown, each with its description."""
+"""Creates GraphQL types from core resources, with the exposed fields and their descriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Type = TypeVar("_Type", bound=type[Any])
 
 
 def plain(core_type: _Core) -> _Core:
-    """A dataclass with the fields of a core struct, for :func:`resource`: a Strawberry type inherits no struct."""
+    """Return a dataclass with the fields of a core struct, because a Strawberry type cannot inherit from a struct."""
     described: list[Any] = [
         (found.name, found.type)
         if found.default is NODEFAULT
@@ -29,11 +29,11 @@ def plain(core_type: _Core) -> _Core:
 
 
 def resource(*, description: str, fields: Mapping[str, str] | None = None) -> Callable[[_Type], _Type]:
-    """A class decorator for a type that inherits a core resource.
+    """Class decorator for a type that inherits from a core resource.
 
-    ``fields`` maps the inherited fields that are shown to their descriptions; the other inherited ones stay hidden:
-    references to other resources, which a link replaces. Core values stand for the type when it is resolved, and count
-    as objects of the answer.
+    ``fields`` maps exposed inherited fields to their descriptions. All other inherited fields are hidden, such as
+    references to other resources, which links replace. Resolvers return core values for the type; each counts as an
+    object of the response.
     """
     shown = fields or {}
 

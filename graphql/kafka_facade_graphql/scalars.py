@@ -1,4 +1,4 @@
-"""Scalars that GraphQL itself lacks. A value that isn't of its scalar is a GraphQLError, and so the caller's."""
+"""Custom scalars. An invalid value raises GraphQLError, which is reported as the caller's error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def from_millis(millis: int | None) -> datetime | None:
-    """The time of a Kafka timestamp (ms since 1970 UTC); None for none, and for one that no calendar has."""
+    """Convert a Kafka timestamp (Unix milliseconds); None for None, and outside of the range of datetime."""
     if millis is None:
         return None
     try:
@@ -53,7 +53,7 @@ def from_millis(millis: int | None) -> datetime | None:
 
 
 def to_millis(time: datetime | None) -> int | None:
-    """The Kafka timestamp (ms since 1970 UTC) of a time; one without an offset is UTC."""
+    """Convert to a Kafka timestamp (Unix milliseconds); a time without an offset is UTC."""
     if time is None:
         return None
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
@@ -83,7 +83,7 @@ def _parse_base64(value: Any) -> bytes:
 
 
 def _serialize_json(value: Any) -> msgspec.Raw:
-    """A JSON text: what can't be one fails here, for its own field, and not when the answer is encoded."""
+    """Encode a value to JSON here, so that a failure affects only its field and not the whole response."""
     if isinstance(value, msgspec.Raw):
         return value
     try:
@@ -93,7 +93,7 @@ def _serialize_json(value: Any) -> msgspec.Raw:
 
 
 def _parse_json(value: Any) -> Any:
-    """JSON data; a msgspec.Raw with its text where a number in it has to be kept as it is written."""
+    """Return JSON data; a msgspec.Raw with its text if it contains a number that a float would round."""
     is_exact = True
     waiting = [value]
     while waiting:
@@ -113,7 +113,7 @@ def _parse_json(value: Any) -> Any:
 
 
 def _parse_json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:
-    """The same for a literal; a variable without a value is left out of an object, and null in a list."""
+    """The same for a literal; a variable without a value is omitted in an object, and null in a list."""
     return _parse_json(_json_of(node, variables or {}))
 
 

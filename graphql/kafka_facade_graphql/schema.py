@@ -1,4 +1,4 @@
-"""The schema: the graph, and a placeholder for each operation of the catalogue that it lacks."""
+"""The schema, with placeholders for unimplemented operations of the catalogue."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Mutation(
 
 
 class _FreshContext(SchemaExtension):
-    """Gives each GraphQL operation loaders of its own: over a websocket many share what the connection brought."""
+    """Gives each GraphQL operation its own context, because operations of a websocket connection share one."""
 
     def on_operation(self) -> Iterator[None]:
         given = self.execution_context.context
@@ -53,7 +53,7 @@ class _FreshContext(SchemaExtension):
 
 
 class Schema(strawberry.Schema):
-    """The schema, with limits on documents; it logs nothing itself, since the translation of errors does."""
+    """The schema with limits on documents. It logs no errors, because their translation does."""
 
     def __init__(self, *, options: GraphQLOptions, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -69,7 +69,7 @@ class Schema(strawberry.Schema):
         return [*type_definition.fields, *self._placeholders.get(type_definition.name, ())]
 
     def operation_type(self, query: str | None, name: str | None) -> OperationType | None:
-        """The type of the operation that a request asks for; None where it can't be told."""
+        """Return the type of the requested operation; None if it is unknown."""
         try:
             operation = self.documents.get(query or "").operation(name)
         except (GraphQLError, FacadeError, RecursionError):
@@ -79,7 +79,7 @@ class Schema(strawberry.Schema):
     async def _prepare_operation_async(
         self, context: ExecutionContext, extensions_runner: SchemaExtensionsRunner
     ) -> PreExecutionError | None:
-        """Take the document from the cache, check its limits, and leave the type of the operation to Strawberry."""
+        """Get the document from the cache and check its limits; Strawberry checks the type of the operation."""
         try:
             document = self._document(context)
             operation = self._operation(document, context._provided_operation_name)
@@ -91,11 +91,11 @@ class Schema(strawberry.Schema):
         return await super()._prepare_operation_async(context, extensions_runner)
 
     def _document(self, context: ExecutionContext) -> Document:
-        """MissingQueryError, or a GraphQLError with what is wrong with the request or its document."""
+        """Return the document. Raises MissingQueryError, or a GraphQLError for an invalid request or document."""
         query, name = context.query, context._provided_operation_name
         if query is None or query == "":
             raise MissingQueryError
-        # Over a websocket nobody has looked at the types yet.
+        # Types of websocket messages have not been checked yet.
         if not isinstance(query, str):
             raise refusal("The query must be a string.", Code.BAD_REQUEST)
         if not isinstance(name, str | None):
@@ -110,7 +110,7 @@ class Schema(strawberry.Schema):
             raise GraphQLError(str(error), original_error=error) from error
 
     def _operation(self, document: Document, name: str | None) -> OperationDefinitionNode:
-        """The operation to run (GraphQL, "Executing Requests"); a GraphQLError where it can't be told."""
+        """Return the operation to run (GraphQL, "Executing Requests"). Raises GraphQLError if it is not determined."""
         operation = document.operation(name)
         if operation is None:
             reason = (
@@ -131,7 +131,7 @@ class Schema(strawberry.Schema):
         return []
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Nothing: see :func:`kafka_facade_graphql.errors.translate`."""
+        """Do nothing; :func:`kafka_facade_graphql.errors.translate` logs errors."""
 
 
 def create_schema(options: GraphQLOptions) -> Schema:

@@ -1,7 +1,7 @@
-"""Results one after the other: server-sent events, and graphql-transport-ws.
+"""Streams of results: server-sent events, and graphql-transport-ws.
 
-Both pull: the next result is made when the one before has been handed to the connection, which takes it once the peer
-has taken most of what was sent. What a connection holds is bounded by the size of an event.
+Both apply back-pressure: the next result is computed when the connection has accepted the previous one, which it does
+once the peer has read most of what was sent. A connection buffers about one event.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import extensions_of
 from kafka_facade_graphql.handing_over import current, handing_over
 
-# A comment so often (s) tells proxies and the peer that a stream without events is alive.
+# Interval (s) of comments that keep an idle stream alive for proxies and the peer.
 _HEARTBEAT_SECONDS: Final = 15.0
 _HEARTBEAT: Final = b": ping\n\n"
-# The bytes of a control frame, without its code (RFC 6455, 5.5).
+# Maximum bytes of the reason in a close frame (RFC 6455, 5.5).
 _MAX_REASON: Final = 123
-# The code for a message that is more than the other side takes (RFC 6455, 7.4.1).
+# The close code for a message that is too big (RFC 6455, 7.4.1).
 _TOO_BIG: Final = 1009
-# What is decoded as one piece (see ``json_weight``), some 40 ms.
+# Maximum weight (see ``json_weight``) to decode on the event loop; about 40 ms.
 _MOST_WEIGHT: Final = 16 * 1024 * 1024
 
 
@@ -47,14 +47,14 @@ class EventStream(Response):
         encode: Callable[[ExecutionResult], Awaitable[bytes]],
         headers: Mapping[str, str],
     ) -> None:
-        """``encode`` makes the JSON of a result, without line breaks."""
+        """``encode`` returns the JSON of a result, without line breaks."""
         super().__init__(headers=headers)
         del self.headers["content-length"]
         self._results = results
         self._encode = encode
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events until the operation ends or the peer is gone."""
+        """Send events until the operation ends or the peer disconnects."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] == "HEAD":
             await self._results.aclose()
@@ -80,13 +80,13 @@ class EventStream(Response):
                         await _send_body(send, _HEARTBEAT)
                     result = following.result()
                 finally:
-                    # The generator can't be closed while it runs.
+                    # A running generator cannot be closed, so cancel it first.
                     if following.cancel():
                         await asyncio.gather(following, return_exceptions=True)
                 if result is None:
                     break
                 await _send_body(send, b"event: next\ndata: %b\n\n" % await self._encode(result))
-        # Browsers drop an event without data.
+        # Browsers ignore an event without data.
         await _send_body(send, b"event: complete\ndata: \n\n", more=False)
 
 
@@ -100,10 +100,10 @@ async def _disconnected(receive: Receive) -> None:
 
 
 class WebSocketAdapter(ASGIWebSocketAdapter):
-    """A connection as Strawberry uses it."""
+    """Adapts a connection for Strawberry."""
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
-        """The messages, while others have their turns."""
+        """Yield decoded messages, in time slices."""
         while self.ws.application_state is not WebSocketState.DISCONNECTED:
             try:
                 text = await self.ws.receive_text()
@@ -124,7 +124,7 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
                 yield message
 
     async def close(self, code: int, reason: str) -> None:
-        """Close it; of a reason that is too long the beginning is sent."""
+        """Close the connection; a reason that is too long is truncated."""
         await super().close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
 
 
@@ -132,14 +132,14 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """One connection with its operations."""
 
     async def handle_message(self, message: Any) -> None:
-        """Close the connection with 4400 where a message isn't of the protocol's form."""
+        """Handle a message; close the connection with 4400 if it violates the protocol."""
         try:
             await super().handle_message(message)
         except (TypeError, AttributeError):
             await self.handle_invalid_message("Failed to parse message")
 
     async def handle_subscribe(self, message: Any) -> None:
-        """Start an operation, or say that there are too many; TypeError for an id that is no string."""
+        """Start an operation, or reject it if there are too many. Raises TypeError for an id that is not a string."""
         most = self.max_subscriptions_per_connection
         if not isinstance(message["id"], str):
             raise TypeError
@@ -152,10 +152,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
-        """Run an operation to its end, or until it is cancelled.
+        """Run an operation until it ends or is cancelled.
 
-        A task that ends as cancelled keeps its exception, and with that the frames and the records of the operation,
-        in a reference cycle. Nobody asks how it ended.
+        Suppresses the cancellation: a cancelled task would keep its exception, and with it the frames and records of
+        the operation, in a reference cycle. Nothing uses the task's result.
         """
         with suppress(asyncio.CancelledError, WebSocketDisconnected):
             async with handing_over() as held:
@@ -163,14 +163,14 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 await held.taken()
 
     async def handle_task_exception(self, error: Exception) -> None:
-        """Log what an operation has failed with; that the caller has left is no failure."""
+        """Log the failure of an operation, unless the caller has disconnected."""
         if not isinstance(error, WebSocketDisconnected):
             await super().handle_task_exception(error)
 
     async def send_message(self, message: Any) -> None:
-        """Send a message once the connection takes it."""
+        """Send a message with flow control."""
         await time_slice()
         if message["type"] == "next" and message["payload"].get("data") is None:
-            # Records that were fetched are not in it.
+            # The message has no data, so fetched records are not delivered.
             await current().give_back()
         await super().send_message(message)

@@ -25,7 +25,7 @@ from kafka_facade_graphql.scalars import BigInt
 
 
 def topic_key(topic: core_topics.Topic) -> str:
-    """What topics are ordered by."""
+    """The sort key of topics."""
     return topic.topic_name
 
 

@@ -55,18 +55,18 @@ _METHODS = "GET, HEAD, POST, OPTIONS"
 
 
 class _Parsed(bytes):
-    """Stands for a body that has been parsed already."""
+    """A placeholder for a body that has already been parsed."""
 
     data: Any
 
 
 class _RequestAdapter(StarletteRequestAdapter):
-    """A request as Strawberry looks at it, which compares media types letter by letter."""
+    """Adapts a request for Strawberry, which compares media types exactly."""
 
     parsed: _Parsed | None = None
 
     async def get_body(self) -> bytes:
-        """The body, or what stands for it."""
+        """Return the body or its placeholder."""
         return await super().get_body() if self.parsed is None else self.parsed
 
     @property
@@ -104,13 +104,13 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         async with handing_over() as held:
             response = await self._response(scope, receive)
             if response is not None:
-                # Else the caller is gone, or is aborted.
+                # ConnectionError: the caller has disconnected or was aborted.
                 with suppress(ConnectionError):
                     await response(scope, receive, held.before_the_end(scope, send))
 
     async def _response(self, scope: Scope, receive: Receive) -> Response | None:
-        """The answer of a request, None where its caller is gone."""
-        # HEAD is GET without the body, which the server leaves out (RFC 9110, 9.3.2).
+        """Return the response to a request; None if the caller has disconnected."""
+        # Handle HEAD as GET; the server omits the body (RFC 9110, 9.3.2).
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         request = Request(asked, receive)
         response: Response
@@ -129,7 +129,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         except FacadeError as error:
             response = _error_response(error, request)
         except GraphQLError as error:
-            # Apollo Server answers 200, with this header.
+            # Like Apollo Server, which responds with 200 and this header.
             response = _json_response({"errors": [error.formatted]}, 200, json_type(request.headers.get("accept")))
             response.headers["cache-control"] = "private, no-cache, must-revalidate"
         except ClientDisconnect:
@@ -137,15 +137,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return response
 
     def is_websocket_origin_allowed(self, request: WebSocket, origin: str) -> bool:
-        """Whether a page of another origin may connect: the gateway's entry has decided that already."""
+        """Allow all origins here, because the cross-origin middleware has already checked them."""
         return True
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """What resolvers get."""
+        """Return the context for resolvers."""
         return Context(self._facade, self._options.max_objects)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        """A response that remembers which media type was negotiated."""
+        """Return a response that carries the negotiated media type."""
         response = await super().get_sub_response(request)
         response.media_type = json_type(request.headers.get("accept"))
         return response
@@ -155,7 +155,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return HTMLResponse(self._page, headers={"cache-control": "no-cache", "vary": "accept"})
 
     def should_render_graphql_ide(self, request: Any) -> bool:
-        """Whether a browser asks for the page."""
+        """Return whether a browser requests the page."""
         return (
             self.graphql_ide is not None
             and request.method == "GET"
@@ -164,10 +164,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         )
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """The parameters of the request, with the way to answer it.
+        """Return the parameters of the request, including the protocol of the response.
 
-        HTTPException where they aren't of their types, UnsupportedMediaType, NotAcceptable; GraphQLError for a query
-        that is given by its hash alone.
+        Raises HTTPException for parameters of the wrong type, UnsupportedMediaType, NotAcceptable, and GraphQLError for
+        a persisted query.
         """
         if request.method == "POST":
             content_type = parse_media_type(request.content_type or "")
@@ -180,12 +180,12 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         if isinstance(data, list):
             return data
         if request.method == "GET" and data.operation_name == "":
-            # As the draft has it for URLs.
+            # The draft says so for URLs.
             data.operation_name = None
         if not isinstance(data.operation_name, str | None):
             raise HTTPException(400, "The GraphQL operation's `operationName` must be a string or null, if provided.")
         if not data.query and "persistedQuery" in (data.extensions or {}):
-            # With this message and code clients send the whole query.
+            # With this message and code, clients retry with the whole query.
             raise refusal("PersistedQueryNotSupported", Code.PERSISTED_QUERY_NOT_SUPPORTED)
         if not data.query:
             raise MalformedBody("The request has no query.")
@@ -197,7 +197,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return data
 
     async def _parse_large(self, request: AsyncHTTPRequestAdapter) -> None:
-        """Parse a body that becomes much elsewhere than on the loop; PayloadTooLarge."""
+        """Parse a large body in a thread. Raises PayloadTooLarge."""
         body = await request.get_body()
         if isinstance(request, _RequestAdapter) and weighs_more(body, JSON_ON_LOOP):
             parsed = _Parsed()
@@ -205,22 +205,22 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             request.parsed = parsed
 
     def parse_json(self, data: str | bytes) -> Any:
-        """The object that a body or a parameter holds."""
+        """Parse the JSON object in a body or parameter."""
         found = data.data if isinstance(data, _Parsed) else super().parse_json(data)
         if not isinstance(found, dict | list | None):
             raise HTTPException(400, "The request must hold a JSON object.")
         return {} if found is None else found
 
     def decode_json(self, data: str | bytes) -> object:
-        """Any JSON text; json.JSONDecodeError for all that is none."""
+        """Decode JSON. Raises json.JSONDecodeError if it is invalid."""
         try:
-            # A byte order mark is passed over (RFC 8259, 8.1).
+            # Ignore a byte order mark (RFC 8259, 8.1).
             return decode_exactly(data.removeprefix(BOM_UTF8) if isinstance(data, bytes) else data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 
     def encode_json(self, data: object) -> str:
-        """JSON text."""
+        """Encode data as JSON."""
         return msgspec.json.encode(data).decode()
 
     async def execute_single(
@@ -232,7 +232,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Run an operation that answers once: a subscription doesn't."""
+        """Run a query or mutation; reject a subscription."""
         allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
         try:
             return await self.schema.execute(
@@ -254,7 +254,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def _create_streaming_response(
         self, request: Request, result: Any, protocol: GraphQLRequestProtocol, sub_response: Response
     ) -> Response:
-        """A response that sends the results as they come."""
+        """Return a response that streams results."""
 
         async def encode(found: ExecutionResult) -> bytes:
             await time_slice()
@@ -264,11 +264,11 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return EventStream(result, encode, transport.headers if transport is not None else {})
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        """The response; one to a request that was not executed has no ``data``."""
+        """Return the response, without ``data`` if the request was not executed."""
         if result.errors:
             result.errors = [translate(error) for error in result.errors]
         if result.data is None:
-            # Records that were fetched are not in it.
+            # The response has no data, so fetched records are not delivered.
             await current().give_back()
         response = await super().process_result(request, result)
         if result.data is None and all(error.path is None for error in result.errors or ()):
@@ -278,7 +278,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
     ) -> Response:
-        """A response of the negotiated type; with the newer one, its status says whether the operation was executed."""
+        """Return a response of the negotiated type. With the newer type, the status tells whether it was executed."""
         media_type = sub_response.media_type or JSON
         executed = isinstance(response_data, list) or "data" in response_data
         status = 200 if executed or media_type != RESPONSE else 400
@@ -286,7 +286,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """Receive the body up to a number of bytes."""
+    """Wrap ``receive`` to limit the size of the body."""
     taken = 0
 
     async def bounded() -> Message:
@@ -301,7 +301,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 
 def _is_latin_1(request: Request) -> bool:
-    """Whether the body is in ISO-8859-1, and not in UTF-8."""
+    """Return whether the body is in ISO-8859-1 instead of UTF-8."""
     parsed = parse_media_type(request.headers.get("content-type", ""))
     return parsed is not None and parsed.charset in LATIN_1
 

@@ -1,4 +1,4 @@
-"""Errors of parts of mutations, which are answers and not errors of the request."""
+"""Errors of single items of a mutation, which are part of the payload instead of errors of the request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class UserError:
 
     @classmethod
     def of(cls, error: FacadeError) -> UserError:
-        """What is told of an error."""
+        """Convert an error."""
         return cls(
             code=str(extensions_of(error)["code"]),
             error_code=error.codes.v3,
