@@ -1,4 +1,4 @@
-"""Every error that a caller can get, once, with its code on each face.
+"""All errors that a caller can get, with their codes on each face.
 
 FacadeError
 ├── InvalidRequest
@@ -48,8 +48,8 @@ FacadeError
     │       └── KafkaTimeout
     └── Unavailable
 
-Faces translate the codes of an error, and may have texts of their own; what went wrong in Kafka is mapped
-to one of these in the ``kafka`` room.
+Faces translate the codes of an error, and may use messages of their own. Kafka's errors are mapped to these in
+:mod:`kafka_facade.kafka.errors`.
 Sources: API reference, "Errors" and the status codes of each operation; google.rpc.Code for the gRPC status.
 """
 
@@ -84,10 +84,10 @@ ERRORS_BY_REASON: dict[str, type[FacadeError]] = {}
 class FacadeError(Exception):
     """Base of all errors that reach a caller.
 
-    ``reason`` (UPPER_SNAKE, AIP-193) names the kind on gRPC (``ErrorInfo.reason``) and GraphQL (``extensions.code``);
-    ``metadata`` holds the values that the message mentions, for machines; ``field`` in it is the path of the field to
-    blame, from the request down: ``records[1].value.data``. Faces spell it in their own way. Both are cut
-    where they are long (see :mod:`kafka_facade.core.quoting`).
+    ``reason`` (UPPER_SNAKE, AIP-193) identifies the error on gRPC (``ErrorInfo.reason``) and GraphQL
+    (``extensions.code``). ``metadata`` has the values in the message for programs; its ``field`` is the path of the
+    invalid field in the request, such as ``records[1].value.data``, which faces convert to their own names. Long
+    messages and values are truncated (see :mod:`kafka_facade.core.quoting`).
     """
 
     codes: ClassVar[ErrorCodes]
@@ -105,19 +105,19 @@ class FacadeError(Exception):
 
     @property
     def field(self) -> str | None:
-        """The path of the field to blame; None where no field is."""
+        """The path of the invalid field, or None."""
         return self.metadata.get("field")
 
     def at(self, field: str) -> Self:
-        """The same error, with that field to blame."""
+        """Return a copy of the error with this field path."""
         moved = copy.copy(self)
         moved.metadata = self.metadata | {"field": showable(quote(field))}
         return moved
 
     def within(self, outer: str, *, instead_of: str = "") -> Self:
-        """The same error, where ``outer`` is the path of what was checked by itself, or stood at ``instead_of``.
+        """Return the error with its field path below ``outer``, replacing the prefix ``instead_of``.
 
-        An error that blames no field, or another part of the request, stays as it is.
+        An error without a field, or with a field outside of ``instead_of``, is returned unchanged.
         """
         field = self.field
         if field is None:
@@ -131,28 +131,28 @@ class FacadeError(Exception):
 
     @property
     def own_message(self) -> str | None:
-        """The message that it was made with, None where the kind's own will do."""
+        """The message given at creation; None if it uses the default message."""
         return self._message
 
     @property
     def message(self) -> str:
-        """The message, for people."""
+        """The message for humans."""
         return self.default_message if self._message is None else self._message
 
 
 class InvalidRequest(FacadeError):
-    """The request breaks a rule that the caller can see."""
+    """The request is invalid."""
 
     codes = ErrorCodes(400, 400, 400, "INVALID_ARGUMENT")
     default_message = "Bad Request"
 
 
 class MalformedBody(InvalidRequest):
-    """The body isn't of the form that the operation takes: broken JSON, a wrong type, a missing member."""
+    """The body is malformed: invalid JSON, a wrong type, or a missing member."""
 
 
 class InvalidKafkaRequest(InvalidRequest):
-    """Kafka refused the request for what it asks."""
+    """Kafka rejected the request as invalid."""
 
     codes = ErrorCodes(40002, 40002, 400, "INVALID_ARGUMENT")
 
@@ -185,7 +185,7 @@ class PayloadTooLarge(InvalidRequest):
 
 
 class UnprocessableEntity(InvalidRequest):
-    """Well-formed, but it can't be meant: an unknown field, an empty list of records."""
+    """The request is well-formed but semantically invalid: an unknown field, an empty list of records."""
 
     codes = ErrorCodes(422, 422, 422, "INVALID_ARGUMENT")
     default_message = "Unprocessable Entity"
@@ -427,14 +427,14 @@ class TooManyRequests(FacadeError):
 
 
 class NotImplementedYet(FacadeError):
-    """The catalogue has the operation, the code not yet."""
+    """The operation is in the catalogue but not implemented."""
 
     codes = ErrorCodes(50101, 50101, 501, "UNIMPLEMENTED")
     default_message = "The operation is not implemented yet."
 
 
 class ServerError(FacadeError):
-    """Something went wrong that the caller can't mend; details are in the server's log."""
+    """An internal error that the caller cannot fix; details are in the server's log."""
 
     codes = ErrorCodes(500, 500, 500, "INTERNAL")
     default_message = "Internal Server Error"

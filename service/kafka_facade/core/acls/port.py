@@ -1,4 +1,4 @@
-"""What access control lists ask of an engine."""
+"""The interface to a Kafka client that ACL operations need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AclPort(Protocol):
         """The ACLs that match; the filter's cluster isn't looked at."""
 
     async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
-        """Create ACLs, and wait until they show; the error of the first that is refused, once all are decided."""
+        """Create ACLs and wait until they are visible. Raises the first error after all are done."""
 
     async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
         """Delete the ACLs that match, wait until they are gone, and return them."""

@@ -1,4 +1,4 @@
-"""Which cluster this is: its id never changes, so it is asked for once."""
+"""The id of the cluster, which never changes and is therefore cached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ClusterIdentity:
         return self._cluster_id
 
     async def check(self, cluster_id: str | None, call: Call) -> str:
-        """The cluster's id, if the caller named it right or not at all; ClusterNotFound otherwise."""
+        """Return the cluster's id. Raises ClusterNotFound if the caller gave a different one."""
         own = await self.cluster_id(call)
         if cluster_id is not None and cluster_id != own:
             raise ClusterNotFound.of(cluster_id)

@@ -1,4 +1,4 @@
-"""What clusters ask of an engine."""
+"""The interface to a Kafka client that cluster operations need."""
 
 from __future__ import annotations
 

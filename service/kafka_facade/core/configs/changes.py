@@ -1,4 +1,4 @@
-"""What holds for configs of every kind: how one is found, and which changes are passed on to Kafka."""
+"""Lookup of configs, and validation of changes, shared by all kinds of configs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kafka_facade.core.quoting import quote
 
 _Config = TypeVar("_Config", bound=Config)
 
-# A broker's settings of one listener: any of its configs, after the listener's name and perhaps a SASL mechanism's.
+# Prefix of a broker's per-listener configs, followed by the listener's name and optionally a SASL mechanism.
 _LISTENER = "listener.name."
 
 
 def find(configs: Iterable[_Config], name: str) -> _Config:
-    """The config of this name; NotFound."""
+    """Return the config with a name. Raises NotFound."""
     for config in configs:
         if config.name == name:
             return config
@@ -25,12 +25,12 @@ def find(configs: Iterable[_Config], name: str) -> _Config:
 
 
 def config_not_found(name: str, owner: str, cluster_id: str) -> NotFound:
-    """The error for a config to change that isn't there; ``owner`` says of what, e.g. ``TOPIC name``."""
+    """Return the error for changing an unknown config; ``owner`` is its resource, e.g. ``TOPIC name``."""
     return NotFound(f"Config {quote(name)} cannot be found for {owner} in cluster {cluster_id}.", name=name)
 
 
 def is_broker_config(name: str, known: Collection[str]) -> bool:
-    """Whether brokers have a config of this name; those of a listener show only once they are set."""
+    """Return whether brokers have a config with this name; per-listener ones are listed only if they are set."""
     if name in known:
         return True
     rest = name.removeprefix(_LISTENER)
@@ -41,9 +41,9 @@ def is_broker_config(name: str, known: Collection[str]) -> bool:
 
 
 def check_values(changes: Sequence[ConfigAlteration], place: str = "") -> None:
-    """InvalidKafkaRequest where a config is to be set to null, or to what Kafka can't be sent.
+    """Raise InvalidKafkaRequest if a config is to be set to null, or to text that cannot be sent to Kafka.
 
-    ``place`` is the field of the request that holds the changes, empty where the request is one.
+    ``place`` is the field of the request with the changes, or empty if the request itself is one change.
     """
     for index, change in enumerate(changes):
         prefix = f"{place}[{index}]." if place else ""

@@ -78,7 +78,7 @@ class ClusterConfigs:
             await self._configs.alter_cluster_configs(request.data, request.validate_only, call.remaining)
 
     async def _unknown(self, call: Call, changes: Sequence[ConfigAlteration]) -> list[str]:
-        """The names of configs that neither are set nor could be: any broker knows all that there are."""
+        """Return the names that are neither set nor known to brokers."""
         if not changes:
             return []
         known = {config.name for config in await self._of_any_broker(call)}

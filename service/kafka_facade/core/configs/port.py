@@ -1,4 +1,4 @@
-"""What configs ask of an engine."""
+"""The interface to a Kafka client that config operations need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far groups are behind: plain arithmetic on committed and end offsets."""
+"""Computation of consumer lag from committed and end offsets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kafka_facade.core.time_slices import in_slices, sorted_in_slices, time_slic
 async def lags_of(
     group: ConsumerGroup, committed: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
 ) -> list[ConsumerLag]:
-    """The lag in each partition with a commit and an end, the largest first, equal ones by topic and partition."""
+    """Return the lag of each partition with a committed and an end offset, largest first, then by partition."""
     readers = {}
     for member in group.consumers:
         await time_slice()
@@ -37,7 +37,7 @@ async def lags_of(
 
 
 def summary_of(lags: Sequence[ConsumerLag]) -> ConsumerGroupLagSummary | None:
-    """The summary of a group's lags, the largest of which is the first; None where there are none."""
+    """Return the summary of a group's lags, which are sorted largest first; None if there are none."""
     if not lags:
         return None
     largest = lags[0]

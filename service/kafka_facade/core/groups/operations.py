@@ -57,7 +57,7 @@ class ConsumerGroups:
         for found in await self._groups.describe_groups(group_ids, call.remaining):
             if isinstance(found, GroupDescription):
                 groups.append(await _group(cluster_id, found))
-            # One that has gone since the listing is no longer there to be listed.
+            # Skip groups that were deleted since the listing.
             elif not isinstance(found, (ConsumerGroupNotFound, KafkaAuthorizationFailed)):
                 raise found
         return groups
@@ -208,7 +208,7 @@ async def _lags(
         end = ends[place]
         if isinstance(end, int):
             known[place] = end
-        # A group may have commits in a topic that is gone: there is nothing left to be behind of.
+        # Skip commits in deleted topics, which have no lag.
         elif not isinstance(end, (TopicNotFound, PartitionNotFound)):
             return end
     return await lags_of(group, committed, known)

@@ -1,4 +1,4 @@
-"""What consumer groups ask of an engine."""
+"""The interface to a Kafka client that consumer group operations need."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class GroupPort(Protocol):
     """Consumer groups of one cluster, and how far they have read."""
 
     async def list_groups(self, timeout: float) -> list[str]:
-        """The ids of all consumer groups, in no order; groups of other kinds (Connect, share groups) aren't among."""
+        """The ids of all consumer groups, unordered, without other kinds of groups (Connect, share groups)."""
 
     async def describe_groups(self, group_ids: Sequence[str], timeout: float) -> list[GroupDescription | FacadeError]:
-        """These groups, in order; one that can't be described is its error, ConsumerGroupNotFound among them."""
+        """Describe groups, in order; one that cannot be described is replaced by its error."""
 
     async def committed_offsets(
         self, group_ids: Sequence[str], timeout: float
     ) -> list[dict[tuple[str, int], int] | FacadeError]:
-        """For each group the next-to-read offsets that it has committed, by topic and partition."""
+        """For each group its committed offsets (the next to read), by topic and partition."""
 
     async def end_offsets(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
         """The last stable offset of each partition, in order: where a reader of committed transactions ends."""

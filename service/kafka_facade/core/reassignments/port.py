@@ -1,4 +1,4 @@
-"""What reassignments ask of an engine."""
+"""The interface to a Kafka client that reassignment operations need."""
 
 from __future__ import annotations
 

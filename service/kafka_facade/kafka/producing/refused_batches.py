@@ -1,4 +1,4 @@
-"""What becomes of records that were refused, or are likely to be: when they are sent again, and by which client."""
+"""Resending of rejected records: when they are resent, and by which client."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RefusedBatches:
         self._ended = False
 
     def add(self, batch: Batch, entry: Refused) -> None:
-        """Keep a record, which may have been refused because of another one, until the batch's others are decided."""
+        """Keep a record that may have been rejected because of another one until the rest of the batch is complete."""
         if not batch.refused:
             batch.refused = []
             if batch.series is not None:
@@ -51,7 +51,7 @@ class RefusedBatches:
         batch.lane.refused_records += 1
 
     def hold(self, batch: Batch, limits: Limits) -> None:
-        """Treat records that were not handed over as refused: they are sent once those before them are decided."""
+        """Treat records that were not handed over as rejected: they are resent once earlier ones are complete."""
         first, batch.handed_over = batch.handed_over, len(batch.records)
         batch.start()
         batch.lane.waiting_records -= len(batch.records) - first
@@ -61,7 +61,7 @@ class RefusedBatches:
             self.add(batch, Refused(place, partition, limits.forbid(record) or _INNOCENT))
 
     def take(self, batch: Batch) -> None:
-        """Go on with a batch of which all that is undecided was refused."""
+        """Continue with a batch whose incomplete records were all rejected."""
         if batch.series is None:
             self._loop.call_soon(self._send_again, batch)
         else:
@@ -115,7 +115,7 @@ class RefusedBatches:
             judging.add_done_callback(self._judging.discard)
 
     async def _judge(self, batch: Batch, refused: Sequence[Refused]) -> None:
-        """Decide records that can't be sent again by what their topic's configs say of them."""
+        """Complete records that cannot be resent, with errors according to their topic's configs."""
         limits = UNKNOWN
         try:
             limits = await self._limits.of(batch.topic)

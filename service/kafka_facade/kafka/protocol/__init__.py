@@ -1,1 +1,1 @@
-"""Requests of Kafka's protocol that librdkafka doesn't have, through kafka-python."""
+"""Kafka protocol requests that librdkafka does not support, through kafka-python."""

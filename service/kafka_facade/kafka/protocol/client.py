@@ -1,8 +1,8 @@
-"""Kafka requests that librdkafka doesn't have, through kafka-python.
+"""A client for Kafka requests that librdkafka does not support, over kafka-python.
 
-kafka-python takes half a second to load and is seldom needed: that is done with the first request, in a thread. It does
-its input and output in a thread of its own; nothing of it runs on the event loop. Only where that thread has ended are
-its connections made anew: a broker that fails is no reason.
+Importing kafka-python takes half a second, so it is done in a thread at the first request. kafka-python does its I/O in
+a thread of its own, and nothing of it runs on the event loop. All connections are recreated only if that thread has
+ended, not if a broker fails.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ logger = logging.getLogger("kafka_facade.kafka")
 _PAUSE_SECONDS = 0.1
 _OPEN_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
-# A broker that takes longer (s) may hang: another one is asked. One that is slow gets more time each time.
+# First timeout (s) for an answer, after which another broker is asked with a longer timeout: the first may hang.
 _ANSWER_SECONDS = 1.0
-# A part of the time is for one answer: whom to ask may change, and requests that others wait behind must end.
+# Each attempt gets this share of the time, because the controller may change and queued requests must not wait long.
 _SHARE = 0.25
 
 
 class ProtocolClient:
-    """Sends single requests to a cluster. ``config`` has librdkafka's names; it is looked at with the first request."""
+    """Sends single requests to a cluster. ``config`` has librdkafka's names; it is applied at the first request."""
 
     def __init__(self, config: Mapping[str, Any], blocking: Blocking, names: Names, in_flight: int) -> None:
-        """``blocking`` has the threads that make connections and close them; ``in_flight`` requests go on at once."""
+        """``blocking`` has threads for opening and closing connections; ``in_flight`` limits concurrent requests."""
         self._config = config
         self._blocking = blocking
         self._names = names
         self.usable = untranslated(config) is None
-        """Whether the settings let it connect: some of security don't translate."""
+        """Whether it can connect: some security settings cannot be translated to kafka-python's."""
         self._slots = asyncio.Semaphore(in_flight)
         self._opening: asyncio.Task[None] | None = None
         self._connections: Connections | None = None
@@ -54,20 +54,20 @@ class ProtocolClient:
         self._closed = False
 
     def prepare(self) -> None:
-        """Load what the first request needs, ahead of it."""
+        """Prepare for the first request in the background."""
         if self.usable and self._opening is None:
             self._opening = asyncio.create_task(self._connect(), name="protocol client open")
-            # A failure is for the first request to meet again.
+            # Ignore a failure; the first request will retry and report it.
             self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
 
     async def send(
         self, build: Callable[[Any], Any], timeout: float, *, again: bool = True, node: int | None = None
     ) -> Any:
-        """The answer of the controller, or of the broker ``node``, to a request, whatever error codes it has.
+        """Send a request to the controller, or to the broker ``node``; return the response with its error codes.
 
-        ``build`` makes it of :mod:`kafka.protocol.admin`. Without a ``node``, it is sent again while it fails and there
-        is time, maybe to another broker, unless ``again`` is False. KafkaTimeout, RetriableKafkaError,
-        UnsupportedVersion, KafkaError.
+        ``build`` creates the request from :mod:`kafka.protocol.admin`. Without a ``node``, a failed request is retried
+        within the timeout, possibly at another broker, unless ``again`` is False. Raises KafkaTimeout,
+        RetriableKafkaError, UnsupportedVersion, and KafkaError.
         """
         if not again or node is not None:
             part = max(min(timeout, _ANSWER_SECONDS), timeout * _SHARE)
@@ -76,7 +76,7 @@ class ProtocolClient:
         return await self._attempts(lambda found, left: found.send(build, min(left, next(parts))), timeout, True)
 
     async def brokers(self, timeout: float) -> list[int]:
-        """The ids of all brokers; the errors of :meth:`send`."""
+        """Return the ids of all brokers. Raises the errors of :meth:`send`."""
         return await self._attempts(lambda found, left: found.brokers(left), timeout, True)
 
     async def _attempts(
@@ -114,7 +114,7 @@ class ProtocolClient:
                 raise KafkaError("The connections to Kafka are closed.")
             if self._opening is None:
                 self._opening = asyncio.create_task(self._connect(), name="protocol client open")
-            # It goes on without the caller who has begun it: its thread must have an owner.
+            # Continue even if the caller is cancelled, because the thread must have an owner.
             await asyncio.shield(self._opening)
         return self._connections
 
@@ -148,6 +148,6 @@ def _new_connections(config: Mapping[str, Any], names: Names) -> Connections:
 
 
 def _shut(opening: Future[Connections]) -> None:
-    """Close connections that nobody waits for any more."""
+    """Close connections whose opening was abandoned."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().shut()

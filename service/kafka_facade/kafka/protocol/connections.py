@@ -1,7 +1,7 @@
-"""Connections to the brokers of a cluster, by kafka-python; loading this module loads all of that.
+"""Connections to the brokers of a cluster through kafka-python, which this module imports.
 
-Each broker's connection fails alone: kafka-python drops it and makes a new one with the next request. Who the brokers
-are is asked of several of them, and the first answer counts, so that none is waited for.
+Connections fail independently: kafka-python drops a failed one and reconnects at the next request. Brokers are
+discovered by asking several of them and taking the first answer, so that no single broker can delay it.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from kafka_facade.kafka.text import replace_in_this_thread
 
 Node = int | str
 
-# A connection that has left a request without an answer for so long (s) is closed, or as long as the caller waits.
+# Close a connection with a request that is unanswered for this long (s), or for the caller's timeout if that is longer.
 _SILENCE_SECONDS: Final = 5.0
-# A caller that waits less (s) says nothing of the broker when it gives up.
+# A timeout shorter than this (s) does not count as a failure of the broker.
 _TELLING_SECONDS: Final = 0.5
-# How long (s) a broker that has failed last is waited for. It is trusted again with its first answer, however late.
+# Timeout (s) for a broker whose last request failed; any later answer clears that state.
 _SUSPECT_SECONDS: Final = 1.0
-# How long (s) a broker has to say who the others are before the next one is asked as well, and how long all have.
+# During discovery: the delay (s) before the next broker is asked too, and the total timeout (s).
 _STAGGER_SECONDS: Final = 0.1
 _DISCOVERY_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 
-# Errors that say nothing against the broker.
+# Errors that do not count as failures of the broker.
 _HARMLESS: Final = (
     client_errors.IncompatibleBrokerVersion,
     client_errors.NodeNotReadyError,
@@ -47,7 +47,7 @@ _HARMLESS: Final = (
 
 
 class _LookedUp(KafkaNetSocket):  # type: ignore[misc]
-    """Connects to addresses that are known already: kafka-python would look names up in its one thread."""
+    """Connects to resolved addresses, because kafka-python would block its only thread with DNS lookups."""
 
     SCHEMES = ("looked-up",)
 
@@ -56,7 +56,7 @@ class _LookedUp(KafkaNetSocket):  # type: ignore[misc]
 
 
 class Connections:
-    """Connections with the thread that serves them. Made in a thread, used on the event loop."""
+    """Connections with the thread that serves them. Created in a thread, used on the event loop."""
 
     def __init__(self, config: Mapping[str, Any], names: Names) -> None:
         theirs = protocol_config(config) | {"proxy_url": f"{_LookedUp.SCHEMES[0]}:"}
@@ -72,20 +72,20 @@ class Connections:
 
     @property
     def lost(self) -> bool:
-        """Whether their thread has ended: nothing can be sent any more."""
+        """Whether their thread has ended, so that nothing can be sent any more."""
         return self._failure is not None
 
     async def brokers(self, timeout: float) -> list[int]:
-        """The ids of the brokers that there are now; the errors of the core."""
+        """Return the ids of the current brokers. Raises the core's errors."""
         with _translating():
             async with asyncio.timeout(timeout):
                 await asyncio.shield(self._discover())
         return [broker.node_id for broker in self._cluster.brokers()]
 
     async def send(self, build: Callable[[Any], Any], timeout: float, node: int | None = None) -> Any:
-        """The answer to the request that ``build`` makes of :mod:`kafka.protocol.admin`; the errors of the core.
+        """Send the request that ``build`` creates from :mod:`kafka.protocol.admin`. Raises the core's errors.
 
-        Without a ``node`` it is that of the controller, or of another broker where that one failed last.
+        Without a ``node`` it is sent to the controller, or to another broker if the controller failed last.
         """
         asked: Node | None = None
         with _translating():
@@ -99,7 +99,7 @@ class Connections:
                             limit.reschedule(min(limit.when() or soon, soon))
                         return await self._ask(asked, build(admin), timeout)
                     finally:
-                        # A cancelled task knows its error, that knows this frame, and the limit knows the task.
+                        # Break a reference cycle: the task's error refers to this frame, and the limit to the task.
                         del limit
             except TimeoutError:
                 if asked is not None and timeout >= _TELLING_SECONDS:
@@ -107,7 +107,7 @@ class Connections:
                 raise
 
     async def close(self, blocking: Blocking, timeout: float) -> None:
-        """Close the connections and end the thread; KafkaTimeout where that takes too long."""
+        """Close the connections and end the thread. Raises KafkaTimeout if that takes too long."""
         self._closed = True
         if self._discovering is not None:
             self._discovering.cancel()
@@ -125,7 +125,7 @@ class Connections:
         self._selector.close()
 
     async def _find(self, node: int | None) -> None:
-        """Have the brokers known, or this one; what is known long is asked anew beside the request."""
+        """Make sure that the brokers, or this one, are known; refresh old metadata in the background."""
         known = self._cluster.brokers()
         if not known or (node is not None and self._cluster.broker_metadata(node) is None):
             await asyncio.shield(self._discover())
@@ -133,7 +133,7 @@ class Connections:
             self._discover()
 
     def _likely(self) -> Node:
-        """The controller, or any other broker: rather one that hasn't failed last."""
+        """Return the controller or another broker, preferably one whose last request did not fail."""
         nodes = [broker.node_id for broker in self._cluster.brokers()]
         good = [node for node in nodes if node not in self._suspects]
         controller = self._cluster.controller
@@ -143,7 +143,7 @@ class Connections:
         return chosen
 
     def _discover(self) -> asyncio.Task[None]:
-        """Begin to ask who the brokers are, unless that goes on; it goes on without callers."""
+        """Start discovery, unless it is running; it does not depend on its callers."""
         if self._discovering is None:
             self._discovering = asyncio.create_task(self._first_answer(), name="broker discovery")
             self._discovering.add_done_callback(self._discovered)
@@ -152,7 +152,7 @@ class Connections:
     def _discovered(self, task: asyncio.Task[None]) -> None:
         self._discovering = None
         if not task.cancelled() and task.exception() is not None:
-            # Counts as an attempt: the next is a moment later.
+            # Counts as an attempt, so that the next one is delayed.
             self._cluster.failed_update(task.exception())
 
     async def _first_answer(self) -> None:
@@ -194,7 +194,7 @@ class Connections:
                 self._manager.call_soon(self._manager.close, node)
 
     async def _ask(self, node: Node, request: Any, timeout: float) -> Any:
-        """One broker's answer. The connection isn't closed for a caller that doesn't wait as long as others would."""
+        """Send a request to one broker. A caller with a short timeout does not cause the connection to be closed."""
         broker = self._cluster.broker_metadata(node)
         if broker is None:
             raise client_errors.UnknownBrokerIdError(node)
@@ -204,7 +204,7 @@ class Connections:
         answer: asyncio.Future[Any] = loop.create_future()
 
         def settle(value: Any, error: BaseException | None) -> None:
-            # Those of a discovery that is over were closed on purpose.
+            # Ignore connections that a finished discovery closed on purpose.
             if not (answer.cancelled() and self._cluster.is_bootstrap(node)):
                 self._judge(node, address, error)
             if answer.done():
@@ -215,7 +215,7 @@ class Connections:
                 answer.set_exception(_expected(error))
 
         def tell(value: Any, error: BaseException | None) -> None:
-            # The loop is closed where nobody waits any more.
+            # The loop may already be closed during shutdown.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, value, error)
 
@@ -230,15 +230,15 @@ class Connections:
         return await answer
 
     async def _exchange(self, request: Any, node: Node, timeout_ms: int) -> Any:
-        """In the thread."""
+        """Send a request; runs in kafka-python's thread."""
         replace_in_this_thread()
-        # Each broker says for itself what it knows, not as the first one did.
+        # Negotiate API versions with each broker, instead of using those of the first one.
         self._manager.broker_version_data = None
         connection = self._manager.get_connection(node, refresh_metadata_on_err=False)
         return await connection.send_request(request, request_timeout_ms=timeout_ms)
 
     def _judge(self, node: Node, address: tuple[str, int], error: BaseException | None) -> None:
-        """What an outcome says of the broker: one that failed may be gone, or elsewhere."""
+        """Record success or failure of a broker; a failed broker may be gone or have a new address."""
         if error is None:
             self._suspects.discard(node)
         elif not isinstance(error, _HARMLESS):
@@ -249,14 +249,14 @@ class Connections:
 
 
 def _expected(error: BaseException) -> BaseException:
-    """The error; what is none of a request, as where connections are closed under it, as one that passes."""
+    """Return the error; unexpected ones, such as those of a connection closed by us, become retriable."""
     if isinstance(error, client_errors.KafkaError | OSError | FacadeError):
         return error
     return RetriableKafkaError(f"{type(error).__name__}: {error}")
 
 
 class _translating:
-    """``with _translating():`` the errors of kafka-python are the core's."""
+    """``with _translating():`` converts the errors of kafka-python to the core's."""
 
     def __enter__(self) -> None: ...
 
@@ -271,7 +271,7 @@ def _translated(error: BaseException) -> FacadeError:
     if isinstance(error, client_errors.IncompatibleBrokerVersion):
         return UnsupportedVersion()
     if isinstance(error, client_errors.UnknownBrokerIdError):
-        # It has joined a moment ago: the next discovery knows it.
+        # The broker has just joined; the next discovery will find it.
         return RetriableKafkaError(str(error))
     code = getattr(error, "errno", None)
     if isinstance(error, client_errors.BrokerResponseError) and code is not None:

@@ -1,4 +1,4 @@
-"""Names of brokers, looked up away from the thread that serves connections: a lookup may take as long as it likes."""
+"""DNS lookups of brokers, in separate threads because a lookup can block for long."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ logger = logging.getLogger("kafka_facade.kafka")
 Address = tuple[str, int]
 
 _THREADS: Final = 8
-# How long (s) a connection that failed waits for a new lookup; then it is tried at the addresses from before.
+# How long (s) a reconnection waits for a new lookup before it uses the old addresses.
 _LOOKUP_SECONDS: Final = 1.0
 
 addresses: Final[dict[Address, list[Any]]] = {}
-"""What ``getaddrinfo`` last said of each host and port."""
+"""The last result of ``getaddrinfo`` for each host and port."""
 
 
 class Names:
-    """Looks up the names of brokers, each once at a time, and again after a connection has failed."""
+    """Looks up brokers' names, one lookup per name at a time, and again after a connection has failed."""
 
     def __init__(self) -> None:
         self._blocking = Blocking("kafka-names", _THREADS)
@@ -30,7 +30,7 @@ class Names:
         self._doubted: set[Address] = set()
 
     async def look_up(self, address: Address) -> None:
-        """Return once ``addresses`` has what is known of a name: nothing, where it isn't found."""
+        """Wait until ``addresses`` has the result for a name, which may be empty."""
         if address in addresses and address not in self._doubted:
             return
         looking = self._looking.get(address)
@@ -43,11 +43,11 @@ class Names:
             await asyncio.shield(looking)
 
     def doubt(self, address: Address) -> None:
-        """Look a name up again with its next connection."""
+        """Look a name up again at its next connection."""
         self._doubted.add(address)
 
     async def close(self) -> None:
-        """Look up nothing more; threads that are stuck don't hold up the process."""
+        """Stop lookups, without waiting for threads that are stuck."""
         self._blocking.close()
         for looking in self._looking.values():
             looking.cancel()

@@ -1,4 +1,4 @@
-"""What only one broker each can say: find it, ask it, and again while the answer may soon be another one."""
+"""Requests whose keys belong to different brokers: find the broker of each key, ask it, and retry transient errors."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 Find = Callable[[list[_Key], float], Awaitable[Mapping[_Key, int | FacadeError]]]
-"""The broker of each key, within a time (s)."""
+"""Finds the broker of each key, within a timeout (s)."""
 Ask = Callable[[int, list[_Key], float], Awaitable[Mapping[_Key, _Value | FacadeError]]]
-"""What a broker says of keys, within a time (s)."""
+"""Asks a broker for its keys, within a timeout (s)."""
 
 _PAUSE_SECONDS: Final = 0.1
 
 
 def is_passing(outcome: object) -> bool:
-    """Whether it may soon be another one: the broker is new, or gone, or hasn't answered."""
+    """Return whether the outcome is a transient error: a broker is new, gone, or has not answered."""
     return isinstance(outcome, FacadeError) and outcome.codes.retriable
 
 
@@ -36,10 +36,10 @@ async def ask_brokers(
     passing: Callable[[_Value | FacadeError], bool] = is_passing,
     patience: float = math.inf,
 ) -> dict[_Key, _Value | FacadeError]:
-    """The answer for each key; one that can't be had is its error.
+    """Return the answer or error for each key.
 
-    All brokers are asked at once, each for all of its keys. Keys whose answer is ``passing`` are asked for again for
-    ``patience`` (s) from the first answer on.
+    All brokers are asked concurrently, each for all of its keys. Keys with a transient (``passing``) answer are retried
+    for ``patience`` (s) after the first answer.
     """
     deadline = time.monotonic() + timeout
     until: float | None = None
@@ -59,7 +59,7 @@ async def ask_brokers(
         left = deadline - time.monotonic()
         for answers in await asyncio.gather(*(_or_error(ask, node, some, left) for node, some in by_node.items())):
             found |= answers
-        # From the first answer on: a broker that hangs takes long to give none.
+        # Start at the first answer, because a broker that hangs uses up its timeout first.
         if until is None:
             until = min(deadline, time.monotonic() + patience)
         wanted = [key for key in wanted if key in found and passing(found[key])]

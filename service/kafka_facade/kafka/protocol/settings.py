@@ -1,4 +1,4 @@
-"""Client settings under librdkafka's names, as kafka-python takes them."""
+"""Translation of client settings from librdkafka to kafka-python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kafka_facade.client_settings.key_stores import as_file
 from kafka_facade.core.errors import KafkaError
 
 _MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-# By librdkafka's name: kafka-python's, and what the value is to it.
+# For each name of librdkafka, kafka-python's name and the type of the value.
 _SAME: Final[dict[str, tuple[str, type[Any]]]] = {
     "client.id": ("client_id", str),
     "client.dns.lookup": ("client_dns_lookup", str),
@@ -23,7 +23,7 @@ _SAME: Final[dict[str, tuple[str, type[Any]]]] = {
     "reconnect.backoff.ms": ("reconnect_backoff_ms", int),
     "socket.connection.setup.timeout.ms": ("socket_connection_setup_timeout_ms", int),
 }
-# What Python's TLS has no counterpart of: ways to tell who one is, and bounds on what is agreed upon.
+# Security settings without a counterpart in Python's TLS: identities, and restrictions of the negotiation.
 _NOT_TRANSLATED: Final = (
     "ssl.keystore.location",
     "ssl.engine.location",
@@ -34,7 +34,7 @@ _NOT_TRANSLATED: Final = (
 
 
 def untranslated(config: Mapping[str, Any]) -> str | None:
-    """A setting of security that doesn't translate, with its value unless that is a secret; None where all do."""
+    """Return a security setting that cannot be translated, with its value unless secret; None if there is none."""
     protocol = _protocol(config)
     if protocol.startswith("SASL_") and _mechanism(config) not in _MECHANISMS:
         return f"sasl.mechanism={_mechanism(config)}"
@@ -46,7 +46,7 @@ def untranslated(config: Mapping[str, Any]) -> str | None:
 
 
 def protocol_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """kafka-python's settings; KafkaError names one of security that doesn't translate. Reads the files of TLS."""
+    """Return kafka-python's settings, reading TLS files. Raises KafkaError if a security setting has no counterpart."""
     problem = untranslated(config)
     if problem is not None:
         raise KafkaError(f"This operation cannot connect to Kafka with {problem}.")
@@ -63,7 +63,7 @@ def protocol_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if _protocol(config).startswith("SASL_"):
         found["sasl_mechanism"] = _mechanism(config)
         if _mechanism(config).startswith("SCRAM-") and "sasl_plain_username" in found:
-            # RFC 5802, section 5.1; kafka-python sends the name as it is.
+            # Escape as in RFC 5802, section 5.1; kafka-python does not.
             found["sasl_plain_username"] = found["sasl_plain_username"].replace("=", "=3D").replace(",", "=2C")
     if _protocol(config).endswith("SSL"):
         found["ssl_context"] = _tls(config)
@@ -112,13 +112,13 @@ def _load(context: ssl.SSLContext, config: Mapping[str, Any]) -> None:
 
 
 def _load_identity(context: ssl.SSLContext, config: Mapping[str, Any]) -> None:
-    """The client's own certificate and key. Python takes files only."""
+    """Load the client's certificate and key. Python only accepts files."""
     with contextlib.ExitStack() as files:
         certificate, key = _file("certificate", config, files), _file("key", config, files)
         if key is not None and certificate is None:
             raise ValueError("there is a key without its certificate")
         if certificate is not None:
-            # Without a password the library would ask for one on the terminal.
+            # Pass an empty password, or the library would prompt for one on the terminal.
             context.load_cert_chain(certificate, key, config.get("ssl.key.password") or "")
 
 

@@ -1,6 +1,6 @@
-"""Whether clients can be made with what the settings say, told before the gateway starts.
+"""Validation of client settings before the gateway starts.
 
-The settings of a client are judged together, by a client that is made of all of them and thrown away.
+All settings of a client are validated together, by creating a client with them and discarding it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from kafka_facade.core.secrets import SecretProperties, redact, secrets_of
 from kafka_facade.kafka.protocol.settings import protocol_config, untranslated
 from kafka_facade.kafka.settings import roles
 
-# Nobody listens there: a client that is made to be judged must not connect to Kafka.
+# An address without a listener, because a client created for validation must not connect to Kafka.
 _NOWHERE: Final = "127.0.0.1:1"
 _TOKENS: Final = "sasl.oauthbearer.token.endpoint.url"
 _UNKNOWN: Final = re.compile(r'No such configuration property: "([^"]*)"')
 _NAMED: Final = re.compile(r"[a-z]+(?:\.[a-z]+)+")
 _MOST_CHARACTERS: Final = 300
 _GROUP: Final = {"group.id": "check"}
-# What proves who one is, and whom one talks to.
+# Settings for authentication of the client and of the server.
 _SASL: Final = ("sasl.username", "sasl.password", "sasl.oauthbearer.client.", "sasl.kerberos.keytab")
 _TLS: Final = ("ssl.ca.", "ssl.certificate.", "ssl.crl.", "ssl.key.", "ssl.keystore.")
 
@@ -43,10 +43,11 @@ _CONFIGS: Final[dict[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] =
 
 
 def unknown_settings(role: str, properties: Mapping[str, str], *, sasl_shared: bool = False) -> list[str]:
-    """The settings of a client of this role ("producer", "consumer", "admin") that it doesn't know.
+    """Return the settings that a client of this role ("producer", "consumer", "admin") does not know.
 
-    BadSettings where it can't be made with the others, where an unknown one is about security, or where its protocol
-    leaves credentials or certificates unused. With ``sasl_shared`` something else uses those of SASL as well.
+    Raises BadSettings if the client cannot be created with the others, if an unknown one concerns security, or if its
+    protocol leaves credentials or certificates unused. ``sasl_shared`` means that SASL credentials are also used
+    elsewhere.
     """
     left = dict(properties)
     unknown: list[str] = []
@@ -70,7 +71,7 @@ def unknown_settings(role: str, properties: Mapping[str, str], *, sasl_shared: b
 
 
 def _check_used(translated: Translated, sasl_shared: bool) -> None:
-    """Whoever gives a password or a trust store, and forgets the protocol, would be connected without it."""
+    """Reject credentials or trust stores without the protocol that uses them: they would be silently ignored."""
     protocol = translated.config.get("security.protocol", "PLAINTEXT").upper()
     unused: tuple[str, ...] = ()
     if not protocol.startswith("SASL_") and not sasl_shared:
@@ -85,7 +86,7 @@ def _check_used(translated: Translated, sasl_shared: bool) -> None:
 
 
 def _check_protocol_client(translated: Translated) -> None:
-    """Whether the client for requests that librdkafka doesn't have can use the same settings."""
+    """Check that the client for requests that librdkafka does not support accepts the same settings."""
     config = roles.protocol_config(_NOWHERE, translated.config)
     if untranslated(config) is not None:
         return
@@ -97,10 +98,10 @@ def _check_protocol_client(translated: Translated) -> None:
 
 
 def _refusal(role: str, config: Mapping[str, str]) -> str | None:
-    """Why a client can't be made of this; None where it can."""
+    """Return why a client cannot be created with these settings; None if it can."""
     complete = _CONFIGS[role](_NOWHERE, config) | {"bootstrap.servers": _NOWHERE, "logger": _silent}
     if complete.get(_TOKENS):
-        # A client asks for a token as soon as it is made, and ends once it has an answer.
+        # The client requests a token immediately, so point it to an address without a listener.
         complete[_TOKENS] = f"http://{_NOWHERE}/"
     try:
         if role == "consumer":
@@ -115,7 +116,7 @@ def _refusal(role: str, config: Mapping[str, str]) -> str | None:
 
 
 def _culprits(role: str, properties: Mapping[str, str], translated: Translated, refusal: str) -> list[str]:
-    """The settings to blame: those that the client names, or that alone it refuses, or without which it starts."""
+    """Return the invalid settings: those named by the client, rejected on their own, or whose removal fixes it."""
     named = [name for word in _NAMED.findall(refusal) for name in translated.origins.get(word, ())]
     if named:
         return list(dict.fromkeys(named))
@@ -130,7 +131,7 @@ def _culprits(role: str, properties: Mapping[str, str], translated: Translated, 
 
 
 def _told(refusal: str, properties: Mapping[str, str]) -> str:
-    """The client's words without secrets, in one line."""
+    """Return the client's message in one line, without secrets."""
     text = " ".join(refusal.partition("Failed to create producer: ")[2].split() or refusal.split())
     text = redact(text, secrets_of(SecretProperties(properties)))
     return f"the Kafka client says: {text[:_MOST_CHARACTERS]}"
