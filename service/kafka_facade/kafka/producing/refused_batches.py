@@ -69,9 +69,9 @@ class RefusedBatches:
             self._loop.call_soon(self.advance, batch.series)
 
     def advance(self, series: Series) -> None:
-        """Send again the first batch of a series that is held, once no client has anything of the series any more.
+        """Resend the first batch of a held series once no client has any record of the series.
 
-        One that is still on its way could be stored in the meantime, and an earlier one would follow it.
+        Otherwise a record still in flight could be stored before an earlier one that is resent.
         """
         if not series.held or series.under_way:
             return
@@ -82,15 +82,15 @@ class RefusedBatches:
         self._send_again(batch, series.stored_after(batch))
 
     def end(self) -> None:
-        """Send nothing again from now on."""
+        """Stop resending."""
         self._ended = True
         for judging in self._judging:
             judging.cancel()
 
     def _send_again(self, batch: Batch, taken: Collection[int] = ()) -> None:
-        """Give the records that were refused to the next client; what may not follow the others fails.
+        """Hand rejected records to the next client; fail those whose resending would change the order.
 
-        ``taken`` are the partitions that have a record which is to follow those of the batch.
+        ``taken`` are partitions in which a record of a later batch is stored already.
         """
         wanted = not batch.future.cancelled() and not self._ended
         refused, batch.refused = batch.refused, NONE_REFUSED
