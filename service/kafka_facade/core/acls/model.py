@@ -1,4 +1,4 @@
-"""Access control lists, and what callers ask of them."""
+"""Access control lists, and the requests for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kafka_facade.core.request import Request
 
 
 class AclResourceType(str, Enum):
-    """What an ACL protects (org.apache.kafka.common.resource.ResourceType); ANY stands in filters only."""
+    """What an ACL protects (org.apache.kafka.common.resource.ResourceType); ANY is only valid in filters."""
 
     UNKNOWN = "UNKNOWN"
     ANY = "ANY"
@@ -22,7 +22,7 @@ class AclResourceType(str, Enum):
 
 
 class AclPatternType(str, Enum):
-    """How an ACL's resource name is matched (KIP-290); ANY and MATCH stand in filters only."""
+    """How an ACL's resource name is matched (KIP-290); ANY and MATCH are only valid in filters."""
 
     UNKNOWN = "UNKNOWN"
     ANY = "ANY"
@@ -32,7 +32,7 @@ class AclPatternType(str, Enum):
 
 
 class AclOperation(str, Enum):
-    """What an ACL speaks of (org.apache.kafka.common.acl.AclOperation); ANY stands in filters only."""
+    """The operation of an ACL (org.apache.kafka.common.acl.AclOperation); ANY is only valid in filters."""
 
     UNKNOWN = "UNKNOWN"
     ANY = "ANY"
@@ -53,7 +53,7 @@ class AclOperation(str, Enum):
 
 
 class AclPermission(str, Enum):
-    """What an ACL says (org.apache.kafka.common.acl.AclPermissionType); ANY stands in filters only."""
+    """Whether an ACL allows or denies (org.apache.kafka.common.acl.AclPermissionType); ANY is only valid in filters."""
 
     UNKNOWN = "UNKNOWN"
     ANY = "ANY"
@@ -63,7 +63,7 @@ class AclPermission(str, Enum):
 
 @dataclass(slots=True)
 class Acl:
-    """An entry of the access control lists; an UNKNOWN is a value that Kafka has and this version hasn't."""
+    """An entry of the access control lists; UNKNOWN is a value that this version does not know."""
 
     cluster_id: str
     resource_type: AclResourceType
@@ -77,7 +77,7 @@ class Acl:
 
 @dataclass(slots=True)
 class AclBinding:
-    """An ACL without its cluster; UNKNOWN is a type that wasn't given, or that this version hasn't."""
+    """An ACL without its cluster; UNKNOWN is a type that was not given, or that this version does not know."""
 
     resource_type: AclResourceType = AclResourceType.UNKNOWN
     resource_name: str = ""
@@ -104,7 +104,7 @@ class ListAcls(Request[list[Acl]]):
 
 @dataclass(slots=True)
 class DeleteAcls(Request[list[Acl]]):
-    """The same filter, whose types must be given: UNKNOWN is one that wasn't."""
+    """The same filter, but with required types; UNKNOWN is one that was not given."""
 
     cluster_id: str | None
     resource_type: AclResourceType = AclResourceType.UNKNOWN
@@ -118,7 +118,7 @@ class DeleteAcls(Request[list[Acl]]):
 
 @dataclass(slots=True)
 class CreateAcl(Request[Acl]):
-    """An ACL to create; UNKNOWN is a type that wasn't given."""
+    """An ACL to create; UNKNOWN is a type that was not given."""
 
     cluster_id: str | None
     resource_type: AclResourceType = AclResourceType.UNKNOWN

@@ -1,4 +1,4 @@
-"""How access control lists are ordered."""
+"""The sort order of ACLs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PERMISSIONS = {value: place for place, value in enumerate(AclPermission)}
 
 
 def order(acl: Acl) -> list[int | str]:
-    """What ACLs are ordered by, as a JSON value: resource, pattern, principal, host, operation, permission."""
+    """The sort key of an ACL, as a JSON value: resource, pattern, principal, host, operation, permission."""
     return [
         _RESOURCE_TYPES[acl.resource_type],
         acl.resource_name,

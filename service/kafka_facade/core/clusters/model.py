@@ -1,4 +1,4 @@
-"""Clusters and brokers, and what callers ask of them."""
+"""Clusters and brokers, and the requests for them."""
 
 from __future__ import annotations
 

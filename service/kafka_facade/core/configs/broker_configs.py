@@ -39,7 +39,7 @@ class BrokerConfigs:
 
     @implements("api.v3.brokers-configs.list")
     async def list_all(self, call: Call, request: ListAllBrokerConfigs) -> Sequence[BrokerConfig]:
-        """The configs of all live brokers, ordered by broker and name; a broker that doesn't answer fails them all."""
+        """The configs of all live brokers, ordered by broker and name; fails if one does not answer."""
         await self._identity.check(request.cluster_id, call)
         found = []
         for configs in await self._configs.broker_configs(None, call.remaining):
@@ -52,7 +52,7 @@ class BrokerConfigs:
     async def read_configs(
         self, call: Call, request: ReadBrokerConfigs
     ) -> Sequence[Sequence[BrokerConfig] | FacadeError]:
-        """The configs of many brokers at once; a broker whose configs can't be had is its error."""
+        """The configs of many brokers at once; a broker whose configs cannot be read is replaced by its error."""
         await self._identity.check(request.cluster_id, call)
         return await self._configs.broker_configs(request.keys, call.remaining)
 
@@ -64,19 +64,19 @@ class BrokerConfigs:
 
     @implements("api.v3.broker-configs.update")
     async def update_config(self, call: Call, request: UpdateBrokerConfig) -> None:
-        """Set one config; NotFound, InvalidKafkaRequest for what Kafka refuses, such as a config that is read-only."""
+        """Set one config; NotFound, InvalidKafkaRequest for what Kafka rejects, such as a config that is read-only."""
         change = ConfigAlteration(request.name, request.value)
         await self._change(call, request.cluster_id, request.broker_id, change)
 
     @implements("api.v3.broker-configs.delete")
     async def reset_config(self, call: Call, request: ResetBrokerConfig) -> None:
-        """Put one config back to what it is without the broker's own setting; NotFound."""
+        """Remove the broker's own setting of one config; NotFound."""
         change = ConfigAlteration(request.name, operation=AlterOperation.DELETE)
         await self._change(call, request.cluster_id, request.broker_id, change)
 
     @implements("api.v3.broker-configs.alter")
     async def alter_configs(self, call: Call, request: AlterBrokerConfigs) -> None:
-        """Set or reset several configs at once, or only validate that; all of them or none."""
+        """Set or reset several configs at once, or only validate the changes; all or nothing."""
         await self._identity.check(request.cluster_id, call)
         known = {config.name for config in await self._of(call, request.broker_id)}
         for change in request.data:

@@ -44,13 +44,13 @@ class ClusterConfigs:
 
     @implements("api.v3.cluster-configs.get")
     async def get_config(self, call: Call, request: GetClusterConfig) -> ClusterConfig:
-        """One config; NotFound where it isn't set."""
+        """One config; NotFound if it is not set."""
         await self._identity.check(request.cluster_id, call)
         return find(await self._configs.cluster_configs(call.remaining), request.name)
 
     @implements("api.v3.cluster-configs.update")
     async def update_config(self, call: Call, request: UpdateClusterConfig) -> None:
-        """Set one config; NotFound for a name that brokers don't have, InvalidKafkaRequest for what Kafka refuses."""
+        """Set one config; NotFound for a name that brokers don't have, InvalidKafkaRequest for what Kafka rejects."""
         cluster_id = await self._identity.check(request.cluster_id, call)
         change = ConfigAlteration(request.name, request.value)
         if await self._unknown(call, [change]):
@@ -60,7 +60,7 @@ class ClusterConfigs:
 
     @implements("api.v3.cluster-configs.delete")
     async def reset_config(self, call: Call, request: ResetClusterConfig) -> None:
-        """Delete one config; NotFound where it isn't set."""
+        """Delete one config; NotFound if it is not set."""
         cluster_id = await self._identity.check(request.cluster_id, call)
         if all(config.name != request.name for config in await self._configs.cluster_configs(call.remaining)):
             raise config_not_found(request.name, _OWNER, cluster_id)
@@ -69,7 +69,7 @@ class ClusterConfigs:
 
     @implements("api.v3.cluster-configs.alter")
     async def alter_configs(self, call: Call, request: AlterClusterConfigs) -> None:
-        """Set or delete several configs at once, or only validate that; all of them or none."""
+        """Set or delete several configs at once, or only validate the changes; all or nothing."""
         await self._identity.check(request.cluster_id, call)
         for name in await self._unknown(call, request.data):
             raise NotFound(name=name)

@@ -1,4 +1,4 @@
-"""Configs of topics, of brokers and of all brokers together, and what callers ask of them."""
+"""Configs of topics, of brokers and of all brokers together, and the requests for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ConfigSynonym:
 
 @dataclass(slots=True, kw_only=True)
 class Config:
-    """A config; ``value`` is None where it is sensitive; ``source`` is Kafka's ConfigSource name."""
+    """A config; ``value`` is None if it is sensitive; ``source`` is Kafka's ConfigSource name."""
 
     cluster_id: str
     name: str
@@ -63,7 +63,7 @@ class ClusterConfig(Config):
 
 @dataclass(slots=True)
 class TopicConfigFailure:
-    """A topic whose configs were not altered, where those of others were."""
+    """A topic whose configs were not altered although those of others were."""
 
     topic_name: str
     error: FacadeError

@@ -45,14 +45,14 @@ class TopicConfigs:
         topics = await self._admin.list_topics(call.remaining)
         names = [entry.topic.topic_name for entry in topics if not entry.topic.is_internal]
         found = await self._configs.topic_configs(names, call.remaining)
-        # A topic deleted since the listing is no longer there to be listed.
+        # Skip topics that were deleted since the listing.
         return [config for configs in found if not isinstance(configs, FacadeError) for config in configs]
 
     @also_answers("api.v3.topic-configs.list", "api.v3.topic-configs.get")
     async def read_configs(
         self, call: Call, request: ReadTopicConfigs
     ) -> Sequence[Sequence[TopicConfig] | FacadeError]:
-        """The configs of many topics at once; a topic whose configs can't be had is its error."""
+        """The configs of many topics at once; a topic whose configs cannot be read is replaced by its error."""
         await self._identity.check(request.cluster_id, call)
         return await self._configs.topic_configs(request.keys, call.remaining)
 
@@ -64,18 +64,18 @@ class TopicConfigs:
 
     @implements("api.v3.topic-configs.update")
     async def update_config(self, call: Call, request: UpdateTopicConfig) -> None:
-        """Set one config; TopicNotFound, NotFound, InvalidKafkaRequest for a value that Kafka refuses."""
+        """Set one config; TopicNotFound, NotFound, InvalidKafkaRequest for a value that Kafka rejects."""
         await self._change(call, request.cluster_id, request.topic_name, ConfigAlteration(request.name, request.value))
 
     @implements("api.v3.topic-configs.delete")
     async def reset_config(self, call: Call, request: ResetTopicConfig) -> None:
-        """Put one config back to its default; TopicNotFound, NotFound."""
+        """Reset one config to its default; TopicNotFound, NotFound."""
         change = ConfigAlteration(request.name, operation=AlterOperation.DELETE)
         await self._change(call, request.cluster_id, request.topic_name, change)
 
     @implements("api.v3.topic-configs.alter")
     async def alter_configs(self, call: Call, request: AlterTopicConfigs) -> None:
-        """Set or reset several configs at once, or only validate that; all of them or none."""
+        """Set or reset several configs at once, or only validate the changes; all or nothing."""
         await self._identity.check(request.cluster_id, call)
         changes = {request.topic_name: request.data}
         await self._check(call, changes, {request.topic_name: "data"})
@@ -84,7 +84,7 @@ class TopicConfigs:
 
     @implements("api.v3.topic-configs.alter-multi")
     async def alter_multiple(self, call: Call, request: AlterMultipleTopicConfigs) -> Sequence[TopicConfigFailure]:
-        """Set or reset configs of several topics, of each topic all or none; the topics that Kafka refused.
+        """Set or reset configs of several topics, of each topic all or none; return the topics that Kafka rejected.
 
         TopicNotFound, NotFound, InvalidKafkaRequest before anything is changed.
         """

@@ -1,4 +1,4 @@
-"""Consumer groups, their members and their lag, and what callers ask of them."""
+"""Consumer groups, their members and their lag, and the requests for them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ConsumerAssignment:
 
 @dataclass(slots=True)
 class GroupMember:
-    """A consumer of a group, which may run anywhere; ``instance_id`` (KIP-345) is None where it is no static member.
+    """A consumer of a group, which may run anywhere; ``instance_id`` (KIP-345) is None unless it is a static member.
 
     ``assignments`` are ordered by topic and partition.
     """
@@ -76,7 +76,7 @@ class ConsumerGroup:
 
 @dataclass(slots=True)
 class ConsumerLag:
-    """How far a group is behind in a partition, in records, never negative.
+    """The lag of a group in a partition, in records, never negative.
 
     ``log_end_offset`` is what a reader of committed transactions can reach. The ids of the consumer are empty, and
     ``instance_id`` None, where no member reads the partition.
@@ -96,7 +96,7 @@ class ConsumerLag:
 
 @dataclass(slots=True)
 class ConsumerGroupLagSummary:
-    """The largest lag of a group, where it is, and the sum of all; ids as in :class:`ConsumerLag`."""
+    """The largest lag of a group with its location, and the total lag; ids as in :class:`ConsumerLag`."""
 
     cluster_id: str
     consumer_group_id: str
@@ -173,4 +173,4 @@ class DescribeGroups(Many[str, ConsumerGroup]):
 
 
 class ReadLags(Many[ConsumerGroup, Sequence[ConsumerLag]]):
-    """How far groups are behind; empty for a group without a commit."""
+    """The lags of groups; empty for a group without a commit."""

@@ -72,7 +72,7 @@ class ConsumerGroups:
 
     @also_answers("api.v3.consumer-groups.get", "api.v3.consumers.get", "api.v3.consumer-lags.get")
     async def describe_groups(self, call: Call, request: DescribeGroups) -> Sequence[ConsumerGroup | FacadeError]:
-        """Many groups in one go; a group that can't be described is its error."""
+        """Many groups in one go; a group that cannot be described is replaced by its error."""
         own = await self._identity.check(request.cluster_id, call)
         found = await self._groups.describe_groups(request.keys, call.remaining)
         return [await _group(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
@@ -105,7 +105,7 @@ class ConsumerGroups:
 
     @implements("api.v3.consumer-lags.list")
     async def list_lags(self, call: Call, request: ListConsumerLags) -> Sequence[ConsumerLag]:
-        """How far a group is behind, the largest lag first; ConsumerGroupNotFound, NotFound where it has no commit."""
+        """The lags of a group, largest first; ConsumerGroupNotFound, NotFound if it has no commit."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
         [found] = await self.read_lags(call, ReadLags(request.cluster_id, [group]))
         if isinstance(found, FacadeError):
@@ -116,7 +116,7 @@ class ConsumerGroups:
 
     @implements("api.v3.consumer-lags.get")
     async def get_lag(self, call: Call, request: GetConsumerLag) -> ConsumerLag:
-        """How far a group is behind in one partition; ConsumerGroupNotFound, NotFound where it has no commit there."""
+        """The lag of a group in one partition; ConsumerGroupNotFound, NotFound if it has no commit there."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
         place = (request.topic_name, request.partition_id)
         [found] = await self._groups.committed_offsets([group.consumer_group_id], call.remaining)
@@ -136,7 +136,7 @@ class ConsumerGroups:
 
     @implements("api.v3.consumer-group-lag-summary.get")
     async def get_lag_summary(self, call: Call, request: GetLagSummary) -> ConsumerGroupLagSummary:
-        """The largest and the total lag; ConsumerGroupNotFound, NotFound where the group has no commit."""
+        """The largest and the total lag; ConsumerGroupNotFound, NotFound if the group has no commit."""
         wanted = ListConsumerLags(request.cluster_id, request.consumer_group_id)
         summary = summary_of(await self.list_lags(call, wanted))
         assert summary is not None, "list_lags gives one lag at least"
@@ -144,7 +144,7 @@ class ConsumerGroups:
 
     @also_answers("api.v3.consumer-lags.list", "api.v3.consumer-lags.get", "api.v3.consumer-group-lag-summary.get")
     async def read_lags(self, call: Call, request: ReadLags) -> Sequence[Sequence[ConsumerLag] | FacadeError]:
-        """The lags of many groups, the end of each partition asked for once; none for a group without a commit."""
+        """The lags of many groups, with one lookup per partition's end; empty for a group without a commit."""
         await self._identity.check(request.cluster_id, call)
         groups = request.keys
         committed = await self._groups.committed_offsets([g.consumer_group_id for g in groups], call.remaining)

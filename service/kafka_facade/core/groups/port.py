@@ -13,7 +13,7 @@ from kafka_facade.core.topics.positions import TopicPartition
 
 @dataclass(slots=True)
 class MemberDescription:
-    """A member of a group and the partitions that it reads."""
+    """A member of a group and its assigned partitions."""
 
     consumer_id: str
     instance_id: str | None

@@ -1,4 +1,4 @@
-"""Consumer instances and the requests for them."""
+"""Consumer instances, and the requests for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reassignments of partitions, and what callers ask of them."""
+"""Reassignments of partitions, and the requests for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kafka_facade.core.topics.model import PartitionRef
 
 @dataclass(slots=True)
 class PartitionReassignment:
-    """A partition on its way to other brokers (KIP-455)."""
+    """An ongoing reassignment of a partition to other brokers (KIP-455)."""
 
     cluster_id: str
     topic_name: str

@@ -1,4 +1,4 @@
-"""Reassignments of partitions that are going on (reference: "Partition (v3)"; KIP-455)."""
+"""Ongoing partition reassignments (reference: "Partition (v3)"; KIP-455)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Reassignments:
     @implements("api.v3.partition-reassignments.list")
     @also_answers("api.v3.partition-reassignments.search-by-topic", "api.v3.partition-reassignments.get")
     async def list_reassignments(self, call: Call, request: ListReassignments) -> list[PartitionReassignment]:
-        """All that go on, ordered by topic and partition."""
+        """All ongoing reassignments, ordered by topic and partition."""
         cluster_id = await self._identity.check(request.cluster_id, call)
         return await self._reassignments.list_reassignments(cluster_id, call.remaining)
 
@@ -39,7 +39,7 @@ class Reassignments:
 
     @implements("api.v3.partition-reassignments.get")
     async def get_reassignment(self, call: Call, request: GetReassignment) -> PartitionReassignment:
-        """That of one partition; NotFound where none goes on."""
+        """The reassignment of one partition; NotFound if there is none."""
         cluster_id = await self._identity.check(request.cluster_id, call)
         where = ListTopicReassignments(cluster_id, request.topic_name)
         for found in await self.list_topic_reassignments(call, where):

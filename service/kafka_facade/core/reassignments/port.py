@@ -11,4 +11,4 @@ class ReassignmentPort(Protocol):
     """The reassignments of partitions of one cluster."""
 
     async def list_reassignments(self, cluster_id: str, timeout: float) -> list[PartitionReassignment]:
-        """All that go on, ordered by topic and partition."""
+        """All ongoing reassignments, ordered by topic and partition."""

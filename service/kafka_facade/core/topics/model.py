@@ -1,4 +1,4 @@
-"""Topics, partitions and replicas, and what callers ask of them."""
+"""Topics, partitions and replicas, and the requests for them."""
 
 from __future__ import annotations
 

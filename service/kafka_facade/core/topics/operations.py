@@ -48,7 +48,7 @@ _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
 
 
 def is_legal_topic_name(name: str) -> bool:
-    """Whether Kafka takes the name (org.apache.kafka.common.internals.Topic)."""
+    """Return whether Kafka accepts the name (org.apache.kafka.common.internals.Topic)."""
     return bool(_LEGAL_NAME.match(name)) and name not in (".", "..")
 
 
@@ -68,7 +68,7 @@ class Topics:
             return topics
         names = [topic.topic_name for topic in topics]
         found = await self._admin.describe_topics(names, call.remaining, authorized_operations=True)
-        # A topic deleted since the listing is no longer there to be listed.
+        # Skip topics that were deleted since the listing.
         return [description.topic for description in found if not isinstance(description, FacadeError)]
 
     @implements("api.v3.topics.get", "api.v2.topics.get")
@@ -81,13 +81,13 @@ class Topics:
 
     @also_answers("api.v3.topics.list")
     async def list_descriptions(self, call: Call, request: ListTopicDescriptions) -> list[TopicDescription]:
-        """All topics but internal ones with their partitions, ordered by name: Kafka tells both in one answer."""
+        """All topics but internal ones with their partitions, ordered by name; Kafka returns both in one response."""
         await self._identity.check(request.cluster_id, call)
         return [entry for entry in await self._admin.list_topics(call.remaining) if not entry.topic.is_internal]
 
     @also_answers("api.v3.topics.get", "api.v3.partitions.list", "api.v3.partitions.get", "api.v3.replicas.list")
     async def describe_topics(self, call: Call, request: DescribeTopics) -> Sequence[TopicDescription | FacadeError]:
-        """Many topics with their partitions in one request to Kafka; a topic that can't be described is its error."""
+        """Many topics with their partitions, or their errors, from one request to Kafka."""
         await self._identity.check(request.cluster_id, call)
         return await self._admin.describe_topics(request.keys, call.remaining)
 
@@ -122,7 +122,7 @@ class Topics:
 
     @implements("api.v3.topics.partitions")
     async def update_partition_count(self, call: Call, request: UpdatePartitionCount) -> Topic:
-        """Raise the number of partitions; InvalidKafkaRequest where that isn't an increase."""
+        """Raise the number of partitions; InvalidKafkaRequest if that is not an increase."""
         await self._identity.check(request.cluster_id, call)
         _require_possible(request.topic_name)
         described = await self._admin.create_partitions(request.topic_name, request.partitions_count, call.remaining)

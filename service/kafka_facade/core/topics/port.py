@@ -1,4 +1,4 @@
-"""What topics ask of an engine."""
+"""The interface to a Kafka client that topic operations need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AdminPort(ClusterPort, Protocol):
     async def describe_topics(
         self, names: Sequence[str], timeout: float, *, authorized_operations: bool = False
     ) -> list[TopicDescription | FacadeError]:
-        """These topics, in order; a topic that can't be described is its error."""
+        """These topics, in order; a topic that cannot be described is replaced by its error."""
 
     async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
         """Create a topic, wait until metadata shows it, and describe it; None where it is only validated."""
