@@ -17,15 +17,6 @@ from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.records import FetchedRecord, Format
 from kafka_facade_graphql.scalars import BigInt, to_millis
 
-# The fetch operation for each format.
-FETCHES = {
-    core_records.Format.BINARY: "api.v2.consumers.consume-binary",
-    core_records.Format.JSON: "api.v2.consumers.consume-json",
-    core_records.Format.AVRO: "api.v2.consumers.consume-avro",
-    core_records.Format.JSONSCHEMA: "api.v2.consumers.consume-json-schema",
-    core_records.Format.PROTOBUF: "api.v2.consumers.consume-protobuf",
-}
-
 
 @strawberry.input(description="The consumer instance to create.")
 class CreateConsumerInput:
@@ -305,10 +296,8 @@ class ConsumerMutations:
         self, info: Info, input: Annotated[FetchConsumerRecordsInput, argument("How to fetch.")]
     ) -> FetchConsumerRecordsPayload | None:
         context = info.context
-        format = input.format
-        own = (await context.consumer(_reference(input))).format if format is None else format
-        format = format or own
-        identifier = FETCHES.get(format, FETCHES[core_records.Format.BINARY])
+        own = await context.format_of(_reference(input)) if input.format is None else input.format
+        identifier = core_instances.fetch_operation(own)
         # All fetches of an operation share the byte limit of one; each may still return at least one record.
         left = max(context.facade.fetch_max_bytes - context.fetched_bytes, 1)
         max_bytes = left if input.max_bytes is None else min(input.max_bytes, left)
@@ -316,7 +305,7 @@ class ConsumerMutations:
         request = core_instances.FetchRecords(
             input.group,
             input.instance,
-            format,
+            own,
             input.timeout_ms,
             max_bytes,
             at_once=True,

@@ -19,7 +19,7 @@ from kafka_facade.core.instances.model import (
     SeekConsumer,
     SubscribeConsumer,
 )
-from kafka_facade.core.records.model import FetchedRecord
+from kafka_facade.core.records.model import FetchedRecord, Format
 from kafka_facade.core.request import Answer, Request
 from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import CALLER, Loaders
@@ -96,6 +96,10 @@ class Context:
             return await current().fetch(self.facade, identifier, request, CALLER)
         finally:
             self.forget()
+
+    async def format_of(self, reference: ConsumerRef) -> Format:
+        """Return the format of a consumer instance, for a fetch that names none."""
+        return await self.facade.format_of(reference.group, reference.instance, CALLER)
 
     async def consumer(self, reference: ConsumerRef) -> ConsumerInstance:
         """Return the settings of a consumer instance. Raises ConsumerInstanceNotFound."""

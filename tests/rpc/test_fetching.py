@@ -18,6 +18,7 @@ from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
 from kafka_facade_devstack.gateway import Gateway
 
 TopicFactory = Callable[..., Awaitable[str]]
+GatewayFactory = Callable[..., Awaitable[Gateway]]
 
 _LONG_MS = 60_000
 _SECONDS = 30
@@ -134,3 +135,20 @@ async def test_an_answer_that_cannot_be_sent_takes_no_records_with_it(
         while len(found) < 600:
             found += [record.offset for record in (await stub.FetchRecords(fetch)).records]
     assert found == list(range(600))
+
+
+async def test_the_format_of_an_instance_decides_which_access_list_entry_holds(
+    gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic()
+    gateway = await gateway_factory({"api.endpoints.blocklist": "api.v2.consumers.consume-binary"})
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        await produce(channel, name, ["1"])
+        stub, where = await reader(channel, name, format="FORMAT_JSON")
+        async with asyncio.timeout(_SECONDS):
+            answer = await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))
+        assert [record.value.json for record in answer.records] == ["1"]
+        stub, where = await reader(channel, name, format="FORMAT_BINARY")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where))
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

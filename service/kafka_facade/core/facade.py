@@ -10,6 +10,7 @@ from typing import Any
 from kafka_facade.core.acls.operations import Acls
 from kafka_facade.core.acls.port import AclPort
 from kafka_facade.core.call import Call, Caller
+from kafka_facade.core.catalogue import BY_IDENTIFIER
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.clusters.operations import Clusters
 from kafka_facade.core.configs.broker_configs import BrokerConfigs
@@ -18,6 +19,7 @@ from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.configs.topic_configs import TopicConfigs
 from kafka_facade.core.groups.operations import ConsumerGroups
 from kafka_facade.core.groups.port import GroupPort
+from kafka_facade.core.instances.model import FETCH_OPERATIONS, GetConsumerInstance, fetch_operation
 from kafka_facade.core.instances.operations import Consumers
 from kafka_facade.core.instances.placement import PLACED
 from kafka_facade.core.instances.port import PeerPort
@@ -27,6 +29,7 @@ from kafka_facade.core.readiness import Readiness
 from kafka_facade.core.reassignments.operations import Reassignments
 from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import ConsumerFactory, ProducerPort, SchemaRegistryPort
 from kafka_facade.core.records.produce import Produce
 from kafka_facade.core.records.reading import Reading
@@ -108,6 +111,17 @@ class Facade:
         """Return the async iterator of a streaming operation whose call is admitted; the deadline bounds its start."""
         answer: Answer = self._begin(call, request)
         return answer
+
+    async def format_of(self, group: str, instance: str, caller: Caller) -> Format:
+        """Return the format of a consumer instance, for a fetch that names none.
+
+        It is looked up under any fetch operation that the access lists leave open. ConsumerInstanceNotFound,
+        OperationBlocked.
+        """
+        blocked = fetch_operation(Format.BINARY)
+        names = (name for name in FETCH_OPERATIONS.values() if self.pipeline.permits(BY_IDENTIFIER[name]))
+        found = await self.run(next(names, blocked), GetConsumerInstance(group, instance), caller)
+        return found.format
 
     async def read_json(self, read: Callable[[bytes], Answer], text: bytes, timeout: float) -> Answer:
         """Parse JSON with ``read``, in a thread if the text is large. Raises PayloadTooLarge and KafkaTimeout."""

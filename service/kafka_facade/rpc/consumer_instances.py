@@ -11,9 +11,7 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import (
     FETCH_OPERATIONS,
-    ConsumerInstance,
     FetchRecords,
-    GetConsumerInstance,
     fetch_operation,
 )
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
@@ -31,9 +29,7 @@ async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRe
     request = _read_request(message)
     if request.format is not None:
         return fetch_operation(request.format)
-    reference = GetConsumerInstance(request.group, request.instance)
-    instance: ConsumerInstance = await facade.run(fetch_operation(Format.BINARY), reference, caller_of(context))
-    return fetch_operation(instance.format)
+    return fetch_operation(await facade.format_of(request.group, request.instance, caller_of(context)))
 
 
 async def fetch(
