@@ -225,20 +225,20 @@ class Settings:
     """
 
     api_v2_enable: bool = _setting("api.v2.enable", "true", _boolean)
-    """Whether REST has the v2 API."""
+    """Serve the v2 REST API."""
 
     api_v3_enable: bool = _setting("api.v3.enable", "true", _boolean)
-    """Whether REST has the v3 API."""
+    """Serve the v3 REST API."""
 
     api_endpoints_allowlist: list[str] = _setting("api.endpoints.allowlist", "", _words)
     """The only operations that are served, as ``kafka-facade operations`` lists them, or groups of them such as
     ``api.v3.topics.*``; empty is all."""
 
     api_endpoints_blocklist: list[str] = _setting("api.endpoints.blocklist", "", _words)
-    """Operations that are not served, or groups of them."""
+    """Operations, or groups of them, that are not served."""
 
     max_request_body_size: int = _setting("max.request.body.size", "67108864", _integer(1024))
-    """The largest body, or record of a streamed body, or gRPC message, that is taken."""
+    """Maximum size of a request body, of one record in a streamed body, and of a gRPC message."""
 
     grpc_max_response_bytes: int = _setting("grpc.max.response.bytes", "4194304", _integer(16_384))
     """The largest gRPC answer, or frame of a stream. gRPC clients take 4 MiB unless they are told otherwise. A record
@@ -252,7 +252,7 @@ class Settings:
     streaming_connection_max_duration_ms: int = _setting(
         "streaming.connection.max.duration.ms", "86400000", _integer(1000)
     )
-    """How long one streamed produce request may stay open."""
+    """Maximum duration of a streamed produce request."""
 
     idle_timeout_ms: int = _setting("idle.timeout.ms", "30000", _integer(1000))
     """Idle timeout of an HTTP connection, also for an incomplete request head."""
@@ -266,7 +266,7 @@ class Settings:
     ended."""
 
     compression_enable: bool = _setting("compression.enable", "true", _boolean)
-    """Whether REST responses are compressed for callers that accept it."""
+    """Compress REST responses for clients that accept gzip."""
 
     confluent_resource_name_authority: str = _setting("confluent.resource.name.authority", "", str)
     """The authority in the ``resource_name`` of v3 resources: ``crn://<authority>/kafka=...``."""
@@ -278,10 +278,10 @@ class Settings:
     """Maximum bytes of keys and values in one read of a consumer instance."""
 
     consumer_instance_timeout_ms: int = _setting("consumer.instance.timeout.ms", "300000", _integer(1000))
-    """How long a consumer instance lives without being used."""
+    """Idle timeout of a consumer instance."""
 
     consumer_instances_max: int = _setting("consumer.instances.max", "1000", _integer(1))
-    """How many consumer instances a worker holds at the most. A process can't hold more than about 1,000."""
+    """Maximum consumer instances per worker. One process cannot hold more than about 1,000."""
 
     consumer_prefetch_max_bytes: int = _setting(
         "consumer.prefetch.max.bytes", "536870912", _integer(1024 * 1024, 2**40)
@@ -300,40 +300,40 @@ class Settings:
     read waits until its time has passed or its maximum is reached; gRPC and GraphQL return what is there at once."""
 
     graphql_enable: bool = _setting("graphql.enable", "true", _boolean)
-    """Whether GraphQL is served."""
+    """Serve GraphQL."""
 
     graphql_path: str = _setting("graphql.path", "/graphql", _path)
-    """Where GraphQL is served."""
+    """Path of the GraphQL endpoint."""
 
     graphql_graphiql_enable: bool = _setting("graphql.graphiql.enable", "true", _boolean)
-    """Whether a browser gets GraphiQL there."""
+    """Serve GraphiQL to browsers at that path."""
 
     graphql_introspection_enable: bool = _setting("graphql.introspection.enable", "true", _boolean)
-    """Whether the schema may be asked for."""
+    """Allow introspection queries."""
 
     graphql_max_depth: int = _setting("graphql.max.depth", "15", _integer(1))
-    """How deep a query may nest."""
+    """Maximum depth of a query."""
 
     graphql_max_aliases: int = _setting("graphql.max.aliases", "30", _integer(0))
-    """How many aliases a query may have."""
+    """Maximum number of aliases in a query."""
 
     graphql_max_tokens: int = _setting("graphql.max.tokens", "2000", _integer(1))
-    """How many tokens a query may have."""
+    """Maximum number of tokens in a query."""
 
     graphql_max_document_size: int = _setting("graphql.max.document.size", "65536", _integer(1024))
-    """How long the text of a GraphQL document may be, in bytes."""
+    """Maximum size of a GraphQL document, in bytes."""
 
     graphql_max_request_size: int = _setting("graphql.max.request.size", "4194304", _integer(1024))
-    """The largest GraphQL request over HTTP or websocket message: the document and its variables."""
+    """Maximum size of a GraphQL request: the document and its variables, over HTTP or in a websocket message."""
 
     graphql_max_cost: int = _setting("graphql.max.cost", "50000", _integer(1))
-    """How much an operation may cost: about the number of fields in its answer, and of entries in its variables."""
+    """Maximum cost of an operation: about the number of fields in its response plus entries in its variables."""
 
     graphql_max_objects: int = _setting("graphql.max.objects", "20000", _integer(1))
-    """How many objects an answer may hold: nested lists multiply."""
+    """Maximum number of objects in a response; nested lists multiply."""
 
     log_level: str = _setting("log.level", "info", _one_of("debug", "info", "warning", "error"))
-    """What is logged, to standard error."""
+    """Level of the log on standard error."""
 
     client_properties: SecretProperties = field(default_factory=SecretProperties)
     """Settings of all three Kafka clients, by the names that Java or librdkafka give them."""
