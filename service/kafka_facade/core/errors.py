@@ -114,6 +114,11 @@ class FacadeError(Exception):
         moved.metadata = self.metadata | {"field": showable(quote(field))}
         return moved
 
+    def move_within(self, outer: str) -> None:
+        """Move the field path below ``outer`` as :meth:`within` does, without a copy: for errors nobody else holds."""
+        if self.field is not None:
+            self.metadata["field"] = showable(quote(f"{outer}.{self.field}"))
+
     def within(self, outer: str, *, instead_of: str = "") -> Self:
         """Return the error with its field path below ``outer``, replacing the prefix ``instead_of``.
 

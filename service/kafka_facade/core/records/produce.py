@@ -96,10 +96,8 @@ class Produce:
         try:
             outcomes = await self.produce(call, ProduceRecords(request.cluster_id, request.topic_name, records))
         except FacadeError as error:
-            outcomes = [
-                record.within(f"records[{index}]") if isinstance(record, FacadeError) else error
-                for index, record in enumerate(records)
-            ]
+            # Those that couldn't be read have their paths already.
+            outcomes = [record if isinstance(record, FacadeError) else error for record in records]
         report = BatchReport([], [])
         for index, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True)):
             if isinstance(outcome, FacadeError):
@@ -172,13 +170,7 @@ class Produce:
         return outcomes, SchemaIds(key_id, value_id)
 
     async def _enqueue(self, call: Call, request: RecordBatch) -> PendingReports:
-        unread = {
-            index: record.within(f"records[{index}]")
-            for index, record in enumerate(request.records)
-            if isinstance(record, FacadeError)
-        }
-        if unread and request.all_or_nothing:
-            raise next(iter(unread.values()))
+        unread = await _unread(request)
         cluster_id = await self._identity.check(request.cluster_id, call)
         topic = request.topic_name
         try:
@@ -323,6 +315,21 @@ class PendingReports(Struct):
                 )
             )
         return reports
+
+
+async def _unread(request: RecordBatch) -> dict[int, FacadeError]:
+    """The errors of records that couldn't be read, with their paths; the first is raised where all or none count."""
+    unread: dict[int, FacadeError] = {}
+    for index, record in enumerate(request.records):
+        if index and not index % _RECORDS_A_SLICE:
+            await time_slice()
+        if isinstance(record, FacadeError):
+            # Many copies would keep the garbage collector busy.
+            record.move_within(f"records[{index}]")
+            unread[index] = record
+            if request.all_or_nothing:
+                raise record
+    return unread
 
 
 def _names_a_partition_from(count: int, records: Sequence[RecordToProduce | FacadeError]) -> bool:

@@ -89,7 +89,13 @@ class Topics:
     async def describe_topics(self, call: Call, request: DescribeTopics) -> Sequence[TopicDescription | FacadeError]:
         """Many topics with their partitions, or their errors, from one request to Kafka."""
         await self._identity.check(request.cluster_id, call)
-        return await self._admin.describe_topics(request.keys, call.remaining)
+        legal = [name for name in request.keys if is_legal_topic_name(name)]
+        found = iter(await self._admin.describe_topics(legal, call.remaining) if legal else ())
+        # Names that no topic can have are not sent: not all of them could be.
+        return [
+            next(found) if is_legal_topic_name(name) else InvalidTopicName(topic_name=name, field="topic_name")
+            for name in request.keys
+        ]
 
     @also_answers("api.v3.topics.get")
     async def read_authorized_operations(
