@@ -60,7 +60,7 @@ class Loaders:
 
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
-        self._loaders: dict[str, _Loader] = {}
+        self._loaders: dict[type[Any], _Loader] = {}
         self._admitted: dict[str, FacadeError | None] = {}
         self._primed: set[tuple[str, str | None]] = set()
 
@@ -216,9 +216,9 @@ class Loaders:
 
     def _loader(self, kind: type[Any], load: Callable[[list[Any]], Awaitable[list[Any]]]) -> _Loader:
         """Return the loader of a kind, created with ``load`` at the first use."""
-        loader = self._loaders.get(kind.__name__)
+        loader = self._loaders.get(kind)
         if loader is None:
-            loader = self._loaders[kind.__name__] = _Loader(load)
+            loader = self._loaders[kind] = _Loader(load)
         return loader
 
     def _primes(self, what: str, cluster_id: str | None) -> bool:

@@ -82,3 +82,6 @@ EXTENSIONS: tuple[Operation, ...] = (
 
 OPERATIONS: tuple[Operation, ...] = _read()
 BY_IDENTIFIER: dict[str, Operation] = _first(OPERATIONS + EXTENSIONS)
+
+INSTANCE_READS = frozenset(name for name in BY_IDENTIFIER if name.startswith("api.v2.consumers.consume-"))
+"""The operations that read records through a consumer instance, and so advance its position."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from kafka_facade.core.call import Call, Caller
-from kafka_facade.core.catalogue import BY_IDENTIFIER, Operation
+from kafka_facade.core.catalogue import BY_IDENTIFIER, INSTANCE_READS, Operation
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import KafkaTimeout, OperationBlocked, Unavailable
 
@@ -23,7 +23,6 @@ def _names(identifier: str) -> set[str]:
 IDENTIFIERS = frozenset(name for identifier in BY_IDENTIFIER for name in _names(identifier))
 """Valid entries of an access list: operations, and groups of them such as ``api.v3.topics.*``."""
 
-_READS = frozenset(name for name in BY_IDENTIFIER if name.startswith("api.v2.consumers.consume-"))
 # The longest timeout that a consumer instance can have (an Int32 of milliseconds), plus a margin.
 _LONGEST_READ_SECONDS = 2**31 / 1000 + 60
 
@@ -172,7 +171,7 @@ class Pipeline:
 
     def _call(self, operation: Operation, caller: Caller) -> Call:
         # Reads of a consumer instance are bounded by the timeout of the instance.
-        limit = _LONGEST_READ_SECONDS if operation.identifier in _READS else self._default_timeout
+        limit = _LONGEST_READ_SECONDS if operation.identifier in INSTANCE_READS else self._default_timeout
         if caller.timeout is not None:
             limit = min(caller.timeout, limit)
         return Call(operation, caller, time.monotonic() + limit)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.catalogue import OPERATIONS, Operation
+from kafka_facade.core.catalogue import INSTANCE_READS, OPERATIONS, Operation
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
@@ -49,8 +49,6 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # The order in which the official proxy names methods.
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
-# These operations use GET but have a side effect: they advance the position of the instance.
-_CHANGING_READS: Final = "api.v2.consumers.consume-"
 
 
 def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
@@ -158,7 +156,7 @@ class RestApp:
             if any(map(permits, operations))
         }
         takes = any(
-            operation.identifier.startswith(_CHANGING_READS)
+            operation.identifier in INSTANCE_READS
             for match in matches
             for operation in match.endpoint.operations.get("GET", ())
         )
@@ -198,7 +196,7 @@ def _types(headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
 
 def _refusal(operation: Operation, scope: Scope) -> Response | None:
     """Reject a read of records by HEAD, whose records nobody would see, or from a disallowed origin."""
-    if not operation.identifier.startswith(_CHANGING_READS):
+    if operation.identifier not in INSTANCE_READS:
         return None
     if scope["method"] == "HEAD":
         raise MethodNotAllowed

@@ -170,7 +170,7 @@ class Produce:
         return outcomes, SchemaIds(key_id, value_id)
 
     async def _enqueue(self, call: Call, request: RecordBatch) -> PendingReports:
-        unread = await _unread(request)
+        unread = {} if set(map(type, request.records)) <= {RecordToProduce} else await _unread(request)
         cluster_id = await self._identity.check(request.cluster_id, call)
         topic = request.topic_name
         try:

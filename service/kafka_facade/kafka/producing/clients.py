@@ -48,15 +48,15 @@ class Clients:
         return self._others[place - 1].client if place else self.first
 
     def place_for(self, largest: int | None) -> int:
-        """The place of a client whose requests are no larger (bytes) than a topic takes, if that has been made.
+        """Return the index of the client whose requests fit a topic's limit ``largest`` (bytes; None if unknown).
 
-        None is not known.
+        Return 0, the regular client, until that client has been created.
         """
         place = self._wanted(largest)
         return place if self.at(place) is not None else 0
 
     async def prepare(self, largest: int | None) -> None:
-        """Make the client that ``place_for`` is to say, if that can be."""
+        """Create the client for this limit, if it needs one of its own and can have one."""
         if place := self._wanted(largest):
             await self._others[place - 1].prepare()
 

@@ -19,9 +19,9 @@ _INNOCENT: Final = ClientError._INVALID_DIFFERENT_RECORD
 
 
 class RefusedBatches:
-    """Sends what was refused again, in order. Used on one event loop.
+    """Resends rejected records in order. Used on one event loop.
 
-    ``conclude`` decides a record of a batch that isn't sent again; ``failure`` says what an error means to one.
+    ``conclude`` completes a record that is not resent; ``failure`` translates a client error for a record.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RefusedBatches:
         self._conclude = conclude
         self._failure = failure
         self._judging: set[asyncio.Task[None]] = set()
-        # Nothing more is sent again.
+        # Set at shutdown: nothing is resent any more.
         self._ended = False
 
     def add(self, batch: Batch, entry: Refused) -> None:
