@@ -6,46 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core.clusters.model import Cluster
-from kafka_facade.core.links import KINDS
-from kafka_facade.core.topics.model import Partition, Topic
 from kafka_facade.rest import encoding
-
-
-def test_members_are_in_the_order_of_the_api() -> None:
-    document = encoding.resource_document(Topic("c", "t", False, 3, 6, ["READ"]), "http://h/v3", "")
-    assert list(document) == [
-        "kind",
-        "metadata",
-        "cluster_id",
-        "topic_name",
-        "is_internal",
-        "replication_factor",
-        "partitions_count",
-        "partitions",
-        "configs",
-        "partition_reassignments",
-        "authorized_operations",
-    ]
-    assert document["metadata"] == {
-        "self": "http://h/v3/clusters/c/topics/t",
-        "resource_name": "crn:///kafka=c/topic=t",
-    }
-    assert document["configs"] == {"related": "http://h/v3/clusters/c/topics/t/configs"}
-
-
-def test_a_relation_to_nothing_is_left_out() -> None:
-    assert "leader" not in encoding.resource_document(Partition("c", "t", 0, None, []), "", "")
-    assert "controller" not in encoding.resource_document(Cluster("c", None), "", "")
-
-
-def test_resource_names_carry_the_authority() -> None:
-    metadata = encoding.resource_document(Cluster("c", 1), "", "confluent.example.org")["metadata"]
-    assert metadata["resource_name"] == "crn://confluent.example.org/kafka=c"
-
-
-def test_each_kind_has_a_layout() -> None:
-    assert set(KINDS) == set(encoding._LAYOUTS)
 
 
 @pytest.mark.parametrize(

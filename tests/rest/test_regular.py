@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from kafka_facade.core.links import KINDS
 from kafka_facade.core.registry import Implementation
 from kafka_facade.core.request import Request
 from kafka_facade.core.topics.model import Topic
+from kafka_facade.rest.documents import Documents
 from kafka_facade.rest.regular import regular
 
+DOCUMENTS = Documents(KINDS.values())
 PATH = "/v3/clusters/{cluster_id}/shelves/{shelf_id}"
 
 
@@ -46,7 +49,7 @@ async def _asked(request: type[Any], path: str, query: dict[str, str]) -> object
         query=query.get,
         run=run,
     )
-    await regular("api.v3.shelves.get", path, Implementation(_method, request, type(None)))(exchange)
+    await regular("api.v3.shelves.get", path, Implementation(_method, request, type(None)), DOCUMENTS)(exchange)
     return seen[0]
 
 
@@ -57,10 +60,10 @@ async def test_fields_come_from_path_and_query() -> None:
 
 def test_a_field_that_is_nowhere_stops_the_start() -> None:
     with pytest.raises(LookupError, match=r"api\.v3\.shelves\.get: books is neither in the path nor in the body"):
-        regular("api.v3.shelves.get", PATH, Implementation(_method, FillShelf, type(None)))
+        regular("api.v3.shelves.get", PATH, Implementation(_method, FillShelf, type(None)), DOCUMENTS)
 
 
 def test_a_list_needs_a_kind_in_the_link_table() -> None:
-    regular("api.v3.shelves.get", PATH, Implementation(_method, GetShelf, Sequence[Topic]))
-    with pytest.raises(KeyError):
-        regular("api.v3.shelves.get", PATH, Implementation(_method, GetShelf, list[GetShelf]))
+    regular("api.v3.shelves.get", PATH, Implementation(_method, GetShelf, Sequence[Topic]), DOCUMENTS)
+    with pytest.raises(LookupError, match="the link table has no GetShelf"):
+        regular("api.v3.shelves.get", PATH, Implementation(_method, GetShelf, list[GetShelf]), DOCUMENTS)

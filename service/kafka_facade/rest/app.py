@@ -18,6 +18,7 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.links import KINDS
 from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
@@ -28,6 +29,7 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v3_produce_batch,
     v3_topics,
 )
+from kafka_facade.rest.documents import Documents
 from kafka_facade.rest.errors import (
     ClientDisconnected,
     as_facade_error,
@@ -55,15 +57,24 @@ def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
     """Create the ASGI application; it handles HTTP requests only."""
     versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
     enabled = [operation for operation in OPERATIONS if versions.get(operation.identifier[:7])]
-    return RestApp(facade, options, Router(enabled), all_handlers(enabled, facade.registry))
+    documents = Documents(KINDS.values())
+    return RestApp(facade, options, documents, Router(enabled), all_handlers(enabled, facade.registry, documents))
 
 
 class RestApp:
     """Routes a request, negotiates media types, runs the handler, and sends the response."""
 
-    def __init__(self, facade: Facade, options: RestOptions, router: Router, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        facade: Facade,
+        options: RestOptions,
+        documents: Documents,
+        router: Router,
+        handlers: Mapping[str, Handler],
+    ) -> None:
         self._facade = facade
         self._options = options
+        self._documents = documents
         self._router = router
         self._handlers = handlers
 
@@ -116,6 +127,7 @@ class RestApp:
         return Exchange(
             self._facade,
             self._options,
+            self._documents,
             scope,
             receive,
             send,

@@ -15,6 +15,7 @@ from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.links import path_segment
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.rest.documents import Documents
 from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.origin import origin
@@ -48,6 +49,7 @@ class Exchange(Struct):
 
     facade: Facade
     options: RestOptions
+    documents: Documents
     scope: Scope
     receive: Receive
     send: Send
@@ -131,6 +133,11 @@ class Exchange(Struct):
     def base(self) -> str:
         """The base URL of v3 resources, e.g. ``http://localhost:8082/v3``."""
         return f"{self.origin}{self.prefix}/v3"
+
+    def document_maker(self) -> Callable[[object], dict[str, Any]]:
+        """Return a function that makes the documents of resources."""
+        document, base, authority = self.documents.document, self.base, self.options.resource_name_authority
+        return lambda resource: document(resource, base, authority)
 
     @property
     def url(self) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.core.links import KINDS
 from kafka_facade.core.registry import Implementation, Registry
+from kafka_facade.rest.documents import Documents
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import BODIES, HANDLERS, Handler
 from kafka_facade.rest.v3_responses import list_response, resource_response
@@ -24,7 +24,7 @@ _PARAMETER: Final = re.compile(r"{(\w+)}")
 _TRUE: Final = "true"
 
 
-def all_handlers(operations: Sequence[Operation], registry: Registry) -> dict[str, Handler]:
+def all_handlers(operations: Sequence[Operation], registry: Registry, documents: Documents) -> dict[str, Handler]:
     """Return the handlers of the implemented operations. Raises LookupError if one cannot be derived."""
     # An operation may have several paths.
     paths: dict[str, str] = {}
@@ -32,12 +32,13 @@ def all_handlers(operations: Sequence[Operation], registry: Registry) -> dict[st
         if operation.implemented:
             paths[operation.identifier] = paths.get(operation.identifier, "") + operation.path
     return {
-        identifier: HANDLERS.get(identifier) or regular(identifier, path, registry.implementation(identifier))
+        identifier: HANDLERS.get(identifier)
+        or regular(identifier, path, registry.implementation(identifier), documents)
         for identifier, path in paths.items()
     }
 
 
-def regular(identifier: str, path: str, implementation: Implementation) -> Handler:
+def regular(identifier: str, path: str, implementation: Implementation, documents: Documents) -> Handler:
     """Derive the handler of an operation. Raises LookupError if a field of its request has no source."""
     request = implementation.request
     body = BODIES.get(request)
@@ -57,7 +58,7 @@ def regular(identifier: str, path: str, implementation: Implementation) -> Handl
 
         return answer_nothing
     if get_origin(implementation.answer) in (list, Sequence):
-        kind = KINDS[get_args(implementation.answer)[0]]
+        kind = documents.kind(get_args(implementation.answer)[0])
 
         async def answer_list(exchange: Exchange) -> Response:
             return await list_response(exchange, kind, await run(exchange))

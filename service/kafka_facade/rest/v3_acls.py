@@ -22,9 +22,10 @@ from kafka_facade.core.errors import InvalidPayload, InvalidRequest
 from kafka_facade.core.links import ACL
 from kafka_facade.core.quoting import quote
 from kafka_facade.rest.bodies import BodyDecoder, StrictBody
-from kafka_facade.rest.encoding import encode_array, list_body, resource_document
+from kafka_facade.rest.encoding import encode_array
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
+from kafka_facade.rest.v3_responses import list_response
 
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -57,10 +58,7 @@ _acls = BodyDecoder(V3Acls)
 async def list_acls(exchange: Exchange) -> Response:
     """The ACLs that match the query."""
     request = ListAcls(exchange.parameters["cluster_id"], **_filter(exchange))
-    found = await exchange.run(request)
-    self_url = f"{exchange.url}?{ACL.query_of(request)}"
-    authority = exchange.options.resource_name_authority
-    return Response(body=await list_body(ACL, found, self_url, exchange.base, authority))
+    return await list_response(exchange, ACL, await exchange.run(request), f"?{ACL.query_of(request)}")
 
 
 @route("api.v3.acls.create")
@@ -90,9 +88,7 @@ async def delete_acls(exchange: Exchange) -> Response:
     """Delete the ACLs that match the query, and return them."""
     request = DeleteAcls(exchange.parameters["cluster_id"], **_filter(exchange))
     deleted = await exchange.run(request)
-    authority = exchange.options.resource_name_authority
-    body = await encode_array(deleted, lambda acl: resource_document(acl, exchange.base, authority), b'{"data":', b"}")
-    return Response(body=body)
+    return Response(body=await encode_array(deleted, exchange.document_maker(), b'{"data":', b"}"))
 
 
 def _filter(exchange: Exchange) -> dict[str, Any]:
