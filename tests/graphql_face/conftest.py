@@ -1,5 +1,8 @@
 """A GraphQL client for the running gateway, and the face in this process over a counted engine."""
 
+from __future__ import annotations
+
+import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -8,11 +11,14 @@ import httpx
 import pytest
 
 from kafka_facade.core.acls.port import AclPort
+from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
-from kafka_facade.core.pipeline import AccessLists, Pipeline
+from kafka_facade.core.kafka_clients import KafkaIdentity
+from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.topics.port import AdminPort
 from kafka_facade.kafka.engine import Engine, KafkaOptions
@@ -64,6 +70,26 @@ class Counted:
         return counted
 
 
+class OpenClients:
+    """Clients of one identity, which stay open: a pool and its lease."""
+
+    def __init__(self, identity: KafkaIdentity, ports: KafkaPorts) -> None:
+        self.identity = identity
+        self.ports = ports
+
+    def take(self, identity: KafkaIdentity) -> OpenClients:
+        return self
+
+    async def lease(self, identity: KafkaIdentity, timeout: float) -> OpenClients:
+        return self
+
+    def share(self) -> OpenClients:
+        return self
+
+    def release(self) -> None:
+        """Leave them open."""
+
+
 class Local:
     """The face in this process, over real Kafka."""
 
@@ -82,20 +108,18 @@ class Local:
 
     def app(self, options: GraphQLOptions | None = None, *, block: tuple[str, ...] = ()) -> Any:
         """A face of its own, as an ASGI application."""
-        pipeline = Pipeline(AccessLists(block=block), 30)
-        engine = self._engine
-        facade = Facade(
-            pipeline,
-            self.admin,
-            engine.producer,
-            engine,
-            ConsumerDefaults(),
-            self.groups,
-            self.acls,
-            self.reassignments,
-            10,
-            self._configs,
+        ports = dataclasses.replace(
+            self._engine.ports(),
+            cluster=ClusterIdentity(self.admin),
+            admin=self.admin,
+            groups=self.groups,
+            acls=self.acls,
+            reassignments=self.reassignments,
+            configs=self._configs,
         )
+        clients = OpenClients(KafkaIdentity("default", "tests"), ports)
+        kafka = Kafka(clients, lambda caller, cluster_id: clients.identity)
+        facade = Facade(Pipeline(AccessLists(block=block), 30, kafka=kafka), ports, ConsumerDefaults(), 10)
         return create_app(facade, options or GraphQLOptions())
 
 

@@ -50,9 +50,9 @@ def test_fetched_records(
     ],
 )
 def test_calls(method: str, request_: object) -> None:
-    call = Call(BY_IDENTIFIER["api.v2.consumers.create"], Caller("rest"), time.monotonic() + 5)
+    call = Call(BY_IDENTIFIER["api.v2.consumers.create"], Caller("rest", None, "User:ann"), time.monotonic() + 5)
     name, decoded, request = wire.decode_call(wire.encode_call(method, call, request_))
-    assert (name, decoded.operation, decoded.caller.face, request) == (method, call.operation, "rest", request_)
+    assert (name, decoded.operation, decoded.caller, request) == (method, call.operation, call.caller, request_)
     assert decoded.remaining == pytest.approx(5, abs=1)
 
 

@@ -4,82 +4,76 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from kafka_facade.core.acls.operations import Acls
-from kafka_facade.core.acls.port import AclPort
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import BY_IDENTIFIER
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.clusters.operations import Clusters
 from kafka_facade.core.configs.broker_configs import BrokerConfigs
 from kafka_facade.core.configs.cluster_configs import ClusterConfigs
-from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.configs.topic_configs import TopicConfigs
 from kafka_facade.core.groups.operations import ConsumerGroups
-from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.instances.model import FETCH_OPERATIONS, GetConsumerInstance, fetch_operation
 from kafka_facade.core.instances.operations import Consumers
 from kafka_facade.core.instances.placement import PLACED
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
+from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.pipeline import Admission, Pipeline
 from kafka_facade.core.readiness import Readiness
 from kafka_facade.core.reassignments.operations import Reassignments
-from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import Format
-from kafka_facade.core.records.port import ConsumerFactory, ProducerPort, SchemaRegistryPort
+from kafka_facade.core.records.port import SchemaRegistryPort
 from kafka_facade.core.records.produce import Produce
 from kafka_facade.core.records.reading import Reading
 from kafka_facade.core.records.schemas import Schemas
-from kafka_facade.core.registry import Registry
+from kafka_facade.core.registry import Registry, needs_kafka
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.core.server.operations import Server
 from kafka_facade.core.topics.operations import Topics
-from kafka_facade.core.topics.port import AdminPort
+
+_Method = Callable[[Call, Any], Any]
 
 
 class Facade:
-    """All operations on one cluster."""
+    """All operations.
+
+    ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness.
+    """
 
     def __init__(
         self,
         pipeline: Pipeline,
-        admin: AdminPort,
-        producer: ProducerPort,
-        consumers: ConsumerFactory,
+        own: KafkaPorts,
         consumer_defaults: ConsumerDefaults,
-        groups: GroupPort,
-        acls: AclPort,
-        reassignments: ReassignmentPort,
         batch_max_entries: int,
-        configs: ConfigPort,
         registry: SchemaRegistryPort | None = None,
         peers: PeerPort | None = None,
     ) -> None:
-        identity = ClusterIdentity(admin)
-        topics = Topics(admin, identity)
+        topics = Topics()
         self._schemas = Schemas(registry)
         self.pipeline = pipeline
         self.decoding = Decoding(self._schemas)
-        self.readiness = Readiness(admin)
-        self._instances = Consumers(consumers, admin, consumer_defaults, pipeline.closing, self.decoding, peers)
+        self.readiness = Readiness(own.admin)
+        self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
         self.registry = Registry(
             (
                 Server(),
-                Clusters(admin, identity),
+                Clusters(),
                 topics,
-                TopicConfigs(configs, admin, identity),
-                BrokerConfigs(configs, identity),
-                ClusterConfigs(configs, admin, identity),
-                Produce(producer, identity, batch_max_entries, self._schemas),
-                Reading(consumers, topics, pipeline.closing),
+                TopicConfigs(),
+                BrokerConfigs(),
+                ClusterConfigs(),
+                Produce(batch_max_entries, self._schemas),
+                Reading(topics, pipeline.closing),
                 self._instances,
-                ConsumerGroups(groups, identity),
-                Acls(acls, identity),
-                Reassignments(reassignments, identity),
+                ConsumerGroups(),
+                Acls(),
+                Reassignments(),
             )
         )
         self._expiry: asyncio.Task[None] | None = None
@@ -109,7 +103,11 @@ class Facade:
 
     def stream(self, call: Call, request: Request[Answer]) -> Answer:
         """Return the async iterator of a streaming operation whose call is admitted; the deadline bounds its start."""
-        answer: Answer = self._begin(call, request)
+        method = self.registry.method(call.operation.identifier, request)
+        cluster_id = getattr(request, "cluster_id", None)
+        if not call.has_kafka(cluster_id):
+            method = functools.partial(self._open_and_stream, method, cluster_id)
+        answer: Answer = method(call, request)
         return answer
 
     async def format_of(self, group: str, instance: str, caller: Caller) -> Format:
@@ -130,10 +128,25 @@ class Facade:
     async def perform_forwarded(self, method: str, call: Call, request: Any) -> Any:
         """Run an operation on a consumer instance of this worker for a call that another worker has admitted."""
         with self.pipeline.admit_forwarded(call):
-            return await self.pipeline.within(call, PLACED[method](self._instances, call, request))
+            run = functools.partial(PLACED[method], self._instances)
+            return await self.pipeline.within(call, _open_and_run(run, call, request, None))
 
-    def _begin(self, call: Call, request: Request[Any]) -> Any:
-        return self.registry.method(call.operation.identifier, request)(call, request)
+    def _begin(self, call: Call, request: Request[Any]) -> Awaitable[Any]:
+        """Return the coroutine of an operation, with the caller's Kafka clients opened if they are not open yet."""
+        method = self.registry.method(call.operation.identifier, request)
+        cluster_id = getattr(request, "cluster_id", None)
+        if not needs_kafka(method) or call.has_kafka(cluster_id):
+            running: Awaitable[Any] = method(call, request)
+            return running
+        return _open_and_run(method, call, request, cluster_id)
+
+    async def _open_and_stream(
+        self, method: _Method, cluster_id: str | None, call: Call, request: Any
+    ) -> AsyncGenerator[Any, None]:
+        await self.pipeline.within(call, call.open_kafka(cluster_id))
+        async with contextlib.aclosing(method(call, request)) as found:
+            async for entry in found:
+                yield entry
 
     async def start(self) -> None:
         """Start the background tasks: expiry of consumer instances, and readiness checks."""
@@ -149,3 +162,8 @@ class Facade:
         await self.readiness.close()
         await self._instances.close(timeout)
         self._schemas.close()
+
+
+async def _open_and_run(method: _Method, call: Call, request: Any, cluster_id: str | None) -> Any:
+    await call.open_kafka(cluster_id)
+    return await method(call, request)

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from kafka_facade.core.call import Call, Caller
+from kafka_facade.core.call import Call, Caller, Identify, KafkaAccess
 from kafka_facade.core.catalogue import BY_IDENTIFIER, INSTANCE_READS, Operation
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import KafkaTimeout, OperationBlocked, Unavailable
+from kafka_facade.core.kafka_clients import ClientPool
 
 _Result = TypeVar("_Result")
 
@@ -97,6 +98,23 @@ class Access:
         """Do nothing."""
 
 
+class Kafka:
+    """Gives each call its access to Kafka, as the identity that composition chooses for its caller."""
+
+    def __init__(self, pool: ClientPool, identify: Identify) -> None:
+        self._pool = pool
+        self._identify = identify
+
+    def enter(self, call: Call) -> None:
+        """Set the call's access; clients are leased when an operation needs them."""
+        call.access = KafkaAccess(self._pool, self._identify, call.caller)
+
+    def leave(self, call: Call, error: BaseException | None) -> None:
+        """End the lease on clients, if there is one."""
+        if call.access is not None:
+            call.access.release()
+
+
 class Admission:
     """Context manager that takes a call through the stages: ``with admission as call: ...``."""
 
@@ -130,13 +148,22 @@ class Pipeline:
     """Takes calls through the stages, applies deadlines, and drains calls at shutdown.
 
     ``default_timeout`` (s) bounds every operation except reads of consumer instances, which have the timeout of the
-    instance. ``stages`` run after the built-in ones: in-flight calls, then access lists.
+    instance. ``stages`` run after the built-in ones: in-flight calls, then access lists. ``kafka`` is the last one, and
+    runs for forwarded calls too.
     """
 
-    def __init__(self, access: AccessLists, default_timeout: float, stages: Sequence[Stage] = ()) -> None:
+    def __init__(
+        self,
+        access: AccessLists,
+        default_timeout: float,
+        stages: Sequence[Stage] = (),
+        kafka: Kafka | None = None,
+    ) -> None:
         self._in_flight = InFlight()
         self._access = Access(access)
-        self._stages: tuple[Stage, ...] = (self._in_flight, self._access, *stages)
+        own: tuple[Stage, ...] = () if kafka is None else (kafka,)
+        self._stages: tuple[Stage, ...] = (self._in_flight, self._access, *stages, *own)
+        self._forwarded_stages: tuple[Stage, ...] = (self._in_flight, *own)
         self._default_timeout = default_timeout
         self.closing = asyncio.Event()
         """Set when shutdown begins: streams end themselves, while unary calls are still admitted."""
@@ -161,12 +188,12 @@ class Pipeline:
 
     def admit_forwarded(self, call: Call) -> Admission:
         """Admit a call that another worker has forwarded. Raises Unavailable once this worker drains."""
-        return Admission(call, (self._in_flight,))
+        return Admission(call, self._forwarded_stages)
 
     def renewed(self, call: Call) -> Call:
         """Return the call with a new deadline: for streams, and requests whose body took long to arrive."""
         renewed = self._call(call.operation, call.caller)
-        renewed.hand_over = call.hand_over
+        renewed.hand_over, renewed.access = call.hand_over, call.access
         return renewed
 
     def _call(self, operation: Operation, caller: Caller) -> Call:

@@ -17,6 +17,7 @@ from kafka_facade.core.errors import NotImplementedYet
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _MARK = "__kafka_facade_operations__"
+_WITHOUT_KAFKA = "__kafka_facade_without_kafka__"
 
 
 def implements(*identifiers: str) -> Callable[[_Method], _Method]:
@@ -45,6 +46,17 @@ def _mark(method: Callable[..., Any], identifiers: Iterable[str], *, primary: bo
         if identifier not in BY_IDENTIFIER:
             raise LookupError(f"no operation is called {identifier}")
     setattr(method, _MARK, {**getattr(method, _MARK, {}), **dict.fromkeys(identifiers, primary)})
+
+
+def without_kafka(method: _Method) -> _Method:
+    """Mark a method that is called without Kafka clients: it needs none, or opens them itself."""
+    setattr(method, _WITHOUT_KAFKA, True)
+    return method
+
+
+def needs_kafka(method: Callable[..., Any]) -> bool:
+    """Return whether the Kafka clients of the caller have to be open when the method is called."""
+    return not getattr(method, _WITHOUT_KAFKA, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kafka_facade.client_settings.java_names import is_security, translate
+from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.kafka.admin.acls import Acls
 from kafka_facade.kafka.admin.configs import Configs
@@ -112,6 +114,19 @@ class Engine:
     def _protocol_client(self, given: Mapping[str, Any], in_flight: int) -> ProtocolClient:
         config = roles.protocol_config(self._options.bootstrap_servers, given)
         return ProtocolClient(config, self._connecting, self._names, in_flight)
+
+    def ports(self) -> KafkaPorts:
+        """Return the ports for operations."""
+        return KafkaPorts(
+            cluster=ClusterIdentity(self.admin),
+            admin=self.admin,
+            producer=self.producer,
+            consumers=self,
+            groups=self.groups,
+            acls=self.acls,
+            reassignments=self.reassignments,
+            configs=self.configs,
+        )
 
     def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]

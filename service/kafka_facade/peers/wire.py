@@ -29,7 +29,7 @@ _decode_json = msgspec.json.Decoder().decode
 class _Call(msgspec.Struct, array_like=True):
     method: str
     operation: str
-    face: str
+    caller: Caller
     seconds: float
     request: msgspec.Raw
 
@@ -61,16 +61,14 @@ _fetched_decoder = msgspec.msgpack.Decoder(list[_Fetched])
 
 def encode_call(method: str, call: Call, request: Any) -> bytes:
     """A call for another worker."""
-    return _encode(
-        _Call(method, call.operation.identifier, call.caller.face, call.remaining, msgspec.Raw(_encode(request)))
-    )
+    return _encode(_Call(method, call.operation.identifier, call.caller, call.remaining, msgspec.Raw(_encode(request))))
 
 
 def decode_call(payload: bytes) -> tuple[str, Call, Any]:
-    """The placed operation's name, the call with the caller's deadline, and the request."""
+    """The placed operation's name, the call with its caller and the caller's deadline, and the request."""
     decoded = _call_decoder.decode(payload)
     request = msgspec.msgpack.decode(decoded.request, type=types_of(decoded.method)[0])
-    call = Call(BY_IDENTIFIER[decoded.operation], Caller(decoded.face), time.monotonic() + decoded.seconds)
+    call = Call(BY_IDENTIFIER[decoded.operation], decoded.caller, time.monotonic() + decoded.seconds)
     return decoded.method, call, request
 
 

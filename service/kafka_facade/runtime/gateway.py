@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.settings import ConsumerDefaults
-from kafka_facade.core.pipeline import AccessLists, Pipeline
+from kafka_facade.core.kafka_clients import KafkaIdentity
+from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.peers.peers import Peers
 from kafka_facade.rest.app import create_app as create_rest_app
@@ -131,21 +133,18 @@ class Gateway:
         self._registry = _registry(settings)
         if self._peers_directory is not None:
             self._peers = Peers(self._peers_directory, settings.workers)
+        ports = self._engine.ports()
+        identity = KafkaIdentity("default", "service")
         pipeline = Pipeline(
             AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
             settings.api_request_timeout_ms / 1000,
+            kafka=Kafka(_Open(identity, ports), lambda caller, cluster_id: identity),
         )
         facade = Facade(
             pipeline=pipeline,
-            admin=self._engine.admin,
-            producer=self._engine.producer,
-            consumers=self._engine,
+            own=ports,
             consumer_defaults=_consumer_defaults(settings),
-            groups=self._engine.groups,
-            acls=self._engine.acls,
-            reassignments=self._engine.reassignments,
             batch_max_entries=settings.api_v3_produce_batch_maximum_entries,
-            configs=self._engine.configs,
             registry=self._registry,
             peers=self._peers,
         )
@@ -226,6 +225,26 @@ class Gateway:
 
     def _close_seconds(self) -> float:
         return max(0.1, (self._deadline or time.monotonic()) - time.monotonic() - 0.5)
+
+
+class _Open:
+    """The clients of the one identity, which are open for as long as the process runs."""
+
+    def __init__(self, identity: KafkaIdentity, ports: KafkaPorts) -> None:
+        self.identity = identity
+        self.ports = ports
+
+    def take(self, identity: KafkaIdentity) -> _Open:
+        return self
+
+    async def lease(self, identity: KafkaIdentity, timeout: float) -> _Open:
+        return self
+
+    def share(self) -> _Open:
+        return self
+
+    def release(self) -> None:
+        pass
 
 
 def _supervisor() -> int:

@@ -16,9 +16,7 @@ from kafka_facade.core.acls.model import (
     ListAcls,
 )
 from kafka_facade.core.acls.order import order
-from kafka_facade.core.acls.port import AclPort
 from kafka_facade.core.call import Call
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.registry import implements
@@ -30,17 +28,13 @@ _FILTER_ONLY = ("UNKNOWN", "ANY", "MATCH")
 class Acls:
     """Operations on the access control lists of the cluster."""
 
-    def __init__(self, acls: AclPort, identity: ClusterIdentity) -> None:
-        self._acls = acls
-        self._identity = identity
-
     @implements("api.v3.acls.list")
     async def list_acls(self, call: Call, request: ListAcls) -> list[Acl]:
         """The ACLs that match, ordered by :func:`order`; InvalidRequest for a type that is UNKNOWN."""
         _require_known(request, "UNKNOWN")
         _check_texts(request)
-        cluster_id = await self._identity.check(request.cluster_id, call)
-        return await _listed(cluster_id, await self._acls.list_acls(_plain(request), call.remaining))
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
+        return await _listed(cluster_id, await call.kafka.acls.list_acls(_plain(request), call.remaining))
 
     @implements("api.v3.acls.create")
     async def create_acl(self, call: Call, request: CreateAcl) -> Acl:
@@ -60,9 +54,9 @@ class Acls:
         for index, binding in enumerate(request.data):
             _require_concrete(binding, f"data[{index}].")
             _check_texts(binding, f"data[{index}].")
-        cluster_id = await self._identity.check(request.cluster_id, call)
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
         if request.data:
-            await self._acls.create_acls(request.data, call.remaining)
+            await call.kafka.acls.create_acls(request.data, call.remaining)
         return [_acl(cluster_id, binding) for binding in request.data]
 
     @implements("api.v3.acls.delete")
@@ -70,8 +64,8 @@ class Acls:
         """Delete the ACLs that match, and return them; InvalidRequest where a type is left out or UNKNOWN."""
         _require_known(request, "unspecified or UNKNOWN")
         _check_texts(request)
-        cluster_id = await self._identity.check(request.cluster_id, call)
-        return await _listed(cluster_id, await self._acls.delete_acls(_plain(request), call.remaining))
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
+        return await _listed(cluster_id, await call.kafka.acls.delete_acls(_plain(request), call.remaining))
 
 
 async def _listed(cluster_id: str, found: Sequence[AclBinding]) -> list[Acl]:

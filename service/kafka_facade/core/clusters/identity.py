@@ -8,7 +8,7 @@ from kafka_facade.core.errors import ClusterNotFound
 
 
 class ClusterIdentity:
-    """Knows the id of the cluster behind the gateway."""
+    """Knows the id of a cluster, as Kafka has told it to one identity."""
 
     def __init__(self, admin: ClusterPort) -> None:
         self._admin = admin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.clusters.model import (
     Broker,
     Cluster,
@@ -14,7 +13,6 @@ from kafka_facade.core.clusters.model import (
     ListBrokers,
     ListClusters,
 )
-from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.errors import NotFound
 from kafka_facade.core.registry import also_answers, implements
 
@@ -22,26 +20,22 @@ from kafka_facade.core.registry import also_answers, implements
 class Clusters:
     """Operations on clusters and brokers."""
 
-    def __init__(self, admin: ClusterPort, identity: ClusterIdentity) -> None:
-        self._admin = admin
-        self._identity = identity
-
     @also_answers("api.v3.clusters.list", "api.v3.clusters.get", "api.v3.brokers.list", "api.v3.brokers.get")
     async def describe_cluster(self, call: Call, request: DescribeCluster) -> ClusterDescription:
         """The cluster with its brokers; ClusterNotFound."""
-        await self._identity.check(request.cluster_id, call)
-        return ClusterDescription(*await self._admin.describe_cluster(call.remaining))
+        await call.kafka.cluster.check(request.cluster_id, call)
+        return ClusterDescription(*await call.kafka.admin.describe_cluster(call.remaining))
 
     @implements("api.v3.clusters.list")
     async def list_clusters(self, call: Call, request: ListClusters) -> list[Cluster]:
         """All clusters: the one behind the gateway."""
-        cluster, _ = await self._admin.describe_cluster(call.remaining)
+        cluster, _ = await call.kafka.admin.describe_cluster(call.remaining)
         return [cluster]
 
     @implements("api.v3.clusters.get")
     async def get_cluster(self, call: Call, request: GetCluster) -> Cluster:
         """The cluster; NotFound if it isn't this one."""
-        cluster, _ = await self._admin.describe_cluster(call.remaining)
+        cluster, _ = await call.kafka.admin.describe_cluster(call.remaining)
         if request.cluster_id is not None and cluster.cluster_id != request.cluster_id:
             raise NotFound(cluster_id=request.cluster_id)
         return cluster
@@ -49,8 +43,8 @@ class Clusters:
     @implements("api.v3.brokers.list", "api.v2.brokers.list")
     async def list_brokers(self, call: Call, request: ListBrokers) -> list[Broker]:
         """The live brokers, ordered by id."""
-        await self._identity.check(request.cluster_id, call)
-        _, brokers = await self._admin.describe_cluster(call.remaining)
+        await call.kafka.cluster.check(request.cluster_id, call)
+        _, brokers = await call.kafka.admin.describe_cluster(call.remaining)
         return brokers
 
     @implements("api.v3.brokers.get")

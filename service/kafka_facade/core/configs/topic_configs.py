@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.configs.changes import check_values, config_not_found, find
 from kafka_facade.core.configs.model import (
     AlterMultipleTopicConfigs,
@@ -20,31 +19,24 @@ from kafka_facade.core.configs.model import (
     TopicConfigFailure,
     UpdateTopicConfig,
 )
-from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.errors import FacadeError, InvalidTopicName, NotFound
 from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.topics.operations import is_legal_topic_name
-from kafka_facade.core.topics.port import AdminPort
 
 
 class TopicConfigs:
     """Operations on the configs of topics."""
 
-    def __init__(self, configs: ConfigPort, admin: AdminPort, identity: ClusterIdentity) -> None:
-        self._configs = configs
-        self._admin = admin
-        self._identity = identity
-
     @implements("api.v3.topic-configs.list")
     @also_answers("api.v2.topics.get")
     async def list_configs(self, call: Call, request: ListTopicConfigs) -> Sequence[TopicConfig]:
         """The configs of one topic, or of all but internal ones, ordered by topic and name; TopicNotFound."""
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         if request.topic_name is not None:
             return await self._of(call, request.topic_name)
-        topics = await self._admin.list_topics(call.remaining)
+        topics = await call.kafka.admin.list_topics(call.remaining)
         names = [entry.topic.topic_name for entry in topics if not entry.topic.is_internal]
-        found = await self._configs.topic_configs(names, call.remaining)
+        found = await call.kafka.configs.topic_configs(names, call.remaining)
         # Skip topics that were deleted since the listing.
         return [config for configs in found if not isinstance(configs, FacadeError) for config in configs]
 
@@ -53,13 +45,13 @@ class TopicConfigs:
         self, call: Call, request: ReadTopicConfigs
     ) -> Sequence[Sequence[TopicConfig] | FacadeError]:
         """The configs of many topics at once; a topic whose configs cannot be read is replaced by its error."""
-        await self._identity.check(request.cluster_id, call)
-        return await self._configs.topic_configs(request.keys, call.remaining)
+        await call.kafka.cluster.check(request.cluster_id, call)
+        return await call.kafka.configs.topic_configs(request.keys, call.remaining)
 
     @implements("api.v3.topic-configs.get")
     async def get_config(self, call: Call, request: GetTopicConfig) -> TopicConfig:
         """One config; TopicNotFound, NotFound for a name that topics don't have."""
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         return find(await self._of(call, request.topic_name), request.name)
 
     @implements("api.v3.topic-configs.update")
@@ -76,7 +68,7 @@ class TopicConfigs:
     @implements("api.v3.topic-configs.alter")
     async def alter_configs(self, call: Call, request: AlterTopicConfigs) -> None:
         """Set or reset several configs at once, or only validate the changes; all or nothing."""
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         changes = {request.topic_name: request.data}
         await self._check(call, changes, {request.topic_name: "data"})
         for failure in await self._alter(call, changes, request.validate_only):
@@ -88,14 +80,14 @@ class TopicConfigs:
 
         TopicNotFound, NotFound, InvalidKafkaRequest before anything is changed.
         """
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         changes = {entry.topic_name: entry.configs for entry in request.data}
         places = {entry.topic_name: f"data[{index}].configs" for index, entry in enumerate(request.data)}
         await self._check(call, changes, places)
         return await self._alter(call, changes, request.validate_only)
 
     async def _change(self, call: Call, cluster_id: str | None, topic: str, change: ConfigAlteration) -> None:
-        own = await self._identity.check(cluster_id, call)
+        own = await call.kafka.cluster.check(cluster_id, call)
         if all(config.name != change.name for config in await self._of(call, topic)):
             raise config_not_found(change.name, f"TOPIC {topic}", own)
         check_values([change])
@@ -106,7 +98,7 @@ class TopicConfigs:
         """``places`` are the fields of the request that hold the changes."""
         for topic in changes:
             _require_legal(topic)
-        found = await self._configs.topic_configs(list(changes), call.remaining)
+        found = await call.kafka.configs.topic_configs(list(changes), call.remaining)
         for configs, (topic, wanted) in zip(found, changes.items(), strict=True):
             if isinstance(configs, FacadeError):
                 raise configs
@@ -122,12 +114,12 @@ class TopicConfigs:
         changes = {topic: wanted for topic, wanted in changes.items() if wanted}
         if not changes:
             return []
-        failed = await self._configs.alter_topic_configs(changes, validate_only, call.remaining)
+        failed = await call.kafka.configs.alter_topic_configs(changes, validate_only, call.remaining)
         return [TopicConfigFailure(topic, error) for topic, error in failed.items()]
 
     async def _of(self, call: Call, topic: str) -> Sequence[TopicConfig]:
         _require_legal(topic)
-        [found] = await self._configs.topic_configs([topic], call.remaining)
+        [found] = await call.kafka.configs.topic_configs([topic], call.remaining)
         if isinstance(found, FacadeError):
             raise found
         return found

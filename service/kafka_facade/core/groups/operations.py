@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import (
     ConsumerGroupNotFound,
     FacadeError,
@@ -34,7 +33,7 @@ from kafka_facade.core.groups.model import (
     MemberRef,
     ReadLags,
 )
-from kafka_facade.core.groups.port import GroupDescription, GroupPort
+from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import time_slice
@@ -44,17 +43,13 @@ from kafka_facade.core.topics.positions import TopicPartition
 class ConsumerGroups:
     """Operations on consumer groups."""
 
-    def __init__(self, groups: GroupPort, identity: ClusterIdentity) -> None:
-        self._groups = groups
-        self._identity = identity
-
     @implements("api.v3.consumer-groups.list")
     async def list_groups(self, call: Call, request: ListConsumerGroups) -> list[ConsumerGroup]:
         """All consumer groups that may be described, ordered by id."""
-        cluster_id = await self._identity.check(request.cluster_id, call)
-        group_ids = sorted(await self._groups.list_groups(call.remaining))
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
+        group_ids = sorted(await call.kafka.groups.list_groups(call.remaining))
         groups = []
-        for found in await self._groups.describe_groups(group_ids, call.remaining):
+        for found in await call.kafka.groups.describe_groups(group_ids, call.remaining):
             if isinstance(found, GroupDescription):
                 groups.append(await _group(cluster_id, found))
             # Skip groups that were deleted since the listing.
@@ -73,8 +68,8 @@ class ConsumerGroups:
     @also_answers("api.v3.consumer-groups.get", "api.v3.consumers.get", "api.v3.consumer-lags.get")
     async def describe_groups(self, call: Call, request: DescribeGroups) -> Sequence[ConsumerGroup | FacadeError]:
         """Many groups in one go; a group that cannot be described is replaced by its error."""
-        own = await self._identity.check(request.cluster_id, call)
-        found = await self._groups.describe_groups(request.keys, call.remaining)
+        own = await call.kafka.cluster.check(request.cluster_id, call)
+        found = await call.kafka.groups.describe_groups(request.keys, call.remaining)
         return [await _group(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
 
     @implements("api.v3.consumers.list")
@@ -119,14 +114,14 @@ class ConsumerGroups:
         """The lag of a group in one partition; ConsumerGroupNotFound, NotFound if it has no commit there."""
         group = await self._group(call, request.cluster_id, request.consumer_group_id, "could not be found.")
         place = (request.topic_name, request.partition_id)
-        [found] = await self._groups.committed_offsets([group.consumer_group_id], call.remaining)
+        [found] = await call.kafka.groups.committed_offsets([group.consumer_group_id], call.remaining)
         if isinstance(found, FacadeError):
             raise found
         if not found:
             raise _no_offsets(group.consumer_group_id)
         if place not in found:
             raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
-        [end] = await self._groups.end_offsets([TopicPartition(*place)], call.remaining)
+        [end] = await call.kafka.groups.end_offsets([TopicPartition(*place)], call.remaining)
         lags = await _lags(group, {place: found[place]}, {place: end})
         if isinstance(lags, FacadeError):
             raise lags
@@ -145,12 +140,12 @@ class ConsumerGroups:
     @also_answers("api.v3.consumer-lags.list", "api.v3.consumer-lags.get", "api.v3.consumer-group-lag-summary.get")
     async def read_lags(self, call: Call, request: ReadLags) -> Sequence[Sequence[ConsumerLag] | FacadeError]:
         """The lags of many groups, with one lookup per partition's end; empty for a group without a commit."""
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         groups = request.keys
-        committed = await self._groups.committed_offsets([g.consumer_group_id for g in groups], call.remaining)
+        committed = await call.kafka.groups.committed_offsets([g.consumer_group_id for g in groups], call.remaining)
         wanted = list(dict.fromkeys(place for found in committed if isinstance(found, dict) for place in found))
         partitions = [TopicPartition(*place) for place in wanted]
-        ends = dict(zip(wanted, await self._groups.end_offsets(partitions, call.remaining), strict=True))
+        ends = dict(zip(wanted, await call.kafka.groups.end_offsets(partitions, call.remaining), strict=True))
         return [
             found if isinstance(found, FacadeError) else await _lags(group, found, ends)
             for group, found in zip(groups, committed, strict=True)

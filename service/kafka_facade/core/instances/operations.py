@@ -36,15 +36,15 @@ from kafka_facade.core.instances.model import (
     SubscribeConsumer,
     Unsubscribe,
 )
-from kafka_facade.core.instances.placement import is_here, placed
+from kafka_facade.core.instances.placement import OfInstance, is_here, placed
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.session import ConsumerSession
 from kafka_facade.core.instances.settings import ConsumerDefaults, generated_name, resolve
 from kafka_facade.core.instances.topic_pattern import TopicPattern
+from kafka_facade.core.kafka_clients import KafkaIdentity, Lease
 from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import FetchedRecord
-from kafka_facade.core.records.port import ConsumerFactory
 from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.topics.operations import is_legal_topic_name
 from kafka_facade.core.topics.port import AdminPort
@@ -69,24 +69,25 @@ _MATCH_SECONDS = 1.0
 
 
 class Consumers:
-    """Operations on consumer instances; owns the sessions of this worker."""
+    """Operations on consumer instances; owns the sessions of this worker.
+
+    An instance belongs to the Kafka identity that created it: for others it does not exist, and they may have one of
+    the same group and name.
+    """
 
     def __init__(
         self,
-        factory: ConsumerFactory,
-        admin: AdminPort,
         defaults: ConsumerDefaults,
         closing: asyncio.Event,
         decoding: Decoding,
         peers: PeerPort | None = None,
     ) -> None:
         self.peers = peers
-        self._factory = factory
         self._decoding = decoding
         self._closing = closing
-        self._admin = admin
         self._defaults = defaults
-        self._sessions: dict[tuple[str, str], ConsumerSession] = {}
+        self._sessions: dict[_Key, ConsumerSession] = {}
+        self._leases: dict[_Key, Lease] = {}
         self._endings: set[asyncio.Task[None]] = set()
 
     @property
@@ -108,13 +109,13 @@ class Consumers:
     async def create_named(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
         """Create an instance in the worker that holds its slot."""
         instance = resolve(request, self._defaults)
-        key = (instance.group, instance.instance_id)
+        key = (call.lease.identity, instance.group, instance.instance_id)
         if key in self._sessions:
             raise ConsumerAlreadyExists(group=instance.group, instance=instance.instance_id)
         if len(self._sessions) >= self._defaults.max_instances:
             limit = f"{self._defaults.max_instances} consumer instances (consumer.instances.max)"
             raise TooManyRequests(f"This worker has reached its limit of {limit}.")
-        consumer = self._factory.create(
+        consumer = call.kafka.consumers.create(
             group=instance.group,
             auto_offset_reset=instance.auto_offset_reset,
             auto_commit=instance.auto_commit,
@@ -123,6 +124,8 @@ class Consumers:
         self._sessions[key] = ConsumerSession(
             instance, consumer, self._defaults.request_max_bytes, self._closing, self._decoding
         )
+        # The instance uses the clients of its identity for as long as it lives.
+        self._leases[key] = call.lease.share()
         return instance
 
     # The catalogue has no operation for reading an instance; these operations need its settings or return them.
@@ -130,15 +133,15 @@ class Consumers:
     @placed
     async def get(self, call: Call, request: GetConsumerInstance) -> ConsumerInstance:
         """The settings of an instance; ConsumerInstanceNotFound."""
-        return self._session(request.group, request.instance).instance
+        return self._session(call, request).instance
 
     @implements("api.v2.consumers.delete")
     @placed
     async def delete(self, call: Call, request: DeleteConsumer) -> None:
         """Leave the group and forget the instance; ConsumerInstanceNotFound."""
-        async with self._session(request.group, request.instance).use(settled=True) as session:
+        async with self._session(call, request).use(settled=True):
             # Finish even if the caller disconnects; an unclosed member would stay in the group for good.
-            await asyncio.shield(self._end(session))
+            await asyncio.shield(self._end(_key(call, request)))
 
     @implements("api.v2.consumers.subscribe")
     @placed
@@ -152,29 +155,29 @@ class Consumers:
         for index, topic in enumerate(request.topics):
             if not is_legal_topic_name(topic):
                 raise InvalidTopicName(topic=topic, field=f"topics[{index}]")
-        async with self._session(request.group, request.instance).use(settled=True) as session:
-            topics = request.topics if pattern is None else await self._matching(pattern, call.remaining)
+        async with self._session(call, request).use(settled=True) as session:
+            topics = request.topics if pattern is None else await _matching(pattern, call.kafka.admin, call.remaining)
             await session.subscribe(topics, pattern)
 
     @implements("api.v2.consumers.get-subscription")
     @placed
     async def get_subscription(self, call: Call, request: GetSubscription) -> Sequence[str]:
         """The topics subscribed to by name, or those that matched the pattern when it was last evaluated."""
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(call, request).use() as session:
             return session.subscription()
 
     @implements("api.v2.consumers.unsubscribe")
     @placed
     async def unsubscribe(self, call: Call, request: Unsubscribe) -> None:
         """Drop the subscription or the assignment."""
-        async with self._session(request.group, request.instance).use(settled=True) as session:
+        async with self._session(call, request).use(settled=True) as session:
             await session.unsubscribe()
 
     @implements("api.v2.consumers.assign")
     @placed
     async def assign(self, call: Call, request: AssignConsumer) -> None:
         """Assign exactly these partitions. Raises IllegalConsumerState if there is a subscription."""
-        async with self._session(request.group, request.instance).use(settled=True) as session:
+        async with self._session(call, request).use(settled=True) as session:
             if len(request.partitions) > _MAX_ASSIGNED:
                 raise InvalidRequest(f"At most {_MAX_ASSIGNED} partitions can be assigned.", field="partitions")
             _check_partitions(request.partitions)
@@ -184,7 +187,7 @@ class Consumers:
     @placed
     async def get_assignments(self, call: Call, request: GetAssignments) -> Sequence[TopicPartition]:
         """The current assignment, made manually or by the group."""
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(call, request).use() as session:
             return session.consumer.assignment()
 
     @implements(*FETCH_OPERATIONS.values())
@@ -198,16 +201,19 @@ class Consumers:
         """
         if request.max_bytes is not None and request.max_bytes < 1:
             raise InvalidRequest("max_bytes must be at least 1.", field="max_bytes")
-        session = self._session(request.group, request.instance)
+        session = self._session(call, request)
         if request.format is not None and request.format is not session.instance.format:
             raise ConsumerFormatMismatch
-        return await session.fetch(request, call.remaining, self._matching_soon, call.hand_over)
+        admin = call.kafka.admin
+        return await session.fetch(
+            request, call.remaining, lambda pattern: _matching(pattern, admin, _MATCH_SECONDS), call.hand_over
+        )
 
     @implements("api.v2.consumers.commit-offsets")
     @placed
     async def commit(self, call: Call, request: CommitOffsets) -> None:
         """Commit offsets, or the current positions, and wait for the group coordinator's acknowledgement."""
-        async with self._session(request.group, request.instance).use(settled=True) as session:
+        async with self._session(call, request).use(settled=True) as session:
             if request.offsets is not None:
                 _check_positions(request.offsets)
             offsets = (
@@ -223,7 +229,7 @@ class Consumers:
     @placed
     async def get_committed(self, call: Call, request: GetCommittedOffsets) -> list[CommittedOffset]:
         """The group's committed offsets of these partitions; partitions without one are omitted."""
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(call, request).use() as session:
             if not request.partitions:
                 raise PartitionNotFound
             _check_partitions(request.partitions)
@@ -235,7 +241,7 @@ class Consumers:
         """Seek to offsets and times. Raises IllegalConsumerState for a partition that is not assigned."""
         _check_positions(request.offsets)
         _check_partitions(request.times, "times")
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(call, request).use() as session:
             session.check_assigned([*request.offsets, *request.times])
             positions = list(request.offsets)
             ends = []
@@ -255,7 +261,7 @@ class Consumers:
         """Seek to the first offset of these partitions."""
         _check_partitions(request.partitions)
         positions = [PartitionPosition(entry.topic, entry.partition, EARLIEST) for entry in request.partitions]
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(call, request).use() as session:
             await session.seek(positions, call.remaining)
 
     @implements("api.v2.consumers.seek-to-end")
@@ -263,7 +269,7 @@ class Consumers:
     async def seek_to_end(self, call: Call, request: SeekToEnd) -> None:
         """Seek to the current end of these partitions."""
         _check_partitions(request.partitions)
-        async with self._session(request.group, request.instance).use() as session:
+        async with self._session(call, request).use() as session:
             session.check_assigned(request.partitions)
             await session.seek(await self._ends(request.partitions, call), call.remaining)
 
@@ -272,47 +278,59 @@ class Consumers:
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
             limit = self._defaults.instance_timeout_ms / 1000
-            for session in [session for session in self._sessions.values() if session.idle_seconds > limit]:
-                self._end(session)
+            for key in [key for key, session in self._sessions.items() if session.idle_seconds > limit]:
+                self._end(key)
 
     async def close(self, timeout: float) -> None:
         """Close all instances concurrently within ``timeout`` (s)."""
-        for session in list(self._sessions.values()):
-            self._end(session, timeout)
+        for key in list(self._sessions):
+            self._end(key, timeout)
         await asyncio.gather(*self._endings)
 
-    def _end(self, session: ConsumerSession, timeout: float = _CLOSE_SECONDS) -> asyncio.Task[None]:
+    def _end(self, key: _Key, timeout: float = _CLOSE_SECONDS) -> asyncio.Task[None]:
         """Remove an instance at once, and close it in a task."""
-        instance = session.instance
-        self._sessions.pop((instance.group, instance.instance_id), None)
+        session, lease = self._sessions.pop(key), self._leases.pop(key)
         session.end()
-        ending = asyncio.create_task(session.close(timeout), name="consumer close")
+        ending = asyncio.create_task(_close(session, lease, timeout), name="consumer close")
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
         return ending
 
-    async def _matching_soon(self, pattern: TopicPattern) -> list[str]:
-        return await self._matching(pattern, _MATCH_SECONDS)
-
-    async def _matching(self, pattern: TopicPattern, timeout: float) -> list[str]:
-        """The topics that match now, without internal topics, as with the official proxy."""
-        topics = [entry.topic for entry in await self._admin.list_topics(timeout)]
-        return pattern.matching(topic.topic_name for topic in topics if not topic.is_internal)
-
     async def _ends(self, partitions: Sequence[TopicPartition], call: Call) -> list[PartitionPosition]:
         """The current end of each partition, so that records produced after the seek are read."""
         found = []
-        for entry, offsets in zip(partitions, await self._admin.offsets(partitions, call.remaining), strict=True):
+        for entry, offsets in zip(partitions, await call.kafka.admin.offsets(partitions, call.remaining), strict=True):
             # A partition that is missing or unavailable now is read from its end once it appears.
             end = LATEST if isinstance(offsets, FacadeError) else offsets[1]
             found.append(PartitionPosition(entry.topic, entry.partition, end))
         return found
 
-    def _session(self, group: str, instance: str) -> ConsumerSession:
+    def _session(self, call: Call, request: OfInstance) -> ConsumerSession:
         try:
-            return self._sessions[group, instance]
+            return self._sessions[_key(call, request)]
         except KeyError:
-            raise ConsumerInstanceNotFound(group=group, instance=instance) from None
+            raise ConsumerInstanceNotFound(group=request.group, instance=request.instance) from None
+
+
+_Key = tuple[KafkaIdentity, str, str]
+"""The owner of an instance, its group and its id."""
+
+
+def _key(call: Call, request: OfInstance) -> _Key:
+    return call.lease.identity, request.group, request.instance
+
+
+async def _close(session: ConsumerSession, lease: Lease, timeout: float) -> None:
+    try:
+        await session.close(timeout)
+    finally:
+        lease.release()
+
+
+async def _matching(pattern: TopicPattern, admin: AdminPort, timeout: float) -> list[str]:
+    """The topics that match now, without internal topics, as with the official proxy."""
+    topics = [entry.topic for entry in await admin.list_topics(timeout)]
+    return pattern.matching(topic.topic_name for topic in topics if not topic.is_internal)
 
 
 def _check_partitions(

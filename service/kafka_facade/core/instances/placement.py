@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.instances.port import PeerPort
+from kafka_facade.core.registry import without_kafka
 
 
 class OfInstance(Protocol):
@@ -56,12 +57,14 @@ def is_here(peers: PeerPort | None, group: str, instance: str) -> bool:
 
 
 def placed(method: _Method[_Self, _Request, _Response]) -> _Method[_Self, _Request, _Response]:
-    """Decorate an operation so that it runs in the worker that holds the instance's slot."""
+    """Decorate an operation so that it runs in the worker that holds the instance's slot, with its Kafka clients."""
 
     @functools.wraps(method)
     async def run(self: _Self, call: Call, request: _Request) -> _Response:
         peers = self.peers
         if peers is None or is_here(peers, request.group, request.instance):
+            if not call.has_kafka(None):
+                await call.open_kafka(None)
             return await method(self, call, request)
         answer: _Response = await peers.call(
             slot_of(request.group, request.instance, peers.slots), method.__name__, call, request
@@ -69,7 +72,7 @@ def placed(method: _Method[_Self, _Request, _Response]) -> _Method[_Self, _Reque
         return answer
 
     PLACED[method.__name__] = method
-    return run
+    return without_kafka(run)
 
 
 @functools.cache

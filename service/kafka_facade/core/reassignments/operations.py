@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import NotFound
 from kafka_facade.core.reassignments.model import (
     GetReassignment,
@@ -11,23 +10,18 @@ from kafka_facade.core.reassignments.model import (
     ListTopicReassignments,
     PartitionReassignment,
 )
-from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.registry import also_answers, implements
 
 
 class Reassignments:
     """Operations on reassignments."""
 
-    def __init__(self, reassignments: ReassignmentPort, identity: ClusterIdentity) -> None:
-        self._reassignments = reassignments
-        self._identity = identity
-
     @implements("api.v3.partition-reassignments.list")
     @also_answers("api.v3.partition-reassignments.search-by-topic", "api.v3.partition-reassignments.get")
     async def list_reassignments(self, call: Call, request: ListReassignments) -> list[PartitionReassignment]:
         """All ongoing reassignments, ordered by topic and partition."""
-        cluster_id = await self._identity.check(request.cluster_id, call)
-        return await self._reassignments.list_reassignments(cluster_id, call.remaining)
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
+        return await call.kafka.reassignments.list_reassignments(cluster_id, call.remaining)
 
     @implements("api.v3.partition-reassignments.search-by-topic")
     async def list_topic_reassignments(
@@ -40,7 +34,7 @@ class Reassignments:
     @implements("api.v3.partition-reassignments.get")
     async def get_reassignment(self, call: Call, request: GetReassignment) -> PartitionReassignment:
         """The reassignment of one partition; NotFound if there is none."""
-        cluster_id = await self._identity.check(request.cluster_id, call)
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
         where = ListTopicReassignments(cluster_id, request.topic_name)
         for found in await self.list_topic_reassignments(call, where):
             if found.partition_id == request.partition_id:

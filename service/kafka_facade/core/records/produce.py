@@ -10,7 +10,6 @@ from itertools import chain
 from msgspec import Struct
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidBatch,
@@ -57,11 +56,7 @@ _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
 class Produce:
     """Operations that produce."""
 
-    def __init__(
-        self, producer: ProducerPort, identity: ClusterIdentity, batch_max_entries: int, schemas: Schemas
-    ) -> None:
-        self._producer = producer
-        self._identity = identity
+    def __init__(self, batch_max_entries: int, schemas: Schemas) -> None:
         self._batch_max_entries = batch_max_entries
         self._schemas = schemas
 
@@ -90,7 +85,7 @@ class Produce:
         """
         entries = request.entries
         self._check_batch(entries)
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         records = [entry.record for entry in entries]
         outcomes: Sequence[RecordReport | FacadeError]
         try:
@@ -171,7 +166,7 @@ class Produce:
 
     async def _enqueue(self, call: Call, request: RecordBatch) -> PendingReports:
         unread = {} if set(map(type, request.records)) <= {RecordToProduce} else await _unread(request)
-        cluster_id = await self._identity.check(request.cluster_id, call)
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
         topic = request.topic_name
         try:
             count = await self._partition_count(call, topic)
@@ -180,7 +175,7 @@ class Produce:
             refusals: dict[int, FacadeError] = dict.fromkeys(range(len(request.records)), refusal)
             return PendingReports(cluster_id, topic, request.records, [], refusals | unread)
         if _names_a_partition_from(count, request.records):
-            count = await self._producer.partition_count(topic, call.remaining, refresh=True)
+            count = await call.kafka.producer.partition_count(topic, call.remaining, refresh=True)
         wire: list[SerializedRecord] = []
         errors = unread
         used: dict[int, UsedSchemas] = {}
@@ -210,39 +205,15 @@ class Produce:
                 if request.all_or_nothing:
                     raise placed from None
                 errors[index] = placed
-        deliveries = await self._submit(topic, wire, request.order) if wire else None
+        deliveries = await _submit(call.kafka.producer, topic, wire, request.order) if wire else None
         return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
-
-    async def _submit(
-        self, topic: str, wire: list[SerializedRecord], order: RecordOrder | None
-    ) -> asyncio.Future[list[Delivery | FacadeError]]:
-        """Hand records to the producer, in portions if there are many, so that other requests can interleave."""
-        if len(wire) <= _PORTION:
-            return await self._producer.submit(topic, wire, order)
-        order = order or RecordOrder()
-        portions: list[asyncio.Future[list[Delivery | FacadeError]]] = []
-        loop = asyncio.get_running_loop()
-        try:
-            while (start := len(portions) * _PORTION) < len(wire):
-                portions.append(await self._producer.submit(topic, wire[start : start + _PORTION], order))
-        except FacadeError as error:
-            if not portions:
-                raise
-            # Earlier portions have been sent, so their outcomes must still be reported.
-            refused: asyncio.Future[list[Delivery | FacadeError]] = loop.create_future()
-            refused.set_result([error] * (len(wire) - len(portions) * _PORTION))
-            portions.append(refused)
-        except BaseException:
-            for portion in portions:
-                portion.cancel()
-            raise
-        return _joined(portions)
 
     async def _partition_count(self, call: Call, topic: str) -> int:
         if not is_legal_topic_name(topic):
             raise InvalidTopicName(f"Invalid topics: [{quote(topic)}]", topic_name=topic, field="topic_name")
-        count = self._producer.cached_partition_count(topic)
-        return await self._producer.partition_count(topic, call.remaining) if count is None else count
+        producer = call.kafka.producer
+        count = producer.cached_partition_count(topic)
+        return await producer.partition_count(topic, call.remaining) if count is None else count
 
     async def _with_schemas(
         self, call: Call, topic: str, record: RecordToProduce
@@ -338,6 +309,32 @@ def _names_a_partition_from(count: int, records: Sequence[RecordToProduce | Faca
         for record in records
         if not isinstance(record, FacadeError)
     )
+
+
+async def _submit(
+    producer: ProducerPort, topic: str, wire: list[SerializedRecord], order: RecordOrder | None
+) -> asyncio.Future[list[Delivery | FacadeError]]:
+    """Hand records to the producer, in portions if there are many, so that other requests can interleave."""
+    if len(wire) <= _PORTION:
+        return await producer.submit(topic, wire, order)
+    order = order or RecordOrder()
+    portions: list[asyncio.Future[list[Delivery | FacadeError]]] = []
+    loop = asyncio.get_running_loop()
+    try:
+        while (start := len(portions) * _PORTION) < len(wire):
+            portions.append(await producer.submit(topic, wire[start : start + _PORTION], order))
+    except FacadeError as error:
+        if not portions:
+            raise
+        # Earlier portions have been sent, so their outcomes must still be reported.
+        refused: asyncio.Future[list[Delivery | FacadeError]] = loop.create_future()
+        refused.set_result([error] * (len(wire) - len(portions) * _PORTION))
+        portions.append(refused)
+    except BaseException:
+        for portion in portions:
+            portion.cancel()
+        raise
+    return _joined(portions)
 
 
 def _joined(

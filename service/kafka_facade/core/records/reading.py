@@ -13,7 +13,7 @@ from msgspec import structs
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PartitionNotFound, TopicNotFound, Unavailable
 from kafka_facade.core.records.model import ConsumeRecords, Record
-from kafka_facade.core.records.port import ConsumerFactory, ConsumerPort
+from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.core.records.sizes import record_size
 from kafka_facade.core.registry import implements
 from kafka_facade.core.topics.model import ListPartitions, ReadOffsets
@@ -35,8 +35,7 @@ _LOOK_SECONDS = 10.0
 class Reading:
     """Operations that read records as a stream."""
 
-    def __init__(self, consumers: ConsumerFactory, topics: Topics, closing: asyncio.Event) -> None:
-        self._consumers = consumers
+    def __init__(self, topics: Topics, closing: asyncio.Event) -> None:
         self._topics = topics
         self._closing = closing
 
@@ -53,7 +52,9 @@ class Reading:
         for limit in ("max_records", "max_bytes"):
             if getattr(request, limit) < 1:
                 raise InvalidRequest("The limit must be at least 1.", field=limit)
-        consumer = self._consumers.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
+        consumer = call.kafka.consumers.create(
+            group=None, auto_offset_reset="earliest", auto_commit=False, overrides={}
+        )
         try:
             starts, ends = await self._range(call, request, consumer)
             remaining = {key: end for key, end in ends.items() if starts[key] < end}

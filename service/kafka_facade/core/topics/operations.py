@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidPayload,
@@ -41,7 +40,6 @@ from kafka_facade.core.topics.model import (
     TopicDescription,
     UpdatePartitionCount,
 )
-from kafka_facade.core.topics.port import AdminPort
 from kafka_facade.core.topics.positions import TopicPartition
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
@@ -55,19 +53,17 @@ def is_legal_topic_name(name: str) -> bool:
 class Topics:
     """Operations on topics, partitions and replicas."""
 
-    def __init__(self, admin: AdminPort, identity: ClusterIdentity) -> None:
-        self._admin = admin
-        self._identity = identity
-
     @implements("api.v3.topics.list", "api.v2.topics.list")
     async def list_topics(self, call: Call, request: ListTopics) -> list[Topic]:
         """All topics but Kafka's internal ones, ordered by name."""
-        await self._identity.check(request.cluster_id, call)
-        topics = [entry.topic for entry in await self._admin.list_topics(call.remaining) if not entry.topic.is_internal]
+        await call.kafka.cluster.check(request.cluster_id, call)
+        topics = [
+            entry.topic for entry in await call.kafka.admin.list_topics(call.remaining) if not entry.topic.is_internal
+        ]
         if not request.include_authorized_operations:
             return topics
         names = [topic.topic_name for topic in topics]
-        found = await self._admin.describe_topics(names, call.remaining, authorized_operations=True)
+        found = await call.kafka.admin.describe_topics(names, call.remaining, authorized_operations=True)
         # Skip topics that were deleted since the listing.
         return [description.topic for description in found if not isinstance(description, FacadeError)]
 
@@ -82,15 +78,15 @@ class Topics:
     @also_answers("api.v3.topics.list")
     async def list_descriptions(self, call: Call, request: ListTopicDescriptions) -> list[TopicDescription]:
         """All topics but internal ones with their partitions, ordered by name; Kafka returns both in one response."""
-        await self._identity.check(request.cluster_id, call)
-        return [entry for entry in await self._admin.list_topics(call.remaining) if not entry.topic.is_internal]
+        await call.kafka.cluster.check(request.cluster_id, call)
+        return [entry for entry in await call.kafka.admin.list_topics(call.remaining) if not entry.topic.is_internal]
 
     @also_answers("api.v3.topics.get", "api.v3.partitions.list", "api.v3.partitions.get", "api.v3.replicas.list")
     async def describe_topics(self, call: Call, request: DescribeTopics) -> Sequence[TopicDescription | FacadeError]:
         """Many topics with their partitions, or their errors, from one request to Kafka."""
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         legal = [name for name in request.keys if is_legal_topic_name(name)]
-        found = iter(await self._admin.describe_topics(legal, call.remaining) if legal else ())
+        found = iter(await call.kafka.admin.describe_topics(legal, call.remaining) if legal else ())
         # Names that no topic can have are not sent: not all of them could be.
         return [
             next(found) if is_legal_topic_name(name) else InvalidTopicName(topic_name=name, field="topic_name")
@@ -102,36 +98,38 @@ class Topics:
         self, call: Call, request: ReadAuthorizedOperations
     ) -> Sequence[list[str] | FacadeError]:
         """What the caller may do with many topics, from one request to Kafka."""
-        await self._identity.check(request.cluster_id, call)
-        found = await self._admin.describe_topics(request.keys, call.remaining, authorized_operations=True)
+        await call.kafka.cluster.check(request.cluster_id, call)
+        found = await call.kafka.admin.describe_topics(request.keys, call.remaining, authorized_operations=True)
         return [entry if isinstance(entry, FacadeError) else entry.topic.authorized_operations for entry in found]
 
     @implements("api.v3.topics.create")
     async def create_topic(self, call: Call, request: CreateTopic) -> Topic:
         """Create a topic, or only validate it; TopicAlreadyExists, InvalidPayload, InvalidKafkaRequest."""
-        cluster_id = await self._identity.check(request.cluster_id, call)
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
         if not is_legal_topic_name(request.topic_name):
             message = "Payload error. Invalid topic name."
             raise InvalidPayload(message, topic_name=request.topic_name, field="topic_name")
         for index, config in enumerate(request.configs):
             check_text(config.name, f"configs[{index}].name")
             check_text(config.value, f"configs[{index}].value")
-        created = await self._admin.create_topic(request, call.remaining)
+        created = await call.kafka.admin.create_topic(request, call.remaining)
         return created.topic if created is not None else await self._validated(call, cluster_id, request)
 
     @implements("api.v3.topics.delete")
     async def delete_topic(self, call: Call, request: DeleteTopic) -> None:
         """Delete a topic; TopicNotFound."""
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         _require_possible(request.topic_name)
-        await self._admin.delete_topic(request.topic_name, call.remaining)
+        await call.kafka.admin.delete_topic(request.topic_name, call.remaining)
 
     @implements("api.v3.topics.partitions")
     async def update_partition_count(self, call: Call, request: UpdatePartitionCount) -> Topic:
         """Raise the number of partitions; InvalidKafkaRequest if that is not an increase."""
-        await self._identity.check(request.cluster_id, call)
+        await call.kafka.cluster.check(request.cluster_id, call)
         _require_possible(request.topic_name)
-        described = await self._admin.create_partitions(request.topic_name, request.partitions_count, call.remaining)
+        described = await call.kafka.admin.create_partitions(
+            request.topic_name, request.partitions_count, call.remaining
+        )
         return described.topic
 
     @implements("api.v3.partitions.list", "api.v2.partitions.list")
@@ -162,7 +160,7 @@ class Topics:
     async def read_offsets(self, call: Call, request: ReadOffsets) -> Sequence[PartitionOffsets | FacadeError]:
         """The offsets of many partitions in one go; a partition whose offsets can't be had is its error."""
         wanted = [TopicPartition(partition.topic_name, partition.partition_id) for partition in request.keys]
-        found = await self._admin.offsets(wanted, call.remaining)
+        found = await call.kafka.admin.offsets(wanted, call.remaining)
         return await in_slices(_offsets, zip(request.keys, found, strict=True))
 
     @implements("api.v3.replicas.list")
@@ -193,10 +191,10 @@ class Topics:
         self, call: Call, request: ReadBrokerReplicas
     ) -> Sequence[Sequence[Replica] | FacadeError]:
         """The replicas that each broker holds, from one metadata answer, internal topics among them."""
-        await self._identity.check(request.cluster_id, call)
-        _, brokers = await self._admin.describe_cluster(call.remaining)
+        await call.kafka.cluster.check(request.cluster_id, call)
+        _, brokers = await call.kafka.admin.describe_cluster(call.remaining)
         held: dict[int, list[Replica]] = {broker.broker_id: [] for broker in brokers}
-        for description in await self._admin.list_topics(call.remaining):
+        for description in await call.kafka.admin.list_topics(call.remaining):
             await time_slice()
             for partition in description.partitions:
                 for replica in partition.replicas:
@@ -216,7 +214,7 @@ class Topics:
             partitions = len(request.replicas_assignments)
             factor = len(request.replicas_assignments[0])
         elif partitions is None or factor is None:
-            default_partitions, default_factor = await self._admin.topic_defaults(call.remaining)
+            default_partitions, default_factor = await call.kafka.admin.topic_defaults(call.remaining)
             partitions = default_partitions if partitions is None else partitions
             factor = default_factor if factor is None else factor
         return Topic(cluster_id, request.topic_name, False, factor, partitions)
@@ -224,10 +222,12 @@ class Topics:
     async def _describe(
         self, call: Call, cluster_id: str | None, name: str, *, authorized_operations: bool = False
     ) -> TopicDescription:
-        await self._identity.check(cluster_id, call)
+        await call.kafka.cluster.check(cluster_id, call)
         if not is_legal_topic_name(name):
             raise InvalidTopicName(topic_name=name, field="topic_name")
-        [found] = await self._admin.describe_topics([name], call.remaining, authorized_operations=authorized_operations)
+        [found] = await call.kafka.admin.describe_topics(
+            [name], call.remaining, authorized_operations=authorized_operations
+        )
         if isinstance(found, FacadeError):
             raise found
         return found
