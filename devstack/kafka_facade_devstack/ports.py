@@ -1,11 +1,16 @@
 """The ports of a stack: a plan that gives each listener one, and the check that all are free. Loopback only."""
 
 import errno
+import fcntl
+import os
 import random
 import socket
+import tempfile
+import threading
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from kafka_facade_devstack.errors import DevStackError
 
@@ -13,7 +18,8 @@ HOST = "127.0.0.1"
 _SPAN = 43
 _LOWEST = 20_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_TRIES = 200
+# So many plans later the ports of the first are bound, and are seen as taken.
+_CLAIMS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +44,51 @@ class PortPlan:
 
     @classmethod
     def free(cls) -> Self:
-        """A plan whose ports are free now, below the range from which the system draws outgoing ports."""
-        highest = _first_ephemeral() - _SPAN
-        for _ in range(_TRIES):
-            base = random.randrange(_LOWEST, highest)
-            if all(is_free(port) for port in range(base, base + _SPAN)):
+        """A plan whose ports are free now, below the range from which the system draws outgoing ports.
+
+        Neither this process nor another one of the user gets the same plan until its ports have been bound.
+        """
+        first_ephemeral = _first_ephemeral()
+        bases = range(_LOWEST, first_ephemeral - _SPAN, _SPAN)
+        # Not the generator that tests seed: several processes would try the same plans in the same order.
+        for base in random.SystemRandom().sample(bases, len(bases)):
+            if _claims.take(base) and all(is_free(port) for port in range(base, base + _SPAN)):
                 return cls.from_base(base)
-        raise DevStackError(f"no {_SPAN} free ports in a row from {_LOWEST} to {highest}")
+        raise DevStackError(f"no {_SPAN} free ports in a row from {_LOWEST} to {first_ephemeral}")
 
     def of_kafka(self, brokers: int) -> dict[int, str]:
         """Port -> what listens there, for that many brokers."""
         kinds = {self.kafka: "Kafka", self.internal: "Kafka between brokers", self.controller: "Kafka's controller"}
         return {first + index: name for first, name in kinds.items() for index in range(brokers)}
+
+
+class _Claims:
+    """The plans that this process has handed out last: locked bytes of a file that the user's processes share."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._recent: deque[int] = deque()
+        self._lock = threading.Lock()
+
+    def take(self, base: int) -> bool:
+        """Claim a plan; False if it is claimed already. The oldest claim of many ends."""
+        with self._lock:
+            if self._file is None:
+                path = Path(tempfile.gettempdir(), f"kafka-facade-{os.getuid()}.ports")
+                self._file = path.open("ab")
+            if base in self._recent:
+                return False
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, base)
+            except OSError:
+                return False
+            self._recent.append(base)
+            if len(self._recent) > _CLAIMS:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._recent.popleft())
+            return True
+
+
+_claims = _Claims()
 
 
 def is_free(port: int) -> bool:

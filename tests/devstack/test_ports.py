@@ -1,4 +1,7 @@
+import itertools
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +33,20 @@ def test_a_taken_port_is_named_with_what_wanted_it() -> None:
         with pytest.raises(DevStackError, match=rf"^port {port} \(REST\) on 127\.0\.0\.1 is taken: .*--port-base"):
             check_free({port: "REST"})
     assert is_free(port)
+
+
+def _run_python(code: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", f"from kafka_facade_devstack.ports import PortPlan\n{code}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_plans_that_nobody_has_bound_yet_have_no_port_in_common() -> None:
+    many = "for _ in range(16): print(PortPlan.free().rest, flush=True)\ninput()"
+    started = [_run_python(many) for _ in range(2)]
+    try:
+        bases = sorted(int(line) for process in started for line in itertools.islice(process.stdout or (), 16))
+        assert len(bases) == 32
+        assert all(second - first > 42 for first, second in itertools.pairwise(bases))
+    finally:
+        for process in started:
+            process.communicate("\n")
