@@ -20,6 +20,8 @@ from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.errors import DevStackError
 from kafka_facade_devstack.gateway import Gateway
 
+pytest_plugins = ("distribution",)
+
 TopicFactory = Callable[..., Awaitable[str]]
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 Connect = Callable[..., Awaitable[Connection]]
@@ -27,6 +29,8 @@ Connect = Callable[..., Awaitable[Connection]]
 _ADMIN_SECONDS = 20
 _LOG_TAIL = 4000
 _MEMBER_SECONDS = 45
+# Another program may take a port meanwhile.
+_STACK_TRIES = 2
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +51,23 @@ def _three_brokers() -> Iterator[BackgroundStack]:
 
 
 def _running(brokers: int) -> Iterator[BackgroundStack]:
-    background = BackgroundStack(brokers)
-    try:
-        background.start()
-    except DevStackError as error:
-        pytest.exit(f"the development stack does not start: {error}", returncode=1)
+    background = _start_stack(brokers)
     try:
         yield background
     finally:
         background.stop()
+
+
+def _start_stack(brokers: int) -> BackgroundStack:
+    for _ in range(_STACK_TRIES):
+        background = BackgroundStack(brokers)
+        try:
+            background.start()
+        except DevStackError as error:
+            failure = error
+        else:
+            return background
+    pytest.exit(f"the development stack does not start: {failure}", returncode=1)
 
 
 @pytest.fixture

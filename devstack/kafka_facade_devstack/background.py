@@ -11,7 +11,7 @@ from kafka_facade_devstack.stack import Stack
 
 T = TypeVar("T")
 
-_DEADLINE_SECONDS = 300
+_DEADLINE_SECONDS = 600
 
 
 class BackgroundStack:

@@ -9,7 +9,7 @@ from kafka_facade_devstack.ports import HOST
 from kafka_facade_devstack.process import Child, Watchdog
 
 PROGRAM = ("-m", "kafka_facade")
-_READY_SECONDS = 60
+_READY_SECONDS = 180
 _GRACE_SECONDS = 15
 
 

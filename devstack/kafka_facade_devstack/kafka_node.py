@@ -16,7 +16,7 @@ from kafka_facade_devstack.errors import DevStackError
 from kafka_facade_devstack.ports import HOST, PortPlan
 from kafka_facade_devstack.process import Child, Watchdog
 
-_FORMAT_SECONDS = 60
+_FORMAT_SECONDS = 180
 SUPER_USER = "broker"
 _SASL = "SASL_PLAINTEXT"
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")

@@ -22,8 +22,9 @@ from kafka_facade_devstack.process import Child, Watchdog
 from kafka_facade_devstack.registry import KAFKA_SETTINGS
 
 _SETTING = "KAFKA_REST_"
-_KAFKA_READY_SECONDS = 90
-_REGISTRY_READY_SECONDS = 30
+# Minutes on a machine where others work too; what ends is seen at once.
+_KAFKA_READY_SECONDS = 240
+_REGISTRY_READY_SECONDS = 120
 _REGISTRY_GRACE_SECONDS = 5
 _KEPT_GRACE_SECONDS = 15
 _TEMPORARY_GRACE_SECONDS = 3

@@ -12,6 +12,8 @@ from shutil import copytree, ignore_patterns, which
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("package")
+
 ROOT = Path(__file__).resolve().parents[2]
 GATEWAY = "kafka_facade"
 DEVSTACK = "kafka_facade_devstack"

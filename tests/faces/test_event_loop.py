@@ -38,6 +38,8 @@ from kafka_facade.rpc.gen.v1 import (
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
+pytestmark = pytest.mark.xdist_group("event_loop")
+
 TopicFactory = Callable[..., Awaitable[str]]
 
 RECORDS = 500_000

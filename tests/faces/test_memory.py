@@ -17,6 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
+pytestmark = pytest.mark.serial
+
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 TopicFactory = Callable[..., Awaitable[str]]
 

@@ -13,6 +13,8 @@ from faces.clients import Data, FaceClient, Produced
 from faces.conftest import FACES
 from kafka_facade_devstack.background import BackgroundStack
 
+pytestmark = pytest.mark.xdist_group("new_coordinators")
+
 _OFFSETS = "__consumer_offsets"
 _SECONDS = 40
 # So many groups begin, one after another: they meet their coordinator in all states that it has on its way.

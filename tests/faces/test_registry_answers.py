@@ -28,6 +28,8 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 from kafka_facade_devstack.background import BackgroundStack
 
+pytestmark = pytest.mark.xdist_group("registry_answers")
+
 Topic = Callable[..., Awaitable[str]]
 
 MOST_HELD = 0.5

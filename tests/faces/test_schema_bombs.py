@@ -30,6 +30,8 @@ from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
+pytestmark = pytest.mark.xdist_group("schema_bombs")
+
 Topic = Callable[..., Awaitable[str]]
 
 # What was wrong took seconds, minutes and gigabytes: a busy machine is no reason for a test to fail.

@@ -18,7 +18,7 @@ from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.names import Names
 from kafka_facade_devstack.background import BackgroundStack
 from loop_watch import watched
-from protocol_clients import MakeProtocol
+from protocol_clients import MakeProtocol, ProtocolThreads
 
 LongestStall = Callable[[], float]
 Sessions = Callable[..., ConsumerSession]
@@ -59,7 +59,14 @@ async def sessions(engine: Engine) -> AsyncIterator[Sessions]:
 
 
 @pytest.fixture
-async def make() -> AsyncIterator[MakeProtocol]:
+def protocol_threads() -> ProtocolThreads:
+    """`protocol_threads()`: the threads of protocol clients that have begun in this test and still run."""
+    before = set(threading.enumerate())
+    return lambda: {thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")} - before
+
+
+@pytest.fixture
+async def make(protocol_threads: ProtocolThreads) -> AsyncIterator[MakeProtocol]:
     """`make(config)`: a protocol client; all its threads end with the test."""
     blocking, names = Blocking("test", 4), Names()
     made: list[ProtocolClient] = []
@@ -73,4 +80,4 @@ async def make() -> AsyncIterator[MakeProtocol]:
         await client.close()
     await names.close()
     blocking.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
+    assert not protocol_threads()

@@ -27,15 +27,11 @@ from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.protocol import client as client_module
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade_devstack.background import BackgroundStack
-from protocol_clients import MakeProtocol
+from protocol_clients import MakeProtocol, ProtocolThreads
 
 _SECONDS = 20
 # So long (s) a request to a broker that is well may take, beside others to one that isn't.
 _SOON = 1.5
-
-
-def _threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")}
 
 
 def _list_groups(admin: Any) -> Any:
@@ -70,10 +66,12 @@ async def test_a_coordinator_that_refuses_fails_alone(
     assert max(times) < _SOON
 
 
-async def test_a_caller_in_a_hurry_ends_no_request_of_others(stack: BackgroundStack, make: MakeProtocol) -> None:
+async def test_a_caller_in_a_hurry_ends_no_request_of_others(
+    stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads
+) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     await client.send(_list_groups, _SECONDS, node=1)
-    before = _threads()
+    before = protocol_threads()
     await stack.pause_broker(0)
     try:
         patient = asyncio.create_task(client.send(_list_groups, 4 * _SECONDS, node=1, again=False))
@@ -85,10 +83,12 @@ async def test_a_caller_in_a_hurry_ends_no_request_of_others(stack: BackgroundSt
     finally:
         await stack.resume_broker(0)
     assert (await patient).error_code == 0
-    assert _threads() == before
+    assert protocol_threads() == before
 
 
-async def test_an_error_in_an_answer_ends_no_connection(three_brokers: BackgroundStack, make: MakeProtocol) -> None:
+async def test_an_error_in_an_answer_ends_no_connection(
+    three_brokers: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads
+) -> None:
     client = make({"bootstrap.servers": three_brokers.bootstrap_servers})
     name = f"led-{uuid.uuid4().hex}"
     admin = AdminClient({"bootstrap.servers": three_brokers.bootstrap_servers})
@@ -104,10 +104,10 @@ async def test_an_error_in_an_answer_ends_no_connection(three_brokers: Backgroun
     async def find(places: Sequence[Place], timeout: float) -> Mapping[Place, int | FacadeError]:
         return outdated.pop() if outdated else await leaders.find(places, timeout)
 
-    before = _threads()
+    before = protocol_threads()
     assert await LogOffsets(client, find).of([place], (LATEST,), _SECONDS) == [{place: 0}]
     assert not outdated
-    assert _threads() == before
+    assert protocol_threads() == before
 
 
 async def _led_by(leaders: Leaders, place: Place, broker: int) -> None:
@@ -148,8 +148,9 @@ def _one_name_hangs(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
         over.set()
 
 
+@pytest.mark.serial
 async def test_a_name_that_no_name_server_tells_holds_up_nothing(
-    stack: BackgroundStack, make: MakeProtocol, monkeypatch: pytest.MonkeyPatch
+    stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers = f"nowhere.invalid:9092,{stack.bootstrap_servers}"
     with _one_name_hangs(monkeypatch, "nowhere.invalid"):
@@ -161,11 +162,11 @@ async def test_a_name_that_no_name_server_tells_holds_up_nothing(
         began = time.monotonic()
         await asyncio.gather(*(client.close() for client in clients))
         assert time.monotonic() - began < 2
-        assert not _threads()
+        assert not protocol_threads()
 
 
 async def test_connections_that_come_late_are_closed(
-    stack: BackgroundStack, make: MakeProtocol, monkeypatch: pytest.MonkeyPatch
+    stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "_OPEN_SECONDS", 0.1)
     config = {"bootstrap.servers": "nowhere.invalid:1", "client.dns.lookup": "resolve_canonical_bootstrap_servers_only"}
@@ -175,15 +176,17 @@ async def test_connections_that_come_late_are_closed(
             await Reassignments(client).list_reassignments("", 1.3)
         await client.close()
     await asyncio.sleep(1)
-    assert not _threads()
+    assert not protocol_threads()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_thread_that_ends_is_replaced(stack: BackgroundStack, make: MakeProtocol) -> None:
+async def test_a_thread_that_ends_is_replaced(
+    stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads
+) -> None:
     before = _event_polls()
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     assert await Reassignments(client).list_reassignments("", _SECONDS) == []
-    [thread] = _threads()
+    [thread] = protocol_threads()
     [poll] = _event_polls() - before
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, poll)
@@ -194,7 +197,7 @@ async def test_a_thread_that_ends_is_replaced(stack: BackgroundStack, make: Make
     assert not thread.is_alive()
     for _ in range(2):
         assert await Reassignments(client).list_reassignments("", _SECONDS) == []
-    assert len(_threads()) == 1
+    assert len(protocol_threads()) == 1
 
 
 def _event_polls() -> set[int]:

@@ -161,6 +161,7 @@ async def test_a_failed_member_still_hands_over_its_partitions(engine: Engine, t
     await failed.close(10)
 
 
+@pytest.mark.serial
 async def test_a_call_that_waits_for_kafka_holds_up_nobody(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
@@ -303,6 +304,7 @@ async def test_what_was_read_ahead_comes_once_when_another_partition_is_told_whe
     await reader.close(10)
 
 
+@pytest.mark.serial
 async def test_a_poll_beside_a_call_that_waits_for_kafka_holds_up_nobody(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
@@ -386,6 +388,7 @@ async def test_an_offset_that_cannot_be_stored_holds_up_nothing(engine: Engine, 
     assert [entry.offset for entry in found] == [3]
 
 
+@pytest.mark.serial
 async def test_many_topics_are_looked_at_in_the_time_of_one(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory
 ) -> None:

@@ -32,6 +32,7 @@ async def until_left(stack: BackgroundStack, group: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.serial
 async def test_members_that_come_and_go_hold_up_nobody(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
@@ -78,6 +79,7 @@ async def test_a_member_that_closes_commits_what_it_has_stored(
     await second.close(10)
 
 
+@pytest.mark.serial
 async def test_a_reader_of_partitions_closes_at_once_and_commits(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(), f"group-{uuid4()}"
     await (await engine.producer.submit(name, [SerializedRecord(None, b"x", None, [], None)] * 3))
@@ -104,6 +106,7 @@ async def test_a_closed_consumer_says_so(engine: Engine) -> None:
         consumer.assignment()
 
 
+@pytest.mark.serial
 async def test_a_member_without_any_topic_closes_soon(engine: Engine) -> None:
     consumer = member(engine, f"group-{uuid4()}")
     await consumer.subscribe([f"nowhere-{uuid4()}"])

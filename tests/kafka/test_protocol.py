@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import ssl
-import threading
 import time
 import weakref
 from pathlib import Path
@@ -15,7 +14,7 @@ from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.protocol.settings import protocol_config
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.ports import PortPlan
-from protocol_clients import MakeProtocol
+from protocol_clients import MakeProtocol, ProtocolThreads
 
 
 async def test_sasl(stack: BackgroundStack, make: MakeProtocol) -> None:
@@ -73,15 +72,15 @@ async def test_no_broker(make: MakeProtocol) -> None:
 
 
 async def test_a_request_that_brokers_do_not_know_leaves_the_connections(
-    stack: BackgroundStack, make: MakeProtocol
+    stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads
 ) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     await Reassignments(client).list_reassignments("", 20)
-    [before] = [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
+    [before] = protocol_threads()
     with pytest.raises(errors.UnsupportedVersion):
         await client.send(lambda admin: admin.DescribeQuorumRequest(topics=[], min_version=99), 10)
     await Reassignments(client).list_reassignments("", 20)
-    [after] = [thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")]
+    [after] = protocol_threads()
     assert after is before
 
 

@@ -150,6 +150,7 @@ async def test_what_waits_at_the_end_is_given_up_at_once(stack: BackgroundStack,
         await stack.resume_broker(0)
 
 
+@pytest.mark.serial
 async def test_a_big_batch_lets_other_topics_pass(stack: BackgroundStack, topic: TopicFactory) -> None:
     big, small = await topic(), await topic()
     engine = Engine(KafkaOptions(stack.bootstrap_servers))

@@ -386,6 +386,7 @@ async def test_max_bytes(client: httpx.AsyncClient, topic: TopicFactory, instanc
         assert await one.values(7, f"max_bytes={unlimited}") == values
 
 
+@pytest.mark.serial
 async def test_timeouts(client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory) -> None:
     name = await topic()
     one = await instance(**{"fetch.min.bytes": "-1", "consumer.request.timeout.ms": "600"})

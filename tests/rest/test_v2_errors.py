@@ -18,6 +18,8 @@ from kafka_facade_devstack.gateway import Gateway
 from rest.v2_errors import CAUSES, NEEDS_KAFKA, Cause, Trial, table
 from rest.v2_operations import V2, V2_OPERATIONS, body, error, operation_name, parameters, path, send
 
+pytestmark = pytest.mark.xdist_group("v2_errors")
+
 GatewayFactory = Callable[..., Awaitable[Gateway]]
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "v2.md"
 _SECONDS = 30

@@ -216,6 +216,7 @@ async def test_where_a_former_member_has_gone_is_committed(
     await instance.delete()
 
 
+@pytest.mark.serial
 async def test_reads_of_one_instance_at_the_same_time(
     client: httpx.AsyncClient, topic: TopicFactory, instance: Instance
 ) -> None:
@@ -251,6 +252,7 @@ async def test_reads_of_one_instance_at_the_same_time(
     assert (await waiting).status_code == 404
 
 
+@pytest.mark.serial
 async def test_a_read_waits_longer_than_other_requests_may_take(
     gateway_factory: GatewayFactory, topic: TopicFactory
 ) -> None:
@@ -313,6 +315,7 @@ async def test_callers_that_leave_in_the_middle(
     await instance.delete()
 
 
+@pytest.mark.serial
 async def test_a_read_that_finds_nothing_ends_at_its_timeout(instance: Instance, topic: TopicFactory) -> None:
     await instance.create(**{"consumer.request.timeout.ms": 2000})
     await instance.subscribe(await topic())

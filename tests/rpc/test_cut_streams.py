@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import httpx
 import psutil
+import pytest
 from confluent_kafka import Producer
 from google.protobuf.empty_pb2 import Empty
 
@@ -35,6 +36,7 @@ def _fill(stack: BackgroundStack, name: str) -> None:
     producer.flush(60)
 
 
+@pytest.mark.serial
 async def test_cut_streams(stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     name = await topic(partitions=4)
     await asyncio.to_thread(_fill, stack, name)

@@ -16,6 +16,8 @@ from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc, topic_pb2, topi
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
+pytestmark = pytest.mark.xdist_group("sasl")
+
 _SECONDS = 20
 _WRONG = "wr0ng-canary-5b1f"
 # Far from the time that a request has (30 s), and not too near what it takes on a busy machine.

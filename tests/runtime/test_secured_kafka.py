@@ -11,6 +11,8 @@ from kafka_facade_devstack.gateway import Gateway
 from kafka_facade_devstack.ports import HOST
 from tls_files import TlsFiles
 
+pytestmark = pytest.mark.xdist_group("secured_kafka")
+
 _SECONDS = 30
 
 

@@ -23,6 +23,8 @@ from kafka_facade.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.schemas.json_schema_checkers import Checkers
 from kafka_facade.schemas.json_schema_size import work_per_value
 
+pytestmark = pytest.mark.xdist_group("json_schema_codec")
+
 
 @dataclass
 class Source:

@@ -9,6 +9,8 @@ from conftest import Connect
 from faces.conftest import Watched, watched_gateway
 from kafka_facade_devstack.background import BackgroundStack
 
+pytestmark = pytest.mark.xdist_group("closed_connections")
+
 _CONNECTIONS = 50
 _GET = b"GET /v3/clusters HTTP/1.1\r\nHost: h\r\n\r\n"
 

@@ -64,6 +64,7 @@ def test_any_body_in_any_pieces(members: list[bytes], size: int, repeat: int) ->
         (gzip.compress(b"x" * 10_000_000), PayloadTooLarge),
         (gzip.compress(b"") * 2000, PayloadTooLarge),
     ],
+    ids=["not gzip", "cut", "another length", "more than gzip", "zlib", "bomb", "many members"],
 )
 async def test_what_is_refused(data: bytes, error: type[FacadeError]) -> None:
     with pytest.raises(error):

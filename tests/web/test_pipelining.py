@@ -10,6 +10,8 @@ from faces.conftest import Watched, watched_gateway
 from kafka_facade_devstack.background import BackgroundStack
 from peak_memory import MEBIBYTE, PeakMemory
 
+pytestmark = pytest.mark.xdist_group("pipelining")
+
 # Processor time (s) that callbacks of the loop may take one after the other.
 _MOST_BUSY = 0.06
 _WITH_BODY = b"GET / HTTP/1.1\r\nHost:\r\nContent-Length: 3000\r\n\r\n" + bytes(3000)

@@ -13,6 +13,8 @@ from http_connection import Connection
 from kafka_facade_devstack.background import BackgroundStack
 from peak_memory import MEBIBYTE, PeakMemory
 
+pytestmark = pytest.mark.xdist_group("websocket_floods")
+
 _HEAD = b"\r\n".join(
     (
         b"GET /graphql HTTP/1.1",
