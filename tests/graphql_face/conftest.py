@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from engines import LoneEngine
 from kafka_facade.core.acls.port import AclPort
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.configs.port import ConfigPort
@@ -126,7 +127,7 @@ class Local:
 @pytest.fixture
 async def local(stack: BackgroundStack) -> AsyncIterator[Local]:
     """The face in this process, over the session's Kafka."""
-    engine = Engine(
+    engine = await LoneEngine.start(
         KafkaOptions(stack.bootstrap_servers, {}, {}, {}, delivery_timeout_ms=20_000, instance_timeout_ms=60_000)
     )
     yield Local(engine)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engines import LoneEngine
 from kafka_facade.core.instances.model import ConsumerInstance
 from kafka_facade.core.instances.session import ConsumerSession
 from kafka_facade.core.records.decoding import Decoding
@@ -30,7 +31,7 @@ SMALL_READ_BYTES = 50
 @pytest.fixture
 async def engine(stack: BackgroundStack) -> AsyncIterator[Engine]:
     """With default settings."""
-    made = Engine(KafkaOptions(stack.bootstrap_servers))
+    made = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     yield made
     await made.close(5)
 

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import Message
 
 from conftest import TopicFactory
+from engines import LoneEngine
 from full_process import thread_keys_but_one_taken
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, KafkaTimeout, TooManyRequests
 from kafka_facade.core.records.model import Record
@@ -191,7 +192,7 @@ async def test_partitions_that_begin_one_after_another_are_read_from_where_they_
 ) -> None:
     # Nothing tells where to begin: the client fetches none of them until it is told, and takes its time with each.
     settings = {"partition.assignment.strategy": strategy}
-    engine = Engine(KafkaOptions(stack.bootstrap_servers, consumer=settings))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, consumer=settings))
     name = await topic(partitions=3)
     await produce(engine, name, 0, 90, partitions=3)
     for subscribed in (False, True):
@@ -227,7 +228,7 @@ async def test_a_member_that_gives_up_some_partitions_loses_nothing_of_the_other
     for module in (eventful_client, serialized_client):
         monkeypatch.setattr(module, "ClientConsumer", SlowClient)
     settings = {"partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": "200"}
-    engine = Engine(KafkaOptions(stack.bootstrap_servers, consumer=settings))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, consumer=settings))
     name, group = await topic(partitions=3), f"group-{uuid4()}"
     first, second = member(engine, group), member(engine, group)
     await first.subscribe([name])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import MemberFactory, TopicFactory
+from engines import LoneEngine
 from group_commits import commit
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, KafkaTimeout, RetriableKafkaError
 from kafka_facade.core.groups.model import ConsumerGroupState
@@ -64,7 +65,7 @@ async def test_one_coordinator_that_does_not_answer_holds_up_no_other(
     name = await topic(on=three_brokers, replicas=3)
     ids = [uuid.uuid4().hex for _ in range(30)]
     await commit(three_brokers.bootstrap_servers, ids, name, 1)
-    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers))
     try:
         await _one_hung(three_brokers, engine, ids, name)
     finally:

@@ -9,11 +9,12 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from conftest import TopicFactory
+from engines import LoneEngine
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.core.topics.positions import PartitionPosition
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
 _T = TypeVar("_T")
@@ -43,7 +44,7 @@ async def _first_commit(consumer: ConsumerPort, offsets: dict[tuple[str, int], i
 
 async def test_commits_that_wait_hold_up_no_others(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic(on=three_brokers, replicas=3)
-    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers))
     places, commits = [PartitionPosition(name, 0, 0)], {(name, 0): 0}
     consumers: dict[str, ConsumerPort] = {}
     for _ in range(_CONSUMERS):
@@ -75,7 +76,7 @@ async def test_commits_that_wait_hold_up_no_others(three_brokers: BackgroundStac
 async def test_metadata_comes_from_others(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic(on=three_brokers, replicas=3)
     # Each is connected to other brokers.
-    engines = [Engine(KafkaOptions(three_brokers.bootstrap_servers)) for _ in range(_ENGINES)]
+    engines = [await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers)) for _ in range(_ENGINES)]
     controllers = [(await engine.admin.describe_cluster(_SECONDS))[0].controller_id for engine in engines]
     hung = max(controllers, key=controllers.count)
     assert hung is not None

@@ -5,11 +5,13 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from kafka_facade.core import errors
 from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.topics import Admin
+from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.names import Names
@@ -28,7 +30,7 @@ async def configs(stack: BackgroundStack) -> AsyncIterator[Configs]:
     protocol = ProtocolClient(
         plain | {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI"}, blocking, names, 4
     )
-    yield Configs(Admin(plain, blocking), protocol)
+    yield Configs(Admin(AdminClient(dict(plain)), Authentication(), blocking), protocol)
     await protocol.close()
     await names.close()
     blocking.close()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from conftest import TopicFactory
+from engines import LoneEngine
 from kafka_facade.core.errors import LeaderNotAvailable, PartitionNotFound, RetriableKafkaError, TopicNotFound
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.model import TopicDescription
@@ -50,7 +51,7 @@ async def test_partitions_without_a_leader_hold_up_no_others(
     three_brokers: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic(on=three_brokers, partitions=6)
-    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers))
     [described] = await engine.admin.describe_topics([name], _SECONDS)
     assert isinstance(described, TopicDescription)
     others = [partition.partition_id for partition in described.partitions if partition.leader_id != 3]

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines import LoneEngine
 from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.kafka.consuming.prefetch import PrefetchBudget, Share
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import KafkaOptions
+from kafka_facade.kafka.shared import Shared
 from kafka_facade_devstack.background import BackgroundStack
 
 MEGABYTE = 1 << 20
@@ -56,8 +58,8 @@ def test_what_is_given_back_can_be_taken_again() -> None:
     ],
 )
 async def test_other_settings(stack: BackgroundStack, properties: dict[str, str], total: int, consumers: int) -> None:
-    options = KafkaOptions(stack.bootstrap_servers, consumer=properties, prefetch_bytes=total, most_consumers=consumers)
-    engine = Engine(options)
+    options = KafkaOptions(stack.bootstrap_servers, consumer=properties)
+    engine = await LoneEngine.start(options, Shared(total, consumers))
     await engine.check()
     for _ in range(3):
         consumer = engine.create(group="g", auto_offset_reset="latest", auto_commit=True, overrides={})
@@ -66,7 +68,7 @@ async def test_other_settings(stack: BackgroundStack, properties: dict[str, str]
 
 
 async def test_settings_that_exclude_each_other(stack: BackgroundStack) -> None:
-    engine = Engine(KafkaOptions(stack.bootstrap_servers, consumer={"session.timeout.ms": "900000"}))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, consumer={"session.timeout.ms": "900000"}))
     with pytest.raises(InvalidKafkaRequest, match=r"session\.timeout\.ms"):
         await engine.check()
     await engine.close(5)

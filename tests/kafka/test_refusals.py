@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import TopicFactory
+from engines import LoneEngine
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, PayloadTooLarge, RetriableKafkaError
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
@@ -33,7 +34,7 @@ TOO_LARGE = SerializedRecord(b"k", b"bad" * 200, 0, [], None)
     params=[{}, {"acks": "1"}, {"queue.buffering.max.messages": "20"}], ids=["idempotent", "leader-acks", "narrow"]
 )
 async def engine(stack: BackgroundStack, request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    made = Engine(KafkaOptions(stack.bootstrap_servers, producer=request.param))
+    made = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, producer=request.param))
     yield made
     await made.close(5)
 
@@ -173,7 +174,7 @@ async def test_who_sends_nothing_but_bad_records_starves_nobody(engine: Engine, 
 
 
 async def test_so_many_records_of_a_submission_are_sent_one_by_one(stack: BackgroundStack, topic: TopicFactory) -> None:
-    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     name = await _ready(engine, topic)
     now = int(time.time() * 1000)
     dated = SerializedRecord(None, b"x", 0, [], now)
@@ -190,7 +191,7 @@ async def test_so_many_records_of_a_submission_are_sent_one_by_one(stack: Backgr
 async def test_the_end_does_not_wait_for_records_that_are_sent_again(
     stack: BackgroundStack, topic: TopicFactory
 ) -> None:
-    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     name = await _ready(engine, topic)
     pending = [await engine.producer.submit(name, [GOOD, IN_FUTURE, GOOD]) for _ in range(20)]
     started = time.monotonic()

@@ -13,6 +13,7 @@ from confluent_kafka.admin import (
 
 from conftest import TopicFactory
 from denial import CLUSTER, denied
+from engines import LoneEngine
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, Unavailable
 from kafka_facade.core.records.model import Delivery, Header
 from kafka_facade.core.records.port import SerializedRecord
@@ -23,7 +24,7 @@ from kafka_facade_devstack.background import BackgroundStack
 @pytest.fixture(params=[{}, {"queue.buffering.max.messages": "100"}], ids=["roomy", "narrow"])
 async def engine(stack: BackgroundStack, request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     properties: Mapping[str, str] = request.param
-    made = Engine(KafkaOptions(stack.bootstrap_servers, producer=properties))
+    made = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, producer=properties))
     yield made
     await made.close(5)
 
@@ -87,7 +88,7 @@ def nobody_may_write(stack: BackgroundStack) -> AbstractAsyncContextManager[None
 
 async def test_a_fatal_error_ends_with_its_cause(stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic()
-    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     await engine.producer.partition_count(name, 10)
     async with nobody_may_write(stack):
         for _ in range(3):
@@ -103,7 +104,7 @@ async def test_a_fatal_error_ends_with_its_cause(stack: BackgroundStack, topic: 
 
 async def test_a_producer_that_has_met_a_fatal_error_ends_at_once(stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic()
-    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     await engine.producer.partition_count(name, 10)
     async with nobody_may_write(stack):
         pending = [await engine.producer.submit(name, records(3)) for _ in range(3)]
@@ -130,7 +131,9 @@ async def test_records_whose_caller_has_given_up_are_not_sent(engine: Engine, to
 
 async def test_what_waits_at_the_end_is_given_up_at_once(stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic()
-    engine = Engine(KafkaOptions(stack.bootstrap_servers, producer={"queue.buffering.max.messages": "10"}))
+    engine = await LoneEngine.start(
+        KafkaOptions(stack.bootstrap_servers, producer={"queue.buffering.max.messages": "10"})
+    )
     await engine.producer.partition_count(name, 10)
     await stack.pause_broker(0)
     try:
@@ -153,7 +156,7 @@ async def test_what_waits_at_the_end_is_given_up_at_once(stack: BackgroundStack,
 @pytest.mark.serial
 async def test_a_big_batch_lets_other_topics_pass(stack: BackgroundStack, topic: TopicFactory) -> None:
     big, small = await topic(), await topic()
-    engine = Engine(KafkaOptions(stack.bootstrap_servers))
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     for name in (big, small):
         await engine.producer.partition_count(name, 10)
     count = 500_000
@@ -171,7 +174,7 @@ async def test_a_big_batch_lets_other_topics_pass(stack: BackgroundStack, topic:
 async def test_a_topic_that_hangs_leaves_others_room(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
     names = [await topic(on=three_brokers, partitions=3) for _ in range(2)]
     properties = {"queue.buffering.max.messages": "2000"}
-    engine = Engine(KafkaOptions(three_brokers.bootstrap_servers, producer=properties))
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers, producer=properties))
     for name in names:
         await engine.producer.partition_count(name, 10)
     leaders = await engine.admin.describe_topics(names, 10)

@@ -57,7 +57,12 @@ class Authentication:
         self.on_refusal: Callable[[], None] | None = None
         """Called when waiting calls are failed, for other waiters."""
         if poll is not None:
-            self._timer = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
+            self.begin_polling(poll)
+
+    def begin_polling(self, poll: Callable[[], object]) -> None:
+        """Poll a client that is created after this object."""
+        self._poll = poll
+        self._timer = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
 
     def on_error(self, error: ClientError) -> None:
         """The client's error callback."""

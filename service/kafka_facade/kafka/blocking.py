@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from kafka_facade.core.errors import KafkaTimeout
@@ -35,9 +37,72 @@ class Blocking:
         """Start a call in a thread."""
         return self._pool.submit(call, *args, **kwargs)
 
+    def part(self, threads: int) -> Blocking:
+        """Return a part of the pool, which uses at most this many of its threads at a time; further calls wait."""
+        return _Part(self._pool, threads)
+
     def close(self) -> None:
         """Accept no more calls, and do not wait for threads that are stuck."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Part(Blocking):
+    """Some threads of a pool, whose owner closes it."""
+
+    def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
+        self._pool = pool
+        self._threads = threads
+        self._free = threads
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._lock = threading.Lock()
+
+    def begin(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Start a call in a thread, or queue it while all threads of this part are in use."""
+        future: Future[_T] = Future()
+        self._waiting.append((future, partial(call, *args, **kwargs)))
+        self._start()
+        return future
+
+    def part(self, threads: int) -> Blocking:
+        """Return a part of the same pool."""
+        return _Part(self._pool, min(threads, self._threads))
+
+    def close(self) -> None:
+        """Cancel the calls that wait; those that run are not interrupted."""
+        while self._waiting:
+            self._waiting.popleft()[0].cancel()
+
+    def _start(self) -> None:
+        with self._lock:
+            if not (self._free and self._waiting):
+                return
+            self._free -= 1
+        try:
+            self._pool.submit(self._run)
+        except RuntimeError:
+            # The pool is closed.
+            with self._lock:
+                self._free += 1
+            self.close()
+
+    def _run(self) -> None:
+        """Run the call that waits for longest, in a thread."""
+        try:
+            with contextlib.suppress(IndexError):
+                _complete(*self._waiting.popleft())
+        finally:
+            with self._lock:
+                self._free += 1
+            self._start()
+
+
+def _complete(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 async def settled(future: Future[_T], timeout: float, **about: str) -> _T:

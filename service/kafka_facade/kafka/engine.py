@@ -1,19 +1,24 @@
-"""All clients of one Kafka cluster, created and closed together."""
+"""All clients of one identity in one Kafka cluster, opened and closed together."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Self, cast
+
+from confluent_kafka.admin import AdminClient
 
 from kafka_facade.client_settings.java_names import is_security, translate
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.records.port import ConsumerPort
+from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.admin.acls import Acls
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.coordinators import Coordinators
@@ -21,33 +26,28 @@ from kafka_facade.kafka.admin.groups import Groups
 from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
 from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.admin.topics import Admin
-from kafka_facade.kafka.authentication import fail_fast
-from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.authentication import Authentication, fail_fast
 from kafka_facade.kafka.consuming.consumer import Consumer
-from kafka_facade.kafka.consuming.prefetch import PrefetchBudget
-from kafka_facade.kafka.freed_memory import FreedMemory
+from kafka_facade.kafka.owned import Owned
 from kafka_facade.kafka.producing.producer import Producer
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
 from kafka_facade.kafka.protocol.client import ProtocolClient
-from kafka_facade.kafka.protocol.names import Names
 from kafka_facade.kafka.settings import roles
+from kafka_facade.kafka.shared import Shared
 
 logger = logging.getLogger("kafka_facade.kafka")
 
-# Threads of the admin client, and as many for the producer, so that calls stuck on one broker do not block the others.
-_CONTROL_THREADS = 16
-_CLOSE_THREADS = 16
-# The four protocol clients connect at startup and rarely again.
-_CONNECTING_THREADS = 4
 _GROUP_REQUESTS = 64
 # Concurrent requests to the controller; each covers the whole cluster, so further ones wait.
 _CONTROLLER_REQUESTS = 4
 _CHECK_SECONDS = 5.0
+_OPEN_SECONDS = 20.0
+_DESTROY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
-    """Settings of the Kafka clients. Properties have the names of the Java client."""
+    """Settings of the Kafka clients of one identity. Properties have the names of the Java client."""
 
     bootstrap_servers: str
     producer: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -55,65 +55,92 @@ class KafkaOptions:
     admin: Mapping[str, str] = field(default_factory=dict, repr=False)
     delivery_timeout_ms: int = 29_000
     instance_timeout_ms: int = 300_000
-    prefetch_bytes: int = 512 * 1024 * 1024
-    most_consumers: int = 1000
 
 
 def _login(config: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in config.items() if is_security(name)}
 
 
-class Engine:
-    """The ports of one cluster. Create it on the event loop that uses it."""
+@dataclass(frozen=True, slots=True)
+class _Configs:
+    """The given settings of each role in librdkafka's names, translated once, because this reads key stores."""
 
-    def __init__(self, options: KafkaOptions) -> None:
+    admin: dict[str, Any]
+    producer: dict[str, Any]
+    consumer: dict[str, Any]
+
+
+class Engine:
+    """The ports of one identity in one cluster. Used on one event loop."""
+
+    def __init__(
+        self, options: KafkaOptions, shared: Shared, configs: _Configs, client: Owned, authentication: Authentication
+    ) -> None:
+        """Use :meth:`open`; ``client`` is the admin client, whose errors go to ``authentication``."""
         self._options = options
-        self._control = Blocking("kafka-control", _CONTROL_THREADS)
-        self._producing = Blocking("kafka-produce", _CONTROL_THREADS)
-        # One thread per consumer: each makes one call at a time, which may block on its coordinator.
-        self._consuming = Blocking("kafka-consume", options.most_consumers + 1)
-        self._closing = Blocking("kafka-close", _CLOSE_THREADS)
-        self._connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
-        self._names = Names()
+        self._shared = shared
+        self._client = client
+        self._authentication = authentication
+        authentication.begin_polling(partial(client.poll, 0))
+        self._consumer_config = configs.consumer
+        self._control = shared.control()
+        self._producing = shared.producing()
         servers = options.bootstrap_servers
-        admin, producer = translate(options.admin).config, translate(options.producer).config
-        # Translated once, because consumers are created often and this reads key stores.
-        self._consumer_config = translate(options.consumer).config
         # Separate clients, so that unresponsive brokers block neither coordinators nor the controller.
-        self._log_protocol = self._protocol_client(admin, _GROUP_REQUESTS)
-        self._log_protocol.prepare()
-        client = Admin(roles.admin_config(servers, admin), self._control, self._log_protocol)
-        trusted = client.authentication
-        self.admin = fail_fast(client, trusted)
-        self._protocol = self._protocol_client(admin, _CONTROLLER_REQUESTS)
-        self.acls = fail_fast(Acls(client.client, self._protocol), trusted)
-        self.reassignments = fail_fast(Reassignments(self._protocol), trusted)
-        self.configs = fail_fast(Configs(client, self._protocol), trusted)
+        self._log_protocol = self._protocol_client(configs.admin, _GROUP_REQUESTS)
+        admin_client = cast(AdminClient, client)
+        admin = Admin(admin_client, authentication, self._control, self._log_protocol)
+        self.admin = fail_fast(admin, authentication)
+        self._protocol = self._protocol_client(configs.admin, _CONTROLLER_REQUESTS)
+        self.acls = fail_fast(Acls(admin_client, self._protocol), authentication)
+        self.reassignments = fail_fast(Reassignments(self._protocol), authentication)
+        self.configs = fail_fast(Configs(admin, self._protocol), authentication)
         delivery = {"message.timeout.ms": options.delivery_timeout_ms}
         self.producer = Producer(
-            roles.producer_config(servers, producer) | delivery,
+            lambda memory: roles.producer_config(servers, configs.producer, memory) | delivery,
+            shared.connecting,
             self._producing,
+            shared.queues,
             self.admin,
             TopicLimits(self.configs),
         )
         # Unresponsive coordinators must block neither each other nor requests to the controller.
-        self._group_protocol = self._protocol_client(admin, _GROUP_REQUESTS)
+        self._group_protocol = self._protocol_client(configs.admin, _GROUP_REQUESTS)
         usable = self._group_protocol.usable
-        coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(client.client, self._control)
-        self.groups = fail_fast(Groups(coordinators, client.log_offsets), trusted)
+        coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(admin_client, self._control)
+        self.groups = fail_fast(Groups(coordinators, admin.log_offsets), authentication)
         # Committed offsets of a consumer's group are fetched with the consumer's credentials.
-        self._consumer_protocol = self._protocol_client(self._consumer_config, _GROUP_REQUESTS)
+        self._consumer_protocol = self._protocol_client(configs.consumer, _GROUP_REQUESTS)
         own_groups = Coordinators(self._consumer_protocol)
-        if _login(admin) == _login(self._consumer_config):
-            own_groups = fail_fast(own_groups, trusted)
+        if _login(configs.admin) == _login(configs.consumer):
+            own_groups = fail_fast(own_groups, authentication)
         self._own_groups = own_groups if self._consumer_protocol.usable else None
-        client.on_change = self.producer.forget
-        self._prefetch = PrefetchBudget(options.prefetch_bytes, options.most_consumers)
-        self._freed = FreedMemory(self._control)
+        self._admin = admin
+        self.on_change(self.producer.forget)
+
+    @classmethod
+    async def open(cls, options: KafkaOptions, shared: Shared) -> Self:
+        """Create the admin client in a thread; all others are created at their first use.
+
+        Raises InvalidKafkaRequest for invalid settings, TooManyRequests if the process has too many clients, and
+        KafkaTimeout.
+        """
+        authentication = Authentication()
+        configs, client = await shared.connecting.run(_OPEN_SECONDS, _open, options, authentication)
+        return cls(options, shared, configs, client, authentication)
+
+    async def prepare(self) -> None:
+        """Create the clients that nearly every gateway needs now rather than at their first use."""
+        self._log_protocol.prepare()
+        await self.producer.open()
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """Set what is called with each topic whose partitions were changed with these clients."""
+        self._admin.on_change = listener
 
     def _protocol_client(self, given: Mapping[str, Any], in_flight: int) -> ProtocolClient:
         config = roles.protocol_config(self._options.bootstrap_servers, given)
-        return ProtocolClient(config, self._connecting, self._names, in_flight)
+        return ProtocolClient(config, self._shared.connecting, self._shared.names, in_flight)
 
     def ports(self) -> KafkaPorts:
         """Return the ports for operations."""
@@ -132,7 +159,7 @@ class Engine:
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """Create a consumer; with a ``group`` of None it never joins or commits."""
-        share = self._prefetch.take()
+        share = self._shared.prefetch.take()
         given = self._consumer_config
         config = roles.consumer_config(self._options.bootstrap_servers, given, share.config(given))
         config |= translate(overrides).config
@@ -150,13 +177,13 @@ class Engine:
 
         def gone() -> None:
             share.give_back()
-            self._freed.give_back_soon()
+            self._shared.freed.give_back_soon()
 
         try:
             return Consumer(
                 config,
-                self._consuming,
-                self._closing,
+                self._shared.consuming,
+                self._shared.closing,
                 gone,
                 grouped=group is not None,
                 coordinators=self._own_groups,
@@ -178,10 +205,19 @@ class Engine:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
         clients = (self._protocol, self._group_protocol, self._consumer_protocol, self._log_protocol)
         await asyncio.gather(*(client.close() for client in clients))
-        await self._names.close()
-        self.admin.authentication.close()
-        self._freed.close()
-        # Keep the pool that destroys consumers: streams that end later would otherwise destroy theirs on the loop.
-        for blocking in (self._control, self._connecting, self._producing, self._consuming):
-            blocking.close()
-        await asyncio.sleep(0)
+        self._authentication.close()
+        self._control.close()
+        self._producing.close()
+        with contextlib.suppress(FacadeError):
+            await self._shared.closing.run(_DESTROY_SECONDS, self._client.destroy)
+        self._shared.freed.give_back_soon()
+
+
+def _open(options: KafkaOptions, authentication: Authentication) -> tuple[_Configs, Owned]:
+    """Read the settings and create the admin client. Blocks."""
+    configs = _Configs(
+        translate(options.admin).config, translate(options.producer).config, translate(options.consumer).config
+    )
+    config = roles.admin_config(options.bootstrap_servers, configs.admin)
+    with thread_keys.taking():
+        return configs, Owned(AdminClient(config | {"error_cb": authentication.on_error}))

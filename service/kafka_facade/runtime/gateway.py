@@ -12,22 +12,23 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.settings import ConsumerDefaults
-from kafka_facade.core.kafka_clients import KafkaIdentity
-from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.pool import ClientPool
+from kafka_facade.kafka.shared import Shared
 from kafka_facade.peers.peers import Peers
 from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.server import GrpcServer
 from kafka_facade.runtime.ending import end_within
+from kafka_facade.runtime.kafka_identities import all_as, kafka_options, service_identity
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.settings import Settings
 from kafka_facade.web.cross_origin import CrossOriginGuard, CrossOriginOptions
@@ -44,8 +45,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# librdkafka's delivery timeout is this much (ms) shorter than the request timeout, so that its error arrives in time.
-_DELIVERY_MARGIN_MS = 1000
+_OPEN_SECONDS = 30.0
 _LINGER_SECONDS = 1.0
 _PARENT_CHECK_SECONDS = 1.0
 # The gateway's own objects have no reference cycles, but those of libraries must not accumulate.
@@ -70,7 +70,7 @@ class Gateway:
         self._graphql: App | None = None
         self._entry: App | None = None
         self._facade: Facade | None = None
-        self._engine: Engine | None = None
+        self._clients: ClientPool | None = None
         self._registry: SchemaRegistry | None = None
         self._grpc: GrpcServer | None = None
         self._grpc_stop: asyncio.Task[None] | None = None
@@ -115,34 +115,28 @@ class Gateway:
         settings = self.settings
         self._loop = asyncio.get_running_loop()
         configure_logging(settings.log_level, settings.secrets())
-        self._engine = Engine(
-            KafkaOptions(
-                settings.bootstrap_servers,
-                settings.producer_properties,
-                settings.consumer_properties,
-                settings.admin_properties,
-                delivery_timeout_ms=max(
-                    settings.api_request_timeout_ms // 2, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS
-                ),
-                instance_timeout_ms=settings.consumer_instance_timeout_ms,
-                prefetch_bytes=settings.consumer_prefetch_max_bytes,
-                most_consumers=settings.consumer_instances_max,
-            )
+        service = service_identity(settings)
+        shared = Shared(
+            settings.consumer_prefetch_max_bytes, settings.consumer_instances_max, settings.kafka_clients_max
         )
-        await self._engine.check()
+        self._clients = ClientPool(
+            partial(kafka_options, settings), shared, settings.kafka_clients_max, settings.kafka_clients_idle_ms / 1000
+        )
+        # Held until the end, so that these clients are never closed as idle.
+        own = await self._clients.lease(service, _OPEN_SECONDS)
+        await own.engine.check()
+        await own.engine.prepare()
         self._registry = _registry(settings)
         if self._peers_directory is not None:
             self._peers = Peers(self._peers_directory, settings.workers)
-        ports = self._engine.ports()
-        identity = KafkaIdentity("default", "service")
         pipeline = Pipeline(
             AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
             settings.api_request_timeout_ms / 1000,
-            kafka=Kafka(_Open(identity, ports), lambda caller, cluster_id: identity),
+            kafka=Kafka(self._clients, all_as(service)),
         )
         facade = Facade(
             pipeline=pipeline,
-            own=ports,
+            own=own.ports,
             consumer_defaults=_consumer_defaults(settings),
             batch_max_entries=settings.api_v3_produce_batch_maximum_entries,
             registry=self._registry,
@@ -216,8 +210,8 @@ class Gateway:
                     await self._facade.close(self._close_seconds())
         if self._peers is not None:
             await self._peers.close()
-        if self._engine is not None:
-            await self._engine.close(self._close_seconds())
+        if self._clients is not None:
+            await self._clients.close(self._close_seconds())
         if self._registry is not None:
             await self._registry.close()
         # Threads stuck in a client call while Kafka is away would delay the exit of the process.
@@ -225,26 +219,6 @@ class Gateway:
 
     def _close_seconds(self) -> float:
         return max(0.1, (self._deadline or time.monotonic()) - time.monotonic() - 0.5)
-
-
-class _Open:
-    """The clients of the one identity, which are open for as long as the process runs."""
-
-    def __init__(self, identity: KafkaIdentity, ports: KafkaPorts) -> None:
-        self.identity = identity
-        self.ports = ports
-
-    def take(self, identity: KafkaIdentity) -> _Open:
-        return self
-
-    async def lease(self, identity: KafkaIdentity, timeout: float) -> _Open:
-        return self
-
-    def share(self) -> _Open:
-        return self
-
-    def release(self) -> None:
-        pass
 
 
 def _supervisor() -> int:

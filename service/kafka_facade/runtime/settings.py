@@ -288,6 +288,14 @@ class Settings:
     )
     """Prefetch buffer, shared by all consumers of a worker."""
 
+    kafka_clients_max: int = _setting("kafka.clients.max", "100", _integer(1, 1000))
+    """Maximum Kafka identities per worker that have clients at the same time; the gateway's own is one of them. Those
+    that no call and no consumer instance uses make room for others; if all are in use, calls of further identities get
+    429."""
+
+    kafka_clients_idle_ms: int = _setting("kafka.clients.idle.ms", "300000", _integer(100))
+    """How long the Kafka clients of an identity stay open without a call or a consumer instance."""
+
     consumer_auto_offset_reset: str = _setting("consumer.auto.offset.reset", "latest", _one_of(*RESETS))
     """Where a consumer instance starts in a partition without a committed offset, unless the instance says otherwise:
     ``earliest``, ``latest`` or ``none``."""

@@ -50,10 +50,19 @@ _TOPICS_A_CALL = 500
 class Admin:
     """The admin port over one cluster."""
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking, protocol: ProtocolClient | None = None) -> None:
-        """Offsets are queried through ``protocol`` if it can connect, otherwise through librdkafka."""
-        self.authentication = Authentication(lambda: self._client.poll(0))
-        self._client = AdminClient(dict(config) | {"error_cb": self.authentication.on_error})
+    def __init__(
+        self,
+        client: AdminClient,
+        authentication: Authentication,
+        blocking: Blocking,
+        protocol: ProtocolClient | None = None,
+    ) -> None:
+        """Offsets are queried through ``protocol`` if it can connect, otherwise through librdkafka.
+
+        ``authentication`` gets the errors of the client.
+        """
+        self.authentication = authentication
+        self._client = client
         self._blocking = blocking
         self._log_offsets: LogOffsets | ClientLogOffsets = (
             LogOffsets(protocol, Leaders(protocol).find)

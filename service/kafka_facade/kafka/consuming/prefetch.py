@@ -1,8 +1,6 @@
 """The memory budget for prefetched records, shared by all consumers.
 
-librdkafka buffers up to 64 MB of fetched records per client by default, far too much for a thousand clients. The limits
-of a client are fixed at creation, so each client takes a share of one budget: the first clients get large shares, later
-ones a small share that is reserved for them.
+librdkafka buffers up to 64 MB of fetched records per client by default, far too much for a thousand clients.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka_facade.core.records.model import RECORD_OVERHEAD
+from kafka_facade.kafka.memory_budget import MemoryBudget, MemoryShare
 
 # A consumer takes one of this many parts of the free budget.
 _PART = 16
@@ -18,7 +17,6 @@ _PART = 16
 _HALVES = 2
 _MOST_RECORDS = 20_000
 _FEWEST_RECORDS = 100
-_LEAST_BYTES = 16 * 1024
 # A fetch response is limited by its size on the wire; small records take several times as much in memory.
 _FETCH_PART = 4
 _MOST_PARTITION_BYTES = 256 * 1024
@@ -33,30 +31,22 @@ _LARGEST_MESSAGE_BYTES = 1_000_000
 
 
 class PrefetchBudget:
-    """A budget of ``total`` bytes; at least half is divided evenly among ``consumers``, the rest is first come."""
+    """A budget of ``total`` bytes for ``consumers``."""
 
     def __init__(self, total: int, consumers: int) -> None:
-        self._floor = max(_LEAST_BYTES, total // _HALVES // consumers)
-        self._free = total // _HALVES
+        self._memory = MemoryBudget(total, consumers, _PART)
 
     def take(self) -> Share:
         """Take a share for one consumer, to be given back later."""
-        extra = self._free // _PART
-        self._free -= extra
-        return Share(self, self._floor + extra, extra)
-
-    def give_back(self, extra: int) -> None:
-        """Return the part of a share beyond the even one."""
-        self._free += extra
+        return Share(self._memory.take())
 
 
 class Share:
     """The ``size`` in bytes that one consumer may prefetch."""
 
-    def __init__(self, budget: PrefetchBudget, size: int, extra: int) -> None:
-        self.size = size
-        self._budget = budget
-        self._extra = extra
+    def __init__(self, memory: MemoryShare) -> None:
+        self.size = memory.size
+        self.give_back = memory.give_back
 
     def config(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return the client settings that enforce the share, taking the ``given`` ones into account."""
@@ -74,8 +64,3 @@ class Share:
             _LARGEST_MESSAGE: message,
             "max.partition.fetch.bytes": min(fetch, _MOST_PARTITION_BYTES),
         }
-
-    def give_back(self) -> None:
-        """Return the share when the consumer is gone; idempotent."""
-        self._budget.give_back(self._extra)
-        self._extra = 0

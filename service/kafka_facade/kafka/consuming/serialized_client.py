@@ -47,13 +47,14 @@ class SerializedClient:
         self._free.set()
 
     def _new_client(self) -> ClientConsumer:
-        if thread_keys.are_scarce():
+        try:
+            with thread_keys.taking():
+                return ClientConsumer(self._config)
+        except TooManyRequests:
             raise TooManyRequests(
                 "This process has reached its Kafka client limit; "
                 "retry (an instance under another name) or raise workers."
-            )
-        try:
-            return ClientConsumer(self._config)
+            ) from None
         except Exception as error:
             raise from_exception(error) from error
 

@@ -27,13 +27,13 @@ class Clients:
 
     def __init__(
         self,
+        first: ProducerClient,
         config: Mapping[str, Any],
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Batch, int, ClientError | None, Message], None],
         decide: Callable[[Batch, int, FacadeError], None],
-        on_error: Callable[[ClientError], None],
     ) -> None:
-        self.first = ProducerClient(dict(config) | {"error_cb": on_error}, loop)
+        self.first = first
         self._others = [Resender(dict(config) | changed, loop, report, decide) for changed in CLIENTS[1:]]
         self._largest_request = min(
             int(config.get("batch.size", _BATCH_SIZE)), int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))

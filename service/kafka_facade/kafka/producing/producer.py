@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kafka_facade.core.errors import (
@@ -13,17 +13,23 @@ from kafka_facade.core.errors import (
     LeaderNotAvailable,
     TopicAlreadyExists,
     TopicNotFound,
+    Unavailable,
 )
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.model import CreateTopic
 from kafka_facade.core.topics.positions import TopicPartition
+from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.admin.topics import Admin
+from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error
+from kafka_facade.kafka.memory_budget import MemoryBudget, MemoryShare
+from kafka_facade.kafka.producing.producer_client import ProducerClient
 from kafka_facade.kafka.producing.send_queue import SendQueue
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
 
+_OPEN_SECONDS = 20.0
 _METADATA_SECONDS = 30.0
 # Minimum interval (s) between metadata refreshes of a topic because of an unknown partition.
 _REFRESH_SECONDS = 0.1
@@ -38,12 +44,24 @@ class Producer:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        configure: Callable[[int], Mapping[str, Any]],
+        connecting: Blocking,
         blocking: Blocking,
+        memory: MemoryBudget,
         admin: Admin,
         limits: TopicLimits,
     ) -> None:
-        self._queue = SendQueue(config, self.forget, limits)
+        """The client is created at the first use, in a thread of ``connecting``.
+
+        ``configure`` returns its settings for so many bytes of queued records.
+        """
+        self._configure = configure
+        self._connecting = connecting
+        self._memory = memory
+        self._share: MemoryShare | None = None
+        self._queue: SendQueue | None = None
+        self._opening: asyncio.Task[SendQueue] | None = None
+        self._closed = False
         self._limits = limits
         self._admin = admin
         self._blocking = blocking
@@ -62,10 +80,11 @@ class Producer:
         if known is not None and time.monotonic() - known[1] < (_REFRESH_SECONDS if refresh else _METADATA_SECONDS):
             return known[0]
         deadline = time.monotonic() + timeout
+        queue = self._queue or await self.open()
         while True:
             left = positive(deadline - time.monotonic())
-            with self._queue.authentication.waiting():
-                found = await self._blocking.run(left, self._queue.client.list_topics, topic, timeout=left)
+            with queue.authentication.waiting():
+                found = await self._blocking.run(left, queue.read_metadata, topic, left)
             described = found.topics[topic]
             if described.error is None and described.partitions:
                 count = len(described.partitions)
@@ -85,11 +104,50 @@ class Producer:
         self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
         """Hand records to the producer (see ``ProducerPort.submit``)."""
-        return await self._queue.submit(topic, records, order)
+        queue = self._queue or await self.open()
+        return await queue.submit(topic, records, order)
+
+    async def open(self) -> SendQueue:
+        """Create the client if there is none yet. Raises TooManyRequests if the process has too many."""
+        if self._closed:
+            raise Unavailable("The server is shutting down.")
+        if self._queue is not None:
+            return self._queue
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name="producer open")
+            # Nobody may be left to retrieve the exception.
+            self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
+        # Continue even if the caller is cancelled, because the client must have an owner.
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> SendQueue:
+        share = self._memory.take()
+        authentication = Authentication()
+        try:
+            config = dict(self._configure(share.size))
+            loop, reported = asyncio.get_running_loop(), {"error_cb": authentication.on_error}
+            client = await self._connecting.run(_OPEN_SECONDS, _new_client, config | reported, loop)
+        except BaseException:
+            share.give_back()
+            raise
+        finally:
+            self._opening = None
+        self._share = share
+        self._queue = SendQueue(client, authentication, config, self.forget, self._limits)
+        return self._queue
 
     async def close(self, timeout: float) -> int:
         """Reject new records and wait for those in flight; return how many were dropped after ``timeout`` (s)."""
-        return await self._queue.close(timeout)
+        self._closed = True
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        queue, self._queue = self._queue, None
+        if queue is None:
+            return 0
+        lost = await queue.close(timeout)
+        if self._share is not None:
+            self._share.give_back()
+        return lost
 
     async def _until_ready(self, topic: str, partitions: Sequence[int]) -> None:
         """Wait briefly until the leaders of a topic that was not used before really serve it.
@@ -132,3 +190,8 @@ class Producer:
         if len(self._partitions) > 10_000:
             now = time.monotonic()
             self._partitions = {k: v for k, v in self._partitions.items() if now - v[1] <= _METADATA_SECONDS}
+
+
+def _new_client(config: Mapping[str, Any], loop: asyncio.AbstractEventLoop) -> ProducerClient:
+    with thread_keys.taking():
+        return ProducerClient(config, loop)

@@ -28,7 +28,7 @@ _GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError
 class ProducerClient:
     """The current client, and replaced ones whose delivery reports are still pending.
 
-    Used on one event loop. Creating one is slow: after startup, do it in a thread.
+    Used on one event loop, but created in a thread, because that is slow.
     """
 
     def __init__(self, config: Mapping[str, Any], loop: asyncio.AbstractEventLoop) -> None:
@@ -72,8 +72,11 @@ class ProducerClient:
         return self._fatal if self._fatal is not None and error.code() in _GIVEN_UP else error
 
     async def close(self) -> None:
-        """Wait until replaced clients are destroyed."""
+        """Destroy all clients, in a thread; no record may be in flight, and the object must not be used any more."""
         await asyncio.gather(*self._destructions, return_exceptions=True)
+        owned = [self.current]
+        del self.current
+        await self._loop.run_in_executor(None, owned.clear)
 
     def _poll(self, client: ClientProducer) -> None:
         # Fatal errors are reported by poll.

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message
 
-from kafka_facade.core.errors import FacadeError, RetriableKafkaError, Unavailable
+from kafka_facade.core.errors import FacadeError, RetriableKafkaError, TooManyRequests, Unavailable
 from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
@@ -73,10 +73,8 @@ class Resender:
         if self._making is not None:
             await asyncio.wait([self._making])
         if self.client is not None:
-            await self.client.close()
-            clients = [self.client]
-            self.client = self._making = None
-            await self._loop.run_in_executor(None, clients.clear)
+            client, self.client, self._making = self.client, None, None
+            await client.close()
 
     def _begin(self) -> asyncio.Future[ProducerClient]:
         if self._making is None:
@@ -85,9 +83,11 @@ class Resender:
         return self._making
 
     def _make(self) -> ProducerClient:
-        if thread_keys.are_scarce():
-            raise RetriableKafkaError("The server has no room for another Kafka client.")
-        return ProducerClient(self._config, self._loop)
+        try:
+            with thread_keys.taking():
+                return ProducerClient(self._config, self._loop)
+        except TooManyRequests:
+            raise RetriableKafkaError("The server has no room for another Kafka client.") from None
 
     def _made(self, making: asyncio.Future[ProducerClient]) -> None:
         if (error := making.exception()) is not None:

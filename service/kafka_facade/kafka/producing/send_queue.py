@@ -16,7 +16,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message
-from confluent_kafka import Producer as ClientProducer
+from confluent_kafka.admin import ClusterMetadata
 
 from kafka_facade.core.errors import (
     FacadeError,
@@ -32,7 +32,7 @@ from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.clients import Clients
-from kafka_facade.kafka.producing.producer_client import extras
+from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
 from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES, Refused
 from kafka_facade.kafka.producing.refused_batches import RefusedBatches
 from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
@@ -63,13 +63,22 @@ _MESSAGES = "queue.buffering.max.messages"
 class SendQueue:
     """Queues records for the clients and completes them by their reports. Created and used on one event loop."""
 
-    def __init__(self, config: Mapping[str, Any], on_missing: Callable[[str], None], limits: TopicLimits) -> None:
+    def __init__(
+        self,
+        client: ProducerClient,
+        authentication: Authentication,
+        config: Mapping[str, Any],
+        on_missing: Callable[[str], None],
+        limits: TopicLimits,
+    ) -> None:
+        """``client`` was created with ``config``, and its errors go to ``authentication``."""
         # Called with a topic that Kafka does not have, or that has fewer partitions than expected.
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
-        self.authentication = Authentication(lambda: self._clients.first.serve(renew=False))
+        self.authentication = authentication
+        self.authentication.begin_polling(lambda: client.serve(renew=False))
         self.authentication.on_refusal = self._drop_unsent
-        self._clients = Clients(config, self._loop, self._report, self._conclude, self.authentication.on_error)
+        self._clients = Clients(client, config, self._loop, self._report, self._conclude)
         self._limits = limits
         self._refused = RefusedBatches(self._loop, self._clients, limits, self._conclude, self._failure)
         self._lanes: dict[str, Lane] = {}
@@ -83,10 +92,10 @@ class SendQueue:
         # Nothing more is taken.
         self._closed = False
 
-    @property
-    def client(self) -> ClientProducer:
-        """The client that records go to first."""
-        return self._clients.first.current
+    def read_metadata(self, topic: str, timeout: float) -> ClusterMetadata:
+        """Return the metadata of a topic, as the client that records go to first sees it. Blocks."""
+        found: ClusterMetadata = self._clients.first.current.list_topics(topic, timeout=timeout)
+        return found
 
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None

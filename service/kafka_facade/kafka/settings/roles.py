@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+from kafka_facade.core.records.model import RECORD_OVERHEAD
+
 logger = logging.getLogger("kafka_facade.kafka")
 
 _BASE: Final[dict[str, Any]] = {
@@ -17,16 +19,20 @@ _BASE: Final[dict[str, Any]] = {
 # By default, metadata requests of producer and admin clients create topics, even long after others have deleted them.
 # Here topics are created explicitly (Producer.partition_count).
 _NO_CREATION: Final[dict[str, Any]] = {"allow.auto.create.topics": False}
+PRODUCER_BYTES: Final = 128 * 1024 * 1024
+"""The most memory (bytes) for records that wait in a producer."""
+_MOST_QUEUED: Final = 200_000
+_RECORDS_OF_A_QUEUE: Final = 2
+_LARGEST: Final = "message.max.bytes"
+_RECORD: Final = 1_048_576
 # Java's defaults where librdkafka's differ visibly: partitioning of keys, record size, and compatibility of group
 # members.
 _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
     "partitioner": "murmur2_random",
-    "message.max.bytes": 1_048_576,
+    _LARGEST: _RECORD,
     "linger.ms": 0,
     # Otherwise, without linger, each record without a key would go to another partition in a request of its own.
     "sticky.partitioning.linger.ms": 10,
-    "queue.buffering.max.messages": 200_000,
-    "queue.buffering.max.kbytes": 131_072,
     # How long to wait for a topic that metadata does not show; records for a deleted topic fail after this time.
     "topic.metadata.propagation.max.ms": 5_000,
 }
@@ -52,11 +58,21 @@ def protocol_config(bootstrap_servers: str, given: Mapping[str, Any]) -> dict[st
     return _joined(bootstrap_servers, {}, given)
 
 
-def producer_config(bootstrap_servers: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the producer's settings; idempotence is on unless other settings rule it out (KIP-679)."""
+def producer_config(bootstrap_servers: str, given: Mapping[str, Any], memory: int = PRODUCER_BYTES) -> dict[str, Any]:
+    """Return the producer's settings, for a queue of up to ``memory`` bytes.
+
+    Idempotence is on unless other settings rule it out (KIP-679).
+    """
     acks = str(given.get("acks", "all")) in ("all", "-1")
     retries = str(given.get("retries", "1")) != "0"
-    defaults = _PRODUCER_DEFAULTS | {"enable.idempotence": acks and retries}
+    largest = str(given.get(_LARGEST, ""))
+    # A queue that is smaller than a record would never take it.
+    queue = max(min(memory, PRODUCER_BYTES), _RECORDS_OF_A_QUEUE * int(largest if largest.isdecimal() else _RECORD))
+    defaults = _PRODUCER_DEFAULTS | {
+        "enable.idempotence": acks and retries,
+        "queue.buffering.max.kbytes": queue // 1024,
+        "queue.buffering.max.messages": min(queue // RECORD_OVERHEAD, _MOST_QUEUED),
+    }
     return _joined(bootstrap_servers, defaults, given) | _NO_CREATION
 
 

@@ -1,0 +1,56 @@
+"""What the Kafka clients of all identities share in a process: threads and memory."""
+
+from __future__ import annotations
+
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.consuming.prefetch import PrefetchBudget
+from kafka_facade.kafka.freed_memory import FreedMemory
+from kafka_facade.kafka.memory_budget import MemoryBudget
+from kafka_facade.kafka.protocol.names import Names
+
+# Threads for calls that block on brokers: in all, and of one identity, so that none can occupy them all.
+_CONTROL_THREADS = 48
+_CONTROL_THREADS_EACH = 16
+_CLOSE_THREADS = 16
+# Clients are created in these threads, and connections opened and closed.
+_CONNECTING_THREADS = 8
+# Memory for records that wait in producers; half of what is free goes to the next producer.
+_QUEUED_BYTES = 512 * 1024 * 1024
+_QUEUE_PART = 2
+
+
+class Shared:
+    """Thread pools and memory budgets. Create it on the event loop that uses it."""
+
+    def __init__(
+        self, prefetch_bytes: int = 512 * 1024 * 1024, most_consumers: int = 1000, most_identities: int = 100
+    ) -> None:
+        self._control = Blocking("kafka-control", _CONTROL_THREADS)
+        self._producing = Blocking("kafka-produce", _CONTROL_THREADS)
+        # One thread per consumer: each makes one call at a time, which may block on its coordinator.
+        self.consuming = Blocking("kafka-consume", most_consumers + 1)
+        self.closing = Blocking("kafka-close", _CLOSE_THREADS)
+        self.connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
+        self.names = Names()
+        self.prefetch = PrefetchBudget(prefetch_bytes, most_consumers)
+        self.queues = MemoryBudget(_QUEUED_BYTES, most_identities, _QUEUE_PART)
+        self.freed = FreedMemory(self._control)
+
+    def control(self) -> Blocking:
+        """Return an identity's part of the threads for admin requests."""
+        return self._control.part(_CONTROL_THREADS_EACH)
+
+    def producing(self) -> Blocking:
+        """Return an identity's part of the threads for a producer's metadata requests.
+
+        They are not those of admin requests, so that stuck requests of one kind do not block the other.
+        """
+        return self._producing.part(_CONTROL_THREADS_EACH)
+
+    async def close(self) -> None:
+        """Accept no more work, without waiting for threads that are stuck."""
+        await self.names.close()
+        self.freed.close()
+        # Keep the pool that destroys consumers: streams that end later would otherwise destroy theirs on the loop.
+        for blocking in (self._control, self.connecting, self._producing, self.consuming):
+            blocking.close()
