@@ -106,5 +106,5 @@ def test_a_record_keeps_its_partition_headers_and_time() -> None:
 
 @given(st.lists(st.booleans(), max_size=20))
 async def test_errors_stand_where_their_records_stood(good: list[bool]) -> None:
-    records = await read_records([RecordToProduce(value=Data(json="1" if fine else "{")) for fine in good], None)
+    records = await read_records([RecordToProduce(value=Data(json="1" if fine else "{")) for fine in good], None, 0)
     assert [not isinstance(record, FacadeError) for record in records] == good

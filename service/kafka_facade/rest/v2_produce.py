@@ -110,7 +110,7 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
     else:
         given = await exchange.facade.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
         selector = _selector(given.value_schema_id, given.value_schema)
-        records = await _each(lambda record: _record(format, record, selector, partition), given.records or ())
+        records = await _records(format, given.records or [], selector, partition)
     if not records:
         raise UnprocessableEntity("records must not be empty.", field="records")
     value_selector = _selector(given.value_schema_id, given.value_schema)
@@ -129,6 +129,18 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
     request = DeliverRecords(None, topic, records, all_or_nothing=True)
     outcomes = await exchange.run(request)
     return Response(body=encode(_Offsets(await _each(_offset, outcomes))))
+
+
+async def _records(
+    format: Format, given: list[V2Record], selector: SchemaSelector | None, partition: int | None
+) -> list[RecordToProduce]:
+    """Convert records, in time slices if there are many."""
+    records: list[RecordToProduce] = []
+    for start in range(0, len(given), _FEW):
+        if start:
+            await time_slice()
+        records += [_record(format, record, selector, partition) for record in given[start : start + _FEW]]
+    return records
 
 
 async def _each(make: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
@@ -173,22 +185,18 @@ async def _read_one_by_one(
 def _record(
     format: Format, record: V2Record, selector: SchemaSelector | None, partition: int | None
 ) -> RecordToProduce:
+    value = record.value
+    # An explicit null is encoded with the schema, which may reject it.
+    empty = value is UNSET or (value is None and selector is None)
     return RecordToProduce(
         None if record.key is None else _data(format, record.key),
-        _value(format, record.value, selector),
+        None if empty else _data(format, value),
         partition if record.partition is None else record.partition,
     )
 
 
 def _selector(schema_id: int | None, schema: str | None) -> SchemaSelector | None:
     return None if schema_id is None and schema is None else SchemaSelector(schema_id=schema_id, schema=schema)
-
-
-def _value(format: Format, value: object, selector: SchemaSelector | None) -> RecordData | None:
-    """Convert a value; an explicit null is encoded with the schema, which may reject it."""
-    if value is UNSET or (value is None and selector is None):
-        return None
-    return _data(format, value)
 
 
 def _data(format: Format, data: object) -> RecordData:

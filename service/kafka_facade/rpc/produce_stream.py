@@ -115,6 +115,7 @@ class _Stream:
         room = Room(self._options.max_response_bytes, len(frame.records), STREAM_RESULT_BYTES)
         cost = size + _RECORD_BYTES * (1 + len(frame.records))
         await self._pump.room(cost)
-        records = await read_records(frame.records, setup.partition_id if setup.HasField("partition_id") else None)
+        partition_id = setup.partition_id if setup.HasField("partition_id") else None
+        records = await read_records(frame.records, partition_id, size)
         request = StreamRecords(setup.cluster_id or None, setup.topic_name, records)
         await self._pump.send(_Frame(frame.correlation_id, room), cost, self._pump.begin(), request)

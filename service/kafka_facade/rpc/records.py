@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -39,6 +39,8 @@ _LONGEST_ID = 84
 # How many records are converted per time slice check; a record larger than _LARGE gets a check of its own.
 _AT_ONCE = 50
 _LARGE = 16 * 1024
+# Messages up to this size are not searched for large records: a piece of such a message is small enough.
+_SMALL_MESSAGE = _AT_ONCE * _LARGE
 # Patterns, after normalizing digits, of numbers that may be out of range; only JSON with these is decoded to check it.
 _PATTERN = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE_NUMBERS = (b"0" * 200, b"0e000", b"0e+000")
@@ -135,14 +137,21 @@ def _read_json(text: str) -> object:
 
 
 async def read_records(
-    messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None
+    messages: Sequence[record_pb2.RecordToProduce], partition_id: int | None, size: int
 ) -> list[RecordToProduce | FacadeError]:
-    """Convert records in time slices; a record that is invalid becomes its error."""
+    """Convert the records of a message of ``size`` bytes, in time slices; one that is invalid becomes its error."""
     records: list[RecordToProduce | FacadeError] = []
-    for position, message in enumerate(messages):
-        if (position and not position % _AT_ONCE) or message.ByteSize() > _LARGE:
+    large = size > _SMALL_MESSAGE
+    for start in range(0, len(messages), _AT_ONCE):
+        if start:
             await time_slice()
-        records.append(_read_entry(message, partition_id))
+        for message in messages[start : start + _AT_ONCE]:
+            if large and message.ByteSize() > _LARGE:
+                await time_slice()
+            try:
+                records.append(read_record(message, partition_id))
+            except InvalidRequest as error:
+                records.append(_alone(error))
     return records
 
 
@@ -153,7 +162,8 @@ async def produce(
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
     room = Room(options.max_response_bytes, len(message.records), _REPORT_BYTES + len(message.topic_name), message)
-    records = await read_records(message.records, message.partition_id if message.HasField("partition_id") else None)
+    partition_id = message.partition_id if message.HasField("partition_id") else None
+    records = await read_records(message.records, partition_id, message.ByteSize())
     request = ProduceRecords(message.cluster_id or None, message.topic_name, records, message.all_or_nothing)
     outcomes = await facade.perform(call, request)
     response = record_pb2.ProduceRecordsResponse()
@@ -203,9 +213,13 @@ def _read_entry(message: record_pb2.RecordToProduce, partition_id: int | None) -
     try:
         return read_record(message, partition_id)
     except InvalidRequest as error:
-        # Drop the traceback: its frames refer to the error, a cycle that only the garbage collector could free.
-        error.__context__ = None
-        return error.with_traceback(None)
+        return _alone(error)
+
+
+def _alone(error: FacadeError) -> FacadeError:
+    """Drop the traceback of an error: its frames refer to the error, a cycle that needs garbage collection."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 async def stream_results(
@@ -216,25 +230,26 @@ async def stream_results(
     # Modifying and copying one message costs half as much as creating a new one each time.
     result = record_pb2.ProduceStreamResult()
     timestamp: int | None = None
-    for position, outcome in enumerate(outcomes):
-        if position and not position % _AT_ONCE:
+    for start in range(0, len(outcomes), _AT_ONCE):
+        if start:
             await time_slice()
-        if isinstance(outcome, FacadeError):
-            placed = outcome.within("records.records", instead_of="records")
-            results.add(error=room.status(placed.within("setup.topic_name", instead_of="topic_name")))
-            continue
-        if outcome.timestamp != timestamp:
-            timestamp = outcome.timestamp
-            if (stored := to_timestamp(timestamp)) is None:
-                result.ClearField("timestamp")
+        for outcome in outcomes[start : start + _AT_ONCE]:
+            if isinstance(outcome, FacadeError):
+                placed = outcome.within("records.records", instead_of="records")
+                results.add(error=room.status(placed.within("setup.topic_name", instead_of="topic_name")))
+                continue
+            if outcome.timestamp != timestamp:
+                timestamp = outcome.timestamp
+                if (stored := to_timestamp(timestamp)) is None:
+                    result.ClearField("timestamp")
+                else:
+                    result.timestamp.CopyFrom(stored)
+            result.partition_id = outcome.partition
+            if outcome.offset is None:
+                result.ClearField("offset")
             else:
-                result.timestamp.CopyFrom(stored)
-        result.partition_id = outcome.partition
-        if outcome.offset is None:
-            result.ClearField("offset")
-        else:
-            result.offset = outcome.offset
-        results.append(result)
+                result.offset = outcome.offset
+            results.append(result)
     return response
 
 

@@ -174,37 +174,40 @@ class Produce:
             # Fail each record, as if the producer had raised the error.
             refusals: dict[int, FacadeError] = dict.fromkeys(range(len(request.records)), refusal)
             return PendingReports(cluster_id, topic, request.records, [], refusals | unread)
-        if _names_a_partition_from(count, request.records):
-            count = await call.kafka.producer.partition_count(topic, call.remaining, refresh=True)
         wire: list[SerializedRecord] = []
         errors = unread
         used: dict[int, UsedSchemas] = {}
-        for index, record in enumerate(request.records):
-            if index and not index % _RECORDS_A_SLICE:
+        refreshed = False
+        for start in range(0, len(request.records), _RECORDS_A_SLICE):
+            if start:
                 await time_slice()
-            if isinstance(record, FacadeError):
-                continue
-            try:
+            for index, record in enumerate(request.records[start : start + _RECORDS_A_SLICE], start):
+                if isinstance(record, FacadeError):
+                    continue
                 partition = record.partition_id
-                if partition is not None and not 0 <= partition < count:
-                    raise PartitionNotFound(partition_id=str(partition), field="partition_id")
-                key, value = record.key, record.value
+                if partition is not None and partition >= count and not refreshed:
+                    count = await call.kafka.producer.partition_count(topic, call.remaining, refresh=True)
+                    refreshed = True
                 try:
-                    stored = SerializedRecord(
-                        None if key is None else serialize(key, "key"),
-                        None if value is None else serialize(value, "value"),
-                        partition,
-                        record.headers,
-                        record.timestamp,
-                    )
-                except SchemaNeeded:
-                    stored, used[index] = await self._with_schemas(call, topic, record)
-                wire.append(stored)
-            except FacadeError as error:
-                placed = error.within(f"records[{index}]")
-                if request.all_or_nothing:
-                    raise placed from None
-                errors[index] = placed
+                    if partition is not None and not 0 <= partition < count:
+                        raise PartitionNotFound(partition_id=str(partition), field="partition_id")
+                    key, value = record.key, record.value
+                    try:
+                        stored = SerializedRecord(
+                            None if key is None else serialize(key, "key"),
+                            None if value is None else serialize(value, "value"),
+                            partition,
+                            record.headers,
+                            record.timestamp,
+                        )
+                    except SchemaNeeded:
+                        stored, used[index] = await self._with_schemas(call, topic, record)
+                    wire.append(stored)
+                except FacadeError as error:
+                    placed = error.within(f"records[{index}]")
+                    if request.all_or_nothing:
+                        raise placed from None
+                    errors[index] = placed
         deliveries = await _submit(call.kafka.producer, topic, wire, request.order) if wire else None
         return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
 
@@ -252,6 +255,8 @@ class PendingReports(Struct):
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """Wait until all records are acknowledged or have failed; return the outcome of each, in order."""
         decided = await self.deliveries if self.deliveries is not None else []
+        if not self.errors and set(map(type, decided)) <= {Delivery}:
+            return decided
         if self.errors:
             rest = iter(decided)
             decided = [self.errors[i] if i in self.errors else next(rest) for i in range(len(self.records))]
@@ -267,24 +272,26 @@ class PendingReports(Struct):
         outcomes = await self.outcomes()
         wire = iter(self.wire)
         reports: list[RecordReport | FacadeError] = []
-        for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
-            if index and not index % _RECORDS_A_SLICE:
+        errors, used, cluster_id, topic = self.errors, self.used, self.cluster_id, self.topic
+        for start in range(0, len(outcomes), _RECORDS_A_SLICE):
+            if start:
                 await time_slice()
-            if index in self.errors or isinstance(record, FacadeError):
-                reports.append(self.errors[index])
-                continue
-            stored = next(wire)
-            if isinstance(outcome, FacadeError):
-                reports.append(outcome)
-                continue
-            key_schema, value_schema = self.used.get(index, _NO_SCHEMAS)
-            key = _report_data(record.key, stored.key, key_schema)
-            value = _report_data(record.value, stored.value, value_schema)
-            reports.append(
-                RecordReport(
-                    self.cluster_id, self.topic, outcome.partition, outcome.offset, outcome.timestamp, key, value
+            end = start + _RECORDS_A_SLICE
+            piece = zip(self.records[start:end], outcomes[start:end], strict=True)
+            for index, (record, outcome) in enumerate(piece, start):
+                if isinstance(record, FacadeError) or (errors and index in errors):
+                    reports.append(errors[index])
+                    continue
+                stored = next(wire)
+                if isinstance(outcome, FacadeError):
+                    reports.append(outcome)
+                    continue
+                key_schema, value_schema = used.get(index, _NO_SCHEMAS) if used else _NO_SCHEMAS
+                key = None if record.key is None else _report_data(record.key, stored.key, key_schema)
+                value = None if record.value is None else _report_data(record.value, stored.value, value_schema)
+                reports.append(
+                    RecordReport(cluster_id, topic, outcome.partition, outcome.offset, outcome.timestamp, key, value)
                 )
-            )
         return reports
 
 
@@ -301,14 +308,6 @@ async def _unread(request: RecordBatch) -> dict[int, FacadeError]:
             if request.all_or_nothing:
                 raise record
     return unread
-
-
-def _names_a_partition_from(count: int, records: Sequence[RecordToProduce | FacadeError]) -> bool:
-    return any(
-        record.partition_id is not None and record.partition_id >= count
-        for record in records
-        if not isinstance(record, FacadeError)
-    )
 
 
 async def _submit(
@@ -365,9 +364,7 @@ def _with_schema(data: RecordData | None, selector: SchemaSelector | None) -> Re
     return RecordData(None if selector.schema is None else data.format, data.data, selector)
 
 
-def _report_data(data: RecordData | None, payload: bytes | None, schema: SubjectVersion | None) -> DataReport | None:
-    if data is None:
-        return None
+def _report_data(data: RecordData, payload: bytes | None, schema: SubjectVersion | None) -> DataReport:
     size = -1 if payload is None else len(payload)
     if schema is not None:
         return DataReport(schema.codec.format, size, schema.subject, schema.schema_id, schema.version)

@@ -268,11 +268,16 @@ class SendQueue:
 
     def _report(self, batch: Batch, index: int, error: ClientError | None, message: Message) -> None:
         if error is None:
-            if batch.left <= 1:
-                self.authentication.answered()
             kind, timestamp = message.timestamp()
-            delivery = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)
-            self._decide(batch, index, delivery)
+            batch.outcomes[index] = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)
+            batch.lane.undecided -= 1
+            left = batch.left = batch.left - 1
+            # Most records leave others of their batch in flight, and cost no further call.
+            if left > len(batch.refused):
+                return
+            if not left:
+                self.authentication.answered()
+            self._settle(batch)
         elif batch.client < refusals.ALONE and error.code() in refusals.COLLECTIVE:
             self._refused.add(batch, Refused(index, message.partition() or 0, error.code()))
             self._settle(batch)
