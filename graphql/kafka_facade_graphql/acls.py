@@ -152,7 +152,6 @@ class AclMutations:
     ) -> CreateAclPayload | None:
         context = info.context
         request = core_acls.CreateAcl(
-            input.cluster_id,
             input.resource_type,
             input.resource_name,
             input.pattern_type,
@@ -160,6 +159,7 @@ class AclMutations:
             input.host,
             input.operation,
             input.permission,
+            cluster_id=input.cluster_id,
         )
         return CreateAclPayload(created=await context.change("api.v3.acls.create", request))
 

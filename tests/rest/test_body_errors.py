@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kafka_facade.core.configs.model import ConfigAlteration
 from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.topics.model import CreateTopic
 from kafka_facade.rest.bodies import BodyDecoder
 from kafka_facade.rest.record_decoding import V3Record
+from kafka_facade.rest.request_bodies import body_type
 from kafka_facade.rest.v2_consumer_bodies import V2Offset, V2Positions
 from kafka_facade.rest.v2_produce import V2Produce
-from kafka_facade.rest.v3_configs import V3Alteration
 from kafka_facade.rest.v3_produce_batch import V3Batch
-from kafka_facade.rest.v3_topics import V3CreateTopic
+
+V3CreateTopic = body_type(CreateTopic, ("cluster_id",))
+V3Alteration = body_type(ConfigAlteration)
 
 
 def error_of(type_: type[Any], body: str) -> FacadeError:

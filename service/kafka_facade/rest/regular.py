@@ -1,8 +1,9 @@
 """v3 handlers derived from an operation's path, request type and answer type.
 
-Fields of the request come from the path, fields with a default from the query, and all others from the body through
-``BODIES``. The response is one resource, a list of resources, or empty. Other operations have handlers of their own
-(:func:`kafka_facade.rest.handlers.route`).
+Fields of the request come from the path, and all others from the body (:mod:`.request_bodies`); for methods without a
+body, flags come from the query. The response is one resource, a list of resources, or empty. Other operations have
+handlers of their own (:func:`kafka_facade.rest.handlers.route`): those with another status or response, a filter in the
+query, or a stream.
 """
 
 from __future__ import annotations
@@ -16,33 +17,42 @@ from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.registry import Implementation, Registry
 from kafka_facade.rest.documents import Documents
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
-from kafka_facade.rest.handlers import BODIES, HANDLERS, Handler
+from kafka_facade.rest.handlers import HANDLERS, Handler
+from kafka_facade.rest.request_bodies import RequestBody
 from kafka_facade.rest.v3_responses import list_response, resource_response
 
 _Field = Callable[[Exchange], Any]
 _PARAMETER: Final = re.compile(r"{(\w+)}")
+_WITH_BODY: Final = ("POST", "PUT", "PATCH")
 _TRUE: Final = "true"
 
 
 def all_handlers(operations: Sequence[Operation], registry: Registry, documents: Documents) -> dict[str, Handler]:
     """Return the handlers of the implemented operations. Raises LookupError if one cannot be derived."""
-    # An operation may have several paths.
-    paths: dict[str, str] = {}
+    rows: dict[str, list[Operation]] = {}
     for operation in operations:
         if operation.implemented:
-            paths[operation.identifier] = paths.get(operation.identifier, "") + operation.path
+            rows.setdefault(operation.identifier, []).append(operation)
     return {
-        identifier: HANDLERS.get(identifier)
-        or regular(identifier, path, registry.implementation(identifier), documents)
-        for identifier, path in paths.items()
+        identifier: HANDLERS.get(identifier) or regular(same, registry.implementation(identifier), documents)
+        for identifier, same in rows.items()
     }
 
 
-def regular(identifier: str, path: str, implementation: Implementation, documents: Documents) -> Handler:
-    """Derive the handler of an operation. Raises LookupError if a field of its request has no source."""
+def regular(rows: Sequence[Operation], implementation: Implementation, documents: Documents) -> Handler:
+    """Derive the handler of an operation, which may have several paths.
+
+    Raises LookupError if a field of its request has no source.
+    """
     request = implementation.request
-    body = BODIES.get(request)
-    fields = _fields(identifier, path, request, () if body is None else body.fields)
+    in_path = [name for row in rows for name in _PARAMETER.findall(row.path)]
+    body = RequestBody(request, in_path) if rows[0].method in _WITH_BODY else None
+    if body is not None and not body.fields:
+        body = None
+    try:
+        fields = _fields(request, in_path, () if body is None else body.fields)
+    except LookupError as error:
+        raise LookupError(f"{rows[0].identifier}: {error}") from None
 
     async def run(exchange: Exchange) -> Any:
         values = {name: read(exchange) for name, read in fields.items()}
@@ -71,9 +81,8 @@ def regular(identifier: str, path: str, implementation: Implementation, document
     return answer_resource
 
 
-def _fields(identifier: str, path: str, request: type[Any], in_body: Sequence[str]) -> dict[str, _Field]:
+def _fields(request: type[Any], in_path: Sequence[str], in_body: Sequence[str]) -> dict[str, _Field]:
     hints = get_type_hints(request)
-    in_path = _PARAMETER.findall(path)
     fields: dict[str, _Field] = {}
     for entry in dataclasses.fields(request):
         optional = entry.default is not dataclasses.MISSING
@@ -84,7 +93,7 @@ def _fields(identifier: str, path: str, request: type[Any], in_body: Sequence[st
         elif optional and hints[entry.name] is bool:
             fields[entry.name] = _flag(entry.name)
         else:
-            raise LookupError(f"{identifier}: {entry.name} is neither in the path nor in the body")
+            raise LookupError(f"{entry.name} is neither in the path nor in the body")
     return fields
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from msgspec import structs
-
 from kafka_facade.core.acls.model import (
     AclBinding,
     AclOperation,
@@ -25,6 +23,7 @@ from kafka_facade.rest.bodies import BodyDecoder, StrictBody
 from kafka_facade.rest.encoding import encode_array
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
+from kafka_facade.rest.request_bodies import RequestBody, body_type, converter
 from kafka_facade.rest.v3_responses import list_response
 
 _Choice = TypeVar("_Choice", bound=Enum)
@@ -32,25 +31,17 @@ _Choice = TypeVar("_Choice", bound=Enum)
 _NO_TYPE: Final = ""
 
 
-class V3Acl(StrictBody):
-    """An ACL to create."""
-
-    resource_type: AclResourceType
-    resource_name: str
-    pattern_type: AclPatternType
-    principal: str
-    host: str
-    operation: AclOperation
-    permission: AclPermission
+_acl = RequestBody(CreateAcl, ("cluster_id",))
+_entry = body_type(AclBinding)
+_binding = converter(AclBinding)
 
 
 class V3Acls(StrictBody):
-    """ACLs to create."""
+    """ACLs to create; without ``data`` the error has a code of its own."""
 
-    data: list[V3Acl] | None = None
+    data: list[_entry] | None = None  # type: ignore[valid-type]
 
 
-_acl = BodyDecoder(V3Acl)
 _acls = BodyDecoder(V3Acls)
 
 
@@ -64,8 +55,7 @@ async def list_acls(exchange: Exchange) -> Response:
 @route("api.v3.acls.create")
 async def create_acl(exchange: Exchange) -> Response:
     """Create an ACL, and return its location."""
-    body = _acl.required(await exchange.body())
-    request = CreateAcl(exchange.parameters["cluster_id"], **structs.asdict(body))
+    request = CreateAcl(cluster_id=exchange.parameters["cluster_id"], **_acl.read(await exchange.body()))
     created = await exchange.run(request)
     location = exchange.base + ACL.self_path(created)
     return Response(201, headers=[(b"location", location.encode())], content_type=_NO_TYPE)
@@ -77,8 +67,7 @@ async def create_acls(exchange: Exchange) -> Response:
     body = _acls.required(await exchange.body())
     if body.data is None:
         raise InvalidPayload("Payload error. Empty input provided. Data is required.", field="data")
-    bindings = [AclBinding(**structs.asdict(entry)) for entry in body.data]
-    request = BatchCreateAcls(exchange.parameters["cluster_id"], bindings)
+    request = BatchCreateAcls(exchange.parameters["cluster_id"], list(map(_binding, body.data)))
     await exchange.run(request)
     return Response(201, content_type=_NO_TYPE)
 

@@ -6,11 +6,10 @@ Converters are built once per pair of types. A field that the message type lacks
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -19,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
+from kafka_facade.core.request import without_none
 from kafka_facade.rpc.names import core_names, field_of
 
 _Value = Callable[[Any], Any]
@@ -88,7 +88,7 @@ def reader(target: type[_Target], message_type: type[Message]) -> Callable[[Mess
 
 def _field_reader(field: FieldDescriptor, hint: Any) -> Callable[[Message], Any]:
     name = field.name
-    kind, optional = _without_none(hint)
+    kind, optional = without_none(hint)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         entry: Any = field.message_type
         [inner] = entry.fields_by_name["value"].message_type.fields
@@ -172,13 +172,6 @@ def _known(value: Any, field: FieldDescriptor) -> Any:
     if value is None:
         raise InvalidRequest(f"{field.name} has a value that this version doesn't know.", field=field.name)
     return value
-
-
-def _without_none(hint: Any) -> tuple[Any, bool]:
-    if get_origin(hint) in (Union, types.UnionType):
-        [kind] = [argument for argument in get_args(hint) if argument is not type(None)]
-        return kind, True
-    return hint, False
 
 
 def writer(message_type: type[Message]) -> Callable[[object], Message]:

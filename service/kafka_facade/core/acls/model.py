@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from kafka_facade.core.request import Request
+from kafka_facade.core.request import MUST_BE_GIVEN, Request
 
 
 class AclResourceType(str, Enum):
@@ -79,13 +79,13 @@ class Acl:
 class AclBinding:
     """An ACL without its cluster; UNKNOWN is a type that was not given, or that this version does not know."""
 
-    resource_type: AclResourceType = AclResourceType.UNKNOWN
-    resource_name: str = ""
-    pattern_type: AclPatternType = AclPatternType.UNKNOWN
-    principal: str = ""
-    host: str = ""
-    operation: AclOperation = AclOperation.UNKNOWN
-    permission: AclPermission = AclPermission.UNKNOWN
+    resource_type: AclResourceType = field(default=AclResourceType.UNKNOWN, metadata=MUST_BE_GIVEN)
+    resource_name: str = field(default="", metadata=MUST_BE_GIVEN)
+    pattern_type: AclPatternType = field(default=AclPatternType.UNKNOWN, metadata=MUST_BE_GIVEN)
+    principal: str = field(default="", metadata=MUST_BE_GIVEN)
+    host: str = field(default="", metadata=MUST_BE_GIVEN)
+    operation: AclOperation = field(default=AclOperation.UNKNOWN, metadata=MUST_BE_GIVEN)
+    permission: AclPermission = field(default=AclPermission.UNKNOWN, metadata=MUST_BE_GIVEN)
 
 
 @dataclass(slots=True)
@@ -107,27 +107,20 @@ class DeleteAcls(Request[list[Acl]]):
     """The same filter, but with required types; UNKNOWN is one that was not given."""
 
     cluster_id: str | None
-    resource_type: AclResourceType = AclResourceType.UNKNOWN
+    resource_type: AclResourceType = field(default=AclResourceType.UNKNOWN, metadata=MUST_BE_GIVEN)
     resource_name: str | None = None
-    pattern_type: AclPatternType = AclPatternType.UNKNOWN
+    pattern_type: AclPatternType = field(default=AclPatternType.UNKNOWN, metadata=MUST_BE_GIVEN)
     principal: str | None = None
     host: str | None = None
-    operation: AclOperation = AclOperation.UNKNOWN
-    permission: AclPermission = AclPermission.UNKNOWN
+    operation: AclOperation = field(default=AclOperation.UNKNOWN, metadata=MUST_BE_GIVEN)
+    permission: AclPermission = field(default=AclPermission.UNKNOWN, metadata=MUST_BE_GIVEN)
 
 
 @dataclass(slots=True)
-class CreateAcl(Request[Acl]):
-    """An ACL to create; UNKNOWN is a type that was not given."""
+class CreateAcl(AclBinding, Request[Acl]):
+    """An ACL to create."""
 
-    cluster_id: str | None
-    resource_type: AclResourceType = AclResourceType.UNKNOWN
-    resource_name: str = ""
-    pattern_type: AclPatternType = AclPatternType.UNKNOWN
-    principal: str = ""
-    host: str = ""
-    operation: AclOperation = AclOperation.UNKNOWN
-    permission: AclPermission = AclPermission.UNKNOWN
+    cluster_id: str | None = field(kw_only=True)
 
 
 @dataclass(slots=True)
