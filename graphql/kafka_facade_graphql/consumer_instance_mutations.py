@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import strawberry
 
@@ -14,6 +15,8 @@ from kafka_facade.core.topics import positions as core_positions
 from kafka_facade_graphql.consumer_instances import Consumer, TopicPartitionInput, partitions_of
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import argument, field
+from kafka_facade_graphql.inputs import Fields, Given, derive_input
+from kafka_facade_graphql.mutations import Mutation, Outcome, Shown, named
 from kafka_facade_graphql.records import FetchedRecord, Format
 from kafka_facade_graphql.scalars import BigInt, to_millis
 
@@ -45,43 +48,12 @@ class CreateConsumerInput:
     )
 
 
-@strawberry.input(description="Names a consumer instance.")
-class ConsumerInput:
-    """A consumer instance by name."""
+@strawberry.input(description="How to fetch the next records.")
+class FetchConsumerRecordsInput:
+    """Input of fetchConsumerRecords."""
 
     group: str = strawberry.field(description="The consumer group.")
     instance: str = strawberry.field(description="The instance's name.")
-
-
-@strawberry.input(description="The instance to delete.")
-class DeleteConsumerInput(ConsumerInput):
-    """Input of deleteConsumer."""
-
-
-@strawberry.input(description="What to subscribe to: topics or a pattern.")
-class SubscribeConsumerInput(ConsumerInput):
-    """Input of subscribeConsumer."""
-
-    topics: list[str] = strawberry.field(default_factory=list, description="The topics' names.")
-    topic_pattern: str | None = strawberry.field(default=None, description="A regular expression for topic names.")
-
-
-@strawberry.input(description="The instance that drops its subscription or its assignment.")
-class UnsubscribeConsumerInput(ConsumerInput):
-    """Input of unsubscribeConsumer."""
-
-
-@strawberry.input(description="The partitions to read, without a subscription.")
-class AssignConsumerPartitionsInput(ConsumerInput):
-    """Input of assignConsumerPartitions."""
-
-    partitions: list[TopicPartitionInput] = strawberry.field(description="The partitions.")
-
-
-@strawberry.input(description="How to fetch the next records.")
-class FetchConsumerRecordsInput(ConsumerInput):
-    """Input of fetchConsumerRecords."""
-
     format: Format | None = strawberry.field(  # type: ignore[valid-type]
         default=None, description="The format that is expected; the instance's own if left out."
     )
@@ -106,61 +78,6 @@ class FetchConsumerRecordsInput(ConsumerInput):
     )
 
 
-@strawberry.input(description="An offset in a partition.")
-class PartitionOffsetInput(TopicPartitionInput):
-    """A position."""
-
-    offset: BigInt = strawberry.field(description="The offset.")
-    metadata: str = strawberry.field(default="", description="A text to keep with an offset that is committed.")
-
-
-@strawberry.input(description="A time in a partition.")
-class PartitionTimeInput(TopicPartitionInput):
-    """A time to read from."""
-
-    timestamp: datetime = strawberry.field(description="The time.")
-
-
-@strawberry.input(description="What to commit.")
-class CommitConsumerOffsetsInput(ConsumerInput):
-    """Input of commitConsumerOffsets."""
-
-    offsets: list[PartitionOffsetInput] | None = strawberry.field(
-        default=None,
-        description="The last record read in each partition; the current position of each partition if left out.",
-    )
-
-
-@strawberry.input(description="The offsets to read on from.")
-class SeekConsumerToOffsetsInput(ConsumerInput):
-    """Input of seekConsumerToOffsets."""
-
-    offsets: list[PartitionOffsetInput] = strawberry.field(
-        default_factory=list, description="The next offset to read in each partition."
-    )
-    times: list[PartitionTimeInput] = strawberry.field(
-        default_factory=list,
-        description="Times to read from: the first record at or after each, or the end where there is none.",
-    )
-
-
-@strawberry.input(description="The partitions to read from their first or last offset.")
-class SeekConsumerInput(ConsumerInput):
-    """Input of seekConsumerToBeginning and seekConsumerToEnd."""
-
-    partitions: list[TopicPartitionInput] = strawberry.field(description="The partitions.")
-
-
-@strawberry.input(description="The partitions to read from their beginning.")
-class SeekConsumerToBeginningInput(SeekConsumerInput):
-    """Input of seekConsumerToBeginning."""
-
-
-@strawberry.input(description="The partitions to read from their end.")
-class SeekConsumerToEndInput(SeekConsumerInput):
-    """Input of seekConsumerToEnd."""
-
-
 @strawberry.type(description="The instance that was created.")
 class CreateConsumerPayload:
     """Answer of createConsumer."""
@@ -172,65 +89,16 @@ class CreateConsumerPayload:
         return self.created
 
 
-@strawberry.type(description="The instance that was deleted.")
-class DeleteConsumerPayload:
-    """Answer of deleteConsumer."""
-
-    group: str = strawberry.field(description="The consumer group.")
-    instance_id: str = strawberry.field(description="The instance's name.")
-
-
-@strawberry.type(description="What a mutation of a consumer instance answers.")
-class ConsumerPayload:
-    """An instance after it was changed."""
+@strawberry.type(description="The records that were fetched.")
+class FetchConsumerRecordsPayload:
+    """Answer of fetchConsumerRecords."""
 
     reference: strawberry.Private[core_instances.ConsumerRef]
+    fetched: strawberry.Private[list[core_records.FetchedRecord]]
 
     @field(description="The instance.", graphql_type=Consumer | None)
     async def consumer(self, info: Info) -> core_instances.ConsumerInstance:
         return await info.context.consumer(self.reference)
-
-
-@strawberry.type(description="The instance with its subscription.")
-class SubscribeConsumerPayload(ConsumerPayload):
-    """Answer of subscribeConsumer."""
-
-
-@strawberry.type(description="The instance without its subscription or assignment.")
-class UnsubscribeConsumerPayload(ConsumerPayload):
-    """Answer of unsubscribeConsumer."""
-
-
-@strawberry.type(description="The instance with its assignment.")
-class AssignConsumerPartitionsPayload(ConsumerPayload):
-    """Answer of assignConsumerPartitions."""
-
-
-@strawberry.type(description="The instance whose offsets were committed.")
-class CommitConsumerOffsetsPayload(ConsumerPayload):
-    """Answer of commitConsumerOffsets."""
-
-
-@strawberry.type(description="The instance at its new offsets.")
-class SeekConsumerToOffsetsPayload(ConsumerPayload):
-    """Answer of seekConsumerToOffsets."""
-
-
-@strawberry.type(description="The instance at the beginning of the partitions.")
-class SeekConsumerToBeginningPayload(ConsumerPayload):
-    """Answer of seekConsumerToBeginning."""
-
-
-@strawberry.type(description="The instance at the end of the partitions.")
-class SeekConsumerToEndPayload(ConsumerPayload):
-    """Answer of seekConsumerToEnd."""
-
-
-@strawberry.type(description="The records that were fetched.")
-class FetchConsumerRecordsPayload(ConsumerPayload):
-    """Answer of fetchConsumerRecords."""
-
-    fetched: strawberry.Private[list[core_records.FetchedRecord]]
 
     @field(description="The next records; empty where none came in time.", graphql_type=list[FetchedRecord])
     def records(self) -> list[core_records.FetchedRecord]:
@@ -238,8 +106,8 @@ class FetchConsumerRecordsPayload(ConsumerPayload):
 
 
 @strawberry.type
-class ConsumerMutations:
-    """The mutations of consumer instances; a part of the mutation root."""
+class CreateMutation:
+    """The mutation that creates an instance: its settings have types, while the core takes texts."""
 
     @field(description="Create a consumer instance.")
     async def create_consumer(
@@ -257,46 +125,18 @@ class ConsumerMutations:
         )
         return CreateConsumerPayload(created=await context.change("api.v2.consumers.create", request))
 
-    @field(description="Leave the group and forget the instance.")
-    async def delete_consumer(
-        self, info: Info, input: Annotated[DeleteConsumerInput, argument("The instance to delete.")]
-    ) -> DeleteConsumerPayload | None:
-        context = info.context
-        await context.change("api.v2.consumers.delete", core_instances.DeleteConsumer(input.group, input.instance))
-        return DeleteConsumerPayload(group=input.group, instance_id=input.instance)
 
-    @field(description="Join the group for topics, or for those that match a pattern.")
-    async def subscribe_consumer(
-        self, info: Info, input: Annotated[SubscribeConsumerInput, argument("What to subscribe to.")]
-    ) -> SubscribeConsumerPayload | None:
-        context = info.context
-        request = core_instances.SubscribeConsumer(input.group, input.instance, input.topics, input.topic_pattern)
-        await context.change("api.v2.consumers.subscribe", request)
-        return SubscribeConsumerPayload(reference=_reference(input))
-
-    @field(description="Drop the subscription or the assignment.")
-    async def unsubscribe_consumer(
-        self, info: Info, input: Annotated[UnsubscribeConsumerInput, argument("The instance.")]
-    ) -> UnsubscribeConsumerPayload | None:
-        context = info.context
-        await context.change("api.v2.consumers.unsubscribe", core_instances.Unsubscribe(input.group, input.instance))
-        return UnsubscribeConsumerPayload(reference=_reference(input))
-
-    @field(description="Read exactly these partitions.")
-    async def assign_consumer_partitions(
-        self, info: Info, input: Annotated[AssignConsumerPartitionsInput, argument("The partitions to read.")]
-    ) -> AssignConsumerPartitionsPayload | None:
-        context = info.context
-        request = core_instances.AssignConsumer(input.group, input.instance, partitions_of(input.partitions))
-        await context.change("api.v2.consumers.assign", request)
-        return AssignConsumerPartitionsPayload(reference=_reference(input))
+@strawberry.type
+class FetchMutation:
+    """The mutation that fetches, whose records count as consumed once the caller has them."""
 
     @field(description="Fetch the next records.")
     async def fetch_consumer_records(
         self, info: Info, input: Annotated[FetchConsumerRecordsInput, argument("How to fetch.")]
     ) -> FetchConsumerRecordsPayload | None:
         context = info.context
-        own = await context.format_of(_reference(input)) if input.format is None else input.format
+        reference = core_instances.ConsumerRef(input.group, input.instance)
+        own = await context.format_of(reference) if input.format is None else input.format
         identifier = core_instances.fetch_operation(own)
         # All fetches of an operation share the byte limit of one; each may still return at least one record.
         left = max(context.facade.fetch_max_bytes - context.fetched_bytes, 1)
@@ -313,56 +153,140 @@ class ConsumerMutations:
         )
         fetched = await context.fetch(identifier, request)
         context.fetched_bytes += sum(record_size(entry.record) + entry.weight for entry in fetched)
-        return FetchConsumerRecordsPayload(reference=_reference(input), fetched=fetched)
-
-    @field(description="Commit offsets, and return once Kafka has them.")
-    async def commit_consumer_offsets(
-        self, info: Info, input: Annotated[CommitConsumerOffsetsInput, argument("What to commit.")]
-    ) -> CommitConsumerOffsetsPayload | None:
-        context = info.context
-        offsets = None if input.offsets is None else _positions(input.offsets)
-        request = core_instances.CommitOffsets(input.group, input.instance, offsets)
-        await context.change("api.v2.consumers.commit-offsets", request)
-        return CommitConsumerOffsetsPayload(reference=_reference(input))
-
-    @field(description="Seek to given offsets or times.")
-    async def seek_consumer_to_offsets(
-        self, info: Info, input: Annotated[SeekConsumerToOffsetsInput, argument("The offsets.")]
-    ) -> SeekConsumerToOffsetsPayload | None:
-        context = info.context
-        times = [
-            core_positions.PartitionTime(entry.topic_name, entry.partition_id, to_millis(entry.timestamp) or 0)
-            for entry in input.times
-        ]
-        request = core_instances.SeekConsumer(input.group, input.instance, _positions(input.offsets), times)
-        await context.change("api.v2.consumers.seek-to-offset", request)
-        return SeekConsumerToOffsetsPayload(reference=_reference(input))
-
-    @field(description="Read on from the first offset of partitions.")
-    async def seek_consumer_to_beginning(
-        self, info: Info, input: Annotated[SeekConsumerToBeginningInput, argument("The partitions.")]
-    ) -> SeekConsumerToBeginningPayload | None:
-        context = info.context
-        request = core_instances.SeekToBeginning(input.group, input.instance, partitions_of(input.partitions))
-        await context.change("api.v2.consumers.seek-to-beginning", request)
-        return SeekConsumerToBeginningPayload(reference=_reference(input))
-
-    @field(description="Read on from the end of partitions.")
-    async def seek_consumer_to_end(
-        self, info: Info, input: Annotated[SeekConsumerToEndInput, argument("The partitions.")]
-    ) -> SeekConsumerToEndPayload | None:
-        context = info.context
-        request = core_instances.SeekToEnd(input.group, input.instance, partitions_of(input.partitions))
-        await context.change("api.v2.consumers.seek-to-end", request)
-        return SeekConsumerToEndPayload(reference=_reference(input))
+        return FetchConsumerRecordsPayload(reference=reference, fetched=fetched)
 
 
-def _reference(given: ConsumerInput) -> core_instances.ConsumerRef:
-    return core_instances.ConsumerRef(given.group, given.instance)
+def _consumer(outcome: Outcome, info: Info) -> Awaitable[core_instances.ConsumerInstance]:
+    return info.context.consumer(core_instances.ConsumerRef(outcome.request.group, outcome.request.instance))
 
 
-def _positions(given: list[PartitionOffsetInput]) -> list[core_positions.PartitionPosition]:
-    return [
-        core_positions.PartitionPosition(entry.topic_name, entry.partition_id, entry.offset, entry.metadata)
-        for entry in given
-    ]
+_CONSUMER: Final = Shown("consumer", Consumer | None, "The instance.", _consumer)
+_REFERENCE: Final[Fields] = {"group": "The consumer group.", "instance": "The instance's name."}
+_PLACE: Final[Fields] = {
+    "topic": Given("The topic's name.", name="topic_name"),
+    "partition": Given("The partition's number, from 0.", name="partition_id"),
+}
+_OFFSET: Final = derive_input(
+    core_positions.PartitionPosition,
+    "PartitionOffsetInput",
+    "An offset in a partition.",
+    {
+        **_PLACE,
+        "offset": Given("The offset.", kind=BigInt),
+        "metadata": "A text to keep with an offset that is committed.",
+    },
+)
+_TIME: Final = derive_input(
+    core_positions.PartitionTime,
+    "PartitionTimeInput",
+    "A time in a partition.",
+    {**_PLACE, "timestamp": Given("The time.", kind=datetime, read=to_millis)},
+)
+_PARTITIONS: Final[Fields] = {
+    **_REFERENCE,
+    "partitions": Given("The partitions.", kind=list[TopicPartitionInput], read=partitions_of),
+}
+
+MUTATIONS: Final = (
+    CreateMutation,
+    Mutation(
+        "api.v2.consumers.delete",
+        core_instances.DeleteConsumer,
+        description="Leave the group and forget the instance.",
+        argument="The instance to delete.",
+        input="The instance to delete.",
+        fields=_REFERENCE,
+        payload="The instance that was deleted.",
+        shows=(
+            named("group", str, "The consumer group.", "group"),
+            named("instanceId", str, "The instance's name.", "instance"),
+        ),
+    ),
+    Mutation(
+        "api.v2.consumers.subscribe",
+        core_instances.SubscribeConsumer,
+        description="Join the group for topics, or for those that match a pattern.",
+        argument="What to subscribe to.",
+        input="What to subscribe to: topics or a pattern.",
+        fields={
+            **_REFERENCE,
+            "topics": "The topics' names.",
+            "topic_pattern": "A regular expression for topic names.",
+        },
+        payload="The instance with its subscription.",
+        shows=(_CONSUMER,),
+    ),
+    Mutation(
+        "api.v2.consumers.unsubscribe",
+        core_instances.Unsubscribe,
+        description="Drop the subscription or the assignment.",
+        argument="The instance.",
+        input="The instance that drops its subscription or its assignment.",
+        fields=_REFERENCE,
+        payload="The instance without its subscription or assignment.",
+        shows=(_CONSUMER,),
+    ),
+    Mutation(
+        "api.v2.consumers.assign",
+        core_instances.AssignConsumer,
+        description="Read exactly these partitions.",
+        argument="The partitions to read.",
+        input="The partitions to read, without a subscription.",
+        fields=_PARTITIONS,
+        payload="The instance with its assignment.",
+        shows=(_CONSUMER,),
+    ),
+    FetchMutation,
+    Mutation(
+        "api.v2.consumers.commit-offsets",
+        core_instances.CommitOffsets,
+        description="Commit offsets, and return once Kafka has them.",
+        argument="What to commit.",
+        input="What to commit.",
+        fields={
+            **_REFERENCE,
+            "offsets": Given(
+                "The last record read in each partition; the current position of each partition if left out.",
+                of=_OFFSET,
+            ),
+        },
+        payload="The instance whose offsets were committed.",
+        shows=(_CONSUMER,),
+    ),
+    Mutation(
+        "api.v2.consumers.seek-to-offset",
+        core_instances.SeekConsumer,
+        description="Seek to given offsets or times.",
+        argument="The offsets.",
+        input="The offsets to read on from.",
+        fields={
+            **_REFERENCE,
+            "offsets": Given("The next offset to read in each partition.", of=_OFFSET),
+            "times": Given(
+                "Times to read from: the first record at or after each, or the end where there is none.", of=_TIME
+            ),
+        },
+        payload="The instance at its new offsets.",
+        shows=(_CONSUMER,),
+    ),
+    Mutation(
+        "api.v2.consumers.seek-to-beginning",
+        core_instances.SeekToBeginning,
+        description="Read on from the first offset of partitions.",
+        argument="The partitions.",
+        input="The partitions to read from their beginning.",
+        fields=_PARTITIONS,
+        payload="The instance at the beginning of the partitions.",
+        shows=(_CONSUMER,),
+    ),
+    Mutation(
+        "api.v2.consumers.seek-to-end",
+        core_instances.SeekToEnd,
+        description="Read on from the end of partitions.",
+        argument="The partitions.",
+        input="The partitions to read from their end.",
+        fields=_PARTITIONS,
+        payload="The instance at the end of the partitions.",
+        shows=(_CONSUMER,),
+    ),
+)

@@ -161,7 +161,7 @@ class ProduceRecordBatchPayload:
 
 @strawberry.type
 class ProduceMutations:
-    """The mutations that produce; a part of the mutation root."""
+    """The mutations that produce: their records have inputs of their own."""
 
     @field(description="Produce records and wait until Kafka has decided on each.")
     async def produce_records(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import strawberry
 from graphql import GraphQLError, OperationDefinitionNode
@@ -12,35 +12,41 @@ from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
+from strawberry.tools import create_type
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.execution import ExecutionContext, PreExecutionError
 from strawberry.types.field import StrawberryField
 from strawberry.types.graphql import OperationType
 
-from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS
+from kafka_facade.core.catalogue import BY_IDENTIFIER, EXTENSIONS, OPERATIONS
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.quoting import quote
-from kafka_facade_graphql.acls import AclMutations
-from kafka_facade_graphql.config_mutations import ConfigMutations, TopicConfigMutations
-from kafka_facade_graphql.consumer_instance_mutations import ConsumerMutations
+from kafka_facade_graphql import acls, config_mutations, consumer_instance_mutations, topic_mutations
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.documents import Document, Documents
 from kafka_facade_graphql.errors import Code, TranslateErrors, refusal
 from kafka_facade_graphql.execution import SlicedExecutor
+from kafka_facade_graphql.mutations import Mutation, mutation_fields
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
 from kafka_facade_graphql.query import Query
 from kafka_facade_graphql.record_mutations import ProduceMutations
 from kafka_facade_graphql.record_subscription import Subscription
 from kafka_facade_graphql.scalars import SCALARS
-from kafka_facade_graphql.topic_mutations import TopicMutations
+
+MUTATIONS: Final[tuple[Mutation | type[Any], ...]] = (
+    *topic_mutations.MUTATIONS,
+    *config_mutations.TOPIC_MUTATIONS,
+    ProduceMutations,
+    *consumer_instance_mutations.MUTATIONS,
+    *acls.MUTATIONS,
+    *config_mutations.MUTATIONS,
+)
 
 
-@strawberry.type(description="What can be written.")
-class Mutation(
-    TopicMutations, TopicConfigMutations, ProduceMutations, ConsumerMutations, AclMutations, ConfigMutations
-):
-    """The mutation root."""
+def mutation_root() -> type[Any]:
+    """Return the mutation root."""
+    return create_type("Mutation", mutation_fields(MUTATIONS, BY_IDENTIFIER), description="What can be written.")
 
 
 class _FreshContext(SchemaExtension):
@@ -61,8 +67,8 @@ class Schema(strawberry.Schema):
 
     @cached_property
     def _placeholders(self) -> dict[str, list[StrawberryField]]:
-        roots = {"query": Query, "mutation": Mutation, "subscription": Subscription}
-        return placeholders(roots, OPERATIONS + EXTENSIONS)
+        roots = {"query": self.query, "mutation": self.mutation, "subscription": self.subscription}
+        return placeholders({name: root for name, root in roots.items() if root}, OPERATIONS + EXTENSIONS)
 
     def get_fields(self, type_definition: StrawberryObjectDefinition) -> list[StrawberryField]:
         """The fields of a type, with its placeholders."""
@@ -141,7 +147,7 @@ def create_schema(options: GraphQLOptions) -> Schema:
     return Schema(
         options=options,
         query=Query,
-        mutation=Mutation,
+        mutation=mutation_root(),
         subscription=Subscription,
         extensions=extensions,
         execution_context_class=SlicedExecutor,
@@ -152,6 +158,3 @@ def create_schema(options: GraphQLOptions) -> Schema:
 def sdl() -> str:
     """The schema in the GraphQL schema definition language."""
     return create_schema(GraphQLOptions()).as_str() + "\n"
-
-
-__all__ = ["Mutation", "Schema", "create_schema", "sdl"]

@@ -1,6 +1,7 @@
 """The schema against the catalogue, the link table and the committed file."""
 
 from importlib.resources import files
+from typing import Any
 
 import pytest
 from graphql import GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, GraphQLSchema, get_named_type
@@ -13,7 +14,7 @@ from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
 from kafka_facade_graphql.query import Query
 from kafka_facade_graphql.record_subscription import Subscription
-from kafka_facade_graphql.schema import Mutation, create_schema, sdl
+from kafka_facade_graphql.schema import create_schema, mutation_root, sdl
 
 SCHEMA: GraphQLSchema = create_schema(GraphQLOptions())._schema
 ROOTS = {"query": SCHEMA.query_type, "mutation": SCHEMA.mutation_type, "subscription": SCHEMA.subscription_type}
@@ -42,7 +43,7 @@ def test_every_operation_has_its_field(operation: Operation) -> None:
 
 
 def test_a_placeholder_goes_once_a_real_field_is_there() -> None:
-    roots = {"query": Query, "mutation": Mutation, "subscription": Subscription}
+    roots: dict[str, type[Any]] = {"query": Query, "mutation": mutation_root(), "subscription": Subscription}
     operation = Operation("api.x", "open", "GET", "/x/{name}", "S", "M", "query", "cluster.topic.invented")
     assert [field.graphql_name for field in placeholders(roots, [operation])["Topic"]] == ["invented"]
     real = Operation("api.x", "open", "GET", "/x", "S", "M", "query", "cluster.topic.partitions")

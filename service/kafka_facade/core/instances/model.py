@@ -157,5 +157,5 @@ class SeekConsumer(Request[None]):
 
     group: str
     instance: str
-    offsets: list[PartitionPosition]
+    offsets: list[PartitionPosition] = field(default_factory=list)
     times: list[PartitionTime] = field(default_factory=list)
