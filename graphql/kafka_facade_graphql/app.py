@@ -18,6 +18,7 @@ from kafka_facade.core.facade import Facade
 from kafka_facade.web.refusal import refusal
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.options import GraphQLOptions
+from kafka_facade_graphql.schema import GRAPH, Graph
 from kafka_facade_graphql.transport import GraphQLEndpoint
 
 
@@ -30,9 +31,9 @@ class _Assets(StaticFiles):
         return response
 
 
-def create_app(facade: Facade, options: GraphQLOptions) -> ASGIApp:
+def create_app(facade: Facade, options: GraphQLOptions, graph: Graph = GRAPH) -> ASGIApp:
     """Create the ASGI application for HTTP and websockets; it serves ``options.path`` and paths below it."""
-    endpoint = GraphQLEndpoint(facade, options)
+    endpoint = GraphQLEndpoint(facade, options, graph)
     routes: list[BaseRoute] = []
     # As on the REST face, a trailing slash is ignored.
     for path in (options.path, options.path + "/"):

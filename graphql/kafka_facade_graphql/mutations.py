@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from strawberry.tools import create_type
 from strawberry.types.base import get_object_definition
 from strawberry.types.field import StrawberryField
 
-from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.catalogue import Catalogue, Operation
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.inputs import Fields, derive_input
 
@@ -63,14 +63,12 @@ class Mutation:
     fields: Fields = field(default_factory=dict)
 
 
-def mutation_fields(
-    mutations: Iterable[Mutation | type[Any]], operations: Mapping[str, Operation]
-) -> list[StrawberryField]:
+def mutation_fields(mutations: Iterable[Mutation | type[Any]], catalogue: Catalogue) -> list[StrawberryField]:
     """Return the fields of the mutation root: derived ones, and those of Strawberry types."""
     fields: list[StrawberryField] = []
     for entry in mutations:
         if isinstance(entry, Mutation):
-            fields.append(_field(entry, operations[entry.identifier]))
+            fields.append(_field(entry, catalogue[entry.identifier]))
         else:
             fields += get_object_definition(entry, strict=True).fields
     return fields

@@ -33,13 +33,22 @@ class _Missing:
     below: dict[str, _Missing] = field(default_factory=dict)
 
 
-def placeholders(roots: Mapping[str, type[Any]], operations: Sequence[Operation]) -> dict[str, list[StrawberryField]]:
-    """Return the fields to add to each GraphQL type. ``roots`` are the query, mutation and subscription types."""
+Added = Mapping[str, Sequence[StrawberryField]]
+"""Fields to add to types, by the names of these."""
+
+
+def placeholders(
+    roots: Mapping[str, type[Any]], operations: Sequence[Operation], links: Added
+) -> dict[str, list[StrawberryField]]:
+    """Return the fields to add to each GraphQL type besides ``links``.
+
+    ``roots`` are the query, mutation and subscription types.
+    """
     missing: dict[str, dict[str, _Missing]] = {}
     for operation in operations:
         path = operation.graphql_field.split(".")
         definition = get_object_definition(roots[operation.graphql_type], strict=True)
-        while path and (found := find(definition, path[0])) is not None:
+        while path and (found := find(definition, path[0], links)) is not None:
             del path[0]
             definition = object_type(found) or definition
         if path:
@@ -48,14 +57,14 @@ def placeholders(roots: Mapping[str, type[Any]], operations: Sequence[Operation]
     return {owner: [_field(entry, (name,)) for name, entry in new.items()] for owner, new in missing.items()}
 
 
-def find(definition: StrawberryObjectDefinition, name: str) -> StrawberryField | None:
+def find(definition: StrawberryObjectDefinition, name: str, links: Added) -> StrawberryField | None:
     """Return the field with a GraphQL name, also looking in the nodes of a connection."""
-    for entry in definition.fields:
+    for entry in (*definition.fields, *links.get(definition.name, ())):
         if _NAMES.get_graphql_name(entry) == name:
             return entry
     nodes = next((entry for entry in definition.fields if entry.name == "nodes"), None)
     inner = None if nodes is None else object_type(nodes)
-    return None if inner is None else find(inner, name)
+    return None if inner is None else find(inner, name, links)
 
 
 def object_type(entry: StrawberryField) -> StrawberryObjectDefinition | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import strawberry
@@ -18,7 +18,7 @@ from strawberry.types.execution import ExecutionContext, PreExecutionError
 from strawberry.types.field import StrawberryField
 from strawberry.types.graphql import OperationType
 
-from kafka_facade.core.catalogue import BY_IDENTIFIER, EXTENSIONS, OPERATIONS
+from kafka_facade.core.catalogue import CATALOGUE, Catalogue
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.quoting import quote
 from kafka_facade_graphql import acls, config_mutations, consumer_instance_mutations, topic_mutations
@@ -34,19 +34,36 @@ from kafka_facade_graphql.record_mutations import ProduceMutations
 from kafka_facade_graphql.record_subscription import Subscription
 from kafka_facade_graphql.scalars import SCALARS
 
-MUTATIONS: Final[tuple[Mutation | type[Any], ...]] = (
-    *topic_mutations.MUTATIONS,
-    *config_mutations.TOPIC_MUTATIONS,
-    ProduceMutations,
-    *consumer_instance_mutations.MUTATIONS,
-    *acls.MUTATIONS,
-    *config_mutations.MUTATIONS,
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What the schema is made of.
+
+    ``mutations`` are derived ones, and Strawberry types with fields of their own. ``links`` are fields to add to types,
+    by the names of these.
+    """
+
+    mutations: Sequence[Mutation | type[Any]]
+    links: Mapping[str, Sequence[StrawberryField]] = field(default_factory=dict)
+
+
+GRAPH: Final = Graph(
+    (
+        *topic_mutations.MUTATIONS,
+        *config_mutations.TOPIC_MUTATIONS,
+        ProduceMutations,
+        *consumer_instance_mutations.MUTATIONS,
+        *acls.MUTATIONS,
+        *config_mutations.MUTATIONS,
+    )
 )
+"""The graph as it is shipped."""
 
 
-def mutation_root() -> type[Any]:
-    """Return the mutation root."""
-    return create_type("Mutation", mutation_fields(MUTATIONS, BY_IDENTIFIER), description="What can be written.")
+def roots(graph: Graph, catalogue: Catalogue) -> dict[str, type[Any]]:
+    """Return the query, mutation and subscription types."""
+    mutation = create_type("Mutation", mutation_fields(graph.mutations, catalogue), description="What can be written.")
+    return {"query": Query, "mutation": mutation, "subscription": Subscription}
 
 
 class _FreshContext(SchemaExtension):
@@ -61,18 +78,23 @@ class _FreshContext(SchemaExtension):
 class Schema(strawberry.Schema):
     """The schema with limits on documents. It logs no errors, because their translation does."""
 
-    def __init__(self, *, options: GraphQLOptions, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        options: GraphQLOptions,
+        links: Mapping[str, Sequence[StrawberryField]],
+        missing: Mapping[str, Sequence[StrawberryField]],
+        **arguments: Any,
+    ) -> None:
+        self._links = links
+        self._missing = missing
         super().__init__(**arguments)
         self.documents = Documents(self._schema, options)
 
-    @cached_property
-    def _placeholders(self) -> dict[str, list[StrawberryField]]:
-        roots = {"query": self.query, "mutation": self.mutation, "subscription": self.subscription}
-        return placeholders({name: root for name, root in roots.items() if root}, OPERATIONS + EXTENSIONS)
-
     def get_fields(self, type_definition: StrawberryObjectDefinition) -> list[StrawberryField]:
-        """The fields of a type, with its placeholders."""
-        return [*type_definition.fields, *self._placeholders.get(type_definition.name, ())]
+        """The fields of a type, with its added links and its placeholders."""
+        name = type_definition.name
+        return [*type_definition.fields, *self._links.get(name, ()), *self._missing.get(name, ())]
 
     def operation_type(self, query: str | None, name: str | None) -> OperationType | None:
         """Return the type of the requested operation; None if it is unknown."""
@@ -140,15 +162,16 @@ class Schema(strawberry.Schema):
         """Do nothing; :func:`kafka_facade_graphql.errors.translate` logs errors."""
 
 
-def create_schema(options: GraphQLOptions) -> Schema:
+def create_schema(options: GraphQLOptions, catalogue: Catalogue = CATALOGUE, graph: Graph = GRAPH) -> Schema:
     """The schema with the limits of the options."""
     extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [TranslateErrors, _FreshContext]
     config = StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not options.introspection)
+    types = roots(graph, catalogue)
     return Schema(
         options=options,
-        query=Query,
-        mutation=mutation_root(),
-        subscription=Subscription,
+        links=graph.links,
+        missing=placeholders(types, catalogue.all, graph.links),
+        **types,
         extensions=extensions,
         execution_context_class=SlicedExecutor,
         config=config,

@@ -43,7 +43,7 @@ from kafka_facade_graphql.handing_over import current, handing_over
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
 from kafka_facade_graphql.numbers import decode_exactly
 from kafka_facade_graphql.options import GraphQLOptions
-from kafka_facade_graphql.schema import Schema, create_schema
+from kafka_facade_graphql.schema import Graph, Schema, create_schema
 from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
 
 _SUBSCRIPTIONS_PER_CONNECTION = 100
@@ -85,9 +85,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     schema: Schema
 
-    def __init__(self, facade: Facade, options: GraphQLOptions) -> None:
+    def __init__(self, facade: Facade, options: GraphQLOptions, graph: Graph) -> None:
         super().__init__(
-            create_schema(options),
+            create_schema(options, facade.catalogue, graph),
             graphql_ide="graphiql" if options.graphiql else None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             max_subscriptions_per_connection=_SUBSCRIPTIONS_PER_CONNECTION,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from kafka_facade.core import facade as _core  # noqa: F401  # imports the core methods that implement operations
-from kafka_facade.core.catalogue import EXTENSIONS, GRPC_PACKAGE, OPERATIONS, Operation
+from kafka_facade.core.catalogue import CATALOGUE, GRPC_PACKAGE, Operation
+from kafka_facade.core.facade import IMPLEMENTED
 
 _COLUMNS = ("operation", "edition", "REST", "gRPC", "GraphQL", "implemented")
 _PROVIDED = "kafka_facade.commands"
@@ -94,7 +94,7 @@ def serve(config: Path | None, properties: tuple[str, ...]) -> None:
 )
 def operations(format: OutputFormat) -> None:
     """Print the operation catalogue: every operation and its place on each face."""
-    found = OPERATIONS + EXTENSIONS
+    found = CATALOGUE.all
     match format:
         case OutputFormat.JSON:
             json.dump([_describe(operation) for operation in found], sys.stdout, indent=2)
@@ -136,7 +136,7 @@ def _describe(operation: Operation) -> dict[str, object]:
         "rest": {"method": operation.method, "path": operation.path},
         "grpc": {"service": f"{GRPC_PACKAGE}.{operation.grpc_service}", "method": operation.grpc_method},
         "graphql": {"type": operation.graphql_type, "field": operation.graphql_field},
-        "implemented": operation.implemented,
+        "implemented": operation.identifier in IMPLEMENTED,
     }
 
 
@@ -147,5 +147,5 @@ def _cells(operation: Operation) -> list[str]:
         f"{operation.method} {operation.path}" if operation.path else "-",
         f"{operation.grpc_service}/{operation.grpc_method}",
         f"{operation.graphql_type} {operation.graphql_field}",
-        "yes" if operation.implemented else "no",
+        "yes" if operation.identifier in IMPLEMENTED else "no",
     ]

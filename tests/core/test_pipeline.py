@@ -2,18 +2,24 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core import facade  # noqa: F401  # marks what is implemented
 from kafka_facade.core.call import Call, Caller
-from kafka_facade.core.catalogue import BY_IDENTIFIER
+from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import KafkaTimeout, NotImplementedYet, OperationBlocked, Unavailable
-from kafka_facade.core.pipeline import AccessLists, Pipeline
+from kafka_facade.core.pipeline import AccessLists, Pipeline, Stage
 
 CALLER = Caller("rest")
+
+
+def _pipeline(access: AccessLists, timeout: float, stages: Sequence[Stage] = ()) -> Pipeline:
+    pipeline = Pipeline(access, timeout, stages)
+    pipeline.serve({"api.v3.topics.get", "api.v3.topics.list", "api.v3.topics.delete"})
+    return pipeline
 
 
 async def _run(pipeline: Pipeline, seconds: float = 0.0, identifier: str = "api.v3.topics.get") -> None:
@@ -39,26 +45,26 @@ def test_access_lists_match_identifiers_and_their_groups(allow: list[str], block
     assert AccessLists(allow, block).permits("api.v3.topics.get") is permitted
 
 
-@given(st.sampled_from(sorted(BY_IDENTIFIER)))
+@given(st.sampled_from(sorted(CATALOGUE.identifiers)))
 def test_a_blocked_operation_is_blocked_even_if_allowed(identifier: str) -> None:
     assert not AccessLists([identifier], [identifier]).permits(identifier)
 
 
 async def test_a_blocked_call_is_refused() -> None:
-    pipeline = Pipeline(AccessLists(block=["api.v3.topics.get"]), 1.0)
+    pipeline = _pipeline(AccessLists(block=["api.v3.topics.get"]), 1.0)
     with pytest.raises(OperationBlocked):
         await _run(pipeline)
     await _run(pipeline, identifier="api.v3.topics.list")
 
 
 async def test_what_is_not_implemented_says_so() -> None:
-    pipeline = Pipeline(AccessLists(), 1.0)
+    pipeline = _pipeline(AccessLists(), 1.0)
     with pytest.raises(NotImplementedYet):
         await _run(pipeline, identifier="api.v3.links.list")
 
 
 async def test_a_call_ends_at_its_deadline() -> None:
-    pipeline = Pipeline(AccessLists(), 30.0)
+    pipeline = _pipeline(AccessLists(), 30.0)
     started = time.monotonic()
     with pytest.raises(KafkaTimeout), pipeline.admit("api.v3.topics.get", Caller("rest", 0.05)) as call:
         await pipeline.within(call, asyncio.sleep(20))
@@ -66,7 +72,7 @@ async def test_a_call_ends_at_its_deadline() -> None:
 
 
 async def test_draining_waits_for_calls_in_flight_and_admits_no_more() -> None:
-    pipeline = Pipeline(AccessLists(), 30.0)
+    pipeline = _pipeline(AccessLists(), 30.0)
     running = asyncio.create_task(_run(pipeline, 0.1))
     await asyncio.sleep(0.01)
     drained = asyncio.create_task(pipeline.drain(5.0))
@@ -78,7 +84,7 @@ async def test_draining_waits_for_calls_in_flight_and_admits_no_more() -> None:
 
 
 async def test_draining_gives_up_in_time() -> None:
-    pipeline = Pipeline(AccessLists(), 30.0)
+    pipeline = _pipeline(AccessLists(), 30.0)
     running = asyncio.create_task(_run(pipeline, 20.0))
     await asyncio.sleep(0.01)
     assert not await pipeline.drain(0.05)
@@ -103,7 +109,7 @@ class _Recorder:
 
 async def test_stages_see_how_each_call_ends() -> None:
     seen: list[tuple[str, str, str]] = []
-    pipeline = Pipeline(AccessLists(), 30.0, [_Recorder("first", seen), _Recorder("second", seen)])
+    pipeline = _pipeline(AccessLists(), 30.0, [_Recorder("first", seen), _Recorder("second", seen)])
     await _run(pipeline)
     assert seen == [
         ("first", "enter", "api.v3.topics.get"),

@@ -1,24 +1,21 @@
 """The schema against the catalogue, the link table and the committed file."""
 
 from importlib.resources import files
-from typing import Any
 
 import pytest
 from graphql import GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, GraphQLSchema, get_named_type
 from strawberry.utils.str_converters import to_camel_case
 
-from kafka_facade.core import facade  # noqa: F401  # marks what is implemented
-from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
+from kafka_facade.core.catalogue import CATALOGUE, OPERATIONS, Operation
+from kafka_facade.core.facade import IMPLEMENTED
 from kafka_facade.core.links import KINDS, Kind
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
-from kafka_facade_graphql.query import Query
-from kafka_facade_graphql.record_subscription import Subscription
-from kafka_facade_graphql.schema import create_schema, mutation_root, sdl
+from kafka_facade_graphql.schema import GRAPH, create_schema, roots, sdl
 
 SCHEMA: GraphQLSchema = create_schema(GraphQLOptions())._schema
 ROOTS = {"query": SCHEMA.query_type, "mutation": SCHEMA.mutation_type, "subscription": SCHEMA.subscription_type}
-ALL = OPERATIONS + EXTENSIONS
+ALL = CATALOGUE.all
 
 
 def walk(root: GraphQLNamedType | None, path: str) -> str | None:
@@ -38,21 +35,21 @@ def walk(root: GraphQLNamedType | None, path: str) -> str | None:
 def test_every_operation_has_its_field(operation: Operation) -> None:
     description = walk(ROOTS[operation.graphql_type], operation.graphql_field)
     assert description, f"{operation.graphql_type} {operation.graphql_field} is missing"
-    if operation.implemented:
+    if operation.identifier in IMPLEMENTED:
         assert not description.startswith("Not implemented"), f"{operation.identifier} is only a placeholder"
 
 
 def test_a_placeholder_goes_once_a_real_field_is_there() -> None:
-    roots: dict[str, type[Any]] = {"query": Query, "mutation": mutation_root(), "subscription": Subscription}
+    types = roots(GRAPH, CATALOGUE)
     operation = Operation("api.x", "open", "GET", "/x/{name}", "S", "M", "query", "cluster.topic.invented")
-    assert [field.graphql_name for field in placeholders(roots, [operation])["Topic"]] == ["invented"]
+    assert [field.graphql_name for field in placeholders(types, [operation], {})["Topic"]] == ["invented"]
     real = Operation("api.x", "open", "GET", "/x", "S", "M", "query", "cluster.topic.partitions")
-    assert placeholders(roots, [real]) == {}
+    assert placeholders(types, [real], {}) == {}
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_relations_are_nested_fields(kind: Kind) -> None:
-    served = {operation.path: operation for operation in OPERATIONS if operation.implemented}
+    served = {operation.path: operation for operation in OPERATIONS if operation.identifier in IMPLEMENTED}
     graph_type = SCHEMA.type_map[kind.type.__name__]
     assert isinstance(graph_type, GraphQLObjectType)
     for relation, template in kind.relations.items():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.call import Call, Caller
-from kafka_facade.core.catalogue import BY_IDENTIFIER
+from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError, NotFound, PartitionNotFound
 from kafka_facade.core.instances import operations  # noqa: F401  registers the placed operations
 from kafka_facade.core.instances.model import CommitOffsets, ConsumerInstance, CreateConsumer, GetConsumerInstance
@@ -50,7 +50,7 @@ def test_fetched_records(
     ],
 )
 def test_calls(method: str, request_: object) -> None:
-    call = Call(BY_IDENTIFIER["api.v2.consumers.create"], Caller("rest", None, "User:ann"), time.monotonic() + 5)
+    call = Call(CATALOGUE["api.v2.consumers.create"], Caller("rest", None, "User:ann"), time.monotonic() + 5)
     name, decoded, request = wire.decode_call(wire.encode_call(method, call, request_))
     assert (name, decoded.operation, decoded.caller, request) == (method, call.operation, call.caller, request_)
     assert decoded.remaining == pytest.approx(5, abs=1)

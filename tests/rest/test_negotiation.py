@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core.catalogue import BY_IDENTIFIER, OPERATIONS
+from kafka_facade.core.catalogue import CATALOGUE, OPERATIONS
 from kafka_facade.core.errors import NotAcceptable, UnsupportedMediaType
 from kafka_facade.rest.negotiation import choose, contract_for
 from kafka_facade.web.media_types import parse_media_type
@@ -71,7 +71,7 @@ def test_no_content_type_is_an_error(text: str) -> None:
 
 
 def _sharing(identifier: str):  # type: ignore[no-untyped-def]
-    first = BY_IDENTIFIER[identifier]
+    first = CATALOGUE[identifier]
     return contract_for([row for row in OPERATIONS if (row.method, row.path) == (first.method, first.path)])
 
 

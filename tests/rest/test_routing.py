@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core import facade as _core  # noqa: F401  # the core methods that implement operations
 from kafka_facade.core.catalogue import OPERATIONS, Operation
 from kafka_facade.core.errors import InvalidRequest, NotFound
 from kafka_facade.rest import app as _app  # noqa: F401  # the handlers

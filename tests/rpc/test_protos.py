@@ -16,8 +16,9 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
-from kafka_facade.rpc.dispatch import operation_of
+from kafka_facade.core.facade import IMPLEMENTED
 from kafka_facade.rpc.services import SERVICES
+from operations import operation_of
 
 PROTO = Path(__file__).resolve().parent.parent.parent / "proto"
 FILES = sorted(str(path.relative_to(PROTO)) for path in (PROTO / "kafka_facade").rglob("*.proto"))
@@ -27,7 +28,7 @@ UNARY = [
     method
     for service in SERVICES
     for method in service.methods
-    if operation_of(service.name, method.name).implemented and not method.client_streaming
+    if operation_of(service.name, method.name).identifier in IMPLEMENTED and not method.client_streaming
 ]
 
 

@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from kafka_facade.rpc.dispatch import operation_of
+from kafka_facade.core.facade import IMPLEMENTED
 from kafka_facade.rpc.gen.v1 import (
     broker_pb2,
     broker_pb2_grpc,
@@ -42,6 +42,7 @@ from kafka_facade.rpc.gen.v1.record_pb2 import RecordData, RecordToProduce
 from kafka_facade.rpc.services import SERVICES
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
+from operations import operation_of
 
 TopicFactory = Callable[..., Awaitable[str]]
 InfoOf = Callable[[Status | grpc.aio.AioRpcError], ErrorInfo]
@@ -51,7 +52,7 @@ MISSING = [
     method
     for service in SERVICES
     for method in service.methods
-    if not operation_of(service.name, method.name).implemented
+    if operation_of(service.name, method.name).identifier not in IMPLEMENTED
 ]
 
 

@@ -1,8 +1,7 @@
 """The operation catalogue, read from ``catalogue.tsv`` beside this module: one row per operation.
 
 A row has the operation's identifier (used by access lists on every face), REST route, gRPC method and GraphQL field.
-Faces bind their handlers from it. An operation is implemented if a core method is marked with
-:func:`kafka_facade.core.registry.implements`.
+Faces bind their handlers from it. Which operations are implemented, the registry decides.
 """
 
 from __future__ import annotations
@@ -11,12 +10,9 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
-
-from kafka_facade.core.errors import NotImplementedYet
+from typing import Final
 
 GRPC_PACKAGE = "kafka_facade.v1"
-
-_implemented: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +33,30 @@ class Operation:
     graphql_type: str
     graphql_field: str
 
-    @property
-    def implemented(self) -> bool:
-        """True once a core method implements the identifier."""
-        return self.identifier in _implemented
 
-    def require_implemented(self) -> None:
-        """Raise :class:`NotImplementedYet` if no core method implements this operation."""
-        if not self.implemented:
-            raise NotImplementedYet(f"{self.identifier} is not implemented yet.", operation=self.identifier)
+class Catalogue:
+    """The operations that a gateway serves."""
 
+    def __init__(self, operations: Iterable[Operation], extensions: Iterable[Operation] = ()) -> None:
+        self.operations = tuple(operations)
+        """Those of the REST Proxy API; one with several routes has several rows."""
+        self.all = (*self.operations, *extensions)
+        """The same, and those that have no REST route."""
+        self.identifiers: dict[str, Operation] = {}
+        """The first row of each operation."""
+        for operation in self.all:
+            self.identifiers.setdefault(operation.identifier, operation)
 
-def mark_implemented(identifiers: Iterable[str]) -> None:
-    """Mark operations as implemented by the core."""
-    _implemented.update(identifiers)
+    def __getitem__(self, identifier: str) -> Operation:
+        return self.identifiers[identifier]
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self.identifiers
 
 
 def _read() -> tuple[Operation, ...]:
     text = resources.files(__package__).joinpath("catalogue.tsv").read_text(encoding="utf-8")
     return tuple(Operation(**row) for row in csv.DictReader(text.splitlines(), delimiter="\t"))
-
-
-def _first(operations: Iterable[Operation]) -> dict[str, Operation]:
-    found: dict[str, Operation] = {}
-    for operation in operations:
-        found.setdefault(operation.identifier, operation)
-    return found
 
 
 # Operations that the REST Proxy API does not have; they have no REST route.
@@ -81,7 +75,8 @@ EXTENSIONS: tuple[Operation, ...] = (
 )
 
 OPERATIONS: tuple[Operation, ...] = _read()
-BY_IDENTIFIER: dict[str, Operation] = _first(OPERATIONS + EXTENSIONS)
+CATALOGUE: Final = Catalogue(OPERATIONS, EXTENSIONS)
+"""The catalogue of the gateway as it is shipped."""
 
-INSTANCE_READS = frozenset(name for name in BY_IDENTIFIER if name.startswith("api.v2.consumers.consume-"))
+INSTANCE_READS = frozenset(name for name in CATALOGUE.identifiers if name.startswith("api.v2.consumers.consume-"))
 """The operations that read records through a consumer instance, and so advance its position."""

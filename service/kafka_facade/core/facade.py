@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from typing import Any, Final
 
 from kafka_facade.core.acls.operations import Acls
 from kafka_facade.core.call import Call, Caller
-from kafka_facade.core.catalogue import BY_IDENTIFIER
 from kafka_facade.core.clusters.operations import Clusters
 from kafka_facade.core.configs.broker_configs import BrokerConfigs
 from kafka_facade.core.configs.cluster_configs import ClusterConfigs
@@ -31,18 +30,38 @@ from kafka_facade.core.records.port import SchemaRegistryPort
 from kafka_facade.core.records.produce import Produce
 from kafka_facade.core.records.reading import Reading
 from kafka_facade.core.records.schemas import Schemas
-from kafka_facade.core.registry import Registry, needs_kafka
+from kafka_facade.core.registry import Registry, implemented_by, needs_kafka
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.core.server.operations import Server
 from kafka_facade.core.topics.operations import Topics
 
 _Method = Callable[[Call, Any], Any]
 
+FAMILIES: Final = (
+    Server,
+    Clusters,
+    Topics,
+    TopicConfigs,
+    BrokerConfigs,
+    ClusterConfigs,
+    Produce,
+    Reading,
+    Consumers,
+    ConsumerGroups,
+    Acls,
+    Reassignments,
+)
+"""The classes whose methods implement the operations."""
+
+IMPLEMENTED: Final = implemented_by(FAMILIES)
+"""The identifiers of the operations that the gateway implements as it is shipped."""
+
 
 class Facade:
-    """All operations.
+    """All operations of the pipeline's catalogue.
 
-    ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness.
+    ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness. ``more``
+    has families besides those here.
     """
 
     def __init__(
@@ -53,29 +72,33 @@ class Facade:
         batch_max_entries: int,
         registry: SchemaRegistryPort | None = None,
         peers: PeerPort | None = None,
+        more: Iterable[object] = (),
     ) -> None:
         topics = Topics()
         self._schemas = Schemas(registry)
         self.pipeline = pipeline
+        self.catalogue = pipeline.catalogue
         self.decoding = Decoding(self._schemas)
         self.readiness = Readiness(own.admin)
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
-        self.registry = Registry(
-            (
-                Server(),
-                Clusters(),
-                topics,
-                TopicConfigs(),
-                BrokerConfigs(),
-                ClusterConfigs(),
-                Produce(batch_max_entries, self._schemas),
-                Reading(topics, pipeline.closing),
-                self._instances,
-                ConsumerGroups(),
-                Acls(),
-                Reassignments(),
-            )
+        families = (
+            Server(),
+            Clusters(),
+            topics,
+            TopicConfigs(),
+            BrokerConfigs(),
+            ClusterConfigs(),
+            Produce(batch_max_entries, self._schemas),
+            Reading(topics, pipeline.closing),
+            self._instances,
+            ConsumerGroups(),
+            Acls(),
+            Reassignments(),
         )
+        if {type(family) for family in families} != set(FAMILIES):
+            raise LookupError("FAMILIES has other classes than the facade")
+        self.registry = Registry((*families, *more), self.catalogue)
+        pipeline.serve(self.registry)
         self._expiry: asyncio.Task[None] | None = None
 
     @property
@@ -117,7 +140,7 @@ class Facade:
         OperationBlocked.
         """
         blocked = fetch_operation(Format.BINARY)
-        names = (name for name in FETCH_OPERATIONS.values() if self.pipeline.permits(BY_IDENTIFIER[name]))
+        names = (name for name in FETCH_OPERATIONS.values() if self.pipeline.permits(self.catalogue[name]))
         found = await self.run(next(names, blocked), GetConsumerInstance(group, instance), caller)
         return found.format
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from kafka_facade.core.call import Call, Caller, Identify, KafkaAccess
-from kafka_facade.core.catalogue import BY_IDENTIFIER, INSTANCE_READS, Operation
+from kafka_facade.core.catalogue import CATALOGUE, INSTANCE_READS, Catalogue, Operation
 from kafka_facade.core.deadlines import Deadlines
-from kafka_facade.core.errors import KafkaTimeout, OperationBlocked, Unavailable
+from kafka_facade.core.errors import KafkaTimeout, NotImplementedYet, OperationBlocked, Unavailable
 from kafka_facade.core.kafka_clients import ClientPool
 
 _Result = TypeVar("_Result")
@@ -21,7 +21,7 @@ def _names(identifier: str) -> set[str]:
     return {identifier, identifier.rpartition(".")[0] + ".*"}
 
 
-IDENTIFIERS = frozenset(name for identifier in BY_IDENTIFIER for name in _names(identifier))
+IDENTIFIERS = frozenset(name for identifier in CATALOGUE.identifiers for name in _names(identifier))
 """Valid entries of an access list: operations, and groups of them such as ``api.v3.topics.*``."""
 
 # The longest timeout that a consumer instance can have (an Int32 of milliseconds), plus a margin.
@@ -81,8 +81,9 @@ class InFlight:
 class Access:
     """Rejects operations that the access lists exclude or that have no implementation."""
 
-    def __init__(self, lists: AccessLists) -> None:
-        self._blocked = frozenset(name for name in BY_IDENTIFIER if not lists.permits(name))
+    def __init__(self, lists: AccessLists, identifiers: Iterable[str]) -> None:
+        self._blocked = frozenset(name for name in identifiers if not lists.permits(name))
+        self.implemented: Container[str] = ()
 
     def permits(self, operation: Operation) -> bool:
         """Return whether the access lists allow the operation."""
@@ -90,9 +91,11 @@ class Access:
 
     def enter(self, call: Call) -> None:
         """Raise OperationBlocked or NotImplementedYet if the call is not allowed."""
-        if call.operation.identifier in self._blocked:
-            raise OperationBlocked(operation=call.operation.identifier)
-        call.operation.require_implemented()
+        identifier = call.operation.identifier
+        if identifier in self._blocked:
+            raise OperationBlocked(operation=identifier)
+        if identifier not in self.implemented:
+            raise NotImplementedYet(f"{identifier} is not implemented yet.", operation=identifier)
 
     def leave(self, call: Call, error: BaseException | None) -> None:
         """Do nothing."""
@@ -158,9 +161,11 @@ class Pipeline:
         default_timeout: float,
         stages: Sequence[Stage] = (),
         kafka: Kafka | None = None,
+        catalogue: Catalogue = CATALOGUE,
     ) -> None:
+        self.catalogue = catalogue
         self._in_flight = InFlight()
-        self._access = Access(access)
+        self._access = Access(access, catalogue.identifiers)
         own: tuple[Stage, ...] = () if kafka is None else (kafka,)
         self._stages: tuple[Stage, ...] = (self._in_flight, self._access, *stages, *own)
         self._forwarded_stages: tuple[Stage, ...] = (self._in_flight, *own)
@@ -168,6 +173,10 @@ class Pipeline:
         self.closing = asyncio.Event()
         """Set when shutdown begins: streams end themselves, while unary calls are still admitted."""
         self.deadlines = Deadlines()
+
+    def serve(self, implemented: Container[str]) -> None:
+        """Admit calls of these operations from now on; calls of others raise NotImplementedYet."""
+        self._access.implemented = implemented
 
     @property
     def in_flight(self) -> int:
@@ -184,7 +193,7 @@ class Pipeline:
         Entering it raises OperationBlocked, NotImplementedYet, Unavailable once the server drains, or the error of
         another stage.
         """
-        return Admission(self._call(BY_IDENTIFIER[identifier], caller), self._stages)
+        return Admission(self._call(self.catalogue[identifier], caller), self._stages)
 
     def admit_forwarded(self, call: Call) -> Admission:
         """Admit a call that another worker has forwarded. Raises Unavailable once this worker drains."""

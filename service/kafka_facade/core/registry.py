@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from kafka_facade.core.catalogue import BY_IDENTIFIER, mark_implemented
+from kafka_facade.core.catalogue import Catalogue
 from kafka_facade.core.errors import NotImplementedYet
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -25,7 +25,6 @@ def implements(*identifiers: str) -> Callable[[_Method], _Method]:
 
     def mark(method: _Method) -> _Method:
         _mark(method, identifiers, primary=True)
-        mark_implemented(identifiers)
         return method
 
     return mark
@@ -42,9 +41,6 @@ def also_answers(*identifiers: str) -> Callable[[_Method], _Method]:
 
 
 def _mark(method: Callable[..., Any], identifiers: Iterable[str], *, primary: bool) -> None:
-    for identifier in identifiers:
-        if identifier not in BY_IDENTIFIER:
-            raise LookupError(f"no operation is called {identifier}")
     setattr(method, _MARK, {**getattr(method, _MARK, {}), **dict.fromkeys(identifiers, primary)})
 
 
@@ -59,6 +55,12 @@ def needs_kafka(method: Callable[..., Any]) -> bool:
     return not getattr(method, _WITHOUT_KAFKA, False)
 
 
+def implemented_by(families: Iterable[type[Any]]) -> frozenset[str]:
+    """Return the identifiers that the methods of these classes implement."""
+    marks = (getattr(getattr(family, name), _MARK, {}) for family in families for name in dir(family))
+    return frozenset(identifier for found in marks for identifier, primary in found.items() if primary)
+
+
 @dataclass(frozen=True, slots=True)
 class Implementation:
     """A bound method with the types of its request and its answer."""
@@ -69,9 +71,13 @@ class Implementation:
 
 
 class Registry:
-    """The implementations of all operations, collected once from the objects that define them."""
+    """The implementations of all operations, collected once from the objects that define them.
 
-    def __init__(self, families: Iterable[object]) -> None:
+    Raises LookupError for an operation that the catalogue lacks or that has two implementations.
+    """
+
+    def __init__(self, families: Iterable[object], catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
         self._primary: dict[str, Implementation] = {}
         self._methods: dict[tuple[str, type[Any]], Callable[[Any, Any], Any]] = {}
         for family in families:
@@ -84,12 +90,17 @@ class Registry:
         hints = typing.get_type_hints(method)
         found = Implementation(method, hints["request"], hints["return"])
         for identifier, primary in marks.items():
+            if identifier not in self._catalogue:
+                raise LookupError(f"no operation is called {identifier}")
             key = (identifier, found.request)
             if key in self._methods or (primary and identifier in self._primary):
                 raise LookupError(f"{identifier} has two implementations")
             self._methods[key] = method
             if primary:
                 self._primary[identifier] = found
+
+    def __contains__(self, identifier: object) -> bool:
+        return identifier in self._primary
 
     def implementation(self, identifier: str) -> Implementation:
         """Return the implementation of an operation. Raises NotImplementedYet."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kafka_facade.core.call import Call, Caller
-from kafka_facade.core.catalogue import BY_IDENTIFIER
+from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError
 from kafka_facade.core.instances.placement import types_of
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Record
@@ -68,7 +68,7 @@ def decode_call(payload: bytes) -> tuple[str, Call, Any]:
     """The placed operation's name, the call with its caller and the caller's deadline, and the request."""
     decoded = _call_decoder.decode(payload)
     request = msgspec.msgpack.decode(decoded.request, type=types_of(decoded.method)[0])
-    call = Call(BY_IDENTIFIER[decoded.operation], decoded.caller, time.monotonic() + decoded.seconds)
+    call = Call(CATALOGUE[decoded.operation], decoded.caller, time.monotonic() + decoded.seconds)
     return decoded.method, call, request
 
 

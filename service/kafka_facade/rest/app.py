@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.catalogue import INSTANCE_READS, OPERATIONS, Operation
+from kafka_facade.core.catalogue import INSTANCE_READS, Operation
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
@@ -18,7 +18,7 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.links import KINDS
+from kafka_facade.core.links import KINDS, Kind
 from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
@@ -36,7 +36,7 @@ from kafka_facade.rest.errors import (
     error_response,
 )
 from kafka_facade.rest.exchange import CALLER, RESPONSE_STARTED, Exchange, Receive, Response, Scope, Send
-from kafka_facade.rest.handlers import Handler
+from kafka_facade.rest.handlers import HANDLERS, Handler
 from kafka_facade.rest.negotiation import JSON, Contract
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.regular import all_handlers
@@ -53,11 +53,13 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
 
 
-def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
-    """Create the ASGI application; it handles HTTP requests only."""
+def create_app(facade: Facade, options: RestOptions, kinds: Iterable[Kind] = KINDS.values()) -> ASGIApp:
+    """Create the ASGI application; it handles HTTP requests only. Raises LookupError if a handler can't be derived."""
+    if unknown := HANDLERS.keys() - facade.catalogue.identifiers.keys():
+        raise LookupError(f"no operation is called {', '.join(sorted(unknown))}")
     versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
-    enabled = [operation for operation in OPERATIONS if versions.get(operation.identifier[:7])]
-    documents = Documents(KINDS.values())
+    enabled = [operation for operation in facade.catalogue.operations if versions.get(operation.identifier[:7])]
+    documents = Documents(kinds)
     return RestApp(facade, options, documents, Router(enabled), all_handlers(enabled, facade.registry, documents))
 
 

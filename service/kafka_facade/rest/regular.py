@@ -31,7 +31,7 @@ def all_handlers(operations: Sequence[Operation], registry: Registry, documents:
     """Return the handlers of the implemented operations. Raises LookupError if one cannot be derived."""
     rows: dict[str, list[Operation]] = {}
     for operation in operations:
-        if operation.implemented:
+        if operation.identifier in registry:
             rows.setdefault(operation.identifier, []).append(operation)
     return {
         identifier: HANDLERS.get(identifier) or regular(same, registry.implementation(identifier), documents)

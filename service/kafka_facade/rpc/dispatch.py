@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, get_origin
 
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.call import Call, Caller
-from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
+from kafka_facade.core.catalogue import Catalogue, Operation
 from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet, PayloadTooLarge, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
@@ -38,19 +38,15 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Serve = Callable[[Any, Context], Awaitable[Message]]
 
 
-def operation_of(service: str, method: str) -> Operation:
+def operation_of(catalogue: Catalogue, implemented: Container[str], service: str, method: str) -> Operation:
     """Return the catalogue's operation for a gRPC method: of several the v3 one, or else an implemented one.
 
-    ``service`` is the name without the package.
+    ``service`` is the name without the package. Raises LookupError if there is none.
     """
-    found = [
-        operation
-        for operation in OPERATIONS + EXTENSIONS
-        if (operation.grpc_service, operation.grpc_method) == (service, method)
-    ]
+    found = [row for row in catalogue.all if (row.grpc_service, row.grpc_method) == (service, method)]
     if not found:
         raise LookupError(f"the catalogue has no {service}/{method}")
-    return min(found, key=lambda operation: (not operation.path.startswith("/v3/"), not operation.implemented))
+    return min(found, key=lambda row: (not row.path.startswith("/v3/"), row.identifier not in implemented))
 
 
 def caller_of(context: Context) -> Caller:

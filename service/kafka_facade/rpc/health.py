@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
 
@@ -15,7 +16,7 @@ from kafka_facade.core.readiness import Readiness
 from kafka_facade.rpc.dispatch import decoder, require_message
 from kafka_facade.rpc.errors import reporting
 
-SERVICE_NAME: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+SERVICE: ServiceDescriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _OVERALL = ""
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -42,7 +43,7 @@ class _Servicer(health.HealthServicer):  # type: ignore[misc]
             "Check": grpc.unary_unary_rpc_method_handler(self.Check, decode, encode),
             "Watch": grpc.unary_stream_rpc_method_handler(self.Watch, decode, encode),
         }
-        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+        return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
 
 class Health:
@@ -55,7 +56,7 @@ class Health:
         server.add_generic_rpc_handlers([self._servicer.handlers()])
         self._readiness = readiness
         self._services = [_OVERALL, *(name for name in services if name not in independent)]
-        self._independent = [SERVICE_NAME, *independent]
+        self._independent = [SERVICE.full_name, *independent]
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
@@ -50,10 +51,12 @@ def _has(pool: Any, outer: str, name: str) -> bool:
     return name in message.fields_by_name or name in message.oneofs_by_name
 
 
-def handlers(service_names: Iterable[str]) -> list[grpc.GenericRpcHandler]:
+def handlers(services: Sequence[ServiceDescriptor]) -> list[grpc.GenericRpcHandler]:
     """Return the handlers of both versions; both also list themselves."""
-    _describe_v1()
-    servicer = _Servicer([*service_names, _ALPHA, _V1])
+    alpha: Any = reflection_pb2.DESCRIPTOR
+    pool = _pool([service.file for service in services] + [alpha])
+    pool.AddSerializedFile(_v1(alpha))
+    servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool)
     # The messages of both versions differ only in the package name.
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
@@ -63,13 +66,27 @@ def handlers(service_names: Iterable[str]) -> list[grpc.GenericRpcHandler]:
     return [grpc.method_handlers_generic_handler(service, {_METHOD: method}) for service in (_ALPHA, _V1)]
 
 
-def _describe_v1() -> None:
-    """Add v1 to the descriptor pool, so that clients can look up the reflection service itself."""
-    pool: Any = descriptor_pool.Default()
-    try:
-        pool.FindServiceByName(_V1)
-    except KeyError:
-        alpha = descriptor_pb2.FileDescriptorProto()
-        reflection_pb2.DESCRIPTOR.CopyToProto(alpha)
-        text = text_format.MessageToString(alpha).replace("v1alpha", "v1")
-        pool.AddSerializedFile(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()).SerializeToString())
+def _pool(files: Iterable[FileDescriptor]) -> Any:
+    """Return a descriptor pool with these files and all that they import."""
+    pool: Any = descriptor_pool.DescriptorPool()
+    added: set[str] = set()
+
+    def add(file: FileDescriptor) -> None:
+        if file.name in added:
+            return
+        added.add(file.name)
+        for imported in file.dependencies:
+            add(imported)
+        pool.AddSerializedFile(file.serialized_pb)
+
+    for file in files:
+        add(file)
+    return pool
+
+
+def _v1(alpha: Any) -> bytes:
+    """Return the descriptor of v1, so that clients can look up the reflection service itself."""
+    found = descriptor_pb2.FileDescriptorProto()
+    alpha.CopyToProto(found)
+    text = text_format.MessageToString(found).replace("v1alpha", "v1")
+    return text_format.Parse(text, descriptor_pb2.FileDescriptorProto()).SerializeToString()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.rpc import health, reflection
@@ -14,9 +17,9 @@ _MINUTE_MS = 60_000
 
 
 class GrpcServer:
-    """Serves the core over gRPC."""
+    """Serves the core over gRPC. The services may come from any descriptor pools."""
 
-    def __init__(self, facade: Facade, options: RpcOptions) -> None:
+    def __init__(self, facade: Facade, options: RpcOptions, services: Sequence[ServiceDescriptor] = SERVICES) -> None:
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -29,10 +32,10 @@ class GrpcServer:
                 ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
             ]
         )
-        names = [service.full_name for service in SERVICES]
-        self._server.add_generic_rpc_handlers(handlers(facade, options))
+        names = [service.full_name for service in services]
+        self._server.add_generic_rpc_handlers(handlers(facade, options, services))
         self._health = health.Health(self._server, facade.readiness, names, _WITHOUT_KAFKA)
-        self._server.add_generic_rpc_handlers(reflection.handlers([*names, health.SERVICE_NAME]))
+        self._server.add_generic_rpc_handlers(reflection.handlers([*services, health.SERVICE]))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listen on ``host:port`` and return the port. Raises RuntimeError if it cannot be bound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -67,19 +68,21 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 )
 
 
-def handlers(facade: Facade, options: RpcOptions) -> list[grpc.GenericRpcHandler]:
-    """The handlers of all services."""
+def handlers(
+    facade: Facade, options: RpcOptions, services: Iterable[ServiceDescriptor]
+) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers of services. Raises LookupError for a method that the catalogue lacks."""
     return [
         grpc.method_handlers_generic_handler(
             service.full_name, {method.name: _handler(facade, options, method) for method in service.methods}
         )
-        for service in SERVICES
+        for service in services
     ]
 
 
 def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
     service = method.containing_service.name
-    operation = operation_of(service, method.name)
+    operation = operation_of(facade.catalogue, facade.registry, service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
     decode, encode = decoder(types.request), types.response.SerializeToString
     if method.client_streaming:
@@ -92,7 +95,7 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
         return grpc.unary_stream_rpc_method_handler(binding.serve(facade, options), decode, encode)
     if isinstance(binding, Custom):
         serve = binding.serve(facade, operation, options)
-    elif operation.implemented:
+    elif operation.identifier in facade.registry:
         serve = regular(facade, operation, types, options)
     else:
         serve = unimplemented(facade, operation)

@@ -1,0 +1,10 @@
+"""The operations of gRPC methods, in the gateway as it is shipped."""
+
+from kafka_facade.core.catalogue import CATALOGUE, Operation
+from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.rpc import dispatch
+
+
+def operation_of(service: str, method: str) -> Operation:
+    """The operation of a method; ``service`` is the name without the package."""
+    return dispatch.operation_of(CATALOGUE, IMPLEMENTED, service, method)
