@@ -10,7 +10,6 @@ from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
 from kafka_facade.core.facade import IMPLEMENTED
 from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.services import SERVICES
-from kafka_facade.rpc.sort_keys import FIELDS
 from operations import operation_of
 
 METHODS_OF_PROTOS = {(service.name, method.name): method for service in SERVICES for method in service.methods}
@@ -63,4 +62,3 @@ def test_the_v3_row_stands_for_a_method_that_several_rows_share() -> None:
 
 def test_methods_with_conversions_of_their_own_are_those_of_the_protos() -> None:
     assert set(METHODS) <= {f"{service}/{method}" for service, method in METHODS_OF_PROTOS}
-    assert set(FIELDS) <= {f"{service}/{method}" for service, method in METHODS_OF_PROTOS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 from kafka_facade.core.acls.operations import Acls
@@ -21,6 +21,7 @@ from kafka_facade.core.instances.placement import PLACED
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.core.links import KINDS, Kind
 from kafka_facade.core.pipeline import Admission, Pipeline
 from kafka_facade.core.readiness import Readiness
 from kafka_facade.core.reassignments.operations import Reassignments
@@ -61,7 +62,7 @@ class Facade:
     """All operations of the pipeline's catalogue.
 
     ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness. ``more``
-    has families besides those here.
+    has families besides those here, and ``kinds`` is the link table.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class Facade:
         registry: SchemaRegistryPort | None = None,
         peers: PeerPort | None = None,
         more: Iterable[object] = (),
+        kinds: Mapping[type[Any], Kind] = KINDS,
     ) -> None:
         topics = Topics()
         self._schemas = Schemas(registry)
         self.pipeline = pipeline
         self.catalogue = pipeline.catalogue
+        self.kinds = kinds
         self.decoding = Decoding(self._schemas)
         self.readiness = Readiness(own.admin)
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)

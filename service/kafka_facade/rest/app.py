@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,7 +18,6 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.links import KINDS, Kind
 from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
@@ -53,13 +52,13 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
 
 
-def create_app(facade: Facade, options: RestOptions, kinds: Iterable[Kind] = KINDS.values()) -> ASGIApp:
+def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
     """Create the ASGI application; it handles HTTP requests only. Raises LookupError if a handler can't be derived."""
     if unknown := HANDLERS.keys() - facade.catalogue.identifiers.keys():
         raise LookupError(f"no operation is called {', '.join(sorted(unknown))}")
     versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
     enabled = [operation for operation in facade.catalogue.operations if versions.get(operation.identifier[:7])]
-    documents = Documents(kinds)
+    documents = Documents(facade.kinds.values())
     return RestApp(facade, options, documents, Router(enabled), all_handlers(enabled, facade.registry, documents))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -90,7 +90,8 @@ def _listing(
     encode = _item_encoder(types.response)
     paged = "page_token" in types.request.DESCRIPTOR.fields_by_name
     counted = "total_size" in types.response.DESCRIPTOR.fields_by_name
-    key = sort_key(operation)
+    [item] = get_args(implementation.answer)
+    key = sort_key(operation, facade.kinds.get(item))
 
     async def run(call: Call, message: Any) -> Message:
         found = await facade.perform(call, read(message))
