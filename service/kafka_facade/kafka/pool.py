@@ -69,12 +69,18 @@ class ClientPool:
     """
 
     def __init__(
-        self, options_of: Callable[[KafkaIdentity], KafkaOptions], shared: Shared, most: int, idle_seconds: float
+        self,
+        options_of: Callable[[KafkaIdentity], KafkaOptions],
+        shared: Shared,
+        most: int,
+        idle_seconds: float,
+        engine: type[Engine] = Engine,
     ) -> None:
         self._options_of = options_of
         self._shared = shared
         self._most = most
         self._idle_seconds = idle_seconds
+        self._engine = engine
         self._open: dict[KafkaIdentity, Clients] = {}
         self._opening: dict[KafkaIdentity, _Opening] = {}
         # Clients have a place from before they are opened until they are destroyed.
@@ -136,7 +142,7 @@ class ClientPool:
             async with asyncio.timeout(_OPEN_SECONDS):
                 await self._places.acquire()
                 try:
-                    engine = await Engine.open(self._options_of(identity), self._shared)
+                    engine = await self._engine.open(self._options_of(identity), self._shared)
                 except BaseException:
                     self._places.release()
                     raise

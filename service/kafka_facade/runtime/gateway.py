@@ -11,15 +11,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from google.protobuf.descriptor import ServiceDescriptor
+
+from kafka_facade.core.catalogue import CATALOGUE, Catalogue
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.settings import ConsumerDefaults
+from kafka_facade.core.links import KINDS, Kind
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
+from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.pool import ClientPool
 from kafka_facade.kafka.shared import Shared
 from kafka_facade.peers.peers import Peers
@@ -27,6 +33,7 @@ from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.server import GrpcServer
+from kafka_facade.rpc.services import SERVICES
 from kafka_facade.runtime.ending import end_within
 from kafka_facade.runtime.kafka_identities import all_as, kafka_options, service_identity
 from kafka_facade.runtime.log import configure_logging
@@ -34,6 +41,7 @@ from kafka_facade.runtime.settings import Settings
 from kafka_facade.web.cross_origin import CrossOriginGuard, CrossOriginOptions
 from kafka_facade_graphql.app import create_app as create_graphql_app
 from kafka_facade_graphql.options import GraphQLOptions
+from kafka_facade_graphql.schema import GRAPH, Graph
 
 if TYPE_CHECKING:
     from kafka_facade.schemas.registry import SchemaRegistry
@@ -56,14 +64,28 @@ HTTP_SHARE = 0.6
 _CLOSE_SHARE = 0.3
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a gateway serves, and its engine; the defaults are the gateway as it is shipped."""
+
+    engine: type[Engine] = Engine
+    catalogue: Catalogue = CATALOGUE
+    kinds: Mapping[type[Any], Kind] = field(default_factory=lambda: KINDS)
+    families: Sequence[object] = ()
+    """Families of operations besides those of the core."""
+    services: Sequence[ServiceDescriptor] = SERVICES
+    graph: Graph = GRAPH
+
+
 class Gateway:
     """The ASGI application of a worker; its lifespan starts and stops everything that the worker runs.
 
     Picklable until it is started, so that a supervisor can pass it to a new process.
     """
 
-    def __init__(self, settings: Settings, peers_directory: Path | None = None) -> None:
+    def __init__(self, settings: Settings, peers_directory: Path | None = None, parts: Parts | None = None) -> None:
         self.settings = settings
+        self._parts = parts
         self._peers_directory = peers_directory
         self._peers: Peers | None = None
         self._rest: App | None = None
@@ -115,12 +137,17 @@ class Gateway:
         settings = self.settings
         self._loop = asyncio.get_running_loop()
         configure_logging(settings.log_level, settings.secrets())
+        parts = self._parts or Parts()
         service = service_identity(settings)
         shared = Shared(
             settings.consumer_prefetch_max_bytes, settings.consumer_instances_max, settings.kafka_clients_max
         )
         self._clients = ClientPool(
-            partial(kafka_options, settings), shared, settings.kafka_clients_max, settings.kafka_clients_idle_ms / 1000
+            partial(kafka_options, settings),
+            shared,
+            settings.kafka_clients_max,
+            settings.kafka_clients_idle_ms / 1000,
+            parts.engine,
         )
         # Held until the end, so that these clients are never closed as idle.
         own = await self._clients.lease(service, _OPEN_SECONDS)
@@ -133,6 +160,7 @@ class Gateway:
             AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
             settings.api_request_timeout_ms / 1000,
             kafka=Kafka(self._clients, all_as(service)),
+            catalogue=parts.catalogue,
         )
         facade = Facade(
             pipeline=pipeline,
@@ -141,6 +169,8 @@ class Gateway:
             batch_max_entries=settings.api_v3_produce_batch_maximum_entries,
             registry=self._registry,
             peers=self._peers,
+            more=parts.families,
+            kinds=parts.kinds,
         )
         self._facade = facade
         await facade.start()
@@ -148,10 +178,10 @@ class Gateway:
             await self._peers.start(facade)
         self._rest = create_rest_app(facade, _rest_options(settings))
         if settings.graphql_enable:
-            self._graphql = create_graphql_app(facade, _graphql_options(settings))
+            self._graphql = create_graphql_app(facade, _graphql_options(settings), parts.graph)
         self._entry = CrossOriginGuard(self._dispatch, _cross_origin_options(settings))
         if settings.grpc_listeners:
-            self._grpc = GrpcServer(facade, _rpc_options(settings))
+            self._grpc = GrpcServer(facade, _rpc_options(settings), parts.services)
             for address in settings.grpc_listeners:
                 self._grpc.listen(str(address))
             await self._grpc.start()
