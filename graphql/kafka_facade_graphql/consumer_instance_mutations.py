@@ -18,7 +18,7 @@ from kafka_facade_graphql.fields import argument, field
 from kafka_facade_graphql.inputs import Fields, Given, derive_input
 from kafka_facade_graphql.mutations import Mutation, Outcome, Shown, named
 from kafka_facade_graphql.records import FetchedRecord, Format
-from kafka_facade_graphql.scalars import BigInt, to_millis
+from kafka_facade_graphql.scalars import to_millis
 
 
 @strawberry.input(description="The consumer instance to create.")
@@ -172,7 +172,7 @@ _OFFSET: Final = derive_input(
     "An offset in a partition.",
     {
         **_PLACE,
-        "offset": Given("The offset.", kind=BigInt),
+        "offset": "The offset.",
         "metadata": "A text to keep with an offset that is committed.",
     },
 )

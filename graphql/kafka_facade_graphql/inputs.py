@@ -12,7 +12,8 @@ from strawberry.tools import create_type
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
-from kafka_facade.core.request import is_required, without_none
+from kafka_facade.core.request import Int64, is_required, without_none
+from kafka_facade_graphql.scalars import BigInt
 
 _CLUSTER: Final = "cluster_id"
 # Any: this is made into types at run time.
@@ -57,7 +58,7 @@ def derive_input(core: type[Any], name: str, description: str, fields: Fields) -
     ``fields`` has the descriptions of those that are not in :data:`COMMON`. The cluster is required: a mutation names
     what it changes. Raises LookupError if a field has no description, or a description no field.
     """
-    hints = get_type_hints(core)
+    hints = get_type_hints(core, include_extras=True)
     known = {field.name: field for field in dataclasses.fields(core)}
     described = {**COMMON, **fields}
     if wrong := (known.keys() - described.keys()) | (fields.keys() - known.keys()):
@@ -91,7 +92,10 @@ def _kind(given: Given, name: str, hint: Any) -> tuple[Any, _Convert | None]:
         return _list[of.type], given.read or (lambda entries: [of.read(entry) for entry in entries])
     if given.kind is not None:
         return given.kind, given.read
-    return strawberry.ID if name == _CLUSTER else without_none(hint)[0], given.read
+    if name == _CLUSTER:
+        return strawberry.ID, given.read
+    kind = without_none(hint)[0]
+    return BigInt if kind == Int64 else kind, given.read
 
 
 def _field(name: str, kind: Any, description: str, core: dataclasses.Field[Any], hint: Any) -> StrawberryField:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass
-from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin
 
 from kafka_facade.core.errors import FacadeError
+
+Int64 = Annotated[int, 64]
+"""A number of 64 bits, for faces that tell it from the usual 32."""
 
 Answer = TypeVar("Answer")
 _Answer = TypeVar("_Answer", covariant=True)

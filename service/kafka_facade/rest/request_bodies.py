@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from kafka_facade.core import request as core
 from kafka_facade.core.request import is_required, without_none
-from kafka_facade.rest.bodies import BodyDecoder, Int32, Setting, StrictBody, setting_text
+from kafka_facade.rest.bodies import BodyDecoder, Int32, Int64, Setting, StrictBody, setting_text
 
 # Optional texts that may also be numbers or booleans: the values of configs.
 _SETTINGS: Final = frozenset({"value"})
@@ -54,7 +55,7 @@ def converter(target: type[_Body]) -> Callable[[Any], _Body]:
 
 
 def _derived(target: type[Any], in_path: Collection[str]) -> tuple[type[msgspec.Struct], _Values]:
-    hints = get_type_hints(target)
+    hints = get_type_hints(target, include_extras=True)
     members: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     parts: list[tuple[str, _Convert | None, bool]] = []
     for field in dataclasses.fields(target):
@@ -91,6 +92,8 @@ def _member(kind: Any) -> tuple[Any, _Convert | None]:
     """Return the type of a member for a type of the core, and the function that converts its values."""
     if kind is int:
         return Int32, None
+    if kind == core.Int64:
+        return Int64, None
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return body_type(kind), converter(kind)
     if get_origin(kind) is list:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafka_facade.core.request import Int64
+
 EARLIEST = -2
 """Where a partition position stands for the first offset that can be read."""
 LATEST = -1
@@ -24,7 +26,7 @@ class PartitionPosition:
 
     topic: str
     partition: int
-    offset: int
+    offset: Int64
     metadata: str = ""
 
 
