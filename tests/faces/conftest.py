@@ -56,9 +56,9 @@ class Kafka:
     def __init__(self, bootstrap_servers: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "faces-check"})
 
-    async def records(self, topic: str, partition: int = 0) -> list[dict[str, Any]]:
-        """All records of a partition: key, value, headers."""
-        return await asyncio.to_thread(self._records, TopicPartition(topic, partition, 0))
+    async def records(self, topic: str, partition: int = 0, first: int = 0) -> list[dict[str, Any]]:
+        """All records of a partition from an offset on: key, value, headers."""
+        return await asyncio.to_thread(self._records, TopicPartition(topic, partition, first))
 
     async def topics(self) -> dict[str, int]:
         """The topics with their number of partitions."""
@@ -69,9 +69,10 @@ class Kafka:
         _, end = self._consumer.get_watermark_offsets(partition, timeout=10)
         self._consumer.assign([partition])
         found: list[dict[str, Any]] = []
-        while len(found) < end:
-            messages = self._consumer.consume(min(100, end - len(found)), timeout=10)
-            assert messages, f"only {len(found)} of {end} records came"
+        count = end - partition.offset
+        while len(found) < count:
+            messages = self._consumer.consume(min(100, count - len(found)), timeout=10)
+            assert messages, f"only {len(found)} of {count} records came"
             found += [{"key": m.key(), "value": m.value(), "headers": m.headers() or []} for m in messages]
         self._consumer.unassign()
         return found
