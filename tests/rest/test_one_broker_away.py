@@ -54,10 +54,8 @@ async def test_what_other_brokers_answer_comes_soon(
             f"{v3}/consumer-groups/{free_group}",
             f"{v3}/consumer-groups/{free_group}/lags",
         ]
-        if away == "stopped":
-            # librdkafka, which is asked about topics, takes some seconds to leave a broker that hangs.
-            others = [index for index, node in leaders.items() if node != gone]
-            wanted += ["/topics", f"{v3}/topics", *(f"/topics/{name}/partitions/{index}/offsets" for index in others)]
+        others = [index for index, node in leaders.items() if node != gone]
+        wanted += ["/topics", f"{v3}/topics", *(f"/topics/{name}/partitions/{index}/offsets" for index in others)]
         await (three_brokers.stop_broker if away == "stopped" else three_brokers.pause_broker)(gone - 1)
         await asyncio.gather(*map(client.get, wanted))
         for _ in range(_ROUNDS):

@@ -86,10 +86,11 @@ class Engine:
         self._control = shared.control()
         self._producing = shared.producing()
         servers = options.bootstrap_servers
-        # Separate clients, so that unresponsive brokers block neither coordinators nor the controller.
+        # Separate clients, so that unresponsive brokers block neither metadata, nor coordinators, nor the controller.
         self._log_protocol = self._protocol_client(configs.admin, _GROUP_REQUESTS)
+        self._metadata_protocol = self._protocol_client(configs.admin, _GROUP_REQUESTS)
         admin_client = cast(AdminClient, client)
-        admin = Admin(admin_client, authentication, self._control, self._log_protocol)
+        admin = Admin(admin_client, authentication, self._control, self._log_protocol, self._metadata_protocol)
         self.admin = fail_fast(admin, authentication)
         self._protocol = self._protocol_client(configs.admin, _CONTROLLER_REQUESTS)
         self.acls = fail_fast(Acls(admin_client, self._protocol), authentication)
@@ -131,6 +132,7 @@ class Engine:
 
     async def prepare(self) -> None:
         """Create the clients that nearly every gateway needs now rather than at their first use."""
+        self._metadata_protocol.prepare()
         self._log_protocol.prepare()
         await self.producer.open()
 
@@ -203,7 +205,13 @@ class Engine:
         lost = await self.producer.close(timeout)
         if lost:
             logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
-        clients = (self._protocol, self._group_protocol, self._consumer_protocol, self._log_protocol)
+        clients = (
+            self._protocol,
+            self._group_protocol,
+            self._consumer_protocol,
+            self._log_protocol,
+            self._metadata_protocol,
+        )
         await asyncio.gather(*(client.close() for client in clients))
         self._authentication.close()
         self._control.close()

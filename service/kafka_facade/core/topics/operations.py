@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import (
@@ -16,6 +17,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.registry import also_answers, implements
+from kafka_facade.core.request import Many
 from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.core.topics.model import (
     CreateTopic,
@@ -84,22 +86,14 @@ class Topics:
     @also_answers("api.v3.topics.get", "api.v3.partitions.list", "api.v3.partitions.get", "api.v3.replicas.list")
     async def describe_topics(self, call: Call, request: DescribeTopics) -> Sequence[TopicDescription | FacadeError]:
         """Many topics with their partitions, or their errors, from one request to Kafka."""
-        await call.kafka.cluster.check(request.cluster_id, call)
-        legal = [name for name in request.keys if is_legal_topic_name(name)]
-        found = iter(await call.kafka.admin.describe_topics(legal, call.remaining) if legal else ())
-        # Names that no topic can have are not sent: not all of them could be.
-        return [
-            next(found) if is_legal_topic_name(name) else InvalidTopicName(topic_name=name, field="topic_name")
-            for name in request.keys
-        ]
+        return await self._describe_many(call, request)
 
     @also_answers("api.v3.topics.get")
     async def read_authorized_operations(
         self, call: Call, request: ReadAuthorizedOperations
     ) -> Sequence[list[str] | FacadeError]:
         """What the caller may do with many topics, from one request to Kafka."""
-        await call.kafka.cluster.check(request.cluster_id, call)
-        found = await call.kafka.admin.describe_topics(request.keys, call.remaining, authorized_operations=True)
+        found = await self._describe_many(call, request, authorized_operations=True)
         return [entry if isinstance(entry, FacadeError) else entry.topic.authorized_operations for entry in found]
 
     @implements("api.v3.topics.create")
@@ -218,6 +212,22 @@ class Topics:
             partitions = default_partitions if partitions is None else partitions
             factor = default_factor if factor is None else factor
         return Topic(cluster_id, request.topic_name, False, factor, partitions)
+
+    async def _describe_many(
+        self, call: Call, request: Many[str, Any], *, authorized_operations: bool = False
+    ) -> Sequence[TopicDescription | FacadeError]:
+        await call.kafka.cluster.check(request.cluster_id, call)
+        legal = [name for name in request.keys if is_legal_topic_name(name)]
+        found = iter(
+            await call.kafka.admin.describe_topics(legal, call.remaining, authorized_operations=authorized_operations)
+            if legal
+            else ()
+        )
+        # Names that no topic can have are not sent: not all of them could be.
+        return [
+            next(found) if is_legal_topic_name(name) else InvalidTopicName(topic_name=name, field="topic_name")
+            for name in request.keys
+        ]
 
     async def _describe(
         self, call: Call, cluster_id: str | None, name: str, *, authorized_operations: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError as ClientError
 
 from kafka_facade.core.errors import FacadeError, LeaderNotAvailable, PartitionNotFound
+from kafka_facade.kafka.admin.metadata import metadata_request
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
 
@@ -25,19 +26,7 @@ class Leaders:
         """The leader of each partition, or the error if there is none."""
         names = list(dict.fromkeys(topic for topic, _ in places))
 
-        def build(_admin: Any) -> Any:
-            from kafka.protocol.metadata import MetadataRequest
-
-            topics = [MetadataRequest.MetadataRequestTopic(name=name) for name in names]
-            return MetadataRequest(
-                topics=topics,
-                allow_auto_topic_creation=False,
-                include_cluster_authorized_operations=False,
-                include_topic_authorized_operations=False,
-                min_version=4,
-            )
-
-        answer = await self._client.send(build, timeout)
+        answer = await self._client.ask_any(lambda _: metadata_request(names), timeout)
         topics: dict[str, FacadeError | dict[int, Leader]] = {topic.name: _leaders(topic) for topic in answer.topics}
         found: dict[Place, Leader] = {}
         for name, partition in places:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from confluent_kafka import TopicCollection
 from confluent_kafka.admin import (
     AdminClient,
     ConfigEntry,
@@ -22,29 +17,23 @@ from confluent_kafka.admin import (
 
 from kafka_facade.core.clusters.model import Broker, Cluster
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTimeout, LeaderNotAvailable, TopicNotFound
-from kafka_facade.core.time_slices import in_slices, time_slice
-from kafka_facade.core.topics.model import CreateTopic, Partition, Replica, Topic, TopicDescription
+from kafka_facade.core.topics.model import CreateTopic, TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.leaders import Leaders
+from kafka_facade.kafka.admin.librdkafka_metadata import ClientMetadata
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
+from kafka_facade.kafka.admin.metadata import Metadata
+from kafka_facade.kafka.admin.metadata_source import MetadataSource
 from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.authentication import Authentication
-from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_topics
+from kafka_facade.kafka.blocking import Blocking, positive, settled
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.protocol.client import ProtocolClient
 
 _T = TypeVar("_T")
 
-# org.apache.kafka.common.internals.Topic: the topics that brokers call internal.
-_INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
-
-# First timeout (s) for an answer, after which the request is retried with a longer one: the broker may hang.
-_ANSWER_SECONDS = 1.0
-_PAUSE_SECONDS = 0.1
 # librdkafka's maximum.
 _MOST_PARTITIONS = 100_000
-# Maximum number of topics per call, because the client blocks in proportion to it.
-_TOPICS_A_CALL = 500
 
 
 class Admin:
@@ -56,16 +45,20 @@ class Admin:
         authentication: Authentication,
         blocking: Blocking,
         protocol: ProtocolClient | None = None,
+        metadata: ProtocolClient | None = None,
     ) -> None:
-        """Offsets are queried through ``protocol`` if it can connect, otherwise through librdkafka.
+        """``protocol`` queries offsets, ``metadata`` all metadata that librdkafka is slow with, if they can connect.
 
         ``authentication`` gets the errors of the client.
         """
         self.authentication = authentication
         self._client = client
-        self._blocking = blocking
+        quick = ClientMetadata(client, blocking)
+        self._metadata: MetadataSource | ClientMetadata = (
+            MetadataSource(quick, Metadata(metadata)) if metadata is not None and metadata.usable else quick
+        )
         self._log_offsets: LogOffsets | ClientLogOffsets = (
-            LogOffsets(protocol, Leaders(protocol).find)
+            LogOffsets(protocol, Leaders(metadata or protocol).find)
             if protocol is not None and protocol.usable
             else ClientLogOffsets(self._client, blocking)
         )
@@ -87,55 +80,17 @@ class Admin:
 
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
         """The cluster and its live brokers, ordered by id."""
-        found = await _in_parts(
-            timeout, lambda left: settled(self._client.describe_cluster(request_timeout=positive(left)), left)
-        )
-        controller = found.controller
-        cluster = Cluster(found.cluster_id, controller.id if controller is not None and controller.id >= 0 else None)
-        brokers = [Broker(found.cluster_id, node.id, node.host, node.port, node.rack) for node in found.nodes]
-        return cluster, sorted(brokers, key=lambda broker: broker.broker_id)
+        return await self._metadata.describe_cluster(timeout)
 
     async def list_topics(self, timeout: float) -> list[TopicDescription]:
-        """All topics with their partitions, ordered by name, from one metadata request."""
-        cluster_id = await self.cluster_id(timeout)
-        found = await _in_parts(
-            timeout, lambda left: self._blocking.run(left, self._client.list_topics, timeout=positive(left))
-        )
-        described = []
-        for name, topic in sorted(found.topics.items()):
-            if topic.error is not None:
-                continue
-            partitions = await in_slices(partial(_listed, cluster_id, name), topic.partitions.values())
-            described.append(_description(cluster_id, name, name in _INTERNAL_TOPICS, partitions))
-        return described
+        """All topics with their partitions, ordered by name."""
+        return await self._metadata.list_topics(timeout)
 
     async def describe_topics(
         self, names: Sequence[str], timeout: float, *, authorized_operations: bool = False
     ) -> list[TopicDescription | FacadeError]:
         """Describe topics, in order; one that cannot be described is replaced by its error."""
-        if not names:
-            return []
-        unique = list(dict.fromkeys(names))
-        cluster_id = await self.cluster_id(timeout)
-        answers: dict[str, Any] = {}
-
-        async def ask(left: float) -> None:
-            wanted = [name for name in unique if isinstance(answers.get(name, KafkaTimeout()), KafkaTimeout)]
-            futures: dict[str, Future[Any]] = {}
-            for start in range(0, len(wanted), _TOPICS_A_CALL):
-                await time_slice()
-                futures |= self._client.describe_topics(
-                    TopicCollection(wanted[start : start + _TOPICS_A_CALL]),
-                    include_authorized_operations=authorized_operations,
-                    request_timeout=positive(left),
-                )
-            answers.update(await settled_topics(futures, left))
-            if any(isinstance(answer, KafkaTimeout) for answer in answers.values()):
-                raise KafkaTimeout
-
-        with contextlib.suppress(KafkaTimeout):
-            await _in_parts(timeout, ask)
-        return [await _described(cluster_id, name, answers[name]) for name in names]
+        return await self._metadata.describe_topics(names, timeout, authorized_operations=authorized_operations)
 
     async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
         """Create a topic, wait until metadata shows it, and describe it; None if it is only validated."""
@@ -176,10 +131,6 @@ class Admin:
         """The brokers' default number of partitions and replication factor."""
         configs = await self._broker_configs(timeout)
         return int(configs["num.partitions"].value or 1), int(configs["default.replication.factor"].value or 1)
-
-    async def refresh(self, topic: str, timeout: float) -> None:
-        """Refresh the metadata of a topic; the client caches for a while that a topic does not exist."""
-        await self._blocking.run(timeout, self._client.list_topics, topic, timeout=positive(timeout))
 
     async def creates_topics(self, timeout: float) -> bool:
         """Whether brokers auto-create topics (``auto.create.topics.enable``)."""
@@ -262,20 +213,6 @@ class Admin:
         raise KafkaTimeout
 
 
-async def _in_parts(timeout: float, ask: Callable[[float], Awaitable[_T]]) -> _T:
-    """Retry a request that any broker can answer, with increasing timeouts; a retry may go to another broker."""
-    deadline = time.monotonic() + timeout
-    part = _ANSWER_SECONDS
-    while True:
-        try:
-            return await ask(min(part, max(0.0, deadline - time.monotonic())))
-        except KafkaTimeout:
-            if deadline - time.monotonic() <= _PAUSE_SECONDS:
-                raise
-        await asyncio.sleep(_PAUSE_SECONDS)
-        part *= 2
-
-
 def _check_count(partitions: int) -> None:
     if partitions < 1:
         reason = "Number of partitions was set to an invalid non-positive value."
@@ -302,42 +239,3 @@ def _assigned_topic(request: CreateTopic, topic: NewTopic) -> NewTopic:
         replica_assignment=[assignments[partition] for partition in range(len(assignments))],
         config=topic.config,
     )
-
-
-def _partition(
-    cluster_id: str, topic: str, partition: int, leader: int, replicas: Sequence[int], in_sync: Sequence[int]
-) -> Partition:
-    return Partition(
-        cluster_id,
-        topic,
-        partition,
-        leader if leader >= 0 else None,
-        [Replica(cluster_id, topic, partition, broker, broker == leader, broker in in_sync) for broker in replicas],
-    )
-
-
-def _listed(cluster_id: str, topic: str, entry: Any) -> Partition:
-    return _partition(cluster_id, topic, entry.id, entry.leader, entry.replicas, entry.isrs)
-
-
-def _description(
-    cluster_id: str, name: str, internal: bool, partitions: list[Partition], operations: list[str] | None = None
-) -> TopicDescription:
-    partitions.sort(key=lambda partition: partition.partition_id)
-    replication_factor = len(partitions[0].replicas) if partitions else 0
-    topic = Topic(cluster_id, name, internal, replication_factor, len(partitions), operations or [])
-    return TopicDescription(topic, partitions)
-
-
-async def _described(cluster_id: str, name: str, answer: Any) -> TopicDescription | FacadeError:
-    if isinstance(answer, BaseException):
-        return from_exception(answer)
-
-    def read(entry: Any) -> Partition:
-        leader = -1 if entry.leader is None else entry.leader.id
-        replicas, in_sync = [node.id for node in entry.replicas], [node.id for node in entry.isr]
-        return _partition(cluster_id, name, entry.id, leader, replicas, in_sync)
-
-    partitions = await in_slices(read, answer.partitions)
-    operations = [operation.name for operation in answer.authorized_operations or ()]
-    return _description(cluster_id, name, answer.is_internal, partitions, operations)

@@ -163,7 +163,6 @@ class Producer:
             if not any(isinstance(answer, FacadeError) for answer in answers):
                 return
             await asyncio.sleep(_CREATION_SECONDS)
-            await self._admin.refresh(topic, left)
 
     async def _while_created(self, topic: str, error: FacadeError, deadline: float) -> None:
         """Create the topic if brokers auto-create topics, or wait while it is being created; otherwise raise."""

@@ -75,6 +75,10 @@ class ProtocolClient:
         parts = (_ANSWER_SECONDS * 2**attempt for attempt in itertools.count())
         return await self._attempts(lambda found, left: found.send(build, min(left, next(parts))), timeout, True)
 
+    async def ask_any(self, build: Callable[[Any], Any], timeout: float) -> Any:
+        """Send a request that any broker can answer, and return the first response; see :meth:`send`."""
+        return await self._attempts(lambda found, left: found.ask_any(build, left), timeout, True)
+
     async def brokers(self, timeout: float) -> list[int]:
         """Return the ids of all brokers. Raises the errors of :meth:`send`."""
         return await self._attempts(lambda found, left: found.brokers(left), timeout, True)

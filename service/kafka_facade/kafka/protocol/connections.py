@@ -33,6 +33,8 @@ _SILENCE_SECONDS: Final = 5.0
 _TELLING_SECONDS: Final = 0.5
 # Timeout (s) for a broker whose last request failed; any later answer clears that state.
 _SUSPECT_SECONDS: Final = 1.0
+# How long (s) a request that any broker can answer waits before another broker is asked too.
+_HEDGE_SECONDS: Final = 0.5
 # During discovery: the delay (s) before the next broker is asked too, and the total timeout (s).
 _STAGGER_SECONDS: Final = 0.1
 _DISCOVERY_SECONDS: Final = 10.0
@@ -106,6 +108,54 @@ class Connections:
                     self._suspects.add(asked)
                 raise
 
+    async def ask_any(self, build: Callable[[Any], Any], timeout: float) -> Any:
+        """Send a request that any broker can answer; return the first answer. Raises the core's errors.
+
+        While a broker doesn't answer, others are asked too, one by one.
+        """
+        with _translating():
+            async with asyncio.timeout(timeout):
+                await self._find(None)
+                answer, failure = await self._first(build, timeout)
+                if failure is None:
+                    return answer
+                try:
+                    raise failure
+                finally:
+                    # Break a reference cycle: the error refers to this frame.
+                    del failure
+
+    async def _first(self, build: Callable[[Any], Any], timeout: float) -> tuple[Any, BaseException | None]:
+        """Return the first answer, or the last error once all brokers have failed."""
+        loop = asyncio.get_running_loop()
+        silent: dict[asyncio.Task[Any], tuple[Node, float]] = {}
+        failure: BaseException = client_errors.MetadataEmptyBrokerList()
+        nodes = iter(self._preferred())
+        node = next(nodes, None)
+        try:
+            while node is not None or silent:
+                if node is not None:
+                    task = asyncio.create_task(self._ask(node, build(admin), timeout), name="Kafka request")
+                    silent[task] = node, loop.time()
+                    node = next(nodes, None)
+                limit = None if node is None else _HEDGE_SECONDS
+                answered, _ = await asyncio.wait(silent, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                for task in answered:
+                    del silent[task]
+                    error = task.exception()
+                    if error is None:
+                        return task.result(), None
+                    failure = error
+        finally:
+            # An answer that comes later clears the suspicion.
+            late = loop.time() - _HEDGE_SECONDS
+            self._suspects.update(node for node, asked in silent.values() if asked <= late)
+            for task in silent:
+                task.cancel()
+            if silent:
+                await asyncio.gather(*silent, return_exceptions=True)
+        return None, failure
+
     async def close(self, blocking: Blocking, timeout: float) -> None:
         """Close the connections and end the thread. Raises KafkaTimeout if that takes too long."""
         self._closed = True
@@ -134,13 +184,16 @@ class Connections:
 
     def _likely(self) -> Node:
         """Return the controller or another broker, preferably one whose last request did not fail."""
-        nodes = [broker.node_id for broker in self._cluster.brokers()]
-        good = [node for node in nodes if node not in self._suspects]
+        return self._preferred()[0]
+
+    def _preferred(self) -> list[Node]:
+        """Return all brokers: the controller first, then the others at random, and those whose last request failed."""
+        nodes: list[Node] = [broker.node_id for broker in self._cluster.brokers()]
+        random.shuffle(nodes)
         controller = self._cluster.controller
-        if controller is not None and (controller.node_id in good or not good):
-            return int(controller.node_id)
-        chosen: Node = random.choice(good or nodes)
-        return chosen
+        first = None if controller is None else controller.node_id
+        nodes.sort(key=lambda node: (node in self._suspects, node != first))
+        return nodes
 
     def _discover(self) -> asyncio.Task[None]:
         """Start discovery, unless it is running; it does not depend on its callers."""
