@@ -15,6 +15,8 @@ from faces.conftest import FACES
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
+pytestmark = pytest.mark.serial
+
 _SOON = 2.0
 _BROKERS = 3
 
