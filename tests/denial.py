@@ -1,4 +1,4 @@
-"""Rights that Kafka denies for the time of a test."""
+"""Rights that Kafka denies, or allows to one alone, for the time of a test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -28,9 +28,24 @@ async def denied(stack: BackgroundStack, *rights: Right, principal: str = "User:
 
     A broker learns of ACLs a moment after they are created or deleted: this waits until it has.
     """
+    async with _ruled(stack, rights, principal, AclPermissionType.DENY):
+        yield
+
+
+@asynccontextmanager
+async def allowed(stack: BackgroundStack, *rights: Right, principal: str) -> AsyncIterator[None]:
+    """Allow rights of one broker's stack while the block lasts; nobody else has any right to what they are about."""
+    async with _ruled(stack, rights, principal, AclPermissionType.ALLOW):
+        yield
+
+
+@asynccontextmanager
+async def _ruled(
+    stack: BackgroundStack, rights: Sequence[Right], principal: str, permission: AclPermissionType
+) -> AsyncIterator[None]:
     admin = AdminClient(dict(stack.super_user))
     patterns = [
-        (kind, name, ResourcePatternType.LITERAL, principal, "*", operation, AclPermissionType.DENY)
+        (kind, name, ResourcePatternType.LITERAL, principal, "*", operation, permission)
         for kind, name, operation in rights
     ]
     filters = [AclBindingFilter(*pattern) for pattern in patterns]

@@ -31,40 +31,37 @@ cluster, or raises ClusterNotFound.
 """
 
 
-class KafkaAccess:
+class KafkaAccess(Struct, gc=False):
     """A caller's access to Kafka for the duration of a call, shared by the copies of the call."""
 
-    __slots__ = ("_caller", "_ended", "_identify", "_pool", "lease")
-
-    def __init__(self, pool: ClientPool, identify: Identify, caller: Caller) -> None:
-        self._pool = pool
-        self._identify = identify
-        self._caller = caller
-        self._ended = False
-        self.lease: Lease | None = None
-        """The lease on the clients of the caller's identity, once they are open."""
+    pool: ClientPool
+    identify: Identify
+    caller: Caller
+    lease: Lease | None = None
+    """The lease on the clients of the caller's identity, once they are open."""
+    has_ended: bool = False
 
     def opens(self, cluster_id: str | None) -> bool:
         """Return whether the clients for a cluster are open, and if so lease them. Never waits."""
-        if self.lease is None and not self._ended:
-            self.lease = self._pool.take(self._identify(self._caller, cluster_id))
+        if self.lease is None and not self.has_ended:
+            self.lease = self.pool.take(self.identify(self.caller, cluster_id))
         return self.lease is not None
 
     async def open(self, cluster_id: str | None, timeout: float) -> None:
         """Open the clients for a cluster within ``timeout`` (s), and lease them. Raises the errors of the pool."""
-        lease = await self._pool.lease(self._identify(self._caller, cluster_id), timeout)
-        if self.lease is None and not self._ended:
+        lease = await self.pool.lease(self.identify(self.caller, cluster_id), timeout)
+        if self.lease is None and not self.has_ended:
             self.lease = lease
         else:
             # A copy of the call was faster, or the call has ended.
             lease.release()
 
-    def release(self) -> None:
+    def end(self) -> None:
         """End the lease when the call has ended."""
-        self._ended = True
-        if self.lease is not None:
-            self.lease.release()
-            self.lease = None
+        self.has_ended = True
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release()
 
 
 class Call(Struct, gc=False):
@@ -91,7 +88,7 @@ class Call(Struct, gc=False):
     def has_kafka(self, cluster_id: str | None) -> bool:
         """Return whether :attr:`kafka` can be used; clients that are open are leased now. Never waits."""
         access = self.access
-        return access is not None and access.opens(cluster_id)
+        return access is not None and (access.lease is not None or access.opens(cluster_id))
 
     async def open_kafka(self, cluster_id: str | None) -> None:
         """Make sure that :attr:`kafka` can be used. Raises the errors of :meth:`ClientPool.lease`."""

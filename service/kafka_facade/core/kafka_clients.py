@@ -23,22 +23,21 @@ _DIGEST_KEY: Final = os.urandom(32)
 class KafkaIdentity:
     """As whom a call acts in a cluster, with the properties of its clients (names of the Java client).
 
-    ``cluster`` is the name of a configured cluster, ``name`` the user for logs. Identities are equal if they have the
-    same properties too: the same user with another password has other clients.
+    ``cluster`` is the name of a configured cluster, ``name`` the user for logs. ``digest`` covers all of them, and two
+    identities with the same digest are one: the same user with another password is another identity.
     """
 
-    cluster: str
-    name: str
+    cluster: str = field(compare=False)
+    name: str = field(compare=False)
     producer: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     consumer: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     admin: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     digest: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.blake2b(key=_DIGEST_KEY, digest_size=16)
-        for properties in (self.producer, self.consumer, self.admin):
-            digest.update(repr([len(properties), *sorted(properties.items())]).encode(errors="surrogatepass"))
-        object.__setattr__(self, "digest", digest.digest())
+        properties = (sorted(entry.items()) for entry in (self.producer, self.consumer, self.admin))
+        text = repr([self.cluster, self.name, *properties]).encode(errors="surrogatepass")
+        object.__setattr__(self, "digest", hashlib.blake2b(text, key=_DIGEST_KEY, digest_size=16).digest())
 
 
 class Lease(Protocol):

@@ -115,7 +115,7 @@ class Kafka:
     def leave(self, call: Call, error: BaseException | None) -> None:
         """End the lease on clients, if there is one."""
         if call.access is not None:
-            call.access.release()
+            call.access.end()
 
 
 class Admission:

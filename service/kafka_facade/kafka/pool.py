@@ -81,8 +81,9 @@ class ClientPool:
         self._most = most
         self._idle_seconds = idle_seconds
         self._engine = engine
-        self._open: dict[KafkaIdentity, Clients] = {}
-        self._opening: dict[KafkaIdentity, _Opening] = {}
+        # By the digest of the identity, which costs less to look up.
+        self._open: dict[bytes, Clients] = {}
+        self._opening: dict[bytes, _Opening] = {}
         # Clients have a place from before they are opened until they are destroyed.
         self._places = asyncio.Semaphore(most)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,7 +92,7 @@ class ClientPool:
 
     def take(self, identity: KafkaIdentity) -> Clients | None:
         """Lease clients that are open; None if they have to be opened."""
-        found = self._open.get(identity)
+        found = self._open.get(identity.digest)
         if found is not None:
             found.users += 1
         return found
@@ -104,7 +105,7 @@ class ClientPool:
         """
         if (found := self.take(identity)) is not None:
             return found
-        opening = self._opening.get(identity) or self._begin(identity)
+        opening = self._opening.get(identity.digest) or self._begin(identity)
         opening.waiting += 1
         try:
             async with asyncio.timeout(timeout):
@@ -132,7 +133,7 @@ class ClientPool:
                     "and all of them are in use; retry."
                 )
             self._retire(min(idle, key=lambda clients: clients.used_at), _CLOSE_SECONDS)
-        opening = self._opening[identity] = _Opening()
+        opening = self._opening[identity.digest] = _Opening()
         self._run(self._make(identity, opening), "Kafka clients open")
         return opening
 
@@ -147,12 +148,12 @@ class ClientPool:
                     self._places.release()
                     raise
             engine.on_change(lambda topic: self._forget(identity.cluster, topic))
-            opening.found = self._open[identity] = Clients(identity, engine, opening.waiting)
+            opening.found = self._open[identity.digest] = Clients(identity, engine, opening.waiting)
         except Exception as error:
             opening.failure = from_exception(error)
             logger.warning("the Kafka clients of %s can't be opened: %s", identity.name, opening.failure)
         finally:
-            del self._opening[identity]
+            del self._opening[identity.digest]
             opening.done.set()
 
     def _forget(self, cluster: str, topic: str) -> None:
@@ -163,7 +164,7 @@ class ClientPool:
 
     def _retire(self, clients: Clients, timeout: float) -> None:
         """Close clients in a task; the identity's next call opens others."""
-        del self._open[clients.identity]
+        del self._open[clients.identity.digest]
         self._run(self._shut(clients, timeout), "Kafka clients close")
 
     async def _shut(self, clients: Clients, timeout: float) -> None:
