@@ -12,9 +12,9 @@ import msgspec
 import strawberry
 
 from kafka_facade.core.errors import DeserializationFailed, FacadeError
+from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records import model as core_records
-from kafka_facade.core.records.decoding import MOST_WEIGHT
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, json_weight
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
@@ -134,7 +134,7 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
         return None
     # Decode one at a time: all records of a response may need the same schema, which is then loaded once.
     async with context.decoding:
-        if context.decoded_weight >= MOST_WEIGHT:
+        if context.decoded_weight >= RECORDS_WEIGHT:
             return Decoded(
                 value=None,
                 about=core_records.DataInfo(core_records.Format.BINARY, error="the answer is too large for it"),

@@ -21,6 +21,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.types.execution import ExecutionResult
 
 from kafka_facade.core.errors import TooManyRequests
+from kafka_facade.core.limits import FRAME_WEIGHT
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context
@@ -35,7 +36,6 @@ _MAX_REASON: Final = 123
 # The close code for a message that is too big (RFC 6455, 7.4.1).
 _TOO_BIG: Final = 1009
 # Maximum weight (see ``json_weight``) to decode on the event loop; about 40 ms.
-_MOST_WEIGHT: Final = 16 * 1024 * 1024
 
 
 class EventStream(Response):
@@ -112,7 +112,7 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
             except KeyError as error:
                 raise NonTextMessageReceived from error
             await time_slice()
-            if weighs_more(text.encode(errors="replace"), _MOST_WEIGHT):
+            if weighs_more(text.encode(errors="replace"), FRAME_WEIGHT):
                 await self.close(_TOO_BIG, "The message has too many values")
                 return
             try:

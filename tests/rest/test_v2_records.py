@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from kafka_facade.core.errors import PayloadTooLarge
-from kafka_facade.rest.v2_records import MAX_RECORDS, split
+from kafka_facade.core.limits import PRODUCED_RECORDS
+from kafka_facade.rest.v2_records import split
 from kafka_facade_devstack.gateway import Gateway
 
 VALUES: list[Any] = [
@@ -42,7 +43,7 @@ async def test_what_is_read_as_a_whole(body: bytes) -> None:
 
 async def test_too_many_records_are_refused() -> None:
     with pytest.raises(PayloadTooLarge):
-        await split(b'{"records":[' + b"{}," * MAX_RECORDS + b"{}]}")
+        await split(b'{"records":[' + b"{}," * PRODUCED_RECORDS + b"{}]}")
     with pytest.raises(PayloadTooLarge):
         await split(b'{"records":[[' + b"[]," * 3_000_000 + b"1]]}")
 

@@ -6,12 +6,13 @@ number or boolean is accepted as one, and a setting may be a string, a number or
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from kafka_facade.core.errors import InvalidPayload, MalformedBody, PayloadTooLarge
+from kafka_facade.core.limits import BODY_WEIGHT
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.json_text import is_json
 from kafka_facade.rest.body_errors import explained
@@ -21,9 +22,6 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 _OUT_OF_RANGE = "out of range"
 _TRUNCATED = "Input data was truncated"
-
-# Maximum weight (see ``json_weight``) to decode on the event loop; about 20 ms.
-_MOST_WEIGHT: Final = 8 * 1024 * 1024
 
 _Body = TypeVar("_Body")
 
@@ -87,7 +85,7 @@ class BodyDecoder(Generic[_Body]):
 
     def _decode_small(self, body: bytes) -> _Body:
         """Decode a body. Raises PayloadTooLarge if it would block the event loop; bodies without records never do."""
-        if weighs_more(body, _MOST_WEIGHT):
+        if weighs_more(body, BODY_WEIGHT):
             raise PayloadTooLarge("The body has too many values.")
         return self.decode(body)
 

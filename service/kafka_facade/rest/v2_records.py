@@ -6,12 +6,10 @@ import re
 from typing import Final
 
 from kafka_facade.core.errors import MalformedBody, PayloadTooLarge
-from kafka_facade.core.records.decoding_budget import MOST_JSON, weighs_more
+from kafka_facade.core.limits import PRODUCED_RECORDS, RECORDS_WEIGHT
+from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.json_stream import Malformed, find_end
-
-MAX_RECORDS: Final = 100_000
-"""Maximum number of records per request."""
 
 PIECE_BYTES: Final = 16 * 1024
 """Bytes of records to split or decode before yielding to the event loop."""
@@ -62,8 +60,8 @@ async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> i
         after = _end_of_value(body, position)
         if after < 0:
             return -1
-        if len(elements) == MAX_RECORDS:
-            raise PayloadTooLarge(f"A request may have {MAX_RECORDS} records.")
+        if len(elements) == PRODUCED_RECORDS:
+            raise PayloadTooLarge(f"A request may have {PRODUCED_RECORDS} records.")
         elements.append(body[position:after])
         separator = body[after : after + 1]
         position = after + 1
@@ -89,6 +87,6 @@ def _end_of_value(body: bytes, start: int) -> int:
             return start + end
         if start + window >= len(body):
             return -1
-        if weighs_more(bytes(part), MOST_JSON):
+        if weighs_more(bytes(part), RECORDS_WEIGHT):
             raise PayloadTooLarge("A record has more objects, arrays and members than can be read at once.")
         window *= 2

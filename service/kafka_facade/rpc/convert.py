@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
+from kafka_facade.core.limits import MESSAGE_ENTRIES
 from kafka_facade.core.request import without_none
 from kafka_facade.rpc.names import core_names, field_of
 
@@ -26,8 +27,6 @@ _Target = TypeVar("_Target")
 _LEFT_OUT = object()
 _TIMESTAMP = "google.protobuf.Timestamp"
 
-# Lists are converted without yielding to the event loop. Records, which may be more, are converted elsewhere.
-_MOST_ENTRIES = 10_000
 
 # google.protobuf.Timestamp: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 _FIRST_SECOND = -62_135_596_800
@@ -137,8 +136,8 @@ def _every(field: FieldDescriptor, convert: _Value) -> Callable[[Any], list[Any]
     """Return a converter for a list. Errors name the index of the invalid entry; too many are PayloadTooLarge."""
 
     def every(values: Any) -> list[Any]:
-        if len(values) > _MOST_ENTRIES:
-            raise PayloadTooLarge(f"{field.name} has more than {_MOST_ENTRIES} entries.", field=field.name)
+        if len(values) > MESSAGE_ENTRIES:
+            raise PayloadTooLarge(f"{field.name} has more than {MESSAGE_ENTRIES} entries.", field=field.name)
         if field.message_type is None:
             return [convert(value) for value in values]
         converted: list[Any] = []

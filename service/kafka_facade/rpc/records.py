@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.limits import FRAME_WEIGHT
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.model import (
     BatchEntry,
@@ -44,7 +45,6 @@ _SMALL_MESSAGE = _AT_ONCE * _LARGE
 # Patterns, after normalizing digits, of numbers that may be out of range; only JSON with these is decoded to check it.
 _PATTERN = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE_NUMBERS = (b"0" * 200, b"0e000", b"0e+000")
-_MOST_WEIGHT = 16 * 1024 * 1024
 
 _Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 
@@ -126,7 +126,7 @@ def _read_json(text: str) -> object:
         compact = msgspec.json.format(text.encode(), indent=-1)
         pattern = compact.translate(_PATTERN)
         if any(suspect in pattern for suspect in _LARGE_NUMBERS):
-            if weighs_more(compact, _MOST_WEIGHT):
+            if weighs_more(compact, FRAME_WEIGHT):
                 raise InvalidRequest(
                     "The JSON text is too large to have numbers that may be out of range.", field="json"
                 )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from enum import Enum
 from functools import partial
 
+from kafka_facade.core import limits
 from kafka_facade.core.acls.model import (
     Acl,
     AclBinding,
@@ -51,6 +52,7 @@ class Acls:
 
         InvalidKafkaRequest is the first that Kafka refuses; the others are created then.
         """
+        limits.check_length(request.data, limits.ACLS, "data")
         for index, binding in enumerate(request.data):
             _require_concrete(binding, f"data[{index}].")
             _check_texts(binding, f"data[{index}].")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kafka_facade.core import limits
 from kafka_facade.core.call import Call
 from kafka_facade.core.configs.changes import check_values, config_not_found, find, is_broker_config
 from kafka_facade.core.configs.model import (
@@ -71,6 +72,7 @@ class BrokerConfigs:
     @implements("api.v3.broker-configs.alter")
     async def alter_configs(self, call: Call, request: AlterBrokerConfigs) -> None:
         """Set or reset several configs at once, or only validate the changes; all or nothing."""
+        limits.check_length(request.data, limits.CONFIGS, "data")
         await call.kafka.cluster.check(request.cluster_id, call)
         known = {config.name for config in await self._of(call, request.broker_id)}
         for change in request.data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kafka_facade.core import limits
 from kafka_facade.core.call import Call
 from kafka_facade.core.configs.changes import check_values, config_not_found, find, is_broker_config
 from kafka_facade.core.configs.model import (
@@ -62,6 +63,7 @@ class ClusterConfigs:
     @implements("api.v3.cluster-configs.alter")
     async def alter_configs(self, call: Call, request: AlterClusterConfigs) -> None:
         """Set or delete several configs at once, or only validate the changes; all or nothing."""
+        limits.check_length(request.data, limits.CONFIGS, "data")
         await call.kafka.cluster.check(request.cluster_id, call)
         for name in await self._unknown(call, request.data):
             raise NotFound(name=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kafka_facade.core import limits
 from kafka_facade.core.call import Call
 from kafka_facade.core.configs.changes import check_values, config_not_found, find
 from kafka_facade.core.configs.model import (
@@ -68,6 +69,7 @@ class TopicConfigs:
     @implements("api.v3.topic-configs.alter")
     async def alter_configs(self, call: Call, request: AlterTopicConfigs) -> None:
         """Set or reset several configs at once, or only validate the changes; all or nothing."""
+        limits.check_length(request.data, limits.CONFIGS, "data")
         await call.kafka.cluster.check(request.cluster_id, call)
         changes = {request.topic_name: request.data}
         await self._check(call, changes, {request.topic_name: "data"})
@@ -80,6 +82,9 @@ class TopicConfigs:
 
         TopicNotFound, NotFound, InvalidKafkaRequest before anything is changed.
         """
+        limits.check_length(request.data, limits.CONFIG_TOPICS, "data")
+        for index, entry in enumerate(request.data):
+            limits.check_length(entry.configs, limits.CONFIGS, f"data[{index}].configs")
         await call.kafka.cluster.check(request.cluster_id, call)
         changes = {entry.topic_name: entry.configs for entry in request.data}
         places = {entry.topic_name: f"data[{index}].configs" for index, entry in enumerate(request.data)}

@@ -10,7 +10,8 @@ from typing import Final
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords
-from kafka_facade.core.records.decoding import MOST_WEIGHT, Decoding, together
+from kafka_facade.core.limits import RECORDS_WEIGHT
+from kafka_facade.core.records.decoding import Decoding, together
 from kafka_facade.core.records.model import RECORD_OVERHEAD, FetchedRecord, Format, Header, ReadFormats, Record
 from kafka_facade.core.records.sizes import fetched_size, require_taken
 from kafka_facade.core.time_slices import time_slice
@@ -115,7 +116,7 @@ class HeldRecords:
     @property
     def _is_heavy(self) -> bool:
         """Whether the decoded records use so much memory that the answer has to end."""
-        return self._weight + len(self.taken) * RECORD_OVERHEAD >= MOST_WEIGHT
+        return self._weight + len(self.taken) * RECORD_OVERHEAD >= RECORDS_WEIGHT
 
     async def _take_together(self, data_bytes: int) -> bool:
         """Decode as many small records as certainly fit, without awaiting each; return whether there were any."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kafka_facade.core import limits
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import (
     ConsumerAlreadyExists,
@@ -58,9 +59,6 @@ from kafka_facade.core.topics.positions import (
 )
 
 _MAX_OFFSET = 2**63 - 2
-# librdkafka's assign takes quadratic time in the number of partitions and would block the event loop.
-_MAX_ASSIGNED = 2_000
-_MAX_TOPICS = _MAX_PARTITIONS = 10_000
 _CLOSE_SECONDS = 10.0
 _NAMES_TRIED = 200
 _EXPIRY_CHECK_SECONDS = 1.0
@@ -150,8 +148,8 @@ class Consumers:
         if request.topics and request.topic_pattern is not None:
             raise IllegalConsumerState
         pattern = None if request.topic_pattern is None else TopicPattern(request.topic_pattern)
-        if len(request.topics) > _MAX_TOPICS:
-            raise InvalidRequest(f"At most {_MAX_TOPICS} topics can be subscribed to.", field="topics")
+        if len(request.topics) > limits.NAMED_TOPICS:
+            raise InvalidRequest(f"At most {limits.NAMED_TOPICS} topics can be subscribed to.", field="topics")
         for index, topic in enumerate(request.topics):
             if not is_legal_topic_name(topic):
                 raise InvalidTopicName(topic=topic, field=f"topics[{index}]")
@@ -178,8 +176,10 @@ class Consumers:
     async def assign(self, call: Call, request: AssignConsumer) -> None:
         """Assign exactly these partitions. Raises IllegalConsumerState if there is a subscription."""
         async with self._session(call, request).use(settled=True) as session:
-            if len(request.partitions) > _MAX_ASSIGNED:
-                raise InvalidRequest(f"At most {_MAX_ASSIGNED} partitions can be assigned.", field="partitions")
+            if len(request.partitions) > limits.ASSIGNED_PARTITIONS:
+                raise InvalidRequest(
+                    f"At most {limits.ASSIGNED_PARTITIONS} partitions can be assigned.", field="partitions"
+                )
             _check_partitions(request.partitions)
             await session.assign(request.partitions)
 
@@ -337,8 +337,8 @@ def _check_partitions(
     partitions: Sequence[TopicPartition | PartitionPosition | PartitionTime], place: str = "partitions"
 ) -> None:
     """InvalidTopicName, InvalidRequest; ``place`` is the field of the request that holds them."""
-    if len(partitions) > _MAX_PARTITIONS:
-        raise InvalidRequest(f"At most {_MAX_PARTITIONS} partitions can be named.", field=place)
+    if len(partitions) > limits.NAMED_PARTITIONS:
+        raise InvalidRequest(f"At most {limits.NAMED_PARTITIONS} partitions can be named.", field=place)
     for index, entry in enumerate(partitions):
         if not is_legal_topic_name(entry.topic):
             raise InvalidTopicName(topic=entry.topic, field=f"{place}[{index}].topic_name")

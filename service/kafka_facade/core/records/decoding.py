@@ -20,8 +20,6 @@ _SCHEMA_SECONDS: Final = 5.0
 # Data may look like a schema id by chance, so cache for this long (s) which ids the registry does not have.
 _UNKNOWN_SECONDS: Final = 10.0
 _UNKNOWN_IDS: Final = 10_000
-# Limit of the decoded weight (see ``DecodingBudget``) of one answer: a few bytes can expand to a lot of data.
-MOST_WEIGHT: Final = 64 * 1024 * 1024
 _LONGEST_ERROR: Final = 500
 # Decode JSON up to this many bytes without checking the time slice; it takes less than 0.1 ms.
 _SMALL_JSON: Final = 256

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from kafka_facade.core.limits import RECORDS_WEIGHT
+
 # A weight is roughly the size of the JSON text in bytes. This is the weight of a value besides the text in it.
 VALUE_WEIGHT: Final = 16
 # The weight of an object or array besides its members.
@@ -12,9 +14,6 @@ _MEMBER_WEIGHT: Final = 64
 # A payload may expand to _FREE plus _PER_BYTE for each of its bytes, up to the overall limit.
 _FREE: Final = 256 * 1024
 _PER_BYTE: Final = 200
-MOST_JSON: Final = 64 * 1024 * 1024
-"""Maximum weight of a JSON text, or of any decoded payload."""
-
 # Texts are weighed in parts of this many bytes.
 _PART: Final = 64 * 1024
 
@@ -35,7 +34,7 @@ class DecodingBudget:
     __slots__ = ("_most", "left")
 
     def __init__(self, payload_size: int, *, free: int = _FREE, per_byte: int = _PER_BYTE) -> None:
-        self._most = self.left = min(MOST_JSON, free + per_byte * payload_size)
+        self._most = self.left = min(RECORDS_WEIGHT, free + per_byte * payload_size)
 
     @property
     def spent(self) -> int:

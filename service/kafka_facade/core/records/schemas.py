@@ -17,8 +17,9 @@ from kafka_facade.core.errors import (
     SchemaLookupFailed,
     Unavailable,
 )
+from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.records import json_text
-from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, MOST_JSON, DecodingBudget, json_weight, weighs_more
+from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, DecodingBudget, json_weight, weighs_more
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
 from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
 from kafka_facade.core.records.serialization import SchemaNeeded, deserialize, serialize
@@ -167,7 +168,7 @@ class Schemas:
     async def read_json(self, read: Callable[[bytes], _T], text: bytes, timeout: float) -> _T:
         """Parse a caller's JSON with ``read``. Raises PayloadTooLarge, before parsing, if it would become too large."""
         if weighs_more(text, JSON_ON_LOOP):
-            if weighs_more(text, MOST_JSON):
+            if weighs_more(text, RECORDS_WEIGHT):
                 raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.")
             return await self._in_thread(Format.JSON, functools.partial(read, text), timeout)
         if len(text) > _SHORT_JSON:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from kafka_facade.core import limits
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import (
     FacadeError,
@@ -103,6 +104,10 @@ class Topics:
         if not is_legal_topic_name(request.topic_name):
             message = "Payload error. Invalid topic name."
             raise InvalidPayload(message, topic_name=request.topic_name, field="topic_name")
+        limits.check_length(request.configs, limits.CONFIGS, "configs")
+        limits.check_length(request.replicas_assignments, limits.CREATED_PARTITIONS, "replicas_assignments")
+        for partition, replicas in request.replicas_assignments.items():
+            limits.check_length(replicas, limits.REPLICAS, f"replicas_assignments[{partition}]")
         for index, config in enumerate(request.configs):
             check_text(config.name, f"configs[{index}].name")
             check_text(config.value, f"configs[{index}].value")
