@@ -151,7 +151,7 @@ class FetchMutation:
             at_once=True,
             formats=core_records.ReadFormats(input.key_format or otherwise, input.value_format or otherwise),
         )
-        fetched = await context.fetch(identifier, request)
+        fetched = await context.fetch(identifier, request, str(info.path.key))
         context.fetched_bytes += sum(record_size(entry.record) + entry.weight for entry in fetched)
         return FetchConsumerRecordsPayload(reference=reference, fetched=fetched)
 

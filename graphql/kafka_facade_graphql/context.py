@@ -89,11 +89,11 @@ class Context:
         finally:
             self.forget()
 
-    async def fetch(self, identifier: str, request: FetchRecords) -> list[FetchedRecord]:
-        """Fetch records, which count as consumed once the caller has received the response."""
+    async def fetch(self, identifier: str, request: FetchRecords, key: str) -> list[FetchedRecord]:
+        """Fetch records for a field of the response. They count as consumed once the caller has received it."""
         await current().taken((request.group, request.instance))
         try:
-            return await current().fetch(self.facade, identifier, request, CALLER)
+            return await current().fetch(self.facade, identifier, request, CALLER, key)
         finally:
             self.forget()
 

@@ -10,29 +10,44 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
+from graphql import GraphQLError
+
 from kafka_facade.core.call import Caller
+from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import FetchRecords
 from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.web.scope import until_taken
+from kafka_facade_graphql.errors import extensions_of, message_of
 
 _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
 _Instance = tuple[str, str]
 
 
+@dataclass(slots=True)
+class _Held:
+    """An open fetch, what tells it that the response is delivered, and the key of its field in the response."""
+
+    task: asyncio.Task[list[FetchedRecord]]
+    taken: asyncio.Future[None]
+    key: str
+
+
 class HandOvers:
     """The open fetches of one response. An instance's fetch ends before the operation uses the instance again."""
 
     def __init__(self) -> None:
-        self._held: dict[_Instance, tuple[asyncio.Task[list[FetchedRecord]], asyncio.Future[None]]] = {}
+        self._held: dict[_Instance, _Held] = {}
+        self._failed: list[tuple[str, FacadeError]] = []
 
     async def fetch(
-        self, facade: Facade, identifier: str, request: FetchRecords, caller: Caller
+        self, facade: Facade, identifier: str, request: FetchRecords, caller: Caller, key: str
     ) -> list[FetchedRecord]:
-        """Fetch like :meth:`kafka_facade.core.instances.operations.Consumers.fetch`."""
+        """Fetch like :meth:`kafka_facade.core.instances.operations.Consumers.fetch`, for a field of the response."""
         found: asyncio.Future[list[FetchedRecord]] = asyncio.get_running_loop().create_future()
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -53,23 +68,42 @@ class HandOvers:
             raise
         if not found.done():
             return task.result()
-        self._held[request.group, request.instance] = task, taken
+        self._held[request.group, request.instance] = _Held(task, taken, key)
         return found.result()
 
     async def taken(self, instance: _Instance | None = None) -> None:
         """Complete all fetches after delivery, or one instance's before the operation continues with it."""
         for held in list(self._held) if instance is None else [instance]:
             if held in self._held:
-                task, taken = self._held.pop(held)
-                if not taken.done():
-                    taken.set_result(None)
-                # The response is already delivered, so ignore that an instance has ended meanwhile.
-                await asyncio.gather(task, return_exceptions=True)
+                fetch = self._held.pop(held)
+                if not fetch.taken.done():
+                    fetch.taken.set_result(None)
+                await asyncio.gather(fetch.task, return_exceptions=True)
+                self._note(fetch)
+
+    def withdraw(self, response: Any) -> None:
+        """Replace the results of fetches that have failed since, because their instance has ended, with the errors.
+
+        ``response`` has ``data`` and ``errors`` as they are sent. Nothing can replace what is sent already.
+        """
+        for held, fetch in list(self._held.items()):
+            if fetch.task.done():
+                self._note(self._held.pop(held))
+        failed, self._failed = self._failed, []
+        for key, error in failed:
+            if response.get("data"):
+                response["data"][key] = None
+                shown = GraphQLError(message_of(error), path=[key], extensions=extensions_of(error))
+                response["errors"] = [*(response.get("errors") or ()), shown.formatted]
+
+    def _note(self, fetch: _Held) -> None:
+        if not fetch.task.cancelled() and isinstance(error := fetch.task.exception(), FacadeError):
+            self._failed.append((fetch.key, error))
 
     async def give_back(self) -> None:
         """Abort all fetches, because the response is not delivered."""
         while self._held:
-            await _cancelled(self._held.popitem()[1][0])
+            await _cancelled(self._held.popitem()[1].task)
 
     def before_the_end(self, scope: Mapping[str, Any], send: _Send) -> _Send:
         """Wrap ``send`` to send the end of a response only after the network has taken the rest."""

@@ -170,7 +170,9 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     async def send_message(self, message: Any) -> None:
         """Send a message with flow control."""
         await time_slice()
-        if message["type"] == "next" and message["payload"].get("data") is None:
-            # The message has no data, so fetched records are not delivered.
-            await current().give_back()
+        if message["type"] == "next":
+            if message["payload"].get("data") is None:
+                # The message has no data, so fetched records are not delivered.
+                await current().give_back()
+            current().withdraw(message["payload"])
         await super().send_message(message)

@@ -273,6 +273,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         response = await super().process_result(request, result)
         if result.data is None and all(error.path is None for error in result.errors or ()):
             response.pop("data", None)
+        current().withdraw(response)
         return response
 
     def create_response(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -77,7 +77,7 @@ class Call(Struct, gc=False):
     operation: Operation
     caller: Caller
     deadline: float
-    hand_over: Callable[[Any], Awaitable[None]] | None = None
+    hand_over: Callable[[Any], Coroutine[Any, Any, None]] | None = None
     access: KafkaAccess | None = None
 
     @property

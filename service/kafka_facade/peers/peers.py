@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import grpc
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.instances.interruption import unless
 from kafka_facade.peers import wire
 from kafka_facade.peers.slots import Slots
 
@@ -103,22 +104,33 @@ class Peers:
         return wire.decode_outcome(method, answer)
 
     async def _send_and_hand_over(
-        self, slot: int, method: str, call: Call, request: Any, hand_over: Callable[[Any], Awaitable[None]]
+        self, slot: int, method: str, call: Call, request: Any, hand_over: Callable[[Any], Coroutine[Any, Any, None]]
     ) -> Any:
         """The one who runs it learns whether the caller has the answer: else the stream is cancelled."""
         open: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel(slot).stream_stream(wire.HAND_OVER_PATH)
         stream = open(timeout=call.remaining + _GRACE_SECONDS)
+        last: asyncio.Task[bytes | None] | None = None
         try:
-            await stream.write(wire.encode_call(method, call, request))
-            found = wire.decode_outcome(method, await _message(stream))
-            await hand_over(found)
-            await stream.write(wire.ACKNOWLEDGEMENT)
-            failure = await stream.read()
-            if isinstance(failure, bytes):
+            await _write(stream, wire.encode_call(method, call, request))
+            payload = await _read(stream)
+            if payload is None:
+                raise Unavailable(_NO_ANSWER)
+            found = wire.decode_outcome(method, payload)
+            # Before the acknowledgement the stream only ends, or says why the operation has failed meanwhile.
+            last = asyncio.create_task(_read(stream), name="end of a peer's call")
+            await unless(last, hand_over(found))
+            acknowledged = not last.done() and await _write(stream, wire.ACKNOWLEDGEMENT)
+            failure = await last
+            if failure is not None:
                 wire.decode_outcome(method, failure)
+            if not acknowledged:
+                raise Unavailable(_NO_ANSWER)
             return found
         finally:
             stream.cancel()
+            if last is not None:
+                last.cancel()
+                await asyncio.gather(last, return_exceptions=True)
 
     def _channel(self, slot: int) -> grpc.aio.Channel:
         channel = self._channels.get(slot)
@@ -128,11 +140,25 @@ class Peers:
         return channel
 
 
-async def _message(stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bytes:
-    message = await stream.read()
-    if not isinstance(message, bytes):
-        raise Unavailable(_NO_ANSWER)
-    return message
+async def _write(stream: grpc.aio.StreamStreamCall[bytes, bytes], message: bytes) -> bool:
+    """Write a message; return whether the stream was still open. If not, reading it raises the reason."""
+    try:
+        await stream.write(message)
+    except asyncio.InvalidStateError:
+        return False
+    return True
+
+
+async def _read(stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bytes | None:
+    """Read a message; None at the end. Raises AioRpcError, and Unavailable if this worker closes its connections."""
+    try:
+        message = await stream.read()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unavailable(_NO_ANSWER) from None
+    return message if isinstance(message, bytes) else None
 
 
 class _Handler(grpc.GenericRpcHandler):
@@ -154,28 +180,46 @@ class _Handler(grpc.GenericRpcHandler):
             return _failure(error)
 
     async def _serve_and_hand_over(self, _: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        begun = False
+        writing: asyncio.Task[None] | None = None
 
         async def hand_over(found: Any) -> None:
-            nonlocal begun
-            answer = wire.encode_answer(method, found)
-            begun = True
-            await context.write(answer)
+            nonlocal writing
+            # If the instance ends now, its error can only be written after this.
+            writing = asyncio.create_task(_answer(context, wire.encode_answer(method, found)), name="peer's answer")
+            await asyncio.shield(writing)
             if await context.read() != wire.ACKNOWLEDGEMENT:
-                raise ConnectionError
+                raise _PeerGoneError
 
         try:
             method, call, request = wire.decode_call(await context.read())
             call.hand_over = hand_over
             await self._run(method, call, request)
+        except _PeerGoneError:
+            raise asyncio.CancelledError from None
         except Exception as error:
-            if begun and not isinstance(error, FacadeError):
-                # Nobody is there any more.
+            try:
+                if writing is not None:
+                    await writing
+                await _answer(context, _failure(error))
+            except _PeerGoneError:
                 raise asyncio.CancelledError from None
-            await context.write(_failure(error))
+        finally:
+            if writing is not None:
+                await asyncio.gather(writing, return_exceptions=True)
 
     async def _run(self, method: str, call: Call, request: Any) -> Any:
         return await self._facade.perform_forwarded(method, call, request)
+
+
+class _PeerGoneError(Exception):
+    """The worker that forwarded a call has ended it, because its caller has left or its own process ends."""
+
+
+async def _answer(context: grpc.aio.ServicerContext[bytes, bytes], message: bytes) -> None:
+    try:
+        await context.write(message)
+    except grpc.aio.BaseError:
+        raise _PeerGoneError from None
 
 
 def _failure(error: Exception) -> bytes:

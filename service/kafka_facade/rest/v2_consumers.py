@@ -190,8 +190,10 @@ async def _consume(exchange: Exchange, format: Format) -> None:
         await asyncio.wait({fetch})
         if not exchange.scope.get(RESPONSE_STARTED):
             fetch.result()
-        if taken:
-            await sending.end(exchange)
+        if not taken:
+            # The part that was sent must not look like the whole answer.
+            raise asyncio.CancelledError
+        await sending.end(exchange)
     finally:
         # Cancel the fetch if the caller disconnects; the next read returns its records.
         fetch.cancel()

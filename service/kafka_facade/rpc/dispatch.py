@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
@@ -20,7 +20,7 @@ from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices
 from kafka_facade.rpc.convert import reader, writer
-from kafka_facade.rpc.errors import reporting
+from kafka_facade.rpc.errors import CallerGoneError, reporting
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.sort_keys import sort_key
 
@@ -33,6 +33,9 @@ _ITEM_OVERHEAD = 6
 
 # A response written less than this (s) before the caller's deadline may arrive too late.
 _ARRIVAL_SECONDS = 0.05
+
+# Responses up to this size (bytes) go out in one piece with the initial metadata: a connection takes them at once.
+_AT_ONCE_BYTES = 16 * 1024
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Serve = Callable[[Any, Context], Awaitable[Message]]
@@ -154,39 +157,39 @@ class Written:
         """The handler of the method."""
 
         async def serve(message: Any, context: Context) -> None:
-            begun = can_be_told = False
             seconds = context.time_remaining()
             margin = 0.0 if seconds is None else min(_ARRIVAL_SECONDS, seconds / 10)
 
             async def write(answer: Message) -> None:
-                nonlocal begun, can_be_told
-                begun = True
                 try:
-                    await write_message(context, answer, options)
-                except Unavailable:
-                    can_be_told = True
-                    raise
+                    if answer.ByteSize() > _AT_ONCE_BYTES:
+                        await _to_the_end(context.send_initial_metadata(()))
+                        await write_message(context, answer, options)
+                    else:
+                        await _to_the_end(write_message(context, answer, options))
+                except grpc.aio.BaseError:
+                    raise CallerGoneError from None
                 left = context.time_remaining()
                 if answer.ByteSize() and left is not None and left < margin:
-                    can_be_told = True
                     raise KafkaTimeout
-
-            async def run(call: Call, message: Message) -> None:
-                await self.run(facade, call, message, options, write)
 
             async with reporting(context, message):
                 require_message(message)
                 identifier = await self.identify(facade, message, context)
-                try:
-                    with facade.admitted(identifier, caller_of(context)) as call:
-                        await run(call, message)
-                except Exception:
-                    if can_be_told or not begun:
-                        raise
-                    # The caller has cancelled, or its deadline has passed.
-                    raise asyncio.CancelledError from None
+                with facade.admitted(identifier, caller_of(context)) as call:
+                    await self.run(facade, call, message, options, write)
 
         return serve
+
+
+async def _to_the_end(sending: Coroutine[Any, Any, None]) -> None:
+    """Await what sends the initial metadata, also when cancelled: gRPC could not send a status afterwards."""
+    task = asyncio.create_task(sending, name="initial metadata")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def write_message(context: Context, message: Message, options: RpcOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -67,21 +68,37 @@ def _cut(text: str, limit: int) -> str:
     return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore") + "..."
 
 
+class CallerGoneError(Exception):
+    """A response could not be written: the caller has cancelled, or its deadline has passed."""
+
+
 async def abort(
     context: grpc.aio.ServicerContext[Any, Any], error: FacadeError, request: Message | None = None
 ) -> NoReturn:
     """Abort the RPC with the error."""
     status = to_status(error, request)
-    await context.abort(
-        _CODES[error.codes.grpc], status.message, trailing_metadata=((_DETAILS_KEY, status.SerializeToString()),)
-    )
+    await _abort(context, _CODES[error.codes.grpc], status.message, ((_DETAILS_KEY, status.SerializeToString()),))
+
+
+async def _abort(
+    context: grpc.aio.ServicerContext[Any, Any],
+    code: grpc.StatusCode,
+    message: str = "",
+    metadata: tuple[tuple[str, bytes], ...] = (),
+) -> NoReturn:
+    try:
+        await context.abort(code, message, trailing_metadata=metadata)
+    except grpc.aio.InternalError:
+        # The caller left before this task was cancelled for it; gRPC would log that as an error.
+        raise asyncio.CancelledError from None
 
 
 @asynccontextmanager
 async def reporting(context: grpc.aio.ServicerContext[Any, Any], request: Message | None = None) -> AsyncIterator[None]:
     """Abort the RPC with any error raised in the block.
 
-    Unexpected exceptions are logged; the caller only sees INTERNAL.
+    Unexpected exceptions are logged; the caller only sees INTERNAL. A handler that merely ends without a status would
+    leave a caller waiting, so CallerGoneError is answered with CANCELLED.
     """
     try:
         yield
@@ -89,6 +106,8 @@ async def reporting(context: grpc.aio.ServicerContext[Any, Any], request: Messag
         failure: FacadeError = error
     except grpc.aio.AbortError:
         raise
+    except CallerGoneError:
+        await _abort(context, grpc.StatusCode.CANCELLED)
     except Exception:
         logger.exception("a call failed unexpectedly")
         failure = ServerError()

@@ -16,6 +16,7 @@ from kafka_facade.core.errors import (
     IllegalConsumerState,
 )
 from kafka_facade.core.instances.held_records import HeldRecords, ReadLimits
+from kafka_facade.core.instances.interruption import unless
 from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords
 from kafka_facade.core.instances.topic_pattern import TopicPattern
 from kafka_facade.core.records.decoding import Decoding
@@ -98,7 +99,7 @@ class ConsumerSession:
         self._has_read = False
         self._change: asyncio.Task[None] | None = None
         self._last_used = time.monotonic()
-        self._ended = False
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def idle_seconds(self) -> float:
@@ -135,12 +136,16 @@ class ConsumerSession:
             # A change whose caller has disconnected is still running.
             await asyncio.wait({self._change})
             self._change = None
-        if self._ended:
+        self._require_alive()
+
+    def _require_alive(self) -> None:
+        if self._ended.done():
             raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
 
     def end(self) -> None:
-        """Make waiting and later users get ConsumerInstanceNotFound."""
-        self._ended = True
+        """Make running fetches, waiting and later users get ConsumerInstanceNotFound."""
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     async def close(self, timeout: float) -> None:
         """Leave the group and close the consumer within ``timeout`` (s)."""
@@ -257,7 +262,7 @@ class ConsumerSession:
         request: FetchRecords,
         seconds: float,
         matching: Callable[[TopicPattern], Awaitable[Sequence[str]]],
-        hand_over: Callable[[list[FetchedRecord]], Awaitable[None]] | None = None,
+        hand_over: Callable[[list[FetchedRecord]], Coroutine[Any, Any, None]] | None = None,
     ) -> list[FetchedRecord]:
         """Return the next records; see :meth:`kafka_facade.core.instances.operations.Consumers.fetch`.
 
@@ -265,7 +270,8 @@ class ConsumerSession:
         the order in which they were delivered; a read that has to wait too long returns nothing. Other calls can run
         between the polls of a read.
 
-        ``hand_over`` delivers the records to the caller. If it fails, the next read returns them again.
+        ``hand_over`` delivers the records to the caller. If it fails, the next read returns them again. If the instance
+        ends meanwhile, it is cancelled and ConsumerInstanceNotFound is raised: nothing of the answer is committed.
         """
         self._next("fetch")
         wait_ms = self.instance.request_timeout_ms
@@ -282,9 +288,8 @@ class ConsumerSession:
                 await self._read(deadline, limits, matching)
                 if hand_over is not None:
                     self._handed_over.clear()
-                    await hand_over(self._held.taken)
-                    if self._ended:
-                        raise ConsumerInstanceNotFound(group=self.instance.group, instance=self.instance.instance_id)
+                    await unless(self._ended, hand_over(self._held.taken))
+                    self._require_alive()
                     self._drop_revoked()
                 return self._return()
             except BaseException:
