@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from confluent_kafka import KafkaError as ClientError
@@ -82,7 +82,9 @@ async def test_a_record_that_is_refused_fails_alone(
     assert last.offset == stored > 6
 
 
-async def _outcomes_by_stream(engine: Engine, name: str) -> list[list[tuple[SerializedRecord, Delivery | FacadeError]]]:
+async def _outcomes_by_stream(
+    engine: Engine, name: str, *, rounds: int = 30, pauses: Sequence[float] = (0, 0, 0.001, 0.02)
+) -> list[list[tuple[SerializedRecord, Delivery | FacadeError]]]:
     """What becomes of streams of records, some of them bad, while others send nothing but bad ones."""
     chance = random.Random(5)
     done = asyncio.Event()
@@ -94,11 +96,11 @@ async def _outcomes_by_stream(engine: Engine, name: str) -> list[list[tuple[Seri
     async def stream() -> list[tuple[SerializedRecord, Delivery | FacadeError]]:
         order = RecordOrder()
         pending, records = [], list[SerializedRecord]()
-        for _ in range(60):
+        for _ in range(rounds):
             given = [IN_FUTURE if chance.random() < 0.03 else GOOD for _ in range(chance.randrange(1, 30))]
             pending.append(await engine.producer.submit(name, given, order))
             records += given
-            await asyncio.sleep(chance.choice((0, 0, 0.001, 0.02)))
+            await asyncio.sleep(chance.choice(pauses))
         outcomes = [outcome for future in pending for outcome in await future]
         return list(zip(records, outcomes, strict=True))
 
@@ -128,11 +130,11 @@ async def test_records_keep_their_order_where_a_topic_has_narrower_limits_than_a
     change = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[narrower])
     admin = AdminClient(dict(stack.super_user))
     await asyncio.gather(*map(asyncio.wrap_future, admin.incremental_alter_configs([change]).values()))
-    streams = await _outcomes_by_stream(engine, name)
+    # What the configs were is believed for a second: the streams last several.
+    streams = await _outcomes_by_stream(engine, name, rounds=60, pauses=(0, 0.05, 0.1, 0.2))
     stored = good = 0
     for outcomes in streams:
         for record, outcome in outcomes:
-            # What the configs were is believed for a second.
             assert isinstance(outcome, (Delivery if record is GOOD else InvalidKafkaRequest, RetriableKafkaError))
             good += record is GOOD
             stored += isinstance(outcome, Delivery)
