@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from hypothesis import HealthCheck, settings
 
 from http_connection import Connection
 from kafka_facade_devstack.background import BackgroundStack
@@ -21,6 +22,10 @@ from kafka_facade_devstack.errors import DevStackError
 from kafka_facade_devstack.gateway import Gateway
 
 pytest_plugins = ("distribution",)
+
+# How long an example takes on the clock says more of the machine than of the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 TopicFactory = Callable[..., Awaitable[str]]
 GatewayFactory = Callable[..., Awaitable[Gateway]]

@@ -1,7 +1,7 @@
 """Keys and values as their formats show them, without a registry."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import DeserializationFailed, SchemaLookupFailed
@@ -52,7 +52,6 @@ async def test_what_begins_with_no_id_of_a_schema_is_binary_where_the_registry_d
         await decoding.data(None, b"\0\0\0\0\1x", "t", "value")
 
 
-@settings(deadline=None)
 @given(WITHOUT_SCHEMAS, WITHOUT_SCHEMAS, st.none() | st.binary(), st.none() | st.binary())
 async def test_any_bytes_are_shown_and_none_ends_the_reading(
     key_format: Format, value_format: Format, key: bytes | None, value: bytes | None

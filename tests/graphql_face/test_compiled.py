@@ -188,7 +188,7 @@ async def _answer(
     entries=st.lists(_mostly(_records), max_size=12),
     most=st.sampled_from([10_000] * 5 + [5]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_compiled_selection_answers_what_the_executor_answers(
     document: str, a: bool, b: dict[str, Any], entries: list[Any], most: int
 ) -> None:

@@ -214,7 +214,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(WORDS, max_size=40), st.dictionaries(st.sampled_from(["n", "input"]), st.integers() | st.text()))
 def test_any_document_is_measured(words: list[str], variables: dict[str, Any]) -> None:
     try:

@@ -71,7 +71,7 @@ def _case(draw: st.DrawFn, names: _Names, depth: int) -> tuple[Any, Any]:
     return schema, draw(values)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_cases())
 def test_bytes_are_those_that_fastavro_reads(case: tuple[Any, Any]) -> None:
     schema, value = case
@@ -255,7 +255,7 @@ def test_few_bytes_become_little_data(schema: str, payload: bytes) -> None:
 
 
 @given(st.binary(max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_decoded_is_within_the_budget(payload: bytes) -> None:
     schema = {
         "type": "record",

@@ -228,7 +228,7 @@ def test_other_spellings(data: Any, same: Any) -> None:
 
 
 @given(st.text(max_size=6) | st.from_regex(r"[-+0-9_eE. inf]{1,8}", fullmatch=True), st.sampled_from("dfi"))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_texts_of_numbers_are_read_as_json_numbers(text: str, field: str) -> None:
     try:
         found: Any = values().decode(values().encode({field: text}))
@@ -465,7 +465,7 @@ def test_a_large_message_is_within_the_budget() -> None:
     assert found.decode(found.encode(value)) == value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_what_is_decoded_is_within_the_budget(payload: bytes) -> None:
     found = _mixed()

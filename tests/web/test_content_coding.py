@@ -37,7 +37,7 @@ async def _body(pieces: list[bytes], headers: dict[bytes, bytes] = _GZIP) -> tup
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=4), st.integers(1, 400), st.integers(1, 500))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_body_in_any_pieces(members: list[bytes], size: int, repeat: int) -> None:
     members = [member * repeat for member in members]
     data = b"".join(map(gzip.compress, members))
