@@ -150,9 +150,8 @@ def test_the_command_says_its_version_and_where_the_protos_are() -> None:
 
 
 def test_a_first_run_without_a_package_index_shows_what_pip_says(tmp_path: Path) -> None:
-    for folder in ("scripts", "devstack"):
-        (tmp_path / folder).mkdir()
-    for name in ("scripts/setup", "pyproject.toml", "hatch_build.py", "devstack/pyproject.toml", "devstack/README.md"):
+    for name in ("scripts/setup", "pyproject.toml", "devstack/pyproject.toml", "requirements/devstack.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text())
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -165,6 +164,6 @@ def test_a_first_run_without_a_package_index_shows_what_pip_says(tmp_path: Path)
     command = ["bash", str(tmp_path / "scripts/setup"), "devstack"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 1
-    assert "No matching distribution found for hatchling" in result.stderr
+    assert "No matching distribution found for" in result.stderr
     assert "package index" in result.stderr
-    assert not (tmp_path / ".venv/.installed-devstack").exists()
+    assert not (tmp_path / ".venv/.installed").exists()
