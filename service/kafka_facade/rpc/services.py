@@ -12,59 +12,13 @@ from google.protobuf.message_factory import GetMessageClass
 from kafka_facade.core.facade import Facade
 from kafka_facade.rpc.consume import consume
 from kafka_facade.rpc.dispatch import Custom, Types, Written, decoder, operation_of, regular, unimplemented
-from kafka_facade.rpc.gen.v1 import (
-    acl_pb2,
-    balancer_pb2,
-    broker_config_pb2,
-    broker_pb2,
-    broker_replica_exclusion_pb2,
-    broker_task_pb2,
-    cell_pb2,
-    cluster_config_pb2,
-    cluster_link_pb2,
-    cluster_pb2,
-    consumer_group_pb2,
-    consumer_instance_pb2,
-    mirror_topic_pb2,
-    partition_pb2,
-    partition_reassignment_pb2,
-    record_pb2,
-    replica_pb2,
-    replica_status_pb2,
-    server_pb2,
-    topic_config_pb2,
-    topic_pb2,
-)
+from kafka_facade.rpc.gen.files import FILES
 from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.produce_stream import produce_stream
 
-_FILES = (
-    acl_pb2,
-    balancer_pb2,
-    broker_config_pb2,
-    broker_pb2,
-    broker_replica_exclusion_pb2,
-    broker_task_pb2,
-    cell_pb2,
-    cluster_config_pb2,
-    cluster_link_pb2,
-    cluster_pb2,
-    consumer_group_pb2,
-    consumer_instance_pb2,
-    mirror_topic_pb2,
-    partition_pb2,
-    partition_reassignment_pb2,
-    record_pb2,
-    replica_pb2,
-    replica_status_pb2,
-    server_pb2,
-    topic_config_pb2,
-    topic_pb2,
-)
-
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
-    service for file in _FILES for service in file.DESCRIPTOR.services_by_name.values()
+    service for file in FILES for service in file.services_by_name.values()
 )
 
 
