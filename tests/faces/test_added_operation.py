@@ -19,6 +19,8 @@ from kafka_facade.core import errors
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
+pytestmark = pytest.mark.xdist_group("added_operation")
+
 _LAUNCHER = str(Path(__file__).parent.parent / "extended_gateway.py")
 _CLIENTS: dict[str, Callable[[Gateway], Operations]] = {
     "rest": lambda gateway: RestOperations(gateway.rest, CATALOGUE),

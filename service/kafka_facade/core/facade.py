@@ -38,7 +38,7 @@ from kafka_facade.core.topics.operations import Topics
 
 _Method = Callable[[Call, Any], Any]
 
-FAMILIES: Final = (
+FAMILIES: Final[tuple[type[Any], ...]] = (
     Server,
     Clusters,
     Topics,
@@ -52,7 +52,7 @@ FAMILIES: Final = (
     Acls,
     Reassignments,
 )
-"""The classes whose methods implement the operations."""
+"""The classes whose methods implement the operations. Those that need something are made in :class:`Facade`."""
 
 IMPLEMENTED: Final = implemented_by(FAMILIES)
 """The identifiers of the operations that the gateway implements as it is shipped."""
@@ -84,22 +84,13 @@ class Facade:
         self.decoding = Decoding(self._schemas)
         self.readiness = Readiness(own.admin)
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
-        families = (
-            Server(),
-            Clusters(),
-            topics,
-            TopicConfigs(),
-            BrokerConfigs(),
-            ClusterConfigs(),
-            Produce(batch_max_entries, self._schemas),
-            Reading(topics, pipeline.closing),
-            self._instances,
-            ConsumerGroups(),
-            Acls(),
-            Reassignments(),
-        )
-        if {type(family) for family in families} != set(FAMILIES):
-            raise LookupError("FAMILIES has other classes than the facade")
+        made: dict[type[Any], object] = {
+            Topics: topics,
+            Produce: Produce(batch_max_entries, self._schemas),
+            Reading: Reading(topics, pipeline.closing),
+            Consumers: self._instances,
+        }
+        families = [made[family] if family in made else family() for family in FAMILIES]
         self.registry = Registry((*families, *more), self.catalogue)
         pipeline.serve(self.registry)
         self._expiry: asyncio.Task[None] | None = None

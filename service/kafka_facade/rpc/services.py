@@ -17,9 +17,7 @@ from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.produce_stream import produce_stream
 
-SERVICES: tuple[ServiceDescriptor, ...] = tuple(
-    service for file in FILES for service in file.services_by_name.values()
-)
+SERVICES: tuple[ServiceDescriptor, ...] = tuple(service for file in FILES for service in file.services_by_name.values())
 
 
 def handlers(
