@@ -109,7 +109,9 @@ class RestOperations:
             params = {name: str(value).lower() if value is True else value for name, value in others.items() if value}
             response = await self._http.request(row.method, path, params=params, headers=headers)
         else:
-            response = await self._http.request(row.method, path, json=others, headers=headers)
+            # v2 takes no body where nothing is given.
+            body = others if others or row.path.startswith("/v3/") else None
+            response = await self._http.request(row.method, path, json=body, headers=headers)
         found: Any = response.json() if response.content else None
         if response.status_code >= 400:
             raise FaceError((response.status_code, found["error_code"]), found["message"])
@@ -169,6 +171,8 @@ class GrpcOperations:
         found = await self._call(call, message)
         if get_origin(answer_of(type(request))) not in (list, Sequence):
             return _fields(found) or None
+        if not answered.DESCRIPTOR.fields:
+            return None
         entries = list(_items(found))
         while getattr(found, "next_page_token", ""):
             message.page_token = found.next_page_token
@@ -327,14 +331,21 @@ class GraphQLOperations:
         payload, given = get_named_type(field.type), get_named_type(field.args["input"].type)
         assert isinstance(payload, GraphQLObjectType)
         assert isinstance(given, GraphQLInputObjectType)
-        shown = selection = "__typename"
+        # Links of the payload are asked for too: they must resolve, whatever they lead to.
+        parts = ["__typename"]
+        shown = None
         for own, entry in payload.fields.items():
             of = get_named_type(entry.type)
-            if isinstance(of, GraphQLObjectType) and of.name == getattr(kind, "__name__", ""):
-                shown, selection = own, f"{own} {{ {_selection(of, kind)} }}"
-        document = f"mutation($input: {given.name}!) {{ {name}(input: $input) {{ {selection} }} }}"
+            if not isinstance(of, GraphQLObjectType):
+                parts.append(own)
+            elif of.name == getattr(kind, "__name__", ""):
+                shown = own
+                parts.append(f"{own} {{ {_selection(of, kind)} }}")
+            else:
+                parts.append(f"{own} {{ {_leaves(of)} }}")
+        document = f"mutation($input: {given.name}!) {{ {name}(input: $input) {{ {' '.join(parts)} }} }}"
         found = await self.execute(document, input=_input(given, _values(request)))
-        return None if shown == "__typename" else _shown(found[name][shown])
+        return None if shown is None else _shown(found[name][shown])
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -347,11 +358,24 @@ def _input(kind: GraphQLInputObjectType, values: Mapping[str, Any]) -> dict[str,
         if own not in kind.fields:
             own = _OTHER_NAMES[name]
         of = get_named_type(kind.fields[own].type)
-        if isinstance(value, list) and isinstance(of, GraphQLInputObjectType):
+        if isinstance(value, dict):
+            # GraphQL has no maps, but lists of pairs.
+            assert isinstance(of, GraphQLInputObjectType)
+            value = [dict(zip(of.fields, pair, strict=True)) for pair in value.items()]
+        elif isinstance(value, list) and isinstance(of, GraphQLInputObjectType):
             value = [_input(of, entry) for entry in value]
         if value is not None:
             found[own] = value
     return found
+
+
+def _leaves(kind: GraphQLObjectType) -> str:
+    """All values of a type, without placeholders."""
+    return " ".join(
+        name
+        for name, field in kind.fields.items()
+        if is_leaf_type(get_named_type(field.type)) and not (field.description or "").startswith("Not implemented")
+    )
 
 
 def _selection(kind: GraphQLObjectType, core: Any) -> str:

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from conftest import TopicFactory
-from faces.clients import Data, FaceClient, FaceError, Produced
+from faces.clients import Data, FaceClient, Produced
 from faces.conftest import Kafka
+from faces.generic import FaceError
 from kafka_facade.rpc.gen.v1 import topic_config_pb2, topic_config_pb2_grpc
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from conftest import TopicFactory
-from faces.clients import Data, FaceClient, FaceError, Produced
+from faces.clients import Data, FaceClient, Produced
+from faces.generic import FaceError
 from kafka_facade_devstack.gateway import Gateway
 
 _TEXT = {"type": "STRING", "data": "bad"}

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from faces.clients import Data, FaceClient, FaceError, Produced
+from faces.clients import Data, FaceClient, Produced
 from faces.conftest import FACES
+from faces.generic import FaceError
 from kafka_facade.core import errors
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway

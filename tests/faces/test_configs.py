@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from faces.clients import FaceClient, FaceError
+from faces.clients import FaceClient
+from faces.generic import FaceError
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from faces.clients import FaceClient, FaceError, Lag, LagSummary, Reader
+from faces.clients import FaceClient, Lag, LagSummary, Reader
+from faces.generic import FaceError
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
 from kafka_facade_devstack.background import BackgroundStack

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from conftest import TopicFactory
-from faces.clients import FaceClient, FaceError
+from faces.clients import FaceClient
+from faces.generic import FaceError
 
 # Kafka's protocol counts the bytes of a text in 15 bits; for the C client one ends at U+0000.
 LONG = "l" * 33_000

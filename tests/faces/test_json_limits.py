@@ -14,8 +14,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from faces.clients import FaceClient, FaceError
+from faces.clients import FaceClient
 from faces.conftest import Kafka
+from faces.generic import FaceError
 from kafka_facade.core.errors import DeserializationFailed
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 from kafka_facade_devstack.background import BackgroundStack

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from faces.clients import FaceClient, FaceError
+from faces.clients import FaceClient
 from faces.conftest import FACES
+from faces.generic import FaceError
 from kafka_facade.core import errors
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway

@@ -20,8 +20,8 @@ import pytest
 from confluent_kafka import Producer
 from google.protobuf.empty_pb2 import Empty
 
-from faces.clients import FaceError
 from faces.conftest import FACES, Watched, watched_gateway
+from faces.generic import FaceError
 from hostile_registry import MIB, Answer, Peer, running, send
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from faces.clients import Data, FaceClient, FaceError, Produced
+from faces.clients import Data, FaceClient, Produced
 from faces.conftest import Kafka
+from faces.generic import FaceError
 from faces.rest_client import RestClient
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError

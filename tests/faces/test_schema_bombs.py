@@ -22,8 +22,8 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from google.protobuf.empty_pb2 import Empty
 from websockets.asyncio.client import connect
 
-from faces.clients import FaceError
 from faces.conftest import FACES, Watched
+from faces.generic import FaceError
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc, record_pb2, record_pb2_grpc

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from faces.clients import Data, FaceClient, FaceError, Produced
+from faces.clients import Data, FaceClient, Produced
 from faces.conftest import Kafka
+from faces.generic import FaceError
 from kafka_facade.core import errors
 from kafka_facade.core.errors import FacadeError
 from kafka_facade_devstack.background import BackgroundStack
