@@ -19,17 +19,10 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import StreamExecutionResult
 from strawberry.utils.str_converters import to_camel_case
 
-from kafka_facade.core.acls import model as core_acls
-from kafka_facade.core.clusters import model as core_clusters
-from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import FacadeError, MalformedBody, ServerError
-from kafka_facade.core.groups import model as core_groups
-from kafka_facade.core.instances import model as core_instances
+from kafka_facade.core.facade import FAMILIES
 from kafka_facade.core.quoting import QUOTE_LENGTH, quote, shorten
-from kafka_facade.core.reassignments import model as core_reassignments
-from kafka_facade.core.records import model as core_records
-from kafka_facade.core.server import model as core_server
-from kafka_facade.core.topics import model as core_topics
+from kafka_facade.core.registry import field_names
 from kafka_facade_graphql.limits import LimitError
 
 logger = logging.getLogger("kafka_facade.graphql")
@@ -45,26 +38,8 @@ _VARIABLE: Final = re.compile(r'Variable ["\']\$(\w+)["\'] (?:has|got) invalid v
 _LONG: Final = re.compile(
     rf"""(?s)(?<=')[^']{{{QUOTE_LENGTH},}}(?=')|(?<=")[^"]{{{QUOTE_LENGTH},}}(?=")|(?<=value: ).+|(?<=found: ).+"""
 )
-_MODELS: Final = (
-    core_acls,
-    core_clusters,
-    core_configs,
-    core_groups,
-    core_instances,
-    core_reassignments,
-    core_records,
-    core_server,
-    core_topics,
-)
 # Names of the core's fields that are spelled differently in GraphQL.
-_NAMES: Final = frozenset(
-    name
-    for model in _MODELS
-    for kind in vars(model).values()
-    if isinstance(kind, type)
-    for name in getattr(kind, "__struct_fields__", getattr(kind, "__dataclass_fields__", ()))
-    if "_" in name
-)
+_NAMES: Final = frozenset(name for name in field_names(FAMILIES) if "_" in name)
 _WORD: Final = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 
 

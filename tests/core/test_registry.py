@@ -7,7 +7,7 @@ import pytest
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import NotImplementedYet
-from kafka_facade.core.registry import Registry, also_answers, implemented_by, implements
+from kafka_facade.core.registry import Registry, also_answers, field_names, implemented_by, implements
 from kafka_facade.core.request import Request
 
 CALL = Call(CATALOGUE["api.v3.topics.get"], Caller("rest"), 0.0)
@@ -82,3 +82,23 @@ def test_the_registry_knows_what_is_implemented() -> None:
     assert "api.v3.topics.get" in registry
     assert "api.v3.topics.delete" not in registry
     assert implemented_by([Words]) == {"api.v3.topics.get", "api.v2.topics.get"}
+
+
+@dataclass(slots=True)
+class Shelf:
+    book_titles: list[str]
+
+
+@dataclass(slots=True)
+class GetShelves(Request[dict[int, Shelf | None]]):
+    shelf_ids: list[int]
+
+
+class Shelves:
+    @implements("api.v3.topics.list")
+    async def get(self, call: Call, request: GetShelves) -> dict[int, Shelf | None]:
+        return {}
+
+
+def test_the_fields_of_all_requests_and_answers_are_known() -> None:
+    assert field_names([Words, Shelves]) == {"number", "numbers", "shelf_ids", "book_titles"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeVar
 
 from kafka_facade.core.catalogue import Catalogue
@@ -59,6 +59,31 @@ def implemented_by(families: Iterable[type[Any]]) -> frozenset[str]:
     """Return the identifiers that the methods of these classes implement."""
     marks = (getattr(getattr(family, name), _MARK, {}) for family in families for name in dir(family))
     return frozenset(identifier for found in marks for identifier, primary in found.items() if primary)
+
+
+def field_names(families: Iterable[type[Any]]) -> frozenset[str]:
+    """Return the names of the fields of all requests and answers of these classes, and of what is in them."""
+    seen: set[Any] = set()
+    names: set[str] = set()
+
+    def add(kind: Any) -> None:
+        for argument in typing.get_args(kind):
+            add(argument)
+        if isinstance(kind, type) and kind not in seen:
+            seen.add(kind)
+            if hasattr(kind, "__struct_fields__") or is_dataclass(kind):
+                hints = typing.get_type_hints(kind)
+                names.update(hints)
+                for hint in hints.values():
+                    add(hint)
+
+    for family in families:
+        for method in (getattr(family, name) for name in dir(family)):
+            if getattr(method, _MARK, {}):
+                hints = typing.get_type_hints(method)
+                add(hints["request"])
+                add(hints["return"])
+    return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
