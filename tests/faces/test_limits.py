@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from conftest import TopicFactory
-from faces.clients import FaceClient, FaceError
+from faces.clients import FaceClient
 from faces.conftest import Kafka
+from faces.generic import FaceError
 from kafka_facade.core import limits
 from kafka_facade_devstack.gateway import Gateway
 
