@@ -126,7 +126,7 @@ async def _reassign(client: ProtocolClient, topic: str, replicas: list[int]) -> 
     assert (await client.send(build, _SECONDS)).error_code == 0
     async with asyncio.timeout(_SECONDS):
         while True:
-            if not await Reassignments(client).list_reassignments("", _SECONDS):
+            if not await Reassignments(client).list_reassignments(_SECONDS):
                 return
             await asyncio.sleep(0.1)
 
@@ -157,7 +157,7 @@ async def test_a_name_that_no_name_server_tells_holds_up_nothing(
         # Each begins with a server of its choice.
         clients = [make({"bootstrap.servers": servers}) for _ in range(6)]
         async with asyncio.timeout(5):
-            answers = await asyncio.gather(*(Reassignments(client).list_reassignments("", 4) for client in clients))
+            answers = await asyncio.gather(*(Reassignments(client).list_reassignments(4) for client in clients))
         assert answers == [[]] * 6
         began = time.monotonic()
         await asyncio.gather(*(client.close() for client in clients))
@@ -173,7 +173,7 @@ async def test_connections_that_come_late_are_closed(
     client = make(config)
     with _one_name_hangs(monkeypatch, "nowhere.invalid"):
         with pytest.raises(KafkaTimeout):
-            await Reassignments(client).list_reassignments("", 1.3)
+            await Reassignments(client).list_reassignments(1.3)
         await client.close()
     await asyncio.sleep(1)
     assert not protocol_threads()
@@ -185,7 +185,7 @@ async def test_a_thread_that_ends_is_replaced(
 ) -> None:
     before = _event_polls()
     client = make({"bootstrap.servers": stack.bootstrap_servers})
-    assert await Reassignments(client).list_reassignments("", _SECONDS) == []
+    assert await Reassignments(client).list_reassignments(_SECONDS) == []
     [thread] = protocol_threads()
     [poll] = _event_polls() - before
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -196,7 +196,7 @@ async def test_a_thread_that_ends_is_replaced(
         await client.send(_list_groups, 0.3, again=False)
     assert not thread.is_alive()
     for _ in range(2):
-        assert await Reassignments(client).list_reassignments("", _SECONDS) == []
+        assert await Reassignments(client).list_reassignments(_SECONDS) == []
     assert len(protocol_threads()) == 1
 
 

@@ -19,9 +19,9 @@ from protocol_clients import MakeProtocol, ProtocolThreads
 
 async def test_sasl(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make(dict(stack.super_user))
-    assert await Reassignments(client).list_reassignments(stack.cluster_id, 20) == []
+    assert await Reassignments(client).list_reassignments(20) == []
     began = time.monotonic()
-    many = await asyncio.gather(*(Reassignments(client).list_reassignments("", 20) for _ in range(50)))
+    many = await asyncio.gather(*(Reassignments(client).list_reassignments(20) for _ in range(50)))
     assert many == [[]] * 50
     assert time.monotonic() - began < 4
 
@@ -30,18 +30,18 @@ async def test_a_caller_that_gives_up_at_once(stack: BackgroundStack, make: Make
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     for timeout in (0, 0.001):
         with pytest.raises(errors.KafkaTimeout):
-            await Reassignments(client).list_reassignments("", timeout)
-    assert await Reassignments(client).list_reassignments("", 20) == []
+            await Reassignments(client).list_reassignments(timeout)
+    assert await Reassignments(client).list_reassignments(20) == []
 
 
 async def test_a_caller_that_is_gone_is_not_left_to_the_collector(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     reassignments = Reassignments(client)
-    await reassignments.list_reassignments("", 20)
+    await reassignments.list_reassignments(20)
     gc.collect()
     gc.disable()
     try:
-        task = asyncio.create_task(reassignments.list_reassignments("", 20))
+        task = asyncio.create_task(reassignments.list_reassignments(20))
         for _ in range(5):
             await asyncio.sleep(0)
         task.cancel()
@@ -59,7 +59,7 @@ async def test_a_wrong_password(stack: BackgroundStack, make: MakeProtocol) -> N
     client = make(stack.super_user | {"sasl.password": "wrong"})
     began = time.monotonic()
     with pytest.raises((errors.RetriableKafkaError, errors.KafkaAuthenticationFailed)):
-        await Reassignments(client).list_reassignments("", 3)
+        await Reassignments(client).list_reassignments(3)
     assert time.monotonic() - began < 5
 
 
@@ -67,7 +67,7 @@ async def test_no_broker(make: MakeProtocol) -> None:
     client = make({"bootstrap.servers": f"127.0.0.1:{PortPlan.free().rest}"})
     began = time.monotonic()
     with pytest.raises(errors.RetriableKafkaError):
-        await Reassignments(client).list_reassignments("", 2)
+        await Reassignments(client).list_reassignments(2)
     assert time.monotonic() - began < 4
 
 
@@ -75,21 +75,21 @@ async def test_a_request_that_brokers_do_not_know_leaves_the_connections(
     stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads
 ) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
-    await Reassignments(client).list_reassignments("", 20)
+    await Reassignments(client).list_reassignments(20)
     [before] = protocol_threads()
     with pytest.raises(errors.UnsupportedVersion):
         await client.send(lambda admin: admin.DescribeQuorumRequest(topics=[], min_version=99), 10)
-    await Reassignments(client).list_reassignments("", 20)
+    await Reassignments(client).list_reassignments(20)
     [after] = protocol_threads()
     assert after is before
 
 
 async def test_a_closed_client(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
-    assert await Reassignments(client).list_reassignments("", 20) == []
+    assert await Reassignments(client).list_reassignments(20) == []
     await client.close()
     with pytest.raises(errors.KafkaError):
-        await Reassignments(client).list_reassignments("", 20)
+        await Reassignments(client).list_reassignments(20)
 
 
 def test_settings() -> None:

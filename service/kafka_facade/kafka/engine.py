@@ -19,11 +19,10 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.kafka import thread_keys
+from kafka_facade.kafka.admin import clients
 from kafka_facade.kafka.admin.acls import Acls
 from kafka_facade.kafka.admin.configs import Configs
-from kafka_facade.kafka.admin.coordinators import Coordinators
 from kafka_facade.kafka.admin.groups import Groups
-from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
 from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication, fail_fast
@@ -107,15 +106,14 @@ class Engine:
         )
         # Unresponsive coordinators must block neither each other nor requests to the controller.
         self._group_protocol = self._protocol_client(configs.admin, _GROUP_REQUESTS)
-        usable = self._group_protocol.usable
-        coordinators = Coordinators(self._group_protocol) if usable else ClientGroups(admin_client, self._control)
+        coordinators = clients.groups(admin_client, self._control, self._group_protocol)
         self.groups = fail_fast(Groups(coordinators, admin.log_offsets), authentication)
         # Committed offsets of a consumer's group are fetched with the consumer's credentials.
         self._consumer_protocol = self._protocol_client(configs.consumer, _GROUP_REQUESTS)
-        own_groups = Coordinators(self._consumer_protocol)
-        if _login(configs.admin) == _login(configs.consumer):
+        own_groups = clients.own_groups(self._consumer_protocol)
+        if own_groups is not None and _login(configs.admin) == _login(configs.consumer):
             own_groups = fail_fast(own_groups, authentication)
-        self._own_groups = own_groups if self._consumer_protocol.usable else None
+        self._own_groups = own_groups
         self._admin = admin
         self.on_change(self.producer.forget)
 

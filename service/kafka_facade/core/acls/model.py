@@ -89,6 +89,19 @@ class AclBinding:
 
 
 @dataclass(slots=True)
+class AclFilter:
+    """What ACLs have to match; a text that is None matches everything, as ANY does."""
+
+    resource_type: AclResourceType
+    resource_name: str | None
+    pattern_type: AclPatternType
+    principal: str | None
+    host: str | None
+    operation: AclOperation
+    permission: AclPermission
+
+
+@dataclass(slots=True)
 class ListAcls(Request[list[Acl]]):
     """A filter; a text that is None or empty matches everything, as ANY does."""
 

@@ -11,6 +11,7 @@ from kafka_facade.core import limits
 from kafka_facade.core.acls.model import (
     Acl,
     AclBinding,
+    AclFilter,
     BatchCreateAcls,
     CreateAcl,
     DeleteAcls,
@@ -35,7 +36,7 @@ class Acls:
         _require_known(request, "UNKNOWN")
         _check_texts(request)
         cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
-        return await _listed(cluster_id, await call.kafka.acls.list_acls(_plain(request), call.remaining))
+        return await _listed(cluster_id, await call.kafka.acls.list_acls(_filter(request), call.remaining))
 
     @implements("api.v3.acls.create")
     async def create_acl(self, call: Call, request: CreateAcl) -> Acl:
@@ -67,7 +68,7 @@ class Acls:
         _require_known(request, "unspecified or UNKNOWN")
         _check_texts(request)
         cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
-        return await _listed(cluster_id, await call.kafka.acls.delete_acls(_plain(request), call.remaining))
+        return await _listed(cluster_id, await call.kafka.acls.delete_acls(_filter(request), call.remaining))
 
 
 async def _listed(cluster_id: str, found: Sequence[AclBinding]) -> list[Acl]:
@@ -87,10 +88,9 @@ def _acl(cluster_id: str, binding: AclBinding) -> Acl:
     )
 
 
-def _plain(request: ListAcls | DeleteAcls) -> ListAcls:
+def _filter(request: ListAcls | DeleteAcls) -> AclFilter:
     """The filter with None where a text is empty."""
-    return ListAcls(
-        request.cluster_id,
+    return AclFilter(
         request.resource_type,
         request.resource_name or None,
         request.pattern_type,

@@ -10,7 +10,9 @@ from kafka_facade.core.reassignments.model import (
     ListTopicReassignments,
     PartitionReassignment,
 )
+from kafka_facade.core.reassignments.port import MovingPartition
 from kafka_facade.core.registry import also_answers, implements
+from kafka_facade.core.time_slices import in_slices
 
 
 class Reassignments:
@@ -21,7 +23,13 @@ class Reassignments:
     async def list_reassignments(self, call: Call, request: ListReassignments) -> list[PartitionReassignment]:
         """All ongoing reassignments, ordered by topic and partition."""
         cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
-        return await call.kafka.reassignments.list_reassignments(cluster_id, call.remaining)
+
+        def of_cluster(found: MovingPartition) -> PartitionReassignment:
+            return PartitionReassignment(
+                cluster_id, found.topic, found.partition, found.adding_replicas, found.removing_replicas
+            )
+
+        return await in_slices(of_cluster, await call.kafka.reassignments.list_reassignments(call.remaining))
 
     @implements("api.v3.partition-reassignments.search-by-topic")
     async def list_topic_reassignments(

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from kafka_facade.core.reassignments.model import PartitionReassignment
+
+@dataclass(slots=True)
+class MovingPartition:
+    """A partition whose replicas move, with the brokers that get one and those that lose one."""
+
+    topic: str
+    partition: int
+    adding_replicas: list[int]
+    removing_replicas: list[int]
 
 
 class ReassignmentPort(Protocol):
     """The reassignments of partitions of one cluster."""
 
-    async def list_reassignments(self, cluster_id: str, timeout: float) -> list[PartitionReassignment]:
+    async def list_reassignments(self, timeout: float) -> list[MovingPartition]:
         """All ongoing reassignments, ordered by topic and partition."""

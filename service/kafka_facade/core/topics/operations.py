@@ -43,6 +43,7 @@ from kafka_facade.core.topics.model import (
     TopicDescription,
     UpdatePartitionCount,
 )
+from kafka_facade.core.topics.port import TopicSpec
 from kafka_facade.core.topics.positions import TopicPartition
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
@@ -111,7 +112,17 @@ class Topics:
         for index, config in enumerate(request.configs):
             check_text(config.name, f"configs[{index}].name")
             check_text(config.value, f"configs[{index}].value")
-        created = await call.kafka.admin.create_topic(request, call.remaining)
+        created = await call.kafka.admin.create_topic(
+            TopicSpec(
+                request.topic_name,
+                request.partitions_count,
+                request.replication_factor,
+                request.replicas_assignments,
+                request.configs,
+            ),
+            call.remaining,
+            validate_only=request.validate_only,
+        )
         return created.topic if created is not None else await self._validated(call, cluster_id, request)
 
     @implements("api.v3.topics.delete")

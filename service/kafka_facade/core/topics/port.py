@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kafka_facade.core.clusters.port import ClusterPort
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.topics.model import CreateTopic, TopicDescription
+from kafka_facade.core.topics.model import ConfigEntry, TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
+
+
+@dataclass(slots=True)
+class TopicSpec:
+    """A topic to create; None is the brokers' default. ``replicas_assignments`` maps each partition to its brokers."""
+
+    topic_name: str
+    partitions_count: int | None = None
+    replication_factor: int | None = None
+    replicas_assignments: dict[int, list[int]] = field(default_factory=dict)
+    configs: list[ConfigEntry] = field(default_factory=list)
 
 
 class AdminPort(ClusterPort, Protocol):
@@ -22,7 +34,9 @@ class AdminPort(ClusterPort, Protocol):
     ) -> list[TopicDescription | FacadeError]:
         """These topics, in order; a topic that cannot be described is replaced by its error."""
 
-    async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
+    async def create_topic(
+        self, wanted: TopicSpec, timeout: float, *, validate_only: bool = False
+    ) -> TopicDescription | None:
         """Create a topic, wait until metadata shows it, and describe it; None where it is only validated."""
 
     async def topic_defaults(self, timeout: float) -> tuple[int, int]:

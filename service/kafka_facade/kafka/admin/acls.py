@@ -1,7 +1,7 @@
 """Access control lists, through librdkafka's admin client and the protocol client.
 
 librdkafka does not support delegation tokens, users, or the operations on them, and it loses the error of a failed
-listing. Therefore listing, and everything that it does not support, uses the protocol client.
+listing. :mod:`kafka_facade.kafka.admin.clients` decides which client is used.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from confluent_kafka import admin as client
 
 from kafka_facade.core.acls.model import (
     AclBinding,
+    AclFilter,
     AclOperation,
     AclPatternType,
     AclPermission,
     AclResourceType,
-    ListAcls,
 )
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
 from kafka_facade.core.time_slices import in_slices
+from kafka_facade.kafka.admin import clients
+from kafka_facade.kafka.admin.clients import Client
 from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.errors import from_code, from_exception
@@ -66,14 +68,14 @@ class Acls:
         self._admin = admin
         self._protocol = protocol
 
-    async def list_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+    async def list_acls(self, wanted: AclFilter, timeout: float) -> list[AclBinding]:
         """The ACLs that match."""
-        if not self._protocol.usable and _is_nameable(request):
+        if clients.lists_acls(self._protocol, nameable=_is_nameable(wanted)) is Client.LIBRDKAFKA:
             with _translating():
-                future = self._admin.describe_acls(_client_filter(request), request_timeout=positive(timeout))
+                future = self._admin.describe_acls(_client_filter(wanted), request_timeout=positive(timeout))
             return await in_slices(_from_client, await settled(future, timeout))
         answer = await self._protocol.send(
-            lambda messages: messages.DescribeAclsRequest(**_filter_codes(request), min_version=_USER_VERSION), timeout
+            lambda messages: messages.DescribeAclsRequest(**_filter_codes(wanted), min_version=_USER_VERSION), timeout
         )
         if answer.error_code:
             raise from_code(answer.error_code, answer.error_message)
@@ -83,7 +85,7 @@ class Acls:
     async def create_acls(self, bindings: Sequence[AclBinding], timeout: float) -> None:
         """Create ACLs and wait until they are visible. Raises the first error after all are done."""
         deadline = time.monotonic() + timeout
-        if all(map(_is_nameable, bindings)):
+        if clients.changes_acls(nameable=all(map(_is_nameable, bindings))) is Client.LIBRDKAFKA:
             outcomes = await self._create_through_client(bindings, timeout)
         else:
             outcomes = await self._create_through_protocol(bindings, timeout)
@@ -93,28 +95,29 @@ class Acls:
         # All ACLs become visible together, so checking the last one is enough.
         await self._until_shown(bindings[-1], deadline)
 
-    async def delete_acls(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+    async def delete_acls(self, wanted: AclFilter, timeout: float) -> list[AclBinding]:
         """Delete the ACLs that match, wait until they are gone, and return them."""
         deadline = time.monotonic() + timeout
         # librdkafka would also delete ACLs that it does not support, and could not return them.
-        before = await self.list_acls(request, timeout)
+        before = await self.list_acls(wanted, timeout)
         left = max(0.0, deadline - time.monotonic())
-        if _is_nameable(request) and all(map(_is_nameable, before)):
+        nameable = _is_nameable(wanted) and all(map(_is_nameable, before))
+        if clients.changes_acls(nameable=nameable) is Client.LIBRDKAFKA:
             with _translating():
-                futures = self._admin.delete_acls([_client_filter(request)], request_timeout=positive(left))
+                futures = self._admin.delete_acls([_client_filter(wanted)], request_timeout=positive(left))
             [future] = futures.values()
             deleted = await in_slices(_from_client, await settled(future, left))
         else:
-            deleted = await self._delete_through_protocol(request, left)
+            deleted = await self._delete_through_protocol(wanted, left)
         if deleted:
-            await self._until_gone(request, deleted, deadline)
+            await self._until_gone(wanted, deleted, deadline)
         return deleted
 
     async def _create_through_client(self, bindings: Sequence[AclBinding], timeout: float) -> list[FacadeError | None]:
         with _translating():
-            wanted = list(dict.fromkeys(map(_client_binding, bindings)))
-            futures = self._admin.create_acls(wanted, request_timeout=positive(timeout))
-        outcomes = await asyncio.gather(*(settled(futures[entry], timeout) for entry in wanted), return_exceptions=True)
+            unique = list(dict.fromkeys(map(_client_binding, bindings)))
+            futures = self._admin.create_acls(unique, request_timeout=positive(timeout))
+        outcomes = await asyncio.gather(*(settled(futures[entry], timeout) for entry in unique), return_exceptions=True)
         return [None if outcome is None else from_exception(outcome) for outcome in outcomes]
 
     async def _create_through_protocol(
@@ -141,10 +144,10 @@ class Acls:
             for result in answer.results
         ]
 
-    async def _delete_through_protocol(self, request: ListAcls, timeout: float) -> list[AclBinding]:
+    async def _delete_through_protocol(self, wanted: AclFilter, timeout: float) -> list[AclBinding]:
         def build(messages: Any) -> Any:
-            wanted = messages.DeleteAclsRequest.DeleteAclsFilter(**_filter_codes(request))
-            return messages.DeleteAclsRequest(filters=[wanted], min_version=_USER_VERSION)
+            one = messages.DeleteAclsRequest.DeleteAclsFilter(**_filter_codes(wanted))
+            return messages.DeleteAclsRequest(filters=[one], min_version=_USER_VERSION)
 
         # Do not retry: a second response would not contain what the first request deleted.
         answer = await self._protocol.send(build, timeout, again=False)
@@ -155,22 +158,22 @@ class Acls:
 
     async def _until_shown(self, binding: AclBinding, deadline: float) -> None:
         """Wait until the ACL is visible to callers."""
-        exact = ListAcls("", *_values(binding))
+        exact = AclFilter(*_values(binding))
         await self._until(exact, lambda found: binding in found, deadline)
 
-    async def _until_gone(self, request: ListAcls, deleted: Sequence[AclBinding], deadline: float) -> None:
+    async def _until_gone(self, wanted: AclFilter, deleted: Sequence[AclBinding], deadline: float) -> None:
         gone = set(map(_values, deleted))
-        await self._until(request, lambda found: gone.isdisjoint(map(_values, found)), deadline)
+        await self._until(wanted, lambda found: gone.isdisjoint(map(_values, found)), deadline)
 
-    async def _until(self, request: ListAcls, shows: Callable[[list[AclBinding]], bool], deadline: float) -> None:
+    async def _until(self, wanted: AclFilter, shows: Callable[[list[AclBinding]], bool], deadline: float) -> None:
         """Wait until a change is visible; if it cannot be checked, for example for lack of rights, return anyway."""
         with contextlib.suppress(FacadeError):
             async for left in looks(min(deadline, time.monotonic() + _VISIBLE_SECONDS)):
-                if shows(await self.list_acls(request, left)):
+                if shows(await self.list_acls(wanted, left)):
                     return
 
 
-def _is_nameable(given: ListAcls | AclBinding) -> bool:
+def _is_nameable(given: AclFilter | AclBinding) -> bool:
     """Return whether librdkafka supports the ACL or filter."""
     return (
         _RESOURCE_TYPES.index(given.resource_type) in _CLIENT_RESOURCE_TYPES
@@ -178,21 +181,21 @@ def _is_nameable(given: ListAcls | AclBinding) -> bool:
     )
 
 
-def _client_filter(request: ListAcls) -> client.AclBindingFilter:
-    return client.AclBindingFilter(*_client_values(request))
+def _client_filter(wanted: AclFilter) -> client.AclBindingFilter:
+    return client.AclBindingFilter(*_client_values(wanted))
 
 
 def _client_binding(binding: AclBinding) -> client.AclBinding:
     return client.AclBinding(*_client_values(binding))
 
 
-def _refuse_nul(given: ListAcls | AclBinding) -> None:
+def _refuse_nul(given: AclFilter | AclBinding) -> None:
     # librdkafka truncates text at a NUL character.
     if any("\0" in (text or "") for text in (given.resource_name, given.principal, given.host)):
         raise InvalidKafkaRequest("A name in an ACL cannot hold the character U+0000.")
 
 
-def _client_values(given: ListAcls | AclBinding) -> tuple[Any, ...]:
+def _client_values(given: AclFilter | AclBinding) -> tuple[Any, ...]:
     _refuse_nul(given)
     return (
         client.ResourceType(_RESOURCE_TYPES.index(given.resource_type)),
@@ -217,16 +220,16 @@ def _from_client(entry: Any) -> AclBinding:
     )
 
 
-def _filter_codes(request: ListAcls) -> dict[str, Any]:
-    _refuse_nul(request)
+def _filter_codes(wanted: AclFilter) -> dict[str, Any]:
+    _refuse_nul(wanted)
     return {
-        "resource_type_filter": _RESOURCE_TYPES.index(request.resource_type),
-        "resource_name_filter": request.resource_name,
-        "pattern_type_filter": _PATTERN_TYPES.index(request.pattern_type),
-        "principal_filter": request.principal,
-        "host_filter": request.host,
-        "operation": _OPERATIONS.index(request.operation),
-        "permission_type": _PERMISSIONS.index(request.permission),
+        "resource_type_filter": _RESOURCE_TYPES.index(wanted.resource_type),
+        "resource_name_filter": wanted.resource_name,
+        "pattern_type_filter": _PATTERN_TYPES.index(wanted.pattern_type),
+        "principal_filter": wanted.principal,
+        "host_filter": wanted.host,
+        "operation": _OPERATIONS.index(wanted.operation),
+        "permission_type": _PERMISSIONS.index(wanted.permission),
     }
 
 

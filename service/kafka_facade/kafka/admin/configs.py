@@ -30,7 +30,8 @@ from kafka_facade.core.errors import (
     UnsupportedVersion,
 )
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade.kafka.admin import librdkafka_configs
+from kafka_facade.kafka.admin import clients, librdkafka_configs
+from kafka_facade.kafka.admin.clients import ALL_BROKERS, Client
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.errors import from_code
@@ -39,8 +40,6 @@ from kafka_facade.kafka.protocol.client import ProtocolClient
 # org.apache.kafka.common.config.ConfigResource.Type
 _TOPIC: Final = 2
 _BROKER: Final = 4
-# The resource name that means all brokers.
-_ALL_BROKERS: Final = ""
 # org.apache.kafka.clients.admin.AlterConfigOp.OpType
 _OPERATIONS: Final = {AlterOperation.SET: 0, AlterOperation.DELETE: 1}
 # org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource
@@ -121,7 +120,7 @@ class Configs:
         """The dynamic configs that are set for all brokers, ordered by name."""
         deadline = time.monotonic() + timeout
         cluster_id = await self._admin.cluster_id(timeout)
-        result = (await self._describe(_BROKER, [_ALL_BROKERS], _left(deadline)))[_ALL_BROKERS]
+        result = (await self._describe(_BROKER, [ALL_BROKERS], _left(deadline)))[ALL_BROKERS]
         if isinstance(result, FacadeError):
             raise result
         return [ClusterConfig(cluster_id=cluster_id, **fields) for fields in result]
@@ -168,8 +167,8 @@ class Configs:
     ) -> None:
         """Alter the dynamic configs that all brokers share."""
         deadline = time.monotonic() + timeout
-        answered = await self._alter(_BROKER, {_ALL_BROKERS: changes}, validate_only, timeout)
-        if (error := answered[_ALL_BROKERS]) is not None:
+        answered = await self._alter(_BROKER, {ALL_BROKERS: changes}, validate_only, timeout)
+        if (error := answered[ALL_BROKERS]) is not None:
             raise error
 
         async def shown(left: float) -> bool:
@@ -180,7 +179,7 @@ class Configs:
 
     async def _brokers(self, timeout: float) -> tuple[str, dict[int, bool]]:
         """The cluster's id, and whether each broker is alive; Kafka before 4.0 lists only live ones (KIP-1073)."""
-        if self._protocol.usable and self._tells_fenced:
+        if self._tells_fenced and clients.fenced_brokers(self._protocol) is Client.KAFKA_PYTHON:
             try:
                 answer = await self._protocol.send(
                     lambda messages: messages.DescribeClusterRequest(include_fenced_brokers=True, min_version=2),
@@ -199,7 +198,7 @@ class Configs:
         self, kind: int, names: Sequence[str], timeout: float, node: int | None = None
     ) -> dict[str, list[dict[str, Any]] | FacadeError]:
         """The common fields of each resource's configs, ordered by name."""
-        if self._is_left_to_client(names):
+        if clients.configs(self._protocol, names) is Client.LIBRDKAFKA:
             return await librdkafka_configs.describe(self._admin.client, kind, names, timeout)
         resources = [(kind, name, None) for name in names]
         answer = await self._protocol.send(
@@ -223,7 +222,7 @@ class Configs:
         node: int | None = None,
     ) -> dict[str, FacadeError | None]:
         """The error of each resource, or None."""
-        if self._is_left_to_client(changes):
+        if clients.configs(self._protocol, changes) is Client.LIBRDKAFKA:
             return await librdkafka_configs.alter(self._admin.client, kind, changes, validate_only, timeout)
         resources = [
             (kind, name, [(change.name, _OPERATIONS[change.operation], _value(change)) for change in of_one])
@@ -235,9 +234,6 @@ class Configs:
             node=node,
         )
         return {response.resource_name: _error(kind, response) for response in answer.responses}
-
-    def _is_left_to_client(self, names: Iterable[str]) -> bool:
-        return not self._protocol.usable and _ALL_BROKERS not in names
 
 
 def _left(deadline: float) -> float:
@@ -254,7 +250,7 @@ def _value(change: ConfigAlteration) -> str | None:
 def _error(kind: int, result: Any) -> FacadeError | None:
     if not result.error_code:
         return None
-    about = {} if result.resource_name == _ALL_BROKERS else {librdkafka_configs.NAMED[kind]: result.resource_name}
+    about = {} if result.resource_name == ALL_BROKERS else {librdkafka_configs.NAMED[kind]: result.resource_name}
     return from_code(result.error_code, result.error_message, **about)
 
 

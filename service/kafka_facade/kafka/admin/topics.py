@@ -17,13 +17,11 @@ from confluent_kafka.admin import (
 
 from kafka_facade.core.clusters.model import Broker, Cluster
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, KafkaTimeout, LeaderNotAvailable, TopicNotFound
-from kafka_facade.core.topics.model import CreateTopic, TopicDescription
+from kafka_facade.core.topics.model import TopicDescription
+from kafka_facade.core.topics.port import TopicSpec
 from kafka_facade.core.topics.positions import TopicPartition
-from kafka_facade.kafka.admin.leaders import Leaders
-from kafka_facade.kafka.admin.librdkafka_metadata import ClientMetadata
+from kafka_facade.kafka.admin import clients
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
-from kafka_facade.kafka.admin.metadata import Metadata
-from kafka_facade.kafka.admin.metadata_source import MetadataSource
 from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled
@@ -47,21 +45,14 @@ class Admin:
         protocol: ProtocolClient | None = None,
         metadata: ProtocolClient | None = None,
     ) -> None:
-        """``protocol`` queries offsets, ``metadata`` all metadata that librdkafka is slow with, if they can connect.
+        """``protocol`` is for offsets, ``metadata`` for metadata: see :mod:`kafka_facade.kafka.admin.clients`.
 
         ``authentication`` gets the errors of the client.
         """
         self.authentication = authentication
         self._client = client
-        quick = ClientMetadata(client, blocking)
-        self._metadata: MetadataSource | ClientMetadata = (
-            MetadataSource(quick, Metadata(metadata)) if metadata is not None and metadata.usable else quick
-        )
-        self._log_offsets: LogOffsets | ClientLogOffsets = (
-            LogOffsets(protocol, Leaders(metadata or protocol).find)
-            if protocol is not None and protocol.usable
-            else ClientLogOffsets(self._client, blocking)
-        )
+        self._metadata = clients.describing(client, blocking, metadata)
+        self._log_offsets = clients.offsets(client, blocking, protocol, metadata)
         self.on_change: Callable[[str], None] | None = None
         """Called with each topic whose partitions were changed by this object."""
         self._known_cluster_id: str | None = None
@@ -92,30 +83,32 @@ class Admin:
         """Describe topics, in order; one that cannot be described is replaced by its error."""
         return await self._metadata.describe_topics(names, timeout, authorized_operations=authorized_operations)
 
-    async def create_topic(self, request: CreateTopic, timeout: float) -> TopicDescription | None:
+    async def create_topic(
+        self, wanted: TopicSpec, timeout: float, *, validate_only: bool = False
+    ) -> TopicDescription | None:
         """Create a topic, wait until metadata shows it, and describe it; None if it is only validated."""
         topic = NewTopic(
-            request.topic_name,
-            num_partitions=-1 if request.partitions_count is None else request.partitions_count,
-            replication_factor=-1 if request.replication_factor is None else request.replication_factor,
-            config={entry.name: entry.value for entry in request.configs if entry.value is not None},
+            wanted.topic_name,
+            num_partitions=-1 if wanted.partitions_count is None else wanted.partitions_count,
+            replication_factor=-1 if wanted.replication_factor is None else wanted.replication_factor,
+            config={entry.name: entry.value for entry in wanted.configs if entry.value is not None},
         )
-        if request.replicas_assignments:
-            topic = _assigned_topic(request, topic)
-        elif request.partitions_count is not None:
-            _check_count(request.partitions_count)
+        if wanted.replicas_assignments:
+            topic = _assigned_topic(wanted, topic)
+        elif wanted.partitions_count is not None:
+            _check_count(wanted.partitions_count)
         deadline = time.monotonic() + timeout
         try:
             futures = self._client.create_topics(
                 [topic],
                 operation_timeout=positive(timeout),
                 request_timeout=positive(timeout),
-                validate_only=request.validate_only,
+                validate_only=validate_only,
             )
         except Exception as error:
             raise from_exception(error) from error
-        await settled(futures[request.topic_name], timeout, topic_name=request.topic_name)
-        return None if request.validate_only else await self._until_described(request.topic_name, deadline)
+        await settled(futures[wanted.topic_name], timeout, topic_name=wanted.topic_name)
+        return None if validate_only else await self._until_described(wanted.topic_name, deadline)
 
     async def delete_topic(self, name: str, timeout: float) -> None:
         """Delete a topic and wait until metadata no longer shows it."""
@@ -225,16 +218,16 @@ def _led(description: TopicDescription) -> bool:
     return all(partition.leader_id is not None for partition in description.partitions)
 
 
-def _assigned_topic(request: CreateTopic, topic: NewTopic) -> NewTopic:
-    assignments = request.replicas_assignments
-    if request.partitions_count is not None or request.replication_factor is not None:
+def _assigned_topic(wanted: TopicSpec, topic: NewTopic) -> NewTopic:
+    assignments = wanted.replicas_assignments
+    if wanted.partitions_count is not None or wanted.replication_factor is not None:
         raise InvalidKafkaRequest("partitions_count and replication_factor cannot be used with replicas_assignments.")
     if sorted(assignments) != list(range(len(assignments))):
         raise InvalidKafkaRequest("replicas_assignments must name the partitions 0 to n without a gap.")
     if not all(assignments.values()):
         raise InvalidKafkaRequest("replicas_assignments must name a broker for each partition.")
     return NewTopic(
-        request.topic_name,
+        wanted.topic_name,
         num_partitions=len(assignments),
         replica_assignment=[assignments[partition] for partition in range(len(assignments))],
         config=topic.config,

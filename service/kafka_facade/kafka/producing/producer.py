@@ -17,7 +17,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.core.topics.model import CreateTopic
+from kafka_facade.core.topics.port import TopicSpec
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.admin.topics import Admin
@@ -174,7 +174,7 @@ class Producer:
                 raise error
             # Do not use the producer's metadata requests: they would later recreate topics that others delete.
             with contextlib.suppress(TopicAlreadyExists):
-                await self._admin.create_topic(CreateTopic("", topic), left)
+                await self._admin.create_topic(TopicSpec(topic), left)
         elif not isinstance(error, LeaderNotAvailable):
             raise error
         await asyncio.sleep(_CREATION_SECONDS)
