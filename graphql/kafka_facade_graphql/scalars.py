@@ -14,6 +14,7 @@ from typing import Any, NewType
 import msgspec
 import strawberry
 from graphql import (
+    BooleanValueNode,
     FloatValueNode,
     GraphQLError,
     IntValueNode,
@@ -136,7 +137,13 @@ def _json_of(node: ValueNode, variables: Mapping[str, Any]) -> Any:
                 return int(node.value) if isinstance(node, IntValueNode) else exact_number(node.value)
             except ValueError:
                 raise _refused(f"JSON cannot represent {quote(node.value)}: it is out of range.", node) from None
-    return getattr(node, "value", None)
+        case BooleanValueNode() | StringValueNode():
+            return node.value
+    # GraphQL takes a bare name, such as NaN or True, for a value of an enum.
+    message = (
+        f"JSON cannot represent {quote(print_ast(node))}; texts are in quotation marks, true, false and null are not."
+    )
+    raise _refused(message, node)
 
 
 def _refused(message: str, node: ValueNode | None = None) -> GraphQLError:

@@ -130,9 +130,17 @@ PRODUCE = """mutation {{ produceRecords(input: {{topicName: "{topic}", records: 
 @pytest.mark.parametrize("which", ["key", "value"])
 @pytest.mark.parametrize("form", ["JSON", "AVRO"])
 @pytest.mark.parametrize(
-    ("data", "place"), [("1e400", ""), ("{a: [1, {b: -1e400}]}", ".a[1].b"), ("[1" + "0" * 5000 + "]", "[0]")]
+    ("data", "place"),
+    [
+        ("1e400", ""),
+        ("{a: [1, {b: -1e400}]}", ".a[1].b"),
+        ("[1" + "0" * 5000 + "]", "[0]"),
+        ("NaN", ""),
+        ("{a: true, b: True}", ".b"),
+        ("[null, [None]]", "[1][0]"),
+    ],
 )
-async def test_literals_beyond_all_numbers_are_refused_with_their_path(
+async def test_literals_that_are_no_json_are_refused_with_their_path(
     execute: Execute, topic: TopicFactory, form: str, which: str, data: str, place: str
 ) -> None:
     name = await topic()
