@@ -13,17 +13,23 @@ import faulthandler
 import logging
 import os
 import signal
+import stat
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import TextIO
 
+from kafka_facade.runtime.log import flush_log
+
 logger = logging.getLogger("kafka_facade.runtime")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # How long (s) before the hard deadline Python logs the reason and exits.
 _TELLING_SECONDS = 0.3
+# How long (s) output may take to be written when the process ends, and at the hard deadline.
+_FLUSH_SECONDS = 1.0
+_LAST_FLUSH_SECONDS = 0.2
 # Heartbeat interval (s) of Python code.
 _BEAT_SECONDS = 0.25
 # Minimum CPU time (s) per processor without a heartbeat before the process is ended.
@@ -96,18 +102,35 @@ def _end_if_locked(seconds: float) -> None:
 
 
 def _stderr() -> TextIO:
-    return sys.__stderr__ if sys.__stderr__ is not None else open(os.devnull, "w")
+    """Return a file for the stacks of all threads: a full pipe or a stopped terminal must not keep the process."""
+    if sys.__stderr__ is None:
+        return open(os.devnull, "w")
+    try:
+        descriptor = sys.__stderr__.fileno()
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
+            # Opened anew, because the flags of a descriptor are shared with other processes.
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+            return open(os.open(f"/proc/self/fd/{descriptor}", flags), "w")
+    except OSError:
+        pass
+    return sys.__stderr__
 
 
 def _exit_late() -> None:
     logger.error("the process didn't end within shutdown.timeout.ms and is stopped")
-    exit_now(1)
+    exit_now(1, _LAST_FLUSH_SECONDS)
 
 
-def exit_now(status: int) -> None:
-    """Exit immediately, without joining threads or freeing a large heap object by object."""
-    logging.shutdown()
+def exit_now(status: int, seconds: float = _FLUSH_SECONDS) -> None:
+    """Exit, without joining threads or freeing a large heap object by object; output has ``seconds`` to be written."""
+    flushing = threading.Thread(target=_flush, args=(seconds,), daemon=True)
+    flushing.start()
+    flushing.join(seconds)
+    os._exit(status)
+
+
+def _flush(seconds: float) -> None:
+    flush_log(seconds)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    os._exit(status)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
-import sys
 import time
 from collections.abc import Iterable
 
 from kafka_facade.core.secrets import redact
+from kafka_facade.runtime.log_writer import LogWriter
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _REPEAT_SECONDS = 30.0
@@ -15,6 +16,8 @@ _KEY_CHARACTERS = 60
 _MOST_KEYS = 1000
 # At debug level these log all headers and frames of callers, including credentials.
 _TALKATIVE = ("uvicorn", "uvicorn.error", "websockets")
+# How long (s) a process that ends waits for its log to be written.
+_FLUSH_SECONDS = 1.0
 # HTTP clients, which log the URL of each request, and headers.
 _CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "authlib")
 
@@ -63,11 +66,19 @@ class WithoutSecrets(logging.Formatter):
         return redact(super().format(record), self._secrets)
 
 
+# The thread of a writer may be blocked for good, so a process has one.
+_writer: LogWriter | None = None
+
+
 def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
     """Set up the root logger of this process; idempotent. The ``secrets`` are redacted."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(WithoutSecrets(secrets))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    global _writer
+    if _writer is None:
+        _writer = LogWriter(WithoutSecrets(secrets))
+        atexit.register(flush_log)
+    else:
+        _writer.setFormatter(WithoutSecrets(secrets))
+    logging.basicConfig(level=level.upper(), handlers=[_writer], force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level.upper())))
     for name in _CHATTY:
@@ -81,3 +92,9 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
         client = logging.getLogger(name)
         if not client.filters:
             client.addFilter(Repeats())
+
+
+def flush_log(seconds: float = _FLUSH_SECONDS) -> None:
+    """Wait until the log is written, for at most so long."""
+    if _writer is not None:
+        _writer.wait_written(seconds)

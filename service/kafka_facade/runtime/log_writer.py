@@ -1,0 +1,111 @@
+"""Writes the log to standard error in a thread, so that a reader who stops reading blocks nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import select
+import signal
+from collections import deque
+from collections.abc import Callable
+from logging.handlers import QueueHandler, QueueListener
+from typing import Final
+
+_STDERR: Final = 2
+# Maximum characters of lines that wait, and what each line counts besides its own.
+_MOST_CHARACTERS: Final = 4 * 1024 * 1024
+_LINE_OVERHEAD: Final = 500
+
+
+def _cost(line: logging.LogRecord) -> int:
+    return _LINE_OVERHEAD + len(line.msg)
+
+
+class _Lines(queue.Queue[logging.LogRecord]):
+    """Formatted lines that wait to be written; its size is their total cost.
+
+    Once a line did not fit, all are dropped until the others are written; ``missing`` makes a line of their number.
+    """
+
+    def __init__(self, most: int, missing: Callable[[int], logging.LogRecord]) -> None:
+        super().__init__(most)
+        self._missing = missing
+
+    def offer(self, line: logging.LogRecord) -> None:
+        """Add a line, or drop it."""
+        with self.mutex:
+            if self._dropped or (self._held and self._size + _cost(line) > self.maxsize):
+                self._dropped += 1
+                return
+        self.put_nowait(line)
+
+    def wait_empty(self, seconds: float) -> None:
+        """Wait until all lines are written, for at most so long."""
+        with self.all_tasks_done:
+            self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, seconds)
+
+    def _init(self, maxsize: int) -> None:
+        self._held: deque[logging.LogRecord] = deque()
+        self._size = self._dropped = 0
+
+    def _qsize(self) -> int:
+        return self._size
+
+    def _put(self, line: logging.LogRecord) -> None:
+        self._held.append(line)
+        self._size += _cost(line)
+
+    def _get(self) -> logging.LogRecord:
+        line = self._held.popleft()
+        self._size -= _cost(line)
+        if self._dropped and not self._held:
+            self._put(self._missing(self._dropped))
+            self.unfinished_tasks += 1
+            self._dropped = 0
+        return line
+
+
+class _Listener(QueueListener):
+    """Writes to the file descriptor itself: a lock of a stream or handler would be held while the write blocks."""
+
+    def handle(self, record: logging.LogRecord) -> None:
+        left = memoryview(f"{record.msg}\n".encode(errors="backslashreplace"))
+        while left:
+            try:
+                left = left[os.write(_STDERR, left) :]
+            except BlockingIOError:
+                select.select([], [_STDERR], [])
+            except OSError:
+                # Nobody can read it any more.
+                return
+
+
+class LogWriter(QueueHandler):
+    """A handler that never blocks. Formatting takes place in the thread that logs; lines keep their order."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        self._lines = _Lines(_MOST_CHARACTERS, self._missing)
+        super().__init__(self._lines)
+        self.setFormatter(formatter)
+        # A signal that this thread took would interrupt no other.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            _Listener(self._lines).start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Add a line, or count it as dropped."""
+        self._lines.offer(record)
+
+    def wait_written(self, seconds: float) -> None:
+        """Wait until all lines are written, for at most so long."""
+        self._lines.wait_empty(seconds)
+
+    def _missing(self, lines: int) -> logging.LogRecord:
+        said = f"{lines} lines of the log were dropped, because standard error wasn't read"
+        line: logging.LogRecord = self.prepare(
+            logging.LogRecord(__name__, logging.WARNING, __file__, 0, said, None, None)
+        )
+        return line
