@@ -108,7 +108,7 @@ def test_unknown_names() -> None:
         "bogus": "1",
         "metric.reporters": "",
         "confluent.monitoring.interceptor.sasl.jaas.config": "x",
-        "key.serializer": "x.Y",
+        "key.serializer": "org.apache.kafka.common.serialization.ByteArraySerializer",
         "securty.protocol": "",
     }
     assert unknown_settings("producer", unknown | {"acks": "all"}) == list(unknown)
@@ -122,6 +122,22 @@ def test_interceptors_that_may_protect_records_stop_the_start(role: str) -> None
     with pytest.raises(BadSettings) as caught:
         unknown_settings(role, {"interceptor.classes": f"{measuring}, x.EncryptingInterceptor"})
     assert "interceptor.classes" in str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["producer", "consumer", "admin"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("value.serializer", "x.EncryptingSerializer"),
+        ("key.deserializer", "x.DecryptingDeserializer"),
+        ("config.providers", "vault"),
+        ("config.providers.vault.class", "x.Vault"),
+    ],
+)
+def test_java_classes_that_may_protect_stop_the_start(role: str, name: str, value: str) -> None:
+    assert unknown_settings(role, {name: ""}) == [name]
+    with pytest.raises(BadSettings, match=name):
+        unknown_settings(role, {name: value})
 
 
 @pytest.mark.parametrize(
@@ -325,7 +341,22 @@ def test_jaas() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        '/* a="1"; */ x.Module /**/ required // it is\n a="//1" /* ; \n */ b=2/3 // ;\n ; // the end',
+        'x.Module required a="//1" b=2/3; /* the end */',
+    ],
+)
+def test_jaas_with_comments(text: str) -> None:
+    module = jaas.parse(text)
+    assert (module.name, module.options) == ("Module", {"a": "//1", "b": "2/3"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "",
+        "// Module required a=1;",
+        "Module required a=1; /*",
+        "Module required a=http://b;",
         "Module",
         "Module required",
         "Module required a=1",

@@ -59,6 +59,21 @@ async def test_a_taken_port_is_one_line(key: str) -> None:
         assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("consumer.instances.maximum=5", "consumer.instances.max"),
+        ("consumer.max.instances=5", "consumer.instances.max"),
+        ("consumer.request.max.byte=1000", "consumer.request.max.bytes"),
+        ("consumer.prefetch.max.byte=1000", "consumer.prefetch.max.bytes"),
+    ],
+)
+async def test_a_misspelt_limit_that_could_be_a_kafka_clients_stops_the_start(option: str, meant: str) -> None:
+    code, output = await _serve(option)
+    assert code == 1
+    assert f"{option.partition('=')[0]} isn't known; {meant} resembles it" in output.splitlines()[-1]
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_what_a_worker_says_reaches_the_log(
     gateway_factory: Callable[..., Awaitable[Gateway]], workers: str

@@ -48,6 +48,14 @@ def test_client_settings_go_to_the_clients() -> None:
     assert settings.consumer_request_timeout_ms == 9
 
 
+def test_settings_of_one_client_override_those_of_all_under_any_name() -> None:
+    options = ["client.sasl.mechanism=PLAIN", "producer.sasl.mechanisms=SCRAM-SHA-512", "admin.sasl.mechanism=X"]
+    settings, _ = load(None, [*options, "client.message.max.bytes=1", "producer.max.request.size=2"], {})
+    assert settings.producer_properties == {"sasl.mechanisms": "SCRAM-SHA-512", "max.request.size": "2"}
+    assert settings.consumer_properties == {"sasl.mechanism": "PLAIN", "message.max.bytes": "1"}
+    assert settings.admin_properties == {"sasl.mechanism": "X", "message.max.bytes": "1"}
+
+
 def test_defaults_of_consumer_instances_may_be_given_for_all_clients() -> None:
     settings, _ = load(None, ["client.auto.offset.reset=earliest", "client.enable.auto.commit=FALSE"], {})
     assert (settings.consumer_auto_offset_reset, settings.consumer_enable_auto_commit) == ("earliest", False)
@@ -118,3 +126,16 @@ def test_settings_of_the_schema_registry() -> None:
     assert warnings == ["the setting schema.registry.bogus isn't known here and has no effect"]
     with pytest.raises(SettingsError, match=r"schema\.registry\.url"):
         load(None, ["schema.registry.url=localhost:8081"], {})
+
+
+def test_the_url_of_the_schema_registry_by_its_other_name() -> None:
+    settings, warnings = load(None, ["client.schema.registry.url=http://ann:p@a:8081"], {})
+    assert settings.schema_registry_url == ["http://a:8081"]
+    assert settings.schema_registry_properties["basic.auth.user.info"] == "ann:p"
+    assert warnings == []
+    both = ["schema.registry.url=http://a:8081", "client.schema.registry.url=http://a:8081"]
+    assert load(None, both, {})[0].schema_registry_url == ["http://a:8081"]
+    with pytest.raises(SettingsError, match=r"client\.schema\.registry\.url"):
+        load(None, [both[0], "client.schema.registry.url=http://b:8081"], {})
+    with pytest.raises(SettingsError, match=r"schema\.registry\.url"):
+        load(None, ["client.schema.registry.url=localhost:8081"], {})

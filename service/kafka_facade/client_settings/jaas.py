@@ -1,7 +1,7 @@
 """The JAAS configuration of one client, as ``sasl.jaas.config`` has it.
 
 ``org.apache.kafka...PlainLoginModule required username="ann" password="...";``: a login module's class, a control flag,
-options, a semicolon. As in Java, values may be quoted, and quoted ones may hold escapes.
+options, a semicolon. As in Java, values may be quoted, quoted ones may hold escapes, and there may be comments.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+_SKIPPED: Final = re.compile(r"(?:\s+|//[^\r\n]*|/\*.*?\*/)*", re.DOTALL)
 _TOKEN: Final = re.compile(
-    r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([A-Za-z0-9_.$+/@:~%&*!?|<>()\[\]{}^#,\\-]+)|([=;]))""",
+    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|((?:[A-Za-z0-9_.$+@:~%&*!?|<>()\[\]{}^#,\\-]|/(?![/*]))+)|([=;]))""",
     re.DOTALL,
 )
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -64,8 +65,8 @@ _SIGNS: Final = (_IS, _END)
 
 def _tokens(text: str) -> list[_Token]:
     found = []
-    position, end = 0, len(text.rstrip())
-    while position < end:
+    position = _skip(text, 0)
+    while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
             raise ValueError(f"a character or a quotation mark is out of place at character {position + 1}")
@@ -77,8 +78,14 @@ def _tokens(text: str) -> list[_Token]:
         else:
             quoted = double if double is not None else single
             found.append(_Token(_ESCAPE.sub(_unescaped, quoted)))
-        position = match.end()
+        position = _skip(text, match.end())
     return found
+
+
+def _skip(text: str, position: int) -> int:
+    """Return where the next token begins, behind white space and comments."""
+    found = _SKIPPED.match(text, position)
+    return position if found is None else found.end()
 
 
 def _unescaped(escape: re.Match[str]) -> str:

@@ -74,6 +74,10 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
 }
 # These only measure. Others may encrypt records or keep an audit log.
 _MEASURING: Final = "io.confluent.monitoring.clients.interceptor."
+# Serializers that only encode, which the gateway does itself.
+_ENCODING: Final = ("org.apache.kafka.common.serialization.", "io.confluent.kafka.serializers.")
+_SERIALIZERS: Final = ("key.serializer", "value.serializer", "key.deserializer", "value.deserializer")
+_PROVIDERS: Final = "config.providers"
 _MODERN_TLS: Final = frozenset({"TLSv1.2", "TLSv1.3"})
 _SECURITY: Final = (
     "ssl.",
@@ -127,6 +131,16 @@ class Translated:
         self.origins[name] = (*self.origins.get(name, ()), *(entry for entry in given))
 
 
+def overridden(base: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings with those of ``own`` instead of those that mean the same in ``base``."""
+    given = {_meaning(name) for name in own}
+    return {name: value for name, value in base.items() if _meaning(name) not in given} | dict(own)
+
+
+def _meaning(name: str) -> str:
+    return _RENAMED[name][0] if name in _RENAMED else name
+
+
 def is_security(name: str) -> bool:
     """Whether a client's setting of this name, without a prefix, is about security."""
     return name.removeprefix("schema.registry.").startswith(_SECURITY)
@@ -139,13 +153,11 @@ def translate(properties: Mapping[str, str]) -> Translated:
     """
     found = Translated()
     for name, value in properties.items():
+        _check_classes(name, value)
         if name == "ssl.endpoint.identification.algorithm":
             found.put(name, value or "none", name)
         elif name == "ssl.enabled.protocols":
             _check_protocols(value)
-        elif name == "interceptor.classes":
-            _check_interceptors(name, value)
-            found.put(name, value, name)
         elif name in _WITHOUT_EFFECT:
             _check_without_effect(name, value)
         elif name in _RENAMED:
@@ -170,9 +182,16 @@ def _check_protocols(value: str) -> None:
         raise BadSettings(["ssl.enabled.protocols"], "only TLSv1.2,TLSv1.3 is supported")
 
 
-def _check_interceptors(name: str, value: str) -> None:
-    if any(entry.strip() and not entry.strip().startswith(_MEASURING) for entry in value.split(",")):
-        raise BadSettings([name], "the Kafka client has no interceptors, which may be there to protect records")
+def _check_classes(name: str, value: str) -> None:
+    """Reject classes of Java that may protect records or provide secrets. Others have no effect."""
+    given = [entry.strip() for entry in value.split(",") if entry.strip()]
+    reason = "the Kafka client has no {}, which may be there to protect records"
+    if name == "interceptor.classes" and not all(entry.startswith(_MEASURING) for entry in given):
+        raise BadSettings([name], reason.format("interceptors"))
+    if name in _SERIALIZERS and not all(entry.startswith(_ENCODING) for entry in given):
+        raise BadSettings([name], reason.format("serializers"))
+    if given and (name == _PROVIDERS or name.startswith(f"{_PROVIDERS}.")):
+        raise BadSettings([name], "not supported; put the values that they provide into the settings")
 
 
 def _check_without_effect(name: str, value: str) -> None:

@@ -7,7 +7,29 @@ from difflib import get_close_matches
 from typing import Final
 
 _WORD: Final = re.compile(r"[a-z0-9]+")
-_SHORT: Final = frozenset({"auth", "cert", "jaas", "oauth", "sasl", "ssl", "tls", "token", "trust", "user"})
+_SHORT: Final = frozenset(
+    {
+        "acl",
+        "audit",
+        "auth",
+        "cert",
+        "encryption",
+        "jaas",
+        "jwt",
+        "ldap",
+        "mtls",
+        "oauth",
+        "oauth2",
+        "rbac",
+        "sasl",
+        "spnego",
+        "ssl",
+        "tls",
+        "token",
+        "trust",
+        "user",
+    }
+)
 # Of these a misspelling is recognized too.
 _LONG: Final = (
     "authentication",

@@ -6,6 +6,7 @@ such as Java's defaults, are accepted.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import Final
 
@@ -73,6 +74,7 @@ _BEGINNINGS: Final = (
     "authorizer.",
     "basic.auth.",
     "bearer.auth.",
+    "config.providers",
     "confluent.audit.",
     "confluent.authorizer.",
     "confluent.basic.auth.",
@@ -132,8 +134,36 @@ _PROTECTING: Final = {
         "max.request.body.size",
     )
 }
-_OWN_BEGINNINGS: Final = ("access.control.", "api.endpoint", "graphql.", "grpc.")
+_OWN_BEGINNINGS: Final = ("access.control.", "api.endpoint", "graphql.", "grpc.", "listeners.")
 _ALIKE_OWN: Final = 0.85
+# The gateway's own addresses and limits, keyed likewise.
+_LIMITING: Final = {
+    "".join(filter(str.isalnum, name)): name
+    for name in (
+        "advertised.listeners",
+        "api.request.timeout.ms",
+        "api.v3.produce.batch.maximum.entries",
+        "consumer.instance.timeout.ms",
+        "consumer.instances.max",
+        "consumer.prefetch.max.bytes",
+        "consumer.request.max.bytes",
+        "consumer.request.timeout.ms",
+        "grpc.listeners",
+        "grpc.max.response.bytes",
+        "host.name",
+        "idle.timeout.ms",
+        "kafka.clients.idle.ms",
+        "kafka.clients.max",
+        "listeners",
+        "request.body.timeout.ms",
+        "response.write.timeout.ms",
+        "shutdown.timeout.ms",
+        "streaming.connection.max.duration.ms",
+    )
+}
+_LISTENERS: Final = ("grpc.listeners", "listeners")
+# An official setting without effect here, the grace period of streams, is 0.85 alike.
+_ALIKE_LIMIT: Final = 0.88
 # Those of the official proxy; a misspelling of one may start like a detail setting.
 _OFFICIAL: Final = {"".join(filter(str.isalnum, name)): name for name in _NAMES}
 # Similarity above which an unknown name counts as a misspelling of one; detail settings are less similar.
@@ -149,10 +179,13 @@ def refusal(key: str, value: str) -> str | None:
         # Strip the prefix of settings for a single listener.
         name = name.removeprefix(_LISTENER).partition(".")[2]
     value = value.strip().lower()
+    limit = resembled(name)
+    if limit is not None and (value or limit in _LISTENERS):
+        return resemblance(key, limit)
     if value and name not in _NAMES:
         meant = _meant(name, value)
         if meant is not None:
-            return f"{key} isn't known; {meant} resembles it: correct it or remove it"
+            return resemblance(key, meant)
         if name.startswith(_OWN_BEGINNINGS):
             return f"{key} isn't known, and may be meant to protect: correct it or remove it"
     if _is_harmless(name, value):
@@ -160,6 +193,28 @@ def refusal(key: str, value: str) -> str | None:
     kafka = name.removeprefix("kafka.")
     hint = f"; for Kafka it is client.{kafka}" if kafka.startswith(_CLIENT) else ""
     return f"{key} is an unsupported security setting; remove it to run without that protection{hint}"
+
+
+def resembled(name: str) -> str | None:
+    """Return the address or limit of the gateway that an unknown name may be a misspelling of."""
+    name = name.lower()
+    words = _words(name)
+    for own in _LIMITING.values():
+        if _words(own) == words:
+            return own
+    found = get_close_matches("".join(filter(str.isalnum, name)), _LIMITING, 1, _ALIKE_LIMIT)
+    return _LIMITING[found[0]] if found else None
+
+
+def resemblance(key: str, meant: str) -> str:
+    """Return the message about an unknown key."""
+    return f"{key} isn't known; {meant} resembles it: correct it or remove it"
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name in order, in the singular and without its unit of time."""
+    found = re.split("[^a-z0-9]+", name.replace("maximum", "max").replace("entries", "entry"))
+    return sorted(word.removesuffix("s") for word in found if word != "ms")
 
 
 def _meant(name: str, value: str) -> str | None:

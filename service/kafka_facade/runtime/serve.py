@@ -24,6 +24,7 @@ from kafka_facade.core.secrets import SecretProperties, shown
 from kafka_facade.kafka.settings.check import unknown_settings
 from kafka_facade.runtime.gateway import HTTP_SHARE, Gateway
 from kafka_facade.runtime.log import configure_logging
+from kafka_facade.runtime.security_settings import resemblance, resembled
 from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import ROLES, Address, Settings, SettingsError
 from kafka_facade.runtime.shared_directory import remove_leftovers, shared_directory
@@ -159,7 +160,10 @@ def _without_unknown(settings: Settings) -> tuple[Settings, list[str]]:
             left_out = unknown_settings(role, properties, sasl_shared=sasl_shared)
         except BadSettings as error:
             raise SettingsError(f"{_keys(settings, role, error.names)}: {error.reason}") from None
-        unknown |= dict.fromkeys(_key(settings, role, entry) for entry in left_out)
+        for key in (_key(settings, role, entry) for entry in left_out):
+            if (limit := resembled(key)) is not None:
+                raise SettingsError(resemblance(key, limit))
+            unknown[key] = None
         changes[name] = SecretProperties({key: value for key, value in properties.items() if key not in left_out})
     if settings.schema_registry_url:
         try:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import javaproperties
 
+from kafka_facade.client_settings.java_names import overridden
 from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.client_settings.registry import without_credentials
 from kafka_facade.core.instances.settings import RESETS
@@ -33,6 +34,7 @@ ROLES = ("producer", "consumer", "admin")
 """The Kafka clients that have settings of their own."""
 # What callers set for each consumer instance: its default may be given for all clients, but none of these takes it.
 _OF_INSTANCES = ("auto.offset.reset", "enable.auto.commit")
+_URL_ALIAS = "client.schema.registry.url"
 # Variables of the container image that are no settings of the proxy.
 _NO_SETTINGS = ("log4j.", "opts", "jmx.", "heap.")
 
@@ -382,7 +384,7 @@ def load(
 
     SettingsError for the first bad value, and for a setting of security that isn't supported.
     """
-    properties = _from_file(file) | _from_environment(environment) | _from_options(overrides)
+    properties = _with_one_url(_from_file(file) | _from_environment(environment) | _from_options(overrides))
     known = Settings.keys()
     values: dict[str, Any] = {}
     clients: dict[str, dict[str, str]] = {prefix: {} for prefix in _CLIENT_PREFIXES}
@@ -411,13 +413,21 @@ def load(
             values.setdefault(entry.name, value)
     values["client_properties"] = SecretProperties(clients["client."])
     for role in ROLES:
-        values[f"{role}_properties"] = SecretProperties(clients["client."] | clients[f"{role}."])
+        values[f"{role}_properties"] = SecretProperties(overridden(clients["client."], clients[f"{role}."]))
     urls = values.get("schema_registry_url", [])
     with _naming():
         values["schema_registry_properties"] = registry_properties(urls, registry, clients["client."])
     if urls:
         values["schema_registry_url"] = without_credentials(urls)[0]
     return Settings(**values), warnings
+
+
+def _with_one_url(properties: dict[str, str]) -> dict[str, str]:
+    """Return the properties with the URL of the Schema Registry under one of its two names."""
+    url = properties.pop(_URL_ALIAS, None)
+    if url is not None and properties.setdefault("schema.registry.url", url) != url:
+        raise SettingsError(f"{_URL_ALIAS}: another spelling of the same setting has another value")
+    return properties
 
 
 @contextlib.contextmanager
