@@ -15,6 +15,7 @@ from kafka_facade.core.errors import DeserializationFailed, FacadeError
 from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records import model as core_records
+from kafka_facade.core.records.decoding import has_schema_id
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, json_weight
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
@@ -130,7 +131,7 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
     Raises FacadeError if it cannot be decoded now.
     """
     payload: bytes | None = getattr(record, which)
-    if payload is None:
+    if payload is None or not has_schema_id(payload):
         return None
     # Decode one at a time: all records of a response may need the same schema, which is then loaded once.
     async with context.decoding:
@@ -148,7 +149,7 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
             context.decoding_failure = error
             raise
         context.decoded_weight += info.weight
-    return None if info.error is None and info.format is core_records.Format.BINARY else Decoded(value=data, about=info)
+    return Decoded(value=data, about=info)
 
 
 @resource(

@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
@@ -133,6 +134,16 @@ CASES: dict[str, Case] = {
     "schema of half a pair": Case(send(b'{"schema":"\\"\\ud800\\""}'), BAD, True),
     "unknown type": Case(send({"schema": "x", "schemaType": "THRIFT"}), BAD, True),
     "broken schema": Case(send({"schema": "{"}), BAD, True),
+    # The parser fails with another error than that of a schema.
+    "size of an exponent": Case(
+        send(
+            {
+                "schema": '{"type":"fixed","name":"D","logicalType":"decimal","precision":9,"size":1e308}',
+            }
+        ),
+        BAD,
+        True,
+    ),
     "long schema": Case(send({"schema": '"' + "x" * 2 * MIB + '"'}), BAD, True),
     "references": Case(_graph(lambda n: [(m, m) for m in range(1, 10_000)] if n == 0 else []), BAD, True),
     "chain": Case(_graph(lambda n: [(n + 1, n + 1)]), BAD, True),
@@ -256,6 +267,43 @@ async def _events(gateway: Any, topic: str) -> tuple[tuple[bytes, bool], str | N
             codes = [error["extensions"]["code"] for error in payload.get("errors", ())]
             return (base64.b64decode(record["value"]["base64"]), blamed), codes[0] if codes else None
     raise AssertionError("no record")
+
+
+async def test_records_beside_one_whose_schema_the_registry_does_not_give(
+    to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic
+) -> None:
+    """What comes before it is delivered, and what needs no schema has no error."""
+    name = await topic()
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for value in (b"plain0", b"\0" + next(IDS).to_bytes(4, "big") + b"\2", b"plain2"):
+        producer.produce(name, value, partition=0)
+    producer.flush(30)
+    peer.answer = send({"error_code": 50003, "message": "no leader"}, 500)
+    found: list[bytes] = []
+    async with grpc.aio.insecure_channel(to_peer.gateway.grpc) as channel:
+        request = record_pb2.ConsumeRequest(topic_name=name, earliest=Empty(), decode_with_registry=True)
+        call = record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=_SECONDS)
+        with suppress(grpc.aio.AioRpcError):
+            async for frame in call:
+                found += [record.value for record in frame.records]
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+    assert found == [b"plain0"]
+    query = """subscription ($topic: String!) {
+      records(topicName: $topic, from: EARLIEST, follow: false) { decodedValue { data } } }"""
+    body = {"query": query, "variables": {"topic": name}}
+    records: list[Any] = []
+    failed: list[int] = []
+    async with (
+        httpx.AsyncClient(timeout=_SECONDS, headers={"accept": "text/event-stream"}) as client,
+        client.stream("POST", to_peer.gateway.graphql, json=body) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data:") and (event := line.removeprefix("data:").strip()):
+                payload = json.loads(event)
+                failed += [len(records) + error["path"][1] for error in payload.get("errors", ())]
+                records += payload["data"]["records"]
+    assert records == [{"decodedValue": None}] * 3
+    assert failed == [1]
 
 
 async def _v2(gateway: Any, topic: str) -> tuple[int, Any]:

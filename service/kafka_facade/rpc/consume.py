@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.sizes import fetched_size, record_size, require_taken
@@ -82,16 +82,24 @@ def _read_formats(message: record_pb2.ConsumeRequest) -> ReadFormats | None:
 async def _decoded(
     facade: Facade, formats: ReadFormats, records: Sequence[Record], max_records: int, max_bytes: int, largest: int
 ) -> AsyncGenerator[Sequence[FetchedRecord], None]:
-    """Decode records and yield them in frames. At most one frame plus one decoded record is in memory."""
+    """Decode records and yield them in frames. At most one frame plus one decoded record is in memory.
+
+    The records before one that raises are yielded first.
+    """
     frame: list[FetchedRecord] = []
     size = 0
     for record in records:
-        fetched = await facade.decoding.record(formats, record)
-        length = fetched_size(fetched)
+        try:
+            fetched = await facade.decoding.record(formats, record)
+            length = fetched_size(fetched)
+            require_taken(record, length, largest)
+        except FacadeError:
+            if frame:
+                yield frame
+            raise
         if frame and (len(frame) >= max_records or size + length > max_bytes):
             yield frame
             frame, size = [], 0
-        require_taken(record, length, largest)
         frame.append(fetched)
         size += length
     if frame:

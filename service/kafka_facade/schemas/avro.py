@@ -48,7 +48,7 @@ class AvroCodec:
         except (SchemaParseException, UnknownType) as error:
             raise ValueError(quote(error)) from None
         # What fastavro and the compilers look up in a schema that has another form.
-        except (TypeError, KeyError, AttributeError, msgspec.DecodeError, RecursionError) as error:
+        except (TypeError, KeyError, AttributeError, ArithmeticError, msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"no Avro schema: {quote(error)}") from None
         self.record_name: str | None = None
         if isinstance(schema, dict) and schema["type"] in ("record", "error"):

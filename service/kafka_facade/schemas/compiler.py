@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import SchemaCodec
 from kafka_facade.core.worker_threads import WorkerThreads
@@ -64,7 +66,15 @@ class Compiler:
         ``known`` gives the codec that others may have compiled while this waited. ValueError for what is no schema, or
         takes too much to compile; NoFreeThread after ``wait`` seconds, TimeoutError on a machine that is too busy.
         """
-        compiler = _COMPILERS[format]
         return await self._threads[format].run(
-            lambda: compiler(text, references, self._checkers), wait=wait, limit=_COMPILE_SECONDS, known=known
+            lambda: self._codec(format, text, references), wait=wait, limit=_COMPILE_SECONDS, known=known
         )
+
+    def _codec(self, format: Format, text: str, references: Sequence[Source]) -> SchemaCodec:
+        try:
+            return _COMPILERS[format](text, references, self._checkers)
+        except (ValueError, OSError, FacadeError):
+            raise
+        except Exception as error:
+            # The parsers' libraries raise anything at a schema that has another form than they expect.
+            raise ValueError(f"the schema can't be compiled: {quote(error)}") from None

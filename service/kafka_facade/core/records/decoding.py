@@ -52,6 +52,15 @@ def together(format: Format, records: Sequence[Record]) -> tuple[list[FetchedRec
     return decoded, json_weight(b"".join(payloads))
 
 
+def has_schema_id(payload: bytes) -> bool:
+    """Return whether the bytes start with what can be a schema id; no others need the registry."""
+    try:
+        id_in(payload)
+    except NoSchemaId:
+        return False
+    return True
+
+
 class Decoding:
     """Decodes keys and values."""
 

@@ -18,6 +18,7 @@ from kafka_facade.core.errors import (
     Unavailable,
 )
 from kafka_facade.core.limits import RECORDS_WEIGHT
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, DecodingBudget, json_weight, weighs_more
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
@@ -240,8 +241,14 @@ def _weighs_more(data: object, most: int) -> bool:
 
 
 def _decode(codec: SchemaCodec, payload: bytes, budget: DecodingBudget) -> object:
-    value = codec.decode(payload, budget)
-    json_text.check(value)
+    try:
+        value = codec.decode(payload, budget)
+        json_text.check(value)
+    except (ValueError, FacadeError):
+        raise
+    except Exception as error:
+        # The libraries raise anything at bytes, or at a schema, that they did not expect.
+        raise ValueError(f"the bytes can't be decoded: {quote(error)}") from None
     return value
 
 
@@ -249,7 +256,13 @@ def _encode(data: object, version: SubjectVersion, *, on_loop: bool = False) -> 
     """Encode a key or value, which may be null. Raises InvalidRequest if it violates the schema, and TakesLong."""
     # Codecs do not support numbers that are kept as JSON text.
     is_plain = not _has_raw(data)
-    encoded = version.codec.encode(data if is_plain else _plain(data), on_loop=on_loop)
+    try:
+        encoded = version.codec.encode(data if is_plain else _plain(data), on_loop=on_loop)
+    except (TakesLong, FacadeError):
+        raise
+    except Exception as error:
+        # As in decoding; an error of one record must not become one of the gateway.
+        raise InvalidRequest(f"Bad Request: the data can't be encoded: {quote(error)}") from None
     if not is_plain and version.codec.format is Format.JSONSCHEMA:
         encoded = _encode_json(data)
     return _MAGIC + version.schema_id.to_bytes(4, "big", signed=True) + encoded
