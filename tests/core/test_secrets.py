@@ -1,9 +1,11 @@
 """What is shown of settings and of texts: no secret, whatever it looks like."""
 
 import logging
+import re
 import sys
 import time
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 from hypothesis import given
@@ -159,6 +161,31 @@ def test_other_spellings_of_secrets() -> None:
     encoded = b64encode(b"ann:can@ry\n2").decode()
     for text in ("can@ry\n2", r"can@ry\n2", "can%40ry%0A2", encoded, 'canary"3', "canary%223"):
         assert redact(f"it is {text}!", found) == f"it is {HIDDEN}!"
+
+
+@given(
+    st.text("idéCID:-", max_size=5),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=8, max_size=40),
+    st.text("x\n", max_size=4),
+)
+def test_a_secret_within_base64(before: str, secret: str, after: str) -> None:
+    secrets = secrets_of({"sasl.oauthbearer.client.secret": secret})
+    for text in (secret, quote(secret, safe=""), quote_plus(secret)):
+        data = f"{before}:{text}{after}".encode()
+        for encoded in (b64encode(data).decode(), urlsafe_b64encode(data).decode()):
+            escaped = quote(encoded, safe="")
+            for sent in (encoded, escaped, re.sub("%..", lambda byte: byte[0].lower(), escaped)):
+                shown_text = redact(f'{{"said": "{sent}"}}', secrets)
+                assert HIDDEN in shown_text
+                # A character at either end may share its bits with what is no secret.
+                left = unquote(shown_text.partition(HIDDEN)[0].removeprefix('{"said": "'))
+                assert len(left) * 6 <= (len(before.encode()) + 1) * 8 + 5
+
+
+def test_base64_of_other_texts_stays() -> None:
+    secrets = secrets_of({"sasl.oauthbearer.client.secret": "canary-5", "sasl.oauthbearer.client.id": "ann"})
+    text = b64encode(b"ann: is no secret").decode()
+    assert redact(f"it is {text}", secrets) == f"it is {text}"
 
 
 def test_a_repr_has_no_secrets() -> None:

@@ -11,6 +11,7 @@ import pytest
 from conftest import TopicFactory
 from faces.clients import Data, FaceClient, Produced
 from faces.generic import FaceError
+from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade_devstack.gateway import Gateway
 
 _TEXT = {"type": "STRING", "data": "bad"}
@@ -51,6 +52,18 @@ async def test_the_good_records_of_others_are_stored(
         failed = response.json()
         assert str(failed["error_code"]).startswith("4"), failed
         assert said in failed["message"], failed
+
+
+async def test_more_headers_than_can_be_read(face: FaceClient, cluster: str, topic: TopicFactory) -> None:
+    name = await topic()
+    record = Produced(Data("STRING", "v"), headers=[("a", b"")] * 100_001)
+    with pytest.raises(FaceError) as caught:
+        await face.produce(cluster, name, record)
+    if caught.value.codes[0] == "GRAPHQL_VALIDATION_FAILED":
+        # So many cost more than an operation of GraphQL may.
+        return
+    assert caught.value.codes[-1] in face.codes(InvalidKafkaRequest)
+    assert "headers" in caught.value.message
 
 
 @pytest.mark.parametrize("format", ["BINARY", "STRING", "JSON", "AVRO"])

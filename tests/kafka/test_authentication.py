@@ -10,6 +10,7 @@ from kafka_facade.core.errors import KafkaAuthenticationFailed, KafkaTimeout
 from kafka_facade.kafka.authentication import Authentication, fail_fast
 
 _REFUSED = ClientError(ClientError._AUTHENTICATION)
+_NO_TOKEN = ClientError(ClientError._AUTHENTICATION, "Failed to acquire SASL OAUTHBEARER token: invalid_client")
 
 
 class Port:
@@ -79,6 +80,44 @@ async def test_one_broker_of_several_that_refuses_fails_no_other_call() -> None:
     # A call that has waited for that broker says why it got no answer.
     with pytest.raises(KafkaAuthenticationFailed):
         await port.times_out()
+
+
+async def test_without_a_token_calls_fail_until_one_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("_FRESH_SECONDS", 0.01), ("_TOKEN_SECONDS", 0.5), ("_TRY_SECONDS", 0.05)):
+        monkeypatch.setattr(f"kafka_facade.kafka.authentication.{name}", seconds)
+    authentication = Authentication()
+    port = fail_fast(Port(), authentication)
+    # The client reports this once, however often it asks for a token.
+    authentication.on_error(_NO_TOKEN)
+    await asyncio.sleep(0.1)
+    with pytest.raises(KafkaAuthenticationFailed):
+        await port.is_answered()
+    await asyncio.sleep(0.5)
+    # Some may try, but not for long.
+    assert not authentication.refused
+    with pytest.raises(KafkaAuthenticationFailed):
+        authentication.check(polled=True)
+    with pytest.raises(KafkaAuthenticationFailed):
+        async with asyncio.timeout(10):
+            await port.waits()
+    assert authentication.refused
+    await asyncio.sleep(0.5)
+    assert await port.is_answered() == "answer"
+    authentication.check(polled=True)
+    waiting = asyncio.create_task(port.waits())
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_a_client_that_has_lost_its_token_may_still_have_connections() -> None:
+    authentication = Authentication()
+    port = fail_fast(Port(), authentication)
+    assert await port.is_answered() == "answer"
+    authentication.on_error(_NO_TOKEN)
+    await asyncio.sleep(0.01)
+    authentication.check(polled=True)
+    assert await port.is_answered() == "answer"
 
 
 async def test_a_cancelled_call_stays_cancelled() -> None:

@@ -1,9 +1,13 @@
 """A gateway that has to authenticate to Kafka: it does, or every face says that Kafka refuses its credentials."""
 
 import asyncio
+import json
+import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
@@ -144,6 +148,95 @@ async def test_nothing_of_a_wrong_password_is_logged(wrong: Gateway) -> None:
     assert "Authentication failed" in log
     assert _WRONG not in log
     assert "jaas" not in log.lower()
+
+
+class _RefusingEndpoint(BaseHTTPRequestHandler):
+    """A token endpoint that refuses each client, and repeats what it was sent."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        said = self.headers["authorization"].split()[-1]
+        answer = json.dumps({"error": "invalid_client", "error_description": f"unknown: {said}"}).encode()
+        self.send_response(401)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def refusing_endpoint() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _RefusingEndpoint) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/token"
+        server.shutdown()
+        thread.join()
+
+
+_OAUTH = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {
+            "client.sasl.oauthbearer.method": "oidc",
+            "client.sasl.oauthbearer.client.id": "facade",
+            "client.sasl.oauthbearer.client.secret": _WRONG,
+        },
+        {"client.sasl.jaas.config": f'{_OAUTH} required clientId="facade" clientSecret="{_WRONG}";'},
+    ],
+    ids=["librdkafka", "java"],
+)
+async def test_a_wrong_oauth_secret(
+    stack: BackgroundStack,
+    gateway_factory: Callable[..., Awaitable[Gateway]],
+    refusing_endpoint: str,
+    login: dict[str, str],
+) -> None:
+    settings = {
+        "bootstrap.servers": stack.super_user["bootstrap.servers"],
+        "client.security.protocol": "SASL_PLAINTEXT",
+        "client.sasl.mechanism": "OAUTHBEARER",
+        "client.sasl.oauthbearer.token.endpoint.url": refusing_endpoint,
+        "log.level": "debug",
+    }
+    gateway = await gateway_factory(settings | login, answering=False)
+    v2 = {"Content-Type": "application/vnd.kafka.v2+json"}
+    cluster = f"/v3/clusters/{stack.cluster_id}"
+    # Longer than a rejection by Kafka counts: this one is not reported again.
+    await asyncio.sleep(5)
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS, headers=v2) as client:
+        for method, path, content in (
+            ("GET", "/v3/clusters", None),
+            ("GET", f"{cluster}/topics", None),
+            ("GET", f"{cluster}/consumer-groups", None),
+            ("POST", "/topics/t", '{"records":[{"value":"aGk="}]}'),
+            ("GET", "/v3/clusters", None),
+        ):
+            began = time.monotonic()
+            answer = await client.request(method, path, content=content)
+            assert (answer.status_code, answer.json()["error_code"]) == (401, 40101), path
+            assert time.monotonic() - began < _AT_ONCE_SECONDS, path
+        base = (await client.post("/consumers/refused", content="{}")).json()["base_uri"]
+        await client.post(f"{base}/subscription", json={"topics": ["t"]})
+        await asyncio.sleep(3)
+        for _ in range(2):
+            read = await client.get(
+                f"{base}/records?timeout=5000", headers={"Accept": "application/vnd.kafka.binary.v2+json"}
+            )
+            assert (read.status_code, read.json()["error_code"]) == (401, 40101)
+        await client.delete(base)
+    log = gateway.child.log.read_text()
+    assert "Failed to retrieve OIDC token" in log
+    assert _WRONG not in log
+    sent = b64encode(f"facade:{_WRONG}".encode()).decode()
+    assert sent[-20:] not in log
+    assert sent[12:32] not in log
 
 
 async def test_credentials_that_kafka_takes_later(

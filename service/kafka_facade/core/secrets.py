@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 HIDDEN: Final = "***"
 """Replacement text for a secret."""
@@ -35,6 +35,11 @@ _JAAS_SECRET: Final = re.compile(
     r"""(?i)(?:password|secret|token)\s*=\s*(?:"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|([^\s;"']+))""", re.DOTALL
 )
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+# Base64 turns 3 bytes into 4 characters.
+_BASE64_BYTES: Final = 3
+_BASE64_CHARACTERS: Final = 4
+_URL_SAFE: Final = str.maketrans("+/", "-_")
+_ESCAPED: Final = re.compile("%[0-9A-F]{2}")
 _MOST_CHARACTERS: Final = 200
 # Search only this many characters of a value for credentials; far fewer are shown.
 _MOST_SEARCHED: Final = 4_096
@@ -52,7 +57,8 @@ def is_secret(name: str) -> bool:
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Redact credentials in URLs and headers, assigned passwords, and the given ``secrets``."""
-    for secret in secrets:
+    # Longest first, because a secret may be a part of another one.
+    for secret in sorted(secrets, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, HIDDEN)
     if "@" in text:
@@ -101,14 +107,38 @@ def secrets_of(properties: Mapping[str, str]) -> set[str]:
             for quoted, single, bare in _JAAS_SECRET.findall(value):
                 found.add(quoted or single or bare)
                 found.add(_ESCAPE.sub(r"\1", quoted or single))
-            # The encoding in a Basic authorization header.
-            found.add(b64encode(value.encode(errors="replace")).decode())
     return {spelling for secret in found if len(secret) >= _SHORTEST for spelling in _spellings(secret)}
 
 
 def _spellings(secret: str) -> set[str]:
-    """The secret unchanged, URL-encoded, and as in a ``repr``."""
-    return {secret, quote(secret, safe="", errors="replace"), repr(secret)[1:-1]}
+    """The secret unchanged, URL-encoded, as in a ``repr``, and in the Base64 of a text that contains it.
+
+    OAuth clients encode the id and the secret for URLs before they join them (RFC 6749, section 2.3.1).
+    """
+    encoded = {secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")}
+    found = encoded | {repr(secret)[1:-1]}
+    for text in encoded:
+        data = text.encode(errors="replace")
+        found |= _url_spellings(b64encode(data).decode())
+        for before in range(_BASE64_BYTES):
+            found |= _url_spellings(_base64_core(data, before))
+    return found
+
+
+def _base64_core(data: bytes, before: int) -> str:
+    """The Base64 characters that depend on nothing but ``data``, which follows ``before`` other bytes (0 to 2)."""
+    first = -(-before * _BASE64_CHARACTERS // _BASE64_BYTES)
+    end = (before + len(data)) * _BASE64_CHARACTERS // _BASE64_BYTES
+    return b64encode(bytes(before) + data).decode()[first:end]
+
+
+def _url_spellings(base64: str) -> set[str]:
+    """Base64 in both alphabets (RFC 4648), also URL-encoded."""
+    found = {base64, base64.translate(_URL_SAFE), base64.rstrip("=")}
+    for text in (base64, base64.rstrip("=")):
+        escaped = quote(text, safe="")
+        found |= {escaped, _ESCAPED.sub(lambda byte: byte[0].lower(), escaped)}
+    return found
 
 
 class SecretProperties(dict[str, str]):

@@ -3,6 +3,9 @@
 librdkafka reports rejected credentials through its error callback at each connection attempt, while calls keep waiting
 for a connection. It retries continuously (see ``reconnect.backoff.max.ms``), so calls fail only for a short time after
 the last rejection and succeed again by themselves once Kafka accepts the credentials.
+
+librdkafka requests an OAuth token every 10 s, but reports the same failure only once. So a client without a token stays
+rejected until a call gets an answer: from time to time some calls may try, for a short time.
 """
 
 from __future__ import annotations
@@ -32,6 +35,11 @@ _ANSWERED_SECONDS: Final = 5.0
 # Interval (s) at which the client's errors are polled while calls wait.
 _POLL_SECONDS: Final = 0.1
 _IDLE_POLL_SECONDS: Final = 1.0
+# The beginning of librdkafka's report that it has no OAuth token.
+_NO_TOKEN: Final = "Failed to acquire SASL OAUTHBEARER token"
+# How long (s) calls then fail before some may try again, and how long (s) those wait.
+_TOKEN_SECONDS: Final = 10.0
+_TRY_SECONDS: Final = 2.0
 # RFC 8446, section 6.2: bad, unsupported, revoked, expired, unknown certificates, and none; unknown CA; access denied.
 _CERTIFICATE_ALERT: Final = re.compile(r"SSL alert number (?:4[2-6]|48|49|116)\b")
 
@@ -48,6 +56,8 @@ class Authentication:
         self._refused_at = float("-inf")
         self._answered_at = float("-inf")
         self._seen_at = float("-inf")
+        self._has_no_token = False
+        self._no_token_until = float("-inf")
         self._waiting: set[_Waiting] = set()
         # Iterations of the loop while calls run: a call that ends within its first one has not asked Kafka.
         self.turns = 0
@@ -71,20 +81,27 @@ class Authentication:
         if refused or _CERTIFICATE_ALERT.search(error.str()):
             # The loop may already be closed during shutdown.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._refuse)
+                self._loop.call_soon_threadsafe(self._refuse, error.str().startswith(_NO_TOKEN))
 
     @property
     def refused(self) -> bool:
         """Whether Kafka currently rejects the credentials."""
-        return self._refused_at > self._answered_at and time.monotonic() - self._refused_at < _FRESH_SECONDS
+        now = time.monotonic()
+        if self._has_no_token and now < self._no_token_until:
+            return True
+        return self._refused_at > self._answered_at and now - self._refused_at < _FRESH_SECONDS
 
     def answered(self) -> None:
         """Note that Kafka has answered and thus accepts the credentials."""
         self._answered_at = time.monotonic()
+        self._has_no_token = False
 
-    def check(self) -> None:
-        """Raise KafkaAuthenticationFailed if Kafka currently rejects the credentials."""
-        if self.refused:
+    def check(self, *, polled: bool = False) -> None:
+        """Raise KafkaAuthenticationFailed if Kafka currently rejects the credentials.
+
+        After the client was ``polled`` in vain, also if it has no token, because there is no call that could try.
+        """
+        if self.refused or (polled and self._lacks_token):
             raise KafkaAuthenticationFailed
 
     def waiting(self) -> _Waiting:
@@ -99,12 +116,15 @@ class Authentication:
 
     def explains(self, error: BaseException | None) -> bool:
         """Return whether a call failed because of rejected credentials although its error says something else."""
-        return isinstance(error, RetriableKafkaError) and time.monotonic() - self._seen_at < _EXPLAINS_SECONDS
+        recent = time.monotonic() - self._seen_at < _EXPLAINS_SECONDS
+        return isinstance(error, RetriableKafkaError) and (recent or self._has_no_token)
 
     def begin(self, waiting: _Waiting) -> None:
         """Add a waiting block."""
         self.check()
         self._waiting.add(waiting)
+        if self._has_no_token:
+            self._loop.call_later(_TRY_SECONDS, self._give_up, waiting)
         if not self._counting:
             self._counting = True
             self._loop.call_soon(self._count)
@@ -120,11 +140,28 @@ class Authentication:
         self._counting = False
         self.turns += 1
 
-    def _refuse(self) -> None:
+    def _give_up(self, waiting: _Waiting) -> None:
+        """Fail a call that has got no answer in time, and all others, because there is no token yet."""
+        if self._has_no_token and waiting in self._waiting:
+            self._no_token_until = time.monotonic() + _TOKEN_SECONDS
+            self._fail_all()
+
+    @property
+    def _lacks_token(self) -> bool:
+        """Whether the client has never had a token; one that has had one may still have connections."""
+        return self._has_no_token and self._answered_at == float("-inf")
+
+    def _refuse(self, no_token: bool) -> None:
         self._seen_at = now = time.monotonic()
+        self._has_no_token |= no_token
         if now - self._answered_at < _ANSWERED_SECONDS:
             return
         self._refused_at = now
+        if self._lacks_token:
+            self._no_token_until = now + _TOKEN_SECONDS
+        self._fail_all()
+
+    def _fail_all(self) -> None:
         for waiting in tuple(self._waiting):
             waiting.fail()
         if self.on_refusal is not None:

@@ -58,8 +58,7 @@ class WithoutSecrets(logging.Formatter):
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__(_FORMAT)
-        # Longest first, because a secret may be a prefix of another one.
-        self._secrets = sorted(secrets, key=len, reverse=True)
+        self._secrets = frozenset(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """Format and redact a record."""

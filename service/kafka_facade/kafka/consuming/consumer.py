@@ -185,7 +185,7 @@ class Consumer(EventfulClient):
             messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and not self._failures):
                 return records
-            self._authentication.check()
+            self._authentication.check(polled=True)
             left = deadline - time.monotonic()
             if not self._failures:
                 if left <= 0:
