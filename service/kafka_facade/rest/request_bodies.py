@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import astuple
 
 from kafka_facade.core import request as core
 from kafka_facade.core.request import is_required, without_none
@@ -26,62 +27,80 @@ _dict: Any = dict
 
 _Body = TypeVar("_Body")
 _Convert = Callable[[Any], Any]
-_Values = Callable[[Any], dict[str, Any]]
 
 
 class RequestBody:
     """Reads the fields of a request from a body."""
 
     def __init__(self, request: type[Any], in_path: Collection[str]) -> None:
-        type_, self._values = _derived(request, in_path)
-        self.fields = type_.__struct_fields__
+        derived = _Derived(request, in_path)
+        self.fields = derived.names
         """The fields of the request that the body has."""
-        self._decoder = BodyDecoder(type_)
+        self._values = derived.values()
+        self._decoder = BodyDecoder(derived.type)
 
     def read(self, body: bytes) -> dict[str, Any]:
         """Return the values of the fields. Raises InvalidPayload, MalformedBody and UnprocessableEntity."""
-        return self._values(self._decoder.required(body))
+        return dict(zip(self.fields, self._values(self._decoder.required(body)), strict=True))
 
 
 def body_type(target: type[Any], in_path: Collection[str] = ()) -> type[msgspec.Struct]:
     """Return the type of the JSON object with the fields of a dataclass."""
-    return _derived(target, in_path)[0]
+    return _Derived(target, in_path).type
 
 
 def converter(target: type[_Body]) -> Callable[[Any], _Body]:
     """Return a function that converts an object of :func:`body_type` to the dataclass."""
-    values = _derived(target, ())[1]
-    return lambda given: target(**values(given))
+    kind: type[Any] = target
+    if any(field.kw_only for field in dataclasses.fields(kind)):
+        raise LookupError(f"{target.__name__} has fields that are given by name only")
+    values = _Derived(target, ()).values()
+    return lambda given: target(*values(given))
 
 
-def _derived(target: type[Any], in_path: Collection[str]) -> tuple[type[msgspec.Struct], _Values]:
-    hints = get_type_hints(target, include_extras=True)
-    members: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    parts: list[tuple[str, _Convert | None, bool]] = []
-    for field in dataclasses.fields(target):
-        if field.name in in_path:
-            continue
-        kind, optional = without_none(hints[field.name])
-        is_setting = optional and kind is str and field.name in _SETTINGS
-        type_, convert = (Setting, setting_text) if is_setting else _member(kind)
-        members.append(
-            (field.name, type_) if is_required(field, hints[field.name]) else (field.name, type_ | None, None)
-        )
-        # A field without a default that is null in the body is None in the request.
-        parts.append((field.name, convert, field.default is field.default_factory is dataclasses.MISSING))
+class _Derived:
+    """The type of the JSON object for a dataclass, and how to read its values."""
 
-    def values(given: Any) -> dict[str, Any]:
-        found = {}
-        for name, convert, always in parts:
-            value = getattr(given, name)
-            if value is not None:
-                found[name] = value if convert is None else convert(value)
-            elif always:
-                found[name] = None
-        return found
+    def __init__(self, target: type[Any], in_path: Collection[str]) -> None:
+        hints = get_type_hints(target, include_extras=True)
+        members: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+        self._conversions: list[tuple[int, _Convert | None, Callable[[], Any]]] = []
+        for field in dataclasses.fields(target):
+            if field.name in in_path:
+                continue
+            kind, optional = without_none(hints[field.name])
+            is_setting = optional and kind is str and field.name in _SETTINGS
+            type_, convert = (Setting, setting_text) if is_setting else _member(kind)
+            required = is_required(field, hints[field.name])
+            absent = _default(field)
+            if convert is not None or (not required and absent() is not None):
+                self._conversions.append((len(members), convert, absent))
+            members.append((field.name, type_) if required else (field.name, type_ | None, None))
+        self.names = tuple(member[0] for member in members)
+        self.type = msgspec.defstruct(target.__name__, members, bases=(StrictBody,), kw_only=True)
 
-    type_ = msgspec.defstruct(target.__name__, members, bases=(StrictBody,), kw_only=True)
-    return type_, values
+    def values(self) -> Callable[[Any], list[Any]]:
+        """Return a function for the values of an object, in the order of the fields; null is the default."""
+        conversions = self._conversions
+
+        def values(given: Any) -> list[Any]:
+            found = list(astuple(given))
+            for place, convert, absent in conversions:
+                value = found[place]
+                if value is None:
+                    found[place] = absent()
+                elif convert is not None:
+                    found[place] = convert(value)
+            return found
+
+        return values
+
+
+def _default(field: dataclasses.Field[Any]) -> Callable[[], Any]:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory
+    default = None if field.default is dataclasses.MISSING else field.default
+    return lambda: default
 
 
 def _each(convert: _Convert, given: list[Any]) -> list[Any]:
