@@ -25,17 +25,18 @@ from kafka_facade.core.instances.model import (
     GetCommittedOffsets,
     GetConsumerInstance,
     GetSubscription,
+    OfInstance,
     SeekConsumer,
     SeekToBeginning,
     SeekToEnd,
     SubscribeConsumer,
     Unsubscribe,
 )
-from kafka_facade.core.instances.placement import PLACED, types_of
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.request import Request
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.peers import wire
+from kafka_facade.peers.wire import Wire
 from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc
@@ -72,22 +73,21 @@ def _operations(topic: str, group: str, name: str) -> dict[str, Request[Any]]:
 class Forwarding:
     """A worker without slots: each call goes to another one, as it is on the wire."""
 
-    slots = 1
-
     def __init__(self, other: Facade) -> None:
         self._other = other
         self.calls = 0
 
-    def holds(self, slot: int) -> bool:
+    def holds(self, group: str, instance: str) -> bool:
         return False
 
-    async def call(self, slot: int, method: str, call: Call, request: Any) -> Any:
+    async def forward(self, call: Call, request: OfInstance) -> Any:
         self.calls += 1
+        encoding = Wire(self._other.forwardable)
         try:
-            answer = await self._other.perform_forwarded(*wire.decode_call(wire.encode_call(method, call, request)))
+            answer = await self._other.perform_forwarded(*encoding.decode_call(encoding.encode_call(call, request)))
         except ConsumerInstanceNotFound as error:
-            return wire.decode_outcome(method, wire.encode_failure(error))
-        return wire.decode_outcome(method, wire.encode_answer(method, answer))
+            return encoding.decode_outcome(call, request, wire.encode_failure(error))
+        return encoding.decode_outcome(call, request, encoding.encode_answer(call, request, answer))
 
 
 @pytest.mark.parametrize("forwarded", [False, True])
@@ -101,7 +101,7 @@ async def test_every_operation(
     await core.run(f"{_PREFIX}create", CreateConsumer(*where), caller(ann))
     operations = _operations(name, *where)
     known = {type(request) for request in operations.values()} | {GetConsumerInstance, CreateConsumer}
-    assert known == {types_of(method)[0] for method in PLACED}
+    assert known == holder.forwardable.requests
     for operation, request in operations.items():
         with pytest.raises(ConsumerInstanceNotFound):
             await core.run(_PREFIX + operation, request, caller(bob))

@@ -1,7 +1,9 @@
 """What crosses between workers arrives as it was."""
 
+import asyncio
 import time
 import typing
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,13 +11,26 @@ from hypothesis import strategies as st
 
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
-from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError, NotFound, PartitionNotFound
-from kafka_facade.core.instances import operations  # noqa: F401  registers the placed operations
-from kafka_facade.core.instances.model import CommitOffsets, ConsumerInstance, CreateConsumer, GetConsumerInstance
-from kafka_facade.core.instances.placement import PLACED, types_of
+from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError, NotFound, NotImplementedYet, PartitionNotFound
+from kafka_facade.core.instances.model import (
+    CommitOffsets,
+    ConsumerInstance,
+    CreateConsumer,
+    DeleteConsumer,
+    FetchRecords,
+    GetAssignments,
+    GetConsumerInstance,
+    GetSubscription,
+)
+from kafka_facade.core.instances.operations import Consumers
+from kafka_facade.core.instances.settings import ConsumerDefaults
+from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, Header, Record
+from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.registry import Registry
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.peers import wire
+from kafka_facade.peers.wire import Wire
 
 json_values = st.recursive(
     st.none()
@@ -29,6 +44,21 @@ json_values = st.recursive(
 payloads = st.none() | st.binary(max_size=20)
 
 
+DEFAULTS = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
+REGISTRY = Registry([Consumers(DEFAULTS, asyncio.Event(), Decoding(Schemas(None)))], CATALOGUE)
+WIRE = Wire(REGISTRY)
+FETCH = FetchRecords("g", "i")
+
+
+def call(identifier: str) -> Call:
+    return Call(CATALOGUE[f"api.v2.consumers.{identifier}"], Caller("rest", None, "User:ann"), time.monotonic() + 5)
+
+
+def through(identifier: str, request: Any, answer: Any) -> Any:
+    made = call(identifier)
+    return WIRE.decode_outcome(made, request, WIRE.encode_answer(made, request, answer))
+
+
 @given(payloads, payloads, json_values, json_values, st.none() | st.integers(0, 2**62))
 def test_fetched_records(
     key: bytes | None, value: bytes | None, data: object, other: object, timestamp: int | None
@@ -37,57 +67,78 @@ def test_fetched_records(
     infos = DataInfo(Format.STRING, error="not UTF-8"), DataInfo(Format.AVRO, 1, "t-value")
     described = FetchedRecord(record, None, other, *infos)
     for fetched in (FetchedRecord(record, key, value), FetchedRecord(record, data, other), described):
-        assert wire.decode_outcome("fetch", wire.encode_answer("fetch", [fetched])) == [fetched]
+        assert through("consume-json", FETCH, [fetched]) == [fetched]
 
 
 @pytest.mark.parametrize(
-    ("method", "request_"),
+    ("identifier", "request_"),
     [
-        ("create_named", CreateConsumer("g", "i", "json", "earliest", "true", "1", "1000")),
-        ("get", GetConsumerInstance("g", "\u00e9")),
-        ("commit", CommitOffsets("g", "i", [PartitionPosition("t", 0, 2**62)])),
-        ("commit", CommitOffsets("g", "i", None)),
+        ("create", CreateConsumer("g", "i", "json", "earliest", "true", "1", "1000")),
+        ("consume-avro", GetConsumerInstance("g", "\u00e9")),
+        ("consume-avro", FETCH),
+        ("commit-offsets", CommitOffsets("g", "i", [PartitionPosition("t", 0, 2**62)])),
+        ("commit-offsets", CommitOffsets("g", "i", None)),
     ],
 )
-def test_calls(method: str, request_: object) -> None:
-    call = Call(CATALOGUE["api.v2.consumers.create"], Caller("rest", None, "User:ann"), time.monotonic() + 5)
-    name, decoded, request = wire.decode_call(wire.encode_call(method, call, request_))
-    assert (name, decoded.operation, decoded.caller, request) == (method, call.operation, call.caller, request_)
+def test_calls(identifier: str, request_: object) -> None:
+    made = call(identifier)
+    decoded, request = WIRE.decode_call(WIRE.encode_call(made, request_))
+    assert (decoded.operation, decoded.caller, request) == (made.operation, made.caller, request_)
+    assert type(request) is type(request_)
     assert decoded.remaining == pytest.approx(5, abs=1)
 
 
 @pytest.mark.parametrize(
-    ("method", "answer"),
+    ("identifier", "request_", "answer"),
     [
-        ("delete", None),
-        ("get_subscription", ["a", "b"]),
-        ("get_assignments", [TopicPartition("t", 1)]),
-        ("get", ConsumerInstance("g", "i", Format.JSON, "latest", True, -1, 1000)),
+        ("delete", DeleteConsumer("g", "i"), None),
+        ("get-subscription", GetSubscription("g", "i"), ["a", "b"]),
+        ("get-assignments", GetAssignments("g", "i"), [TopicPartition("t", 1)]),
+        (
+            "get-subscription",
+            GetConsumerInstance("g", "i"),
+            ConsumerInstance("g", "i", Format.JSON, "latest", True, -1, 1000),
+        ),
     ],
 )
-def test_answers(method: str, answer: object) -> None:
-    assert wire.decode_outcome(method, wire.encode_answer(method, answer)) == answer
+def test_answers(identifier: str, request_: object, answer: object) -> None:
+    assert through(identifier, request_, answer) == answer
 
 
 @pytest.mark.parametrize("kind", sorted(ERRORS_BY_REASON))
 def test_failures(kind: str) -> None:
     for error in (ERRORS_BY_REASON[kind](), ERRORS_BY_REASON[kind]("Said so.", topic="t")):
         with pytest.raises(FacadeError) as raised:
-            wire.decode_outcome("fetch", wire.encode_failure(error))
+            WIRE.decode_outcome(call("delete"), DeleteConsumer("g", "i"), wire.encode_failure(error))
         found = raised.value
         assert (type(found), found.message, found.metadata) == (type(error), error.message, error.metadata)
         assert found.own_message == error.own_message
 
 
-def test_all_placed_operations_have_types() -> None:
-    assert {"create_named", "fetch", "delete"} <= set(PLACED)
-    for name in PLACED:
-        request, _ = types_of(name)
-        assert "group" in typing.get_type_hints(request)
+def test_a_worker_that_is_not_the_owner() -> None:
+    with pytest.raises(wire.MovedError):
+        WIRE.decode_outcome(call("delete"), DeleteConsumer("g", "i"), wire.MOVED)
+
+
+def test_all_operations_of_instances_can_be_forwarded() -> None:
+    found = [name for name in CATALOGUE.identifiers if name.startswith("api.v2.consumers.")]
+    assert len(found) > 10
+    for name in found:
+        hints = typing.get_type_hints(REGISTRY.implementation(name).request)
+        assert "group" in hints
+
+
+def test_other_operations_are_refused() -> None:
+    payload = WIRE.encode_call(call("delete"), DeleteConsumer("g", "i"))
+    forged = payload.replace(b"DeleteConsumer", b"DeleteTopicXYZ")
+    assert forged != payload
+    with pytest.raises(NotImplementedYet):
+        WIRE.decode_call(forged)
 
 
 def test_a_message_of_metadata_stays() -> None:
+    failure = wire.encode_failure(PartitionNotFound(topic="t", partition="7"))
     with pytest.raises(PartitionNotFound) as raised:
-        wire.decode_outcome("fetch", wire.encode_failure(PartitionNotFound(topic="t", partition="7")))
+        WIRE.decode_outcome(call("consume-json"), FETCH, failure)
     assert isinstance(raised.value, NotFound)
     assert raised.value.message == "Partition not found: topic t, partition 7"

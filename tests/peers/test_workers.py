@@ -111,6 +111,17 @@ async def test_other_faces_reach_it_too(client: httpx.AsyncClient, gateway: Gate
             assert [record.value.binary for record in found.records] == [b"\0\1"]
 
 
+async def test_over_tcp(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+    gateway = await gateway_factory({"workers": str(WORKERS), "peers.listener": "tcp://127.0.0.1"})
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=gateway.rest, limits=limits, timeout=30) as client:
+        await test_any_worker_answers_for_any_instance(client, topic)
+    for worker in threads(gateway):
+        listening = [entry for entry in psutil.Process(worker).net_connections("tcp") if entry.status == "LISTEN"]
+        own = [entry.laddr.ip for entry in listening if f"127.0.0.1:{entry.laddr.port}" != gateway.grpc]
+        assert "127.0.0.1" in own
+
+
 async def test_instances_are_spread_over_the_workers(client: httpx.AsyncClient, gateway: Gateway) -> None:
     before = threads(gateway)
     await asyncio.gather(*(create(client, f"g-{uuid.uuid4()}", name="same") for _ in range(30)))

@@ -72,6 +72,11 @@ def test_an_unknown_key_is_a_warning_with_its_name() -> None:
     assert any("bogus.key" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(("text", "expected"), [("unix", ""), ("tcp://127.0.0.1", "127.0.0.1"), ("tcp://[::1]", "::1")])
+def test_how_workers_reach_each_other(text: str, expected: str) -> None:
+    assert load(None, [f"peers.listener={text}"], {})[0].peers_listener == expected
+
+
 @pytest.mark.parametrize(
     ("option", "expected"),
     [
@@ -81,6 +86,12 @@ def test_an_unknown_key_is_a_warning_with_its_name() -> None:
         ("listeners=https://0.0.0.0:80", "http://host:port"),
         ("listeners=http://h:99999", "http://host:port"),
         ("grpc.listeners=0.0.0.0", "grpc://host:port"),
+        ("peers.listener=", "unix, or tcp:// and an address"),
+        ("peers.listener=http://127.0.0.1", "unix, or tcp:// and an address"),
+        ("peers.listener=tcp://127.0.0.1:9", "unix, or tcp:// and an address without a port"),
+        ("peers.listener=tcp://0.0.0.0", "a loopback address such as 127.0.0.1, since connections between workers"),
+        ("peers.listener=tcp://10.0.0.1", "a loopback address such as 127.0.0.1, since connections between workers"),
+        ("peers.listener=tcp://[::]", "a loopback address such as 127.0.0.1, since connections between workers"),
         ("bootstrap.servers=", "host:port"),
         ("bootstrap.servers=kafka", "host:port"),
         ("bootstrap.servers=http://kafka:9092", "host:port"),

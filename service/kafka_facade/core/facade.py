@@ -17,7 +17,6 @@ from kafka_facade.core.configs.topic_configs import TopicConfigs
 from kafka_facade.core.groups.operations import ConsumerGroups
 from kafka_facade.core.instances.model import FETCH_OPERATIONS, GetConsumerInstance, fetch_operation
 from kafka_facade.core.instances.operations import Consumers
-from kafka_facade.core.instances.placement import PLACED
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_ports import KafkaPorts
@@ -93,6 +92,8 @@ class Facade:
         families = [made[family] if family in made else family() for family in FAMILIES]
         self.registry = Registry((*families, *more), self.catalogue)
         pipeline.serve(self.registry)
+        self.forwardable = Registry((self._instances,), self.catalogue)
+        """The operations that other workers may forward."""
         self._expiry: asyncio.Task[None] | None = None
 
     @property
@@ -142,11 +143,16 @@ class Facade:
         """Parse JSON with ``read``, in a thread if the text is large. Raises PayloadTooLarge and KafkaTimeout."""
         return await self._schemas.read_json(read, text, timeout)
 
-    async def perform_forwarded(self, method: str, call: Call, request: Any) -> Any:
+    async def perform_forwarded(self, call: Call, request: Request[Answer]) -> Answer:
         """Run an operation on a consumer instance of this worker for a call that another worker has admitted."""
         with self.pipeline.admit_forwarded(call):
-            run = functools.partial(PLACED[method], self._instances)
-            return await self.pipeline.within(call, _open_and_run(run, call, request, None))
+            run = self.forwardable.method(call.operation.identifier, request)
+            answer: Answer = await self.pipeline.within(call, _open_and_run(run, call, request, None))
+            return answer
+
+    def end_moved_instances(self) -> None:
+        """End the consumer instances that belong to other workers now."""
+        self._instances.end_moved()
 
     def _begin(self, call: Call, request: Request[Any]) -> Awaitable[Any]:
         """Return the coroutine of an operation, with the caller's Kafka clients opened if they are not open yet."""

@@ -105,6 +105,7 @@ class Registry:
         self._catalogue = catalogue
         self._primary: dict[str, Implementation] = {}
         self._methods: dict[tuple[str, type[Any]], Callable[[Any, Any], Any]] = {}
+        self._named: dict[tuple[str, str], Implementation] = {}
         for family in families:
             for name in dir(type(family)):
                 marks: dict[str, bool] = getattr(getattr(type(family), name), _MARK, {})
@@ -121,6 +122,7 @@ class Registry:
             if key in self._methods or (primary and identifier in self._primary):
                 raise LookupError(f"{identifier} has two implementations")
             self._methods[key] = method
+            self._named[identifier, found.request.__name__] = found
             if primary:
                 self._primary[identifier] = found
 
@@ -133,6 +135,18 @@ class Registry:
             return self._primary[identifier]
         except KeyError:
             raise NotImplementedYet(f"{identifier} is not implemented yet.", operation=identifier) from None
+
+    @property
+    def requests(self) -> set[type[Any]]:
+        """The types of all requests."""
+        return {found.request for found in self._named.values()}
+
+    def named(self, identifier: str, request: str) -> Implementation:
+        """Return what handles requests of the type with this name under an identifier. Raises NotImplementedYet."""
+        found = self._named.get((identifier, request))
+        if found is None:
+            raise NotImplementedYet(f"{identifier} takes no {request}.", operation=identifier)
+        return found
 
     def method(self, identifier: str, request: object) -> Callable[[Any, Any], Any]:
         """Return the method that handles a request. Raises NotImplementedYet if the operation has none."""

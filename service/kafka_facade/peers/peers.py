@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 
@@ -16,14 +14,15 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.interruption import unless
+from kafka_facade.core.instances.model import OfInstance
+from kafka_facade.core.instances.placement import slot_of
 from kafka_facade.peers import wire
-from kafka_facade.peers.slots import Slots
+from kafka_facade.peers.ownership import Ownership
+from kafka_facade.peers.transport import Transport, admits, new_server, open_channel
+from kafka_facade.peers.wire import MovedError, Wire
 
 logger = logging.getLogger("kafka_facade.peers")
 
-# What a read returns may be as large as its max_bytes.
-_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-_CHANNEL_OPTIONS = [*_OPTIONS, ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 # The one who runs a call keeps its deadline; this much more (s) is left for its answer to arrive.
 _GRACE_SECONDS = 1.0
 # How long (s) a slot without a worker is waited for: one that has died is replaced.
@@ -32,49 +31,47 @@ _RETRY_SECONDS = 0.1
 _STOP_SECONDS = 0.5
 _NO_ANSWER = "The worker that holds this consumer instance does not respond; retry."
 
+_Stream = grpc.aio.StreamStreamCall[bytes, bytes]
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+_Message = TypeVar("_Message")
+
 
 class Peers:
-    """The peer port over Unix sockets in a directory that only the workers of one node use."""
+    """The peer port: forwards calls to the owner of their instance's slot, and runs those of the slots it owns."""
 
-    def __init__(self, directory: Path, count: int) -> None:
-        self._socket = directory / f"worker-{os.getpid()}.sock"
-        self._slots = Slots(directory, count, self._socket)
-        self._channels: dict[int, grpc.aio.Channel] = {}
+    def __init__(self, ownership: Ownership, transport: Transport) -> None:
+        self._ownership = ownership
+        self._transport = transport
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._wire: Wire | None = None
         self._server: grpc.aio.Server | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._owning: asyncio.Task[None] | None = None
 
-    @property
-    def slots(self) -> int:
-        """How many slots there are."""
-        return self._slots.count
-
-    def holds(self, slot: int) -> bool:
-        """Whether this worker holds a slot."""
-        return self._slots.holds(slot)
+    def holds(self, group: str, instance: str) -> bool:
+        """Return whether this worker owns the slot of an instance, which need not exist."""
+        return self._ownership.owns(slot_of(group, instance, self._ownership.count))
 
     async def start(self, facade: Facade) -> None:
-        """Answer peers, and take a slot."""
-        self._server = grpc.aio.server(options=_OPTIONS)
-        self._server.add_generic_rpc_handlers([_Handler(facade)])
-        self._socket.unlink(missing_ok=True)
-        self._server.add_insecure_port(f"unix:{self._socket}")
+        """Answer peers, and take part in the ownership of slots."""
+        self._wire = Wire(facade.forwardable)
+        self._server = new_server(_Handler(self, self._wire, facade, self._transport))
+        self._transport.listen(self._server)
         await self._server.start()
-        self._slots.claim()
-        self._keeper = asyncio.create_task(self._slots.keep(), name="slots")
+        self._owning = asyncio.create_task(self._ownership.run(facade.end_moved_instances), name="ownership of slots")
 
     async def close(self) -> None:
         """Leave all slots to others, and end calls that still run."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        self._slots.release()
+        if self._owning is not None:
+            self._owning.cancel()
+            await asyncio.gather(self._owning, return_exceptions=True)
         if self._server is not None:
             await self._server.stop(_STOP_SECONDS)
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
-        self._socket.unlink(missing_ok=True)
+        self._transport.close()
 
-    async def call(self, slot: int, method: str, call: Call, request: Any) -> Any:
-        """Run a placed operation where the slot is held; its errors, Unavailable while nobody holds it."""
+    async def forward(self, call: Call, request: OfInstance) -> Any:
+        """Run an operation where its instance lives; raises its errors, and Unavailable while that is nowhere."""
+        slot = slot_of(request.group, request.instance, self._ownership.count)
         replaced_by = time.monotonic() + min(_REPLACEMENT_SECONDS, call.remaining)
         begun = False
 
@@ -85,44 +82,57 @@ class Peers:
                 await call.hand_over(found)
 
         while True:
+            reason: object = "it has no owner"
             try:
-                if call.hand_over is None:
-                    return await self._send(slot, method, call, request)
-                return await self._send_and_hand_over(slot, method, call, request, hand_over)
+                # It may have changed: the owner has ended, or has lost the slot.
+                address = self._ownership.address_of(slot)
+                if address is not None and call.hand_over is None:
+                    return await self._send(address, call, request)
+                if address is not None:
+                    return await self._send_and_hand_over(address, call, request, hand_over)
+            except MovedError:
+                reason = "it has another owner"
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise KafkaTimeout from None
+                reason = error.details()
                 # All that a worker holds ends with it: to send a call of its again repeats nothing.
-                if begun or error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > replaced_by:
-                    logger.warning("the worker of slot %d doesn't answer: %s", slot, error.details())
-                    raise Unavailable(_NO_ANSWER) from None
+                if begun or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    replaced_by = 0.0
+            if time.monotonic() > replaced_by:
+                logger.warning("nobody answers for slot %d: %s", slot, reason)
+                raise Unavailable(_NO_ANSWER)
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _send(self, slot: int, method: str, call: Call, request: Any) -> Any:
-        send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(slot).unary_unary(wire.PATH)
-        answer = await send(wire.encode_call(method, call, request), timeout=call.remaining + _GRACE_SECONDS)
-        return wire.decode_outcome(method, answer)
+    async def _send(self, address: str, call: Call, request: OfInstance) -> Any:
+        send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(address).unary_unary(wire.PATH)
+        timeout = call.remaining + _GRACE_SECONDS
+        answer = await _connected(
+            send(self._encoding.encode_call(call, request), timeout=timeout, metadata=self._transport.metadata)
+        )
+        return self._encoding.decode_outcome(call, request, answer)
 
     async def _send_and_hand_over(
-        self, slot: int, method: str, call: Call, request: Any, hand_over: Callable[[Any], Coroutine[Any, Any, None]]
+        self, address: str, call: Call, request: OfInstance, hand_over: Callable[[Any], Coroutine[Any, Any, None]]
     ) -> Any:
         """The one who runs it learns whether the caller has the answer: else the stream is cancelled."""
-        open: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel(slot).stream_stream(wire.HAND_OVER_PATH)
-        stream = open(timeout=call.remaining + _GRACE_SECONDS)
+        open: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+        open = self._channel(address).stream_stream(wire.HAND_OVER_PATH)
+        stream = open(timeout=call.remaining + _GRACE_SECONDS, metadata=self._transport.metadata)
         last: asyncio.Task[bytes | None] | None = None
         try:
-            await _write(stream, wire.encode_call(method, call, request))
+            await _write(stream, self._encoding.encode_call(call, request))
             payload = await _read(stream)
             if payload is None:
                 raise Unavailable(_NO_ANSWER)
-            found = wire.decode_outcome(method, payload)
+            found = self._encoding.decode_outcome(call, request, payload)
             # Before the acknowledgement the stream only ends, or says why the operation has failed meanwhile.
             last = asyncio.create_task(_read(stream), name="end of a peer's call")
             await unless(last, hand_over(found))
             acknowledged = not last.done() and await _write(stream, wire.ACKNOWLEDGEMENT)
             failure = await last
             if failure is not None:
-                wire.decode_outcome(method, failure)
+                self._encoding.decode_outcome(call, request, failure)
             if not acknowledged:
                 raise Unavailable(_NO_ANSWER)
             return found
@@ -132,68 +142,91 @@ class Peers:
                 last.cancel()
                 await asyncio.gather(last, return_exceptions=True)
 
-    def _channel(self, slot: int) -> grpc.aio.Channel:
-        channel = self._channels.get(slot)
+    @property
+    def _encoding(self) -> Wire:
+        if self._wire is None:
+            raise RuntimeError("Peers are used before they are started.")
+        return self._wire
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        channel = self._channels.get(address)
         if channel is None:
-            target = f"unix:{self._slots.path(slot)}"
-            channel = self._channels[slot] = grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+            channel = self._channels[address] = open_channel(self._transport, address)
         return channel
 
 
-async def _write(stream: grpc.aio.StreamStreamCall[bytes, bytes], message: bytes) -> bool:
-    """Write a message; return whether the stream was still open. If not, reading it raises the reason."""
+async def _connected(answer: Awaitable[_Message]) -> _Message:
+    """Await an answer. Raises Unavailable if this worker closes its connections, which gRPC tells by cancelling."""
     try:
-        await stream.write(message)
-    except asyncio.InvalidStateError:
-        return False
-    return True
-
-
-async def _read(stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> bytes | None:
-    """Read a message; None at the end. Raises AioRpcError, and Unavailable if this worker closes its connections."""
-    try:
-        message = await stream.read()
+        return await answer
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         raise Unavailable(_NO_ANSWER) from None
+
+
+async def _write(stream: _Stream, message: bytes) -> bool:
+    """Write a message; return whether the stream was still open. If not, reading it raises the reason."""
+    try:
+        await _connected(stream.write(message))
+    except asyncio.InvalidStateError:
+        return False
+    return True
+
+
+async def _read(stream: _Stream) -> bytes | None:
+    """Read a message; None at the end. Raises AioRpcError."""
+    message = await _connected(stream.read())
     return message if isinstance(message, bytes) else None
 
 
 class _Handler(grpc.GenericRpcHandler):
-    def __init__(self, facade: Facade) -> None:
+    """Runs the calls that other workers forward, and answers the others with MOVED."""
+
+    def __init__(self, peers: Peers, encoding: Wire, facade: Facade, transport: Transport) -> None:
+        self._peers = peers
+        self._wire = encoding
         self._facade = facade
+        self._transport = transport
         self._methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             wire.PATH: grpc.unary_unary_rpc_method_handler(self._serve),
             wire.HAND_OVER_PATH: grpc.stream_stream_rpc_method_handler(self._serve_and_hand_over),
         }
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        if not admits(self._transport, details.invocation_metadata):
+            return None
         return self._methods.get(str(details.method))
 
     async def _serve(self, payload: bytes, _: Any) -> bytes:
         try:
-            method, call, request = wire.decode_call(payload)
-            return wire.encode_answer(method, await self._run(method, call, request))
+            call, request = self._wire.decode_call(payload)
+            if not self._is_here(request):
+                return wire.MOVED
+            return self._wire.encode_answer(call, request, await self._facade.perform_forwarded(call, request))
         except Exception as error:
             return _failure(error)
 
-    async def _serve_and_hand_over(self, _: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+    async def _serve_and_hand_over(self, _: Any, context: _Context) -> None:
         writing: asyncio.Task[None] | None = None
 
         async def hand_over(found: Any) -> None:
             nonlocal writing
             # If the instance ends now, its error can only be written after this.
-            writing = asyncio.create_task(_answer(context, wire.encode_answer(method, found)), name="peer's answer")
+            answer = self._wire.encode_answer(call, request, found)
+            writing = asyncio.create_task(_answer(context, answer), name="peer's answer")
             await asyncio.shield(writing)
             if await context.read() != wire.ACKNOWLEDGEMENT:
                 raise _PeerGoneError
 
         try:
-            method, call, request = wire.decode_call(await context.read())
+            call, request = self._wire.decode_call(await context.read())
+            if not self._is_here(request):
+                await _answer(context, wire.MOVED)
+                return
             call.hand_over = hand_over
-            await self._run(method, call, request)
+            await self._facade.perform_forwarded(call, request)
         except _PeerGoneError:
             raise asyncio.CancelledError from None
         except Exception as error:
@@ -207,15 +240,16 @@ class _Handler(grpc.GenericRpcHandler):
             if writing is not None:
                 await asyncio.gather(writing, return_exceptions=True)
 
-    async def _run(self, method: str, call: Call, request: Any) -> Any:
-        return await self._facade.perform_forwarded(method, call, request)
+    def _is_here(self, request: OfInstance) -> bool:
+        # The operation checks it again before it awaits anything, so a call is forwarded once at most.
+        return self._peers.holds(request.group, request.instance)
 
 
 class _PeerGoneError(Exception):
     """The worker that forwarded a call has ended it, because its caller has left or its own process ends."""
 
 
-async def _answer(context: grpc.aio.ServicerContext[bytes, bytes], message: bytes) -> None:
+async def _answer(context: _Context, message: bytes) -> None:
     try:
         await context.write(message)
     except grpc.aio.BaseError:

@@ -8,6 +8,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import secrets
 import signal
 import threading
 import time
@@ -28,7 +29,9 @@ from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.pool import ClientPool
 from kafka_facade.kafka.shared import Shared
+from kafka_facade.peers.local import LocalOwnership
 from kafka_facade.peers.peers import Peers
+from kafka_facade.peers.transport import TcpTransport, Transport, UnixTransport
 from kafka_facade.rest.app import create_app as create_rest_app
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rpc.options import RpcOptions
@@ -87,6 +90,8 @@ class Gateway:
         self.settings = settings
         self._parts = parts
         self._peers_directory = peers_directory
+        # The workers of one gateway have it in common, since each is started with a copy of this object.
+        self._peers_secret = secrets.token_hex(32)
         self._peers: Peers | None = None
         self._rest: App | None = None
         self._graphql: App | None = None
@@ -155,7 +160,7 @@ class Gateway:
         await own.engine.prepare()
         self._registry = _registry(settings)
         if self._peers_directory is not None:
-            self._peers = Peers(self._peers_directory, settings.workers)
+            self._peers = _peers(settings, self._peers_directory, self._peers_secret)
         pipeline = Pipeline(
             AccessLists(settings.api_endpoints_allowlist, settings.api_endpoints_blocklist),
             settings.api_request_timeout_ms / 1000,
@@ -249,6 +254,15 @@ class Gateway:
 
     def _close_seconds(self) -> float:
         return max(0.1, (self._deadline or time.monotonic()) - time.monotonic() - 0.5)
+
+
+def _peers(settings: Settings, directory: Path, secret: str) -> Peers:
+    transport: Transport
+    if settings.peers_listener:
+        transport = TcpTransport(settings.peers_listener, secret)
+    else:
+        transport = UnixTransport(directory / f"worker-{os.getpid()}.sock")
+    return Peers(LocalOwnership(directory, settings.workers, transport), transport)
 
 
 def _supervisor() -> int:

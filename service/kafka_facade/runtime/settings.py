@@ -23,6 +23,7 @@ from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.client_settings.registry import without_credentials
 from kafka_facade.core.instances.settings import RESETS
 from kafka_facade.core.secrets import SecretProperties, secrets_of, shown
+from kafka_facade.peers.loopback import loopback
 from kafka_facade.runtime.registry_settings import registry_name, registry_properties, take
 from kafka_facade.runtime.security_settings import refusal
 
@@ -147,6 +148,15 @@ def _grpc_listeners(text: str) -> list[Address]:
     return [_listener(entry if "://" in entry else f"grpc://{entry}", "grpc") for entry in _words(text)]
 
 
+def _peers_listener(text: str) -> str:
+    if text == "unix":
+        return ""
+    parts = urlsplit(text)
+    if parts.scheme != "tcp" or parts.netloc not in (parts.hostname, f"[{parts.hostname}]") or parts.path:
+        raise ValueError("unix, or tcp:// and an address without a port")
+    return loopback(parts.hostname or "")
+
+
 def _listener(entry: str, scheme: str) -> Address:
     expected = f"{scheme}://host:port, or several of them with commas between"
     try:
@@ -174,6 +184,10 @@ class Settings:
 
     workers: int = _setting("workers", "1", _integer(1, 256))
     """How many processes serve, sharing the ports. Any of them answers for any consumer instance."""
+
+    peers_listener: str = _setting("peers.listener", "unix", _peers_listener)
+    """How several workers reach each other: ``unix`` for Unix sockets in a temporary directory, or ``tcp://127.0.0.1``
+    for a free port each on a loopback address. Other addresses are refused, because nothing is encrypted there."""
 
     schema_registry_url: list[str] = _setting("schema.registry.url", "", _urls)
     """The Schema Registry for the formats with schemas: a URL, or several of one registry with commas between."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from kafka_facade.core.records.model import FetchedRecord, Format, ReadFormats
 from kafka_facade.core.request import Request
@@ -23,6 +23,18 @@ FETCH_OPERATIONS: Final = {
 def fetch_operation(format: Format) -> str:
     """The operation for fetching in a format; for an unsupported format any one, and the fetch rejects it."""
     return FETCH_OPERATIONS.get(format, FETCH_OPERATIONS[Format.BINARY])
+
+
+class OfInstance(Protocol):
+    """A request for one consumer instance."""
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+
+    @property
+    def instance(self) -> str:
+        """The instance's id in the group."""
 
 
 @dataclass(slots=True)

@@ -31,13 +31,14 @@ from kafka_facade.core.instances.model import (
     GetCommittedOffsets,
     GetConsumerInstance,
     GetSubscription,
+    OfInstance,
     SeekConsumer,
     SeekToBeginning,
     SeekToEnd,
     SubscribeConsumer,
     Unsubscribe,
 )
-from kafka_facade.core.instances.placement import OfInstance, is_here, placed
+from kafka_facade.core.instances.placement import is_here, placed
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.session import ConsumerSession
 from kafka_facade.core.instances.settings import ConsumerDefaults, generated_name, resolve
@@ -280,6 +281,11 @@ class Consumers:
             limit = self._defaults.instance_timeout_ms / 1000
             for key in [key for key, session in self._sessions.items() if session.idle_seconds > limit]:
                 self._end(key)
+
+    def end_moved(self) -> None:
+        """End the instances that belong to other workers now: no call reaches them here any more."""
+        for key in [key for key in self._sessions if not is_here(self.peers, *key[1:])]:
+            self._end(key)
 
     async def close(self, timeout: float) -> None:
         """Close all instances concurrently within ``timeout`` (s)."""

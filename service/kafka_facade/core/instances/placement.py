@@ -1,33 +1,21 @@
 """Sharding of consumer instances over workers.
 
-The group and name of an instance determine its slot (a shard), and each slot is held by one worker at a time. A call
-may arrive at any worker; it runs in the one that holds the slot. Only the peers know which worker that is, so slots
-could also be held by other nodes.
+The group and name of an instance determine its slot (a shard), and each slot is owned by one worker at a time. A call
+may arrive at any worker; it runs in the one that owns the slot. Only the peers know which worker that is, so slots
+could also be owned by other nodes.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import typing
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from kafka_facade.core.call import Call
+from kafka_facade.core.instances.model import OfInstance
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.registry import without_kafka
-
-
-class OfInstance(Protocol):
-    """A request for one consumer instance."""
-
-    @property
-    def group(self) -> str:
-        """The consumer group."""
-
-    @property
-    def instance(self) -> str:
-        """The instance's id in the group."""
 
 
 class HasPeers(Protocol):
@@ -41,9 +29,6 @@ _Request = TypeVar("_Request", bound=OfInstance)
 _Response = TypeVar("_Response")
 _Method = Callable[[_Self, Call, _Request], Awaitable[_Response]]
 
-PLACED: dict[str, Callable[..., Awaitable[Any]]] = {}
-"""The operations by name, as run by the worker that holds the instance."""
-
 
 def slot_of(group: str, instance: str, slots: int) -> int:
     """The slot of an instance, equal in all processes."""
@@ -52,12 +37,12 @@ def slot_of(group: str, instance: str, slots: int) -> int:
 
 
 def is_here(peers: PeerPort | None, group: str, instance: str) -> bool:
-    """Return whether this worker holds the slot of the instance, which need not exist."""
-    return peers is None or peers.holds(slot_of(group, instance, peers.slots))
+    """Return whether the instance, which need not exist, belongs to this worker."""
+    return peers is None or peers.holds(group, instance)
 
 
 def placed(method: _Method[_Self, _Request, _Response]) -> _Method[_Self, _Request, _Response]:
-    """Decorate an operation so that it runs in the worker that holds the instance's slot, with its Kafka clients."""
+    """Decorate an operation so that it runs in the worker that owns the instance's slot, with its Kafka clients."""
 
     @functools.wraps(method)
     async def run(self: _Self, call: Call, request: _Request) -> _Response:
@@ -66,17 +51,7 @@ def placed(method: _Method[_Self, _Request, _Response]) -> _Method[_Self, _Reque
             if not call.has_kafka(None):
                 await call.open_kafka(None)
             return await method(self, call, request)
-        answer: _Response = await peers.call(
-            slot_of(request.group, request.instance, peers.slots), method.__name__, call, request
-        )
+        answer: _Response = await peers.forward(call, request)
         return answer
 
-    PLACED[method.__name__] = method
     return without_kafka(run)
-
-
-@functools.cache
-def types_of(name: str) -> tuple[Any, Any]:
-    """The types of a placed operation's request and response."""
-    hints = typing.get_type_hints(PLACED[name])
-    return hints["request"], hints["return"]

@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from kafka_facade.core.call import Call
+from kafka_facade.core.instances.model import OfInstance
 
 
 class PeerPort(Protocol):
-    """The workers that share consumer instances; each holds some slots and the instances in them."""
+    """The workers that share consumer instances. Each instance belongs to one of them, and that may change."""
 
-    @property
-    def slots(self) -> int:
-        """How many slots there are."""
+    def holds(self, group: str, instance: str) -> bool:
+        """Return whether an instance, which need not exist, belongs to this worker."""
 
-    def holds(self, slot: int) -> bool:
-        """Whether this worker holds a slot."""
+    async def forward(self, call: Call, request: OfInstance) -> Any:
+        """Run an operation in the worker to which its instance belongs.
 
-    async def call(self, slot: int, method: str, call: Call, request: Any) -> Any:
-        """Run a placed operation (:mod:`kafka_facade.core.instances.placement`) in the worker that holds the slot.
-
-        Raises the operation's errors, and Unavailable while no worker holds the slot.
+        Raises the operation's errors, and Unavailable while no worker has the instance.
         """

@@ -1,4 +1,4 @@
-"""Slots: each is held by one worker, and none is left alone."""
+"""Shares of the slots: each is held by one worker, and none is left alone."""
 
 import os
 import subprocess
@@ -10,21 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.instances.placement import slot_of
-from kafka_facade.peers.slots import Slots
+from kafka_facade.peers.shares import Shares
+from kafka_facade.peers.transport import UnixTransport
 
 CLAIMS = 100
 
 
-def slots(directory: Path, name: str, count: int = 3) -> Slots:
-    return Slots(directory, count, directory / name)
+def shares(directory: Path, name: str, count: int = 3) -> Shares:
+    return Shares(directory, count, UnixTransport(directory / name))
 
 
-def held(worker: Slots) -> set[int]:
-    return {slot for slot in range(worker.count) if worker.holds(slot)}
+def held(worker: Shares) -> set[int]:
+    return {share for share in range(worker.count) if worker.holds(share)}
+
+
+def holder(directory: Path, share: int) -> str | None:
+    """The name of the worker that a new one is led to."""
+    address = shares(directory, "new").address_of(share)
+    return None if address is None else Path(address).name
 
 
 def test_each_worker_takes_one(tmp_path: Path) -> None:
-    workers = [slots(tmp_path, name) for name in "abcd"]
+    workers = [shares(tmp_path, name) for name in "abcd"]
     for worker in workers:
         worker.claim()
         worker.claim()
@@ -32,39 +39,40 @@ def test_each_worker_takes_one(tmp_path: Path) -> None:
 
 
 def test_one_at_first_then_what_nobody_takes(tmp_path: Path) -> None:
-    first = slots(tmp_path, "a")
+    first = shares(tmp_path, "a")
     first.claim()
     assert held(first) == {0}
-    second = slots(tmp_path, "b")
+    second = shares(tmp_path, "b")
     second.claim()
     assert held(second) == {1}
     for _ in range(CLAIMS):
         first.claim()
     assert held(first) == {0, 2}
-    assert (tmp_path / "2.sock").readlink() == tmp_path / "a"
+    assert holder(tmp_path, 2) == "a"
     first.release()
     for _ in range(CLAIMS):
         second.claim()
     assert held(second) == {0, 1, 2}
-    assert {(tmp_path / f"{slot}.sock").readlink() for slot in range(3)} == {tmp_path / "b"}
+    assert {holder(tmp_path, share) for share in range(3)} == {"b"}
 
 
 def test_files_that_were_cleaned_away(tmp_path: Path) -> None:
-    first, second = slots(tmp_path, "a", 2), slots(tmp_path, "b", 2)
+    first, second = shares(tmp_path, "a", 2), shares(tmp_path, "b", 2)
     first.claim()
     second.claim()
     assert (held(first), held(second)) == ({0}, {1})
     for file in tmp_path.iterdir():
         file.unlink()
+    assert (first.claim(), second.claim()) == (True, True)
     for worker in (first, second, first, second):
-        worker.claim()
+        assert not worker.claim()
         assert not held(first) & held(second)
     assert held(first) | held(second) == {0, 1}
-    assert {(tmp_path / f"{slot}.sock").readlink() for slot in (0, 1)} == {tmp_path / "a", tmp_path / "b"}
+    assert {holder(tmp_path, share) for share in (0, 1)} == {"a", "b"}
 
 
 def test_files_stay_young(tmp_path: Path) -> None:
-    worker = slots(tmp_path, "a", 1)
+    worker = shares(tmp_path, "a", 1)
     worker.claim()
     for file in tmp_path.iterdir():
         os.utime(file, (0, 0), follow_symlinks=False)
@@ -75,20 +83,23 @@ def test_files_stay_young(tmp_path: Path) -> None:
 DIES = """
 import sys
 from pathlib import Path
-from kafka_facade.peers.slots import Slots
+from kafka_facade.peers.shares import Shares
+from kafka_facade.peers.transport import UnixTransport
 
 directory = Path(sys.argv[1])
-Slots(directory, 1, directory / "dead").claim()
+(directory / "dead").touch()
+Shares(directory, 1, UnixTransport(directory / "dead")).claim()
 """
 
 
-def test_the_slot_of_a_dead_process_is_free(tmp_path: Path) -> None:
+def test_the_share_of_a_dead_process_is_free(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", DIES, str(tmp_path)], check=True, timeout=30)
-    assert (tmp_path / "0.sock").readlink() == tmp_path / "dead"
-    worker = slots(tmp_path, "next", 1)
+    assert holder(tmp_path, 0) == "dead"
+    worker = shares(tmp_path, "next", 1)
     worker.claim()
     assert held(worker) == {0}
-    assert (tmp_path / "0.sock").readlink() == tmp_path / "next"
+    assert holder(tmp_path, 0) == "next"
+    assert not (tmp_path / "dead").exists()
 
 
 @given(st.text(), st.text(), st.integers(1, 300))

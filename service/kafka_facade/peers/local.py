@@ -1,0 +1,49 @@
+"""Ownership among the workers of one node, through files in a directory that only they use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from kafka_facade.peers.ownership import SLOTS
+from kafka_facade.peers.shares import Shares
+from kafka_facade.peers.spread import spread
+from kafka_facade.peers.transport import Transport
+
+_CLAIM_SECONDS = 0.2
+_LOOK_SECONDS = 1.0
+
+
+class LocalOwnership:
+    """Each of ``workers`` processes locks a share of the slots; :mod:`kafka_facade.peers.spread` says which those are.
+
+    The share of a process that dies is free at once.
+    """
+
+    def __init__(self, directory: Path, workers: int, transport: Transport, count: int = SLOTS) -> None:
+        self._share_of = spread(count, workers)
+        self._shares = Shares(directory, workers, transport)
+
+    @property
+    def count(self) -> int:
+        """How many slots there are."""
+        return len(self._share_of)
+
+    def owns(self, slot: int) -> bool:
+        """Return whether this worker owns a slot."""
+        return self._shares.holds(self._share_of[slot])
+
+    def address_of(self, slot: int) -> str | None:
+        """Return where the last owner of a slot listens; None before the first one."""
+        return self._shares.address_of(self._share_of[slot])
+
+    async def run(self, lost: Callable[[], None]) -> None:
+        """Hold a share at least, and those that nobody else takes, until cancelled; then release them."""
+        try:
+            while True:
+                if self._shares.claim():
+                    lost()
+                await asyncio.sleep(_LOOK_SECONDS if self._shares.has_any else _CLAIM_SECONDS)
+        finally:
+            self._shares.release()

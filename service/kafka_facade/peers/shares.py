@@ -1,0 +1,102 @@
+"""The shares of the slots that a worker holds, of those that the workers of a node divide among themselves.
+
+A share is a lock file, so that the shares of a worker that dies are free at once, and a symbolic link whose text is its
+holder's address.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from kafka_facade.peers.transport import Transport
+
+# A worker that has a share takes another one that is free so often in a row: the worker to come has had its chance.
+_PATIENCE = 60
+
+
+class Shares:
+    """Takes shares for the worker that listens on ``transport``."""
+
+    def __init__(self, directory: Path, count: int, transport: Transport) -> None:
+        self._directory = directory
+        self._transport = transport
+        self._held: dict[int, int] = {}
+        self._seen_free = [0] * count
+        self.count = count
+
+    @property
+    def has_any(self) -> bool:
+        """Whether this worker holds a share."""
+        return bool(self._held)
+
+    def holds(self, share: int) -> bool:
+        """Return whether this worker holds a share."""
+        return share in self._held
+
+    def address_of(self, share: int) -> str | None:
+        """Return where the last holder of a share listens; None if there was none yet."""
+        try:
+            return os.readlink(self._link_of(share))
+        except FileNotFoundError:
+            return None
+
+    def claim(self) -> bool:
+        """Take what is free and due, and keep what is held. Return whether a share was lost."""
+        lost = self._keep_files()
+        for share in range(self.count):
+            if share not in self._held:
+                self._try(share)
+        return lost
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        while self._held:
+            os.close(self._held.popitem()[1])
+
+    def _try(self, share: int) -> None:
+        lock = os.open(self._directory / f"{share}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._seen_free[share] = 0
+            os.close(lock)
+            return
+        self._seen_free[share] += 1
+        if self._held and self._seen_free[share] < _PATIENCE:
+            os.close(lock)
+            return
+        self._held[share] = lock
+        self._link(share)
+
+    def _keep_files(self) -> bool:
+        """Files that nobody touches are removed from temporary directories after some days."""
+        lost = False
+        for share, lock in list(self._held.items()):
+            if not os.fstat(lock).st_nlink:
+                # Somebody else may hold a new file of that name by now.
+                os.close(self._held.pop(share))
+                lost = True
+                continue
+            os.utime(lock)
+            try:
+                os.utime(self._link_of(share), follow_symlinks=False)
+            except FileNotFoundError:
+                self._link(share)
+        if self._held:
+            self._transport.touch()
+        return lost
+
+    def _link_of(self, share: int) -> Path:
+        return self._directory / f"{share}.address"
+
+    def _link(self, share: int) -> None:
+        """Lead to this worker; the one that held the share before is gone."""
+        address, former = self._transport.address, self.address_of(share)
+        if former is not None and former != address:
+            self._transport.discard(former)
+        link = self._directory / f"{share}.{os.getpid()}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(address)
+        link.replace(self._link_of(share))
