@@ -28,6 +28,9 @@ class TlsFiles:
         self.authority = _pem(root)
         self.client_key = _key(client_key, serialization.NoEncryption())
         self.client_chain = _pem(client) + _pem(middle)
+        self.client_certificate = client.public_bytes(serialization.Encoding.DER)
+        self.server_pem = folder / "server.pem"
+        self.server_pem.write_text(_key(server_key, serialization.NoEncryption()) + _pem(server) + _pem(middle))
         self.authority_pem = folder / "authority.pem"
         self.authority_pem.write_text(self.authority)
         self.client_pem = folder / "client.pem"

@@ -12,7 +12,7 @@ from cross_web import AsyncHTTPRequestAdapter, HTTPException, StarletteRequestAd
 from graphql import GraphQLError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, GraphQLRequestProtocol
@@ -33,6 +33,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.media_types import LATIN_1, UNICODE, parse_media_type
@@ -115,10 +116,10 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         request = Request(asked, receive)
         response: Response
         try:
-            body = decoded(dict(scope["headers"]), receive)
+            read = decoded(dict(scope["headers"]), from_asgi(receive))
             if _is_latin_1(request):
-                body = from_latin_1(body)
-            request = Request(asked, _bounded(body, self._options.max_body_bytes))
+                read = from_latin_1(read)
+            request = Request(asked, to_asgi(_bounded(read, self._options.max_body_bytes)))
             if scope["method"] == "OPTIONS":
                 response = Response(_METHODS, headers={"allow": _METHODS}, media_type="text/plain")
             else:
@@ -286,17 +287,17 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return _json_response(response_data, status, media_type)
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """Wrap ``receive`` to limit the size of the body."""
+def _bounded(read: Read, limit: int) -> Read:
+    """Wrap ``read`` to limit the size of the body."""
     taken = 0
 
-    async def bounded() -> Message:
+    async def bounded() -> tuple[bytes, bool]:
         nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
+        body, more = await read()
+        taken += len(body)
         if taken > limit:
             raise PayloadTooLarge
-        return message
+        return body, more
 
     return bounded
 

@@ -1,10 +1,14 @@
 """What links begin with."""
 
+from typing import Any
+
 import pytest
 
+from kafka_facade.rest.asgi import AsgiConnection
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.origin import origin
 
+_unused: Any = None
 _SCOPE = {"scheme": "http", "server": ("10.0.0.1", 8082)}
 _LISTENERS = ["http://in.example.org:8082", "https://out.example.org/"]
 
@@ -47,5 +51,6 @@ _LISTENERS = ["http://in.example.org:8082", "https://out.example.org/"]
     ],
 )
 def test_origins(options: dict[str, object], headers: dict[str, str], expected: str) -> None:
-    raw = {name.encode(): value.encode() for name, value in headers.items()}
-    assert origin(_SCOPE, raw, RestOptions(**options)) == expected  # type: ignore[arg-type]
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    connection = AsgiConnection({"method": "GET", "headers": raw, **_SCOPE}, _unused, _unused)
+    assert origin(connection, RestOptions(**options)) == expected  # type: ignore[arg-type]

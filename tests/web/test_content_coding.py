@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import zlib
-from typing import Any
 
 import httpx
 import pytest
@@ -24,16 +23,16 @@ async def _body(pieces: list[bytes], headers: dict[bytes, bytes] = _GZIP) -> tup
     """The whole body, and the length of its longest part."""
     waiting = list(pieces)
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting)}
+    async def read() -> tuple[bytes, bool]:
+        return waiting.pop(0), bool(waiting)
 
-    receive_decoded = decoded(headers, receive)
+    read_decoded = decoded(headers, read)
     parts = []
-    while True:
-        message = await receive_decoded()
-        parts.append(message["body"])
-        if not message["more_body"]:
-            return b"".join(parts), max(map(len, parts))
+    more = True
+    while more:
+        part, more = await read_decoded()
+        parts.append(part)
+    return b"".join(parts), max(map(len, parts))
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=4), st.integers(1, 400), st.integers(1, 500))

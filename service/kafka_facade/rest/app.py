@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import INSTANCE_READS, Operation
@@ -28,23 +27,21 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v3_produce_batch,
     v3_topics,
 )
+from kafka_facade.rest.asgi import AsgiConnection, Scope, Send
+from kafka_facade.rest.connection import Connection
 from kafka_facade.rest.documents import Documents
-from kafka_facade.rest.errors import (
-    ClientDisconnected,
-    as_facade_error,
-    error_response,
-)
-from kafka_facade.rest.exchange import CALLER, RESPONSE_STARTED, Exchange, Receive, Response, Scope, Send
+from kafka_facade.rest.errors import as_facade_error, error_response
+from kafka_facade.rest.exchange import CALLER, Exchange, Response
 from kafka_facade.rest.handlers import HANDLERS, Handler
 from kafka_facade.rest.negotiation import JSON, Contract
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.regular import all_handlers
 from kafka_facade.rest.routing import Match, Router
 from kafka_facade.rest.sending import send_response
+from kafka_facade.web.body import ClientDisconnected, Read, Receive
 from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.cross_origin import REFUSED
-from kafka_facade.web.scope import CROSS_ORIGIN
 
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -80,59 +77,57 @@ class RestApp:
         self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI request."""
+        await self.serve(AsgiConnection(scope, receive, send))
+
+    async def serve(self, connection: Connection) -> None:
         """Handle one request."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        method: str = scope["method"]
         version = 3
         media_type = JSON
         response: Response | None
         try:
-            matches = self._router.find(_raw_path(scope))
+            matches = self._router.find(connection.path)
             version = matches[0].endpoint.version
-            if method == "OPTIONS":
+            if connection.method == "OPTIONS":
                 response = self._options_response(matches)
             else:
-                match, contract = _matching(matches, method)
-                operation, media_type = contract.select(*_types(headers))
-                response = _refusal(operation, scope)
+                match, contract = _matching(matches, connection.method)
+                operation, media_type = contract.select(*_types(connection.headers))
+                response = _refusal(operation, connection)
                 if response is None:
                     # Admit the call before reading the body, so that the body of a rejected call is not needed.
                     with self._facade.admitted(operation.identifier, CALLER) as call:
-                        receive = _decoded(receive, headers, contract)
-                        exchange = self._exchange(call, match, scope, receive, send, headers, media_type)
+                        exchange = self._exchange(call, match, connection, contract, media_type)
                         response = await self._handlers[operation.identifier](exchange)
         except ClientDisconnected:
             # The response only arrives if the caller has merely half-closed the connection.
             closed = InvalidRequest("The caller closed its side of the connection before the answer was there.")
-            response = self._error_response(closed, version, scope, media_type)
+            response = self._error_response(closed, version, connection, media_type)
         except asyncio.CancelledError:
             # Cancelled by the shutdown timeout: still send an error, unless a response has begun.
-            if not self._facade.pipeline.closing.is_set() or scope.get(RESPONSE_STARTED):
+            if not self._facade.pipeline.closing.is_set() or connection.started:
                 raise
-            response = self._error_response(Unavailable("The server is shutting down."), version, scope, media_type)
+            draining = Unavailable("The server is shutting down.")
+            response = self._error_response(draining, version, connection, media_type)
         except Exception as failure:
-            response = self._error_response(as_facade_error(failure), version, scope, media_type)
+            response = self._error_response(as_facade_error(failure), version, connection, media_type)
         if response is not None:
-            await send_response(response, scope, headers, send, media_type, self._options.compression)
+            await send_response(response, connection, media_type, compression=self._options.compression)
 
     def _exchange(
         self,
         call: Call,
         match: Match,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        headers: dict[bytes, bytes],
+        connection: Connection,
+        contract: Contract,
         media_type: str,
     ) -> Exchange:
         return Exchange(
             self._facade,
             self._options,
             self._documents,
-            scope,
-            receive,
-            send,
-            headers,
+            connection,
+            _decoded(connection, contract),
             call,
             match.parameters,
             match.prefix,
@@ -141,17 +136,16 @@ class RestApp:
             media_type,
         )
 
-    def _error_response(self, error: FacadeError, version: int, scope: Scope, media_type: str) -> Response:
-        method: str = scope["method"]
-        status, body = error_response(error, version, method)
+    def _error_response(self, error: FacadeError, version: int, connection: Connection, media_type: str) -> Response:
+        status, body = error_response(error, version, connection.method)
         response = Response(status, body, content_type=media_type)
         if isinstance(error, (UnsupportedMediaType, NotAcceptable)) and error.codes.v3 == status:
             response.content_type = JSON
-        if status == 415 and any(name == b"content-encoding" for name, _ in scope["headers"]):
+        if status == 415 and b"content-encoding" in connection.headers:
             response.headers.append((b"accept-encoding", b"gzip"))
         if status == 405:
             response.content_type = JSON
-            allowed = self._allowed(self._router.find(_raw_path(scope)))
+            allowed = self._allowed(self._router.find(connection.path))
             response.headers.append((b"allow", ",".join(allowed).encode()))
         return response
 
@@ -177,17 +171,6 @@ class RestApp:
         return [method for method in _METHOD_ORDER if method in methods]
 
 
-def _raw_path(scope: Scope) -> str:
-    """The original path, still percent-encoded."""
-    raw: Any = scope.get("raw_path")
-    if raw is None:
-        return quote(scope["path"])
-    try:
-        return bytes(raw).decode("ascii")
-    except UnicodeDecodeError:
-        raise InvalidRequest("Bad URI: the path isn't percent-encoded.") from None
-
-
 def _matching(matches: tuple[Match, ...], method: str) -> tuple[Match, Contract]:
     """Return the first match with the method, and its contract. Raises MethodNotAllowed."""
     wanted = "GET" if method == "HEAD" else method
@@ -198,7 +181,7 @@ def _matching(matches: tuple[Match, ...], method: str) -> tuple[Match, Contract]
     raise MethodNotAllowed
 
 
-def _types(headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
+def _types(headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:
     """Content-Type and Accept."""
     content_type, accept = headers.get(b"content-type"), headers.get(b"accept")
     return (
@@ -207,16 +190,16 @@ def _types(headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
     )
 
 
-def _refusal(operation: Operation, scope: Scope) -> Response | None:
+def _refusal(operation: Operation, connection: Connection) -> Response | None:
     """Reject a read of records by HEAD, whose records nobody would see, or from a disallowed origin."""
     if operation.identifier not in INSTANCE_READS:
         return None
-    if scope["method"] == "HEAD":
+    if connection.method == "HEAD":
         raise MethodNotAllowed
-    return Response(REFUSED.status, REFUSED.body, content_type=JSON) if scope.get(CROSS_ORIGIN) else None
+    return Response(REFUSED.status, REFUSED.body, content_type=JSON) if connection.cross_origin else None
 
 
-def _decoded(receive: Receive, headers: dict[bytes, bytes], contract: Contract) -> Receive:
-    """Wrap ``receive`` to return the decompressed body in UTF-8. Raises UnsupportedMediaType."""
-    receive = decoded(headers, receive)
-    return from_latin_1(receive) if contract.is_latin_1(_types(headers)[0]) else receive
+def _decoded(connection: Connection, contract: Contract) -> Read:
+    """Return a reader of the decompressed body in UTF-8. Raises UnsupportedMediaType."""
+    read = decoded(connection.headers, connection.read)
+    return from_latin_1(read) if contract.is_latin_1(_types(connection.headers)[0]) else read

@@ -42,10 +42,6 @@ _TEXTS: Final[dict[type[FacadeError], dict[int, str]]] = {
 _encode = msgspec.json.Encoder().encode
 
 
-class ClientDisconnected(Exception):
-    """The caller has disconnected, so no response can be sent."""
-
-
 class ErrorBody(msgspec.Struct, gc=False):
     """The body of an error."""
 

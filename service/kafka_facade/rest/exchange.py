@@ -1,10 +1,10 @@
-"""One HTTP request and its response, over ASGI."""
+"""One HTTP request and its response, as a handler sees them."""
 
 from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -15,19 +15,13 @@ from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.links import path_segment
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.rest.connection import Connection
 from kafka_facade.rest.documents import Documents
-from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.rest.origin import origin
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from kafka_facade.web.body import Read
 
 CALLER: Final = Caller("rest")
-RESPONSE_STARTED: Final = "kafka_facade.response_started"
-"""The scope key that is set when a streamed response has begun."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
 
@@ -45,15 +39,16 @@ NO_CONTENT: Final = Response(204)
 
 
 class Exchange(Struct):
-    """A request as passed to a handler. ``parameters`` are the decoded path parameters."""
+    """A request as passed to a handler.
+
+    ``read`` returns the body part by part, decompressed and in UTF-8. ``parameters`` are the decoded path parameters.
+    """
 
     facade: Facade
     options: RestOptions
     documents: Documents
-    scope: Scope
-    receive: Receive
-    send: Send
-    headers: Mapping[bytes, bytes]
+    connection: Connection
+    read: Read
     call: Call
     parameters: Mapping[str, str]
     prefix: str
@@ -72,30 +67,19 @@ class Exchange(Struct):
     async def body(self) -> bytes:
         """Read the body without a byte order mark (RFC 8259, 8.1). Raises PayloadTooLarge, ClientDisconnected."""
         limit = self.options.max_body_bytes
-        length = self.headers.get(b"content-length", b"")
+        length = self.connection.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
-        chunk, more = await self._chunk()
+        chunk, more = await self.read()
         if not more and len(chunk) <= limit:
             return chunk.removeprefix(BOM_UTF8)
         body = bytearray(chunk)
         while more and len(body) <= limit:
-            chunk, more = await self._chunk()
+            chunk, more = await self.read()
             body += chunk
         if len(body) > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
         return bytes(body).removeprefix(BOM_UTF8)
-
-    async def _chunk(self) -> tuple[bytes, bool]:
-        message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        return message.get("body", b""), message.get("more_body", False)
-
-    async def disconnected(self) -> None:
-        """Wait until the caller disconnects; call this only after reading the body."""
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
 
     def integer(self, name: str) -> int:
         """Return a path parameter as a number. If it is invalid, raises InvalidRequest in v3 and NotFound in v2."""
@@ -103,7 +87,7 @@ class Exchange(Struct):
 
     def query(self, name: str) -> str | None:
         """The first value of a query parameter."""
-        query = self.scope.get("query_string", b"")
+        query = self.connection.query
         if not query:
             return None
         try:
@@ -127,7 +111,7 @@ class Exchange(Struct):
     @property
     def origin(self) -> str:
         """Scheme, host and port in links, e.g. ``http://localhost:8082``."""
-        return origin(self.scope, self.headers, self.options)
+        return origin(self.connection, self.options)
 
     @property
     def base(self) -> str:

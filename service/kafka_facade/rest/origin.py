@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from kafka_facade.rest.connection import Connection
 from kafka_facade.rest.options import RestOptions
 from kafka_facade.web.forwarded import asked
 
 
-def origin(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], options: RestOptions) -> str:
+def origin(connection: Connection, options: RestOptions) -> str:
     """Return for example ``https://proxy.example.org:8082``.
 
     In order of precedence: an advertised listener with the request's scheme; the first advertised listener, because TLS
     may be terminated in front of the gateway; ``host.name`` with the requested port; the requested authority.
     """
-    scheme, authority = asked(scope, headers, forwarded=options.forwarded)
+    scheme, authority = asked(connection.scheme, connection.server, connection.headers, forwarded=options.forwarded)
     if options.advertised_listeners:
         urls = options.advertised_listeners
         return next((url for url in urls if url.startswith(f"{scheme}://")), urls[0]).rstrip("/")
     if options.host_name:
         host = f"[{options.host_name}]" if ":" in options.host_name else options.host_name
-        port = None if authority.port is None else (scope.get("server") or (None, None))[1]
+        port = None if authority.port is None else (connection.server or (None, None))[1]
         return f"{scheme}://{host}" + (f":{port}" if port else "")
     return f"{scheme}://{authority}"

@@ -16,15 +16,17 @@ from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.errors import as_facade_error
-from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message
+from kafka_facade.rest.exchange import Exchange
 from kafka_facade.rest.json_stream import JsonSplitter
 from kafka_facade.rest.record_decoding import Answer, encode_answers, named_cluster
 from kafka_facade.rest.record_documents import decode_records
+from kafka_facade.web.body import ClientDisconnected
 
 logger = logging.getLogger("kafka_facade.rest")
 
 MAX_BATCH: Final = 500
 """Maximum number of records that are produced and answered together."""
+_HEADERS: Final = ((b"vary", b"Accept-Encoding"), (b"content-type", b"application/json"))
 _MAX_WRITE: Final = 256 * 1024
 # After its maximum duration a stream gets this long (s), plus the timeout of a call, to write its last answers.
 _GRACE_SECONDS: Final = 5.0
@@ -46,7 +48,6 @@ class RecordStream:
         self._cluster_id = named_cluster(exchange.parameters)
         self._complete = complete
         self._pump: RecordPump[None] = RecordPump(exchange.facade, exchange.call, exchange.options.stream_max_in_flight)
-        self._started = False
         self._gone = False
         self._record_deadline: float | None = None
 
@@ -73,11 +74,14 @@ class RecordStream:
         except TimeoutError:
             logger.warning("aborted a produce stream: the client did not read its responses")
 
-    async def _receive(self) -> Message:
-        """Return the next part of the body. Raises MalformedBody if a partial record is not completed in time."""
+    async def _receive(self) -> tuple[bytes, bool]:
+        """Return the next part of the body and whether more follow.
+
+        Raises MalformedBody if a partial record is not completed in time, and ClientDisconnected.
+        """
         try:
             async with asyncio.timeout_at(self._record_deadline):
-                return await self._pump.receive(self._exchange.receive())
+                return await self._pump.receive(self._exchange.read())
         except TimeoutError:
             seconds = self._exchange.options.record_seconds
             raise MalformedBody(f"A record was not complete after {seconds:g} s.") from None
@@ -96,18 +100,16 @@ class RecordStream:
             healthy = await self._enqueue(documents)
             more = not self._complete
             while healthy and more and self._splitter.error is None and not self._pump.stopping:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    self._gone = True
-                    return
-                more = message.get("more_body", False)
-                documents = self._splitter.feed(message.get("body", b""))
+                data, more = await self._receive()
+                documents = self._splitter.feed(data)
                 self._watch_record(begun=bool(documents))
                 healthy = await self._enqueue(documents)
             if healthy and not more:
                 healthy = await self._enqueue(self._splitter.finish())
             if healthy:
                 failure = self._splitter.error
+        except ClientDisconnected:
+            self._gone = True
         except asyncio.CancelledError:
             # Stopped while waiting for data, so no record that was read is lost.
             if not self._pump.stopping:
@@ -136,14 +138,15 @@ class RecordStream:
 
     async def _write(self) -> None:
         failure: FacadeError | None
+        connection = self._exchange.connection
         try:
             await self._write_answers()
             failure = self._pump.failure
-            if failure is None and not self._started and b"content-type" not in self._exchange.headers:
+            if failure is None and not connection.started and b"content-type" not in connection.headers:
                 raise InvalidPayload
         except Exception as error:
             failure = as_facade_error(error)
-            if not self._started:
+            if not connection.started:
                 raise failure from None
         if failure is not None:
             await self._send(encode_answers([failure], self._cluster_id))
@@ -164,16 +167,11 @@ class RecordStream:
     async def _send(self, body: bytes, *, more: bool = True) -> None:
         if self._gone:
             return
+        connection = self._exchange.connection
         with contextlib.suppress(OSError):
-            if not self._started:
-                self._started = True
-                self._exchange.scope[RESPONSE_STARTED] = True
-                await self._exchange.send(
-                    {
-                        "type": "http.response.start",
-                        "status": 200,
-                        "headers": [(b"vary", b"Accept-Encoding"), (b"content-type", b"application/json")],
-                    }
-                )
-            if body or not more:
-                await self._exchange.send({"type": "http.response.body", "body": body, "more_body": more})
+            if not connection.started:
+                await connection.start(200, _HEADERS)
+            if not more:
+                await connection.finish(body)
+            elif body:
+                await connection.write(body)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.rest.connection import Connection, Headers
 from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress
-from kafka_facade.rest.exchange import RESPONSE_STARTED, Exchange, Message, Response, Scope, Send
-from kafka_facade.web.scope import until_taken
+from kafka_facade.rest.exchange import Exchange, Response
 
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _VARYING: Final = ("GET", "HEAD", "POST")
@@ -20,18 +19,11 @@ _PART: Final = 256 * 1024
 _SMALL: Final = 32 * 1024
 
 
-async def send_response(
-    response: Response,
-    scope: Scope,
-    request_headers: Mapping[bytes, bytes],
-    send: Send,
-    media_type: str,
-    compression: bool,
-) -> None:
+async def send_response(response: Response, connection: Connection, media_type: str, *, compression: bool) -> None:
     """Send a response; ``media_type`` is the negotiated one."""
-    head, body = await _encoded(response, scope, request_headers, media_type, compression)
-    await send(head)
-    await _send_body(send, body, more=False)
+    headers, body = await _encoded(response, connection, media_type, compression)
+    await connection.start(response.status, headers)
+    await _send_body(connection, body, more=False)
 
 
 async def hand_over(exchange: Exchange, response: Response) -> None:
@@ -39,38 +31,36 @@ async def hand_over(exchange: Exchange, response: Response) -> None:
 
     The caller may have the whole response then, but the connection serves no other request until :func:`end` is called.
     """
-    head, body = await _encoded(
-        response, exchange.scope, exchange.headers, exchange.media_type, exchange.options.compression
-    )
-    exchange.scope[RESPONSE_STARTED] = True
-    await exchange.send(head)
-    await _send_body(exchange.send, body, more=True)
-    await until_taken(exchange.scope)
+    connection = exchange.connection
+    headers, body = await _encoded(response, connection, exchange.media_type, exchange.options.compression)
+    await connection.start(response.status, headers)
+    await _send_body(connection, body, more=True)
+    await connection.taken()
 
 
 async def end(exchange: Exchange) -> None:
     """End a response sent by :func:`hand_over`."""
-    await exchange.send({"type": "http.response.body", "body": b""})
+    await exchange.connection.finish()
 
 
-async def _send_body(send: Send, body: bytes | bytearray, *, more: bool) -> None:
+async def _send_body(connection: Connection, body: bytes | bytearray, *, more: bool) -> None:
     """Send a body, a long one in parts, with flow control between them."""
     if len(body) <= _SMALL:
         # Small bodies are not heavy work, so they need not wait for a time slice.
-        await send({"type": "http.response.body", "body": bytes(body), "more_body": more})
+        await (connection.write if more else connection.finish)(bytes(body))
         return
     view = memoryview(body)
     for start in range(0, len(body), _PART):
         await time_slice()
         end = start + _PART
-        await send({"type": "http.response.body", "body": bytes(view[start:end]), "more_body": more or end < len(body)})
+        await (connection.write if more or end < len(body) else connection.finish)(bytes(view[start:end]))
 
 
 async def _encoded(
-    response: Response, scope: Scope, request_headers: Mapping[bytes, bytes], media_type: str, compression: bool
-) -> tuple[Message, bytes | bytearray]:
-    """Return the head and the body of a response, compressed if possible."""
-    method: str = scope["method"]
+    response: Response, connection: Connection, media_type: str, compression: bool
+) -> tuple[Headers, bytes | bytearray]:
+    """Return the headers and the body of a response, compressed if possible."""
+    method = connection.method
     body = response.body
     headers: list[tuple[bytes, bytes]] = []
     if method in _VARYING:
@@ -84,7 +74,7 @@ async def _encoded(
             compression
             and len(body) >= MIN_COMPRESSED_BYTES
             and method in _VARYING
-            and accepts_gzip(request_headers.get(b"accept-encoding"))
+            and accepts_gzip(connection.headers.get(b"accept-encoding"))
         )
         if compressed:
             headers.append((b"content-encoding", b"gzip"))
@@ -96,4 +86,4 @@ async def _encoded(
             headers.append((b"content-length", b"%d" % len(body)))
         if method == "HEAD":
             body = b""
-    return {"type": "http.response.start", "status": response.status, "headers": headers}, body
+    return headers, body

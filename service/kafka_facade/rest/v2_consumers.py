@@ -31,8 +31,7 @@ from kafka_facade.core.topics.positions import PartitionPosition, PartitionTime,
 from kafka_facade.rest import sending
 from kafka_facade.rest.bodies import BodyDecoder, setting_text
 from kafka_facade.rest.encoding import encode, encode_array
-from kafka_facade.rest.errors import ClientDisconnected
-from kafka_facade.rest.exchange import NO_CONTENT, RESPONSE_STARTED, Exchange, Response
+from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.record_decoding import moment
 from kafka_facade.rest.v2_consumer_bodies import (
@@ -43,6 +42,7 @@ from kafka_facade.rest.v2_consumer_bodies import (
     V2Positions,
     V2Subscription,
 )
+from kafka_facade.web.body import ClientDisconnected
 
 _create = BodyDecoder(V2CreateConsumer)
 _subscription = BodyDecoder(V2Subscription)
@@ -182,13 +182,13 @@ async def _consume(exchange: Exchange, format: Format) -> None:
     call = exchange.renewed_call()
     call.hand_over = hand_over
     fetch = asyncio.create_task(exchange.facade.perform(call, request))
-    gone = asyncio.create_task(exchange.disconnected())
+    gone = asyncio.create_task(exchange.connection.gone())
     try:
         await asyncio.wait({fetch, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not (fetch.done() or exchange.scope.get(RESPONSE_STARTED)):
+        if not (fetch.done() or exchange.connection.started):
             raise ClientDisconnected
         await asyncio.wait({fetch})
-        if not exchange.scope.get(RESPONSE_STARTED):
+        if not exchange.connection.started:
             fetch.result()
         if not taken:
             # The part that was sent must not look like the whole answer.

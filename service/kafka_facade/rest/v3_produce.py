@@ -7,14 +7,12 @@ from typing import Final
 from kafka_facade.core.errors import FacadeError, InvalidPayload
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import send
-from kafka_facade.rest.errors import ClientDisconnected
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.json_stream import JsonSplitter
 from kafka_facade.rest.produce_stream import MAX_BATCH, RecordStream, answers_of
 from kafka_facade.rest.record_decoding import Answer, encode_answers, named_cluster
 from kafka_facade.rest.record_documents import decode_records
-from kafka_facade.web.scope import STREAMED_BODY
 
 _NOTHING: Final = Response(200)
 
@@ -23,14 +21,11 @@ _NOTHING: Final = Response(200)
 async def produce_records(exchange: Exchange) -> Response | None:
     """Answer each record of the body with a document, in order, while the body is still arriving."""
     cluster_id = named_cluster(exchange.parameters)
-    exchange.scope[STREAMED_BODY] = True
-    message = await exchange.receive()
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnected
+    exchange.connection.stream_body()
+    data, more = await exchange.read()
     splitter = JsonSplitter(exchange.options.max_body_bytes)
-    data = message.get("body", b"")
     documents = splitter.feed(data)
-    if message.get("more_body", False):
+    if more:
         await RecordStream(exchange, splitter).run(documents)
         return None
     documents += splitter.finish()
@@ -44,7 +39,7 @@ async def produce_records(exchange: Exchange) -> Response | None:
 
 def empty_response(exchange: Exchange) -> Response:
     """Return the response to a body without records: empty, or InvalidPayload if there was no content type either."""
-    if b"content-type" not in exchange.headers:
+    if b"content-type" not in exchange.connection.headers:
         raise InvalidPayload
     return _NOTHING
 

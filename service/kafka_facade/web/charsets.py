@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+from kafka_facade.web.body import Read
 
 
-def from_latin_1(receive: Receive) -> Receive:
-    """Wrap ``receive`` to return the body in UTF-8. Each byte is one character, so pieces may end anywhere."""
+def from_latin_1(read: Read) -> Read:
+    """Wrap ``read`` to return the body in UTF-8. Each byte is one character, so parts may end anywhere."""
 
-    async def receive_utf_8() -> Message:
-        message = await receive()
-        body: bytes = message.get("body", b"")
+    async def read_utf_8() -> tuple[bytes, bool]:
+        body, more = await read()
         # ASCII is the same in both encodings.
-        return message if body.isascii() else {**message, "body": body.decode("latin-1").encode()}
+        return body if body.isascii() else body.decode("latin-1").encode(), more
 
-    return receive_utf_8
+    return read_utf_8

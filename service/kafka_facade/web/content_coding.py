@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from kafka_facade.core.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+from kafka_facade.web.body import Read
 
 _GZIP: Final = (b"gzip", b"x-gzip")
 _IDENTITY: Final = (b"", b"identity")
@@ -24,52 +22,45 @@ _MAX_MEMBERS: Final = 1000
 _WBITS: Final = 16 + zlib.MAX_WBITS
 
 
-def decoded(headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
-    """Wrap ``receive`` to undo ``Content-Encoding``. Raises UnsupportedMediaType for codings other than gzip.
+def decoded(headers: Mapping[bytes, bytes], read: Read) -> Read:
+    """Wrap ``read`` to undo ``Content-Encoding``. Raises UnsupportedMediaType for codings other than gzip.
 
     The wrapper raises MalformedBody for invalid gzip and PayloadTooLarge for an excessive compression ratio. It returns
     bounded slices however large the received piece is, so that the reader can enforce its own limit.
     """
     coding = headers.get(b"content-encoding")
     if coding is None or coding.lower() in _IDENTITY:
-        return receive
+        return read
     if coding.lower() not in _GZIP:
         raise UnsupportedMediaType("HTTP 415 Unsupported Media Type: gzip is the only content coding here.")
-    return _Gunzip(receive)
+    return _Gunzip(read)
 
 
 class _Gunzip:
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, read: Read) -> None:
+        self._read = read
         self._input = b""
         self._more = True
-        self._finished = False
         self._member: Any = None
         self._members = 0
         self._taken = 0
         self._given = 0
 
-    async def __call__(self) -> Message:
-        """Return the next slice of the body; pass other messages through."""
-        while not self._finished:
+    async def __call__(self) -> tuple[bytes, bool]:
+        """Return the next slice of the body, and whether more follow."""
+        while True:
             if not self._input and self._more:
-                message = await self._receive()
-                if message["type"] != "http.request":
-                    return message
-                self._input = message.get("body", b"")
-                self._more = message.get("more_body", False)
+                self._input, self._more = await self._read()
                 self._taken += len(self._input)
             else:
                 # A few bytes may expand to a long body: yield to other tasks.
                 await asyncio.sleep(0)
             data = self._decode()
-            if not self._input and not self._more:
-                self._finished = True
-                if self._member is not None and not self._member.eof:
-                    raise MalformedBody("The body ends before its gzip stream does.")
-            if data or self._finished:
-                return {"type": "http.request", "body": data, "more_body": not self._finished}
-        return await self._receive()
+            more = bool(self._input) or self._more
+            if not more and self._member is not None and not self._member.eof:
+                raise MalformedBody("The body ends before its gzip stream does.")
+            if data or not more:
+                return data, more
 
     def _decode(self) -> bytes:
         """Decode at most one slice of the available input."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from kafka_facade.web.authority import DEFAULT_PORTS, Authority, parse_authority
 
@@ -12,16 +12,18 @@ from kafka_facade.web.authority import DEFAULT_PORTS, Authority, parse_authority
 _PAIR: Final = re.compile(r"""(?<!\w)(\w++)\s*+=\s*+(?:"([^"]*+)"|([^\s;,"]++))""")
 
 
-def asked(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], *, forwarded: bool) -> tuple[str, Authority]:
+def asked(
+    scheme: str, server: tuple[str, int | None] | None, headers: Mapping[bytes, bytes], *, forwarded: bool
+) -> tuple[str, Authority]:
     """Return scheme and authority of a request, e.g. ``https`` and ``proxy.example.org:8082``.
 
-    With ``forwarded``, take those that the outermost proxy received, from ``Forwarded`` (RFC 7239) or
+    Without ``forwarded``, those are ``scheme`` and the Host header, or else ``server``, the address of the listener.
+    With it, take those that the outermost proxy received, from ``Forwarded`` (RFC 7239) or
     ``X-Forwarded-Proto``, ``-Host`` and ``-Port``. Invalid values are ignored.
     """
-    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
     authority = parse_authority(headers.get(b"host", b"").decode("latin-1"))
     if authority is None:
-        name, port = scope.get("server") or ("localhost", None)
+        name, port = server or ("localhost", None)
         authority = Authority(f"[{name}]" if ":" in name else name, port)
     return _forwarded(headers, scheme, authority) if forwarded else (scheme, authority)
 

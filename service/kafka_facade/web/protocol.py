@@ -17,7 +17,7 @@ from kafka_facade.web.cycle import Cycle, Http10Cycle
 from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target
 from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal
-from kafka_facade.web.scope import STREAMED_BODY, TAKEN
+from kafka_facade.web.scope import PEER_CERTIFICATE, STREAMED_BODY, TAKEN
 from kafka_facade.web.writes import JoinedWrites, UnreadAnswers, WatchedWrites
 
 MAX_HEADER_BYTES: Final = 8192
@@ -136,6 +136,11 @@ class HttpProtocol(HttpToolsProtocol):
         for answering in self._unanswered():
             answering.half_close()
         return True
+
+    def _peer_certificate(self) -> bytes | None:
+        session: Any = self.transport.get_extra_info("ssl_object")
+        certificate: bytes | None = session.getpeercert(binary_form=True)
+        return certificate
 
     async def _until_taken(self) -> None:
         joined: Any = self.transport
@@ -261,6 +266,8 @@ class HttpProtocol(HttpToolsProtocol):
         scope["raw_path"] = path
         scope["query_string"] = query
         scope[TAKEN] = self._until_taken  # type: ignore[typeddict-unknown-key]
+        if self.scheme == "https":
+            scope[PEER_CERTIFICATE] = self._peer_certificate  # type: ignore[typeddict-unknown-key]
         old = version == "1.0"
         existing = self.cycle
         self.cycle = (Http10Cycle if old else Cycle)(

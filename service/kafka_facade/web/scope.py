@@ -14,6 +14,9 @@ CROSS_ORIGIN: Final = "kafka_facade.cross_origin"
 TAKEN: Final = "kafka_facade.taken"
 """A coroutine function for :func:`until_taken`."""
 
+PEER_CERTIFICATE: Final = "kafka_facade.peer_certificate"
+"""A function for :func:`peer_certificate`."""
+
 
 async def until_taken(scope: Mapping[str, Any]) -> None:
     """Wait until the response has been handed to the network.
@@ -23,3 +26,9 @@ async def until_taken(scope: Mapping[str, Any]) -> None:
     wait: Callable[[], Awaitable[None]] | None = scope.get(TAKEN)
     if wait is not None:
         await wait()
+
+
+def peer_certificate(scope: Mapping[str, Any]) -> bytes | None:
+    """Return the TLS certificate that the caller presented, in DER; None without one."""
+    read: Callable[[], bytes | None] | None = scope.get(PEER_CERTIFICATE)
+    return None if read is None else read()

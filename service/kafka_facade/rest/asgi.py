@@ -1,0 +1,100 @@
+"""The connection of the REST face on ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.rest.connection import Headers
+from kafka_facade.web.body import ClientDisconnected, Message, Receive
+from kafka_facade.web.scope import CROSS_ORIGIN, STREAMED_BODY, peer_certificate, until_taken
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class AsgiConnection:
+    """Implements :class:`kafka_facade.rest.connection.Connection` for one ASGI request."""
+
+    __slots__ = ("_receive", "_scope", "_send", "headers", "method", "started")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self.method: str = scope["method"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.started = False
+
+    @property
+    def path(self) -> str:
+        """The requested path, percent-encoded. Raises InvalidRequest if it is not ASCII."""
+        raw: Any = self._scope.get("raw_path")
+        if raw is None:
+            return quote(self._scope["path"])
+        try:
+            return bytes(raw).decode("ascii")
+        except UnicodeDecodeError:
+            raise InvalidRequest("Bad URI: the path isn't percent-encoded.") from None
+
+    @property
+    def query(self) -> bytes:
+        """The query without the question mark."""
+        query: bytes = self._scope.get("query_string", b"")
+        return query
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return "https" if self._scope.get("scheme") == "https" else "http"
+
+    @property
+    def server(self) -> tuple[str, int | None] | None:
+        """Host and port of the listener."""
+        server: tuple[str, int | None] | None = self._scope.get("server")
+        return server
+
+    @property
+    def cross_origin(self) -> bool:
+        """Whether the request comes from an origin that CORS does not allow."""
+        return bool(self._scope.get(CROSS_ORIGIN))
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The caller's TLS certificate in DER, None without one."""
+        return peer_certificate(self._scope)
+
+    def stream_body(self) -> None:
+        """Declare that the body is read as a stream."""
+        self._scope[STREAMED_BODY] = True
+
+    async def read(self) -> tuple[bytes, bool]:
+        """Return the next part of the body and whether more follow. Raises ClientDisconnected."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Begin the response."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the response body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes = b"") -> None:
+        """Send the last part of the response body."""
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def taken(self) -> None:
+        """Wait until what was written has been handed to the network. Raises ConnectionError if that fails."""
+        await until_taken(self._scope)
+
+    async def gone(self) -> None:
+        """Wait until the caller disconnects."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

@@ -1,0 +1,72 @@
+"""What the REST face needs of an HTTP server: one request, and the means to answer it.
+
+Handlers know nothing else of the server. :mod:`kafka_facade.rest.asgi` implements this on ASGI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Connection(Protocol):
+    """One HTTP request on a connection, and its response."""
+
+    @property
+    def method(self) -> str:
+        """The request method, in upper case."""
+
+    @property
+    def path(self) -> str:
+        """The requested path, percent-encoded. Raises InvalidRequest if it is not ASCII."""
+
+    @property
+    def query(self) -> bytes:
+        """The query without the question mark."""
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """The request headers by lower-case name; the last one counts where a name is repeated."""
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+
+    @property
+    def server(self) -> tuple[str, int | None] | None:
+        """Host and port of the listener."""
+
+    @property
+    def cross_origin(self) -> bool:
+        """Whether the request comes from an origin that CORS does not allow: it must not change anything."""
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The caller's TLS certificate in DER, None without one."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the response has begun, so that no other one can be sent."""
+
+    def stream_body(self) -> None:
+        """Declare that the body is read as a stream, which may pause and has its own time limits."""
+
+    async def read(self) -> tuple[bytes, bool]:
+        """Return the next part of the body and whether more follow. Raises ClientDisconnected."""
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Begin the response."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the response body, with flow control. Does nothing once the caller has left."""
+
+    async def finish(self, data: bytes = b"") -> None:
+        """Send the last part of the response body."""
+
+    async def taken(self) -> None:
+        """Wait until what was written has been handed to the network. Raises ConnectionError if that fails."""
+
+    async def gone(self) -> None:
+        """Wait until the caller disconnects; call this only after the body was read."""
