@@ -16,6 +16,7 @@ from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names
 from kafka_facade_devstack.background import BackgroundStack
 from loop_watch import watched
@@ -68,17 +69,22 @@ def protocol_threads() -> ProtocolThreads:
 
 @pytest.fixture
 async def make(protocol_threads: ProtocolThreads) -> AsyncIterator[MakeProtocol]:
-    """`make(config)`: a protocol client; all its threads end with the test."""
-    blocking, names = Blocking("test", 4), Names()
+    """`make(config)`: a protocol client; all of them share a thread, and leave nothing there."""
+    blocking, names, io = Blocking("test", 4), Names(), IoThread()
     made: list[ProtocolClient] = []
 
     def create(config: dict[str, Any]) -> ProtocolClient:
-        made.append(ProtocolClient(config, blocking, names, 64))
+        made.append(ProtocolClient(config, blocking, names, io, 64))
         return made[-1]
 
     yield create
     for client in made:
         await client.close()
     await names.close()
+    selector = io.selector()
+    async with asyncio.timeout(5):
+        while selector._pending_tasks:  # noqa: ASYNC110  tasks of its own end without a word
+            await asyncio.sleep(0.01)
+    io.close()
     blocking.close()
     assert not protocol_threads()

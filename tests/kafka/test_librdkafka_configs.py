@@ -14,6 +14,7 @@ from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.protocol.client import ProtocolClient
+from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names
 from kafka_facade_devstack.background import BackgroundStack
 
@@ -28,7 +29,7 @@ async def configs(stack: BackgroundStack) -> AsyncIterator[Configs]:
     blocking, names = Blocking("test", 4), Names()
     plain = {"bootstrap.servers": stack.bootstrap_servers}
     protocol = ProtocolClient(
-        plain | {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI"}, blocking, names, 4
+        plain | {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI"}, blocking, names, IoThread(), 4
     )
     yield Configs(Admin(AdminClient(dict(plain)), Authentication(), blocking), protocol)
     await protocol.close()

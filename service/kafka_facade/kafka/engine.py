@@ -140,7 +140,8 @@ class Engine:
 
     def _protocol_client(self, given: Mapping[str, Any], in_flight: int) -> ProtocolClient:
         config = roles.protocol_config(self._options.bootstrap_servers, given)
-        return ProtocolClient(config, self._shared.connecting, self._shared.names, in_flight)
+        shared = self._shared
+        return ProtocolClient(config, shared.connecting, shared.names, shared.io, in_flight)
 
     def ports(self) -> KafkaPorts:
         """Return the ports for operations."""

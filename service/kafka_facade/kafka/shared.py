@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from kafka_facade.core.errors import FacadeError
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.consuming.prefetch import PrefetchBudget
 from kafka_facade.kafka.freed_memory import FreedMemory
 from kafka_facade.kafka.memory_budget import MemoryBudget
+from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names
 
 # Threads for calls that block on brokers: in all, and of one identity, so that none can occupy them all.
@@ -17,6 +21,7 @@ _CONNECTING_THREADS = 8
 # Memory for records that wait in producers; half of what is free goes to the next producer.
 _QUEUED_BYTES = 512 * 1024 * 1024
 _QUEUE_PART = 2
+_STOP_SECONDS = 5.0
 
 
 class Shared:
@@ -32,6 +37,7 @@ class Shared:
         self.closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
         self.names = Names()
+        self.io = IoThread()
         self.prefetch = PrefetchBudget(prefetch_bytes, most_consumers)
         self.queues = MemoryBudget(_QUEUED_BYTES, most_identities, _QUEUE_PART)
         self.freed = FreedMemory(self._control)
@@ -50,6 +56,8 @@ class Shared:
     async def close(self) -> None:
         """Accept no more work, without waiting for threads that are stuck."""
         await self.names.close()
+        with contextlib.suppress(FacadeError):
+            await self.closing.run(_STOP_SECONDS, self.io.close)
         self.freed.close()
         # Keep the pool that destroys consumers: streams that end later would otherwise destroy theirs on the loop.
         for blocking in (self._control, self.connecting, self._producing, self.consuming):

@@ -1,8 +1,8 @@
 """A client for Kafka requests that librdkafka does not support, over kafka-python.
 
 Importing kafka-python takes half a second, so it is done in a thread at the first request. kafka-python does its I/O in
-a thread of its own, and nothing of it runs on the event loop. All connections are recreated only if that thread has
-ended, not if a broker fails.
+one thread for all clients, and nothing of it runs on the event loop. All connections are recreated only if that thread
+has ended, not if a broker fails.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout
 from kafka_facade.kafka.blocking import Blocking, settled
+from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names
 from kafka_facade.kafka.protocol.settings import untranslated
 
@@ -40,11 +41,14 @@ _SHARE = 0.25
 class ProtocolClient:
     """Sends single requests to a cluster. ``config`` has librdkafka's names; it is applied at the first request."""
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking, names: Names, in_flight: int) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], blocking: Blocking, names: Names, io: IoThread, in_flight: int
+    ) -> None:
         """``blocking`` has threads for opening and closing connections; ``in_flight`` limits concurrent requests."""
         self._config = config
         self._blocking = blocking
         self._names = names
+        self._io = io
         self.usable = untranslated(config) is None
         """Whether it can connect: some security settings cannot be translated to kafka-python's."""
         self._slots = asyncio.Semaphore(in_flight)
@@ -104,7 +108,7 @@ class ProtocolClient:
             raise KafkaTimeout from None
 
     async def close(self) -> None:
-        """Close all connections and end the thread; never raises."""
+        """Close all connections; never raises."""
         self._closed = True
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
@@ -123,7 +127,7 @@ class ProtocolClient:
         return self._connections
 
     async def _connect(self) -> None:
-        opening = self._blocking.begin(_new_connections, self._config, self._names)
+        opening = self._blocking.begin(_new_connections, self._config, self._names, self._io)
         try:
             self._connections = await settled(opening, _OPEN_SECONDS)
         except BaseException:
@@ -145,10 +149,10 @@ class ProtocolClient:
             await connections.close(self._blocking, _CLOSE_SECONDS)
 
 
-def _new_connections(config: Mapping[str, Any], names: Names) -> Connections:
+def _new_connections(config: Mapping[str, Any], names: Names, io: IoThread) -> Connections:
     from kafka_facade.kafka.protocol.connections import Connections
 
-    return Connections(config, names)
+    return Connections(config, names, io)
 
 
 def _shut(opening: Future[Connections]) -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import kafka.errors as client_errors
 from kafka.net.inet import KafkaNetSocket
 from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
 from kafka.protocol import admin
 
 from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout, RetriableKafkaError, UnsupportedVersion
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.errors import from_code
+from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names, addresses
 from kafka_facade.kafka.protocol.settings import protocol_config
 from kafka_facade.kafka.text import replace_in_this_thread
@@ -39,6 +41,7 @@ _HEDGE_SECONDS: Final = 0.5
 _STAGGER_SECONDS: Final = 0.1
 _DISCOVERY_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
+_IDLE_CHECK_SECONDS: Final = 60.0
 
 # Errors that do not count as failures of the broker.
 _HARMLESS: Final = (
@@ -57,20 +60,48 @@ class _LookedUp(KafkaNetSocket):  # type: ignore[misc]
         return addresses.get((host, port), [])
 
 
-class Connections:
-    """Connections with the thread that serves them. Created in a thread, used on the event loop."""
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]
+    """A manager on a thread that others use too: it leaves nothing there when it is closed.
 
-    def __init__(self, config: Mapping[str, Any], names: Names) -> None:
+    It is created in another thread than that of its selector, so it must not schedule anything at creation.
+    """
+
+    _idle_check: Any = None
+
+    def close_idle_connections(self) -> None:
+        """Close idle connections, now and periodically; the library calls this at creation, which is too early."""
+
+    def check_idle_connections(self) -> None:
+        """Close idle connections, now and periodically. Runs in the thread of the selector."""
+        if self.closed:
+            return
+        for connection in self.least_used_connections():
+            if self._connection_idle_at(connection) <= time.monotonic():
+                connection.close()
+        pause = min(self._idle_check_delay, _IDLE_CHECK_SECONDS)
+        self._idle_check = self._net.call_later(pause, self.check_idle_connections)
+
+    def close(self, node_id: Node | None = None, timeout_ms: int | None = None) -> None:
+        """Close a connection, or all and the check for idle ones."""
+        super().close(node_id, timeout_ms)
+        if node_id is None and self._idle_check is not None:
+            self._net.cancel(self._idle_check)
+            self._idle_check = None
+
+
+class Connections:
+    """The connections of one client. Created in a thread, used on the event loop."""
+
+    def __init__(self, config: Mapping[str, Any], names: Names, io: IoThread) -> None:
         theirs = protocol_config(config) | {"proxy_url": f"{_LookedUp.SCHEMES[0]}:"}
         self._names = names
-        self._selector = NetworkSelector(**theirs)
-        self._manager = KafkaConnectionManager(self._selector, **theirs)
+        self._manager = _Manager(io.selector(), **theirs)
         self._cluster = self._manager.cluster
         self._suspects: set[Node] = set()
         self._discovering: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._closed = False
-        self._selector.start()
+        self._manager.call_soon(self._manager.check_idle_connections)
 
     @property
     def lost(self) -> bool:
@@ -157,7 +188,7 @@ class Connections:
         return None, failure
 
     async def close(self, blocking: Blocking, timeout: float) -> None:
-        """Close the connections and end the thread. Raises KafkaTimeout if that takes too long."""
+        """Close the connections. Raises KafkaTimeout if that takes too long."""
         self._closed = True
         if self._discovering is not None:
             self._discovering.cancel()
@@ -165,14 +196,15 @@ class Connections:
         await blocking.run(timeout, self.shut)
 
     def shut(self) -> None:
-        """Close the connections and end the thread. Blocks."""
+        """Close the connections. Blocks."""
+        closed = threading.Event()
         try:
-            self._manager.call_soon(self._manager.close)
+            self._manager.call_soon(self._manager.close).add_both(lambda _: closed.set())
         except Exception:
-            # Its thread has ended.
+            # Their thread has ended.
             self._manager.close()
-        self._selector.stop(timeout_ms=int(_STOP_SECONDS * 1000))
-        self._selector.close()
+        else:
+            closed.wait(_STOP_SECONDS)
 
     async def _find(self, node: int | None) -> None:
         """Make sure that the brokers, or this one, are known; refresh old metadata in the background."""
