@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, cast
@@ -115,6 +115,8 @@ class Engine:
             own_groups = fail_fast(own_groups, authentication)
         self._own_groups = own_groups
         self._admin = admin
+        self.destroyed: Future[None] | None = None
+        """Done once the last client is destroyed; set by :meth:`close`."""
         self.on_change(self.producer.forget)
 
     @classmethod
@@ -199,24 +201,27 @@ class Engine:
         await consumer.close(_CHECK_SECONDS)
 
     async def close(self, timeout: float) -> None:
-        """Flush the producer and close all clients within ``timeout`` (s)."""
+        """Flush the producer and close all clients within ``timeout`` (s); ``destroyed`` may take longer."""
         started = time.monotonic()
-        lost = await self.producer.close(timeout)
-        if lost:
-            logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
-        clients = (
-            self._protocol,
-            self._group_protocol,
-            self._consumer_protocol,
-            self._log_protocol,
-            self._metadata_protocol,
-        )
-        await asyncio.gather(*(client.close() for client in clients))
-        self._authentication.close()
-        self._control.close()
-        self._producing.close()
-        with contextlib.suppress(FacadeError):
-            await self._shared.closing.run(_DESTROY_SECONDS, self._client.destroy)
+        try:
+            lost = await self.producer.close(timeout)
+            if lost:
+                logger.warning("%d records were still unacknowledged after %.1f s", lost, time.monotonic() - started)
+            clients = (
+                self._protocol,
+                self._group_protocol,
+                self._consumer_protocol,
+                self._log_protocol,
+                self._metadata_protocol,
+            )
+            await asyncio.gather(*(client.close() for client in clients))
+        finally:
+            self._authentication.close()
+            self._control.close()
+            self._producing.close()
+            self.destroyed = self._shared.closing.begin(self._client.destroy)
+        # Waiting for it this way cancels nothing.
+        await asyncio.wait([asyncio.wrap_future(self.destroyed)], timeout=_DESTROY_SECONDS)
         self._shared.freed.give_back_soon()
 
 

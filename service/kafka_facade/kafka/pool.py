@@ -8,6 +8,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, TooManyRequests, Unavailable
 from kafka_facade.core.kafka_clients import KafkaIdentity
@@ -173,7 +174,12 @@ class ClientPool:
         except Exception:
             logger.exception("the Kafka clients of %s can't be closed", clients.identity.name)
         finally:
-            self._places.release()
+            gone = clients.engine.destroyed
+            if gone is None or gone.done():
+                self._places.release()
+            else:
+                # Others open clients only when these no longer take threads and memory.
+                gone.add_done_callback(partial(_soon, asyncio.get_running_loop(), self._places.release))
 
     def _run(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -205,3 +211,10 @@ class ClientPool:
             if late:
                 logger.warning("%d Kafka clients were not closed in time", len(late))
         await self._shared.close()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, then: Callable[[], None], _done: object) -> None:
+    """Call a function on the loop, from another thread."""
+    # The loop may already be closed during shutdown.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(then)
