@@ -28,8 +28,9 @@ from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import SchemaCodec, SubjectVersion
 from kafka_facade.core.secrets import redact, secrets_of
 from kafka_facade.core.worker_threads import NoFreeThread
+from kafka_facade.schemas.bounded_http import BadAnswer
 from kafka_facade.schemas.compiler import Compiler, Source
-from kafka_facade.schemas.registry_client import BadAnswer, NoAnswer, Queued, RegistryClient, check_subject
+from kafka_facade.schemas.registry_client import NoAnswer, Queued, RegistryClient, check_subject
 
 logger = logging.getLogger("kafka_facade.schemas")
 

@@ -7,14 +7,16 @@ the path, and redirects are not followed.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka.schema_registry import AsyncSchemaRegistryClient, RegisteredSchema, Schema
 from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from kafka_facade.schemas.bounded_http import BadAnswer, bound
+from kafka_facade.schemas.registry_answers import MAX_SUBJECTS, NOT_OF_THE_API, reduced
 
 _T = TypeVar("_T")
 
@@ -22,16 +24,12 @@ _T = TypeVar("_T")
 _ANSWER_SECONDS: Final = 5.0
 _MAX_REQUESTS: Final = 16
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-# The client decodes answers on the event loop: so many brackets and commas in some 20 ms.
-_MAX_ANSWER_PARTS: Final = 400_000
 _MAX_SUBJECT: Final = 2000
-_MAX_SUBJECTS: Final = 10_000
 # Dots are unreserved in URLs (RFC 3986, section 2.3): however they are encoded, a server may take such a part for a
 # step within the path.
 _STEP: Final = re.compile(r"(?:^|[/\\])\.{1,2}(?:[/\\]|\Z)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _INT32: Final = range(-(2**31), 2**31)
-_NOT_OF_THE_API: Final = "the answer is none of the Schema Registry's API"
 
 
 class NoAnswer(Exception):
@@ -40,10 +38,6 @@ class NoAnswer(Exception):
 
 class Queued(Exception):
     """The registry answers others, but the caller's time ended before its request was sent."""
-
-
-class BadAnswer(Exception):
-    """The registry's answer is none that its API has, or is too large."""
 
 
 def check_subject(subject: str) -> None:
@@ -74,9 +68,9 @@ class RegistryClient:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._client = AsyncSchemaRegistryClient(dict(config))
         rest: Any = self._client._rest_client
-        _bound(rest.session)
+        bound(rest.session, max_bytes=_MAX_ANSWER_BYTES, reduced=reduced)
         if (tokens := getattr(rest.bearer_field_provider, "client", None)) is not None:
-            _bound(tokens)
+            bound(tokens)
         self._slots = asyncio.Semaphore(_MAX_REQUESTS)
         self._answered = 0.0
 
@@ -91,9 +85,9 @@ class RegistryClient:
     async def subjects(self, schema_id: int, deadline: float) -> list[str]:
         """The subjects that have the schema of an id, ordered, of some 10,000; what can't name one is left out."""
         found = await self._ask(lambda: self._client.get_subjects_by_schema_id(schema_id), deadline)
-        if not isinstance(found, list) or not all(isinstance(name, str) for name in found[:_MAX_SUBJECTS]):
-            raise BadAnswer(_NOT_OF_THE_API)
-        return sorted(subject for subject in found[:_MAX_SUBJECTS] if _is_subject(subject))
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found[:MAX_SUBJECTS]):
+            raise BadAnswer(NOT_OF_THE_API)
+        return sorted(subject for subject in found[:MAX_SUBJECTS] if _is_subject(subject))
 
     async def version(self, subject: str, version: int | None, deadline: float) -> RegisteredSchema:
         """A version of a subject, None for the latest."""
@@ -124,7 +118,7 @@ class RegistryClient:
             self._answered = time.monotonic()
             raise
         except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
-            raise BadAnswer(_NOT_OF_THE_API) from None
+            raise BadAnswer(NOT_OF_THE_API) from None
         finally:
             self._slots.release()
             # The client's own caches have no bound.
@@ -151,46 +145,10 @@ class RegistryClient:
                     raise Queued from None
 
 
-def _bound(session: Any) -> None:
-    """Have an HTTP client read answers up to a size, and follow no redirects."""
-    session.follow_redirects = False
-    # What is compressed could be a thousand times larger than what is counted.
-    session.headers["accept-encoding"] = "identity"
-    # httpx, or the httpx2 that confluent-kafka prefers where it is there.
-    client_type = next(kind for kind in type(session).__mro__ if kind.__name__ == "AsyncClient")
-    stream_type: Any = importlib.import_module(client_type.__module__.partition(".")[0]).AsyncByteStream
-
-    class Bounded(stream_type):  # type: ignore[misc]
-        def __init__(self, stream: Any) -> None:
-            self._stream = stream
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = parts = 0
-            async for chunk in self._stream:
-                size += len(chunk)
-                parts += sum(map(chunk.count, (b"[", b"{", b",")))
-                if size > _MAX_ANSWER_BYTES:
-                    raise BadAnswer(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
-                if parts > _MAX_ANSWER_PARTS:
-                    raise BadAnswer(f"the answer has more than {_MAX_ANSWER_PARTS} brackets and commas")
-                yield chunk
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    async def limit(response: Any) -> None:
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise BadAnswer("the answer is compressed")
-        response.stream = Bounded(response.stream)
-
-    hooks = session.event_hooks
-    session.event_hooks = {**hooks, "response": [*hooks["response"], limit]}
-
-
 def _registered(found: RegisteredSchema) -> RegisteredSchema:
     _schema(found.schema)
     if not all(type(number) is int and number in _INT32 for number in (found.schema_id, found.version)):
-        raise BadAnswer(_NOT_OF_THE_API)
+        raise BadAnswer(NOT_OF_THE_API)
     return found
 
 
@@ -200,7 +158,7 @@ def _schema(found: Schema) -> Schema:
     for reference in found.references or ():
         texts += [reference.name, reference.subject]
         if type(reference.version) is not int or reference.version not in _INT32:
-            raise BadAnswer(_NOT_OF_THE_API)
+            raise BadAnswer(NOT_OF_THE_API)
     if not all(isinstance(text, str) for text in texts):
-        raise BadAnswer(_NOT_OF_THE_API)
+        raise BadAnswer(NOT_OF_THE_API)
     return found
