@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
+
 # A double represents all decimal numbers with this many digits, except for large exponents.
 _DIGITS: Final = 15
 _plain = msgspec.json.Decoder().decode
@@ -17,6 +19,8 @@ _KINDS: Final = bytes(
     (_DIGIT if byte in b"0123456789." else _EXPONENT if byte in b"eE" else _SIGN if byte in b"+-" else _OTHER)[0]
     for byte in range(256)
 )
+# How many numbers are compared digit by digit on the event loop; this many take about 5 ms.
+_MOST_COMPARED: Final = 5_000
 _MAY_ROUND: Final = (_DIGIT * (_DIGITS + 2), b"0e00", b"0e-00")
 
 
@@ -40,5 +44,16 @@ _exact = msgspec.json.Decoder(float_hook=exact_number).decode
 def decode_exactly(text: str | bytes) -> object:
     """Decode JSON; a number that a float would round becomes a msgspec.Raw. Raises msgspec's errors."""
     data = text.encode() if isinstance(text, str) else text
+    return _exact(data) if _may_round(data) else _plain(data)
+
+
+def decodes_slowly(data: bytes) -> bool:
+    """Return whether :func:`decode_exactly` may take too long for the event loop."""
+    return weighs_more(data, JSON_ON_LOOP) or (
+        len(data) > _MOST_COMPARED and data.count(b",") + data.count(b":") > _MOST_COMPARED and _may_round(data)
+    )
+
+
+def _may_round(data: bytes) -> bool:
     kinds = data.translate(_KINDS)
-    return _exact(data) if any(kind in kinds for kind in _MAY_ROUND) else _plain(data)
+    return any(kind in kinds for kind in _MAY_ROUND)

@@ -17,6 +17,7 @@ from kafka_facade.core.records import json_text
 from kafka_facade.core.records import model as core_records
 from kafka_facade.core.records.decoding import has_schema_id
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, json_weight
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context, Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.resource import plain, resource
@@ -24,6 +25,9 @@ from kafka_facade_graphql.scalars import JSON, Base64, BigInt, from_millis
 
 Format = strawberry.enum(core_records.Format, description="How a key or a value is embedded.")
 
+
+# JSON of a greater weight is decoded in a time slice of its own: a record may have a hundred headers in one piece.
+_AT_ONCE_WEIGHT = 32 * 1024
 
 _DECODED = (
     "Its {}, decoded by the schema of the Schema Registry whose id it begins with; null where it begins with none, and "
@@ -52,9 +56,8 @@ class Content:
         description="The bytes as a JSON value; null where they aren't JSON, and an error for JSON that can't be shown."
     )
     def json(self) -> JSON | None:
-        if json_weight(self.data) > JSON_ON_LOOP:
-            return cast(JSON, _LaterJson(self.data))
-        return _json(self.data)
+        weight = json_weight(self.data)
+        return _json(self.data) if weight <= _AT_ONCE_WEIGHT else cast(JSON, _LaterJson(self.data, weight))
 
     @field(description="How many bytes there are.")
     def size(self) -> int:
@@ -64,11 +67,18 @@ class Content:
 class _LaterJson:
     """An awaitable that decodes JSON; unlike a coroutine, it may be dropped without being awaited."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, weight: int) -> None:
         self._data = data
+        self._weight = weight
 
     def __await__(self) -> Generator[Any, None, JSON | None]:
-        return asyncio.to_thread(_json, self._data).__await__()
+        return self._decode().__await__()
+
+    async def _decode(self) -> JSON | None:
+        if self._weight > JSON_ON_LOOP:
+            return await asyncio.to_thread(_json, self._data)
+        await time_slice()
+        return _json(self._data)
 
 
 def _json(data: bytes) -> JSON | None:

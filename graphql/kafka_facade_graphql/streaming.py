@@ -27,6 +27,7 @@ from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import extensions_of
 from kafka_facade_graphql.handing_over import current, handing_over
+from kafka_facade_graphql.numbers import decodes_slowly
 
 # Interval (s) of comments that keep an idle stream alive for proxies and the peer.
 _HEARTBEAT_SECONDS: Final = 15.0
@@ -112,11 +113,15 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
             except KeyError as error:
                 raise NonTextMessageReceived from error
             await time_slice()
-            if weighs_more(text.encode(errors="replace"), FRAME_WEIGHT):
+            data = text.encode(errors="replace")
+            if weighs_more(data, FRAME_WEIGHT):
                 await self.close(_TOO_BIG, "The message has too many values")
                 return
             try:
-                message = self.view.decode_json(text)
+                if decodes_slowly(data):
+                    message = await asyncio.to_thread(self.view.decode_json, text)
+                else:
+                    message = self.view.decode_json(text)
             except JSONDecodeError as error:
                 if not ignore_parsing_errors:
                     raise NonJsonMessageReceived from error

@@ -31,7 +31,6 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
@@ -42,7 +41,7 @@ from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
 from kafka_facade_graphql.handing_over import current, handing_over
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
-from kafka_facade_graphql.numbers import decode_exactly
+from kafka_facade_graphql.numbers import decode_exactly, decodes_slowly
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Graph, Schema, create_schema
 from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
@@ -200,9 +199,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def _parse_large(self, request: AsyncHTTPRequestAdapter) -> None:
         """Parse a large body in a thread. Raises PayloadTooLarge."""
         body = await request.get_body()
-        if isinstance(request, _RequestAdapter) and weighs_more(body, JSON_ON_LOOP):
+        if isinstance(request, _RequestAdapter) and decodes_slowly(body):
             parsed = _Parsed()
-            parsed.data = await self._facade.read_json(super().parse_json, body, _THREAD_SECONDS)
+            parsed.data = await self._facade.read_json(super().parse_json, body, _THREAD_SECONDS, slow=True)
             request.parsed = parsed
 
     def parse_json(self, data: str | bytes) -> Any:

@@ -515,3 +515,40 @@ async def test_long_lists_in_variables_are_refused(watched: Watched, name: str) 
             assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
 
         assert await _quietest(watched, run) < MOST_BUSY
+
+
+async def test_numbers_of_a_websocket_message_leave_the_loop_to_others(watched: Watched) -> None:
+    url = watched.gateway.graphql.replace("http", "ws", 1)
+    numbers = f"[{','.join(['1e-15'] * 400_000)}]"
+    payload = f'{{"query":"{{ __typename }}","variables":{{"unused":{numbers}}}}}'
+    async with connect(url, subprotocols=["graphql-transport-ws"], max_size=None) as websocket:  # type: ignore[list-item]
+        await websocket.send('{"type":"connection_init"}')
+        await websocket.recv()
+
+        async def run() -> None:
+            await websocket.send(f'{{"id":"1","type":"subscribe","payload":{payload}}}')
+            assert json.loads(await websocket.recv())["type"] == "next"
+            assert json.loads(await websocket.recv())["type"] == "complete"
+
+        assert await _quietest(watched, run) < MOST_BUSY
+
+
+async def test_json_of_many_headers_leaves_the_loop_to_others(
+    watched: Watched, stack: BackgroundStack, topic: TopicFactory
+) -> None:
+    target = await topic()
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    arrays = b"[" + b"[]," * 7600 + b"1]"
+    for _ in range(10):
+        producer.produce(target, b"value", headers=[("name", arrays)] * 40)
+    await asyncio.to_thread(producer.flush, 30)
+    asked = f'topicName: "{target}", from: EARLIEST, follow: false'
+    query = f"subscription {{ records({asked}) {{ headers {{ value {{ json }} }} }} }}"
+    headers = {"accept": "text/event-stream"}
+    async with httpx.AsyncClient(timeout=60, headers=headers) as client:
+
+        async def run() -> None:
+            answer = await client.post(watched.gateway.graphql, json={"query": query})
+            assert answer.text.count("[[],") == 400
+
+        assert await _quietest(watched, run) < MOST_BUSY

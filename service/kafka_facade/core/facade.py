@@ -139,9 +139,11 @@ class Facade:
         found = await self.run(next(names, blocked), GetConsumerInstance(group, instance), caller)
         return found.format
 
-    async def read_json(self, read: Callable[[bytes], Answer], text: bytes, timeout: float) -> Answer:
-        """Parse JSON with ``read``, in a thread if the text is large. Raises PayloadTooLarge and KafkaTimeout."""
-        return await self._schemas.read_json(read, text, timeout)
+    async def read_json(
+        self, read: Callable[[bytes], Answer], text: bytes, timeout: float, *, slow: bool = False
+    ) -> Answer:
+        """Parse JSON with ``read``, in a thread if that is ``slow`` or the text is large. Raises PayloadTooLarge."""
+        return await self._schemas.read_json(read, text, timeout, slow=slow)
 
     async def perform_forwarded(self, call: Call, request: Request[Answer]) -> Answer:
         """Run an operation on a consumer instance of this worker for a call that another worker has admitted."""

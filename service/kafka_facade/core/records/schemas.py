@@ -166,9 +166,12 @@ class Schemas:
         await time_slice()
         return work(), weight
 
-    async def read_json(self, read: Callable[[bytes], _T], text: bytes, timeout: float) -> _T:
-        """Parse a caller's JSON with ``read``. Raises PayloadTooLarge, before parsing, if it would become too large."""
-        if weighs_more(text, JSON_ON_LOOP):
+    async def read_json(self, read: Callable[[bytes], _T], text: bytes, timeout: float, *, slow: bool = False) -> _T:
+        """Parse a caller's JSON with ``read``, in a thread if that is ``slow`` or the text is large.
+
+        Raises PayloadTooLarge, before parsing, if the JSON would become too large.
+        """
+        if slow or weighs_more(text, JSON_ON_LOOP):
             if weighs_more(text, RECORDS_WEIGHT):
                 raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.")
             return await self._in_thread(Format.JSON, functools.partial(read, text), timeout)
