@@ -159,7 +159,7 @@ async def test_topics_that_are_not_there(client: httpx.AsyncClient, operation: O
         else:
             assert error(response) == (400, 40002), name
     if operation not in _PRODUCE:
-        for name in ("no-such", "-", "x" * 249):
+        for name in ("not-there", "-", "x" * 249):
             response = await send(client, operation, path(operation, topic=name))
             assert error(response) == (404, 40401), name
             assert response.json()["message"] == "Topic not found."

@@ -43,7 +43,7 @@ _BODIES: dict[str, Any] = {
     "api.v3.produce.produce-to-topic": {"value": {"type": "JSON", "data": 1}},
     "api.v3.topic-configs.alter": _CONFIGS,
     "api.v3.topic-configs.alter-multi": {
-        "data": [{"topic_name": "no-such", "configs": [{"name": "compression.type", "value": "gzip"}]}],
+        "data": [{"topic_name": "not-there", "configs": [{"name": "compression.type", "value": "gzip"}]}],
         "validate_only": True,
     },
     "api.v3.topic-configs.update": {"value": "gzip"},
@@ -180,7 +180,7 @@ async def test_what_is_not_there(
     for name in _parameters(operation):
         if name == "cluster_id" or (name == "topic_name" and operation.identifier in _CREATING + _LISTS_NOTHING):
             continue
-        for missing in ("4242", "-7") if name in _NUMBERS else ("no-such", "-", "a%20b", "%F0%9F%A6%8A", "x" * 300):
+        for missing in ("4242", "-7") if name in _NUMBERS else ("not-there", "-", "a%20b", "%F0%9F%A6%8A", "x" * 300):
             path = _path(operation, cluster, **there | {name: missing})
             if len(_router.find(path.partition("?")[0])) > 1 and missing == "-":
                 continue
