@@ -160,7 +160,7 @@ def _create_all(stack: BackgroundStack, many: Many) -> None:
     offsets = [TopicPartition(name, number, 0) for name in many.names for number in range(many.partitions)]
     consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": many.group})
     offsets += [TopicPartition(many.wide, number, 0) for number in range(PARTITIONS)]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     # A moment after it has created them the broker leads all partitions.
     while True:
         ends = admin.list_offsets(dict.fromkeys(offsets, OffsetSpec.latest())).values()
