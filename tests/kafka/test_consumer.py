@@ -17,7 +17,7 @@ from kafka_facade.core.records.model import Record
 from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
 from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
-from kafka_facade.kafka.consuming import eventful_client, serialized_client
+from kafka_facade.kafka.consuming import incoming, serialized_client
 from kafka_facade.kafka.engine import Engine, KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
@@ -225,7 +225,7 @@ class SlowClient(ClientConsumer):
 async def test_a_member_that_gives_up_some_partitions_loses_nothing_of_the_others(
     stack: BackgroundStack, topic: TopicFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (eventful_client, serialized_client):
+    for module in (incoming, serialized_client):
         monkeypatch.setattr(module, "ClientConsumer", SlowClient)
     settings = {"partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": "200"}
     engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, consumer=settings))

@@ -313,8 +313,8 @@ _record = st.builds(
 
 
 @given(st.lists(_record, max_size=20))
-def test_records_take_no_more_than_their_sizes(records: list[Record]) -> None:
-    assert write_records(records).ByteSize() <= sum(map(record_size, records))
+async def test_records_take_no_more_than_their_sizes(records: list[Record]) -> None:
+    assert (await write_records(records)).ByteSize() <= sum(map(record_size, records))
 
 
 @given(st.lists(st.integers(0, 2000), max_size=50), st.integers(0, 40_000))

@@ -49,11 +49,11 @@ def consume(
                             if len(records) == 1:
                                 require_taken(records[0], record_size(records[0]), largest)
                             await time_slice()
-                            await write_message(context, write_records(records), options)
+                            await write_message(context, await write_records(records), options)
                             continue
                         async for some in _decoded(facade, formats, records, max_records, max_bytes, largest):
                             await time_slice()
-                            await write_message(context, write_decoded(some), options)
+                            await write_message(context, await write_decoded(some), options)
 
     return serve
 

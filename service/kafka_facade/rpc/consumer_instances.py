@@ -20,6 +20,7 @@ from kafka_facade.rpc.dispatch import Context, caller_of
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.reads import error_of, read_formats, write_data
+from kafka_facade.rpc.records import write_headers
 
 _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
 
@@ -53,13 +54,13 @@ async def fetch(
         request.formats = ReadFormats(request.formats.key or own, request.formats.value or own)
 
     async def hand_over(found: list[FetchedRecord]) -> None:
-        await write(_write(found))
+        await write(await _write(found))
 
     call.hand_over = hand_over
     await facade.perform(call, request)
 
 
-def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecordsResponse:
+async def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecordsResponse:
     response = consumer_instance_pb2.FetchRecordsResponse()
     add = response.records.add
     timestamp: int | None = None
@@ -76,7 +77,7 @@ def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecords
         if stored is not None:
             message.timestamp.CopyFrom(stored)
         if record.headers:
-            message.headers.extend([record_pb2.Header(name=entry.name, value=entry.value) for entry in record.headers])
+            await write_headers(message.headers, record.headers)
         if record.key is not None:
             _write_data(message.key, record.key, fetched.key, fetched.key_info)
         if record.value is not None:

@@ -9,7 +9,7 @@ import msgspec
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import to_timestamp
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
-from kafka_facade.rpc.records import format_of
+from kafka_facade.rpc.records import format_of, write_headers
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,18 +44,17 @@ def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> re
     return record_pb2.RecordData(json=_encode(data).decode(), format=number, schema=schema)
 
 
-def write_decoded(records: Sequence[FetchedRecord]) -> record_pb2.ConsumeResponse:
+async def write_decoded(records: Sequence[FetchedRecord]) -> record_pb2.ConsumeResponse:
     """Build a response from decoded records; keys and values that were not decoded stay bytes."""
     response = record_pb2.ConsumeResponse()
     for fetched in records:
         record = fetched.record
         key_shown, value_shown = _is_decoded(fetched.key_info), _is_decoded(fetched.value_info)
-        response.records.add(
+        message = response.records.add(
             topic_name=record.topic_name,
             partition_id=record.partition_id,
             offset=record.offset,
             timestamp=to_timestamp(record.timestamp),
-            headers=[record_pb2.Header(name=header.name, value=header.value) for header in record.headers],
             key=None if key_shown else record.key,
             value=None if value_shown else record.value,
             decoded_key=write_data(record.key, fetched.key, fetched.key_info) if key_shown else None,
@@ -63,6 +62,7 @@ def write_decoded(records: Sequence[FetchedRecord]) -> record_pb2.ConsumeRespons
             key_error=error_of(fetched.key_info),
             value_error=error_of(fetched.value_info),
         )
+        await write_headers(message.headers, record.headers)
     return response
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -40,6 +40,7 @@ _LONGEST_ID = 84
 # How many records are converted per time slice check; a record larger than _LARGE gets a check of its own.
 _AT_ONCE = 50
 _LARGE = 16 * 1024
+_HEADERS_AT_ONCE = 1000
 # Messages up to this size are not searched for large records: a piece of such a message is small enough.
 _SMALL_MESSAGE = _AT_ONCE * _LARGE
 # Patterns, after normalizing digits, of numbers that may be out of range; only JSON with these is decoded to check it.
@@ -253,7 +254,16 @@ async def stream_results(
     return response
 
 
-def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:
+async def write_headers(target: Any, headers: Sequence[Header]) -> None:
+    """Append headers to those of a message, in time slices if there are many."""
+    for start in range(0, len(headers), _HEADERS_AT_ONCE):
+        if start:
+            await time_slice()
+        piece = headers[start : start + _HEADERS_AT_ONCE]
+        target.extend([record_pb2.Header(name=entry.name, value=entry.value) for entry in piece])
+
+
+async def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:
     """Build a response from records without decoding them."""
     response = record_pb2.ConsumeResponse()
     add = response.records.add
@@ -272,7 +282,7 @@ def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:
         if stored is not None:
             message.timestamp.CopyFrom(stored)
         if record.headers:
-            message.headers.extend([record_pb2.Header(name=entry.name, value=entry.value) for entry in record.headers])
+            await write_headers(message.headers, record.headers)
         if record.key is not None:
             message.key = record.key
         if record.value is not None:

@@ -16,6 +16,7 @@ from kafka_facade.core.records.model import ConsumeRecords, Record
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.core.records.sizes import record_size
 from kafka_facade.core.registry import implements
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.model import ListPartitions, ReadOffsets
 from kafka_facade.core.topics.operations import Topics
 from kafka_facade.core.topics.positions import LATEST, PartitionPosition, TopicPartition
@@ -149,6 +150,8 @@ async def _next_batch(
             polled = [record for record in polled if record.offset < ends[record.topic_name, record.partition_id]]
         if not polled:
             return batch
+        # Polling may have taken as long as a piece of work may, and so may counting the bytes of many headers.
+        await time_slice()
         size = sum(map(record_size, polled))
         if size < left and len(batch) + len(polled) < request.max_records:
             batch += polled

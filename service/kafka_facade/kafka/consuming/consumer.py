@@ -81,6 +81,7 @@ class Consumer(EventfulClient):
         """
         self._require_client()
         await self._until_free()
+        self._convert_incoming()
         kept = [record for record in self._pending if self._subscribed and record.topic_name in topics]
         self._start_anew()
         self._unchecked.clear()
@@ -185,6 +186,8 @@ class Consumer(EventfulClient):
             messages, records = self._consume(max_records)
             if records or (messages and not self._grouped and not self._failures):
                 return records
+            if self._incoming:
+                continue
             self._authentication.check(polled=True)
             left = deadline - time.monotonic()
             if not self._failures:
@@ -298,6 +301,7 @@ class Consumer(EventfulClient):
     ) -> None:
         """Drop pending records and failures of partitions that were moved."""
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in moved)
+        self._incoming.keep(lambda place: place not in moved)
         for place, offset in moved.items():
             del targets[place]
             self._failures.pop(place, None)

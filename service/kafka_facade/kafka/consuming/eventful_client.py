@@ -19,6 +19,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNotFound
 from kafka_facade.core.records.model import Header, Record
 from kafka_facade.kafka.blocking import Blocking, settled
+from kafka_facade.kafka.consuming.incoming import Incoming
 from kafka_facade.kafka.consuming.serialized_client import SerializedClient
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
@@ -76,6 +77,8 @@ class EventfulClient(SerializedClient):
         self._incremental = self._keeps_its_id or "cooperative" in strategies
         # Records returned while serving events: at most one each time, and none while paused.
         self._pending: deque[Record] = deque()
+        # Messages that follow the pending records.
+        self._incoming = Incoming()
         self._polled_at = time.monotonic()
         # Cached, because asking librdkafka for the assignment needs a round trip to its main thread.
         self._assigned: dict[tuple[str, int], AssignedPartition] = {}
@@ -98,6 +101,7 @@ class EventfulClient(SerializedClient):
         """Reset the state before another subscription or assignment."""
         self._resume()
         self._pending.clear()
+        self._incoming.keep(lambda place: False)
         self._failures.clear()
         self._gave_up = False
 
@@ -152,6 +156,8 @@ class EventfulClient(SerializedClient):
 
         The client must be free; it returns no records meanwhile.
         """
+        # Positions must lie behind all messages that were taken.
+        self._convert_incoming()
         incremental = self._subscribed and self._incremental
         begin: dict[tuple[str, int], int] = {}
         for place, partition in self._assigned.items():
@@ -191,11 +197,19 @@ class EventfulClient(SerializedClient):
         # Read self._pending only now: a revocation replaces it while events are served.
         self._pending.extend(records)
 
+    def _convert_incoming(self) -> None:
+        """Make pending records of all messages that were taken from the client."""
+        while self._incoming:
+            self._read_ahead(1)
+
     def _consume(self, max_records: int) -> tuple[int, list[Record]]:
-        """Return the number of messages, and the records among them whose partitions are still assigned."""
+        """Return the number of messages, and the records among them whose partitions are still assigned.
+
+        Messages that take long to convert are left for the next call.
+        """
         self._just_revoked.clear()
         self._store()
-        messages = self._call(ClientConsumer.consume, max_records, 0)
+        messages = self._incoming.take(self._owned, max_records)
         if messages:
             self._authentication.answered()
         with replacing_invalid_text:
@@ -205,6 +219,7 @@ class EventfulClient(SerializedClient):
         if self._just_revoked:
             # A partition that is assigned again is read again from the committed offset, in a later call.
             records = [r for r in records if (r.topic_name, r.partition_id) not in self._just_revoked]
+            self._incoming.keep(lambda place: place not in self._just_revoked)
         return len(messages), records
 
     def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
@@ -227,6 +242,7 @@ class EventfulClient(SerializedClient):
         self._just_revoked |= gone
         self._revoked |= gone
         self._pending = deque(entry for entry in self._pending if (entry.topic_name, entry.partition_id) not in gone)
+        self._incoming.keep(lambda place: place not in gone)
 
     def take_revoked(self) -> set[tuple[str, int]]:
         """Return the partitions revoked since the last call, even if some have been assigned again since."""
@@ -303,9 +319,9 @@ class EventfulClient(SerializedClient):
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:
         """Return the records. Events update positions, or become the failure of the next poll."""
-        records = []
-        assigned = self._assigned
-        for message in messages:
+        records: list[Record] = []
+        assigned, incoming = self._assigned, self._incoming
+        for index, message in enumerate(messages):
             topic, number, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
             place = topic, number
             error = message.error()
@@ -324,6 +340,8 @@ class EventfulClient(SerializedClient):
                 self._failures.pop(place, None)
             kind, timestamp = message.timestamp()
             headers = cast(_Headers | None, message.headers())
+            if headers:
+                incoming.count_headers(len(headers))
             records.append(
                 Record(
                     topic,
@@ -335,6 +353,9 @@ class EventfulClient(SerializedClient):
                     message.value(),
                 )
             )
+            if headers and incoming.is_late:
+                incoming.put_back(messages[index + 1 :])
+                break
         return records
 
     def _note(self, error: ClientError, place: tuple[str, int]) -> None:

@@ -1,0 +1,130 @@
+"""Records that are far larger than what Kafka stores of them: their memory and their time stay within bounds."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import grpc
+import httpx
+import pytest
+from confluent_kafka import Producer
+from google.protobuf.empty_pb2 import Empty
+
+from faces.conftest import Watched
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
+from peak_memory import PeakMemory
+
+pytestmark = pytest.mark.serial
+
+GatewayFactory = Callable[..., Awaitable[Gateway]]
+TopicFactory = Callable[..., Awaitable[str]]
+
+MEBIBYTE = 1 << 20
+BATCHES, RECORDS, RECORD_BYTES = 60, 30, 1_000_000
+HEADERS, HEAVY = 100_000, 20
+# Processor time (s) that callbacks of the loop may take one after the other.
+MOST_BUSY = 0.05
+TRIES = 3
+DEFAULT_BUDGET = 512 * MEBIBYTE
+
+
+def _producer(stack: BackgroundStack) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": stack.bootstrap_servers,
+            "compression.type": "zstd",
+            "message.max.bytes": 90_000_000,
+            "batch.size": 80_000_000,
+            "linger.ms": 2000,
+            "enable.idempotence": False,
+        }
+    )
+
+
+def _fill_with_zeros(stack: BackgroundStack, topic: str) -> None:
+    """1.8 GB of records in some 100 KB of the topic."""
+    producer = _producer(stack)
+    value = bytes(RECORD_BYTES)
+    for _ in range(BATCHES):
+        for _ in range(RECORDS):
+            producer.produce(topic, value, partition=0)
+        assert producer.flush(60) == 0
+
+
+def _fill_with_headers(stack: BackgroundStack, topic: str) -> None:
+    producer = _producer(stack)
+    for number in range(HEAVY):
+        producer.produce(topic, str(number), headers=[("a", b"")] * HEADERS, partition=0)
+        assert producer.flush(60) == 0
+
+
+async def _first_event(gateway: Gateway, topic: str, client: httpx.AsyncClient, seen: asyncio.Event) -> None:
+    """Subscribe, take the first event, and read no more."""
+    query = "subscription ($t: String!) { records(topicName: $t, from: EARLIEST) { offset value { base64 } } }"
+    body = {"query": query, "variables": {"t": topic}}
+    async with client.stream("POST", gateway.graphql, json=body, headers={"accept": "text/event-stream"}) as answer:
+        received = b""
+        async for chunk in answer.aiter_raw():
+            received += chunk[:100]
+            if b'"offset"' in received:
+                seen.set()
+                await asyncio.sleep(60)
+
+
+async def test_records_that_were_compressed_to_nearly_nothing(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic(partitions=1)
+    await asyncio.to_thread(_fill_with_zeros, stack, name)
+    gateway = await gateway_factory()
+    peak = PeakMemory(gateway)
+    seen = asyncio.Event()
+    async with httpx.AsyncClient(timeout=60) as client:
+        reading = asyncio.create_task(_first_event(gateway, name, client, seen))
+        async with asyncio.timeout(60):
+            await seen.wait()
+        await asyncio.sleep(5)
+        reading.cancel()
+    assert peak.growth() < DEFAULT_BUDGET
+
+
+async def _read(gateway: Gateway, topic: str, subscribe: bool) -> None:
+    if subscribe:
+        query = "subscription ($t: String!) { records(topicName: $t, from: EARLIEST, follow: false) { offset } }"
+        body = {"query": query, "variables": {"t": topic}}
+        offsets = 0
+        async with (
+            httpx.AsyncClient(timeout=60) as client,
+            client.stream("POST", gateway.graphql, json=body, headers={"accept": "text/event-stream"}) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                if line.startswith("data: {"):
+                    offsets += len(json.loads(line.removeprefix("data: "))["data"]["records"])
+        assert offsets == HEAVY
+        return
+    options = [("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0)]
+    async with grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
+        call = record_pb2_grpc.RecordServiceStub(channel).Consume(
+            record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), follow=False), timeout=60
+        )
+        records = [record async for frame in call for record in frame.records]
+    assert [record.value for record in records] == [str(number).encode() for number in range(HEAVY)]
+    assert {len(record.headers) for record in records} == {HEADERS}
+
+
+@pytest.mark.parametrize("subscribe", [True, False], ids=["graphql", "grpc"])
+async def test_records_with_very_many_headers(
+    stack: BackgroundStack, watched: Watched, topic: TopicFactory, subscribe: bool
+) -> None:
+    name = await topic(partitions=1)
+    await asyncio.to_thread(_fill_with_headers, stack, name)
+    busy = []
+    for _ in range(TRIES):
+        await watched.report()
+        await _read(watched.gateway, name, subscribe)
+        busy.append((await watched.report())["longest_busy"])
+        if busy[-1] < MOST_BUSY:
+            break
+    assert min(busy) < MOST_BUSY
