@@ -7,7 +7,7 @@ from functools import partial
 from faces.added_operation.parts import parts
 from kafka_facade.cli import main
 from kafka_facade.runtime import serve
-from kafka_facade.runtime.gateway import Gateway
+from kafka_facade.runtime.worker import Worker
 
-serve.__dict__["Gateway"] = partial(Gateway, parts=parts())
+serve.__dict__["Worker"] = partial(Worker, parts=parts())
 main()

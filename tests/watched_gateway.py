@@ -15,17 +15,17 @@ from pathlib import Path
 
 from kafka_facade.cli import main
 from kafka_facade.runtime import serve
-from kafka_facade.runtime.gateway import Gateway
+from kafka_facade.runtime.worker import Worker
 from loop_watch import LoopWatch
 
 REPORT = Path(sys.argv.pop(1))
 
 
-class WatchedGateway(Gateway):
-    """The gateway of the program."""
+class WatchedWorker(Worker):
+    """The worker of the program."""
 
-    async def _startup(self) -> None:
-        await super()._startup()
+    async def start(self) -> None:
+        await super().start()
         watch = LoopWatch()
         watch.start()
 
@@ -45,5 +45,5 @@ class WatchedGateway(Gateway):
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)
 
 
-serve.__dict__["Gateway"] = WatchedGateway
+serve.__dict__["Worker"] = WatchedWorker
 main()

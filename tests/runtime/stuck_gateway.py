@@ -8,7 +8,7 @@ import threading
 import time
 
 from kafka_facade.cli import main
-from kafka_facade.runtime.gateway import Gateway
+from kafka_facade.runtime.worker import Worker
 
 
 def _in_python() -> None:
@@ -37,7 +37,7 @@ def _say() -> None:
     os.write(1, b"stuck\n")
 
 
-_start = Gateway._startup
+_start = Worker.start
 _HOW = {
     "python": _in_python,
     "native": _in_a_native_call,
@@ -47,7 +47,7 @@ _HOW = {
 }
 
 
-async def _startup(self: Gateway) -> None:
+async def _start_and_stick(self: Worker) -> None:
     how = os.environ["STUCK"]
     if how == "start":
         _say()
@@ -58,7 +58,7 @@ async def _startup(self: Gateway) -> None:
     loop.call_later(0.6, _HOW[how])
 
 
-Gateway._startup = _startup  # type: ignore[method-assign]
+Worker.start = _start_and_stick  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

@@ -22,13 +22,14 @@ from kafka_facade.core.catalogue import OPERATIONS
 from kafka_facade.core.pipeline import IDENTIFIERS
 from kafka_facade.core.secrets import SecretProperties, shown
 from kafka_facade.kafka.settings.check import unknown_settings
-from kafka_facade.runtime.gateway import HTTP_SHARE, Gateway
+from kafka_facade.runtime.app import Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.security_settings import resemblance, resembled
 from kafka_facade.runtime.server import BACKLOG, run
 from kafka_facade.runtime.settings import ROLES, Address, Settings, SettingsError
 from kafka_facade.runtime.shared_directory import remove_leftovers, shared_directory
 from kafka_facade.runtime.supervisor import Supervisor
+from kafka_facade.runtime.worker import HTTP_SHARE, Worker
 from kafka_facade.web.protocol import HttpProtocolFactory
 from kafka_facade.web.websocket import WebSocketProtocol
 
@@ -64,12 +65,12 @@ def serve(settings: Settings, warnings: list[str]) -> int:
 
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:
-    gateway = Gateway(settings, peers_directory)
+    worker = Worker(settings, peers_directory)
     protocol: Any = HttpProtocolFactory(
         settings.request_body_timeout_ms / 1000, settings.response_write_timeout_ms / 1000
     )
     config = uvicorn.Config(
-        gateway,
+        Gateway(worker),
         loop="uvloop",
         http=protocol,
         ws=WebSocketProtocol,
@@ -96,7 +97,7 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         supervisor = Supervisor(config, sockets, settings.shutdown_timeout_ms / 1000)
         supervisor.run()
         return supervisor.status
-    return run(config, gateway, sockets)
+    return run(config, worker, sockets)
 
 
 def _check(settings: Settings) -> None:

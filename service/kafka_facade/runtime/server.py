@@ -13,7 +13,7 @@ from types import FrameType
 import uvicorn
 
 from kafka_facade.runtime.ending import Signals
-from kafka_facade.runtime.gateway import Gateway
+from kafka_facade.runtime.worker import Worker
 
 BACKLOG = 2048
 # How long (s) the last accepted connections have to send a request before idle connections are closed.
@@ -66,12 +66,12 @@ def _queued(listener: socket.socket) -> list[socket.socket]:
 
 def run(
     config: uvicorn.Config,
-    gateway: Gateway,
+    worker: Worker,
     sockets: list[socket.socket],
     made: Callable[[Server], None] | None = None,
 ) -> int:
     """Serve until a signal; return the exit status. ``made`` is called with the server before it runs."""
-    signals = Signals(gateway.settings.shutdown_timeout_ms / 1000)
+    signals = Signals(worker.settings.shutdown_timeout_ms / 1000)
     server = Server(config)
     if made is not None:
         made(server)
@@ -79,7 +79,7 @@ def run(
     def end(number: int, deadline: float) -> None:
         if config.workers == 1:
             close_ports_soon(sockets)
-        gateway.end_by(deadline)
+        worker.end_by(deadline)
         server.handle_exit(number, None)
 
     signals.tell(end)

@@ -14,9 +14,10 @@ from typing import cast
 import uvicorn
 from uvicorn.supervisors import multiprocess
 
+from kafka_facade.runtime.app import Gateway
 from kafka_facade.runtime.ending import end_within, exit_now
-from kafka_facade.runtime.gateway import Gateway
 from kafka_facade.runtime.server import PORTS_SECONDS, Server, close_ports, run
+from kafka_facade.runtime.worker import Worker
 
 # A worker that misses its shutdown deadline is killed this long (s) later; the supervisor exits after as long again.
 _LATE_SECONDS = 0.5
@@ -32,7 +33,7 @@ class _Worker(multiprocess.Process):
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal ends the worker."""
-        exit_now(run(self.config, cast(Gateway, self.config.app), sockets or [], self._answer_for))
+        exit_now(run(self.config, cast(Worker, cast(Gateway, self.config.app).worker), sockets or [], self._answer_for))
 
     def _answer_for(self, server: Server) -> None:
         self._server = server

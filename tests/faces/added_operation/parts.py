@@ -20,7 +20,7 @@ from faces.added_operation.operations import TopicSizes
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Catalogue, Operation
 from kafka_facade.core.links import KINDS, Kind
 from kafka_facade.rpc.services import SERVICES
-from kafka_facade.runtime.gateway import Parts
+from kafka_facade.runtime.compose import Parts
 from kafka_facade_graphql.schema import GRAPH, Graph
 
 _HERE = Path(__file__).parent

@@ -1,0 +1,180 @@
+"""The life of one worker: the core, the Kafka clients and the three faces on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import multiprocessing
+import os
+import secrets
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kafka_facade.core.facade import Facade
+from kafka_facade.kafka.pool import ClientPool
+from kafka_facade.peers.peers import Peers
+from kafka_facade.rpc.server import GrpcServer
+from kafka_facade.runtime import compose
+from kafka_facade.runtime.app import App
+from kafka_facade.runtime.ending import end_within
+from kafka_facade.runtime.kafka_identities import service_identity
+from kafka_facade.runtime.log import configure_logging
+from kafka_facade.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from kafka_facade.schemas.registry import SchemaRegistry
+
+logger = logging.getLogger("kafka_facade.runtime")
+
+_OPEN_SECONDS = 30.0
+_LINGER_SECONDS = 1.0
+_PARENT_CHECK_SECONDS = 1.0
+# The gateway's own objects have no reference cycles, but those of libraries must not accumulate.
+_GC_THRESHOLDS = (1_000, 10, 50)
+HTTP_SHARE = 0.6
+"""The share of the shutdown timeout in which HTTP requests may finish before they are cancelled."""
+# The share reserved for closing consumers and flushing the producer.
+_CLOSE_SHARE = 0.3
+
+
+class Worker:
+    """Starts and stops everything that one process of the gateway runs.
+
+    Picklable until it is started, so that a supervisor can pass it to a new process. ``http`` is the application of
+    REST and GraphQL; None until they can answer.
+    """
+
+    def __init__(
+        self, settings: Settings, peers_directory: Path | None = None, parts: compose.Parts | None = None
+    ) -> None:
+        self.settings = settings
+        self.http: App | None = None
+        self._parts = parts
+        self._peers_directory = peers_directory
+        # The workers of one gateway have it in common, since each is started with a copy of this object.
+        self._peers_secret = secrets.token_hex(32)
+        self._peers: Peers | None = None
+        self._facade: Facade | None = None
+        self._clients: ClientPool | None = None
+        self._registry: SchemaRegistry | None = None
+        self._grpc: GrpcServer | None = None
+        self._grpc_stop: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._deadline: float | None = None
+        self._ending = False
+        self._orphan_watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start everything, in order. Raises the error of what can't start; :meth:`stop` closes the rest."""
+        settings = self.settings
+        self._loop = asyncio.get_running_loop()
+        configure_logging(settings.log_level, settings.secrets())
+        parts = self._parts or compose.Parts()
+        service = service_identity(settings)
+        self._clients = compose.kafka_clients(settings, parts)
+        # Held until the end, so that these clients are never closed as idle.
+        own = await self._clients.lease(service, _OPEN_SECONDS)
+        await own.engine.check()
+        await own.engine.prepare()
+        self._registry = compose.schema_registry(settings)
+        if self._peers_directory is not None:
+            self._peers = compose.peers(settings, self._peers_directory, self._peers_secret)
+        facade = compose.core(settings, parts, self._clients, own, service, self._registry, self._peers)
+        self._facade = facade
+        await facade.start()
+        if self._peers is not None:
+            await self._peers.start(facade)
+        self.http = compose.http_app(settings, parts, facade)
+        self._grpc = compose.grpc_server(settings, parts, facade)
+        if self._grpc is not None:
+            await self._grpc.start()
+        if settings.workers > 1:
+            self._orphan_watch = asyncio.create_task(_end_with(_supervisor()), name="supervisor watch")
+        # Objects that exist now are permanent, so exclude them from garbage collection.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+
+    def end_by(self, deadline: float) -> None:
+        """Start the shutdown, to be done by ``deadline`` (``time.monotonic``). May be called in any thread."""
+        if self._deadline is None:
+            self._deadline = deadline
+        if self._loop is not None:
+            # The loop is closed if the shutdown is complete already.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._begin_shutdown)
+
+    def _begin_shutdown(self) -> None:
+        """End streams and reject new gRPC calls."""
+        if self._ending:
+            return
+        self._ending = True
+        if self._deadline is None:
+            timeout = self.settings.shutdown_timeout_ms / 1000
+            self._deadline = time.monotonic() + timeout
+            end_within(timeout)
+        if self._facade is not None:
+            self._facade.pipeline.closing.set()
+        self._stop_grpc()
+
+    def _stop_grpc(self) -> None:
+        if self._grpc is not None and self._grpc_stop is None:
+            self._grpc_stop = asyncio.create_task(self._grpc.stop(self._drain_seconds()), name="gRPC shutdown")
+
+    def _drain_seconds(self) -> float:
+        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        return max(0.0, left - self.settings.shutdown_timeout_ms / 1000 * _CLOSE_SHARE)
+
+    async def stop(self) -> None:
+        """Finish calls, close everything that was started, and make sure that the process ends."""
+        self._begin_shutdown()
+        # A signal during startup may arrive before the gRPC server exists.
+        self._stop_grpc()
+        if self._orphan_watch is not None:
+            self._orphan_watch.cancel()
+            await asyncio.gather(self._orphan_watch, return_exceptions=True)
+        if self._grpc_stop is not None:
+            await self._grpc_stop
+        if self._facade is not None:
+            pipeline = self._facade.pipeline
+            if not await pipeline.drain(self._drain_seconds()):
+                logger.warning("shutdown deadline passed with %d requests in flight", pipeline.in_flight)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._close_seconds()):
+                    await self._facade.close(self._close_seconds())
+        if self._peers is not None:
+            await self._peers.close()
+        if self._clients is not None:
+            await self._clients.close(self._close_seconds())
+        if self._registry is not None:
+            await self._registry.close()
+        # Threads stuck in a client call while Kafka is away would delay the exit of the process.
+        _exit_soon()
+
+    def _close_seconds(self) -> float:
+        return max(0.1, (self._deadline or time.monotonic()) - time.monotonic() - 0.5)
+
+
+def _supervisor() -> int:
+    """The process that started this worker. If it has exited, the current parent is a different process."""
+    parent = multiprocessing.parent_process()
+    return os.getppid() if parent is None or parent.pid is None else parent.pid
+
+
+async def _end_with(supervisor: int) -> None:
+    """Shut this worker down if its supervisor dies, because nobody else would."""
+    while os.getppid() == supervisor:  # noqa: ASYNC110  nothing tells of a parent's end
+        await asyncio.sleep(_PARENT_CHECK_SECONDS)
+    logger.error("the supervisor is gone; this worker ends")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exit_soon() -> None:
+    watchdog = threading.Timer(_LINGER_SECONDS, os._exit, (0,))
+    watchdog.daemon = True
+    watchdog.start()
