@@ -20,10 +20,14 @@ from kafka_facade.schemas.avro_encoding import AvroMismatch, compile_encoder
 _MAX_NAME: Final = 1000
 _MAX_PARTS: Final = 20_000
 _MAX_NAMES: Final = 8 * 1024 * 1024
+# The memory of a part and of a character of the texts (bytes).
+_PART_MEMORY: Final = 400
+_CHARACTER_MEMORY: Final = 8
 # What fastavro takes for a sign that it has compiled the schema itself, and members of which it compiles nothing.
 _PARSED_MARKS: Final = ("__fastavro_parsed", "__named_schemas")
 _NOT_COMPILED: Final = ("default", "doc", "aliases")
 
+_NAMED: Final = ("record", "error", "enum", "fixed")
 _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
 
@@ -39,7 +43,7 @@ class AvroCodec:
         named: dict[str, Any] = {}
         try:
             others, own = [_read(reference) for reference in references], _read(text)
-            _check_size([*others, own])
+            memory = _check_size([*others, own])
             for other in others:
                 parse_schema(other, named_schemas=named)
             schema = parse_schema(own, named_schemas=named)
@@ -50,6 +54,8 @@ class AvroCodec:
         # What fastavro and the compilers look up in a schema that has another form.
         except (TypeError, KeyError, AttributeError, ArithmeticError, msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"no Avro schema: {quote(error)}") from None
+        length = len(text) + sum(map(len, references))
+        self.memory = memory + _CHARACTER_MEMORY * length
         self.record_name: str | None = None
         if isinstance(schema, dict) and schema["type"] in ("record", "error"):
             self.record_name = schema["name"]
@@ -78,9 +84,12 @@ class AvroCodec:
             raise ValueError("the data is nested too deeply") from None
 
 
-def _check_size(schemas: Sequence[Any]) -> None:
-    """ValueError for schemas that would take long or much memory to compile: fastavro does it in one piece."""
-    parts = longest = 0
+def _check_size(schemas: Sequence[Any]) -> int:
+    """The memory (bytes) of the parts of schemas, and of their names.
+
+    ValueError for schemas that would take long or much memory to compile: fastavro does it in one piece.
+    """
+    parts = named = longest = 0
     waiting = list(schemas)
     while waiting:
         part = waiting.pop()
@@ -88,6 +97,7 @@ def _check_size(schemas: Sequence[Any]) -> None:
         if isinstance(part, dict):
             for mark in _PARSED_MARKS:
                 part.pop(mark, None)
+            named += part.get("type") in _NAMED
             for member in ("name", "namespace"):
                 longest = max(longest, len(str(part.get(member, ""))))
             waiting += [value for member, value in part.items() if member not in _NOT_COMPILED]
@@ -98,6 +108,7 @@ def _check_size(schemas: Sequence[Any]) -> None:
     # Full names repeat namespaces.
     if parts > _MAX_PARTS or parts * longest > _MAX_NAMES:
         raise ValueError("the schema has too many types, fields and symbols, or too long names for so many")
+    return _PART_MEMORY * parts + 2 * longest * named
 
 
 def _read(text: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.quoting import quote
@@ -31,7 +31,15 @@ class Source:
     text: str
 
 
-_Compile = Callable[[str, Sequence[Source], Checkers], SchemaCodec]
+class CompiledSchema(SchemaCodec, Protocol):
+    """A codec that says what it takes."""
+
+    @property
+    def memory(self) -> int:
+        """The most bytes of memory that it takes, once it has been used."""
+
+
+_Compile = Callable[[str, Sequence[Source], Checkers], CompiledSchema]
 
 _COMPILERS: Final[Mapping[Format, _Compile]] = {
     Format.AVRO: lambda text, references, _: AvroCodec(text, [source.text for source in references]),
@@ -58,9 +66,9 @@ class Compiler:
         format: Format,
         text: str,
         references: Sequence[Source],
-        known: Callable[[], SchemaCodec | None],
+        known: Callable[[], CompiledSchema | None],
         wait: float,
-    ) -> SchemaCodec:
+    ) -> CompiledSchema:
         """The codec of a schema; ``references`` come before those that refer to them.
 
         ``known`` gives the codec that others may have compiled while this waited. ValueError for what is no schema, or
@@ -70,7 +78,7 @@ class Compiler:
             lambda: self._codec(format, text, references), wait=wait, limit=_COMPILE_SECONDS, known=known
         )
 
-    def _codec(self, format: Format, text: str, references: Sequence[Source]) -> SchemaCodec:
+    def _codec(self, format: Format, text: str, references: Sequence[Source]) -> CompiledSchema:
         try:
             return _COMPILERS[format](text, references, self._checkers)
         except (ValueError, OSError, FacadeError):

@@ -6,6 +6,7 @@ a moment. What may take longer is checked in a limited child process.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -19,12 +20,15 @@ from kafka_facade.core.records.decoding_budget import DecodingBudget, json_weigh
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import TakesLong
 from kafka_facade.schemas.json_schema_checkers import CheckEnded, Checkers, NotASchema
-from kafka_facade.schemas.json_schema_job import compile_check
+from kafka_facade.schemas.json_schema_cost import MAX_PATTERN, cost
+from kafka_facade.schemas.json_schema_job import Check, compile_check
 from kafka_facade.schemas.json_schema_size import Work, work_per_value
 
 # What is compiled (bytes), checked (keywords) and matched (bytes, for each pattern) in this process, some 20 ms. A
 # text counts as one value for each so many bytes.
 _MAX_TEXT: Final = 64 * 1024
+_MAX_MICROSECONDS: Final = 20_000
+_MAX_BYTES: Final = 4 * 1024 * 1024
 _MAX_WORK: Final = 1_000_000
 _MAX_MATCHED: Final = 16_000
 _BYTES_PER_VALUE: Final = 32
@@ -76,13 +80,24 @@ class JsonSchemaCodec:
             raise ValueError(f"no JSON schema: {quote(error)}") from None
         self._key = blake2b(self._source, digest_size=32).digest()
         self._checkers = checkers
-        if self._work is None or self._work.keywords > _COSTLY:
+        self._here: Check | None = None
+        self.memory = 2 * len(self._source)
+        if self._work is not None and self._work.keywords <= _COSTLY:
+            most = cost([schema, others])
+            if (
+                most.longest_pattern <= MAX_PATTERN
+                and most.microseconds <= _MAX_MICROSECONDS
+                and most.bytes <= _MAX_BYTES
+            ):
+                # What isn't compiled so may still be: the other process says.
+                with contextlib.suppress(ValueError):
+                    self._here = compile_check(schema, others, small=True)
+                    self.memory += most.bytes
+        if self._here is None or self._work is None:
             self.most_data_on_loop = -1
-            self._here = None
             self._check_elsewhere()
         else:
             self.most_data_on_loop = _most_data(self._work)
-            self._here = compile_check(schema, others)
         title = schema.get("title") if isinstance(schema, dict) else None
         self.record_name = title if isinstance(title, str) else None
 

@@ -31,6 +31,9 @@ _NOWHERE: Final = "json-schema:///"
 _MAX_MESSAGE: Final = 1000
 # A pattern may not backtrack for ever.
 _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=1024 * 1024)
+# A pattern that is compiled to no more bytes takes up to 2 microseconds for each byte that it is matched with. It can't
+# look around or back, and of the states that it finds meanwhile it keeps so many bytes.
+_SMALL_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=16 * 1024, dfa_size_limit=32 * 1024)
 
 
 class Check(NamedTuple):
@@ -42,18 +45,20 @@ class Check(NamedTuple):
     """Raises ValueError, with the place, for a value that isn't; it makes an error of all that fails in anyOf, too."""
 
 
-def compile_check(schema: Any, others: dict[str, Any]) -> Check:
+def compile_check(schema: Any, others: dict[str, Any], *, small: bool = False) -> Check:
     """The checks of a schema.
 
-    ``others`` are the schemas that it refers to by these names. ValueError for what is no schema. Nothing is fetched.
+    ``others`` are the schemas that it refers to by these names. ValueError for what is no schema, and with ``small``
+    for one with a pattern that may take long to match. Nothing is fetched.
     """
     # Without a $schema it is draft 7, as with Confluent's serializers.
     draft = None if isinstance(schema, dict) and "$schema" in schema else jsonschema_rs.Draft7
+    options = _SMALL_PATTERNS if small else _PATTERNS
     try:
         resources = [(uri, other) for name, other in others.items() for uri in _uris(schema, name)]
         registry = jsonschema_rs.Registry(resources, draft=draft) if resources else None
         make = jsonschema_rs.validator_for if draft is None else jsonschema_rs.Draft7Validator
-        validator = make(schema, registry=registry, offline=True, pattern_options=_PATTERNS)
+        validator = make(schema, registry=registry, offline=True, pattern_options=options)
     except jsonschema_rs.ValidationError as error:
         raise ValueError(_shown(error)) from None
     except (jsonschema_rs.ReferencingError, TypeError) as error:

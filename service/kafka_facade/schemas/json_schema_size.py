@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
-import jsonschema_rs
-
 _LIMIT: Final = 5_000
 # A part is walked once for each place that refers to what it is in.
 _MOST_WALKED: Final = 4 * _LIMIT
-# A pattern that is compiled to no more bytes takes up to 2 microseconds for each byte that it is matched with.
-_PATTERN_BYTES: Final = 16 * 1024
-_SMALL_PATTERN: Final = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES)
 # What changes where references lead, or leads where only an evaluation shows.
 _UNCLEAR: Final = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", "$id", "id")
 # Keywords whose schemas are for the same value, and those whose schemas are for its members or items.
@@ -65,7 +59,7 @@ class _Unbounded(Exception):
 
 
 def work_per_value(schema: Any, others: Mapping[str, Any]) -> Work | None:
-    """What is checked on one value; None where that is endless, much for a pattern, or can't be told."""
+    """What is checked on one value; None where that is endless, or can't be told."""
     try:
         return Work(*(_Walk(others, own).of_document("", schema).most for own in (_own, _patterns)))
     except _Unbounded:
@@ -243,7 +237,7 @@ def _last_segment(uri: str) -> str:
 
 
 def _scan(document: Any) -> None:
-    """_Unbounded for parts that are found by other names than their place, and for patterns that may take long."""
+    """_Unbounded for parts that are found by other names than their place."""
     waiting = [document]
     while waiting:
         part = waiting.pop()
@@ -252,21 +246,6 @@ def _scan(document: Any) -> None:
                 raise _Unbounded
             if part is document and any(isinstance(part.get(name), str) for name in _UNCLEAR[:4]):
                 raise _Unbounded
-            pattern, patterns = part.get("pattern"), part.get("patternProperties")
-            found = [pattern] if isinstance(pattern, str) else []
-            found += patterns if isinstance(patterns, dict) else []
-            if not all(_is_small(pattern) for pattern in found):
-                raise _Unbounded
             waiting += part.values()
         elif isinstance(part, list):
             waiting += part
-
-
-@lru_cache(maxsize=1000)
-def _is_small(pattern: str) -> bool:
-    """Whether a pattern takes little time: it doesn't look around or back, and isn't compiled to much."""
-    try:
-        jsonschema_rs.Draft7Validator({"pattern": pattern}, offline=True, pattern_options=_SMALL_PATTERN)
-    except ValueError:
-        return False
-    return True

@@ -25,6 +25,10 @@ _MAX_INDEXES: Final = 100
 # Descriptors are built in one piece, so many in some 20 ms.
 _MAX_PARTS: Final = 20_000
 _MAX_NAMES: Final = 8 * 1024 * 1024
+# The memory of a part and of the class that reading it makes, of a character of names, and of a byte of all else.
+_PART_MEMORY: Final = 1600
+_NAME_MEMORY: Final = 4
+_BYTE_MEMORY: Final = 12
 # What a payload may become, whatever its size and for each byte; messages write all their fields in JSON.
 _FREE: Final = 4 * 1024 * 1024
 _PER_BYTE: Final = 1000
@@ -48,6 +52,8 @@ class ProtobufCodec:
             raise ValueError(f"the schema has more than {_MAX_PARTS} messages, fields, enums, symbols and methods")
         if self._weights.names > _MAX_NAMES:
             raise ValueError("the schema has too long names for so many messages, fields, enums, symbols and methods")
+        size = sum(file.ByteSize() for file in files)
+        self.memory = self._weights.parts * _PART_MEMORY + self._weights.names * _NAME_MEMORY + size * _BYTE_MEMORY
         self.most_data_on_loop = min(50_000, _MEMORY_ON_LOOP // self._weights.layout)
         self.most_on_loop = max(-1, (_ON_LOOP - self._weights.message) // self._weights.per_byte)
         self._pool = DescriptorPool()

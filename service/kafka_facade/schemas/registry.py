@@ -40,8 +40,10 @@ _FORMATS: Final = {type_: format for format, type_ in _TYPES.items()}
 # How long (s) the latest version of a subject, and a failure, are taken for granted.
 _LATEST_SECONDS: Final = 1.0
 _FAILURE_SECONDS: Final = 1.0
-# Caches are bounded by the length of the schemas' texts, and what each costs besides.
-_CACHE_SIZE: Final = 32 * 1024 * 1024
+# Caches are bounded by the memory of the schemas (bytes), and what each entry costs besides. A version of a subject
+# keeps its schema, however long that is known by itself.
+_CACHE_SIZE: Final = 64 * 1024 * 1024
+_MAX_MEMORY: Final = 32 * 1024 * 1024
 _ENTRY_SIZE: Final = 8192
 _MAX_TEXT: Final = 1024 * 1024
 _MAX_REFERENCES: Final = 200
@@ -96,7 +98,7 @@ class SchemaRegistry:
         self._client = RegistryClient(config | _CLIENT_DEFAULTS)
         self._compiler = Compiler()
         self._known: LRUCache[_Key, _Entry] = LRUCache(_CACHE_SIZE, getsizeof=lambda entry: entry.size)
-        self._latest: TTLCache[str, SubjectVersion] = TTLCache(1000, _LATEST_SECONDS)
+        self._latest: TTLCache[str, _Entry] = TTLCache(_CACHE_SIZE, _LATEST_SECONDS, getsizeof=lambda entry: entry.size)
         self._failed: TTLCache[_Key, FacadeError] = TTLCache(1000, _FAILURE_SECONDS)
 
     async def close(self) -> None:
@@ -144,7 +146,7 @@ class SchemaRegistry:
         _check_subject(subject)
 
         async def load(deadline: float) -> _Entry:
-            codec = (await self._of_text(format, text, deadline)).value
+            entry = await self._of_text(format, text, deadline)
             schema = Schema(text, _TYPES[format])
             try:
                 found = await self._client.lookup(subject, schema, deadline)
@@ -153,7 +155,7 @@ class SchemaRegistry:
                     raise
                 await self._client.register(subject, schema, deadline)
                 found = await self._client.lookup(subject, schema, deadline)
-            return _Entry(_subject_version(subject, found, codec), _ENTRY_SIZE + len(text))
+            return _Entry(_subject_version(subject, found, entry.value), _ENTRY_SIZE + entry.size)
 
         def what() -> str:
             head = f"Error when registering schema. format = {format.value}, subject = {subject}"
@@ -167,10 +169,11 @@ class SchemaRegistry:
         _check_subject(subject)
 
         async def load(deadline: float) -> _Entry:
-            codec = (await self._of_id(schema_id, deadline)).value
+            entry = await self._of_id(schema_id, deadline)
             found = await self._client.lookup(subject, await self._client.schema(schema_id, deadline), deadline)
             # A schema may have another id in a subject; what is written has the one that was asked for.
-            return _Entry(SubjectVersion(subject, found.version or 0, schema_id, codec), _ENTRY_SIZE)
+            version = SubjectVersion(subject, found.version or 0, schema_id, entry.value)
+            return _Entry(version, _ENTRY_SIZE + entry.size)
 
         def what() -> str:
             return f"Error when fetching schema version. subject = {subject}, schemaId = {schema_id}"
@@ -183,15 +186,21 @@ class SchemaRegistry:
         _check_subject(subject)
         if version is None:
             if (known := self._latest.get(subject)) is not None:
-                return known
+                latest: SubjectVersion = known.value
+                return latest
+
+            async def load(deadline: float) -> _Entry:
+                entry = await self._of_version(subject, None, deadline)
+                self._latest[subject] = entry
+                return entry
+
             found: SubjectVersion = await self._cached(
                 ("latest", subject),
-                lambda deadline: self._of_version(subject, None, deadline),
+                load,
                 lambda: f"Error when fetching latest schema version. subject = {subject}",
                 timeout,
                 keep=False,
             )
-            self._latest[subject] = found
             return found
         try:
             found = await self._cached(
@@ -225,7 +234,7 @@ class SchemaRegistry:
         entry = self._known.get(key)
         if entry is None:
             entry = await self._compiled(key, found.schema, deadline)
-        return _Entry(_subject_version(subject, found, entry.value), _ENTRY_SIZE)
+        return _Entry(_subject_version(subject, found, entry.value), _ENTRY_SIZE + entry.size)
 
     async def _compiled(self, key: _Key, schema: Schema, deadline: float) -> _Entry:
         """A codec of a schema with all that it refers to, from now on known by the key."""
@@ -244,7 +253,9 @@ class SchemaRegistry:
             )
         except ValueError as error:
             raise _Unreadable(str(error)) from None
-        return self._keep(key, _Entry(codec, _ENTRY_SIZE + collected.size))
+        if codec.memory > _MAX_MEMORY:
+            raise _Unreadable(f"the schema takes more than {_MAX_MEMORY} bytes of memory")
+        return self._keep(key, _Entry(codec, _ENTRY_SIZE + codec.memory))
 
     async def _collect(
         self, schema: Schema, collected: _Collected, within: tuple[tuple[str, int], ...], deadline: float
