@@ -222,3 +222,16 @@ async def test_a_stream_ends_when_its_time_is_over(
     assert await stream.status() == 200
     assert len(await asyncio.wait_for(stream.answers(), 10)) == 1
     assert stream.ended
+
+
+async def test_a_stream_with_the_smallest_window(
+    gateway_factory: Any, cluster: str, topic: Topic, open_stream: OpenStream
+) -> None:
+    gateway = await gateway_factory({"streaming.max.in.flight.records": "1"})
+    stream = await open_stream(f"{gateway.rest}{cluster}/topics/{await topic()}/records")
+    for number in range(3):
+        await stream.send(_record(number) * 1000)
+    await stream.end()
+    assert await stream.status() == 200
+    answers = await asyncio.wait_for(stream.answers(), 60)
+    assert [answer["offset"] for answer in answers] == list(range(3000))

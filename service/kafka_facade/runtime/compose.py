@@ -155,6 +155,7 @@ def _rest_options(settings: Settings) -> RestOptions:
         resource_name_authority=settings.confluent_resource_name_authority,
         compression=settings.compression_enable,
         record_seconds=settings.request_body_timeout_ms / 1000,
+        stream_max_in_flight=settings.streaming_max_in_flight_records,
         stream_max_seconds=settings.streaming_connection_max_duration_ms / 1000,
         advertised_listeners=settings.advertised_listeners,
         host_name=settings.host_name,
@@ -200,5 +201,6 @@ def _rpc_options(settings: Settings) -> RpcOptions:
         max_message_bytes=settings.max_request_body_size,
         max_response_bytes=settings.grpc_max_response_bytes,
         write_seconds=settings.response_write_timeout_ms / 1000,
+        stream_window_bytes=settings.grpc_stream_window_bytes,
         reuse_port=settings.workers > 1,
     )

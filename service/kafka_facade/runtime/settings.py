@@ -270,6 +270,13 @@ class Settings:
     )
     """Maximum duration of a streamed produce request."""
 
+    streaming_max_in_flight_records: int = _setting("streaming.max.in.flight.records", "10000", _integer(1, 1_000_000))
+    """Maximum unanswered records of one streamed produce request; above that the gateway stops reading its body."""
+
+    grpc_stream_window_bytes: int = _setting("grpc.stream.window.bytes", "16777216", _integer(65_536))
+    """Maximum unanswered bytes of one ProduceStream; above that the gateway stops reading its frames. A larger frame is
+    read alone."""
+
     idle_timeout_ms: int = _setting("idle.timeout.ms", "30000", _integer(1000))
     """Idle timeout of an HTTP connection, also for an incomplete request head."""
 
