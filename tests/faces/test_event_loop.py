@@ -552,3 +552,30 @@ async def test_json_of_many_headers_leaves_the_loop_to_others(
             assert answer.text.count("[[],") == 400
 
         assert await _quietest(watched, run) < MOST_BUSY
+
+
+LARGE_RECORDS = {
+    "integers": lambda size: record_pb2.RecordData(json=f"[{'1,' * (size // 2)}1]"),
+    "arrays": lambda size: record_pb2.RecordData(json=f"[{'[],' * (size // 3)}1]"),
+    "white space": lambda size: record_pb2.RecordData(json=f"[{' ' * size}1]"),
+    "a string": lambda size: record_pb2.RecordData(json=f'"{"a" * size}"'),
+    "text": lambda size: record_pb2.RecordData(text="a" * size),
+    "bytes": lambda size: record_pb2.RecordData(binary=b"a" * size),
+}
+
+
+@pytest.mark.parametrize("size", [4, 16])
+@pytest.mark.parametrize("name", LARGE_RECORDS)
+async def test_one_large_record_leaves_the_loop_to_others(
+    watched: Watched, topic: TopicFactory, name: str, size: int
+) -> None:
+    record = record_pb2.RecordToProduce(value=LARGE_RECORDS[name](size * 1024 * 1024))
+    request = record_pb2.ProduceRecordsRequest(topic_name=await topic(), records=[record])
+    options = [("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(watched.gateway.grpc, options=options) as channel:
+
+        async def run() -> None:
+            answer = await record_pb2_grpc.RecordServiceStub(channel).ProduceRecords(request, timeout=60)
+            assert len(answer.results) == 1
+
+        assert await _quietest(watched, run) < MOST_BUSY

@@ -18,10 +18,11 @@ from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.interruption import unless
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.pipeline import AccessLists, Pipeline
-from kafka_facade.rpc.dispatch import Context, Written, decoder
+from kafka_facade.rpc.dispatch import Context, Written
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as messages
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.receiving import decoder
 
 _SECONDS = 20
 _METHOD = "/test/Fetch"

@@ -12,11 +12,12 @@ from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Forma
 from kafka_facade.core.records.sizes import fetched_size, record_size, require_taken
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.convert import to_milliseconds
-from kafka_facade.rpc.dispatch import Context, caller_of, require_message, write_message
+from kafka_facade.rpc.dispatch import Context, caller_of, write_message
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.reads import read_formats, write_decoded
+from kafka_facade.rpc.receiving import require_message
 from kafka_facade.rpc.records import write_records
 
 _MAX_RECORDS = 500

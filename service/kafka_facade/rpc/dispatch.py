@@ -9,12 +9,12 @@ from typing import Any, get_args, get_origin
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import Catalogue, Operation
-from kafka_facade.core.errors import KafkaTimeout, MalformedBody, NotImplementedYet, PayloadTooLarge, Unavailable
+from kafka_facade.core.errors import KafkaTimeout, NotImplementedYet, PayloadTooLarge, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
@@ -22,6 +22,7 @@ from kafka_facade.core.time_slices import in_slices
 from kafka_facade.rpc.convert import reader, writer
 from kafka_facade.rpc.errors import CallerGoneError, reporting
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.receiving import require_message
 from kafka_facade.rpc.sort_keys import sort_key
 
 FACE = "grpc"
@@ -200,24 +201,6 @@ async def write_message(context: Context, message: Message, options: RpcOptions)
     except TimeoutError:
         limit = f"{options.write_seconds:g} s (response.write.timeout.ms)"
         raise Unavailable(f"The client read nothing for {limit}.") from None
-
-
-def decoder(request: type[Message]) -> Callable[[bytes], Message | None]:
-    """Return a deserializer that returns None for invalid bytes, which :func:`require_message` then rejects."""
-
-    def decode(data: bytes) -> Message | None:
-        try:
-            return request.FromString(data)
-        except DecodeError:
-            return None
-
-    return decode
-
-
-def require_message(message: Message | None) -> None:
-    """Raise MalformedBody if the request could not be decoded."""
-    if message is None:
-        raise MalformedBody("The request isn't a message of the method's type.")
 
 
 def unimplemented(facade: Facade, operation: Operation) -> Serve:

@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health
 
 from kafka_facade.core.readiness import Readiness
-from kafka_facade.rpc.dispatch import decoder, require_message
 from kafka_facade.rpc.errors import reporting
+from kafka_facade.rpc.receiving import decoder, require_message
 
 SERVICE: ServiceDescriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _OVERALL = ""

@@ -20,14 +20,16 @@ from kafka_facade.core.facade import Facade
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import RecordPump
 from kafka_facade.rpc.answers import Room
-from kafka_facade.rpc.dispatch import CALLER, Context, require_message, write_message
+from kafka_facade.rpc.dispatch import CALLER, Context, write_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.receiving import decoded, decoder, received_bytes, require_message
 from kafka_facade.rpc.records import STREAM_RESULT_BYTES, read_records, stream_results
 
 # Approximate memory overhead of a record, in bytes.
 _RECORD_BYTES = 512
+_decode = decoder(record_pb2.ProduceStreamRequest)
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ class _Stream:
         while (message := await self._next_frame()) is not grpc.aio.EOF:
             match message.WhichOneof("frame"):
                 case "records" if setup is not None:
-                    await self._take(setup, message.records, message.ByteSize())
+                    await self._take(setup, message.records, received_bytes())
                 case "setup" if setup is None:
                     setup = message.setup
                     if not setup.topic_name:
@@ -105,7 +107,10 @@ class _Stream:
     async def _next_frame(self) -> Any:
         if self._pump.stopping:
             raise Unavailable("The server is shutting down.")
-        message = await self._pump.receive(self._context.read())
+        data = await self._pump.receive(self._context.read())
+        if data is grpc.aio.EOF:
+            return data
+        message = await decoded(_decode, data)
         require_message(message)
         return message
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.errors import FacadeError, InvalidRequest
+from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.limits import FRAME_WEIGHT
+from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.model import (
     BatchEntry,
@@ -31,6 +32,7 @@ from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.receiving import LARGE_MESSAGE, received_bytes
 
 # Size in bytes of a record's result, without the topic name; results in a stream have none.
 _REPORT_BYTES = 112
@@ -46,6 +48,9 @@ _SMALL_MESSAGE = _AT_ONCE * _LARGE
 # Patterns, after normalizing digits, of numbers that may be out of range; only JSON with these is decoded to check it.
 _PATTERN = bytes.maketrans(b"123456789E", b"000000000e")
 _LARGE_NUMBERS = (b"0" * 200, b"0e000", b"0e+000")
+# Texts are searched for these in pieces, so that other threads can run in between.
+_PIECE = 1024 * 1024
+_OVERLAP = 200
 
 _Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 
@@ -123,10 +128,12 @@ def format_of(number: int, field: str) -> Format | None:
 
 def _read_json(text: str) -> object:
     # Reformat the text instead of decoding it: decoding loses digits of numbers and is much slower.
+    data = text.encode()
+    if weighs_more(data, RECORDS_WEIGHT):
+        raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.", field="json")
     try:
-        compact = msgspec.json.format(text.encode(), indent=-1)
-        pattern = compact.translate(_PATTERN)
-        if any(suspect in pattern for suspect in _LARGE_NUMBERS):
+        compact = msgspec.json.format(data, indent=-1)
+        if _may_be_out_of_range(compact):
             if weighs_more(compact, FRAME_WEIGHT):
                 raise InvalidRequest(
                     "The JSON text is too large to have numbers that may be out of range.", field="json"
@@ -137,10 +144,20 @@ def _read_json(text: str) -> object:
     return None if compact == b"null" else msgspec.Raw(compact)
 
 
+def _may_be_out_of_range(compact: bytes) -> bool:
+    for start in range(0, len(compact), _PIECE):
+        pattern = compact[start : start + _PIECE + _OVERLAP].translate(_PATTERN)
+        if any(suspect in pattern for suspect in _LARGE_NUMBERS):
+            return True
+    return False
+
+
 async def read_records(
     messages: Sequence[record_pb2.RecordToProduce], partition_id: int | None, size: int
 ) -> list[RecordToProduce | FacadeError]:
     """Convert the records of a message of ``size`` bytes, in time slices; one that is invalid becomes its error."""
+    if size > LARGE_MESSAGE:
+        return await asyncio.to_thread(_read_entries, messages, partition_id)
     records: list[RecordToProduce | FacadeError] = []
     large = size > _SMALL_MESSAGE
     for start in range(0, len(messages), _AT_ONCE):
@@ -149,11 +166,14 @@ async def read_records(
         for message in messages[start : start + _AT_ONCE]:
             if large and message.ByteSize() > _LARGE:
                 await time_slice()
-            try:
-                records.append(read_record(message, partition_id))
-            except InvalidRequest as error:
-                records.append(_alone(error))
+            records.append(_read_entry(message, partition_id))
     return records
+
+
+def _read_entries(
+    messages: Iterable[record_pb2.RecordToProduce], partition_id: int | None
+) -> list[RecordToProduce | FacadeError]:
+    return [_read_entry(message, partition_id) for message in messages]
 
 
 async def produce(
@@ -164,7 +184,7 @@ async def produce(
         raise InvalidRequest("topic_name is required.", field="topic_name")
     room = Room(options.max_response_bytes, len(message.records), _REPORT_BYTES + len(message.topic_name), message)
     partition_id = message.partition_id if message.HasField("partition_id") else None
-    records = await read_records(message.records, partition_id, message.ByteSize())
+    records = await read_records(message.records, partition_id, received_bytes())
     request = ProduceRecords(message.cluster_id or None, message.topic_name, records, message.all_or_nothing)
     outcomes = await facade.perform(call, request)
     response = record_pb2.ProduceRecordsResponse()
@@ -191,11 +211,8 @@ async def produce_batch(
         raise InvalidRequest("topic_name is required.", field="topic_name")
     each = _REPORT_BYTES + len(message.topic_name) + _LONGEST_ID
     room = Room(options.max_response_bytes, len(message.entries), each, message)
-    entries = []
-    for position, entry in enumerate(message.entries):
-        if position and not position % _AT_ONCE:
-            await time_slice()
-        entries.append(BatchEntry(entry.id, _read_entry(entry.record, None)))
+    records = await read_records([entry.record for entry in message.entries], None, received_bytes())
+    entries = [BatchEntry(entry.id, record) for entry, record in zip(message.entries, records, strict=True)]
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
     report = await facade.perform(call, request)
     response = record_pb2.BatchProduceRecordsResponse()

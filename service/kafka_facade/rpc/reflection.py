@@ -11,8 +11,8 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
-from kafka_facade.rpc.dispatch import decoder, require_message
 from kafka_facade.rpc.errors import reporting
+from kafka_facade.rpc.receiving import decoder, require_message
 
 _ALPHA = reflection.SERVICE_NAME
 _V1 = "grpc.reflection.v1.ServerReflection"

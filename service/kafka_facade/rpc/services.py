@@ -11,11 +11,12 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.rpc.consume import consume
-from kafka_facade.rpc.dispatch import Custom, Types, Written, decoder, operation_of, regular, unimplemented
+from kafka_facade.rpc.dispatch import Custom, Types, Written, operation_of, regular, unimplemented
 from kafka_facade.rpc.gen.files import FILES
 from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.produce_stream import produce_stream
+from kafka_facade.rpc.receiving import decoder, decoding
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(service for file in FILES for service in file.services_by_name.values())
 
@@ -39,7 +40,7 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
     decode, encode = decoder(types.request), types.response.SerializeToString
     if method.client_streaming:
         serve_stream = produce_stream(facade, operation, options)
-        return grpc.stream_stream_rpc_method_handler(serve_stream, decode, encode)
+        return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(consume(facade, operation, options), decode, encode)
     binding = METHODS.get(f"{service}/{method.name}")
@@ -51,4 +52,4 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
         serve = regular(facade, operation, types, options)
     else:
         serve = unimplemented(facade, operation)
-    return grpc.unary_unary_rpc_method_handler(serve, decode, encode)
+    return grpc.unary_unary_rpc_method_handler(decoding(types.request, serve), None, encode)
