@@ -35,7 +35,7 @@ _OPEN_SECONDS = 30.0
 _LINGER_SECONDS = 1.0
 _PARENT_CHECK_SECONDS = 1.0
 # The gateway's own objects have no reference cycles, but those of libraries must not accumulate.
-_GC_THRESHOLDS = (1_000, 10, 50)
+_GC_THRESHOLDS = (5_000, 10, 10)
 HTTP_SHARE = 0.6
 """The share of the shutdown timeout in which HTTP requests may finish before they are cancelled."""
 # The share reserved for closing consumers and flushing the producer.
