@@ -19,7 +19,7 @@ _PROVIDED = "kafka_facade.commands"
 
 
 class OutputFormat(str, Enum):
-    """How ``operations`` prints."""
+    """Output format of ``operations``."""
 
     JSON = "json"
     TABLE = "table"
@@ -27,7 +27,7 @@ class OutputFormat(str, Enum):
 
 
 class _Commands(click.Group):
-    """The commands of this module, and those that other distributions provide as entry points."""
+    """The commands of this module and those that other distributions register as entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *entry_points(group=_PROVIDED).names, "dev"})
@@ -65,10 +65,17 @@ def main() -> None:
 
 @main.command()
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="A properties file with the names of kafka-rest.properties."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A properties file with the setting names of kafka-rest.properties.",
 )
 @click.option(
-    "-p", "--property", "properties", metavar="KEY=VALUE", multiple=True, help="A setting; overrides the rest."
+    "-p",
+    "--property",
+    "properties",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A setting; overrides environment and file.",
 )
 def serve(config: Path | None, properties: tuple[str, ...]) -> None:
     """Run the gateway. Settings come from -p, then KAFKA_REST_* environment variables, then the file."""
@@ -90,10 +97,10 @@ def serve(config: Path | None, properties: tuple[str, ...]) -> None:
     type=click.Choice(OutputFormat, case_sensitive=False),
     default=OutputFormat.TABLE,
     show_default=True,
-    help="How to print them.",
+    help="Output format.",
 )
 def operations(format: OutputFormat) -> None:
-    """Print the operation catalogue: every operation and its place on each face."""
+    """Print the operation catalogue: each operation with its REST route, gRPC method and GraphQL field."""
     found = CATALOGUE.all
     match format:
         case OutputFormat.JSON:
@@ -112,7 +119,7 @@ def operations(format: OutputFormat) -> None:
 
 @main.command(short_help="Print the settings as a Markdown table.")
 def settings() -> None:
-    """Print the settings of the gateway as a Markdown table: key, default, meaning."""
+    """Print the settings of the gateway as a Markdown table: key, default, description."""
     from kafka_facade.runtime.settings_reference import markdown
 
     click.echo(markdown(), nl=False)
@@ -120,9 +127,9 @@ def settings() -> None:
 
 @main.command(short_help="Print the include path for protoc's -I.")
 def protos() -> None:
-    """Print the include path for protoc's -I: its kafka_facade/v1 has the protos of the gRPC services."""
+    """Print the include path for protoc's -I. Its folder kafka_facade/v1 has the protos of the gRPC services."""
     package = Path(str(files("kafka_facade")))
-    # An installation has them beside the package's own files, a checkout in a folder of their own.
+    # An installed package contains the protos; a checkout has them in proto/.
     found = package.parent if (package / "v1").is_dir() else package.parents[1] / "proto"
     if not (found / "kafka_facade" / "v1").is_dir():
         raise click.ClickException("the protos are not part of this installation")

@@ -30,7 +30,7 @@ def take(found: dict[str, str], key: str, name: str, value: str) -> bool:
         except BadSettings as error:
             raise BadSettings([key], error.reason) from None
     if found.setdefault(name, value) != value:
-        raise BadSettings([key], "another spelling of the same setting has another value")
+        raise BadSettings([key], "the same setting has a different value under another name")
     return True
 
 

@@ -187,7 +187,7 @@ def refusal(key: str, value: str) -> str | None:
         if meant is not None:
             return resemblance(key, meant)
         if name.startswith(_OWN_BEGINNINGS):
-            return f"{key} isn't known, and may be meant to protect: correct it or remove it"
+            return f"{key} isn't known and may be a misspelled security setting: correct it or remove it"
     if _is_harmless(name, value):
         return None
     kafka = name.removeprefix("kafka.")

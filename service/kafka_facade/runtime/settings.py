@@ -1,8 +1,8 @@
-"""The settings of the gateway. The fields are their documentation.
+"""The settings of the gateway. The docstrings of the fields are the reference in docs/settings.md.
 
-A setting has the name that it has in a ``kafka-rest.properties`` file. It is read from, in order of precedence, ``-p
-key=value``, ``KAFKA_REST_*`` environment variables as the official container image has them, and the file. What
-begins with ``client.``, ``producer.``, ``consumer.`` or ``admin.`` and isn't listed here goes to the Kafka clients.
+Settings have the names of ``kafka-rest.properties``. Sources in order of precedence: ``-p key=value``, ``KAFKA_REST_*``
+environment variables (spelled as for the official container image), and the file. Other keys that begin with
+``client.``, ``producer.``, ``consumer.`` or ``admin.`` are passed to the Kafka clients.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 """The security protocols of Kafka."""
 ROLES = ("producer", "consumer", "admin")
 """The Kafka clients that have settings of their own."""
-# What callers set for each consumer instance: its default may be given for all clients, but none of these takes it.
+# Defaults for consumer instances. They may be set under client.*, but are not passed to the Kafka clients.
 _OF_INSTANCES = ("auto.offset.reset", "enable.auto.commit")
 _URL_ALIAS = "client.schema.registry.url"
-# Variables of the container image that are no settings of the proxy.
+# Environment variables of the container image that are not settings of the proxy.
 _NO_SETTINGS = ("log4j.", "opts", "jmx.", "heap.")
 
 
 class SettingsError(Exception):
-    """A setting has a bad value; the message has its key, the value unless that is a secret, and what was expected."""
+    """A setting has a bad value. The message has the key, the value unless it is secret, and the expected values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen."""
+    """A host and port to listen on."""
 
     host: str
     port: int
@@ -56,7 +56,7 @@ class Address:
 
 
 def _setting(key: str, default: str, parse: Callable[[str], Any]) -> Any:
-    """A field with a key; its default is written as a caller would write it."""
+    """Return a field for a setting; the default is written as in a properties file."""
     return field(default_factory=lambda: parse(default), metadata={"key": key, "parse": parse, "default": default})
 
 
@@ -101,12 +101,12 @@ def _path(text: str) -> str:
 def _bootstrap(text: str) -> str:
     servers = _words(text)
     if not servers or not all(map(_is_server, servers)):
-        raise ValueError("host:port, or several of them with commas between")
+        raise ValueError("comma-separated host:port entries")
     return ",".join(servers)
 
 
 def _is_server(text: str) -> bool:
-    # As in Java a protocol may stand in front; which one is for the client's security.protocol to say.
+    # As in Java, a protocol may come first; it is checked against the client's security.protocol later.
     protocol, _, rest = text.rpartition("://")
     known = not protocol or protocol.upper() in PROTOCOLS
     return known and "@" not in rest and "/" not in rest and 0 < _port_of(rest) < 65536
@@ -125,14 +125,14 @@ def _urls(text: str) -> list[str]:
     entries = _words(text)
     for entry in entries:
         if not _is_url(entry):
-            raise ValueError("http:// or https:// and a host, or several of them with commas between")
+            raise ValueError("comma-separated URLs with http:// or https:// and a host")
     return entries
 
 
 def _public_urls(text: str) -> list[str]:
     entries = _urls(text)
     if any("@" in urlsplit(entry).netloc for entry in entries):
-        raise ValueError("URLs without a user and a password, since callers are told them")
+        raise ValueError("URLs without user and password, since they appear in responses")
     return entries
 
 
@@ -158,7 +158,7 @@ def _peers_listener(text: str) -> str:
 
 
 def _listener(entry: str, scheme: str) -> Address:
-    expected = f"{scheme}://host:port, or several of them with commas between"
+    expected = f"comma-separated {scheme}://host:port entries"
     try:
         parts = urlsplit(entry)
         port = parts.port
@@ -171,73 +171,76 @@ def _listener(entry: str, scheme: str) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, checked. Times are milliseconds, sizes bytes."""
+    """All settings, validated. Times are in milliseconds, sizes in bytes."""
 
     bootstrap_servers: str = _setting("bootstrap.servers", "localhost:9092", _bootstrap)
-    """Kafka brokers to begin with: ``host:port``, or several with commas between."""
+    """Initial Kafka brokers: comma-separated ``host:port`` entries."""
 
     listeners: list[Address] = _setting("listeners", "http://0.0.0.0:8082", _http_listeners)
-    """Where REST and GraphQL are served, e.g. ``http://0.0.0.0:8082``."""
+    """Addresses for REST and GraphQL, e.g. ``http://0.0.0.0:8082``, comma-separated."""
 
     grpc_listeners: list[Address] = _setting("grpc.listeners", "grpc://0.0.0.0:50051", _grpc_listeners)
-    """Where gRPC is served, e.g. ``0.0.0.0:50051``; empty turns it off."""
+    """Addresses for gRPC, e.g. ``0.0.0.0:50051``, comma-separated; empty disables gRPC."""
 
     workers: int = _setting("workers", "1", _integer(1, 256))
-    """How many processes serve, sharing the ports. Any of them answers for any consumer instance."""
+    """Number of worker processes that share the ports. Each of them serves calls for all consumer instances."""
 
     peers_listener: str = _setting("peers.listener", "unix", _peers_listener)
-    """How several workers reach each other: ``unix`` for Unix sockets in a temporary directory, or ``tcp://127.0.0.1``
-    for a free port each on a loopback address. Other addresses are refused, because nothing is encrypted there."""
+    """How workers connect to each other: ``unix`` for Unix sockets in a temporary directory, or ``tcp://127.0.0.1`` for
+    free ports on a loopback address. Other addresses are rejected, because these connections are not encrypted."""
 
     schema_registry_url: list[str] = _setting("schema.registry.url", "", _urls)
-    """The Schema Registry for the formats with schemas: a URL, or several of one registry with commas between."""
+    """URL of the Schema Registry, or comma-separated URLs of one registry; needed for Avro, JSON Schema and
+    Protobuf."""
 
     advertised_listeners: list[str] = _setting("advertised.listeners", "", _public_urls)
-    """Base URLs for links, e.g. ``https://proxy-1.example.org``; the one with the request's scheme, else the first."""
+    """Base URLs of links, e.g. ``https://proxy-1.example.org``, comma-separated. Links use the first URL with the
+    request's scheme, or else the first one."""
 
     host_name: str = _setting("host.name", "", str)
-    """The host in links, where nothing is advertised; by default that of the request."""
+    """Host name in links if ``advertised.listeners`` is empty; default: the host of the request."""
 
     network_forwarded_request_customizer_enable: bool = _setting(
         "network.forwarded.request.customizer.enable", "false", _boolean
     )
-    """Whether ``Forwarded`` and ``X-Forwarded-Proto``, ``-Host`` and ``-Port`` say what links begin with."""
+    """Take scheme, host and port of links from ``Forwarded`` or ``X-Forwarded-Proto``, ``-Host`` and ``-Port``."""
 
     access_control_allow_origin: list[str] = _setting("access.control.allow.origin", "", _words)
-    """Origins whose pages may call REST, GraphQL and its websocket from a browser, with commas between, e.g.
-    ``https://console.example.org,http://*.example.org``; ``*`` is all. Empty: pages of other origins can read nothing
-    and change nothing."""
+    """Comma-separated origins whose pages may call REST, GraphQL and its websocket from a browser, e.g.
+    ``https://console.example.org,http://*.example.org``; ``*`` allows all. If empty, pages of other origins can neither
+    read nor change anything."""
 
     access_control_allow_methods: list[str] = _setting("access.control.allow.methods", "", _words)
-    """The methods that such pages may use, beside simple requests; empty is ``GET,POST,HEAD``."""
+    """Methods that pages of these origins may use in addition to simple requests; empty means ``GET,POST,HEAD``."""
 
     access_control_allow_headers: list[str] = _setting("access.control.allow.headers", "", _words)
-    """The request header fields that such pages may set, ``*`` for any; empty is
+    """Request header fields that pages of these origins may set; ``*`` allows any, empty means
     ``X-Requested-With,Content-Type,Accept,Origin``."""
 
     access_control_expose_headers: list[str] = _setting("access.control.expose.headers", "", _words)
-    """The response header fields that such pages may read, beside those that browsers show anyway."""
+    """Response header fields that pages of these origins may read in addition to the CORS-safelisted ones."""
 
     access_control_own_hosts: list[str] = _setting("access.control.own.hosts", "", _words)
-    """Names by which browsers reach the gateway itself over plain HTTP, e.g. ``gateway,*.example.org``; those of
-    ``advertised.listeners`` and ``host.name``, ``localhost`` and addresses count anyway. Pages under any other name can
-    change nothing."""
+    """Host names under which browsers reach the gateway over plain HTTP, e.g. ``gateway,*.example.org``. The names in
+    ``advertised.listeners`` and ``host.name``, ``localhost`` and IP addresses are always accepted. Pages under other
+    names cannot change anything."""
 
     access_control_skip_options: bool = _setting("access.control.skip.options", "true", _boolean)
-    """Whether ``OPTIONS`` bypasses authentication; no effect yet."""
+    """Let ``OPTIONS`` requests bypass authentication; no effect yet."""
 
     api_request_timeout_ms: int = _setting("api.request.timeout.ms", "30000", _integer(100))
-    """Default deadline of a call, by which a record is delivered or has failed for good; a gRPC deadline can only
-    shorten it. Not for reads of consumer instances (``consumer.request.timeout.ms``) or streams."""
+    """Default deadline of a call; a produced record has been delivered or has finally failed by then. A gRPC deadline
+    can only shorten it. It does not apply to streams or to reads of consumer instances
+    (``consumer.request.timeout.ms``)."""
 
     shutdown_timeout_ms: int = _setting("shutdown.timeout.ms", "30000", _integer(1000))
-    """How long after SIGTERM or SIGINT the process may take to finish what it has begun; then it is stopped.
+    """Maximum time after SIGTERM or SIGINT to finish requests in progress; then the process is stopped.
 
-    The REST port refuses connections within half a second; what is queued by then is still answered. A process whose
-    native code spins and never lets Python run can't be told: it ends without a signal, with status 27 and the stack of
-    each thread on standard error, once it has used as much processor time (at least half a second for each processor).
-    Where native code waits forever and never lets Python run, SIGTERM ends the process with two ``workers`` or more;
-    a single one needs SIGKILL.
+    The REST port refuses connections within half a second, and requests queued by then are still answered. If native
+    code spins without releasing the interpreter lock, the process cannot handle signals. It then exits by itself with
+    status 27, and the stack of each thread on standard error, after using this much processor time (at least half a
+    second for each processor). If native code blocks forever while it holds the lock, SIGTERM ends the process only
+    with two or more ``workers``; a single one needs SIGKILL.
     """
 
     api_v2_enable: bool = _setting("api.v2.enable", "true", _boolean)
@@ -247,23 +250,23 @@ class Settings:
     """Serve the v3 REST API."""
 
     api_endpoints_allowlist: list[str] = _setting("api.endpoints.allowlist", "", _words)
-    """The only operations that are served, as ``kafka-facade operations`` lists them, or groups of them such as
-    ``api.v3.topics.*``; empty is all."""
+    """Comma-separated operations to serve, by the names that ``kafka-facade operations`` prints, or groups such as
+    ``api.v3.topics.*``; empty means all."""
 
     api_endpoints_blocklist: list[str] = _setting("api.endpoints.blocklist", "", _words)
-    """Operations, or groups of them, that are not served."""
+    """Comma-separated operations, or groups of them, not to serve."""
 
     max_request_body_size: int = _setting("max.request.body.size", "67108864", _integer(1024))
     """Maximum size of a request body, of one record in a streamed body, and of a gRPC message."""
 
     grpc_max_response_bytes: int = _setting("grpc.max.response.bytes", "4194304", _integer(16_384))
-    """The largest gRPC answer, or frame of a stream. gRPC clients take 4 MiB unless they are told otherwise. A record
-    that is larger alone is refused, unless the call's ``max_bytes`` allows it; then it is sent alone."""
+    """Maximum size of a gRPC response, or of a message in a stream. gRPC clients accept 4 MiB by default. A larger
+    record fails the call unless the call's ``max_bytes`` allows its size; then it is sent in a message of its own."""
 
     api_v3_produce_batch_maximum_entries: int = _setting(
         "api.v3.produce.batch.maximum.entries", "10", _integer(1, 10_000)
     )
-    """How many records one ``records:batch`` may have."""
+    """Maximum number of records in one ``records:batch`` request."""
 
     streaming_connection_max_duration_ms: int = _setting(
         "streaming.connection.max.duration.ms", "86400000", _integer(1000)
@@ -274,28 +277,28 @@ class Settings:
     """Maximum unanswered records of one streamed produce request; above that the gateway stops reading its body."""
 
     grpc_stream_window_bytes: int = _setting("grpc.stream.window.bytes", "16777216", _integer(65_536))
-    """Maximum unanswered bytes of one ProduceStream; above that the gateway stops reading its frames. A larger frame is
-    read alone."""
+    """Maximum unanswered bytes of one ProduceStream; above that the gateway stops reading its messages. A larger
+    message is read only while no other bytes are unanswered."""
 
     idle_timeout_ms: int = _setting("idle.timeout.ms", "30000", _integer(1000))
     """Idle timeout of an HTTP connection, also for an incomplete request head."""
 
     request_body_timeout_ms: int = _setting("request.body.timeout.ms", "60000", _integer(100))
-    """How long the body of an HTTP request may take to arrive, from the end of its head. In a stream of records each of
-    them may take so long; the stream may last longer (``streaming.connection.max.duration.ms``)."""
+    """Maximum time from the end of an HTTP request's head to the end of its body. In a stream of records the limit
+    applies to each record, and ``streaming.connection.max.duration.ms`` to the whole stream."""
 
     response_write_timeout_ms: int = _setting("response.write.timeout.ms", "60000", _integer(100))
-    """How long a client may stop reading a response before its HTTP or websocket connection is closed, or its gRPC call
-    ended."""
+    """Maximum time that a client may stop reading a response. After that the gateway closes the HTTP or websocket
+    connection, or ends the gRPC call."""
 
     compression_enable: bool = _setting("compression.enable", "true", _boolean)
     """Compress REST responses for clients that accept gzip."""
 
     confluent_resource_name_authority: str = _setting("confluent.resource.name.authority", "", str)
-    """The authority in the ``resource_name`` of v3 resources: ``crn://<authority>/kafka=...``."""
+    """Authority in the ``resource_name`` of v3 resources: ``crn://<authority>/kafka=...``."""
 
     consumer_request_timeout_ms: int = _setting("consumer.request.timeout.ms", "1000", _integer(0))
-    """How long a read of a consumer instance waits for records, unless the instance says otherwise."""
+    """Default for how long a read of a consumer instance waits for records; an instance can override it."""
 
     consumer_request_max_bytes: int = _setting("consumer.request.max.bytes", "67108864", _integer(0))
     """Maximum bytes of keys and values in one read of a consumer instance."""
@@ -312,23 +315,25 @@ class Settings:
     """Prefetch buffer, shared by all consumers of a worker."""
 
     kafka_clients_max: int = _setting("kafka.clients.max", "100", _integer(1, 1000))
-    """Maximum Kafka identities per worker that have clients at the same time; the gateway's own is one of them. Those
-    that no call and no consumer instance uses make room for others; if all are in use, calls of further identities get
-    429."""
+    """Maximum number of Kafka identities per worker, including the gateway's own, that have open clients. Clients
+    without a call or a consumer instance are closed to make room; if all are in use, calls of other identities fail
+    with 429."""
 
     kafka_clients_idle_ms: int = _setting("kafka.clients.idle.ms", "300000", _integer(100))
-    """How long the Kafka clients of an identity stay open without a call or a consumer instance."""
+    """Idle timeout of the Kafka clients of an identity: they are closed after this time without a call or a consumer
+    instance."""
 
     consumer_auto_offset_reset: str = _setting("consumer.auto.offset.reset", "latest", _one_of(*RESETS))
-    """Where a consumer instance starts in a partition without a committed offset, unless the instance says otherwise:
-    ``earliest``, ``latest`` or ``none``."""
+    """Default start position in a partition without a committed offset: ``earliest``, ``latest`` or ``none``; a
+    consumer instance can override it."""
 
     consumer_enable_auto_commit: bool = _setting("consumer.enable.auto.commit", "true", _boolean)
-    """Whether a consumer instance commits automatically, unless the instance says otherwise."""
+    """Commit offsets automatically by default; a consumer instance can override it."""
 
     fetch_min_bytes: int = _setting("fetch.min.bytes", "-1", _integer(-1, 10_000_000))
-    """Minimum bytes that a read of a consumer instance waits for, unless the instance says otherwise. With -1 a REST
-    read waits until its time has passed or its maximum is reached; gRPC and GraphQL return what is there at once."""
+    """Default minimum bytes that a read of a consumer instance waits for; an instance can override it. With -1 a REST
+    read waits until its timeout expires or its maximum is reached, and gRPC and GraphQL return available records at
+    once."""
 
     graphql_enable: bool = _setting("graphql.enable", "true", _boolean)
     """Serve GraphQL."""
@@ -337,7 +342,7 @@ class Settings:
     """Path of the GraphQL endpoint."""
 
     graphql_graphiql_enable: bool = _setting("graphql.graphiql.enable", "true", _boolean)
-    """Serve GraphiQL to browsers at that path."""
+    """Serve GraphiQL to browsers at ``graphql.path``."""
 
     graphql_introspection_enable: bool = _setting("graphql.introspection.enable", "true", _boolean)
     """Allow introspection queries."""
@@ -361,13 +366,13 @@ class Settings:
     """Maximum cost of an operation: about the number of fields in its response plus entries in its variables."""
 
     graphql_max_objects: int = _setting("graphql.max.objects", "20000", _integer(1))
-    """Maximum number of objects in a response; nested lists multiply."""
+    """Maximum number of objects in a response; the sizes of nested lists multiply."""
 
     log_level: str = _setting("log.level", "info", _one_of("debug", "info", "warning", "error"))
     """Level of the log on standard error."""
 
     client_properties: SecretProperties = field(default_factory=SecretProperties)
-    """Settings of all three Kafka clients, by the names that Java or librdkafka give them."""
+    """Settings of all three Kafka clients, by their Java or librdkafka names."""
 
     producer_properties: SecretProperties = field(default_factory=SecretProperties)
     """Settings of the Kafka producer; they include those of ``client.*`` and override them."""
@@ -384,11 +389,11 @@ class Settings:
 
     @classmethod
     def keys(cls) -> dict[str, dataclasses.Field[Any]]:
-        """The fields that have a key of their own, by key."""
+        """Return the fields for single settings, by key."""
         return {entry.metadata["key"]: entry for entry in dataclasses.fields(cls) if entry.metadata}
 
     def secrets(self) -> set[str]:
-        """The secrets in the settings that can be recognized in a text."""
+        """Return the secret values, for redaction in texts."""
         groups = (
             self.producer_properties,
             self.consumer_properties,
@@ -401,9 +406,9 @@ class Settings:
 def load(
     file: Path | None, overrides: Iterable[str], environment: Mapping[str, str] = os.environ
 ) -> tuple[Settings, list[str]]:
-    """The settings, and a warning for each key that has no effect.
+    """Return the settings, and a warning for each key without effect.
 
-    SettingsError for the first bad value, and for a setting of security that isn't supported.
+    Raises SettingsError for the first bad value, and for an unsupported security setting.
     """
     properties = _with_one_url(_from_file(file) | _from_environment(environment) | _from_options(overrides))
     known = Settings.keys()
@@ -447,7 +452,7 @@ def _with_one_url(properties: dict[str, str]) -> dict[str, str]:
     """Return the properties with the URL of the Schema Registry under one of its two names."""
     url = properties.pop(_URL_ALIAS, None)
     if url is not None and properties.setdefault("schema.registry.url", url) != url:
-        raise SettingsError(f"{_URL_ALIAS}: another spelling of the same setting has another value")
+        raise SettingsError(f"{_URL_ALIAS}: schema.registry.url is the same setting and has a different value")
     return properties
 
 
@@ -477,7 +482,7 @@ def _from_file(file: Path | None) -> dict[str, str]:
         with file.open("rb") as stream:
             text = stream.read()
         if b"\0" in text:
-            # As UTF-16 has them: every name in it would be unknown.
+            # Probably UTF-16; each name in it would be unknown.
             raise SettingsError(f"{file} isn't a properties file: it holds null bytes; save it as ISO 8859-1 or ASCII")
         return dict(javaproperties.loads(text))
     except OSError as error:
@@ -490,7 +495,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name, value in environment.items():
         if name.startswith(ENVIRONMENT_PREFIX):
-            # The container image's rule: ___ is a dash, __ an underscore, _ a dot.
+            # As in the container image: ___ means a dash, __ an underscore, _ a dot.
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower()
             key = key.replace("___", "-").replace("__", "\0").replace("_", ".").replace("\0", "_")
             if not key.startswith(_NO_SETTINGS):

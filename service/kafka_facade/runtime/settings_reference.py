@@ -1,4 +1,4 @@
-"""The settings as a table for people, from the settings class and the docstrings under its fields."""
+"""The settings as a Markdown table, made from the settings class and the docstrings of its fields."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kafka_facade.runtime.settings import Settings
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
-    """Each setting's key, its default as one would write it, and what it does."""
+    """Yield the key, the default (as in a properties file) and the description of each setting."""
     documented = _docstrings()
     for key, field in Settings.keys().items():
         yield key, field.metadata["default"], documented[field.name]
 
 
 def groups() -> Iterator[tuple[str, str, str]]:
-    """The same of the settings that go to a client: their keys have a prefix in common."""
+    """Yield the same for each prefix of settings that are passed to a client."""
     documented = _docstrings()
     for field in dataclasses.fields(Settings):
         if not field.metadata:
@@ -29,8 +29,8 @@ def groups() -> Iterator[tuple[str, str, str]]:
 
 
 def markdown() -> str:
-    """The table in Markdown."""
-    lines = ["| setting | default | what it does |", "|---|---|---|"]
+    """Return the table in Markdown."""
+    lines = ["| setting | default | description |", "|---|---|---|"]
     lines += [
         f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in [*rows(), *groups()]
     ]
@@ -38,7 +38,7 @@ def markdown() -> str:
 
 
 def _docstrings() -> dict[str, str]:
-    """The string literal that follows each field of the class."""
+    """Return the docstring of each field, by its name."""
     tree = ast.parse(inspect.getsource(settings))
     [body] = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == Settings.__name__]
     found = {}
