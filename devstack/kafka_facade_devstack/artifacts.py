@@ -1,8 +1,8 @@
 """The jars of Kafka: listed in `kafka.lock`, fetched once, checked, kept in the user's cache folder.
 
 A jar comes from the cache, else from the local Maven repository, else from Maven Central (or from the repository that
-`KAFKA_FACADE_MAVEN_REPOSITORY` names). What doesn't have the locked SHA-256 is refused. A jar enters the cache by a
-rename, after its check, so that the size alone tells a good one, and several starters may fetch at the same time.
+`KAFKA_FACADE_MAVEN_REPOSITORY` names). Jars without the locked SHA-256 are rejected. A jar is moved into the
+cache after its check, so that a matching size is enough later, and several processes can fetch at the same time.
 """
 
 import asyncio
@@ -63,12 +63,12 @@ def cache_dir() -> Path:
 
 
 def missing(artifacts: Sequence[Artifact], cache: Path) -> list[Artifact]:
-    """Those that the cache doesn't hold with the locked size."""
+    """Return the artifacts that the cache doesn't have in the locked size."""
     return [artifact for artifact in artifacts if not _has_size(cache / artifact.path, artifact.size)]
 
 
 async def fetch(artifacts: Sequence[Artifact], cache: Path, progress: Progress = lambda _: None) -> list[Path]:
-    """Brings what is missing into the cache and returns the class path, in the order of `artifacts`.
+    """Downloads missing jars into the cache and returns the class path, in the order of `artifacts`.
 
     Raises DevStackError when there is no network, no space, or when a jar differs from the lock.
     """

@@ -1,4 +1,4 @@
-"""A stack in a thread with an event loop of its own, for callers that are synchronous or have many loops: tests."""
+"""A stack in a thread with a separate event loop, for tests, which are synchronous or use many loops."""
 
 import asyncio
 import threading
@@ -48,7 +48,7 @@ class BackgroundStack:
         self.run(self.stack.start())
 
     def stop(self) -> None:
-        """Blocks until all has ended."""
+        """Stops the stack; blocks until all processes have ended."""
         self.run(self.stack.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -1,7 +1,7 @@
 """Kafka's classes, parsed once and mapped into memory at later starts: the JVM's class data sharing archive.
 
-The first stack on a machine makes the archive from its running broker, beside its work; later ones start in two thirds
-of the time. All of it is optional: where the runtime has no `jcmd`, or the archive doesn't fit, nothing changes.
+The first stack on a machine creates the archive from its running broker; later ones start in two thirds of the time. It
+is optional: if the runtime has no `jcmd`, or the archive doesn't match, the JVM starts without it.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ class ClassArchive:
 
     def __init__(self, folder: Path, java: Path, class_path: Sequence[Path]) -> None:
         self._java = java
-        # The JVM refuses an archive of other files than these, so a change must give another name.
+        # The JVM rejects an archive of other files, so the name depends on the files.
         key = "\n".join(f"{path.resolve()} {path.stat().st_mtime_ns}" for path in [java, *class_path])
         self.path = folder / f"kafka-{hashlib.sha256(key.encode()).hexdigest()[:16]}.jsa"
 
     @property
     def options(self) -> list[str]:
-        """JVM options that use it, if there is one."""
+        """JVM options that use the archive, if it exists."""
         return [f"-XX:SharedArchiveFile={self.path}", "-Xlog:cds=off"] if self.path.exists() else []
 
     async def build(self, pid: int, log: Path, watchdog: Watchdog) -> None:
-        """Makes it from the running JVM `pid`, unless it is there. Failing leaves things as they were."""
+        """Creates the archive from the running JVM `pid`, unless it exists. A failure has no effect."""
         jcmd = self._java.with_name("jcmd")
         if self.path.exists() or not jcmd.exists():
             return

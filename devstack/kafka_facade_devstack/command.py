@@ -1,4 +1,4 @@
-"""`kafka-facade dev`: starts the stack, shows where all of it is, and stops it on Ctrl-C or SIGTERM."""
+"""`kafka-facade dev`: starts the stack, prints its endpoints, and stops it on Ctrl-C or SIGTERM."""
 
 import asyncio
 import signal
@@ -30,12 +30,12 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Keep the data in this folder and use it again; temporary if not given.",
+    help="Keep the data in this folder and reuse it; default: a temporary folder.",
 )
 @click.option(
     "--ready-file",
     type=click.Path(path_type=Path),
-    help="Write the endpoints here as JSON once all of it answers; removed at the end.",
+    help="Write the endpoints to this file as JSON when the stack is ready; removed at the end.",
 )
 @click.option(
     "--port-base",
@@ -48,7 +48,7 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True)
     "--gateway/--no-gateway",
     default=True,
     show_default=True,
-    help="Start the gateway too, not only Kafka and the registry.",
+    help="Start the gateway in addition to Kafka and the registry.",
 )
 def dev(
     brokers: int,

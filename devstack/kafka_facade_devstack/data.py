@@ -1,4 +1,4 @@
-"""The folder of one stack: temporary and removed at the end, or kept and used again with the same cluster id."""
+"""The folder of one stack: temporary and removed at the end, or kept and reused with the same cluster id."""
 
 import base64
 import fcntl
@@ -18,7 +18,8 @@ _FREE_BYTES_PER_BROKER = 200 * 1024 * 1024
 
 
 class StackFolder:
-    """An open folder: `nodes/` for Kafka's data, `logs/` for each child's log, a marker that tells what it holds."""
+    """An open folder: `nodes/` for Kafka's data, `logs/` for each child's log, a marker with its format and cluster
+    id."""
 
     def __init__(self, path: Path, cluster_id: str, lock: IO[str], *, temporary: bool) -> None:
         self.path = path
@@ -37,7 +38,7 @@ class StackFolder:
 
     @classmethod
     def open(cls, kept: Path | None, brokers: int) -> Self:
-        """Opens `kept`, made if absent, or a new temporary folder. Raises DevStackError where it can't serve."""
+        """Opens `kept` (created if absent) or a new temporary folder. Raises DevStackError if it is unusable."""
         path = Path(tempfile.mkdtemp(prefix="kafka-facade-")) if kept is None else kept.absolute()
         try:
             return cls._open(path, brokers, temporary=kept is None)
@@ -72,7 +73,7 @@ class StackFolder:
         return cls(path, cluster_id, lock, temporary=temporary)
 
     def close(self, *, keep_logs: bool) -> None:
-        """Gives the folder free; a temporary one is removed, but for its logs if they are to be read."""
+        """Unlocks the folder. Removes a temporary one, optionally except its logs."""
         self._lock.close()
         if self.temporary:
             doomed = [entry for entry in self.path.iterdir() if entry != self.logs] if keep_logs else [self.path]
@@ -84,7 +85,7 @@ class StackFolder:
 
 
 def _new_cluster(marker: Path, brokers: int) -> str:
-    # A leading "-" would read as an option on Kafka's command lines.
+    # Kafka's command lines would parse a leading "-" as an option.
     cluster_id = "-"
     while cluster_id.startswith("-"):
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
@@ -116,7 +117,7 @@ def _check_space(path: Path, brokers: int) -> None:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Writes a JSON object to `path` in one step: a reader sees all of it or nothing."""
+    """Writes a JSON object to `path` atomically."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as sink:
         json.dump(document, sink, indent=2)

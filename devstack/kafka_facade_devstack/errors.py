@@ -1,5 +1,5 @@
-"""What can stop the development stack, said in one line with its mend."""
+"""The error of the development stack."""
 
 
 class DevStackError(Exception):
-    """A failure whose text is one line: what is wrong and what mends it."""
+    """A failure; the message is one line with the problem and its solution."""

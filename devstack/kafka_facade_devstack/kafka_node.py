@@ -1,9 +1,9 @@
 """One combined KRaft node (broker and controller) of the stack: its settings, its format, its process.
 
-Listeners: CLIENT is PLAINTEXT, so clients are User:ANONYMOUS and meet the StandardAuthorizer as anybody would;
+Listeners: CLIENT is PLAINTEXT, so clients are User:ANONYMOUS and subject to the StandardAuthorizer;
 INTERNAL and CONTROLLER authenticate with SASL, the nodes with PLAIN as User:broker, the only super user, so that no ACL
-can cut them from each other. INTERNAL also takes SCRAM users, once somebody creates them. SECURE, where it is wanted,
-is the same as INTERNAL over TLS.
+can lock them out. INTERNAL also accepts SCRAM users, if tests create them. The optional SECURE is the same as INTERNAL
+over TLS.
 """
 
 import os
@@ -97,7 +97,7 @@ class ClusterLayout:
             "share.coordinator.state.topic.replication.factor": str(replicas),
             "share.coordinator.state.topic.min.isr": str(in_sync),
             "group.initial.rebalance.delay.ms": "0",
-            # Of three, a dead one is missed sooner than by default; a single one must not be fenced on a busy machine.
+            # With three brokers, detect a dead one sooner than by default; never fence a single one on a busy machine.
             "broker.heartbeat.interval.ms": "500",
             "broker.session.timeout.ms": "4000" if replicas == 3 else "18000",
             "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),
@@ -129,7 +129,7 @@ class KafkaNode:
         self.child = self._new_child()
 
     async def prepare(self) -> None:
-        """Writes the settings and, where the data folder is new, formats it for the cluster's id."""
+        """Writes the settings, and formats a new data folder for the cluster's id."""
         self._temporary.mkdir(parents=True, exist_ok=True)
         self._log4j.write_text(_LOG4J, encoding="utf-8")
         self._config.touch(mode=0o600)
@@ -139,7 +139,7 @@ class KafkaNode:
             await self._format()
 
     async def start(self) -> None:
-        """Starts the process, anew on the same data and ports if it has run before; it answers some seconds later."""
+        """Starts or restarts the process on its data and ports; it answers some seconds later."""
         if self.child.running:
             raise DevStackError(f"{self.child.name} is still running")
         self.child = self._new_child()
@@ -147,7 +147,7 @@ class KafkaNode:
 
     def _new_child(self) -> Child:
         command = self._java("kafka.Kafka", self._config)
-        # The JVM leaves a helper's output in its working folder when it makes a class archive.
+        # The JVM writes an output file to its working folder when it creates a class archive.
         return Child(f"Kafka broker {self.index + 1}", command, self._log, self._watchdog, self._temporary)
 
     def _java(self, *main: str | Path) -> list[str | Path]:

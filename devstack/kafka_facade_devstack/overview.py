@@ -1,4 +1,4 @@
-"""What a started stack shows: where each part is, and one command for each face to copy."""
+"""The output of a started stack: its endpoints, and an example command for each face."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ _TOPIC = "demo"
 
 
 def overview(stack: Stack) -> RenderableType:
-    """The table of endpoints and, where a gateway runs, the examples."""
+    """The table of endpoints and, if a gateway runs, the examples."""
     rows = {"Kafka": stack.bootstrap_servers, "Schema Registry": stack.schema_registry}
     if stack.gateway is not None:
         rows |= {"REST": stack.gateway.rest, "gRPC": stack.gateway.grpc}

@@ -1,4 +1,4 @@
-"""The ports of a stack: a plan that gives each listener one, and the check that all are free. Loopback only."""
+"""The ports of a stack: assigns one to each listener, and checks that all are free. Loopback only."""
 
 import errno
 import fcntl
@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 _SPAN = 43
 _LOWEST = 20_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-# So many plans later the ports of the first are bound, and are seen as taken.
+# After this many plans, the ports of the first are bound and detected as taken.
 _CLAIMS = 16
 
 
@@ -50,7 +50,7 @@ class PortPlan:
         """
         first_ephemeral = _first_ephemeral()
         bases = range(_LOWEST, first_ephemeral - _SPAN, _SPAN)
-        # Not the generator that tests seed: several processes would try the same plans in the same order.
+        # SystemRandom: with the generator that tests seed, processes would try the same plans in the same order.
         for base in random.SystemRandom().sample(bases, len(bases)):
             if _claims.take(base) and all(is_free(port) for port in range(base, base + _SPAN)):
                 return cls.from_base(base)
@@ -71,7 +71,7 @@ class _Claims:
         self._lock = threading.Lock()
 
     def take(self, base: int) -> bool:
-        """Claim a plan; False if it is claimed already. The oldest claim of many ends."""
+        """Claim a plan. Return False if it is already claimed. The oldest claim expires when there are too many."""
         with self._lock:
             if self._file is None:
                 path = Path(tempfile.gettempdir(), f"kafka-facade-{os.getuid()}.ports")

@@ -1,4 +1,4 @@
-"""Asks each part of the stack whether it answers. A probe returns False for 'not yet' and never raises for it."""
+"""Readiness probes of the parts of the stack. A probe returns False while the part is not ready, and does not raise."""
 
 import asyncio
 import http.client

@@ -1,4 +1,4 @@
-"""Child processes of the stack: each leads a process group of its own, logs to a file, and never outlives the stack."""
+"""Child processes of the stack: each has its own process group, logs to a file, and never outlives the stack."""
 
 import asyncio
 import os
@@ -21,13 +21,13 @@ _CAUSES = {
 
 
 class Watchdog:
-    """A helper process that ends the registered groups should this process die, by SIGKILL too."""
+    """A helper process that ends the registered process groups if this process dies, even by SIGKILL."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Starts the helper in a session of its own, where a terminal's signals don't reach it."""
+        """Starts the helper in a new session, so that signals of the terminal don't reach it."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-S",
@@ -37,11 +37,11 @@ class Watchdog:
         )
 
     def guard(self, item: int | str) -> None:
-        """Has a process group ended, or an absolute path removed, should this process die."""
+        """Registers a process group to end, or an absolute path to remove, if this process dies."""
         self._tell(f"+{item}")
 
     def forget(self, item: int | str) -> None:
-        """Takes back a `guard`."""
+        """Unregisters an item of `guard`."""
         self._tell(f"-{item}")
 
     def _tell(self, command: str) -> None:
@@ -58,7 +58,7 @@ class Watchdog:
 
 
 class Child:
-    """One running program of the stack. `name` is what messages call it; `log` takes its standard output and error.
+    """One running program of the stack. `name` is used in messages; `log` receives standard output and error.
 
     `folder` is its working folder, this process's own if None.
     """

@@ -22,7 +22,7 @@ from kafka_facade_devstack.process import Child, Watchdog
 from kafka_facade_devstack.registry import KAFKA_SETTINGS
 
 _SETTING = "KAFKA_REST_"
-# Minutes on a machine where others work too; what ends is seen at once.
+# Minutes, for busy machines; a process that ends is detected at once.
 _KAFKA_READY_SECONDS = 240
 _REGISTRY_READY_SECONDS = 120
 _REGISTRY_GRACE_SECONDS = 5
@@ -89,7 +89,7 @@ class Stack:
 
     @property
     def super_user(self) -> dict[str, str]:
-        """Client settings of the one super user, whom no ACL shuts out."""
+        """Client settings of the super user, whom no ACL can lock out."""
         internal = (f"{HOST}:{self.ports.internal + index}" for index in range(self.brokers))
         return {
             "bootstrap.servers": ",".join(internal),
@@ -100,7 +100,7 @@ class Stack:
         }
 
     def endpoints(self) -> dict[str, Any]:
-        """What a ready file says: the endpoints, the cluster id and the process ids."""
+        """The content of the ready file: endpoints, cluster id and process ids."""
         found: dict[str, Any] = {"kafka": self.bootstrap_servers, "schema_registry": self.schema_registry}
         if self.gateway is not None:
             found |= {"rest": self.gateway.rest, "graphql": self.gateway.graphql, "grpc": self.gateway.grpc}
@@ -182,7 +182,7 @@ class Stack:
     async def _start_registry(self, folder: StackFolder) -> None:
         command = [sys.executable, "-m", "kafka_facade_devstack.registry", str(self.ports.registry)]
         self._registry = Child("the Schema Registry", command, folder.logs / "registry.log", self.watchdog)
-        # Its imports take as long as Kafka's start does; it waits for Kafka by itself.
+        # Start it together with Kafka: its imports take as long as Kafka's start, and it waits for Kafka.
         await self._registry.start({KAFKA_SETTINGS: json.dumps(self.super_user)})
         await self._kafka_answers()
         self._say("starting the Schema Registry")
@@ -204,7 +204,7 @@ class Stack:
                 await node.child.until(partial(probe.kafka, server, running), _KAFKA_READY_SECONDS)
 
     async def failure(self) -> DevStackError:
-        """Waits until a child ends that nobody told to, and says which and where its log is."""
+        """Waits until a child ends unexpectedly, and returns which one and the path of its log."""
         died = [child.died for child in self._children()]
         done, _ = await asyncio.wait(died, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
@@ -227,7 +227,7 @@ class Stack:
         self._nodes[index].child.send(signal.SIGSTOP)
 
     def resume_broker(self, index: int) -> None:
-        """Lets a paused broker go on."""
+        """Resumes a paused broker."""
         self._nodes[index].child.send(signal.SIGCONT)
 
     async def heal(self) -> None:
@@ -240,7 +240,7 @@ class Stack:
         await self._kafka_answers()
 
     def kill(self) -> None:
-        """SIGKILL to all that runs, without order; `stop` then has nothing to wait for."""
+        """Sends SIGKILL to all processes, so that `stop` does not wait."""
         for child in self._children():
             if child.running:
                 child.send(signal.SIGKILL)

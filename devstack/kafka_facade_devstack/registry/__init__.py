@@ -7,4 +7,4 @@ elect a leader among instances, or authenticate anybody.
 """
 
 KAFKA_SETTINGS = "KAFKA_FACADE_REGISTRY_KAFKA"
-"""The variable of the environment with the settings of its Kafka client, as a JSON object."""
+"""Environment variable with the settings of its Kafka client, as a JSON object."""

@@ -1,6 +1,6 @@
 """`python -m kafka_facade_devstack.registry PORT`: serves until SIGTERM, on loopback only.
 
-The environment has the settings of its Kafka client: a password in the arguments would be seen by all users.
+The environment has the settings of its Kafka client, because all users could see a password in the arguments.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The registry's state: what the records of the `_schemas` topic add up to. No input or output here.
+"""The registry's state, built from the records of the `_schemas` topic. Does no I/O.
 
 Keys and values have the shape of Confluent's: a key is an object with `keytype` SCHEMA, CONFIG, MODE, DELETE_SUBJECT,
 CLEAR_SUBJECT or NOOP.
@@ -25,14 +25,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What has an id: type, text in its normal form, references."""
+    """The content of a schema id: type, normalized text, references."""
 
     type: str
     text: str
     references: tuple[Reference, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """As answers show it: the type is left out for AVRO, references where there are none."""
+        """The JSON of responses: without the type for AVRO, and without empty references."""
         found: dict[str, Any] = {} if self.type == "AVRO" else {"schemaType": self.type}
         if self.references:
             found["references"] = [

@@ -1,1 +1,1 @@
-"""Client settings as people have them, with the Java client's names, as the clients take them."""
+"""Translation of the Java client's settings for the clients of the gateway."""

@@ -1,4 +1,4 @@
-"""The JAAS configuration of one client, as ``sasl.jaas.config`` has it.
+"""Parser for ``sasl.jaas.config``, the JAAS configuration of one client.
 
 ``org.apache.kafka...PlainLoginModule required username="ann" password="...";``: a login module's class, a control flag,
 options, a semicolon. As in Java, values may be quoted, quoted ones may hold escapes, and there may be comments.
@@ -30,14 +30,14 @@ class LoginModule:
 
 
 def parse(text: str) -> LoginModule:
-    """The one login module of a configuration. ValueError says what is wrong, without quoting any of it."""
+    """Return the only login module of a configuration. Raises ValueError, whose message quotes none of the text."""
     if len(text) > _MOST_CHARACTERS:
         raise ValueError(f"it is longer than {_MOST_CHARACTERS} characters")
     tokens = _tokens(text)
     if len(tokens) < 3 or tokens[0] in _SIGNS or tokens[1] in _SIGNS:
         raise ValueError("expected a login module, a control flag, options, and a semicolon")
     if tokens[1].text.lower() not in _FLAGS:
-        raise ValueError("after the login module, expected required")
+        raise ValueError("expected a control flag such as required after the login module")
     if tokens[-1] != _END or _END in tokens[:-1]:
         raise ValueError("expected one login module, with a semicolon at its end")
     options = tokens[2:-1]
@@ -69,7 +69,7 @@ def _tokens(text: str) -> list[_Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise ValueError(f"a character or a quotation mark is out of place at character {position + 1}")
+            raise ValueError(f"unexpected character or quotation mark at character {position + 1}")
         double, single, word, sign = match.groups()
         if sign is not None:
             found.append(_Token(sign, True))
@@ -83,7 +83,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _skip(text: str, position: int) -> int:
-    """Return where the next token begins, behind white space and comments."""
+    """Return the start of the next token, after white space and comments."""
     found = _SKIPPED.match(text, position)
     return position if found is None else found.end()
 

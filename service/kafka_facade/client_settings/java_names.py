@@ -1,4 +1,4 @@
-"""The Java client's settings under librdkafka's names, with its security settings honoured or refused by name."""
+"""Translates the Java client's settings to librdkafka's names. Applies security settings, or rejects them by name."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _STORES: Final = frozenset(
     }
 )
 _OAUTH: Final = "org.apache.kafka.common.security.oauthbearer."
-# Security settings of the Java client that librdkafka has no counterpart of, and the values that change nothing.
-# An empty value is Java's null.
+# Security settings of the Java client without a counterpart in librdkafka, and their values without effect. An empty
+# value means Java's null.
 _WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
     "ssl.protocol": frozenset({"TLS", "TLSv1.3", "TLSv1.2"}),
     "ssl.provider": frozenset(),
@@ -72,9 +72,9 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
     "sasl.kerberos.ticket.renew.window.factor": frozenset({"0.8"}),
     "sasl.kerberos.ticket.renew.jitter": frozenset({"0.05"}),
 }
-# These only measure. Others may encrypt records or keep an audit log.
+# These interceptors only collect metrics. Others may encrypt records or keep an audit log.
 _MEASURING: Final = "io.confluent.monitoring.clients.interceptor."
-# Serializers that only encode, which the gateway does itself.
+# Serializers that only encode; the gateway encodes records itself.
 _ENCODING: Final = ("org.apache.kafka.common.serialization.", "io.confluent.kafka.serializers.")
 _SERIALIZERS: Final = ("key.serializer", "value.serializer", "key.deserializer", "value.deserializer")
 _PROVIDERS: Final = "config.providers"
@@ -88,7 +88,8 @@ _SECURITY: Final = (
     "basic.auth.",
     "bearer.auth.",
 )
-# By login module: the mechanisms that it is of, its options under librdkafka's names, and those that change nothing.
+# For each login module: its mechanism or prefix of mechanisms, its options with librdkafka's names, and those without
+# effect.
 _PASSWORD_OPTIONS: Final = {"username": "sasl.username", "password": "sasl.password"}
 _MODULES: Final[dict[str, tuple[str, dict[str, str], frozenset[str]]]] = {
     "PlainLoginModule": ("PLAIN", _PASSWORD_OPTIONS, frozenset()),
@@ -118,21 +119,21 @@ _EXTENSION_TEXT: Final = re.compile(r"[^,=]+")
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """Settings under librdkafka's names, and by each of those the names that they were given under."""
+    """Settings under librdkafka's names, and for each of them the original names."""
 
     config: SecretProperties = field(default_factory=SecretProperties)
     origins: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def put(self, name: str, value: str, *given: str) -> None:
-        """Set one; BadSettings where it is set already to another value."""
+        """Set a value. Raises BadSettings if the name already has a different value."""
         if self.config.get(name, value) != value:
-            raise BadSettings([*self.origins[name], *given], "they contradict each other")
+            raise BadSettings([*self.origins[name], *given], "these settings contradict each other")
         self.config[name] = value
         self.origins[name] = (*self.origins.get(name, ()), *(entry for entry in given))
 
 
 def overridden(base: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings with those of ``own`` instead of those that mean the same in ``base``."""
+    """Return the settings of ``base`` overridden by those of ``own``, also under their other names."""
     given = {_meaning(name) for name in own}
     return {name: value for name, value in base.items() if _meaning(name) not in given} | dict(own)
 
@@ -142,14 +143,14 @@ def _meaning(name: str) -> str:
 
 
 def is_security(name: str) -> bool:
-    """Whether a client's setting of this name, without a prefix, is about security."""
+    """Return whether a client setting, without its prefix, concerns security."""
     return name.removeprefix("schema.registry.").startswith(_SECURITY)
 
 
 def translate(properties: Mapping[str, str]) -> Translated:
-    """The same settings under librdkafka's names. Names that need no translation stay as they are, unknown ones too.
+    """Return the settings under librdkafka's names. Other names stay unchanged, including unknown ones.
 
-    BadSettings for a security setting that wouldn't be honoured. Reads key stores.
+    Raises BadSettings for a security setting that can't be applied. Reads key stores.
     """
     found = Translated()
     for name, value in properties.items():
@@ -185,13 +186,13 @@ def _check_protocols(value: str) -> None:
 def _check_classes(name: str, value: str) -> None:
     """Reject classes of Java that may protect records or provide secrets. Others have no effect."""
     given = [entry.strip() for entry in value.split(",") if entry.strip()]
-    reason = "the Kafka client has no {}, which may be there to protect records"
+    reason = "the Kafka client doesn't support {}, which may be meant to protect records"
     if name == "interceptor.classes" and not all(entry.startswith(_MEASURING) for entry in given):
         raise BadSettings([name], reason.format("interceptors"))
     if name in _SERIALIZERS and not all(entry.startswith(_ENCODING) for entry in given):
         raise BadSettings([name], reason.format("serializers"))
     if given and (name == _PROVIDERS or name.startswith(f"{_PROVIDERS}.")):
-        raise BadSettings([name], "not supported; put the values that they provide into the settings")
+        raise BadSettings([name], "not supported; put the provided values into the settings")
 
 
 def _check_without_effect(name: str, value: str) -> None:
@@ -202,7 +203,7 @@ def _check_without_effect(name: str, value: str) -> None:
 
 
 def _login(properties: Mapping[str, str], found: Translated) -> None:
-    """``sasl.jaas.config``."""
+    """Translate ``sasl.jaas.config``."""
     name = "sasl.jaas.config"
     if not properties[name]:
         return
@@ -232,7 +233,7 @@ def _login(properties: Mapping[str, str], found: Translated) -> None:
 
 
 def _check_oauth(found: Translated) -> None:
-    """Tokens come from an endpoint, by client credentials; without one the client would wait for a token for ever."""
+    """Require tokens from an endpoint by client credentials; otherwise the client would wait forever for a token."""
     config = found.config
     if config.get("sasl.mechanism", "").upper() != "OAUTHBEARER":
         return
@@ -245,7 +246,7 @@ def _check_oauth(found: Translated) -> None:
 
 
 def _key_store(properties: Mapping[str, str], found: Translated) -> None:
-    """``ssl.keystore.*`` and ``ssl.key.password``."""
+    """Translate ``ssl.keystore.*`` and ``ssl.key.password``."""
     given = [name for name in properties if name in _STORES and properties[name] and "truststore" not in name]
     if not given:
         return
@@ -257,11 +258,11 @@ def _key_store(properties: Mapping[str, str], found: Translated) -> None:
     try:
         if location is not None:
             if key is not None or chain is not None:
-                raise ValueError("a location and a key in the settings exclude each other")
+                raise ValueError("a key store location can't be combined with a key in the settings")
             store = key_stores.read_key_store(location, password, key_password)
         elif key is not None or chain is not None:
             if password is not None:
-                raise ValueError("a PEM key has no key store password; its own is ssl.key.password")
+                raise ValueError("a PEM key has no key store password; use ssl.key.password")
             store = key_stores.pem_key_store(key or "", chain or "", key_password)
         elif given == ["ssl.key.password"] and {"ssl.key.location", "ssl.key.pem"} & properties.keys():
             found.put("ssl.key.password", key_password or "", "ssl.key.password")
@@ -278,12 +279,12 @@ def _key_store(properties: Mapping[str, str], found: Translated) -> None:
     if len(store.certificates) == 1:
         found.put("ssl.certificate.pem", store.certificates[0], *given)
     else:
-        # As a text the client takes one certificate only; intermediate ones would be missing.
+        # The client accepts only one certificate as text, without intermediate ones.
         found.put("ssl.certificate.location", key_stores.file_of("".join(store.certificates)), *given)
 
 
 def _trust_store(properties: Mapping[str, str], found: Translated) -> None:
-    """``ssl.truststore.*``."""
+    """Translate ``ssl.truststore.*``."""
     given = [name for name in properties if name.startswith("ssl.truststore.") and properties[name]]
     location, text = _given(properties, "ssl.truststore.location"), _given(properties, "ssl.truststore.certificates")
     password = _given(properties, "ssl.truststore.password")
@@ -307,10 +308,10 @@ def _trust_store(properties: Mapping[str, str], found: Translated) -> None:
 
 
 def _check_alone(found: Translated, given: list[str], *names: str) -> None:
-    """One of two stores would be passed over."""
+    """Reject a second store, since the client would ignore one of them."""
     others = [origin for name in names for origin in found.origins.get(name, ())]
     if others and not all(name.endswith((".type", ".key.password")) for name in given):
-        raise BadSettings([*given, *others], "they exclude each other")
+        raise BadSettings([*given, *others], "these settings exclude each other")
 
 
 def _given(properties: Mapping[str, str], name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Java's key stores and trust stores as PEM texts. What a file holds tells its format, whatever its type says."""
+"""Reads key stores and trust stores as PEM texts. Detects the format from the content, not from the type setting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONVERT: Final = "keytool -importkeystore -srckeystore {0} -destkeystore {0}.p1
 
 @dataclass(frozen=True, slots=True)
 class KeyStore:
-    """A private key and its certificates, the key's own first, as PEM. The key may still need its password."""
+    """A private key and its certificate chain, in PEM, the key's certificate first. The key may be encrypted."""
 
     key: str = field(repr=False)
     certificates: list[str]
@@ -32,11 +32,11 @@ class KeyStore:
 
 
 def read_key_store(location: str, password: str | None, key_password: str | None) -> KeyStore:
-    """The key store in a file. ValueError says what is wrong with it."""
+    """Read a key store file. Raises ValueError with the reason if it is invalid."""
     data = _read(location)
     if not data.startswith(_DER_SEQUENCE):
         if password is not None:
-            raise ValueError("a PEM file has no password of its own; its key's is ssl.key.password")
+            raise ValueError("a PEM file has no key store password; use ssl.key.password for its key")
         return pem_key_store(_text(data, location), _text(data, location), key_password)
     if key_password is not None and key_password != password:
         raise ValueError(f"{location} is a PKCS12 key store: its key has the password of the store")
@@ -44,7 +44,7 @@ def read_key_store(location: str, password: str | None, key_password: str | None
 
     store = _pkcs12(data, location, password)
     if store.key is None or store.cert is None:
-        raise ValueError(f"{location} holds no private key with a certificate")
+        raise ValueError(f"{location} has no private key with a certificate")
     encoding = serialization.Encoding.PEM
     key = store.key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     chain = [store.cert, *store.additional_certs]
@@ -52,7 +52,7 @@ def read_key_store(location: str, password: str | None, key_password: str | None
 
 
 def pem_key_store(key: str, chain: str, key_password: str | None) -> KeyStore:
-    """The key store of a PEM text with a private key and one with its certificates; they may be the same."""
+    """Return the key store of a PEM text with the key and one with its certificates; both may be the same text."""
     keys = [block for kind, block in _blocks(key) if kind.endswith("PRIVATE KEY")]
     certificates = [block for kind, block in _blocks(chain) if kind == _CERTIFICATE]
     if len(keys) != 1 or not certificates:
@@ -61,7 +61,7 @@ def pem_key_store(key: str, chain: str, key_password: str | None) -> KeyStore:
 
 
 def read_trust_store(location: str, password: str | None) -> str:
-    """The certificates in a file, as PEM. ValueError says what is wrong with it."""
+    """Read the certificates of a file as PEM. Raises ValueError with the reason if it is invalid."""
     data = _read(location)
     if not data.startswith(_DER_SEQUENCE):
         if password is not None:
@@ -72,12 +72,12 @@ def read_trust_store(location: str, password: str | None) -> str:
     store = _pkcs12(data, location, password)
     trusted = [entry for entry in (store.cert, *store.additional_certs) if entry is not None]
     if not trusted:
-        raise ValueError(f"{location} holds no certificates")
+        raise ValueError(f"{location} has no certificates")
     return "".join(entry.certificate.public_bytes(serialization.Encoding.PEM).decode() for entry in trusted)
 
 
 def pem_trust_store(text: str) -> str:
-    """The certificates of a PEM text, which may have lost its line breaks in a settings file."""
+    """Return the certificates of a PEM text, which may have lost its line breaks in a settings file."""
     certificates = [block for kind, block in _blocks(text) if kind == _CERTIFICATE]
     if not certificates:
         raise ValueError("expected certificates in PEM")
@@ -85,7 +85,7 @@ def pem_trust_store(text: str) -> str:
 
 
 def file_of(text: str) -> str:
-    """A path under which a client can read a text as long as this process lives."""
+    """Return a path at which a client can read the text until this process ends."""
     path, _ = _write(text)
     if not path.startswith("/proc/"):
         atexit.register(Path(path).unlink, missing_ok=True)
@@ -94,7 +94,7 @@ def file_of(text: str) -> str:
 
 @contextlib.contextmanager
 def as_file(text: str) -> Iterator[str]:
-    """A path under which a text can be read within the block; only in memory, where the system has that."""
+    """Provide the text at a path within the block; in memory only, if the system supports that."""
     path, handle = _write(text)
     try:
         yield path
@@ -124,7 +124,7 @@ def _read(location: str) -> bytes:
     if len(data) > _MOST_BYTES:
         raise ValueError(f"{location} is larger than {_MOST_BYTES} bytes")
     if data.startswith(_JKS):
-        raise ValueError(f"{location} has Java's own format, which isn't supported; convert it: {_convert(location)}")
+        raise ValueError(f"{location} is in JKS format, which isn't supported; convert it: {_convert(location)}")
     return data
 
 
@@ -148,16 +148,16 @@ def _pkcs12(data: bytes, location: str, password: str | None) -> Any:
     try:
         return pkcs12.load_pkcs12(data, None if password is None else password.encode())
     except Exception:
-        # The library's text may say more of the file than of the mistake.
-        raise ValueError(f"{location} is no PKCS12 key store, or its password is another one") from None
+        # The library's message may quote the content of the file.
+        raise ValueError(f"{location} is not a valid PKCS12 key store, or its password is another one") from None
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
-    """The blocks of a PEM text: their kinds, and the blocks with the line breaks that clients insist on."""
+    """Return the blocks of a PEM text as pairs of label and block, with the line breaks that clients require."""
     found = []
     for kind, body in _BLOCK.findall(text):
         if ":" in body:
-            # An older form has headers, in lines of their own.
+            # Traditional PEM has headers on separate lines.
             lines = body.strip()
         else:
             packed = "".join(body.replace("\\n", "\n").split())

@@ -1,4 +1,4 @@
-"""Names that nobody knows, and that somebody may have meant to protect something with."""
+"""Detects unknown settings that may be misspelled security settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHORT: Final = frozenset(
         "user",
     }
 )
-# Of these a misspelling is recognized too.
+# Misspellings of these words are recognized too.
 _LONG: Final = (
     "authentication",
     "certificate",
@@ -47,18 +47,19 @@ _LONG: Final = (
     "username",
 )
 _ALIKE: Final = 0.8
-# These only measure: what would protect their connections protects nothing of the gateway.
+# Settings of interceptors that only collect metrics: their security concerns other connections.
 _MEASURING: Final = "confluent.monitoring.interceptor."
 
 
 def seems_security(name: str) -> bool:
-    """Whether an unknown client setting may be one of security: misspelt, in capitals, or with another prefix."""
+    """Return whether an unknown client setting may concern security: misspelled, in capitals, or with another
+    prefix."""
     if name.startswith(_MEASURING):
         return False
     return any(map(_is_of_security, _WORD.findall(name.lower())))
 
 
 def _is_of_security(word: str) -> bool:
-    # Dots may have been left out.
+    # The dots between words may be missing.
     joined = any(part in word for part in _LONG)
     return word in _SHORT or joined or bool(get_close_matches(word, _LONG, 1, _ALIKE))

@@ -1,4 +1,4 @@
-"""What is wrong with a client's settings."""
+"""The error for invalid client settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class BadSettings(ValueError):
-    """Settings that a client can't be started with: their names, and why. The text quotes no secret."""
+    """Invalid settings of a client, with their names and the reason. The message quotes no secrets."""
 
     def __init__(self, names: Sequence[str], reason: str) -> None:
         super().__init__(f"{', '.join(names)}: {reason}")

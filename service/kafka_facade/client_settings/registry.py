@@ -1,4 +1,4 @@
-"""The Java client's settings of a Schema Registry, as confluent-kafka's client takes them."""
+"""Translates the Java client's Schema Registry settings for confluent-kafka's client."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _BEARER_SOURCE: Final = "bearer.auth.credentials.source"
 _TOKEN: Final = "bearer.auth.token"
 _ISSUER: Final = "bearer.auth.issuer.endpoint.url"
 _CLUSTER: Final = "bearer.auth.logical.cluster"
-# What the client needs of a token endpoint, and what it is called among the settings of a Kafka client.
+# Settings of a token endpoint, and their names in a Kafka client.
 _OAUTH: Final = {
     "bearer.auth.client.id": "sasl.oauthbearer.client.id",
     "bearer.auth.client.secret": "sasl.oauthbearer.client.secret",
     "bearer.auth.scope": "sasl.oauthbearer.scope",
     _ISSUER: "sasl.oauthbearer.token.endpoint.url",
 }
-# What stands for the same: the client's own names, and Java's.
+# Alternatives for the same files: confluent-kafka's names and Java's.
 _TWICE: Final = (
     (("ssl.ca.location",), ("ssl.truststore.location", "ssl.truststore.certificates")),
     (
@@ -70,9 +70,9 @@ KNOWN: Final = frozenset(
 
 
 def without_credentials(urls: list[str]) -> tuple[list[str], str | None]:
-    """The URLs without the user and password in them, and those, as ``user:password``.
+    """Return the URLs without credentials, and the credentials as ``user:password``.
 
-    ValueError where the URLs have different ones: the client sends the same to all.
+    Raises ValueError if the URLs have different credentials: the client sends the same ones to all.
     """
     found: set[str] = set()
     bare = []
@@ -88,13 +88,15 @@ def without_credentials(urls: list[str]) -> tuple[list[str], str | None]:
 
 
 def inherits(properties: Mapping[str, str]) -> bool:
-    """Whether the registry's credentials are those of the Kafka client."""
+    """Return whether the registry uses the credentials of the Kafka client."""
     return properties.get(_BASIC_SOURCE) == "SASL_INHERIT" or properties.get(_BEARER_SOURCE) == _INHERITED
 
 
 def client_config(url: str, properties: Mapping[str, str]) -> dict[str, Any]:
-    """The client's settings. ``properties`` have their names without ``schema.registry.``, and with ``sasl.*`` those of
-    the Kafka client, where the credentials are the same. BadSettings for what can't be honoured. Reads key stores.
+    """Return the settings for confluent-kafka's client.
+
+    ``properties`` have names without ``schema.registry.``, and ``sasl.*`` of the Kafka client if credentials are
+    inherited. Raises BadSettings for settings that can't be applied. Reads key stores.
     """
     urls, in_url = without_credentials(url.split(","))
     found: dict[str, Any] = {"url": ",".join(urls)}
@@ -105,14 +107,15 @@ def client_config(url: str, properties: Mapping[str, str]) -> dict[str, Any]:
     basic = _basic(properties, in_url, inherited)
     bearer = _bearer(properties, inherited)
     if basic is not None and bearer:
-        raise BadSettings([_BASIC_SOURCE, _BEARER_SOURCE], "they exclude each other")
+        raise BadSettings([_BASIC_SOURCE, _BEARER_SOURCE], "these settings exclude each other")
     if basic is not None:
         found[_USER_INFO] = basic
     return found | bearer
 
 
 def check_unknown(name: str, value: str) -> bool:
-    """Whether a setting that isn't known is one of security that changes nothing; BadSettings where it would."""
+    """Return whether an unknown setting is a security setting without effect. Raises BadSettings if it has an
+    effect."""
     if not is_security(name):
         if value and seems_security(name):
             raise BadSettings([name], "it isn't known")
@@ -140,7 +143,7 @@ def _basic(properties: Mapping[str, str], in_url: str | None, inherited: Transla
         case _:
             raise BadSettings([_BASIC_SOURCE], "expected one of URL, USER_INFO, SASL_INHERIT")
     if other is not None:
-        raise BadSettings([_BASIC_SOURCE, _USER_INFO, "url"], "there are credentials in two places")
+        raise BadSettings([_BASIC_SOURCE, _USER_INFO, "url"], "credentials are set in two places")
     if info is not None and not info.partition(":")[2]:
         raise BadSettings([_USER_INFO], "expected user:password")
     return info
@@ -151,15 +154,15 @@ def _bearer(properties: Mapping[str, str], inherited: Translated) -> dict[str, s
     if not source:
         stray = [name for name in (_TOKEN, *_OAUTH) if properties.get(name)]
         if stray:
-            raise BadSettings([*stray, _BEARER_SOURCE], f"{_BEARER_SOURCE} says nothing of them")
+            raise BadSettings([*stray, _BEARER_SOURCE], f"{_BEARER_SOURCE} is not set, so they would have no effect")
         return {}
-    # The client insists on it; registries that have none don't look at it.
+    # The client requires it; registries without logical clusters ignore it.
     found = {_BEARER_SOURCE: source, _CLUSTER: properties.get(_CLUSTER, "")}
     match source:
         case "STATIC_TOKEN":
             wanted = {_TOKEN: properties.get(_TOKEN)}
             if not _VISIBLE.fullmatch(wanted[_TOKEN] or "none"):
-                raise BadSettings([_TOKEN], "expected the characters of a token: visible ones of ASCII")
+                raise BadSettings([_TOKEN], "expected a token of visible ASCII characters")
         case "OAUTHBEARER":
             wanted = {name: properties.get(name) for name in _OAUTH}
         case "SASL_OAUTHBEARER_INHERIT":
@@ -181,11 +184,11 @@ def _bearer(properties: Mapping[str, str], inherited: Translated) -> dict[str, s
 
 
 def _tls(properties: Mapping[str, str]) -> dict[str, str]:
-    """Key stores, as files that the client can read."""
+    """Return the key stores as files that the client can read."""
     for own, theirs in _TWICE:
         one, other = ([name for name in names if properties.get(name)] for names in (own, theirs))
         if one and other:
-            raise BadSettings([*one, *other], "they exclude each other")
+            raise BadSettings([*one, *other], "these settings exclude each other")
     stores = {name: value for name, value in properties.items() if name.startswith("ssl.") and name not in _SAME}
     if "ssl.key.password" in properties and "ssl.key.location" not in properties:
         stores["ssl.key.password"] = properties["ssl.key.password"]
@@ -201,7 +204,7 @@ def _tls(properties: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_tls(urls: list[str], properties: Mapping[str, str], found: Mapping[str, Any]) -> None:
-    """Whether the client makes use of its files, and can read them: it tells neither name nor reason."""
+    """Check that the client uses its TLS files and can read them, since its own errors name neither file nor reason."""
     given = [name for name in properties if name.startswith("ssl.") and properties[name] and not name.endswith(".type")]
     if given and not any(urlsplit(url).scheme == "https" for url in urls):
         raise BadSettings(given, "unused with http URLs; use https or remove them")
@@ -213,17 +216,17 @@ def _check_tls(urls: list[str], properties: Mapping[str, str], found: Mapping[st
         _try(trusted, lambda: context.load_verify_locations(**{kind: location}))
     certificate, key = found.get("ssl.certificate.location"), found.get("ssl.key.location")
     if certificate is not None:
-        # Without a password the library would ask for one on the terminal.
+        # Without a password OpenSSL would prompt for one on the terminal.
         password = found.get("ssl.key.password") or ""
         _try(own, lambda: context.load_cert_chain(certificate, key, password))
     elif own:
-        raise BadSettings(own, "there is no certificate that they are of")
+        raise BadSettings(own, "there is no certificate for them")
 
 
 def _try(names: list[str], load: Callable[[], None]) -> None:
     try:
         load()
     except ssl.SSLError:
-        raise BadSettings(names, "there is no such PEM in the file, or its password is another one") from None
+        raise BadSettings(names, "the file has no such PEM, or the password is wrong") from None
     except (OSError, ValueError) as error:
         raise BadSettings(names, getattr(error, "strerror", None) or str(error)) from None

@@ -1,1 +1,1 @@
-"""Workers that run each other's calls, since a consumer instance lives in one of them."""
+"""Forwarding of calls between workers: each consumer instance lives in one of them."""

@@ -1,4 +1,4 @@
-"""Ownership among the workers of one node, through files in a directory that only they use."""
+"""Slot ownership of the workers on one node, through lock files in a private directory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _LOOK_SECONDS = 1.0
 
 
 class LocalOwnership:
-    """Each of ``workers`` processes locks a share of the slots; :mod:`kafka_facade.peers.spread` says which those are.
+    """Each of ``workers`` processes locks a share of the slots; :mod:`kafka_facade.peers.spread` assigns the slots to
+    shares.
 
-    The share of a process that dies is free at once.
+    If a process dies, its share is free at once.
     """
 
     def __init__(self, directory: Path, workers: int, transport: Transport, count: int = SLOTS) -> None:
@@ -27,7 +28,7 @@ class LocalOwnership:
 
     @property
     def count(self) -> int:
-        """How many slots there are."""
+        """The number of slots."""
         return len(self._share_of)
 
     def owns(self, slot: int) -> bool:
@@ -35,11 +36,11 @@ class LocalOwnership:
         return self._shares.holds(self._share_of[slot])
 
     def address_of(self, slot: int) -> str | None:
-        """Return where the last owner of a slot listens; None before the first one."""
+        """Return the address of the last owner of a slot; None before the first one."""
         return self._shares.address_of(self._share_of[slot])
 
     async def run(self, lost: Callable[[], None]) -> None:
-        """Hold a share at least, and those that nobody else takes, until cancelled; then release them."""
+        """Hold at least one share, and shares that no other worker takes, until cancelled; then release them."""
         try:
             while True:
                 if self._shares.claim():

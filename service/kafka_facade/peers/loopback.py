@@ -1,4 +1,4 @@
-"""Addresses that only this machine reaches."""
+"""Validation of loopback addresses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def loopback(host: str) -> str:
-    """Return a loopback address. Raises ValueError for anything else, with what is expected."""
+    """Return the host if it is a loopback address. Raises ValueError with the expected form otherwise."""
     try:
         if ipaddress.ip_address(host).is_loopback:
             return host

@@ -1,4 +1,4 @@
-"""Who owns the slots of consumer instances."""
+"""The interface for the ownership of consumer instance slots."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ SLOTS: Final = 256
 
 
 class Ownership(Protocol):
-    """Tells which worker owns each slot. At most one does at a time, and it may change while the process runs."""
+    """The owner of each slot: at most one worker at a time, which may change while the process runs."""
 
     @property
     def count(self) -> int:
-        """How many slots there are."""
+        """The number of slots."""
 
     def owns(self, slot: int) -> bool:
         """Return whether this worker owns a slot."""
 
     def address_of(self, slot: int) -> str | None:
-        """Return where the owner of a slot listens, in the terms of the transport; None if it is not known.
+        """Return the transport address of a slot's owner; None if unknown.
 
-        It may be the address of a worker that has ended, or that has lost the slot since. The worker may be on another
-        node.
+        The worker may have ended or lost the slot since, and may be on another node.
         """
 
     async def run(self, lost: Callable[[], None]) -> None:
-        """Take part in the ownership until cancelled, then give up all slots. Calls ``lost`` when slots were lost."""
+        """Claim and hold slots until cancelled, then release them. Calls ``lost`` after losing slots."""

@@ -1,4 +1,4 @@
-"""The peers of a worker: calls to them, and from them."""
+"""Calls from a worker to its peers, and from them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from kafka_facade.peers.wire import MovedError, Wire
 
 logger = logging.getLogger("kafka_facade.peers")
 
-# The one who runs a call keeps its deadline; this much more (s) is left for its answer to arrive.
+# The owner enforces the deadline of a call; the caller waits this much longer (s) for the answer.
 _GRACE_SECONDS = 1.0
-# How long (s) a slot without a worker is waited for: one that has died is replaced.
+# Maximum time (s) to wait for the replacement of a dead worker.
 _REPLACEMENT_SECONDS = 10.0
 _RETRY_SECONDS = 0.1
 _STOP_SECONDS = 0.5
@@ -37,7 +37,8 @@ _Message = TypeVar("_Message")
 
 
 class Peers:
-    """The peer port: forwards calls to the owner of their instance's slot, and runs those of the slots it owns."""
+    """The peer port: forwards calls to the owner of the instance's slot, and runs calls for the slots of this
+    worker."""
 
     def __init__(self, ownership: Ownership, transport: Transport) -> None:
         self._ownership = ownership
@@ -52,7 +53,7 @@ class Peers:
         return self._ownership.owns(slot_of(group, instance, self._ownership.count))
 
     async def start(self, facade: Facade) -> None:
-        """Answer peers, and take part in the ownership of slots."""
+        """Start the server for peers, and claim slots."""
         self._wire = Wire(facade.forwardable)
         self._server = new_server(_Handler(self, self._wire, facade, self._transport))
         self._transport.listen(self._server)
@@ -60,7 +61,7 @@ class Peers:
         self._owning = asyncio.create_task(self._ownership.run(facade.end_moved_instances), name="ownership of slots")
 
     async def close(self) -> None:
-        """Leave all slots to others, and end calls that still run."""
+        """Release all slots, and end running calls."""
         if self._owning is not None:
             self._owning.cancel()
             await asyncio.gather(self._owning, return_exceptions=True)
@@ -70,7 +71,8 @@ class Peers:
         self._transport.close()
 
     async def forward(self, call: Call, request: OfInstance) -> Any:
-        """Run an operation where its instance lives; raises its errors, and Unavailable while that is nowhere."""
+        """Run an operation in the worker that owns the instance. Raises its errors, and Unavailable without an
+        owner."""
         slot = slot_of(request.group, request.instance, self._ownership.count)
         replaced_by = time.monotonic() + min(_REPLACEMENT_SECONDS, call.remaining)
         begun = False
@@ -84,7 +86,7 @@ class Peers:
         while True:
             reason: object = "it has no owner"
             try:
-                # It may have changed: the owner has ended, or has lost the slot.
+                # Look up the address each time: the owner may have ended or lost the slot.
                 address = self._ownership.address_of(slot)
                 if address is not None and call.hand_over is None:
                     return await self._send(address, call, request)
@@ -96,11 +98,11 @@ class Peers:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise KafkaTimeout from None
                 reason = error.details()
-                # All that a worker holds ends with it: to send a call of its again repeats nothing.
+                # A dead worker's instances are gone with it, so a retry repeats nothing.
                 if begun or error.code() is not grpc.StatusCode.UNAVAILABLE:
                     replaced_by = 0.0
             if time.monotonic() > replaced_by:
-                logger.warning("nobody answers for slot %d: %s", slot, reason)
+                logger.warning("no worker responds for slot %d: %s", slot, reason)
                 raise Unavailable(_NO_ANSWER)
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -115,7 +117,7 @@ class Peers:
     async def _send_and_hand_over(
         self, address: str, call: Call, request: OfInstance, hand_over: Callable[[Any], Coroutine[Any, Any, None]]
     ) -> Any:
-        """The one who runs it learns whether the caller has the answer: else the stream is cancelled."""
+        """Forward a call and acknowledge the handover; without it, the stream is cancelled and nothing is consumed."""
         open: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
         open = self._channel(address).stream_stream(wire.HAND_OVER_PATH)
         stream = open(timeout=call.remaining + _GRACE_SECONDS, metadata=self._transport.metadata)
@@ -126,7 +128,7 @@ class Peers:
             if payload is None:
                 raise Unavailable(_NO_ANSWER)
             found = self._encoding.decode_outcome(call, request, payload)
-            # Before the acknowledgement the stream only ends, or says why the operation has failed meanwhile.
+            # Before the acknowledgement, the owner can only end the stream, or send the error of the operation.
             last = asyncio.create_task(_read(stream), name="end of a peer's call")
             await unless(last, hand_over(found))
             acknowledged = not last.done() and await _write(stream, wire.ACKNOWLEDGEMENT)
@@ -156,7 +158,7 @@ class Peers:
 
 
 async def _connected(answer: Awaitable[_Message]) -> _Message:
-    """Await an answer. Raises Unavailable if this worker closes its connections, which gRPC tells by cancelling."""
+    """Await an answer. Raises Unavailable if gRPC cancels it because this worker closes its channels."""
     try:
         return await answer
     except asyncio.CancelledError:
@@ -182,7 +184,7 @@ async def _read(stream: _Stream) -> bytes | None:
 
 
 class _Handler(grpc.GenericRpcHandler):
-    """Runs the calls that other workers forward, and answers the others with MOVED."""
+    """Runs forwarded calls for slots of this worker, and answers others with MOVED."""
 
     def __init__(self, peers: Peers, encoding: Wire, facade: Facade, transport: Transport) -> None:
         self._peers = peers
@@ -213,7 +215,7 @@ class _Handler(grpc.GenericRpcHandler):
 
         async def hand_over(found: Any) -> None:
             nonlocal writing
-            # If the instance ends now, its error can only be written after this.
+            # If the instance ends now, its error must be written after this message.
             answer = self._wire.encode_answer(call, request, found)
             writing = asyncio.create_task(_answer(context, answer), name="peer's answer")
             await asyncio.shield(writing)
@@ -241,12 +243,12 @@ class _Handler(grpc.GenericRpcHandler):
                 await asyncio.gather(writing, return_exceptions=True)
 
     def _is_here(self, request: OfInstance) -> bool:
-        # The operation checks it again before it awaits anything, so a call is forwarded once at most.
+        # The operation checks again before its first await, so a call is forwarded at most once.
         return self._peers.holds(request.group, request.instance)
 
 
 class _PeerGoneError(Exception):
-    """The worker that forwarded a call has ended it, because its caller has left or its own process ends."""
+    """The forwarding worker has ended the call, because its caller has disconnected or its process ends."""
 
 
 async def _answer(context: _Context, message: bytes) -> None:

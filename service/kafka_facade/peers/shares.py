@@ -1,7 +1,7 @@
-"""The shares of the slots that a worker holds, of those that the workers of a node divide among themselves.
+"""The shares of the slots that a worker of a node holds.
 
-A share is a lock file, so that the shares of a worker that dies are free at once, and a symbolic link whose text is its
-holder's address.
+A share is a lock file, which the system unlocks if the worker dies, and a symbolic link whose target is the holder's
+address.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 
 from kafka_facade.peers.transport import Transport
 
-# A worker that has a share takes another one that is free so often in a row: the worker to come has had its chance.
+# A worker that holds a share claims another only after seeing it free this many times in a row, so that a restarting
+# worker can reclaim it first.
 _PATIENCE = 60
 
 
 class Shares:
-    """Takes shares for the worker that listens on ``transport``."""
+    """Claims shares for the worker that listens on ``transport``."""
 
     def __init__(self, directory: Path, count: int, transport: Transport) -> None:
         self._directory = directory
@@ -36,14 +37,14 @@ class Shares:
         return share in self._held
 
     def address_of(self, share: int) -> str | None:
-        """Return where the last holder of a share listens; None if there was none yet."""
+        """Return the address of the last holder of a share; None before the first one."""
         try:
             return os.readlink(self._link_of(share))
         except FileNotFoundError:
             return None
 
     def claim(self) -> bool:
-        """Take what is free and due, and keep what is held. Return whether a share was lost."""
+        """Claim free shares, and refresh held ones. Return whether a share was lost."""
         lost = self._keep_files()
         for share in range(self.count):
             if share not in self._held:
@@ -51,7 +52,7 @@ class Shares:
         return lost
 
     def release(self) -> None:
-        """Hold nothing any more."""
+        """Release all shares."""
         while self._held:
             os.close(self._held.popitem()[1])
 
@@ -71,11 +72,12 @@ class Shares:
         self._link(share)
 
     def _keep_files(self) -> bool:
-        """Files that nobody touches are removed from temporary directories after some days."""
+        """Touch the files, since systems remove old files from temporary directories. Return whether a share was
+        lost."""
         lost = False
         for share, lock in list(self._held.items()):
             if not os.fstat(lock).st_nlink:
-                # Somebody else may hold a new file of that name by now.
+                # The file was removed, and another worker may hold a new one of the same name.
                 os.close(self._held.pop(share))
                 lost = True
                 continue
@@ -92,7 +94,7 @@ class Shares:
         return self._directory / f"{share}.address"
 
     def _link(self, share: int) -> None:
-        """Lead to this worker; the one that held the share before is gone."""
+        """Point the link of the share to this worker; the previous holder has ended."""
         address, former = self._transport.address, self.address_of(share)
         if former is not None and former != address:
             self._transport.discard(former)

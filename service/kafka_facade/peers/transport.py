@@ -1,4 +1,4 @@
-"""How workers reach each other. Messages and limits are those of gRPC, whatever carries them."""
+"""Transports of gRPC between workers."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from kafka_facade.peers.loopback import loopback
 Metadata = tuple[tuple[str, str], ...]
 
 _SECRET: Final = "kafka-facade-peer"
-# What a read returns may be as large as its max_bytes.
+# No limit: a response may be as large as the read's max_bytes.
 _OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 _CHANNEL_OPTIONS: Final = (
     *_OPTIONS,
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # Workers reach each other directly, whatever proxy the environment names.
+    # Ignore proxies in the environment.
     ("grpc.enable_http_proxy", 0),
 )
 
 
 class Transport(Protocol):
-    """A way to reach the other workers. Addresses are texts that mean the same in all of them."""
+    """A transport to the other workers. All workers understand the same addresses."""
 
     @property
     def address(self) -> str:
-        """Where this worker listens; known after :meth:`listen`."""
+        """The address of this worker; known after :meth:`listen`."""
 
     @property
     def metadata(self) -> Metadata:
-        """What each call has to bring, because anybody could open a connection."""
+        """Metadata that authenticates each call, because other processes may be able to connect."""
 
     def listen(self, server: grpc.aio.Server) -> None:
         """Make the server listen. Raises RuntimeError if that is impossible."""
@@ -44,13 +44,13 @@ class Transport(Protocol):
         """Return the gRPC target of an address."""
 
     def touch(self) -> None:
-        """Keep files from being removed as abandoned."""
+        """Touch files so that the system does not remove them."""
 
     def discard(self, address: str) -> None:
-        """Remove what a worker that is gone has left behind."""
+        """Remove the files of a worker that has ended."""
 
     def close(self) -> None:
-        """Remove what this worker has made, after its server has stopped."""
+        """Remove the files of this worker, after its server has stopped."""
 
 
 def new_server(handler: grpc.GenericRpcHandler) -> grpc.aio.Server:
@@ -94,12 +94,12 @@ class UnixTransport:
         return f"unix:{address}"
 
     def touch(self) -> None:
-        """Give the socket a new time."""
+        """Update the time of the socket."""
         if self._socket.exists():
             os.utime(self._socket)
 
     def discard(self, address: str) -> None:
-        """Remove the socket of a worker that is gone."""
+        """Remove the socket of a worker that has ended."""
         Path(address).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -108,9 +108,9 @@ class UnixTransport:
 
 
 class TcpTransport:
-    """TCP on a loopback address, at any free port. ``secret`` is shared by the workers: others can connect too.
+    """TCP on a free port of a loopback address. The workers share ``secret``, because other processes can connect too.
 
-    Raises ValueError for any other address, because nothing is encrypted.
+    Raises ValueError for other addresses, because connections are not encrypted.
     """
 
     def __init__(self, host: str, secret: str) -> None:

@@ -1,4 +1,4 @@
-"""What one worker tells another: a call of an operation on a consumer instance, and its outcome, in MessagePack."""
+"""The messages between workers: calls of operations on consumer instances and their outcomes, in MessagePack."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from kafka_facade.core.registry import Registry
 
 PATH = "/kafka_facade.Peers/Call"
 HAND_OVER_PATH = "/kafka_facade.Peers/HandOver"
-"""A stream: the call, its answer, and the acknowledgement of who has it now; an error may stand in for the answer.
+"""A stream: the call, its answer or error, and the caller's acknowledgement.
 
-After the acknowledgement the stream ends, or says what has failed nevertheless.
+After the acknowledgement the stream ends, with an error if the operation has failed nevertheless.
 """
 ACKNOWLEDGEMENT = b"\0"
 
@@ -53,7 +53,7 @@ class _Moved(msgspec.Struct, array_like=True, tag=True):
 
 
 class _Fetched(msgspec.Struct, array_like=True):
-    """A fetched record; a key or value that isn't the payload itself is JSON, which has numbers of any size."""
+    """A fetched record. Decoded keys and values are JSON, because MessagePack limits the size of numbers."""
 
     record: Record
     key: bytes | None
@@ -74,7 +74,7 @@ MOVED: Final = _encode(_Moved())
 class Wire:
     """Encodes and decodes calls of the operations of a registry.
 
-    An operation is found by its identifier and by the name of its request's type, of which it may have several.
+    An operation is looked up by its identifier and the name of its request type, of which it may have several.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -94,7 +94,7 @@ class Wire:
         return Call(CATALOGUE[decoded.operation], decoded.caller, time.monotonic() + decoded.seconds), request
 
     def encode_answer(self, call: Call, request: Any, answer: Any) -> bytes:
-        """Encode what the operation has returned."""
+        """Encode the result of the operation."""
         if self._answer_type(call, request) == list[FetchedRecord]:
             answer = [
                 _Fetched(e.record, _data(e.key, e.record.key), _data(e.value, e.record.value), e.key_info, e.value_info)
@@ -103,7 +103,7 @@ class Wire:
         return _encode(_Answer(msgspec.Raw(_encode(answer))))
 
     def decode_outcome(self, call: Call, request: Any, payload: bytes) -> Any:
-        """Return what the operation has returned. Raises its error, and MovedError."""
+        """Return the result of the operation. Raises its error, and MovedError."""
         outcome = _outcome_decoder.decode(payload)
         if isinstance(outcome, _Moved):
             raise MovedError

@@ -1,4 +1,4 @@
-"""Schemas of records, and the registry that keeps them."""
+"""The Schema Registry client and the codecs for Avro, JSON Schema and Protobuf."""
 
 from kafka_facade.schemas.late_authlib import import_registry_client
 

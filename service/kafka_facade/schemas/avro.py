@@ -1,4 +1,4 @@
-"""The Avro codec: a schema text with its references becomes an encoder and a decoder."""
+"""The Avro codec, compiled from a schema and its references."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.avro_decoding import AvroReader, compile_decoder
 from kafka_facade.schemas.avro_encoding import AvroMismatch, compile_encoder
 
-# What a schema has in all; a field of a record is three parts. So many are up to 50 ms of compiling.
+# Limits of a schema with its references. A record field counts as three parts; 20,000 parts compile in up to 50 ms.
 _MAX_NAME: Final = 1000
 _MAX_PARTS: Final = 20_000
 _MAX_NAMES: Final = 8 * 1024 * 1024
-# The memory of a part and of a character of the texts (bytes).
+# Estimated memory (bytes) of a part, and of a character of the schema texts.
 _PART_MEMORY: Final = 400
 _CHARACTER_MEMORY: Final = 8
-# What fastavro takes for a sign that it has compiled the schema itself, and members of which it compiles nothing.
+# Members by which fastavro recognizes a schema that it has parsed itself, and members that it does not compile.
 _PARSED_MARKS: Final = ("__fastavro_parsed", "__named_schemas")
 _NOT_COMPILED: Final = ("default", "doc", "aliases")
 
@@ -32,14 +32,14 @@ _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "doub
 
 
 class AvroCodec:
-    """Values in Avro's JSON encoding to its binary encoding, and back."""
+    """Converts between Avro's JSON encoding and its binary encoding."""
 
     format = Format.AVRO
     most_data_on_loop = 50_000
     most_on_loop = 4_000
 
     def __init__(self, text: str, references: Sequence[str] = ()) -> None:
-        """ValueError for what is no schema. ``references`` come before those that refer to them."""
+        """Raises ValueError for an invalid schema. A reference comes before the schemas that refer to it."""
         named: dict[str, Any] = {}
         try:
             others, own = [_read(reference) for reference in references], _read(text)
@@ -51,7 +51,7 @@ class AvroCodec:
             self._decode = compile_decoder(schema, named)
         except (SchemaParseException, UnknownType) as error:
             raise ValueError(quote(error)) from None
-        # What fastavro and the compilers look up in a schema that has another form.
+        # fastavro and the compilers raise these for malformed schemas.
         except (TypeError, KeyError, AttributeError, ArithmeticError, msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"no Avro schema: {quote(error)}") from None
         length = len(text) + sum(map(len, references))
@@ -61,7 +61,7 @@ class AvroCodec:
             self.record_name = schema["name"]
 
     def encode(self, data: object, *, on_loop: bool = False) -> bytes:
-        """The binary encoding of JSON data; InvalidRequest where it isn't of the schema."""
+        """Return the binary encoding of JSON data. Raises InvalidRequest if the data doesn't match the schema."""
         out = bytearray()
         try:
             self._encode(data, out)
@@ -76,7 +76,8 @@ class AvroCodec:
         return DecodingBudget(size)
 
     def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
-        """The JSON encoding of a payload; ValueError where it isn't of the schema, BudgetExceeded."""
+        """Return the JSON encoding of a payload. Raises ValueError if it doesn't match the schema, and
+        BudgetExceeded."""
         reader = AvroReader(payload, budget or self.budget(len(payload)))
         try:
             return self._decode(reader)
@@ -85,9 +86,9 @@ class AvroCodec:
 
 
 def _check_size(schemas: Sequence[Any]) -> int:
-    """The memory (bytes) of the parts of schemas, and of their names.
+    """Return the estimated memory (bytes) of the schemas' parts and names.
 
-    ValueError for schemas that would take long or much memory to compile: fastavro does it in one piece.
+    Raises ValueError for schemas that take too long or too much memory to compile: fastavro can't be interrupted.
     """
     parts = named = longest = 0
     waiting = list(schemas)
@@ -105,12 +106,12 @@ def _check_size(schemas: Sequence[Any]) -> int:
             waiting += part
     if longest > _MAX_NAME:
         raise ValueError(f"a name or namespace is longer than {_MAX_NAME} characters")
-    # Full names repeat namespaces.
+    # Each full name repeats its namespace.
     if parts > _MAX_PARTS or parts * longest > _MAX_NAMES:
         raise ValueError("the schema has too many types, fields and symbols, or too long names for so many")
     return _PART_MEMORY * parts + 2 * longest * named
 
 
 def _read(text: str) -> Any:
-    # A primitive may stand without quotes.
+    # A primitive type may be written without quotes.
     return text if text in _PRIMITIVES else msgspec.json.decode(text)

@@ -1,8 +1,8 @@
-"""From Avro's binary encoding to its JSON encoding (Avro 1.12 specification).
+"""Decodes Avro's binary encoding to its JSON encoding (Avro 1.12 specification).
 
-fastavro's reader gives native values, in which the branch of a union is lost, and it bounds neither how deep nor how
-many values a few bytes may claim to hold. This one keeps the branches, and spends from a budget for each value and for
-each name that it repeats.
+fastavro's reader returns native values, which lose the branch of a union, and it limits neither the depth nor the
+number of values that a few bytes can expand to. This decoder keeps the branches, and charges a budget for each value
+and each repeated name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kafka_facade.schemas.avro_encoding import branch_name
 
 
 class AvroReader:
-    """A payload and the place in it; every method raises ValueError where the payload ends too soon."""
+    """A payload and the read position. Every method raises ValueError if the payload is truncated."""
 
     __slots__ = ("budget", "data", "position")
 
@@ -29,7 +29,7 @@ class AvroReader:
         self.budget = budget
 
     def long(self) -> int:
-        """A long; lengths, counts and indexes are longs too."""
+        """Read a long; lengths, counts and indexes are longs too."""
         data, position = self.data, self.position
         shift = result = 0
         try:
@@ -44,21 +44,21 @@ class AvroReader:
                     raise ValueError("a number is too long")
         except IndexError:
             raise ValueError("the data ends too soon") from None
-        # The tenth byte has room for more than the 64th bit.
+        # The tenth byte can hold more than the 64th bit.
         if result >> 64:
             raise ValueError("a number is larger than a long")
         self.position = position
         return (result >> 1) ^ -(result & 1)
 
     def integer(self) -> int:
-        """An int: of 32 bits."""
+        """Read an int of 32 bits."""
         number = self.long()
         if not -(2**31) <= number < 2**31:
             raise ValueError("a number is larger than an int")
         return number
 
     def octets(self, size: int) -> bytes:
-        """So many bytes."""
+        """Read ``size`` bytes."""
         end = self.position + size
         if size < 0 or end > len(self.data):
             raise ValueError("the data ends too soon")
@@ -67,7 +67,7 @@ class AvroReader:
         return found
 
     def blocks(self) -> int:
-        """How many items the next block of an array or map has; 0 at its end."""
+        """Read the number of items in the next block of an array or map; 0 at its end."""
         count = self.long()
         if count < 0:
             count = -count
@@ -82,7 +82,7 @@ Decoder = Callable[[AvroReader], Any]
 
 
 def compile_decoder(schema: Any, named: Mapping[str, Any]) -> Decoder:
-    """The decoder of a parsed schema: names are full names, and ``named`` has what they name."""
+    """Return the decoder of a parsed schema. ``named`` has the named types by full name."""
     return _Compiler(named).decoder(schema)
 
 
@@ -112,7 +112,7 @@ class _Compiler:
         if name in self._compiled:
             return self._compiled[name]
 
-        # A type may hold itself: while it is being compiled, its name stands for it.
+        # A type may be recursive: look it up by name while it is being compiled.
         def later(reader: AvroReader) -> Any:
             return self._compiled[name](reader)
 
@@ -156,7 +156,7 @@ class _Compiler:
 
 
 def _weight(text: str) -> int:
-    """The length of a text in JSON."""
+    """Return the length of a text in JSON."""
     return len(_encode_json(text))
 
 
@@ -175,7 +175,7 @@ def _real(format: str) -> Decoder:
     def decode(reader: AvroReader) -> Any:
         [number] = unpack(reader.octets(size))
         if math.isfinite(number):
-            # The shortest text of a float, not of the double that it becomes.
+            # Print the shortest text of the float, not of the double that Python holds.
             return number if size == 8 else _shortest(number)
         return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
 
@@ -222,7 +222,7 @@ def _array(decode_item: Decoder) -> Decoder:
         found: list[Any] = []
         while count := reader.blocks():
             for _ in range(count):
-                found.append(decode_item(reader))  # noqa: PERF401  blocks go on after one another
+                found.append(decode_item(reader))  # noqa: PERF401  several blocks append to one list
         return found
 
     return decode

@@ -1,7 +1,7 @@
-"""From Avro's JSON encoding to its binary encoding (Avro 1.12 specification, "JSON Encoding", "Binary Encoding").
+"""Encodes Avro's JSON encoding to its binary encoding (Avro 1.12 specification, "JSON Encoding", "Binary Encoding").
 
-Encoders are compiled once for a schema. They take what a JSON decoder makes of a text, and raise ValueError, with the
-path to the value, where it isn't of the schema. Logical types are what they are made of: a decimal is its bytes.
+Encoders are compiled once for a schema. They take decoded JSON, and raise ValueError with the path of the value if it
+doesn't match the schema. Logical types are encoded as their underlying types: a decimal is its bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOT_FINITE: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity"
 
 
 class AvroMismatch(ValueError):
-    """A value isn't of its schema; ``path`` leads to it."""
+    """A value doesn't match its schema; ``path`` locates it, innermost name first."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class AvroMismatch(ValueError):
 
 
 def write_long(number: int, out: bytearray) -> None:
-    """An int or long, zigzag and variable length."""
+    """Append an int or long as a zigzag varint."""
     number = (number << 1) ^ (number >> 63)
     while number > 0x7F:
         out.append((number & 0x7F) | 0x80)
@@ -40,12 +40,12 @@ def write_long(number: int, out: bytearray) -> None:
 
 
 def compile_encoder(schema: Any, named: Mapping[str, Any]) -> Encoder:
-    """The encoder of a parsed schema: names are full names, and ``named`` has what they name."""
+    """Return the encoder of a parsed schema. ``named`` has the named types by full name."""
     return _Compiler(named).encoder(schema)
 
 
 def branch_name(schema: Any) -> str:
-    """What a union's branch is called in the JSON encoding."""
+    """Return the name of a union's branch in the JSON encoding."""
     if isinstance(schema, str):
         return schema
     return str(schema["name"] if "name" in schema else schema["type"])

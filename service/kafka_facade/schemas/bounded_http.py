@@ -1,8 +1,8 @@
-"""Bounds on what an HTTP client of httpx reads, for a server that may be hostile.
+"""Limits for an httpx client of a server that may be hostile.
 
-The client runs on the event loop, in Python: each header, interim answer and chunk takes some 20 microseconds there,
-and the library reads up to 64 KiB at once. So it gets little at a time, in time slices, and an answer has bounds in
-bytes, headers and chunks.
+The client parses responses on the event loop, in Python: each header, interim response and chunk takes about 20
+microseconds, and the library reads up to 64 KiB at once. Therefore reads are small and run in time slices, and a
+response is limited in bytes, header bytes and chunks.
 """
 
 from __future__ import annotations
@@ -14,33 +14,34 @@ from typing import Any, Final
 
 from kafka_facade.core.time_slices import time_slice
 
-# So many bytes of the shortest interim answers or chunks are gone through in some 10 ms.
+# Parsing this many bytes of the shortest interim responses or chunks takes about 10 ms.
 _PIECE: Final = 8 * 1024
 _MAX_HEAD: Final = 32 * 1024
 _MAX_CHUNKS: Final = 5_000
 SMALL_ANSWER: Final = 64 * 1024
-"""The most bytes of an error, or of any answer that nothing is said of."""
+"""Maximum bytes of an error response, and the default for other responses."""
 
 
 class BadAnswer(Exception):
-    """The server's answer is none that its API has, or is too large."""
+    """The server's response doesn't match its API, or is too large."""
 
 
 def bound(
     session: Any, *, max_bytes: int = SMALL_ANSWER, reduced: Callable[[bytes], bytes] = lambda content: content
 ) -> None:
-    """Have an HTTP client read answers up to a size, keep no cookies, and follow no redirects.
+    """Limit the size of an HTTP client's responses, and make it ignore cookies and redirects.
 
-    ``reduced`` returns what is needed of the content of a success; it may raise BadAnswer, as any request may.
+    ``reduced`` returns the needed part of a successful response's content. It may raise BadAnswer, and so may any
+    request.
     """
     session.follow_redirects = False
-    # What is compressed could be a thousand times larger than what is counted.
+    # A compressed body could expand to a thousand times the counted bytes.
     session.headers["accept-encoding"] = "identity"
     session.cookies = _NoCookies()
     for transport in (session._transport, *session._mounts.values()):
         if transport is not None:
             transport._pool._network_backend = _Backend(transport._pool._network_backend)
-    # httpx, or the httpx2 that confluent-kafka prefers where it is there.
+    # httpx, or httpx2, which confluent-kafka prefers if it is installed.
     client_type = next(kind for kind in type(session).__mro__ if kind.__name__ == "AsyncClient")
     stream_type: Any = importlib.import_module(client_type.__module__.partition(".")[0]).AsyncByteStream
 
@@ -82,7 +83,7 @@ async def _content(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
 
 
 class _NoCookies(CookieJar):
-    """Neither keeps nor sends any; the library would keep all, without a bound."""
+    """Stores and sends no cookies; the library would store all of them without a limit."""
 
     def extract_cookies(self, response: object, request: object) -> None:
         pass
@@ -92,7 +93,7 @@ class _NoCookies(CookieJar):
 
 
 class _Backend:
-    """The library's network backend, with streams that are read piece by piece."""
+    """The library's network backend, with streams that are read in small pieces."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -105,7 +106,7 @@ class _Backend:
 
 
 class _Stream:
-    """A connection. Between a request and the content of its answer it may be sent so many bytes."""
+    """A connection that limits the bytes between a request and the content of its response to ``_MAX_HEAD``."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Schemas become codecs, away from the event loop."""
+"""Compiles schemas to codecs off the event loop."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from kafka_facade.schemas.json_schema_checkers import Checkers
 from kafka_facade.schemas.protobuf import ProtobufCodec
 from kafka_facade.schemas.protoc import compile_files
 
-# Of each format.
+# Compiler threads per format.
 _THREADS: Final = 2
-# How long (s) is waited for a schema on a busy machine; what it may take of the processor is bounded for each format.
+# Maximum time (s) to wait for a schema on a busy machine. Each format limits its CPU time separately.
 _COMPILE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A schema that another one refers to by this name."""
+    """A referenced schema, and the name of the reference."""
 
     name: str
     text: str
 
 
 class CompiledSchema(SchemaCodec, Protocol):
-    """A codec that says what it takes."""
+    """A codec with an estimate of its memory."""
 
     @property
     def memory(self) -> int:
-        """The most bytes of memory that it takes, once it has been used."""
+        """Maximum bytes of memory that the codec takes once it has been used."""
 
 
 _Compile = Callable[[str, Sequence[Source], Checkers], CompiledSchema]
@@ -49,14 +49,14 @@ _COMPILERS: Final[Mapping[Format, _Compile]] = {
 
 
 class Compiler:
-    """Compiles schemas, a few of each format at a time: one that takes long does not hold up other formats."""
+    """Compiles a few schemas of each format at a time, so that a slow one does not delay other formats."""
 
     def __init__(self) -> None:
         self._checkers = Checkers()
         self._threads = {format: WorkerThreads(f"compiler-{format.value.lower()}", _THREADS) for format in _COMPILERS}
 
     def close(self) -> None:
-        """Compile no more."""
+        """Stop the threads and child processes."""
         for threads in self._threads.values():
             threads.close()
         self._checkers.close()
@@ -69,10 +69,11 @@ class Compiler:
         known: Callable[[], CompiledSchema | None],
         wait: float,
     ) -> CompiledSchema:
-        """The codec of a schema; ``references`` come before those that refer to them.
+        """Return the codec of a schema. A reference comes before the schemas that refer to it.
 
-        ``known`` gives the codec that others may have compiled while this waited. ValueError for what is no schema, or
-        takes too much to compile; NoFreeThread after ``wait`` seconds, TimeoutError on a machine that is too busy.
+        ``known`` returns the codec if another call has compiled it meanwhile. Raises ValueError if the schema is
+        invalid or too expensive to compile, NoFreeThread after ``wait`` seconds, and TimeoutError if the machine is too
+        busy.
         """
         return await self._threads[format].run(
             lambda: self._codec(format, text, references), wait=wait, limit=_COMPILE_SECONDS, known=known
@@ -84,5 +85,5 @@ class Compiler:
         except (ValueError, OSError, FacadeError):
             raise
         except Exception as error:
-            # The parsers' libraries raise anything at a schema that has another form than they expect.
+            # The libraries raise arbitrary exceptions for malformed schemas.
             raise ValueError(f"the schema can't be compiled: {quote(error)}") from None

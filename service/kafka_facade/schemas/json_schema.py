@@ -1,7 +1,7 @@
-"""The JSON Schema codec: JSON that is checked against its schema when it is produced.
+"""The JSON Schema codec: validates JSON when it is produced.
 
-jsonschema-rs is fast, can't be stopped, and lets no other thread run: in this process it checks what is surely done in
-a moment. What may take longer is checked in a limited child process.
+jsonschema-rs can't be interrupted and blocks all other threads. Therefore only values with a short, known maximum cost
+are validated in this process; others are validated in a limited child process.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from kafka_facade.schemas.json_schema_cost import MAX_PATTERN, cost
 from kafka_facade.schemas.json_schema_job import Check, compile_check
 from kafka_facade.schemas.json_schema_size import Work, work_per_value
 
-# What is compiled (bytes), checked (keywords) and matched (bytes, for each pattern) in this process, some 20 ms. A
-# text counts as one value for each so many bytes.
+# Limits of compiling (bytes), validating (keywords) and matching (bytes for each pattern) in this process, about 20 ms
+# each. A text counts as one value for each _BYTES_PER_VALUE bytes.
 _MAX_TEXT: Final = 64 * 1024
 _MAX_MICROSECONDS: Final = 20_000
 _MAX_BYTES: Final = 4 * 1024 * 1024
 _MAX_WORK: Final = 1_000_000
 _MAX_MATCHED: Final = 16_000
 _BYTES_PER_VALUE: Final = 32
-# Each failure in an anyOf or a oneOf becomes an object of Python, which costs some hundred times as much as the check.
+# Each failure in an anyOf or oneOf becomes a Python object, which costs about a hundred times as much as the check.
 _MAX_EXPLAINED: Final = 2_500
-# Numbers of 64 bits are compared fast. Others go through their digits, each pair of those in an array that is to have
-# unique items, so that there may be few of them, and none of very many digits.
+# Numbers of up to 64 bits are compared fast. Larger ones are compared by their digits, in an array with uniqueItems
+# each pair of them; therefore their number and size are limited.
 _LARGE: Final = 2**63
 _LARGE_VALUES: Final = 32
 _MOST_LARGE: Final = 16
 _MOST_BITS: Final = 1024
 _LARGE_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9]e[0-9]{2}")
-# A schema that asks more of one value than this may be slow for little data.
+# A schema with more keywords per value than this may be slow even for little data.
 _COSTLY: Final = 200
 _SCHEMA_ENDED: Final = "the schema takes too much time or memory to be checked"
 _ENDED: Final = "the data takes too much time or memory to be checked"
@@ -52,25 +52,25 @@ _decode = msgspec.json.Decoder().decode
 
 
 class NamedText(Protocol):
-    """A schema that another one refers to by this name."""
+    """A referenced schema, and the name of the reference."""
 
     @property
     def name(self) -> str:
-        """What the reference calls it."""
+        """The name that the reference uses."""
 
     @property
     def text(self) -> str:
-        """The schema."""
+        """The text of the schema."""
 
 
 class JsonSchemaCodec:
-    """JSON values to JSON texts, and back. Nothing is fetched from anywhere."""
+    """Validates JSON values and encodes them as JSON. Never fetches remote schemas."""
 
     format = Format.JSONSCHEMA
     most_on_loop = 50_000
 
     def __init__(self, text: str, references: Sequence[NamedText], checkers: Checkers) -> None:
-        """ValueError for what is no schema, Unavailable. Blocks."""
+        """Raises ValueError for an invalid schema, and Unavailable. Blocks."""
         try:
             schema = _decode(text)
             others = {source.name: _decode(source.text) for source in references}
@@ -89,7 +89,7 @@ class JsonSchemaCodec:
                 and most.microseconds <= _MAX_MICROSECONDS
                 and most.bytes <= _MAX_BYTES
             ):
-                # What isn't compiled so may still be: the other process says.
+                # The child process may still accept a schema that fails to compile with these limits.
                 with contextlib.suppress(ValueError):
                     self._here = compile_check(schema, others, small=True)
                     self.memory += most.bytes
@@ -115,16 +115,16 @@ class JsonSchemaCodec:
         return encoded
 
     def _valid(self, data: object, encoded: bytes) -> bool | None:
-        """Whether a value is of the schema, None where that may take long to say.
+        """Return whether a value matches the schema; None if the check may take long.
 
-        ValueError, with the place, where that is soon told.
+        Raises ValueError with the position for an invalid value if finding the position is cheap.
         """
         if self._here is None or self._work is None:
             return None
         size, most = len(encoded), _MAX_WORK // self._work.keywords
         if size * self._work.patterns > _MAX_MATCHED:
             return None
-        # Each value has two bytes at least.
+        # Each value takes at least two bytes.
         if (size // 2 > most or _LARGE_NUMBER.search(encoded)) and not _has_few_values(data, most):
             return None
         if self._here.is_valid(data):
@@ -134,7 +134,10 @@ class JsonSchemaCodec:
         return False
 
     def _check_elsewhere(self, value: bytes = b"", ended: str = _SCHEMA_ENDED) -> None:
-        """Check a value, or without one the schema; ValueError, which says ``ended`` where that took too much."""
+        """Check a value, or the schema if there is none, in a child process.
+
+        Raises ValueError, with the message ``ended`` if the check exceeded its limits.
+        """
         try:
             self._checkers.check(self._key, self._source, value)
         except NotASchema as error:
@@ -149,7 +152,7 @@ class JsonSchemaCodec:
         return DecodingBudget(size)
 
     def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
-        """The value of a JSON text; ValueError where it is none."""
+        """Return the value of a JSON text. Raises ValueError for invalid JSON."""
         if budget is not None:
             budget.spend(json_weight(payload))
         try:
@@ -159,14 +162,14 @@ class JsonSchemaCodec:
 
 
 def _most_data(work: Work) -> int:
-    """The weight (see the port) of data that is surely done soon."""
-    # Seven of it are a value at the most, and one is up to six bytes of JSON; a value alone has some dozens.
+    """Return the maximum weight (see the port) of data that is cheap enough to validate in this process."""
+    # Seven units are at most one value, and one unit is up to six bytes of JSON; a single value has dozens of bytes.
     most = min(50_000, 7 * (_MAX_WORK // work.keywords - 2))
     return min(most, (_MAX_MATCHED // work.patterns - 64) // 6) if work.patterns else most
 
 
 def _has_few_values(data: object, most: int) -> bool:
-    """Whether data has so many values at the most; what takes longer than others counts for several."""
+    """Return whether data has at most ``most`` values; an expensive value counts as several."""
     large = 0
     waiting = [data]
     while waiting and most >= 0:

@@ -1,6 +1,6 @@
-"""Limited child processes that check values against JSON schemas, for what may take long or for ever.
+"""Limited child processes for JSON Schema checks that may take long.
 
-A check can't be stopped within this process, and lets no other thread run meanwhile.
+A check in this process can't be interrupted and blocks all other threads.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from kafka_facade.schemas.limited_process import limited_process
 
 _PACKAGES: Final = Path(jsonschema_rs.__file__).parent.parent
 _ROOT: Final = Path(os.sep)
-# The schemas that a process keeps, and how many processes wait for the next check.
+# Schemas that a process keeps, and the number of idle processes to keep.
 _SLOTS: Final = 16
 _IDLE: Final = 2
-# A process that gives no answer for so long (s) is hung: its own processor time ends long before.
+# A process that doesn't respond for this long (s) hangs: its CPU limit is far lower.
 _SECONDS: Final = 60.0
 
 
@@ -35,19 +35,19 @@ _END_SECONDS: Final = 5.0
 
 
 class CheckEnded(Exception):
-    """The process came to its end before an answer: the check took too much time or memory."""
+    """The process ended without an answer because the check exceeded its time or memory."""
 
 
 class _Died(Exception):
-    """The process came to its end for another reason than the time."""
+    """The process ended for another reason than its CPU limit."""
 
 
 class NotASchema(Exception):
-    """The schema is none."""
+    """The schema is invalid."""
 
 
 class Checkers:
-    """Processes that check values, made when they are needed. Threads that ask at once have one each."""
+    """Processes that check values, started on demand. Concurrent threads use one process each."""
 
     def __init__(self) -> None:
         self._idle: list[_Checker] = []
@@ -55,7 +55,7 @@ class Checkers:
         self._closed = False
 
     def close(self) -> None:
-        """End all processes, those that work once they are done."""
+        """End all processes; busy ones end after their check."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -63,15 +63,16 @@ class Checkers:
             checker.close()
 
     def check(self, key: bytes, schema: bytes, value: bytes = b"") -> None:
-        """Check a JSON text against a schema, which has the key; without a value, whether the schema is one.
+        """Check a JSON text against a schema, or the schema itself if there is no value.
 
-        ``schema`` is the JSON text of the schema and of those that it refers to, by name, as an array. NotASchema,
-        ValueError for a value that isn't of it, CheckEnded, OSError where no process can be started. Blocks.
+        ``schema`` is a JSON array of the schema and an object of the referenced schemas by name; ``key`` identifies it.
+        Raises NotASchema, ValueError for an invalid value, CheckEnded, and OSError if no process can be started.
+        Blocks.
         """
         with self._lock:
             used = self._idle.pop() if self._idle else None
         if used is not None:
-            # What it has done before may have taken its memory.
+            # A used process may have died from the memory of earlier checks; retry in a new one.
             with contextlib.suppress(_Died):
                 return self._on(used, key, schema, value)
         try:
@@ -98,7 +99,7 @@ class Checkers:
 
 
 class _Checker:
-    """One process."""
+    """One child process."""
 
     def __init__(self) -> None:
         self._slots: OrderedDict[bytes, int] = OrderedDict()
@@ -122,7 +123,7 @@ class _Checker:
         self._opened.close()
 
     def ask(self, key: bytes, schema: bytes, value: bytes) -> tuple[int, str]:
-        """The outcome and its message; CheckEnded, _Died."""
+        """Return the outcome and its message. Raises CheckEnded and _Died."""
         slot, is_new = self._slot(key)
         sent = schema if is_new else b""
         until = time.monotonic() + _SECONDS
@@ -145,7 +146,7 @@ class _Checker:
             return True
 
     def _slot(self, key: bytes) -> tuple[int, bool]:
-        """The slot of the schema with the key, and whether it has yet to be filled."""
+        """Return the slot of the schema with the key, and whether the slot is new."""
         if key in self._slots:
             self._slots.move_to_end(key)
             return self._slots[key], False

@@ -1,7 +1,7 @@
-"""What it takes to compile a JSON schema in this process, and to keep it, estimated from its text.
+"""Estimates the time to compile a JSON schema in this process, and the memory to keep it.
 
-The validator compiles a schema in one piece and lets no other thread run meanwhile. Most goes to its patterns. The
-estimates are what was measured with jsonschema-rs 0.61, rounded up.
+The validator blocks all other threads while it compiles a schema. Most of the cost is in patterns. The estimates are
+measurements with jsonschema-rs 0.61, rounded up.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-# A value in a schema: keywords, names and their values.
+# Cost of each value in a schema.
 _VALUE_MICROSECONDS: Final = 1
 _VALUE_BYTES: Final = 640
 _TEXT_BYTES: Final = 4
 MAX_PATTERN: Final = 256
-"""The longest pattern that is surely compiled in less than a millisecond."""
-# A text, maybe with anchors, is searched for without an automaton.
+"""Maximum length of a pattern that always compiles in less than a millisecond."""
+# A literal text, with or without anchors, needs no automaton.
 _PLAIN: Final = re.compile(r"\^?[^\\\[\](){}.*+?|^$]*\$?\Z")
 _PLAIN_MICROSECONDS: Final = 20
 _PLAIN_BYTES: Final = 5 * 1024
-# An automaton of the size that ``json_schema_job`` allows, and the states that it finds as it is used.
+# An automaton of the size that ``json_schema_job`` allows, with the states that it caches in use.
 _PATTERN_MICROSECONDS: Final = 150
 _CHARACTER_MICROSECONDS: Final = 3
 _PATTERN_BYTES: Final = 64 * 1024
-# With groups that capture, or word boundaries, it has a table of all its states, besides.
+# Capturing groups and word boundaries add a table of all states.
 _HAS_TABLE: Final = re.compile(r"\((?!\?)|\(\?P?<|\\[bB]")
 _TABLE_MICROSECONDS: Final = 100
 _TABLE_BYTES: Final = 128 * 1024
 
 
 class Cost(NamedTuple):
-    """What compiling takes, at the most."""
+    """Maximum cost of compiling."""
 
     microseconds: int
     bytes: int
@@ -39,7 +39,7 @@ class Cost(NamedTuple):
 
 
 def cost(documents: Iterable[Any]) -> Cost:
-    """The cost of schemas that are compiled together."""
+    """Return the cost of schemas that are compiled together."""
     microseconds = size = longest = 0
     waiting = list(documents)
     while waiting:
@@ -67,7 +67,7 @@ def _patterns(schema: dict[str, Any]) -> list[str]:
 
 
 def _of_pattern(pattern: str) -> tuple[int, int]:
-    """The time (microseconds) and memory (bytes) of a pattern."""
+    """Return the time (microseconds) and memory (bytes) of a pattern."""
     if _PLAIN.match(pattern):
         return _PLAIN_MICROSECONDS + len(pattern), _PLAIN_BYTES + 64 * len(pattern)
     time, size = _PATTERN_MICROSECONDS + _CHARACTER_MICROSECONDS * len(pattern), _PATTERN_BYTES

@@ -1,9 +1,9 @@
-"""Checking values against JSON schemas: in this process, and as the job of a limited child.
+"""Checks values against JSON schemas, in this process and as the job of a limited child.
 
-It imports nothing of this package. As a job it answers requests that come over its standard input, one after the other,
-until that ends. A request is a head (``REQUEST``: the slot of the schema, the sizes of a schema and of a value), then
-the schema, if it is not yet in its slot, and the value, if there is one to check. The answer is a head (``ANSWER``: the
-outcome, the size of a message) and the message. A request that takes more processor time than it may ends the process.
+Imports nothing of this package. The job answers requests from its standard input, one after the other, until end of
+file. A request is a head (``REQUEST``: slot of the schema, size of the schema, size of the value), the schema if it is
+not yet in its slot, and the value if there is one to check. An answer is a head (``ANSWER``: outcome, size of the
+message) and the message. A request that exceeds its CPU time ends the process.
 """
 
 from __future__ import annotations
@@ -24,34 +24,35 @@ REQUEST: Final = struct.Struct(">BII")
 ANSWER: Final = struct.Struct(">BI")
 VALID, NO_SCHEMA, INVALID = range(3)
 SECONDS: Final = 2.0
-"""The processor time for a schema or a value."""
+"""Maximum CPU time (s) for a schema or a value."""
 
-# Where a schema is that doesn't say it (jsonschema-rs's own convention).
+# Base URI of schemas without $id (jsonschema-rs's convention).
 _NOWHERE: Final = "json-schema:///"
 _MAX_MESSAGE: Final = 1000
-# A pattern may not backtrack for ever.
+# Limits backtracking in patterns.
 _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=1024 * 1024)
-# A pattern that is compiled to no more bytes takes up to 2 microseconds for each byte that it is matched with. It can't
-# look around or back, and of the states that it finds meanwhile it keeps so many bytes.
+# A pattern within this compiled size takes up to 2 microseconds for each byte of input. It can have neither look-around
+# nor back-references, and its state cache has a limit in bytes.
 _SMALL_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=16 * 1024, dfa_size_limit=32 * 1024)
 
 
 class Check(NamedTuple):
-    """A schema that is ready to check values."""
+    """A compiled schema."""
 
     is_valid: Callable[[Any], bool]
-    """Whether a value is of the schema."""
+    """Return whether a value matches the schema."""
     explain: Callable[[Any], None]
-    """Raises ValueError, with the place, for a value that isn't; it makes an error of all that fails in anyOf, too."""
+    """Raise ValueError with the position for an invalid value. Expensive: creates an error for each failure in
+    anyOf."""
 
 
 def compile_check(schema: Any, others: dict[str, Any], *, small: bool = False) -> Check:
-    """The checks of a schema.
+    """Compile a schema.
 
-    ``others`` are the schemas that it refers to by these names. ValueError for what is no schema, and with ``small``
-    for one with a pattern that may take long to match. Nothing is fetched.
+    ``others`` are the referenced schemas by name. Raises ValueError for an invalid schema, and with ``small`` for a
+    pattern that may take long to match. Never fetches remote schemas.
     """
-    # Without a $schema it is draft 7, as with Confluent's serializers.
+    # The default is draft 7, as in Confluent's serializers.
     draft = None if isinstance(schema, dict) and "$schema" in schema else jsonschema_rs.Draft7
     options = _SMALL_PATTERNS if small else _PATTERNS
     try:
@@ -74,7 +75,7 @@ def compile_check(schema: Any, others: dict[str, Any], *, small: bool = False) -
 
 
 def _uris(schema: Any, name: str) -> set[str]:
-    """Under which URIs a reference may be looked up: from where the schema says it is, or from nowhere."""
+    """Return the URIs of a reference, relative to the schema's $id and to the default base URI."""
     where = schema.get("$id") if isinstance(schema, dict) else None
     return {urljoin(base, name) for base in (where, _NOWHERE) if isinstance(base, str)} | {_NOWHERE + name}
 
@@ -85,13 +86,13 @@ def _shown(error: jsonschema_rs.ValidationError) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Answer requests."""
+    """Answer requests until end of file."""
     checks: dict[int, Check] = {}
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as peer, peer.makefile("rb") as requests:
         while head := requests.read(REQUEST.size):
             slot, schema_size, value_size = REQUEST.unpack(head)
             schema, value = requests.read(schema_size), requests.read(value_size)
-            # What it does where nobody handles its signal is to end the process.
+            # The unhandled SIGPROF ends the process.
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             outcome, message = _answer(checks, slot, schema, value)
             signal.setitimer(signal.ITIMER_PROF, 0)

@@ -1,6 +1,6 @@
-"""Lets confluent-kafka's client of the Schema Registry load authlib only once somebody authenticates with OAuth.
+"""Defers confluent-kafka's import of authlib until OAuth is used.
 
-authlib comes with an OpenSSL of its own: 12 MB, a third of a second, and seven of the keys that `thread_keys` counts.
+authlib loads a second OpenSSL: 12 MB, a third of a second, and seven of the keys that `thread_keys` counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _AUTHLIB: Final = "authlib.integrations.httpx_client"
 
 
 def import_registry_client() -> None:
-    """Import the client with a stand-in for authlib, from which it takes two names that it calls much later."""
+    """Import the client with a stand-in for authlib, whose two classes import the real ones when they are called."""
     if _AUTHLIB in sys.modules:
         return
     stand_in: Any = ModuleType(_AUTHLIB)

@@ -1,13 +1,12 @@
-"""The child process in which work on schemas of others runs. It is started by its path, with a job to do.
+"""The entry point of the sandboxed child process for untrusted schemas, started by its path.
 
-Arguments: the file of the job, the folder that holds the packages that the job needs, the processor time (s; 0 for a
-job that limits itself), the size of the files that it may write in the working directory (bytes; 0 for a job that reads
-and writes nothing there), the other folders that it may read, joined with ``os.pathsep``, and after those the arguments
-of the job.
+Arguments: the file of the job, the folder of the packages that the job needs, the CPU time (s; 0 for a job that limits
+itself), the maximum size of files that it may write in the working directory (bytes; 0 for a job that reads and writes
+nothing there), the other folders that it may read, joined with ``os.pathsep``, and the arguments of the job.
 
 A job is a Python file that imports nothing of this package, with a function ``main(arguments)`` that returns the exit
-status. Before it sees anything of a caller, the process gives up what it does not need: resource limits, no new
-privileges, and, where the kernel has Landlock, no access to files but those named, no execution and no TCP.
+status. Before it reads any untrusted data, the process restricts itself: resource limits, no new privileges, and, if
+the kernel has Landlock, access to the named files only, no execution and no TCP.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION = 1
 _PATH_BENEATH = 1
 _WRITE_FILE, _READ_FILE, _READ_DIR, _MAKE_REG, _TRUNCATE = 1 << 1, 1 << 2, 1 << 3, 1 << 8, 1 << 14
-# How many rights to files each version of Landlock knows; later versions know at least those of the last.
+# Number of file access rights in each Landlock version; later versions have at least as many as the last.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _MOST_FILE_RIGHTS = 16
 _TCP_VERSION, _TCP_RIGHTS = 4, 0b11
@@ -67,7 +66,7 @@ def _set_limits(cpu_seconds: int, output_bytes: int) -> None:
 
 
 def _restrict(folders: list[str], writes: bool) -> bool:
-    """Give up privileges and access; whether Landlock is in force."""
+    """Drop privileges and file access. Return whether Landlock is in force."""
     if not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -109,7 +108,7 @@ def _load(job: str) -> Any:
 
 
 def main(arguments: list[str]) -> int:
-    """Do the job and return its exit status."""
+    """Run the job and return its exit status."""
     job, packages, cpu_seconds, output_bytes, folders, *rest = arguments
     sys.path.append(packages)
     loaded = _load(job)
@@ -120,5 +119,5 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    # Nothing is left to tidy up, and modules that would be imported for it can't be read any more.
+    # Skip the interpreter's cleanup: modules that it would import are no longer readable.
     os._exit(code)

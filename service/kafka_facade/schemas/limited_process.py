@@ -1,4 +1,4 @@
-"""Starts the limited child process (see ``limited_child``) in which work on schemas of others runs, and ends it."""
+"""Starts and ends the sandboxed child process for untrusted schemas (see ``limited_child``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
-# What a Python that is not where it was built needs to start.
+# A relocated Python needs these to start.
 _ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -29,7 +29,7 @@ def limited_process(
     stdin: int = subprocess.DEVNULL,
     stderr: int = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does a job, a file beside this one; the end of the block ends it. See ``limited_child``."""
+    """Run a job, a file of this package, in a child process that ends with the block. See ``limited_child``."""
     limits = [str(cpu_seconds), str(output_bytes), os.pathsep.join(map(str, readable))]
     child = [sys.executable, "-I", "-S", str(_HERE / "limited_child.py")]
     with subprocess.Popen(
@@ -39,7 +39,7 @@ def limited_process(
         stderr=stderr,
         cwd=folder,
         env={"PATH": ""} | {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
-        # A group of its own, which ends as a whole.
+        # A separate process group, so that all of it can be killed.
         start_new_session=True,
     ) as process:
         try:
@@ -49,8 +49,8 @@ def limited_process(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process, with whatever it may have started."""
+    """Kill the process and everything that it may have started."""
     if process.returncode is None:
-        # Not reaped yet, so that its group is still its own.
+        # The process is not reaped yet, so its group id can't have been reused.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

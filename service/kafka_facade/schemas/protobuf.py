@@ -1,4 +1,4 @@
-"""The Protobuf codec: messages of descriptors that were compiled at run time, in Protobuf's JSON mapping."""
+"""The Protobuf codec: converts messages of dynamic descriptors in Protobuf's JSON mapping."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.protobuf_json import StrictValues
 from kafka_facade.schemas.protobuf_weight import Weights
 
-# The indexes that lead to the first message of a file have a short form.
+# Short form of the indexes of the first message in a file.
 _FIRST_MESSAGE: Final = b"\0"
 _MAX_INDEXES: Final = 100
-# Descriptors are built in one piece, so many in some 20 ms.
+# Building descriptors can't be interrupted; this many take about 20 ms.
 _MAX_PARTS: Final = 20_000
 _MAX_NAMES: Final = 8 * 1024 * 1024
-# The memory of a part and of the class that reading it makes, of a character of names, and of a byte of all else.
+# Memory (bytes) of a part with its generated class, of a character of the names, and of a byte of the other content.
 _PART_MEMORY: Final = 1600
 _NAME_MEMORY: Final = 4
 _BYTE_MEMORY: Final = 12
-# What a payload may become, whatever its size and for each byte; messages write all their fields in JSON.
+# Decoding budget: a base, and an amount per payload byte. The JSON mapping writes all fields of a message.
 _FREE: Final = 4 * 1024 * 1024
 _PER_BYTE: Final = 1000
-# What may be decoded without a thread.
+# Maximum weight to decode on the event loop.
 _ON_LOOP: Final = 768 * 1024
-# The memory of messages that may be made without a thread, where each byte of data made one (bytes).
+# Maximum memory (bytes) of messages to create on the event loop, assuming one message for each byte of data.
 _MEMORY_ON_LOOP: Final = 32 * 1024 * 1024
-# The memory of messages that are made of JSON (bytes).
+# Maximum memory (bytes) of messages that are created from JSON.
 _MOST_MEMORY: Final = 256 * 1024 * 1024
 
 
 class ProtobufCodec:
-    """JSON to messages and back. Records that are produced are of the first message of the file."""
+    """Converts between JSON and messages. Encodes with the first message type of the file."""
 
     format = Format.PROTOBUF
 
     def __init__(self, files: Sequence[FileDescriptorProto]) -> None:
-        """``files`` come before those that import them; the last is the schema. ValueError for what isn't valid."""
+        """A file comes before those that import it; the last is the schema. Raises ValueError for invalid schemas."""
         self._weights = Weights(files)
         if self._weights.parts > _MAX_PARTS:
             raise ValueError(f"the schema has more than {_MAX_PARTS} messages, fields, enums, symbols and methods")
@@ -73,7 +73,7 @@ class ProtobufCodec:
         self.record_name: str | None = first.full_name
 
     def encode(self, data: object, *, on_loop: bool = False) -> bytes:
-        """The indexes of the message in its file, and the message; InvalidRequest where data isn't of it."""
+        """Return the indexes of the message type, and the message. Raises InvalidRequest if the data doesn't match."""
         self._check_memory(data)
         try:
             message = self._first()
@@ -94,7 +94,8 @@ class ProtobufCodec:
         return DecodingBudget(size, free=_FREE, per_byte=_PER_BYTE)
 
     def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
-        """The JSON mapping of a message, with all fields that have no presence; ValueError where it isn't one."""
+        """Return the JSON mapping of a message with all fields without presence. Raises ValueError for invalid
+        messages."""
         indexes, start = _read_indexes(payload)
         descriptor, content = self._find(indexes), payload[start:]
         self._weights.spend(descriptor, content, budget or self.budget(len(payload)))
@@ -107,7 +108,7 @@ class ProtobufCodec:
             raise ValueError(f"no message of the schema: {quote(error)}") from None
 
     def _check_memory(self, data: object) -> None:
-        """InvalidRequest where the messages would take too much memory: each has room for all of its fields."""
+        """Raise InvalidRequest if the messages would take too much memory: each allocates all its fields."""
         memory = 0
         waiting = [data]
         while waiting:
@@ -122,7 +123,7 @@ class ProtobufCodec:
                 raise InvalidRequest("Bad Request: the data is too large for its schema")
 
     def _find(self, indexes: tuple[int, ...]) -> Descriptor:
-        """The message that indexes lead to, through the file and the messages in it."""
+        """Return the message type at the indexes, which lead from the file through nested messages."""
         if indexes not in self._descriptors:
             messages: Sequence[DescriptorProto] = self._schema.message_type
             names = []
@@ -130,7 +131,7 @@ class ProtobufCodec:
                 if not 0 <= index < len(messages):
                     raise ValueError("the schema has no such message")
                 names.append(messages[index].name)
-                # What a map field makes of itself isn't in the text of the schema, and doesn't count.
+                # Map entry types are generated, not written in the schema, and are not counted.
                 messages = [nested for nested in messages[index].nested_type if not nested.options.map_entry]
             self._descriptors[indexes] = self._pool.FindMessageTypeByName(
                 _qualified(self._schema.package, ".".join(names))
@@ -143,7 +144,7 @@ def _qualified(package: str, name: str) -> str:
 
 
 def _read_indexes(payload: bytes) -> tuple[tuple[int, ...], int]:
-    """The indexes at the head of a payload (their number, then each, as zigzag varints), and where they end."""
+    """Return the indexes at the head of a payload (their number, then each, as zigzag varints), and their end."""
     if payload[:1] == _FIRST_MESSAGE:
         return (0,), 1
     count, position = _read_varint(payload, 0)

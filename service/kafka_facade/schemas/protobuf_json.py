@@ -1,7 +1,7 @@
-"""JSON values that Protobuf's Python parser takes for others: a number such as ``1_0``, bytes that are not Base64.
+"""Rejects JSON values that Protobuf's Python parser would change, such as the number ``1_0`` or invalid Base64.
 
-The parser reads numbers in Python's spellings, makes infinity of what is too large, numbers of booleans, and skips
-characters that Base64 doesn't have. What is stored must be what the caller said, or nothing.
+The parser accepts Python's number syntax, turns too large numbers into infinity and booleans into numbers, and skips
+characters that are not Base64. A value must be stored unchanged or rejected.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ _SYMBOL: Final = re.compile(r"[A-Za-z_]")
 _NAMED: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 _BASE64: Final = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
 _TIME: Final = re.compile(r"[-+.:0-9A-Za-z]*")
-# What is smaller is rounded to a finite number.
+# Smaller values are rounded to a finite number.
 _LIMITS: Final = {FieldDescriptor.TYPE_FLOAT: float.fromhex("0x1.ffffffp+127"), FieldDescriptor.TYPE_DOUBLE: math.inf}
 
 _TIMES: Final = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration"})
-# Their JSON is not of their fields, and nothing of it is read as something else.
+# Their JSON is not made of their fields, and the parser reads it correctly.
 _OTHERS: Final = frozenset(f"google.protobuf.{name}" for name in ("FieldMask", "Struct", "Value", "ListValue"))
 _ANY: Final = "google.protobuf.Any"
 _WRAPPERS: Final = "google/protobuf/wrappers.proto"
 
-# Where a value is: the path of what it is in, and its name or index there.
+# Path of a value: the path of its parent, and its name or index.
 _Path = tuple[Any, object] | None
 _Task = tuple[Any, Descriptor, _Path]
 
 
 class StrictValues:
-    """Checks the JSON of messages, which the parser has accepted, against their descriptors."""
+    """Checks JSON that the parser has accepted against the message descriptors."""
 
     def __init__(self, pool: DescriptorPool) -> None:
-        """``pool`` has the types that an Any may hold."""
+        """Takes the pool of the types that an Any may hold."""
         self._pool = pool
         self._fields: dict[str, dict[str, FieldDescriptor]] = {}
 
     def check(self, data: Any, descriptor: Descriptor) -> None:
-        """ValueError, with the field, for a value that would be stored as another; linear in the data."""
+        """Raise ValueError with the field for a value that would be changed. Takes linear time."""
         waiting: list[_Task] = [(data, descriptor, None)]
         while waiting:
             value, of, path = waiting.pop()
@@ -62,7 +62,7 @@ class StrictValues:
                 self._check_message(value, of, path, waiting)
 
     def _any(self, value: dict[str, Any], path: _Path) -> _Task:
-        """What an Any holds."""
+        """Return the content of an Any."""
         of = self._pool.FindMessageTypeByName(value["@type"].rpartition("/")[2])
         if of.file.name == _WRAPPERS or of.full_name in _TIMES | _OTHERS or of.full_name == _ANY:
             return value["value"], of, (path, "value")
@@ -97,7 +97,7 @@ class StrictValues:
                     _check_scalar(field, item, (here, index))
 
     def _fields_of(self, of: Descriptor) -> dict[str, FieldDescriptor]:
-        """The fields by the names that they may have in JSON."""
+        """Return the fields by their JSON and Protobuf names."""
         found = self._fields.get(of.full_name)
         if found is None:
             found = {field.name: field for field in of.fields} | {field.json_name: field for field in of.fields}
@@ -105,7 +105,7 @@ class StrictValues:
         return found
 
     def _extension(self, name: str) -> FieldDescriptor:
-        """The field of a name in brackets; KeyError. Like the parser, it takes a message's name for its extension."""
+        """Return the extension of a name in brackets, or of its message, like the parser. Raises KeyError."""
         identifier = name[1:-1]
         try:
             return self._pool.FindExtensionByName(identifier)
@@ -145,11 +145,11 @@ def _is_real(field: FieldDescriptor, value: Any) -> bool:
 
 def _is_integer(field: FieldDescriptor, value: Any) -> bool:
     if not isinstance(value, str) or _INTEGER.fullmatch(value):
-        # The parser has refused fractions and booleans.
+        # The parser has rejected fractions and booleans.
         return True
     if not _NUMBER.fullmatch(value):
         return False
-    # The parser takes it as a float, which has fewer digits.
+    # The parser reads it as a float, which loses digits.
     try:
         return Decimal(value) == int(float(value))
     except ArithmeticError:
@@ -163,7 +163,7 @@ def _is_symbol(field: FieldDescriptor, value: Any) -> bool:
 
 
 def _refusal(expected: str, value: Any, path: _Path) -> ValueError:
-    """The error of a value, with the field's path from the message on."""
+    """Return the error for a value, with the field's path from the message."""
     parts: list[str] = []
     while path:
         path, name = path

@@ -1,7 +1,7 @@
-"""What Protobuf payloads become: the most that a byte may become, and what a payload's bytes become at the most.
+"""Estimates the maximum size of decoded Protobuf payloads, for each byte and for a given payload.
 
-upb reads payloads in C, in one piece, and two bytes may be a message with thousands of fields, all of which the JSON
-mapping writes. So payloads that may become large are gone through here first.
+upb parses payloads in C without interruption, and two bytes may be a message with thousands of fields, all of which the
+JSON mapping writes. Therefore payloads that may become large are scanned here first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from google.protobuf.descriptor_pb2 import (
 
 from kafka_facade.core.records.decoding_budget import VALUE_WEIGHT, DecodingBudget
 
-# The memory of a message and of its JSON object, besides its fields, and of a field in a message.
+# Memory of a message and its JSON object without fields, and of a field in a message.
 _MESSAGE_WEIGHT: Final = 192
 _FIELD_WEIGHT: Final = 16
 _MAX_DEPTH: Final = 100
@@ -28,11 +28,11 @@ _VARINT, _LENGTH = 0, 2
 _GROUPS: Final = (3, 4)
 _FIXED: Final = {1: 8, 5: 4}
 _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
-# What ``google.protobuf.Any`` has is known only where its type is read.
+# The content type of ``google.protobuf.Any`` is known only from the payload.
 _ANY: Final = "google.protobuf.Any"
 _ANY_FILE: Final = "google/protobuf/any.proto"
 _TYPE_URL, _CONTENT = 1, 2
-# An Any in an Any takes no less: its own name, and two tags and lengths.
+# Minimum bytes of an Any within an Any: its type name, and two tags and lengths.
 _ANY_BYTES: Final = 24
 
 
@@ -42,14 +42,14 @@ class _Named(Protocol):
 
 
 class Weights:
-    """The weights of all messages of some files."""
+    """The weights of all messages in a list of files."""
 
     def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
         self._name = self._message = self._enum = self._fields = 0
         self.parts = 0
-        """How many messages, fields, enums, symbols and methods the files have."""
+        """Number of messages, fields, enums, symbols and methods in the files."""
         self.names = 0
-        """The characters of their full names, which the pool keeps; each has the names of all that it is in."""
+        """Total characters of their full names, which the pool keeps; each includes the names of its parents."""
         self._has_any = False
         for file in files:
             self._has_any |= file.name == _ANY_FILE or _ANY_FILE in file.dependency
@@ -62,15 +62,15 @@ class Weights:
                 self._count([service], scope)
                 self._count(service.method, scope + len(service.name) + 1)
         self.per_byte = (self._name + self._message) // 2 + self._enum + 2 * VALUE_WEIGHT
-        """What a byte may become: two are a message or a field, and one is a number or an enum."""
+        """Maximum weight of a payload byte: two bytes are a message or a field, and one is a number or an enum."""
         self.message = self._message
-        """The most that an empty message is."""
+        """Maximum weight of an empty message."""
         self.layout = _MESSAGE_WEIGHT + self._fields * _FIELD_WEIGHT
-        """The most memory of an empty message (bytes)."""
+        """Maximum memory (bytes) of an empty message."""
         self._known: dict[str, int] = {}
 
     def _count(self, named: Sequence[_Named], scope: int) -> None:
-        """Count parts; ``scope`` is the length of what stands before their names."""
+        """Count parts; ``scope`` is the length of the prefix of their full names."""
         self.parts += len(named)
         self.names += sum(scope + len(part.name) for part in named)
 
@@ -94,7 +94,7 @@ class Weights:
     def _enums(self, enums: Sequence[EnumDescriptorProto], scope: int) -> None:
         self._count(enums, scope)
         for enum in enums:
-            # Symbols are beside their enum, not in it.
+            # Symbols are in the scope of the enum's parent.
             self._count(enum.value, scope)
             self._enum = max([self._enum, *(len(value.name) for value in enum.value)])
 
@@ -103,7 +103,7 @@ class Weights:
         self._name = max([self._name, *(scope + len(field.name) + 2 for field in fields)])
 
     def spend(self, message: Descriptor, payload: bytes, budget: DecodingBudget) -> None:
-        """Spend what a payload becomes; ValueError where it is malformed, BudgetExceeded."""
+        """Charge the decoded size of a payload. Raises ValueError if it is malformed, and BudgetExceeded."""
         most = self._most(len(payload))
         if most <= budget.left:
             budget.spend(most)
@@ -112,11 +112,11 @@ class Weights:
 
     def _most(self, size: int) -> int:
         most = self.message + self.per_byte * size
-        # Each Any is read from a copy of what is left.
+        # Each nested Any is parsed from a copy of the remaining bytes.
         return most + size * size // _ANY_BYTES if self._has_any else most
 
     def _of(self, message: Descriptor) -> int:
-        """The weight of an empty message."""
+        """Return the weight of an empty message."""
         weight = self._known.get(message.full_name)
         if weight is None:
             weight = _MESSAGE_WEIGHT + len(message.fields) * _FIELD_WEIGHT
@@ -127,7 +127,7 @@ class Weights:
     def _walk(self, message: Descriptor, payload: memoryview, budget: DecodingBudget, depth: int) -> None:
         budget.spend(self._of(message))
         if message.GetOptions().map_entry and (value := message.fields_by_number[2].message_type) is not None:
-            # A map's value is there even where its bytes are not.
+            # A map entry always has a value, even if its bytes are absent.
             budget.spend(self._of(value))
         if depth > _MAX_DEPTH:
             raise ValueError("the message is nested too deeply")
@@ -143,13 +143,13 @@ class Weights:
             key, position = _varint(payload, position)
             wire = key & 7
             if wire in _GROUPS:
-                # Groups are as large as their bytes may make them.
+                # Charge the maximum for a group instead of parsing it.
                 budget.spend(self._most(end - position))
                 return
             start, position = _value(payload, position, wire)
             field = fields.get(key >> 3)
             if field is None:
-                # It becomes nothing, but it is gone through.
+                # Unknown fields are not decoded, but they take time.
                 budget.spend(VALUE_WEIGHT)
                 continue
             budget.spend(len(field.json_name) + VALUE_WEIGHT)
@@ -162,7 +162,7 @@ class Weights:
                 budget.spend((position - start) * 2 * VALUE_WEIGHT)
 
     def _walk_any(self, message: Descriptor, payload: memoryview, budget: DecodingBudget, depth: int) -> None:
-        """Go through what an Any holds, which is read from a copy."""
+        """Scan the content of an Any, which upb parses from a copy."""
         fields: dict[int, memoryview] = {}
         position = 0
         while position < len(payload):
@@ -172,20 +172,20 @@ class Weights:
                 return
             start, position = _value(payload, position, key & 7)
             budget.spend(VALUE_WEIGHT)
-            # Of a field that is there twice, the last counts.
+            # The last occurrence of a field counts.
             fields[key >> 3] = payload[start:position]
         budget.spend(2 * len(payload))
         name = bytes(fields.get(_TYPE_URL, b"")).decode(errors="replace").rpartition("/")[2]
         try:
             held = message.file.pool.FindMessageTypeByName(name)
         except KeyError:
-            # For decoding to say.
+            # Decoding raises the error.
             return
         self._walk(held, fields.get(_CONTENT, payload[:0]), budget, depth + 1)
 
 
 def _value(payload: memoryview, position: int, wire: int) -> tuple[int, int]:
-    """Where a value begins and ends; ValueError where it ends after the payload."""
+    """Return start and end of a value. Raises ValueError if the payload is truncated."""
     start = position
     if wire == _LENGTH:
         length, start = _varint(payload, position)

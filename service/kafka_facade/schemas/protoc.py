@@ -1,4 +1,4 @@
-"""Protobuf schemas to descriptors, by grpcio-tools' protoc in a limited child process.
+"""Compiles Protobuf schemas to descriptors with grpcio-tools' protoc in a limited child process.
 
 Texts and names of schemas come from callers and from the registry. They reach protoc as files only: each argument is
 a constant, or a folder that the gateway chose.
@@ -29,30 +29,30 @@ from kafka_facade.core.temporary import PROTOC, locked_directory
 from kafka_facade.schemas.json_schema import NamedText
 from kafka_facade.schemas.limited_process import limited_process
 
-# The processor time of protoc, and how long it is waited for on a busy machine (s).
+# Maximum CPU time of protoc, and maximum time to wait for it on a busy machine (s).
 _CPU_SECONDS: Final = 5
 _SECONDS: Final = 60.0
 _MAX_MESSAGE: Final = 500
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
 _MAX_NAME: Final = 200
-# It never looks back: the time of one that does grows with the square of the white space.
+# Possessive quantifiers: backtracking would take time quadratic in the white space.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*+\Z")
-# A relative import path. No part begins with a dot, or with what a command line could take for an option or a file.
+# A relative import path. No part begins with a dot, or like an option or file argument of a command line.
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*\Z", re.ASCII)
 _LOG: Final = re.compile(r"[IWEF][0-9]{4} ")
 _TOOLS: Final = Path(str(resources.files("grpc_tools")))
 _GOOGLE_TYPE: Final = Path(google.type.__path__[0])
-# What schemas may import without a reference, besides Google's own types: Confluent's.
+# Confluent's types, which schemas may import without a reference, like Google's types.
 _BUILT_IN: Final = tuple(
     FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb) for module in (meta_pb2, decimal_pb2)
 )
 
 
 def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescriptorProto]:
-    """The files of a schema, each after those that it imports; the last is the schema itself.
+    """Return the files of a schema, each after those that it imports; the last is the schema itself.
 
-    Blocks until then. ValueError for what is no schema, or takes more than 5 seconds of processor time.
+    Blocks. Raises ValueError for an invalid schema, or if compiling takes more than 5 seconds of CPU time.
     """
     name = "default.proto"
     while any(source.name == name for source in references):
@@ -73,7 +73,7 @@ def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescri
 
 
 def _serialized(content: str) -> FileDescriptorProto | None:
-    """The file, if it comes as a serialized descriptor in base64, as some clients register it."""
+    """Return the file if the content is a Base64 descriptor, which some clients register."""
     if not _BASE64.match(content):
         return None
     try:
@@ -109,7 +109,7 @@ def _compile(
                 "--descriptor_set_in=in",
                 "--descriptor_set_out=out",
                 "--include_imports",
-                # The schema's own name, which is of the gateway's making; it imports the others.
+                # The file name that the gateway has chosen; this file imports the others.
                 name,
             ],
         )
@@ -152,13 +152,13 @@ def _run(folder: Path, arguments: Sequence[str]) -> None:
     if process.returncode != 0:
         lines = errors.decode(errors="replace").replace("schemas/", "").splitlines()
         shown = [line for line in lines if ".proto:" in line and "warning:" not in line]
-        # protoc's log, unlike its errors, begins with a level and a date.
+        # Log lines of protoc begin with a level and a date; errors don't.
         shown = [line for line in shown if not _LOG.match(line)]
         raise ValueError("; ".join(shown)[:_MAX_MESSAGE] or "the schema cannot be compiled")
 
 
 def _errors(process: subprocess.Popen[bytes]) -> bytes | None:
-    """What the process writes until it ends, or as much as is of use; None if it does not end in time."""
+    """Return the process's error output up to a limit; None if the process does not end in time."""
     assert process.stderr is not None
     deadline = time.monotonic() + _SECONDS
     found = bytearray()

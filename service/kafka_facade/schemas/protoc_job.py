@@ -1,4 +1,4 @@
-"""The job of running protoc, in a limited child."""
+"""Runs protoc as the job of a limited child."""
 
 from grpc_tools import protoc  # type: ignore[import-untyped]
 

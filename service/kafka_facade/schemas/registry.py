@@ -1,4 +1,4 @@
-"""The Schema Registry, through confluent-kafka's client, with its schemas compiled and cached."""
+"""The Schema Registry port: fetches schemas, compiles and caches them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ logger = logging.getLogger("kafka_facade.schemas")
 _TYPES: Final = {Format.AVRO: "AVRO", Format.JSONSCHEMA: "JSON", Format.PROTOBUF: "PROTOBUF"}
 _FORMATS: Final = {type_: format for format, type_ in _TYPES.items()}
 
-# How long (s) the latest version of a subject, and a failure, are taken for granted.
+# Cache times (s) of the latest version of a subject, and of a failure.
 _LATEST_SECONDS: Final = 1.0
 _FAILURE_SECONDS: Final = 1.0
-# Caches are bounded by the memory of the schemas (bytes), and what each entry costs besides. A version of a subject
-# keeps its schema, however long that is known by itself.
+# Cache limits: the memory (bytes) of the schemas, and the overhead of each entry. The entry of a subject version counts
+# its schema too, because it keeps the schema alive.
 _CACHE_SIZE: Final = 64 * 1024 * 1024
 _MAX_MEMORY: Final = 32 * 1024 * 1024
 _ENTRY_SIZE: Final = 8192
@@ -49,19 +49,19 @@ _MAX_TEXT: Final = 1024 * 1024
 _MAX_REFERENCES: Final = 200
 
 _CLIENT_DEFAULTS: Final = {"max.retries": 2, "retries.wait.ms": 50, "retries.max.wait.ms": 500, "timeout": 5}
-# Of a longer message nothing more is looked at.
+# Longer messages are cut.
 _MOST_SAID: Final = 64 * 1024
 _NOT_AUTHORIZED: Final = 40301
 _NOT_FOUND: Final = 404
 _INVALID_SCHEMA: Final = 42201
-# What a registry answers that may answer something else a moment later: it fails, or is asked too much (RFC 6585).
+# Retriable statuses: server errors and too many requests (RFC 6585).
 _FAILED: Final = frozenset({429, *range(500, 600)})
 
 _Key = tuple[object, ...]
 
 
 class _Unreadable(Exception):
-    """A schema that can't be compiled."""
+    """The schema can't be compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class _Entry:
 
 
 class _Collected:
-    """A schema's text, and the schemas that it refers to by subject and version."""
+    """A schema's text, and its references by subject and version."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -80,16 +80,16 @@ class _Collected:
         self.count(text)
 
     def count(self, text: str) -> None:
-        """Add to the size; _Unreadable once it is too large."""
+        """Add to the size. Raises _Unreadable if it exceeds the limit."""
         self.size += len(text)
         if self.size > _MAX_TEXT:
             raise _Unreadable(f"the schema is longer than {_MAX_TEXT} characters")
 
 
 class SchemaRegistry:
-    """A registry, or several that are the same one. Made on the event loop that uses it.
+    """A registry at one or several URLs. Create it on the event loop that uses it.
 
-    BadSettings for what the client doesn't take.
+    Raises BadSettings for settings that the client rejects.
     """
 
     def __init__(self, url: str, properties: Mapping[str, str]) -> None:
@@ -102,7 +102,7 @@ class SchemaRegistry:
         self._failed: TTLCache[_Key, FacadeError] = TTLCache(1000, _FAILURE_SECONDS)
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and stop threads."""
         self._compiler.close()
         await self._client.close()
 
@@ -171,7 +171,7 @@ class SchemaRegistry:
         async def load(deadline: float) -> _Entry:
             entry = await self._of_id(schema_id, deadline)
             found = await self._client.lookup(subject, await self._client.schema(schema_id, deadline), deadline)
-            # A schema may have another id in a subject; what is written has the one that was asked for.
+            # The schema may have another id in the subject; records are written with the requested id.
             version = SubjectVersion(subject, found.version or 0, schema_id, entry.value)
             return _Entry(version, _ENTRY_SIZE + entry.size)
 
@@ -237,7 +237,7 @@ class SchemaRegistry:
         return _Entry(_subject_version(subject, found, entry.value), _ENTRY_SIZE + entry.size)
 
     async def _compiled(self, key: _Key, schema: Schema, deadline: float) -> _Entry:
-        """A codec of a schema with all that it refers to, from now on known by the key."""
+        """Compile a schema with its references, and cache the codec under the key."""
         format = _FORMATS.get(schema.schema_type or "AVRO")
         if format is None:
             raise _Unreadable(f"schemas of the type {schema.schema_type} aren't supported")
@@ -260,7 +260,7 @@ class SchemaRegistry:
     async def _collect(
         self, schema: Schema, collected: _Collected, within: tuple[tuple[str, int], ...], deadline: float
     ) -> None:
-        """Find what a schema refers to; what refers to something comes after it."""
+        """Fetch the references of a schema; each comes before the schemas that refer to it."""
         if len(schema.references or ()) > _MAX_REFERENCES:
             raise _Unreadable(f"the schema has more than {_MAX_REFERENCES} references")
         for reference in schema.references or ():
@@ -287,21 +287,21 @@ class SchemaRegistry:
         *,
         keep: bool = True,
     ) -> Any:
-        """What is known for a key, or what ``load`` finds within the time; messages of failures begin with ``what``.
+        """Return the cached value of a key, or load it within ``timeout`` seconds. Error messages begin with ``what``.
 
-        A registry that is away isn't asked for the key again at once; what it refuses may be there a moment later.
+        Failures are cached for a short time, except for requests that the registry rejects.
         """
         if (entry := self._known.get(key)) is not None:
             return entry.value
         if (failure := self._failed.get(key)) is not None:
-            # Another exception each time: an exception gathers the places where it was raised.
+            # Raise a new exception each time: tracebacks accumulate in a reused one.
             raise type(failure)(failure.message, **failure.metadata)
         try:
             entry = await load(time.monotonic() + timeout)
         except _Unreadable as error:
             raise self._remembered(key, InvalidSchema(f"Invalid schema: {what()}: {error}")) from None
         except (Queued, NoFreeThread):
-            # Others were served meanwhile: nothing is wrong with the registry, or with this schema.
+            # The registry and the schema are fine, there are only too many requests.
             raise Unavailable(f"{what()}: the schema lookup queue is full; retry") from None
         except TimeoutError:
             raise Unavailable(f"{what()}: the machine is too busy to compile the schema") from None
@@ -331,7 +331,7 @@ class SchemaRegistry:
 
 
 def _text_key(format: Format, text: str) -> _Key:
-    # A text is large, and failures are remembered too.
+    # Hash the text: it may be large, and keys of failures are kept too.
     return ("text", format, blake2b(text.encode(errors="surrogatepass"), digest_size=32).digest())
 
 
@@ -347,7 +347,7 @@ def _subject_version(subject: str, found: RegisteredSchema, codec: SchemaCodec) 
 
 
 def _refusal(what: str, error: SchemaRegistryError, secrets: set[str]) -> FacadeError:
-    # What stands between us and the registry may say what it was sent.
+    # A proxy in front of the registry may quote the request's credentials.
     said = redact(str(error.error_message)[:_MOST_SAID], secrets)
     text = f"{quote(said)}; error code: {error.error_code}"
     if error.error_code == _NOT_AUTHORIZED:
@@ -355,7 +355,7 @@ def _refusal(what: str, error: SchemaRegistryError, secrets: set[str]) -> Facade
     if error.error_code == _INVALID_SCHEMA:
         return InvalidSchema(f"Invalid schema: {what}\n{text}")
     if type(error.error_code) is not int or error.error_code < 1:
-        # Errors of the registry have a code; this one is of something that stands before it.
+        # Errors of the registry have a code; this one comes from a proxy in front of it.
         status = f"it answers {error.http_status_code} without a code"
         return SchemaRegistryUnavailable(f"{what}: the Schema Registry returned an invalid response: {status}")
     kind = SchemaRegistryUnavailable if error.http_status_code in _FAILED else SchemaLookupFailed

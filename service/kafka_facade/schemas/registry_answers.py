@@ -1,4 +1,4 @@
-"""What is needed of the Schema Registry's answers. All else is skipped without becoming objects of Python."""
+"""Extracts the needed members of the Schema Registry's responses without decoding the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kafka_facade.schemas.bounded_http import SMALL_ANSWER, BadAnswer
 NOT_OF_THE_API: Final = "the answer is none of the Schema Registry's API"
 MAX_SUBJECTS: Final = 10_000
 _MAX_REFERENCES: Final = 10_000
-# Names that are looked at, of which some are no subjects.
+# Maximum number of names in a response; not all of them are valid subjects.
 _MAX_NAMES: Final = 100_000
 _NULL: Final = msgspec.Raw(b"null")
 
@@ -42,7 +42,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def reduced(content: bytes) -> bytes:
-    """The content of a success without what isn't used of it. BadAnswer for what is none of the API."""
+    """Return the needed part of a successful response. Raises BadAnswer if the content doesn't match the API."""
     if content.lstrip()[:1] == b"[" and content.count(b",") > _MAX_NAMES:
         raise BadAnswer(f"the answer has more than {_MAX_NAMES} names")
     try:
@@ -61,5 +61,5 @@ def reduced(content: bytes) -> bytes:
     except msgspec.DecodeError:
         if len(content) > SMALL_ANSWER:
             raise BadAnswer(NOT_OF_THE_API) from None
-        # The client takes more for JSON, such as half of a surrogate pair.
+        # The client's JSON parser is more lenient, for example about lone surrogates.
         return content

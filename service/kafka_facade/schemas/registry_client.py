@@ -1,7 +1,7 @@
-"""Requests to the Schema Registry, through confluent-kafka's client: bounded in number, time and size.
+"""Requests to the Schema Registry through confluent-kafka's client, with limits on number, time and size.
 
-What a caller, a record or the registry itself names can't lead a request elsewhere: subjects stay within their part of
-the path, and redirects are not followed.
+Names from callers, records or the registry can't redirect a request: subjects stay within their path segment, and the
+client follows no redirects.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from kafka_facade.schemas.registry_answers import MAX_SUBJECTS, NOT_OF_THE_API, 
 
 _T = TypeVar("_T")
 
-# A registry that doesn't answer a request for so long (s) is one that is down.
+# A registry that doesn't answer a request for this long (s) counts as down.
 _ANSWER_SECONDS: Final = 5.0
 _MAX_REQUESTS: Final = 16
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 _MAX_SUBJECT: Final = 2000
-# Dots are unreserved in URLs (RFC 3986, section 2.3): however they are encoded, a server may take such a part for a
-# step within the path.
+# Dots are unreserved in URLs (RFC 3986, section 2.3): even if they are encoded, a server may treat such a segment as
+# relative.
 _STEP: Final = re.compile(r"(?:^|[/\\])\.{1,2}(?:[/\\]|\Z)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _INT32: Final = range(-(2**31), 2**31)
@@ -41,7 +41,7 @@ class Queued(Exception):
 
 
 def check_subject(subject: str) -> None:
-    """ValueError for a name that can't be a part of a URL's path, or isn't one of a subject."""
+    """Raise ValueError for an invalid subject, or one that can't be a segment of a URL's path."""
     if not subject:
         raise ValueError("the subject must not be empty.")
     if len(subject) > _MAX_SUBJECT:
@@ -59,10 +59,10 @@ def _is_subject(name: str) -> bool:
 
 
 class RegistryClient:
-    """One registry, or several URLs of one. ValueError for a setting that the client doesn't take.
+    """A registry at one or several URLs. Raises ValueError for settings that the client rejects.
 
-    Every request raises NoAnswer, Queued, BadAnswer, SchemaRegistryError for what the registry refuses, and other
-    exceptions where it can't be reached. Subjects have passed ``check_subject``.
+    Every request raises NoAnswer, Queued, BadAnswer, SchemaRegistryError if the registry rejects it, and other
+    exceptions if the registry can't be reached. Callers check subjects with ``check_subject``.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -75,22 +75,22 @@ class RegistryClient:
         self._answered = 0.0
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self._client.aclose()
 
     async def schema(self, schema_id: int, deadline: float) -> Schema:
-        """The schema of an id; ``deadline`` is by the monotonic clock (s), for this and the other requests."""
+        """Return the schema of an id. Here and below, ``deadline`` is in seconds of the monotonic clock."""
         return _schema(await self._ask(lambda: self._client.get_schema(schema_id), deadline))
 
     async def subjects(self, schema_id: int, deadline: float) -> list[str]:
-        """The subjects that have the schema of an id, ordered, of some 10,000; what can't name one is left out."""
+        """Return the valid subjects among the first 10,000 of a schema id, sorted."""
         found = await self._ask(lambda: self._client.get_subjects_by_schema_id(schema_id), deadline)
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found[:MAX_SUBJECTS]):
             raise BadAnswer(NOT_OF_THE_API)
         return sorted(subject for subject in found[:MAX_SUBJECTS] if _is_subject(subject))
 
     async def version(self, subject: str, version: int | None, deadline: float) -> RegisteredSchema:
-        """A version of a subject, None for the latest."""
+        """Return a version of a subject; None means the latest."""
         wanted: Any = "latest" if version is None else version
         found = _registered(await self._ask(lambda: self._client.get_version(subject, wanted), deadline))
         if version not in (None, -1, found.version):
@@ -98,11 +98,11 @@ class RegistryClient:
         return found
 
     async def lookup(self, subject: str, schema: Schema, deadline: float) -> RegisteredSchema:
-        """The version that a schema has in a subject."""
+        """Return the version of a schema in a subject."""
         return _registered(await self._ask(lambda: self._client.lookup_schema(subject, schema), deadline))
 
     async def register(self, subject: str, schema: Schema, deadline: float) -> None:
-        """Make the schema a version of the subject."""
+        """Register a schema under a subject."""
         await self._ask(lambda: self._client.register_schema_full_response(subject, schema), deadline)
 
     async def _ask(self, request: Callable[[], Awaitable[_T]], deadline: float) -> _T:
@@ -112,7 +112,7 @@ class RegistryClient:
             async with asyncio.timeout(min(_ANSWER_SECONDS, left)):
                 found = await request()
         except TimeoutError:
-            # What the queue left of the caller's time may be too little for any registry.
+            # After queueing, the remaining time may be too short for any registry.
             raise (Queued if waited and left < _ANSWER_SECONDS else NoAnswer) from None
         except SchemaRegistryError:
             self._answered = time.monotonic()
@@ -121,13 +121,13 @@ class RegistryClient:
             raise BadAnswer(NOT_OF_THE_API) from None
         finally:
             self._slots.release()
-            # The client's own caches have no bound.
+            # The client's own caches are unbounded.
             await self._client.clear_caches()
         self._answered = time.monotonic()
         return found
 
     async def _slot(self, deadline: float) -> bool:
-        """Wait for others to be answered, for as long as any of them is; whether there was anything to wait for."""
+        """Wait for a slot while the registry answers other requests. Return whether this had to wait."""
         if not self._slots.locked():
             await self._slots.acquire()
             return False
@@ -153,7 +153,7 @@ def _registered(found: RegisteredSchema) -> RegisteredSchema:
 
 
 def _schema(found: Schema) -> Schema:
-    """The schema, all of whose members have their types."""
+    """Return the schema if all members have the right types. Raises BadAnswer otherwise."""
     texts = [found.schema_str, found.schema_type or "AVRO"]
     for reference in found.references or ():
         texts += [reference.name, reference.subject]
