@@ -13,14 +13,14 @@ from kafka_facade_graphql.resource import resource
 
 AclResourceType = strawberry.enum(
     core_acls.AclResourceType,
-    description="What an ACL protects; ANY is for filters, UNKNOWN for what is newer than this.",
+    description="The resource type of an ACL; ANY is for filters, UNKNOWN for types that this version does not know.",
 )
 AclPatternType = strawberry.enum(
     core_acls.AclPatternType,
     description="How an ACL's resource name is matched (KIP-290); ANY and MATCH are for filters.",
 )
-AclOperation = strawberry.enum(core_acls.AclOperation, description="What an ACL speaks of; ANY is for filters.")
-AclPermission = strawberry.enum(core_acls.AclPermission, description="What an ACL says; ANY is for filters.")
+AclOperation = strawberry.enum(core_acls.AclOperation, description="The operation of an ACL; ANY is for filters.")
+AclPermission = strawberry.enum(core_acls.AclPermission, description="The permission of an ACL; ANY is for filters.")
 
 MatchedResourceType = Annotated[core_acls.AclResourceType, strawberry.argument(description="The type of the resource.")]
 MatchedResourceName = Annotated[str | None, strawberry.argument(description="The name of the resource.")]
@@ -55,7 +55,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v3.acls.create",
         core_acls.CreateAcl,
-        description="Create an ACL; one that exists already is no error.",
+        description="Create an ACL; succeeds if it already exists.",
         argument="The ACL to create.",
         input="The ACL to create.",
         fields={**_SHOWN},
@@ -65,7 +65,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v3.acls.batch-create",
         core_acls.BatchCreateAcls,
-        description="Create several ACLs; where Kafka refuses one, the others are created all the same.",
+        description="Create several ACLs; if Kafka rejects one, the others are still created.",
         argument="The ACLs to create.",
         input="The ACLs to create.",
         fields={"data": Given("The ACLs.", name="acls", of=_BINDING)},

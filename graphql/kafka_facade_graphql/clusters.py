@@ -52,7 +52,7 @@ class Cluster(core_clusters.Cluster, Node):
 
     @field(
         graphql_type="Broker | None",
-        description="The broker that metadata names as controller; null while there is none.",
+        description="The controller according to metadata; null while there is none.",
     )
     async def controller(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.controller_id)
@@ -92,7 +92,7 @@ class Cluster(core_clusters.Cluster, Node):
     ) -> core_groups.ConsumerGroup:
         return await info.context.loaders.group("api.v3.consumer-groups.get", self.cluster_id, consumer_group_id)
 
-    @field(graphql_type=list[Acl] | None, description="The ACLs that match; what is left out matches everything.")
+    @field(graphql_type=list[Acl] | None, description="The matching ACLs; absent fields match everything.")
     async def acls(
         self,
         info: Info,
@@ -134,7 +134,7 @@ class Cluster(core_clusters.Cluster, Node):
         "broker_id": "The broker's id, unique in its cluster.",
         "host": "The host that it advertises.",
         "port": "The port that it advertises.",
-        "rack": "The rack that it is in; null where none is set.",
+        "rack": "Its rack; null if none is set.",
     },
 )
 class Broker(core_clusters.Broker, Node):

@@ -12,9 +12,7 @@ from kafka_facade_graphql.mutations import Mutation, Shown
 from kafka_facade_graphql.payload_links import BROKER, BROKER_CONFIG, CLUSTER, CLUSTER_CONFIG, TOPIC, TOPIC_CONFIG
 from kafka_facade_graphql.user_errors import UserError
 
-AlterOperation = strawberry.enum(
-    core_configs.AlterOperation, description="What an alteration does to a config (KIP-339)."
-)
+AlterOperation = strawberry.enum(core_configs.AlterOperation, description="The type of change to a config (KIP-339).")
 
 _ALTERATION: Final = derive_input(
     core_configs.ConfigAlteration,
@@ -47,7 +45,7 @@ class TopicConfigFailure:
     """A topic that Kafka refused."""
 
     topic_name: str = strawberry.field(description="The topic's name.")
-    error: UserError = strawberry.field(description="Why they were not altered.")
+    error: UserError = strawberry.field(description="The error.")
 
 
 def _failures(failures: list[core_configs.TopicConfigFailure]) -> list[TopicConfigFailure]:
@@ -68,7 +66,7 @@ TOPIC_MUTATIONS: Final = (
     Mutation(
         "api.v3.topic-configs.delete",
         core_configs.ResetTopicConfig,
-        description="Put one config of a topic back to its default.",
+        description="Reset one config of a topic to its default.",
         argument="The config to put back.",
         input="A config to put back to its default.",
         fields=_NAME,
@@ -78,7 +76,7 @@ TOPIC_MUTATIONS: Final = (
     Mutation(
         "api.v3.topic-configs.alter",
         core_configs.AlterTopicConfigs,
-        description="Set or put back several configs of a topic at once.",
+        description="Set or reset several configs of a topic at once.",
         argument="The alterations.",
         input="Alterations of a topic's configs: all of them happen, or none.",
         fields=_ALTERATIONS,
@@ -91,7 +89,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v3.topic-configs.alter-multi",
         core_configs.AlterMultipleTopicConfigs,
-        description="Set or put back configs of several topics at once.",
+        description="Set or reset configs of several topics at once.",
         argument="The alterations.",
         input="Alterations of the configs of several topics; of a topic's entries the last one counts.",
         fields=_ALTERATIONS | {"data": Given("The alterations, by topic.", of=_OF_TOPIC)},
@@ -118,7 +116,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v3.broker-configs.delete",
         core_configs.ResetBrokerConfig,
-        description="Take back a broker's own setting of a config.",
+        description="Reset one config of a broker.",
         argument="The config to put back.",
         input="A broker's own setting of a config to take back.",
         fields=_BROKER | _NAME,
@@ -128,7 +126,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v3.broker-configs.alter",
         core_configs.AlterBrokerConfigs,
-        description="Set or put back several configs of a broker at once.",
+        description="Set or reset several configs of a broker at once.",
         argument="The alterations.",
         input="Alterations of a broker's configs: all of them happen, or none.",
         fields=_BROKER | _ALTERATIONS,

@@ -17,10 +17,10 @@ from kafka_facade_graphql.resource import resource
 
 
 @resource(
-    description="A place that gives a config its value (KIP-226).",
+    description="A source of a config's value (KIP-226).",
     fields={
         "name": "The config's name there.",
-        "value": "The value there; null where it is sensitive.",
+        "value": "The value in this source; null if it is sensitive.",
         "source": "The place: Kafka's ConfigSource.",
     },
 )
@@ -54,7 +54,7 @@ class TopicConfig(core_configs.TopicConfig, Node):
     @field(
         name="synonyms",
         graphql_type=list[ConfigSynonym],
-        description="All places with a value, the one in force first.",
+        description="All sources with a value, the effective one first.",
     )
     def all_synonyms(self) -> list[core_configs.ConfigSynonym]:
         return self.synonyms
@@ -78,7 +78,7 @@ class BrokerConfig(core_configs.BrokerConfig, Node):
     @field(
         name="synonyms",
         graphql_type=list[ConfigSynonym],
-        description="All places with a value, the one in force first.",
+        description="All sources with a value, the effective one first.",
     )
     def all_synonyms(self) -> list[core_configs.ConfigSynonym]:
         return self.synonyms
@@ -102,7 +102,7 @@ class ClusterConfig(core_configs.ClusterConfig, Node):
     @field(
         name="synonyms",
         graphql_type=list[ConfigSynonym],
-        description="All places with a value, the one in force first.",
+        description="All sources with a value, the effective one first.",
     )
     def all_synonyms(self) -> list[core_configs.ConfigSynonym]:
         return self.synonyms

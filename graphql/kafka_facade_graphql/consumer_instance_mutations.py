@@ -26,15 +26,16 @@ class CreateConsumerInput:
     """Input of createConsumer."""
 
     group: str = strawberry.field(description="The consumer group.")
-    name: str | None = strawberry.field(default=None, description="The instance's name; made up if left out.")
+    name: str | None = strawberry.field(default=None, description="The instance's name; default: a generated name.")
     format: Format | None = strawberry.field(  # type: ignore[valid-type]
-        default=None, description="The format to fetch records in, not STRING; BINARY if left out."
+        default=None, description="The format of fetched records, not STRING; default: BINARY."
     )
     auto_offset_reset: str | None = strawberry.field(
-        default=None, description="Where a partition without a committed offset starts: earliest, latest or none."
+        default=None,
+        description="The start position in partitions without a committed offset: earliest, latest or none.",
     )
     auto_commit: bool | None = strawberry.field(
-        default=None, description="Whether to commit automatically what was fetched."
+        default=None, description="Whether to commit fetched records automatically."
     )
     fetch_min_bytes: int | None = strawberry.field(
         default=None,
@@ -44,7 +45,7 @@ class CreateConsumerInput:
         ),
     )
     request_timeout_ms: int | None = strawberry.field(
-        default=None, description="How long a fetch waits, in milliseconds."
+        default=None, description="The timeout of a fetch, in milliseconds."
     )
 
 
@@ -55,19 +56,19 @@ class FetchConsumerRecordsInput:
     group: str = strawberry.field(description="The consumer group.")
     instance: str = strawberry.field(description="The instance's name.")
     format: Format | None = strawberry.field(  # type: ignore[valid-type]
-        default=None, description="The format that is expected; the instance's own if left out."
+        default=None, description="The expected format; default: the instance's format."
     )
     timeout_ms: int | None = strawberry.field(
-        default=None, description="How long to wait, in milliseconds; it only lowers the instance's own limit."
+        default=None, description="The timeout in milliseconds; it can only lower the instance's timeout."
     )
     max_bytes: int | None = strawberry.field(
-        default=None, description="How many bytes to return at most, from 1; it only lowers the server's own limit."
+        default=None, description="The maximum bytes to return, from 1; it can only lower the server's limit."
     )
     key_format: Format | None = strawberry.field(  # type: ignore[valid-type]
-        default=None, description="The format that keys are decoded from; the instance's own if left out."
+        default=None, description="The format of keys; default: the instance's format."
     )
     value_format: Format | None = strawberry.field(  # type: ignore[valid-type]
-        default=None, description="The format that values are decoded from; the instance's own if left out."
+        default=None, description="The format of values; default: the instance's format."
     )
     decode_with_registry: bool = strawberry.field(
         default=False,
@@ -100,7 +101,7 @@ class FetchConsumerRecordsPayload:
     async def consumer(self, info: Info) -> core_instances.ConsumerInstance:
         return await info.context.consumer(self.reference)
 
-    @field(description="The next records; empty where none came in time.", graphql_type=list[FetchedRecord])
+    @field(description="The next records; empty if none arrived before the timeout.", graphql_type=list[FetchedRecord])
     def records(self) -> list[core_records.FetchedRecord]:
         return self.fetched
 
@@ -192,7 +193,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v2.consumers.delete",
         core_instances.DeleteConsumer,
-        description="Leave the group and forget the instance.",
+        description="Leave the group and delete the instance.",
         argument="The instance to delete.",
         input="The instance to delete.",
         fields=_REFERENCE,
@@ -205,7 +206,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v2.consumers.subscribe",
         core_instances.SubscribeConsumer,
-        description="Join the group for topics, or for those that match a pattern.",
+        description="Join the group and subscribe to topics, or to those that match a pattern.",
         argument="What to subscribe to.",
         input="What to subscribe to: topics or a pattern.",
         fields={
@@ -229,7 +230,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v2.consumers.assign",
         core_instances.AssignConsumer,
-        description="Read exactly these partitions.",
+        description="Assign exactly these partitions.",
         argument="The partitions to read.",
         input="The partitions to read, without a subscription.",
         fields=_PARTITIONS,
@@ -240,7 +241,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v2.consumers.commit-offsets",
         core_instances.CommitOffsets,
-        description="Commit offsets, and return once Kafka has them.",
+        description="Commit offsets, and return after Kafka has stored them.",
         argument="What to commit.",
         input="What to commit.",
         fields={
@@ -272,7 +273,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v2.consumers.seek-to-beginning",
         core_instances.SeekToBeginning,
-        description="Read on from the first offset of partitions.",
+        description="Seek to the first offset of partitions.",
         argument="The partitions.",
         input="The partitions to read from their beginning.",
         fields=_PARTITIONS,
@@ -282,7 +283,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v2.consumers.seek-to-end",
         core_instances.SeekToEnd,
-        description="Read on from the end of partitions.",
+        description="Seek to the end of partitions.",
         argument="The partitions.",
         input="The partitions to read from their end.",
         fields=_PARTITIONS,

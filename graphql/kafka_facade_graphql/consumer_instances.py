@@ -59,7 +59,7 @@ class TopicPartition(core_positions.TopicPartition):
 
 
 @resource(
-    description="What a group has committed for a partition.",
+    description="The committed offset of a group in a partition.",
     fields={"metadata": "The text committed with it."},
 )
 class CommittedOffset(core_positions.CommittedOffset):
@@ -86,10 +86,10 @@ class CommittedOffset(core_positions.CommittedOffset):
         "group": "The consumer group.",
         "instance_id": "The instance's name, unique in its group.",
         "format": "The format that records are fetched in.",
-        "auto_offset_reset": "Where a partition without a committed offset starts: earliest, latest or none.",
-        "auto_commit": "Whether what was fetched is committed automatically.",
-        "fetch_min_bytes": "How much to gather before a fetch answers, in bytes; -1 and 0 for what is there at once.",
-        "request_timeout_ms": "How long a fetch waits, in milliseconds.",
+        "auto_offset_reset": "The start position in partitions without a committed offset: earliest, latest or none.",
+        "auto_commit": "Whether fetched records are committed automatically.",
+        "fetch_min_bytes": "The minimum bytes of a fetch; with -1 or 0 it returns available records at once.",
+        "request_timeout_ms": "The timeout of a fetch, in milliseconds.",
     },
 )
 class Consumer(core_instances.ConsumerInstance, Node):
@@ -99,7 +99,7 @@ class Consumer(core_instances.ConsumerInstance, Node):
     def resolve_id(cls, root: Any, *, info: Any) -> str:
         return local_id(root.group, root.instance_id)
 
-    @field(description="The topics subscribed to, or those that the pattern matches so far.")
+    @field(description="The subscribed topics, or those that currently match the pattern.")
     async def subscription(self, info: Info) -> list[str] | None:
         context = info.context
         request = GetSubscription(self.group, self.instance_id)
@@ -113,7 +113,7 @@ class Consumer(core_instances.ConsumerInstance, Node):
 
     @field(
         graphql_type=list[CommittedOffset] | None,
-        description="What the group has committed for these partitions; those without a commit are left out.",
+        description="The group's committed offsets in these partitions; those without a commit are omitted.",
     )
     async def committed_offsets(
         self,

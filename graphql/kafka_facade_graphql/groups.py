@@ -61,8 +61,8 @@ async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) 
     description="A consumer group.",
     fields={
         "consumer_group_id": "The group's id, unique in its cluster.",
-        "is_simple": "Whether it only keeps offsets, and has no members that Kafka manages.",
-        "partition_assignor": "The strategy that spreads partitions; empty while a classic group isn't stable.",
+        "is_simple": "Whether it only has offsets, and no members that Kafka manages.",
+        "partition_assignor": "The partition assignment strategy; empty while a classic group isn't stable.",
         "state": "The state that it is in.",
         "type": "The protocol that it speaks.",
         "is_mixed_consumer_group": "Whether members of the classic and of the newer protocol are mixed.",
@@ -79,7 +79,7 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
     async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
-    @field(graphql_type=link("clusters.Broker"), description="The broker that keeps it; null while there is none.")
+    @field(graphql_type=link("clusters.Broker"), description="The coordinator of the group; null while there is none.")
     async def coordinator(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.coordinator_id)
 
@@ -96,19 +96,19 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
 
     @field(
         graphql_type="ConsumerGroupLagSummary | None",
-        description="Its largest and its total lag; null where it has committed nothing.",
+        description="Its largest and its total lag; null without commits.",
     )
     async def lag_summary(self, info: Info) -> core_groups.ConsumerGroupLagSummary | None:
         return summary_of(await info.context.loaders.lags("api.v3.consumer-group-lag-summary.get", self))
 
     @field(
         graphql_type="list[ConsumerLag] | None",
-        description="How far it is behind in each partition that it has committed in, the largest lag first.",
+        description="Its lag in each partition with a commit, the largest lag first.",
     )
     async def lags(self, info: Info) -> list[core_groups.ConsumerLag]:
         return list(await info.context.loaders.lags("api.v3.consumer-lags.list", self))
 
-    @field(graphql_type="ConsumerLag | None", description="How far it is behind in a partition.")
+    @field(graphql_type="ConsumerLag | None", description="Its lag in a partition.")
     async def lag(self, info: Info, topic_name: TopicName, partition_id: PartitionId) -> core_groups.ConsumerLag:
         lags = await info.context.loaders.lags("api.v3.consumer-lags.get", self)
         found = _find_lag(lags, topic_name, partition_id)
@@ -118,10 +118,10 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
 
 
 @resource(
-    description="A consumer of a group, wherever it runs.",
+    description="A member of a consumer group.",
     fields={
         "consumer_id": "Its member id in the group.",
-        "instance_id": "Its static id (KIP-345); null where it has none.",
+        "instance_id": "Its static id (KIP-345); null if it has none.",
         "client_id": "The client id that it gave itself.",
     },
 )
@@ -140,7 +140,7 @@ class GroupMember(core_groups.GroupMember, Node):
     @field(
         name="assignments",
         graphql_type="list[ConsumerAssignment] | None",
-        description="What it reads, ordered by topic and partition.",
+        description="Its assigned partitions, ordered by topic and partition.",
     )
     async def all_assignments(self, info: Info) -> list[core_groups.ConsumerAssignment]:
         info.context.loaders.admit("api.v3.consumer-assignments.list")
@@ -171,7 +171,7 @@ class ConsumerAssignment(core_groups.ConsumerAssignment):
 
     @field(
         graphql_type="ConsumerLag | None",
-        description="How far the group is behind in it; null where it has committed nothing.",
+        description="The group's lag in it; null without a commit.",
     )
     async def lag(self, info: Info) -> core_groups.ConsumerLag | None:
         loaders = info.context.loaders
@@ -180,12 +180,12 @@ class ConsumerAssignment(core_groups.ConsumerAssignment):
 
 
 @resource(
-    description="How far a group is behind in a partition.",
+    description="The lag of a group in a partition.",
     fields={
         "topic_name": "The topic's name.",
         "partition_id": "The partition's number.",
         "consumer_id": f"The id of the member that reads it; {_NO_READER}",
-        "instance_id": "The static id of that member; null where it has none.",
+        "instance_id": "The static id of that member; null if it has none.",
         "client_id": f"The client id of that member; {_NO_READER}",
     },
 )
@@ -193,7 +193,9 @@ class ConsumerLag(core_groups.ConsumerLag):
     """A lag."""
 
     current_offset: BigInt = strawberry.field(description="The next offset to read, as committed.")
-    log_end_offset: BigInt = strawberry.field(description="Where a reader of committed transactions ends.")
+    log_end_offset: BigInt = strawberry.field(
+        description="The last stable offset: the end for readers of committed transactions."
+    )
     lag: BigInt = strawberry.field(description="The records between the two.")
 
     @field(graphql_type=Partition | None, description="The partition.")
@@ -201,7 +203,7 @@ class ConsumerLag(core_groups.ConsumerLag):
         loaders = info.context.loaders
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
 
-    @field(graphql_type=GroupMember | None, description="The member that reads it; null where none does.")
+    @field(graphql_type=GroupMember | None, description="The member that reads it; null if there is none.")
     async def consumer(self, info: Info) -> core_groups.GroupMember | None:
         return await _reader(info, self.cluster_id, self.consumer_group_id, self.consumer_id)
 
@@ -210,7 +212,7 @@ class ConsumerLag(core_groups.ConsumerLag):
     description="The largest and the total lag of a group.",
     fields={
         "max_lag_consumer_id": f"The id of the member with the largest lag; {_NO_READER}",
-        "max_lag_instance_id": "The static id of that member; null where it has none.",
+        "max_lag_instance_id": "The static id of that member; null if it has none.",
         "max_lag_client_id": f"The client id of that member; {_NO_READER}",
         "max_lag_topic_name": "The topic with the largest lag.",
         "max_lag_partition_id": "The partition with the largest lag.",
@@ -222,7 +224,7 @@ class ConsumerGroupLagSummary(core_groups.ConsumerGroupLagSummary):
     max_lag: BigInt = strawberry.field(description="The largest lag, in records.")
     total_lag: BigInt = strawberry.field(description="The lag over all partitions, in records.")
 
-    @field(graphql_type=GroupMember | None, description="The member with the largest lag; null where there is none.")
+    @field(graphql_type=GroupMember | None, description="The member with the largest lag; null if there is none.")
     async def max_lag_consumer(self, info: Info) -> core_groups.GroupMember | None:
         return await _reader(info, self.cluster_id, self.consumer_group_id, self.max_lag_consumer_id)
 
@@ -270,6 +272,6 @@ class ConsumerGroupConnection(paging.Page[core_groups.ConsumerGroup]):
             end_cursor=cursors[-1] if cursors else None,
         )
 
-    @field(description="How many groups there are on all pages.")
+    @field(description="The number of groups on all pages.")
     def total_count(self) -> int:
         return self.total

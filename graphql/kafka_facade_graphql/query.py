@@ -29,7 +29,7 @@ class Server(core_server.ServerInfo):
     """The gateway."""
 
 
-@strawberry.type(description="What can be read.")
+@strawberry.type(description="Queries.")
 class Query:
     """The query root."""
 

@@ -16,24 +16,25 @@ from kafka_facade_graphql.scalars import JSON, Base64, to_millis
 from kafka_facade_graphql.user_errors import UserError
 
 SubjectNameStrategy = strawberry.enum(
-    core_records.SubjectNameStrategy, description="How the name of a subject follows from the topic and the schema."
+    core_records.SubjectNameStrategy,
+    description="The rule that derives the name of a subject from the topic and the schema.",
 )
 
 
-@strawberry.input(description="Which schema of the Schema Registry: by id, by version, by its text, or the latest.")
+@strawberry.input(description="A schema of the Schema Registry: by id, by version, by its text, or the latest.")
 class SchemaInput:
     """A schema of a subject."""
 
     schema_id: int | None = strawberry.field(default=None, description="The schema's id.")
     schema_version: int | None = strawberry.field(default=None, description="Its version in the subject.")
     schema: str | None = strawberry.field(
-        default=None, description="The schema itself, registered where it is new; it needs a format."
+        default=None, description="The text of the schema, registered if it is new; requires a format."
     )
     subject: str | None = strawberry.field(
-        default=None, description="The subject; it and the strategy exclude each other."
+        default=None, description="The subject; can't be combined with the strategy."
     )
     subject_name_strategy: SubjectNameStrategy | None = strawberry.field(  # type: ignore[valid-type]
-        default=None, description="How the subject's name is made; TOPIC_NAME if left out."
+        default=None, description="The rule for the subject's name; default: TOPIC_NAME."
     )
 
 
@@ -42,16 +43,16 @@ class RecordDataInput:
     """Data of a format."""
 
     format: Format | None = strawberry.field(  # type: ignore[valid-type]
-        default=None, description="How it is embedded; as the schema says if left out."
+        default=None, description="Its format; default: the format of the schema."
     )
     data: JSON | None = strawberry.field(
         default=None,
-        description="BINARY: base64 text; STRING: text; others: any value. Null is encoded by the schema, or refused"
+        description="BINARY: base64 text; STRING: text; others: any value. Null is encoded by the schema, or rejected"
         " where it takes no null; without a schema it is stored as null.",
     )
     schema: SchemaInput | None = strawberry.field(
         default=None,
-        description="The schema; where neither it nor a format is given, the latest of the topic's subject.",
+        description="The schema; default without a format: the latest of the topic's subject.",
     )
 
 
@@ -70,13 +71,13 @@ class HeaderInput:
 class RecordInput:
     """A record."""
 
-    key: RecordDataInput | None = strawberry.field(default=None, description="The key; none if left out.")
+    key: RecordDataInput | None = strawberry.field(default=None, description="The key; default: no key.")
     value: RecordDataInput | None = strawberry.field(
-        default=None, description="The value; null if left out, which is a tombstone in a compacted topic."
+        default=None, description="The value; default: null, which is a tombstone in a compacted topic."
     )
-    partition_id: int | None = strawberry.field(default=None, description="The partition; chosen by key if left out.")
+    partition_id: int | None = strawberry.field(default=None, description="The partition; default: chosen by key.")
     headers: list[HeaderInput] = strawberry.field(default_factory=list, description="The headers, in order.")
-    timestamp: datetime | None = strawberry.field(default=None, description="The record's time; now if left out.")
+    timestamp: datetime | None = strawberry.field(default=None, description="The record's timestamp; default: now.")
 
 
 @strawberry.input(description="Records to produce.")
@@ -84,7 +85,7 @@ class ProduceRecordsInput:
     """Input of produceRecords."""
 
     cluster_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The cluster's id in Kafka; the one behind the gateway if left out."
+        default=None, description="The cluster's id in Kafka; default: the cluster behind the gateway."
     )
     topic_name: str = strawberry.field(description="The topic's name.")
     records: list[RecordInput] = strawberry.field(description="The records, in order.")
@@ -94,41 +95,43 @@ class ProduceRecordsInput:
 class BatchEntryInput:
     """An entry of a batch."""
 
-    id: str = strawberry.field(description="The id, distinct in its batch: 1 to 80 letters, digits, - and _.")
+    id: str = strawberry.field(description="The id, unique in its batch: 1 to 80 letters, digits, - and _.")
     record: RecordInput = strawberry.field(description="The record.")
 
 
-@strawberry.input(description="A batch of records, told apart by their ids.")
+@strawberry.input(description="A batch of records that are identified by ids.")
 class ProduceRecordBatchInput:
     """Input of produceRecordBatch."""
 
     cluster_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The cluster's id in Kafka; the one behind the gateway if left out."
+        default=None, description="The cluster's id in Kafka; default: the cluster behind the gateway."
     )
     topic_name: str = strawberry.field(description="The topic's name.")
     entries: list[BatchEntryInput] = strawberry.field(description="The records, in order.")
 
 
-@strawberry.type(description="What became of one record: a report or an error.")
+@strawberry.type(description="The result of one record: a report or an error.")
 class ProduceRecordResult:
     """The result of a record."""
 
     outcome: strawberry.Private[core_records.RecordReport | FacadeError]
 
-    @field(description="Where it is; null where it was not produced.", graphql_type=RecordReport | None)
+    @field(description="The delivery report; null if the record was not produced.", graphql_type=RecordReport | None)
     def report(self) -> core_records.RecordReport | None:
         return None if isinstance(self.outcome, FacadeError) else self.outcome
 
-    @field(description="Why it was not produced; null where it was.")
+    @field(description="The error; null if the record was produced.")
     def error(self) -> UserError | None:
         return UserError.of(self.outcome) if isinstance(self.outcome, FacadeError) else None
 
 
-@strawberry.type(description="What became of the records.")
+@strawberry.type(description="The results of the records.")
 class ProduceRecordsPayload:
     """Answer of produceRecords."""
 
-    results: list[ProduceRecordResult] = strawberry.field(description="One result a record, in the order of the input.")
+    results: list[ProduceRecordResult] = strawberry.field(
+        description="One result for each record, in the order of the input."
+    )
 
 
 @strawberry.type(description="A record of a batch that was produced.")
@@ -148,22 +151,22 @@ class BatchFailure:
     """A record that failed."""
 
     id: str = strawberry.field(description="The record's id in the batch.")
-    error: UserError = strawberry.field(description="Why it was not produced.")
+    error: UserError = strawberry.field(description="The error.")
 
 
-@strawberry.type(description="What became of the records of a batch, in the order of the input.")
+@strawberry.type(description="The results of the records of a batch, in the order of the input.")
 class ProduceRecordBatchPayload:
     """Answer of produceRecordBatch."""
 
     successes: list[BatchSuccess] = strawberry.field(description="The records that were produced.")
-    failures: list[BatchFailure] = strawberry.field(description="The records that were not.")
+    failures: list[BatchFailure] = strawberry.field(description="The records that were not produced.")
 
 
 @strawberry.type
 class ProduceMutations:
     """The mutations that produce: their records have inputs of their own."""
 
-    @field(description="Produce records and wait until Kafka has decided on each.")
+    @field(description="Produce records and wait for the result of each.")
     async def produce_records(
         self, info: Info, input: Annotated[ProduceRecordsInput, strawberry.argument(description="The records.")]
     ) -> ProduceRecordsPayload | None:
@@ -174,7 +177,7 @@ class ProduceMutations:
         outcomes = await context.change("api.v3.produce.produce-to-topic", request)
         return ProduceRecordsPayload(results=[ProduceRecordResult(outcome=outcome) for outcome in outcomes])
 
-    @field(description="Produce records that are told apart by ids; what is wrong with one doesn't touch the others.")
+    @field(description="Produce records that are identified by ids; an error of one doesn't affect the others.")
     async def produce_record_batch(
         self, info: Info, input: Annotated[ProduceRecordBatchInput, strawberry.argument(description="The batch.")]
     ) -> ProduceRecordBatchPayload | None:

@@ -22,19 +22,19 @@ MAX_RECORDS: Final = 500
 MAX_BYTES: Final = 128 * 1024
 
 
-@strawberry.enum(description="Where to start reading a partition.")
+@strawberry.enum(description="The start position in a partition.")
 class Start(Enum):
     """The starts of the core, by their names in upper case."""
 
     EARLIEST = strawberry.enum_value("earliest", description="At the first offset that can be read.")
-    LATEST = strawberry.enum_value("latest", description="At the end: only what is written from now on.")
-    OFFSET = strawberry.enum_value("offset", description="At the offset given; the end where it isn't reached yet.")
-    TIMESTAMP = strawberry.enum_value(
-        "timestamp", description="At the first record not older than the timestamp given."
+    LATEST = strawberry.enum_value("latest", description="At the end: only records written from now on.")
+    OFFSET = strawberry.enum_value(
+        "offset", description="At the given offset, or at the end if the offset doesn't exist yet."
     )
+    TIMESTAMP = strawberry.enum_value("timestamp", description="At the first record at or after the given timestamp.")
 
 
-@strawberry.type(description="What can be followed.")
+@strawberry.type(description="Subscriptions.")
 class Subscription:
     """The subscription root."""
 
@@ -51,20 +51,22 @@ class Subscription:
         topic_name: Annotated[str, strawberry.argument(description="The topic's name.")],
         cluster_id: Annotated[
             strawberry.ID | None,
-            strawberry.argument(description="The cluster's id in Kafka; the one behind the gateway if left out."),
+            strawberry.argument(description="The cluster's id in Kafka; default: the cluster behind the gateway."),
         ] = None,
         partitions: Annotated[
-            list[int] | None, strawberry.argument(description="The partitions to read; all if left out.")
+            list[int] | None, strawberry.argument(description="The partitions to read; default: all.")
         ] = None,
-        start: Annotated[Start, strawberry.argument(name="from", description="Where to start.")] = Start.LATEST,
+        start: Annotated[Start, strawberry.argument(name="from", description="The start position.")] = Start.LATEST,
         offset: Annotated[BigInt | None, strawberry.argument(description="The offset, for OFFSET.")] = None,
         timestamp: Annotated[datetime | None, strawberry.argument(description="The time, for TIMESTAMP.")] = None,
         follow: Annotated[
             bool,
-            strawberry.argument(description="Whether to go on; false ends at what are the last stable offsets now."),
+            strawberry.argument(
+                description="Whether to wait for new records; false ends at the current last stable offsets."
+            ),
         ] = True,
         max_records: Annotated[
-            int, strawberry.argument(description="The most records in one event, from 1 to 500.")
+            int, strawberry.argument(description="The maximum number of records in one event, from 1 to 500.")
         ] = MAX_RECORDS,
         max_bytes: Annotated[
             int,

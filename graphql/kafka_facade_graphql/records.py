@@ -23,7 +23,7 @@ from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.resource import plain, resource
 from kafka_facade_graphql.scalars import JSON, Base64, BigInt, from_millis
 
-Format = strawberry.enum(core_records.Format, description="How a key or a value is embedded.")
+Format = strawberry.enum(core_records.Format, description="The format of a key or a value.")
 
 
 # JSON of a greater weight is decoded in a time slice of its own: a record may have a hundred headers in one piece.
@@ -35,31 +35,29 @@ _DECODED = (
 )
 
 
-@strawberry.type(description="Bytes of a record, in each form that they can be read in.")
+@strawberry.type(description="Bytes of a record, in several representations.")
 class Content:
     """The bytes of a key, value or header."""
 
     data: strawberry.Private[bytes]
 
-    @field(description="The bytes as they are, in base64.")
+    @field(description="The bytes in base64.")
     def base64(self) -> Base64:
         return Base64(self.data)
 
-    @field(description="The bytes as text; null where they aren't UTF-8.")
+    @field(description="The bytes as text; null if they aren't UTF-8.")
     def text(self) -> str | None:
         try:
             return self.data.decode()
         except UnicodeDecodeError:
             return None
 
-    @field(
-        description="The bytes as a JSON value; null where they aren't JSON, and an error for JSON that can't be shown."
-    )
+    @field(description="The bytes as a JSON value; null if they aren't JSON; an error if JSON can't represent them.")
     def json(self) -> JSON | None:
         weight = json_weight(self.data)
         return _json(self.data) if weight <= _AT_ONCE_WEIGHT else cast(JSON, _LaterJson(self.data, weight))
 
-    @field(description="How many bytes there are.")
+    @field(description="The number of bytes.")
     def size(self) -> int:
         return len(self.data)
 
@@ -101,36 +99,36 @@ def _content(data: bytes | None) -> Content | None:
 class Header(plain(core_records.Header)):  # type: ignore[misc]
     """A record header."""
 
-    @field(name="value", description="The header's value; null for none.")
+    @field(name="value", description="The header's value; null if it has none.")
     def content(self) -> Content | None:
         return _content(self.value)
 
 
 @resource(
-    description="What is known of a key or value that was decoded.",
+    description="The format and schema of a decoded key or value.",
     fields={
         "format": "Its format.",
-        "schema_id": "The id of its schema; null where it has none.",
-        "subject": "A subject that has the schema; null where it has none.",
-        "error": "Why the bytes could not be decoded; null where they were.",
+        "schema_id": "The id of its schema; null if it has none.",
+        "subject": "A subject that has the schema; null if it has none.",
+        "error": "The reason why the bytes could not be decoded; null if they were.",
     },
 )
 class DataInfo(plain(core_records.DataInfo)):  # type: ignore[misc]
     """The format and the schema of a key or value."""
 
 
-@strawberry.type(description="A key or value as its schema shows it.")
+@strawberry.type(description="A key or value decoded with its schema.")
 class Decoded:
     """Data with its schema."""
 
     value: strawberry.Private[object]
     about: strawberry.Private[core_records.DataInfo]
 
-    @field(description="The data; null where it could not be decoded.")
+    @field(description="The data; null if it could not be decoded.")
     def data(self) -> JSON | None:
         return _data(self.value)
 
-    @field(description="Its format and schema, or what is wrong with it.", graphql_type=DataInfo)
+    @field(description="Its format and schema, or its error.", graphql_type=DataInfo)
     def info(self) -> core_records.DataInfo:
         return self.about
 
@@ -163,7 +161,7 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
 
 
 @resource(
-    description="A record as Kafka holds it.",
+    description="A record as stored in Kafka.",
     fields={"topic_name": "The topic's name.", "partition_id": "The partition that holds it."},
 )
 class Record(plain(core_records.Record)):  # type: ignore[misc]
@@ -171,7 +169,7 @@ class Record(plain(core_records.Record)):  # type: ignore[misc]
 
     offset: BigInt = strawberry.field(description="Its offset in the partition.")
 
-    @field(name="timestamp", description="When it was made or appended; null where the record doesn't say.")
+    @field(name="timestamp", description="The creation or append time; null if the record has none.")
     def time(self) -> datetime | None:
         return from_millis(self.timestamp)
 
@@ -180,11 +178,11 @@ class Record(plain(core_records.Record)):  # type: ignore[misc]
         headers: list[core_records.Header] = self.headers
         return headers
 
-    @field(name="key", description="Its key; null for none.")
+    @field(name="key", description="Its key; null if it has none.")
     def key_content(self) -> Content | None:
         return _content(self.key)
 
-    @field(name="value", description="Its value; null for none, which is a tombstone in a compacted topic.")
+    @field(name="value", description="Its value; null is a tombstone in a compacted topic.")
     def value_content(self) -> Content | None:
         return _content(self.value)
 
@@ -201,28 +199,28 @@ class Record(plain(core_records.Record)):  # type: ignore[misc]
 class FetchedRecord(plain(core_records.FetchedRecord)):  # type: ignore[misc]
     """What a fetch returns for each record."""
 
-    @field(name="record", description="The record as Kafka holds it.", graphql_type=Record)
+    @field(name="record", description="The record as stored in Kafka.", graphql_type=Record)
     def held(self) -> core_records.Record:
         record: core_records.Record = self.record
         return record
 
-    @field(name="key", description="The key in its format; BINARY is base64 text; null where it isn't of its format.")
+    @field(name="key", description="The key in its format; BINARY is base64 text; null if it can't be decoded.")
     def key_data(self) -> JSON | None:
         return _data(self.key)
 
-    @field(
-        name="value", description="The value in its format; BINARY is base64 text; null where it isn't of its format."
-    )
+    @field(name="value", description="The value in its format; BINARY is base64 text; null if it can't be decoded.")
     def value_data(self) -> JSON | None:
         return _data(self.value)
 
-    @field(name="keyInfo", description="The key's format and schema; null for no key.", graphql_type=DataInfo | None)
+    @field(name="keyInfo", description="The key's format and schema; null without a key.", graphql_type=DataInfo | None)
     def about_key(self) -> core_records.DataInfo | None:
         found: core_records.DataInfo | None = self.key_info
         return found
 
     @field(
-        name="valueInfo", description="The value's format and schema; null for no value.", graphql_type=DataInfo | None
+        name="valueInfo",
+        description="The value's format and schema; null without a value.",
+        graphql_type=DataInfo | None,
     )
     def about_value(self) -> core_records.DataInfo | None:
         found: core_records.DataInfo | None = self.value_info
@@ -236,7 +234,7 @@ def _data(value: Any) -> JSON | None:
 
 
 @resource(
-    description="What became of a key or a value.",
+    description="The report of a produced key or value.",
     fields={
         "type": "Its format.",
         "size": "Its size in bytes once serialized; -1 for null.",
@@ -257,19 +255,17 @@ class RecordReport(core_records.RecordReport):
     """A delivery report."""
 
     offset: BigInt | None = strawberry.field(
-        description="The record's offset in the partition; null where brokers do not acknowledge records."
+        description="The record's offset in the partition; null if brokers do not acknowledge records."
     )
 
-    @field(name="timestamp", description="The record's time as Kafka has it.")
+    @field(name="timestamp", description="The record's timestamp as stored in Kafka.")
     def time(self) -> datetime | None:
         return from_millis(self.timestamp)
 
-    @field(name="key", description="The key's report; null where there was no key.", graphql_type=DataReport | None)
+    @field(name="key", description="The key's report; null without a key.", graphql_type=DataReport | None)
     def key_report(self) -> core_records.DataReport | None:
         return self.key
 
-    @field(
-        name="value", description="The value's report; null where there was no value.", graphql_type=DataReport | None
-    )
+    @field(name="value", description="The value's report; null without a value.", graphql_type=DataReport | None)
     def value_report(self) -> core_records.DataReport | None:
         return self.value

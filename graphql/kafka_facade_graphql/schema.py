@@ -62,7 +62,7 @@ GRAPH: Final = Graph(
 
 def roots(graph: Graph, catalogue: Catalogue) -> dict[str, type[Any]]:
     """Return the query, mutation and subscription types."""
-    mutation = create_type("Mutation", mutation_fields(graph.mutations, catalogue), description="What can be written.")
+    mutation = create_type("Mutation", mutation_fields(graph.mutations, catalogue), description="Mutations.")
     return {"query": Query, "mutation": mutation, "subscription": Subscription}
 
 

@@ -79,7 +79,7 @@ MUTATIONS: Final = (
     Mutation(
         "api.v3.topics.partitions",
         core_topics.UpdatePartitionCount,
-        description="Raise the number of a topic's partitions.",
+        description="Increase the number of a topic's partitions.",
         argument="The topic and the new number.",
         input="The number of partitions that a topic shall have.",
         fields={"partitions_count": "How many partitions; more than there are."},

@@ -33,9 +33,9 @@ def topic_key(topic: core_topics.Topic) -> str:
     description="A topic.",
     fields={
         "topic_name": "The topic's name, unique in its cluster.",
-        "is_internal": "Whether Kafka keeps it for itself.",
-        "replication_factor": "How many replicas each partition has.",
-        "partitions_count": "How many partitions it has.",
+        "is_internal": "Whether it is an internal topic of Kafka.",
+        "replication_factor": "The number of replicas of each partition.",
+        "partitions_count": "The number of partitions.",
     },
 )
 class Topic(core_topics.Topic, Node):
@@ -49,7 +49,10 @@ class Topic(core_topics.Topic, Node):
     async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
-    @field(name="authorizedOperations", description="What Kafka lets the gateway's user do with it (KIP-430).")
+    @field(
+        name="authorizedOperations",
+        description="The operations that Kafka authorizes for the gateway's user (KIP-430).",
+    )
     async def load_authorized_operations(self, info: Info) -> list[str] | None:
         return await info.context.loaders.authorized_operations(self)
 
@@ -94,7 +97,7 @@ class Partition(core_topics.Partition, Node):
         loaders = info.context.loaders
         return (await loaders.described("api.v3.topics.get", self.cluster_id, self.topic_name)).topic
 
-    @field(graphql_type="Replica | None", description="The replica that leads; null while there is none.")
+    @field(graphql_type="Replica | None", description="The leader replica; null while there is none.")
     async def leader(self, info: Info) -> core_topics.Replica | None:
         info.context.loaders.admit("api.v3.replicas.get")
         return next((replica for replica in self.replicas if replica.is_leader), None)
@@ -118,7 +121,7 @@ class Partition(core_topics.Partition, Node):
 
     @field(
         graphql_type=PartitionReassignment | None,
-        description="Its way to other brokers; null while it isn't moving.",
+        description="Its reassignment to other brokers; null if there is none.",
     )
     async def reassignment(self, info: Info) -> core_reassignments.PartitionReassignment | None:
         everything = await info.context.loaders.reassignments("api.v3.partition-reassignments.get", self.cluster_id)
@@ -154,7 +157,10 @@ class Replica(core_topics.Replica, Node):
         loaders = info.context.loaders
         return await loaders.partition("api.v3.partitions.get", self.cluster_id, self.topic_name, self.partition_id)
 
-    @field(graphql_type=link("clusters.Broker"), description="The broker that holds it; null while it isn't alive.")
+    @field(
+        graphql_type=link("clusters.Broker"),
+        description="The broker that stores it; null while the broker isn't alive.",
+    )
     async def broker(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.broker_id)
 
@@ -199,13 +205,13 @@ class TopicConnection:
             end_cursor=cursors[-1] if cursors else None,
         )
 
-    @field(description="How many topics there are on all pages.")
+    @field(description="The number of topics on all pages.")
     def total_count(self) -> int:
         return self.page.total
 
     @field(
         graphql_type=list[TopicConfig] | None,
-        description="The configs of all topics of the cluster, whatever the page.",
+        description="The configs of all topics of the cluster, not only of this page.",
     )
     async def configs(self, info: Info) -> Sequence[core_configs.TopicConfig]:
         return await info.context.loaders.all_configs(self.cluster_id)

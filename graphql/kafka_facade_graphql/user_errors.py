@@ -8,17 +8,17 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade_graphql.errors import extensions_of, field_path, message_of
 
 
-@strawberry.type(description="Why a part of a mutation was not carried out.")
+@strawberry.type(description="The error of a part of a mutation.")
 class UserError:
     """An error of a part of a mutation."""
 
     code: str = strawberry.field(description="The kind of the error, as in extensions.code of other errors.")
     error_code: int = strawberry.field(description="The error code of the v3 REST API.")
-    message: str = strawberry.field(description="What went wrong, for people.")
-    retriable: bool = strawberry.field(description="Whether the same may succeed later.")
+    message: str = strawberry.field(description="A human-readable message.")
+    retriable: bool = strawberry.field(description="Whether a retry may succeed.")
     field: str | None = strawberry.field(
         default=None,
-        description="The path of the field to blame, e.g. input.records[1].value.data; null where no field is.",
+        description="The path of the invalid field, e.g. input.records[1].value.data; null if the error has no field.",
     )
 
     @classmethod

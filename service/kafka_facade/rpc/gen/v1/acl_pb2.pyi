@@ -26,7 +26,7 @@ class _AclResourceType:
 class _AclResourceTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclResourceType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ACL_RESOURCE_TYPE_UNSPECIFIED: _AclResourceType.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     ACL_RESOURCE_TYPE_ANY: _AclResourceType.ValueType  # 1
     """Any type; only in filters."""
     ACL_RESOURCE_TYPE_TOPIC: _AclResourceType.ValueType  # 2
@@ -43,10 +43,10 @@ class _AclResourceTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclRe
     """A user, for delegation tokens."""
 
 class AclResourceType(_AclResourceType, metaclass=_AclResourceTypeEnumTypeWrapper):
-    """AclResourceType is a type of resource, as Kafka calls it."""
+    """AclResourceType is a type of resource, by Kafka's name."""
 
 ACL_RESOURCE_TYPE_UNSPECIFIED: AclResourceType.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 ACL_RESOURCE_TYPE_ANY: AclResourceType.ValueType  # 1
 """Any type; only in filters."""
 ACL_RESOURCE_TYPE_TOPIC: AclResourceType.ValueType  # 2
@@ -70,7 +70,7 @@ class _AclPatternType:
 class _AclPatternTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclPatternType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ACL_PATTERN_TYPE_UNSPECIFIED: _AclPatternType.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     ACL_PATTERN_TYPE_ANY: _AclPatternType.ValueType  # 1
     """Any pattern; only in filters."""
     ACL_PATTERN_TYPE_MATCH: _AclPatternType.ValueType  # 2
@@ -84,7 +84,7 @@ class AclPatternType(_AclPatternType, metaclass=_AclPatternTypeEnumTypeWrapper):
     """AclPatternType is how the name of a resource is matched."""
 
 ACL_PATTERN_TYPE_UNSPECIFIED: AclPatternType.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 ACL_PATTERN_TYPE_ANY: AclPatternType.ValueType  # 1
 """Any pattern; only in filters."""
 ACL_PATTERN_TYPE_MATCH: AclPatternType.ValueType  # 2
@@ -102,7 +102,7 @@ class _AclOperation:
 class _AclOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclOperation.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ACL_OPERATION_UNSPECIFIED: _AclOperation.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     ACL_OPERATION_ANY: _AclOperation.ValueType  # 1
     """Any operation; only in filters."""
     ACL_OPERATION_ALL: _AclOperation.ValueType  # 2
@@ -120,7 +120,7 @@ class _AclOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclOpera
     ACL_OPERATION_DESCRIBE: _AclOperation.ValueType  # 8
     """Describing."""
     ACL_OPERATION_CLUSTER_ACTION: _AclOperation.ValueType  # 9
-    """What brokers do among themselves."""
+    """Requests between brokers."""
     ACL_OPERATION_DESCRIBE_CONFIGS: _AclOperation.ValueType  # 10
     """Describing configs."""
     ACL_OPERATION_ALTER_CONFIGS: _AclOperation.ValueType  # 11
@@ -135,10 +135,10 @@ class _AclOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclOpera
     """Committing in two phases."""
 
 class AclOperation(_AclOperation, metaclass=_AclOperationEnumTypeWrapper):
-    """AclOperation is an operation that an ACL speaks of, as Kafka calls it."""
+    """AclOperation is the operation of an ACL, by Kafka's name."""
 
 ACL_OPERATION_UNSPECIFIED: AclOperation.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 ACL_OPERATION_ANY: AclOperation.ValueType  # 1
 """Any operation; only in filters."""
 ACL_OPERATION_ALL: AclOperation.ValueType  # 2
@@ -156,7 +156,7 @@ ACL_OPERATION_ALTER: AclOperation.ValueType  # 7
 ACL_OPERATION_DESCRIBE: AclOperation.ValueType  # 8
 """Describing."""
 ACL_OPERATION_CLUSTER_ACTION: AclOperation.ValueType  # 9
-"""What brokers do among themselves."""
+"""Requests between brokers."""
 ACL_OPERATION_DESCRIBE_CONFIGS: AclOperation.ValueType  # 10
 """Describing configs."""
 ACL_OPERATION_ALTER_CONFIGS: AclOperation.ValueType  # 11
@@ -178,7 +178,7 @@ class _AclPermission:
 class _AclPermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclPermission.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ACL_PERMISSION_UNSPECIFIED: _AclPermission.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     ACL_PERMISSION_ANY: _AclPermission.ValueType  # 1
     """Any permission; only in filters."""
     ACL_PERMISSION_ALLOW: _AclPermission.ValueType  # 2
@@ -187,10 +187,10 @@ class _AclPermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclPerm
     """It is denied."""
 
 class AclPermission(_AclPermission, metaclass=_AclPermissionEnumTypeWrapper):
-    """AclPermission is what an ACL says."""
+    """AclPermission is the permission of an ACL."""
 
 ACL_PERMISSION_UNSPECIFIED: AclPermission.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 ACL_PERMISSION_ANY: AclPermission.ValueType  # 1
 """Any permission; only in filters."""
 ACL_PERMISSION_ALLOW: AclPermission.ValueType  # 2
@@ -232,9 +232,9 @@ class ListAclsRequest(_message.Message):
     permission: Global___AclPermission.ValueType
     """The permission to match."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -497,7 +497,7 @@ class DeleteAclsResponse(_message.Message):
     """The number of ACLs that were deleted."""
     @_builtins.property
     def acls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Acl]:
-        """The ACLs that were deleted, as many of them as grpc.max.response.bytes leaves room for."""
+        """The deleted ACLs, as many as fit into grpc.max.response.bytes."""
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ class AclServiceServicer:
     """
 
     def ListAcls(self, request, context):
-        """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+        """ListAcls returns the ACLs that match a filter; absent fields match everything.
 
         REST: GET /v3/clusters/{cluster_id}/acls
         """

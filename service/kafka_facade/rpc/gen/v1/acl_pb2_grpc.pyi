@@ -35,7 +35,7 @@ class AclServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AclServiceAsyncStub: ...
     ListAcls: _grpc.UnaryUnaryMultiCallable[_acl_pb2.ListAclsRequest, _acl_pb2.ListAclsResponse]
-    """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+    """ListAcls returns the ACLs that match a filter; absent fields match everything.
 
     REST: GET /v3/clusters/{cluster_id}/acls
     """
@@ -61,7 +61,7 @@ class AclServiceAsyncStub(AclServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAcls: _aio.UnaryUnaryMultiCallable[_acl_pb2.ListAclsRequest, _acl_pb2.ListAclsResponse]  # type: ignore[assignment]
-    """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+    """ListAcls returns the ACLs that match a filter; absent fields match everything.
 
     REST: GET /v3/clusters/{cluster_id}/acls
     """
@@ -90,7 +90,7 @@ class AclServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acl_pb2.ListAclsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acl_pb2.ListAclsResponse, _abc.Awaitable[_acl_pb2.ListAclsResponse]]:
-        """ListAcls returns the ACLs that match a filter; what is left out matches everything.
+        """ListAcls returns the ACLs that match a filter; absent fields match everything.
 
         REST: GET /v3/clusters/{cluster_id}/acls
         """

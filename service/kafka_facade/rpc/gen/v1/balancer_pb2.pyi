@@ -76,9 +76,9 @@ class BalancerStatus(_message.Message):
     status: _builtins.str
     """The status: ENABLED, DISABLED, STARTING or ERROR."""
     error_code: _builtins.int
-    """The error code; absent where all is well."""
+    """The error code; absent on success."""
     error_message: _builtins.str
-    """What is wrong, for people; absent where all is well."""
+    """A human-readable error message; absent on success."""
     def __init__(
         self,
         *,
@@ -104,7 +104,7 @@ Global___BalancerStatus: _TypeAlias = BalancerStatus  # noqa: Y015
 
 @_typing.final
 class AnyUnevenLoad(_message.Message):
-    """AnyUnevenLoad is whether the balancer is mending an uneven load."""
+    """AnyUnevenLoad is whether the balancer is correcting an uneven load."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -120,11 +120,11 @@ class AnyUnevenLoad(_message.Message):
     status: _builtins.str
     """The status, such as BALANCED or BALANCING."""
     previous_status: _builtins.str
-    """The status before; absent where there was none."""
+    """The previous status; absent if there was none."""
     error_code: _builtins.int
-    """The error code; absent where all is well."""
+    """The error code; absent on success."""
     error_message: _builtins.str
-    """What is wrong, for people; absent where all is well."""
+    """A human-readable error message; absent on success."""
     @_builtins.property
     def status_updated_at(self) -> _timestamp_pb2.Timestamp:
         """Since when it has the status."""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BalancerServiceStub:
-    """BalancerService reads what the balancer of a cluster does.
+    """BalancerService reads the status of a cluster's balancer.
     """
 
     def __init__(self, channel):
@@ -48,12 +48,12 @@ class BalancerServiceStub:
 
 
 class BalancerServiceServicer:
-    """BalancerService reads what the balancer of a cluster does.
+    """BalancerService reads the status of a cluster's balancer.
     """
 
     def GetBalancerStatus(self, request, context):
         """GetBalancerStatus returns whether the balancer runs.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer
         """
@@ -62,8 +62,8 @@ class BalancerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAnyUnevenLoad(self, request, context):
-        """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
         """
@@ -93,7 +93,7 @@ def add_BalancerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BalancerService:
-    """BalancerService reads what the balancer of a cluster does.
+    """BalancerService reads the status of a cluster's balancer.
     """
 
     @staticmethod

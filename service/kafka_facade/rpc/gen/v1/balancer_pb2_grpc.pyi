@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BalancerServiceStub:
-    """BalancerService reads what the balancer of a cluster does."""
+    """BalancerService reads the status of a cluster's balancer."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,37 +35,37 @@ class BalancerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BalancerServiceAsyncStub: ...
     GetBalancerStatus: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]
     """GetBalancerStatus returns whether the balancer runs.
-    It is not implemented yet, and answers UNIMPLEMENTED.
+    Not implemented yet; answers UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer
     """
     GetAnyUnevenLoad: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]
-    """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
-    It is not implemented yet, and answers UNIMPLEMENTED.
+    """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
+    Not implemented yet; answers UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
     """
 
 @_typing.type_check_only
 class BalancerServiceAsyncStub(BalancerServiceStub):
-    """BalancerService reads what the balancer of a cluster does."""
+    """BalancerService reads the status of a cluster's balancer."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBalancerStatus: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]  # type: ignore[assignment]
     """GetBalancerStatus returns whether the balancer runs.
-    It is not implemented yet, and answers UNIMPLEMENTED.
+    Not implemented yet; answers UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer
     """
     GetAnyUnevenLoad: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]  # type: ignore[assignment]
-    """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
-    It is not implemented yet, and answers UNIMPLEMENTED.
+    """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
+    Not implemented yet; answers UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
     """
 
 class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """BalancerService reads what the balancer of a cluster does."""
+    """BalancerService reads the status of a cluster's balancer."""
 
     @_abc_1.abstractmethod
     def GetBalancerStatus(
@@ -74,7 +74,7 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.BalancerStatus, _abc.Awaitable[_balancer_pb2.BalancerStatus]]:
         """GetBalancerStatus returns whether the balancer runs.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer
         """
@@ -85,8 +85,8 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balancer_pb2.GetAnyUnevenLoadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.AnyUnevenLoad, _abc.Awaitable[_balancer_pb2.AnyUnevenLoad]]:
-        """GetAnyUnevenLoad returns whether the balancer is mending an uneven load.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
         """

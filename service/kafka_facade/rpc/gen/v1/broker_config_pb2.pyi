@@ -34,9 +34,9 @@ class ListBrokerConfigsRequest(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -97,9 +97,9 @@ class ListAllBrokerConfigsRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -258,7 +258,7 @@ class AlterBrokerConfigsRequest(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigAlteration]:
         """The changes."""
@@ -301,18 +301,18 @@ class BrokerConfig(_message.Message):
     name: _builtins.str
     """The name of the config."""
     value: _builtins.str
-    """The value; absent where it is sensitive."""
+    """The value; absent if it is sensitive."""
     is_read_only: _builtins.bool
     """Whether it cannot be changed while the broker runs."""
     is_sensitive: _builtins.bool
-    """Whether its value is kept secret."""
+    """Whether the value is sensitive."""
     source: _config_pb2.ConfigSource.ValueType
     """Where the value comes from."""
     is_default: _builtins.bool
     """Whether the value is the default."""
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigSynonym]:
-        """The places that give it a value, the one that counts first."""
+        """The sources with a value, the effective one first."""
 
     def __init__(
         self,

@@ -109,7 +109,7 @@ class BrokerConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetBrokerConfig(self, request, context):
-        """ResetBrokerConfig puts one config of a broker back to its default.
+        """ResetBrokerConfig resets one config of a broker to its default.
 
         REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
         """

@@ -55,7 +55,7 @@ class BrokerConfigServiceStub:
     REST: PUT /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
     """
     ResetBrokerConfig: _grpc.UnaryUnaryMultiCallable[_broker_config_pb2.ResetBrokerConfigRequest, _empty_pb2.Empty]
-    """ResetBrokerConfig puts one config of a broker back to its default.
+    """ResetBrokerConfig resets one config of a broker to its default.
 
     REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
     """
@@ -91,7 +91,7 @@ class BrokerConfigServiceAsyncStub(BrokerConfigServiceStub):
     REST: PUT /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
     """
     ResetBrokerConfig: _aio.UnaryUnaryMultiCallable[_broker_config_pb2.ResetBrokerConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetBrokerConfig puts one config of a broker back to its default.
+    """ResetBrokerConfig resets one config of a broker to its default.
 
     REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
     """
@@ -154,7 +154,7 @@ class BrokerConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_config_pb2.ResetBrokerConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetBrokerConfig puts one config of a broker back to its default.
+        """ResetBrokerConfig resets one config of a broker to its default.
 
         REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}/configs/{name}
         """

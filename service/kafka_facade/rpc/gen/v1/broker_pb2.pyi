@@ -30,9 +30,9 @@ class ListBrokersRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -268,7 +268,7 @@ class Broker(_message.Message):
     port: _builtins.int
     """The port that the broker advertises."""
     rack: _builtins.str
-    """The rack that the broker is in; absent where none is set."""
+    """The rack of the broker; absent if none is set."""
     def __init__(
         self,
         *,

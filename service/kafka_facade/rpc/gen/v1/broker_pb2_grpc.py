@@ -87,7 +87,7 @@ class BrokerServiceServicer:
 
     def RemoveBroker(self, request, context):
         """RemoveBroker moves all replicas away from a broker and starts its removal.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
         """
@@ -97,7 +97,7 @@ class BrokerServiceServicer:
 
     def BatchRemoveBrokers(self, request, context):
         """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/brokers:delete
         """
@@ -106,8 +106,8 @@ class BrokerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnregisterBroker(self, request, context):
-        """UnregisterBroker takes a broker that is gone out of the cluster's registry (KRaft).
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
         """

@@ -30,9 +30,9 @@ class ListBrokerReplicaExclusionsRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -221,7 +221,7 @@ class BrokerReplicaExclusionEntry(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     reason: _builtins.str
-    """Why, for people."""
+    """A human-readable reason."""
     def __init__(
         self,
         *,
@@ -250,7 +250,7 @@ class BrokerReplicaExclusion(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     reason: _builtins.str
-    """Why, for people."""
+    """A human-readable reason."""
     def __init__(
         self,
         *,
@@ -268,7 +268,7 @@ Global___BrokerReplicaExclusion: _TypeAlias = BrokerReplicaExclusion  # noqa: Y0
 
 @_typing.final
 class BrokerReplicaExclusionAlteration(_message.Message):
-    """BrokerReplicaExclusionAlteration is what became of the change of one exclusion."""
+    """BrokerReplicaExclusionAlteration is the result of the change of one exclusion."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,11 +285,11 @@ class BrokerReplicaExclusionAlteration(_message.Message):
     exclusion: _builtins.str
     """What was done: SET or DELETE."""
     reason: _builtins.str
-    """Why, for people."""
+    """A human-readable reason."""
     error_code: _builtins.int
-    """The error code; absent where all is well."""
+    """The error code; absent on success."""
     error_message: _builtins.str
-    """What is wrong, for people; absent where all is well."""
+    """A human-readable error message; absent on success."""
     def __init__(
         self,
         *,

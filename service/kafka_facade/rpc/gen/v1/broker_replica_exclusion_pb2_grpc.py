@@ -63,7 +63,7 @@ class BrokerReplicaExclusionServiceServicer:
 
     def ListBrokerReplicaExclusions(self, request, context):
         """ListBrokerReplicaExclusions returns all brokers that are excluded.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
         """
@@ -73,7 +73,7 @@ class BrokerReplicaExclusionServiceServicer:
 
     def GetBrokerReplicaExclusion(self, request, context):
         """GetBrokerReplicaExclusion returns the exclusion of one broker.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
         """
@@ -83,7 +83,7 @@ class BrokerReplicaExclusionServiceServicer:
 
     def CreateBrokerReplicaExclusions(self, request, context):
         """CreateBrokerReplicaExclusions excludes brokers.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
         """
@@ -92,8 +92,8 @@ class BrokerReplicaExclusionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBrokerReplicaExclusions(self, request, context):
-        """DeleteBrokerReplicaExclusions takes exclusions back.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        """DeleteBrokerReplicaExclusions removes exclusions.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
         """

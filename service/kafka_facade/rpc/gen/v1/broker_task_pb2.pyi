@@ -31,9 +31,9 @@ class ListAllBrokerTasksRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -96,9 +96,9 @@ class ListAllBrokerTasksByTypeRequest(_message.Message):
     task_type: _builtins.str
     """The type of task: add-broker or remove-broker."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -162,9 +162,9 @@ class ListBrokerTasksRequest(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -255,9 +255,9 @@ class ListRemoveBrokerTasksRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -358,9 +358,9 @@ class BrokerTask(_message.Message):
     shutdown_scheduled: _builtins.bool
     """Whether the broker will be shut down; absent for tasks that add one."""
     error_code: _builtins.int
-    """The error code; absent where all is well."""
+    """The error code; absent on success."""
     error_message: _builtins.str
-    """What is wrong, for people; absent where all is well."""
+    """A human-readable error message; absent on success."""
     @_builtins.property
     def sub_task_statuses(self) -> Global___SubTaskStatuses:
         """The status of each step."""
@@ -474,9 +474,9 @@ class RemoveBrokerTask(_message.Message):
     broker_shutdown_status: _builtins.str
     """The status of shutting the broker down."""
     error_code: _builtins.int
-    """The error code; absent where all is well."""
+    """The error code; absent on success."""
     error_message: _builtins.str
-    """What is wrong, for people; absent where all is well."""
+    """A human-readable error message; absent on success."""
     def __init__(
         self,
         *,

@@ -48,7 +48,7 @@ class CellServiceServicer:
 
     def ListCells(self, request, context):
         """ListCells returns the cells of a cluster.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/cells
         """

@@ -31,9 +31,9 @@ class ListLinksRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -130,7 +130,7 @@ class CreateLinkRequest(_message.Message):
     remote_cluster_id: _builtins.str
     """The id of the cluster at the other end."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     validate_link: _builtins.bool
     """Whether to try the link before it is created; true if left out."""
     @_builtins.property
@@ -179,7 +179,7 @@ class DeleteLinkRequest(_message.Message):
     force: _builtins.bool
     """Whether to delete the link even if it has mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     def __init__(
         self,
         *,
@@ -211,9 +211,9 @@ class ListLinkConfigsRequest(_message.Message):
     link_name: _builtins.str
     """The name of the cluster link."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -373,7 +373,7 @@ class AlterLinkConfigsRequest(_message.Message):
     link_name: _builtins.str
     """The name of the cluster link."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigAlteration]:
         """The changes."""
@@ -422,7 +422,7 @@ class Link(_message.Message):
     link_error: _builtins.str
     """The kind of error that the link is in; absent where all is well."""
     link_error_message: _builtins.str
-    """What is wrong, for people; absent where all is well."""
+    """A human-readable error message; absent on success."""
     @_builtins.property
     def topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The topics that the link mirrors."""
@@ -550,13 +550,13 @@ class LinkConfig(_message.Message):
     name: _builtins.str
     """The name of the config."""
     value: _builtins.str
-    """The value; absent where it is sensitive."""
+    """The value; absent if it is sensitive."""
     is_default: _builtins.bool
     """Whether the value is the default."""
     is_read_only: _builtins.bool
     """Whether it cannot be changed."""
     is_sensitive: _builtins.bool
-    """Whether its value is kept secret."""
+    """Whether the value is sensitive."""
     source: _config_pb2.ConfigSource.ValueType
     """Where the value comes from."""
     @_builtins.property

@@ -24,7 +24,7 @@ class _AlterOperation:
 class _AlterOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlterOperation.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ALTER_OPERATION_UNSPECIFIED: _AlterOperation.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     ALTER_OPERATION_SET: _AlterOperation.ValueType  # 1
     """The config gets the value."""
     ALTER_OPERATION_DELETE: _AlterOperation.ValueType  # 2
@@ -34,7 +34,7 @@ class AlterOperation(_AlterOperation, metaclass=_AlterOperationEnumTypeWrapper):
     """AlterOperation is what is done with a config."""
 
 ALTER_OPERATION_UNSPECIFIED: AlterOperation.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 ALTER_OPERATION_SET: AlterOperation.ValueType  # 1
 """The config gets the value."""
 ALTER_OPERATION_DELETE: AlterOperation.ValueType  # 2
@@ -48,7 +48,7 @@ class _ConfigSource:
 class _ConfigSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConfigSource.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONFIG_SOURCE_UNSPECIFIED: _ConfigSource.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG: _ConfigSource.ValueType  # 1
     """It is set on the topic."""
     CONFIG_SOURCE_DYNAMIC_BROKER_LOGGER_CONFIG: _ConfigSource.ValueType  # 2
@@ -72,7 +72,7 @@ class ConfigSource(_ConfigSource, metaclass=_ConfigSourceEnumTypeWrapper):
     """ConfigSource is the kind of place that a config's value comes from, as Kafka calls it."""
 
 CONFIG_SOURCE_UNSPECIFIED: ConfigSource.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG: ConfigSource.ValueType  # 1
 """It is set on the topic."""
 CONFIG_SOURCE_DYNAMIC_BROKER_LOGGER_CONFIG: ConfigSource.ValueType  # 2

@@ -26,7 +26,7 @@ class _ConsumerGroupState:
 class _ConsumerGroupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsumerGroupState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONSUMER_GROUP_STATE_UNSPECIFIED: _ConsumerGroupState.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     CONSUMER_GROUP_STATE_UNKNOWN: _ConsumerGroupState.ValueType  # 1
     """Kafka does not know."""
     CONSUMER_GROUP_STATE_PREPARING_REBALANCE: _ConsumerGroupState.ValueType  # 2
@@ -48,7 +48,7 @@ class ConsumerGroupState(_ConsumerGroupState, metaclass=_ConsumerGroupStateEnumT
     """ConsumerGroupState is the state of a consumer group, as Kafka calls it."""
 
 CONSUMER_GROUP_STATE_UNSPECIFIED: ConsumerGroupState.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 CONSUMER_GROUP_STATE_UNKNOWN: ConsumerGroupState.ValueType  # 1
 """Kafka does not know."""
 CONSUMER_GROUP_STATE_PREPARING_REBALANCE: ConsumerGroupState.ValueType  # 2
@@ -74,7 +74,7 @@ class _ConsumerGroupType:
 class _ConsumerGroupTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsumerGroupType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CONSUMER_GROUP_TYPE_UNSPECIFIED: _ConsumerGroupType.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     CONSUMER_GROUP_TYPE_UNKNOWN: _ConsumerGroupType.ValueType  # 1
     """Kafka does not know."""
     CONSUMER_GROUP_TYPE_CLASSIC: _ConsumerGroupType.ValueType  # 2
@@ -90,7 +90,7 @@ class ConsumerGroupType(_ConsumerGroupType, metaclass=_ConsumerGroupTypeEnumType
     """ConsumerGroupType is the protocol of a group."""
 
 CONSUMER_GROUP_TYPE_UNSPECIFIED: ConsumerGroupType.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 CONSUMER_GROUP_TYPE_UNKNOWN: ConsumerGroupType.ValueType  # 1
 """Kafka does not know."""
 CONSUMER_GROUP_TYPE_CLASSIC: ConsumerGroupType.ValueType  # 2
@@ -115,9 +115,9 @@ class ListConsumerGroupsRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -232,9 +232,9 @@ class ListConsumersRequest(_message.Message):
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -331,9 +331,9 @@ class ListConsumerAssignmentsRequest(_message.Message):
     consumer_id: _builtins.str
     """The id of the consumer, its member id in the group."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -436,9 +436,9 @@ class ListConsumerLagsRequest(_message.Message):
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,

@@ -36,19 +36,19 @@ class CreateConsumerInstanceRequest(_message.Message):
     consumer_group_id: _builtins.str
     """The name of the consumer group."""
     instance_id: _builtins.str
-    """The id that the instance shall have; left out, the gateway makes one."""
+    """The id of the instance; by default the gateway generates one."""
     format: _record_pb2.Format.ValueType
-    """The format that records are fetched in; left out it is binary. FORMAT_STRING is not allowed."""
+    """The format of fetched records; by default binary. FORMAT_STRING is not allowed."""
     auto_offset_reset: _builtins.str
-    """Where to start without a committed offset: earliest, latest or none."""
+    """The start position without a committed offset: earliest, latest or none."""
     auto_commit: _builtins.bool
-    """Whether the gateway commits by itself what was fetched."""
+    """Whether the gateway commits fetched records automatically."""
     fetch_min_bytes: _builtins.int
     """How many bytes FetchRecords waits for, from -1 to 10000000. With -1 or 0 it returns what is there at once; a REST
     read of the instance waits with -1 until its time has passed.
     """
     request_timeout_ms: _builtins.int
-    """How many milliseconds FetchRecords waits at most."""
+    """The maximum time in milliseconds that FetchRecords waits."""
     def __init__(
         self,
         *,
@@ -107,13 +107,13 @@ class ConsumerInstance(_message.Message):
     format: _record_pb2.Format.ValueType
     """The format that records are fetched in."""
     auto_offset_reset: _builtins.str
-    """Where to start without a committed offset: earliest, latest or none."""
+    """The start position without a committed offset: earliest, latest or none."""
     auto_commit: _builtins.bool
-    """Whether the gateway commits by itself what was fetched."""
+    """Whether the gateway commits fetched records automatically."""
     fetch_min_bytes: _builtins.int
     """How many bytes FetchRecords waits for."""
     request_timeout_ms: _builtins.int
-    """How many milliseconds FetchRecords waits at most."""
+    """The maximum time in milliseconds that FetchRecords waits."""
     def __init__(
         self,
         *,
@@ -177,7 +177,7 @@ class SubscribeRequest(_message.Message):
     """A regular expression for the names of topics."""
     @_builtins.property
     def topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the topics; they and the pattern exclude each other."""
+        """The names of the topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -374,7 +374,7 @@ class FetchRecordsRequest(_message.Message):
     instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     format: _record_pb2.Format.ValueType
-    """The format that the caller takes; left out it takes that of the instance."""
+    """The expected format; by default the format of the instance."""
     timeout_ms: _builtins.int
     """How many milliseconds to wait for a record; it can only shorten the instance's own setting. What is there is
     returned at once, unless the instance has fetch_min_bytes.
@@ -387,9 +387,9 @@ class FetchRecordsRequest(_message.Message):
     (RECORD_TOO_LARGE), whose metadata has topic_name, partition_id, offset and size; the position stays there.
     """
     key_format: _record_pb2.Format.ValueType
-    """The format that keys are decoded from; left out it is that of the instance."""
+    """The format of keys; by default the format of the instance."""
     value_format: _record_pb2.Format.ValueType
-    """The format that values are decoded from; left out it is that of the instance."""
+    """The format of values; by default the format of the instance."""
     decode_with_registry: _builtins.bool
     """Whether keys and values that have no format above are decoded by the schema of the Schema Registry whose id they
     begin with, whatever the format of the instance. Those that begin with none are returned as binary.
@@ -467,12 +467,12 @@ class FetchedRecord(_message.Message):
     offset: _builtins.int
     """The offset of the record."""
     key_error: _builtins.str
-    """Why the key is not of its format; it is binary then, as Kafka holds it."""
+    """The reason why the key can't be decoded; it is then binary, as stored in Kafka."""
     value_error: _builtins.str
-    """Why the value is not of its format; it is binary then, as Kafka holds it."""
+    """The reason why the value can't be decoded; it is then binary, as stored in Kafka."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The record's time; absent where it has none of the years 1 to 9999."""
+        """The record's timestamp; absent if there is none in the years 1 to 9999."""
 
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[_record_pb2.Header]:
@@ -529,7 +529,7 @@ class CommitOffsetsRequest(_message.Message):
     """The id of the consumer instance within its group."""
     @_builtins.property
     def offsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionPosition]:
-        """The last records that were dealt with; none means the current position of each partition.
+        """The last processed records; empty means the current position of each partition.
         Offset n commits n + 1, the next to read.
         """
 
@@ -624,7 +624,7 @@ class SeekToOffsetsRequest(_message.Message):
 
     @_builtins.property
     def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionTime]:
-        """Times to read from: the first record at or after each, or the end where there is none."""
+        """Timestamps to seek to: the first record at or after each, or the end if there is none."""
 
     def __init__(
         self,
@@ -749,7 +749,7 @@ class PartitionPosition(_message.Message):
     offset: _builtins.int
     """The offset."""
     metadata: _builtins.str
-    """A text to keep with an offset that is committed."""
+    """The metadata of a committed offset."""
     def __init__(
         self,
         *,
@@ -815,7 +815,7 @@ class CommittedOffset(_message.Message):
     offset: _builtins.int
     """The next offset to read."""
     metadata: _builtins.str
-    """The text that was committed with it."""
+    """The metadata that was committed with it."""
     def __init__(
         self,
         *,

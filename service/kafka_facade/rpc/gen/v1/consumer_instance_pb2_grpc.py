@@ -121,7 +121,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteConsumerInstance(self, request, context):
-        """DeleteConsumerInstance leaves the group and forgets the instance.
+        """DeleteConsumerInstance leaves the group and deletes the instance.
 
         REST: DELETE /consumers/{group}/instances/{instance}
         """
@@ -175,7 +175,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FetchRecords(self, request, context):
-        """FetchRecords returns the next records; an empty answer means that there were none in time.
+        """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
 
         REST: GET /consumers/{group}/instances/{instance}/records
         """
@@ -194,7 +194,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCommittedOffsets(self, request, context):
-        """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+        """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
 
         REST: GET /consumers/{group}/instances/{instance}/offsets
         """
@@ -203,7 +203,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SeekToOffsets(self, request, context):
-        """SeekToOffsets reads on from these offsets.
+        """SeekToOffsets moves the positions to these offsets.
 
         REST: POST /consumers/{group}/instances/{instance}/positions
         """
@@ -212,7 +212,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SeekToBeginning(self, request, context):
-        """SeekToBeginning reads on from the first offset of these partitions.
+        """SeekToBeginning moves the positions to the first offsets of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/beginning
         """
@@ -221,7 +221,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SeekToEnd(self, request, context):
-        """SeekToEnd reads on from the end of these partitions.
+        """SeekToEnd moves the positions to the ends of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/end
         """

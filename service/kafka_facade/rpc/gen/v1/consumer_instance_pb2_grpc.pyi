@@ -43,7 +43,7 @@ class ConsumerInstanceServiceStub:
     REST: POST /consumers/{group}
     """
     DeleteConsumerInstance: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.DeleteConsumerInstanceRequest, _empty_pb2.Empty]
-    """DeleteConsumerInstance leaves the group and forgets the instance.
+    """DeleteConsumerInstance leaves the group and deletes the instance.
 
     REST: DELETE /consumers/{group}/instances/{instance}
     """
@@ -73,7 +73,7 @@ class ConsumerInstanceServiceStub:
     REST: GET /consumers/{group}/instances/{instance}/assignments
     """
     FetchRecords: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.FetchRecordsRequest, _consumer_instance_pb2.FetchRecordsResponse]
-    """FetchRecords returns the next records; an empty answer means that there were none in time.
+    """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
 
     REST: GET /consumers/{group}/instances/{instance}/records
     """
@@ -84,22 +84,22 @@ class ConsumerInstanceServiceStub:
     REST: POST /consumers/{group}/instances/{instance}/offsets
     """
     GetCommittedOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetCommittedOffsetsRequest, _consumer_instance_pb2.GetCommittedOffsetsResponse]
-    """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+    """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
 
     REST: GET /consumers/{group}/instances/{instance}/offsets
     """
     SeekToOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToOffsetsRequest, _empty_pb2.Empty]
-    """SeekToOffsets reads on from these offsets.
+    """SeekToOffsets moves the positions to these offsets.
 
     REST: POST /consumers/{group}/instances/{instance}/positions
     """
     SeekToBeginning: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToBeginningRequest, _empty_pb2.Empty]
-    """SeekToBeginning reads on from the first offset of these partitions.
+    """SeekToBeginning moves the positions to the first offsets of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/beginning
     """
     SeekToEnd: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToEndRequest, _empty_pb2.Empty]
-    """SeekToEnd reads on from the end of these partitions.
+    """SeekToEnd moves the positions to the ends of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/end
     """
@@ -118,7 +118,7 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     REST: POST /consumers/{group}
     """
     DeleteConsumerInstance: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.DeleteConsumerInstanceRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """DeleteConsumerInstance leaves the group and forgets the instance.
+    """DeleteConsumerInstance leaves the group and deletes the instance.
 
     REST: DELETE /consumers/{group}/instances/{instance}
     """
@@ -148,7 +148,7 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     REST: GET /consumers/{group}/instances/{instance}/assignments
     """
     FetchRecords: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.FetchRecordsRequest, _consumer_instance_pb2.FetchRecordsResponse]  # type: ignore[assignment]
-    """FetchRecords returns the next records; an empty answer means that there were none in time.
+    """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
 
     REST: GET /consumers/{group}/instances/{instance}/records
     """
@@ -159,22 +159,22 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     REST: POST /consumers/{group}/instances/{instance}/offsets
     """
     GetCommittedOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetCommittedOffsetsRequest, _consumer_instance_pb2.GetCommittedOffsetsResponse]  # type: ignore[assignment]
-    """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+    """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
 
     REST: GET /consumers/{group}/instances/{instance}/offsets
     """
     SeekToOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToOffsetsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToOffsets reads on from these offsets.
+    """SeekToOffsets moves the positions to these offsets.
 
     REST: POST /consumers/{group}/instances/{instance}/positions
     """
     SeekToBeginning: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToBeginningRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToBeginning reads on from the first offset of these partitions.
+    """SeekToBeginning moves the positions to the first offsets of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/beginning
     """
     SeekToEnd: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToEndRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToEnd reads on from the end of these partitions.
+    """SeekToEnd moves the positions to the ends of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/end
     """
@@ -202,7 +202,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.DeleteConsumerInstanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """DeleteConsumerInstance leaves the group and forgets the instance.
+        """DeleteConsumerInstance leaves the group and deletes the instance.
 
         REST: DELETE /consumers/{group}/instances/{instance}
         """
@@ -268,7 +268,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.FetchRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.FetchRecordsResponse, _abc.Awaitable[_consumer_instance_pb2.FetchRecordsResponse]]:
-        """FetchRecords returns the next records; an empty answer means that there were none in time.
+        """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
 
         REST: GET /consumers/{group}/instances/{instance}/records
         """
@@ -291,7 +291,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.GetCommittedOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.GetCommittedOffsetsResponse, _abc.Awaitable[_consumer_instance_pb2.GetCommittedOffsetsResponse]]:
-        """GetCommittedOffsets returns what the group has committed; partitions without a commit are left out.
+        """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
 
         REST: GET /consumers/{group}/instances/{instance}/offsets
         """
@@ -302,7 +302,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToOffsets reads on from these offsets.
+        """SeekToOffsets moves the positions to these offsets.
 
         REST: POST /consumers/{group}/instances/{instance}/positions
         """
@@ -313,7 +313,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToBeginningRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToBeginning reads on from the first offset of these partitions.
+        """SeekToBeginning moves the positions to the first offsets of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/beginning
         """
@@ -324,7 +324,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToEndRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToEnd reads on from the end of these partitions.
+        """SeekToEnd moves the positions to the ends of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/end
         """

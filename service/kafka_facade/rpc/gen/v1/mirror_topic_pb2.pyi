@@ -34,9 +34,9 @@ class ListAllMirrorsRequest(_message.Message):
     mirror_status: _builtins.str
     """The status to match; empty matches all."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -103,9 +103,9 @@ class ListMirrorsRequest(_message.Message):
     mirror_status: _builtins.str
     """The status to match; empty matches all."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -258,10 +258,10 @@ class PromoteMirrorsRequest(_message.Message):
     mirror_topic_name_pattern: _builtins.str
     """A regular expression for the names of mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; they and the pattern exclude each other."""
+        """The names of the mirror topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -324,10 +324,10 @@ class FailOverMirrorsRequest(_message.Message):
     mirror_topic_name_pattern: _builtins.str
     """A regular expression for the names of mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; they and the pattern exclude each other."""
+        """The names of the mirror topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -390,10 +390,10 @@ class PauseMirrorsRequest(_message.Message):
     mirror_topic_name_pattern: _builtins.str
     """A regular expression for the names of mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; they and the pattern exclude each other."""
+        """The names of the mirror topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -456,10 +456,10 @@ class ResumeMirrorsRequest(_message.Message):
     mirror_topic_name_pattern: _builtins.str
     """A regular expression for the names of mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; they and the pattern exclude each other."""
+        """The names of the mirror topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -522,10 +522,10 @@ class ReverseAndStartMirrorsRequest(_message.Message):
     mirror_topic_name_pattern: _builtins.str
     """A regular expression for the names of mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; they and the pattern exclude each other."""
+        """The names of the mirror topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -588,10 +588,10 @@ class ReverseAndPauseMirrorsRequest(_message.Message):
     mirror_topic_name_pattern: _builtins.str
     """A regular expression for the names of mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; they and the pattern exclude each other."""
+        """The names of the mirror topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -654,10 +654,10 @@ class TruncateAndRestoreMirrorsRequest(_message.Message):
     mirror_topic_name_pattern: _builtins.str
     """A regular expression for the names of mirror topics."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; they and the pattern exclude each other."""
+        """The names of the mirror topics; can't be combined with the pattern."""
 
     def __init__(
         self,
@@ -715,9 +715,9 @@ class MirrorAlteration(_message.Message):
     mirror_topic_name: _builtins.str
     """The name of the mirror topic."""
     error_code: _builtins.int
-    """The error code; absent where all is well."""
+    """The error code; absent on success."""
     error_message: _builtins.str
-    """What is wrong, for people; absent where all is well."""
+    """A human-readable error message; absent on success."""
     @_builtins.property
     def mirror_lags(self) -> _containers.RepeatedCompositeFieldContainer[Global___MirrorLag]:
         """How far the mirror lags behind."""

@@ -99,7 +99,7 @@ class MirrorTopicServiceServicer:
 
     def ListAllMirrors(self, request, context):
         """ListAllMirrors returns the mirror topics of all links.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/-/mirrors
         """
@@ -109,7 +109,7 @@ class MirrorTopicServiceServicer:
 
     def ListMirrors(self, request, context):
         """ListMirrors returns the mirror topics of one link.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
@@ -119,7 +119,7 @@ class MirrorTopicServiceServicer:
 
     def GetMirror(self, request, context):
         """GetMirror returns one mirror topic.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}
         """
@@ -129,7 +129,7 @@ class MirrorTopicServiceServicer:
 
     def CreateMirror(self, request, context):
         """CreateMirror creates a topic that mirrors one of the other cluster.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
@@ -139,7 +139,7 @@ class MirrorTopicServiceServicer:
 
     def PromoteMirrors(self, request, context):
         """PromoteMirrors makes mirrors into topics of their own once they have caught up.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote
         """
@@ -149,7 +149,7 @@ class MirrorTopicServiceServicer:
 
     def FailOverMirrors(self, request, context):
         """FailOverMirrors makes mirrors into topics of their own at once.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover
         """
@@ -159,7 +159,7 @@ class MirrorTopicServiceServicer:
 
     def PauseMirrors(self, request, context):
         """PauseMirrors pauses mirroring.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause
         """
@@ -169,7 +169,7 @@ class MirrorTopicServiceServicer:
 
     def ResumeMirrors(self, request, context):
         """ResumeMirrors goes on with mirroring.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume
         """
@@ -179,7 +179,7 @@ class MirrorTopicServiceServicer:
 
     def ReverseAndStartMirrors(self, request, context):
         """ReverseAndStartMirrors turns the direction of mirroring round and starts it.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror
         """
@@ -189,7 +189,7 @@ class MirrorTopicServiceServicer:
 
     def ReverseAndPauseMirrors(self, request, context):
         """ReverseAndPauseMirrors turns the direction of mirroring round and leaves it paused.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror
         """
@@ -199,7 +199,7 @@ class MirrorTopicServiceServicer:
 
     def TruncateAndRestoreMirrors(self, request, context):
         """TruncateAndRestoreMirrors cuts topics back to where their mirrors stopped and makes them mirrors again.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore
         """

@@ -29,7 +29,7 @@ class _SubjectNameStrategy:
 class _SubjectNameStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubjectNameStrategy.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SUBJECT_NAME_STRATEGY_UNSPECIFIED: _SubjectNameStrategy.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     SUBJECT_NAME_STRATEGY_TOPIC_NAME: _SubjectNameStrategy.ValueType  # 1
     """The topic, and -key or -value."""
     SUBJECT_NAME_STRATEGY_RECORD_NAME: _SubjectNameStrategy.ValueType  # 2
@@ -38,10 +38,10 @@ class _SubjectNameStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_S
     """The topic, a dash and the full name of the record."""
 
 class SubjectNameStrategy(_SubjectNameStrategy, metaclass=_SubjectNameStrategyEnumTypeWrapper):
-    """SubjectNameStrategy is how the name of a subject follows from the topic and the schema."""
+    """SubjectNameStrategy derives the name of a subject from the topic and the schema."""
 
 SUBJECT_NAME_STRATEGY_UNSPECIFIED: SubjectNameStrategy.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 SUBJECT_NAME_STRATEGY_TOPIC_NAME: SubjectNameStrategy.ValueType  # 1
 """The topic, and -key or -value."""
 SUBJECT_NAME_STRATEGY_RECORD_NAME: SubjectNameStrategy.ValueType  # 2
@@ -57,7 +57,7 @@ class _Format:
 class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Format.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FORMAT_UNSPECIFIED: _Format.ValueType  # 0
-    """The value was left out, or is one that this version does not know."""
+    """The value is absent, or unknown to this version."""
     FORMAT_BINARY: _Format.ValueType  # 1
     """Bytes."""
     FORMAT_JSON: _Format.ValueType  # 2
@@ -72,10 +72,10 @@ class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Format.ValueTy
     """Protocol Buffers, with a schema from the Schema Registry."""
 
 class Format(_Format, metaclass=_FormatEnumTypeWrapper):
-    """Format is how a key or a value is embedded."""
+    """Format is the format of a key or a value."""
 
 FORMAT_UNSPECIFIED: Format.ValueType  # 0
-"""The value was left out, or is one that this version does not know."""
+"""The value is absent, or unknown to this version."""
 FORMAT_BINARY: Format.ValueType  # 1
 """Bytes."""
 FORMAT_JSON: Format.ValueType  # 2
@@ -106,9 +106,9 @@ class ProduceRecordsRequest(_message.Message):
     topic_name: _builtins.str
     """The name of the topic."""
     all_or_nothing: _builtins.bool
-    """Whether one record that cannot be sent fails the request before any is sent."""
+    """Whether a single invalid record fails the request before any record is sent."""
     partition_id: _builtins.int
-    """The partition of every record that names none; left out, the partitioner chooses."""
+    """The partition of records without one; by default the partitioner chooses."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordToProduce]:
         """The records, in order."""
@@ -190,7 +190,7 @@ Global___BatchProduceRecordsRequest: _TypeAlias = BatchProduceRecordsRequest  # 
 
 @_typing.final
 class BatchProduceEntry(_message.Message):
-    """BatchProduceEntry is a record with an id of the caller's."""
+    """BatchProduceEntry is a record with an id from the caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -258,7 +258,7 @@ class BatchProduceSuccess(_message.Message):
     """The caller's id."""
     @_builtins.property
     def report(self) -> Global___RecordReport:
-        """Where the record ended up."""
+        """The delivery report."""
 
     def __init__(
         self,
@@ -286,7 +286,7 @@ class BatchProduceFailure(_message.Message):
     """The caller's id."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why it failed, with an ErrorInfo in the details."""
+        """The error, with an ErrorInfo in the details."""
 
     def __init__(
         self,
@@ -336,7 +336,7 @@ Global___ProduceStreamRequest: _TypeAlias = ProduceStreamRequest  # noqa: Y015
 
 @_typing.final
 class ProduceStreamSetup(_message.Message):
-    """ProduceStreamSetup is what holds for a whole stream."""
+    """ProduceStreamSetup has the parameters of a stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -348,7 +348,7 @@ class ProduceStreamSetup(_message.Message):
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
-    """The partition of every record that names none; left out, the partitioner chooses."""
+    """The partition of records without one; by default the partitioner chooses."""
     def __init__(
         self,
         *,
@@ -368,14 +368,14 @@ Global___ProduceStreamSetup: _TypeAlias = ProduceStreamSetup  # noqa: Y015
 
 @_typing.final
 class ProduceStreamRecords(_message.Message):
-    """ProduceStreamRecords is one or many records; many in a frame are much faster than one."""
+    """ProduceStreamRecords is one or several records; large frames are much faster than single records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     correlation_id: _builtins.int
-    """A number of the caller's that comes back with the answer; it need not be unique."""
+    """A number from the caller that the response repeats; it need not be unique."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordToProduce]:
         """The records, in order."""
@@ -424,7 +424,7 @@ Global___ProduceStreamResponse: _TypeAlias = ProduceStreamResponse  # noqa: Y015
 
 @_typing.final
 class ProduceStreamResult(_message.Message):
-    """ProduceStreamResult is what became of one record."""
+    """ProduceStreamResult is the result of one record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -435,10 +435,10 @@ class ProduceStreamResult(_message.Message):
     partition_id: _builtins.int
     """The partition that the record is in."""
     offset: _builtins.int
-    """The offset that the record has; absent where brokers do not acknowledge records (`producer.acks=0`)."""
+    """The offset of the record; absent if brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The timestamp that Kafka has stored; absent where it has stored none, or none of the years 1 to 9999."""
+        """The timestamp stored in Kafka; absent if there is none, or if it is not in the years 1 to 9999."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
@@ -490,8 +490,8 @@ class ConsumeRequest(_message.Message):
     offset: _builtins.int
     """At this offset; a partition that does not reach it starts at its end."""
     follow: _builtins.bool
-    """Whether to go on at the end and wait for new records; otherwise the stream ends at what were the last stable
-    offsets when it began: where a read_committed consumer ends.
+    """Whether to wait for new records at the end; otherwise the stream ends at the last stable
+    offsets of the time when it began, like a read_committed consumer.
     """
     max_records: _builtins.int
     """The most records in one response; 0 leaves it to the gateway, which sends at most 500."""
@@ -511,7 +511,7 @@ class ConsumeRequest(_message.Message):
     """
     @_builtins.property
     def partition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The partitions to read; none means all."""
+        """The partitions to read; empty means all."""
 
     @_builtins.property
     def earliest(self) -> _empty_pb2.Empty:
@@ -578,7 +578,7 @@ Global___ConsumeResponse: _TypeAlias = ConsumeResponse  # noqa: Y015
 
 @_typing.final
 class RecordToProduce(_message.Message):
-    """RecordToProduce is a record on its way to Kafka."""
+    """RecordToProduce is a record to produce."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -588,14 +588,14 @@ class RecordToProduce(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     partition_id: _builtins.int
-    """The partition; left out, the partitioner chooses by the key."""
+    """The partition; by default the partitioner chooses by the key."""
     @_builtins.property
     def key(self) -> Global___RecordData:
-        """The key; left out, the record has none."""
+        """The key; absent for none."""
 
     @_builtins.property
     def value(self) -> Global___RecordData:
-        """The value; left out, it is null, which is a tombstone in a compacted topic."""
+        """The value; absent means null, which is a tombstone in a compacted topic."""
 
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
@@ -603,7 +603,7 @@ class RecordToProduce(_message.Message):
 
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The record's time; left out, it is the time of producing."""
+        """The record's timestamp; by default the current time."""
 
     def __init__(
         self,
@@ -672,7 +672,7 @@ Global___RecordData: _TypeAlias = RecordData  # noqa: Y015
 
 @_typing.final
 class SchemaSelector(_message.Message):
-    """SchemaSelector says which schema of the Schema Registry is meant."""
+    """SchemaSelector selects a schema of the Schema Registry."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -688,9 +688,9 @@ class SchemaSelector(_message.Message):
     schema: _builtins.str
     """The schema itself, which is registered where it is new; it needs a format."""
     subject: _builtins.str
-    """The name of the subject; it and the strategy exclude each other."""
+    """The name of the subject; can't be combined with the strategy."""
     subject_name_strategy: Global___SubjectNameStrategy.ValueType
-    """How the name of the subject is made; left out, it is TOPIC_NAME."""
+    """The rule for the name of the subject; by default TOPIC_NAME."""
     def __init__(
         self,
         *,
@@ -745,7 +745,7 @@ Global___Header: _TypeAlias = Header  # noqa: Y015
 
 @_typing.final
 class RecordResult(_message.Message):
-    """RecordResult is what became of one record."""
+    """RecordResult is the result of one record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -753,11 +753,11 @@ class RecordResult(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> Global___RecordReport:
-        """Where the record ended up."""
+        """The delivery report."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why it failed, with an ErrorInfo in the details."""
+        """The error, with an ErrorInfo in the details."""
 
     def __init__(
         self,
@@ -777,7 +777,7 @@ Global___RecordResult: _TypeAlias = RecordResult  # noqa: Y015
 
 @_typing.final
 class RecordReport(_message.Message):
-    """RecordReport tells where a record ended up that Kafka has acknowledged."""
+    """RecordReport is the delivery report of a record that Kafka has acknowledged."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -795,18 +795,18 @@ class RecordReport(_message.Message):
     partition_id: _builtins.int
     """The partition that the record is in."""
     offset: _builtins.int
-    """The offset that the record has; absent where brokers do not acknowledge records (`producer.acks=0`)."""
+    """The offset of the record; absent if brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The timestamp that Kafka has stored; absent where it has stored none, or none of the years 1 to 9999."""
+        """The timestamp stored in Kafka; absent if there is none, or if it is not in the years 1 to 9999."""
 
     @_builtins.property
     def key(self) -> Global___DataReport:
-        """What was stored as the key; absent if the record was sent without one."""
+        """The report of the key; absent if the record was sent without one."""
 
     @_builtins.property
     def value(self) -> Global___DataReport:
-        """What was stored as the value; absent if the record was sent without one."""
+        """The report of the value; absent if the record was sent without one."""
 
     def __init__(
         self,
@@ -831,7 +831,7 @@ Global___RecordReport: _TypeAlias = RecordReport  # noqa: Y015
 
 @_typing.final
 class DataReport(_message.Message):
-    """DataReport is what became of a key or value."""
+    """DataReport is the report of a produced key or value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -880,7 +880,7 @@ Global___DataReport: _TypeAlias = DataReport  # noqa: Y015
 
 @_typing.final
 class Record(_message.Message):
-    """Record is a record as Kafka holds it."""
+    """Record is a record as stored in Kafka."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -902,16 +902,16 @@ class Record(_message.Message):
     offset: _builtins.int
     """The offset of the record."""
     key: _builtins.bytes
-    """The key; absent for null, and where decoded_key is there."""
+    """The key; absent for null, and if decoded_key is present."""
     value: _builtins.bytes
-    """The value; absent for null, and where decoded_value is there."""
+    """The value; absent for null, and if decoded_value is present."""
     key_error: _builtins.str
-    """Why the key is not of the format that was asked for; its bytes are in key then."""
+    """Why the key can't be decoded in the requested format; key then has its bytes."""
     value_error: _builtins.str
-    """Why the value is not of the format that was asked for; its bytes are in value then."""
+    """Why the value can't be decoded in the requested format; value then has its bytes."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """The record's time; absent where it has none of the years 1 to 9999."""
+        """The record's timestamp; absent if there is none in the years 1 to 9999."""
 
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
@@ -919,11 +919,11 @@ class Record(_message.Message):
 
     @_builtins.property
     def decoded_key(self) -> Global___RecordData:
-        """The key in the format that was asked for, with the id and a subject of its schema where it has one."""
+        """The key in the requested format, with the id and a subject of its schema if it has one."""
 
     @_builtins.property
     def decoded_value(self) -> Global___RecordData:
-        """The value in the format that was asked for, with the id and a subject of its schema where it has one."""
+        """The value in the requested format, with the id and a subject of its schema if it has one."""
 
     def __init__(
         self,

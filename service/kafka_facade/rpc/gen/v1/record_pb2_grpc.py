@@ -62,8 +62,8 @@ class RecordServiceServicer:
     """
 
     def ProduceRecords(self, request, context):
-        """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
-        answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+        """ProduceRecords produces records to a topic and returns the result of each of them. A request whose
+        response would exceed grpc.max.response.bytes (about 28000 records) is rejected before any record is sent.
 
         REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
         REST: POST /topics/{topic}
@@ -74,7 +74,7 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchProduceRecords(self, request, context):
-        """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+        """BatchProduceRecords produces records with ids from the caller, and returns successes and failures separately.
 
         REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
         """

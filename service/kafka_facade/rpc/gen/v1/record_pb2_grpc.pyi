@@ -34,15 +34,15 @@ class RecordServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecordServiceAsyncStub: ...
     ProduceRecords: _grpc.UnaryUnaryMultiCallable[_record_pb2.ProduceRecordsRequest, _record_pb2.ProduceRecordsResponse]
-    """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
-    answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+    """ProduceRecords produces records to a topic and returns the result of each of them. A request whose
+    response would exceed grpc.max.response.bytes (about 28000 records) is rejected before any record is sent.
 
     REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
     REST: POST /topics/{topic}
     REST: POST /topics/{topic}/partitions/{partition}
     """
     BatchProduceRecords: _grpc.UnaryUnaryMultiCallable[_record_pb2.BatchProduceRecordsRequest, _record_pb2.BatchProduceRecordsResponse]
-    """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+    """BatchProduceRecords produces records with ids from the caller, and returns successes and failures separately.
 
     REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
     """
@@ -64,15 +64,15 @@ class RecordServiceAsyncStub(RecordServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ProduceRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.ProduceRecordsRequest, _record_pb2.ProduceRecordsResponse]  # type: ignore[assignment]
-    """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
-    answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+    """ProduceRecords produces records to a topic and returns the result of each of them. A request whose
+    response would exceed grpc.max.response.bytes (about 28000 records) is rejected before any record is sent.
 
     REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
     REST: POST /topics/{topic}
     REST: POST /topics/{topic}/partitions/{partition}
     """
     BatchProduceRecords: _aio.UnaryUnaryMultiCallable[_record_pb2.BatchProduceRecordsRequest, _record_pb2.BatchProduceRecordsResponse]  # type: ignore[assignment]
-    """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+    """BatchProduceRecords produces records with ids from the caller, and returns successes and failures separately.
 
     REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
     """
@@ -97,8 +97,8 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.ProduceRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_pb2.ProduceRecordsResponse, _abc.Awaitable[_record_pb2.ProduceRecordsResponse]]:
-        """ProduceRecords produces records to a topic and answers once Kafka has decided on each of them. A request whose
-        answer would be larger than grpc.max.response.bytes (about 28000 records) is refused before any is sent.
+        """ProduceRecords produces records to a topic and returns the result of each of them. A request whose
+        response would exceed grpc.max.response.bytes (about 28000 records) is rejected before any record is sent.
 
         REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records
         REST: POST /topics/{topic}
@@ -111,7 +111,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.BatchProduceRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_record_pb2.BatchProduceRecordsResponse, _abc.Awaitable[_record_pb2.BatchProduceRecordsResponse]]:
-        """BatchProduceRecords produces records that carry ids of the caller's, and sorts what became of them.
+        """BatchProduceRecords produces records with ids from the caller, and returns successes and failures separately.
 
         REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
         """

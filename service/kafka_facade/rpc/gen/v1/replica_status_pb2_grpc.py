@@ -58,7 +58,7 @@ class ReplicaStatusServiceServicer:
 
     def ListAllReplicaStatuses(self, request, context):
         """ListAllReplicaStatuses returns the status of all replicas of all topics.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
         """
@@ -68,7 +68,7 @@ class ReplicaStatusServiceServicer:
 
     def ListTopicReplicaStatuses(self, request, context):
         """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
         """
@@ -78,7 +78,7 @@ class ReplicaStatusServiceServicer:
 
     def ListPartitionReplicaStatuses(self, request, context):
         """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
         """

@@ -35,9 +35,9 @@ class ListTopicConfigsRequest(_message.Message):
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -98,9 +98,9 @@ class ListAllTopicConfigsRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -259,7 +259,7 @@ class AlterTopicConfigsRequest(_message.Message):
     topic_name: _builtins.str
     """The name of the topic."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigAlteration]:
         """The changes."""
@@ -292,7 +292,7 @@ class AlterMultipleTopicConfigsRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the one behind the gateway."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicConfigAlterations]:
         """The changes, by topic; of entries for the same topic the last one counts."""
@@ -407,9 +407,9 @@ class ListTopicDefaultConfigsRequest(_message.Message):
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -480,18 +480,18 @@ class TopicConfig(_message.Message):
     name: _builtins.str
     """The name of the config."""
     value: _builtins.str
-    """The value; absent where it is sensitive."""
+    """The value; absent if it is sensitive."""
     is_read_only: _builtins.bool
     """Whether it cannot be changed while the broker runs."""
     is_sensitive: _builtins.bool
-    """Whether its value is kept secret."""
+    """Whether the value is sensitive."""
     source: _config_pb2.ConfigSource.ValueType
     """Where the value comes from."""
     is_default: _builtins.bool
     """Whether the value is the default."""
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigSynonym]:
-        """The places that give it a value, the one that counts first."""
+        """The sources with a value, the effective one first."""
 
     def __init__(
         self,

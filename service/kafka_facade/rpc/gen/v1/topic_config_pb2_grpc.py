@@ -147,7 +147,7 @@ class TopicConfigServiceServicer:
 
     def ListTopicDefaultConfigs(self, request, context):
         """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
         """

@@ -71,7 +71,7 @@ class TopicConfigServiceStub:
     """
     ListTopicDefaultConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]
     """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-    It is not implemented yet, and answers UNIMPLEMENTED.
+    Not implemented yet; answers UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
     """
@@ -118,7 +118,7 @@ class TopicConfigServiceAsyncStub(TopicConfigServiceStub):
     """
     ListTopicDefaultConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]  # type: ignore[assignment]
     """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-    It is not implemented yet, and answers UNIMPLEMENTED.
+    Not implemented yet; answers UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
     """
@@ -210,7 +210,7 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.ListTopicDefaultConfigsResponse, _abc.Awaitable[_topic_config_pb2.ListTopicDefaultConfigsResponse]]:
         """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
         """

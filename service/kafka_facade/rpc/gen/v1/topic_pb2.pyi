@@ -36,9 +36,9 @@ class ListTopicsRequest(_message.Message):
     include_authorized_operations: _builtins.bool
     """Whether to fill authorized_operations."""
     page_size: _builtins.int
-    """The most items to return; 0 is the default (100), more than 1000 is taken as 1000."""
+    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
-    """The next_page_token of the page before, or empty for the first page."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -160,7 +160,7 @@ class CreateTopicRequest(_message.Message):
     replication_factor: _builtins.int
     """The number of replicas of each partition; the broker's default if left out."""
     validate_only: _builtins.bool
-    """Whether to check the request without carrying it out."""
+    """Whether to validate the request without executing it."""
     @_builtins.property
     def replicas_assignments(self) -> _containers.MessageMap[_builtins.int, Global___BrokerIds]:
         """The brokers of each partition, the preferred leader first; it excludes both counts."""

@@ -122,7 +122,7 @@ class TopicServiceServicer:
 
     def GetLastProducedTime(self, request, context):
         """GetLastProducedTime returns the time of the newest record of a topic.
-        It is not implemented yet, and answers UNIMPLEMENTED.
+        Not implemented yet; answers UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
         """
