@@ -125,8 +125,8 @@ class CrossOriginGuard:
         if found in self._own:
             return None
         if site is None:
-            scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
-            _, authority = asked(scheme, scope.get("server"), dict(scope["headers"]), forwarded=self._forwarded)
+            asked_scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+            _, authority = asked(asked_scheme, scope.get("server"), dict(scope["headers"]), forwarded=self._forwarded)
             # TLS may be terminated in front of the gateway, so the default port is that of the page's scheme.
             if found != authority.endpoint(scheme):
                 return REFUSED
