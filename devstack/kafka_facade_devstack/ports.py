@@ -1,5 +1,6 @@
 """The ports of a stack: assigns one to each listener, and checks that all are free. Loopback only."""
 
+import atexit
 import errno
 import fcntl
 import os
@@ -75,7 +76,9 @@ class _Claims:
         with self._lock:
             if self._file is None:
                 path = Path(tempfile.gettempdir(), f"kafka-facade-{os.getuid()}.ports")
-                self._file = path.open("ab")
+                # Another user could have put a link there.
+                self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb")
+                atexit.register(self._file.close)
             if base in self._recent:
                 return False
             try:
