@@ -1,8 +1,11 @@
 """Shares of the slots: each is held by one worker, and none is left alone."""
 
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.instances.placement import slot_of
+from kafka_facade.peers.local import LocalOwnership
 from kafka_facade.peers.shares import Shares
 from kafka_facade.peers.transport import UnixTransport
 
@@ -63,12 +67,46 @@ def test_files_that_were_cleaned_away(tmp_path: Path) -> None:
     assert (held(first), held(second)) == ({0}, {1})
     for file in tmp_path.iterdir():
         file.unlink()
-    assert (first.claim(), second.claim()) == (True, True)
+    for worker in (first, second):
+        worker.claim()
+        assert worker.take_lost()
     for worker in (first, second, first, second):
-        assert not worker.claim()
+        worker.claim()
+        assert not worker.take_lost()
         assert not held(first) & held(second)
     assert held(first) | held(second) == {0, 1}
     assert {holder(tmp_path, share) for share in (0, 1)} == {"a", "b"}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  nothing tells of a share
+        await asyncio.sleep(0.01)
+
+
+async def test_the_directory_is_away_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = tmp_path / "peers"
+    directory.mkdir()
+    lost = 0
+
+    def count() -> None:
+        nonlocal lost
+        lost += 1
+
+    ownership = LocalOwnership(directory, 1, UnixTransport(directory / "a"))
+    (directory / "a").touch()
+    owning = asyncio.create_task(ownership.run(count))
+    async with asyncio.timeout(30):
+        await until(lambda: ownership.owns(0))
+        shutil.rmtree(directory)
+        await until(lambda: bool(lost))
+        assert not ownership.owns(0)
+        directory.mkdir()
+        (directory / "a").touch()
+        await until(lambda: ownership.owns(0))
+    assert lost == 1
+    assert len([entry for entry in caplog.records if "can't be claimed" in entry.message]) == 1
+    owning.cancel()
+    await asyncio.gather(owning, return_exceptions=True)
 
 
 def test_files_stay_young(tmp_path: Path) -> None:
@@ -82,6 +120,7 @@ def test_files_stay_young(tmp_path: Path) -> None:
 
 DIES = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from kafka_facade.peers.shares import Shares
 from kafka_facade.peers.transport import UnixTransport

@@ -362,8 +362,9 @@ async def test_following_ends_with_the_topic(channel: grpc.aio.Channel, topic: T
         ({"partition_ids": [5]}, grpc.StatusCode.NOT_FOUND, "PARTITION_NOT_FOUND"),
         ({"cluster_id": "another"}, grpc.StatusCode.NOT_FOUND, "CLUSTER_NOT_FOUND"),
         ({"max_records": -1}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+        ({"partition_ids": [0] * 10_001}, grpc.StatusCode.RESOURCE_EXHAUSTED, "PAYLOAD_TOO_LARGE"),
     ],
-    ids=["topic", "no topic", "partition", "cluster", "max_records"],
+    ids=["topic", "no topic", "partition", "cluster", "max_records", "partitions"],
 )
 async def test_what_cannot_be_consumed(
     channel: grpc.aio.Channel,

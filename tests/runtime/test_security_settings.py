@@ -115,6 +115,7 @@ from kafka_facade.runtime.settings import SettingsError, load
         "grpc.listener=",
         "request.body.timeout=1",
         "response.write.timeouts.ms=1",
+        "streaming.max.inflight.records=1",
         "api.v3.produce.batch.max.entries=1",
         "max.streaming.connection.durations.ms=1",
         "config.providers=vault",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from typing import Final
 
-from kafka_facade.core.errors import InvalidRequest
+from kafka_facade.core.errors import InvalidKafkaRequest, InvalidRequest
 
 _MIB: Final = 1024 * 1024
 
@@ -30,6 +30,8 @@ ASSIGNED_PARTITIONS: Final = 2_000
 """Partitions that are assigned to a consumer instance: the time that librdkafka's assign blocks is quadratic."""
 MESSAGE_ENTRIES: Final = 10_000
 """Entries of a list in a gRPC message: lists are converted without yielding to the event loop."""
+HEADERS: Final = 100_000
+"""Headers of one record: librdkafka returns none of a record with more (rd_kafka_msg_headers_parse)."""
 PRODUCED_RECORDS: Final = 100_000
 """Records of one v2 produce request: all their results are kept until the last one is known."""
 
@@ -45,3 +47,11 @@ def check_length(entries: Sized, most: int, field: str) -> None:
     """Raise InvalidRequest if the list in ``field`` is longer than ``most``."""
     if len(entries) > most:
         raise InvalidRequest(f"{field} has more than {most} entries.", field=field)
+
+
+def check_headers(headers: Sized) -> None:
+    """Raise InvalidKafkaRequest if a record has more ``headers`` than the Kafka client can read."""
+    if len(headers) > HEADERS:
+        raise InvalidKafkaRequest(
+            f"A record cannot have more than {HEADERS} headers: the Kafka client would not read them.", field="headers"
+        )

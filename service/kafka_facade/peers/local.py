@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from kafka_facade.peers.ownership import SLOTS
 from kafka_facade.peers.shares import Shares
 from kafka_facade.peers.spread import spread
 from kafka_facade.peers.transport import Transport
+
+logger = logging.getLogger("kafka_facade.peers")
 
 _CLAIM_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
@@ -41,9 +44,18 @@ class LocalOwnership:
 
     async def run(self, lost: Callable[[], None]) -> None:
         """Hold at least one share, and shares that no other worker takes, until cancelled; then release them."""
+        failing = False
         try:
             while True:
-                if self._shares.claim():
+                try:
+                    self._shares.claim()
+                    failing = False
+                except OSError as error:
+                    # For example no file descriptor is free, or somebody has removed the directory.
+                    if not failing:
+                        logger.error("shares of consumer instances can't be claimed; the worker tries again: %s", error)
+                    failing = True
+                if self._shares.take_lost():
                     lost()
                 await asyncio.sleep(_LOOK_SECONDS if self._shares.has_any else _CLAIM_SECONDS)
         finally:

@@ -24,6 +24,7 @@ class Shares:
         self._directory = directory
         self._transport = transport
         self._held: dict[int, int] = {}
+        self._lost = False
         self._seen_free = [0] * count
         self.count = count
 
@@ -43,12 +44,16 @@ class Shares:
         except FileNotFoundError:
             return None
 
-    def claim(self) -> bool:
-        """Claim free shares, and refresh held ones. Return whether a share was lost."""
-        lost = self._keep_files()
+    def claim(self) -> None:
+        """Claim free shares, and refresh held ones. Raises OSError; held shares are kept then."""
+        self._keep_files()
         for share in range(self.count):
             if share not in self._held:
                 self._try(share)
+
+    def take_lost(self) -> bool:
+        """Return whether a share was lost since the last call."""
+        lost, self._lost = self._lost, False
         return lost
 
     def release(self) -> None:
@@ -68,18 +73,20 @@ class Shares:
         if self._held and self._seen_free[share] < _PATIENCE:
             os.close(lock)
             return
+        try:
+            self._link(share)
+        except OSError:
+            os.close(lock)
+            raise
         self._held[share] = lock
-        self._link(share)
 
-    def _keep_files(self) -> bool:
-        """Touch the files, since systems remove old files from temporary directories. Return whether a share was
-        lost."""
-        lost = False
+    def _keep_files(self) -> None:
+        """Touch the files, since systems remove old files from temporary directories."""
         for share, lock in list(self._held.items()):
             if not os.fstat(lock).st_nlink:
                 # The file was removed, and another worker may hold a new one of the same name.
                 os.close(self._held.pop(share))
-                lost = True
+                self._lost = True
                 continue
             os.utime(lock)
             try:
@@ -88,7 +95,6 @@ class Shares:
                 self._link(share)
         if self._held:
             self._transport.touch()
-        return lost
 
     def _link_of(self, share: int) -> Path:
         return self._directory / f"{share}.address"

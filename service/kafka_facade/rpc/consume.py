@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from kafka_facade.core.catalogue import Operation
-from kafka_facade.core.errors import FacadeError, InvalidRequest
+from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge
 from kafka_facade.core.facade import Facade
+from kafka_facade.core.limits import MESSAGE_ENTRIES
 from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.sizes import fetched_size, record_size, require_taken
 from kafka_facade.core.time_slices import time_slice
@@ -62,6 +63,8 @@ def consume(
 def _read_request(message: record_pb2.ConsumeRequest) -> ConsumeRecords:
     if not message.topic_name:
         raise InvalidRequest("topic_name is required.", field="topic_name")
+    if len(message.partition_ids) > MESSAGE_ENTRIES:
+        raise PayloadTooLarge(f"partition_ids has more than {MESSAGE_ENTRIES} entries.", field="partition_ids")
     return ConsumeRecords(
         message.cluster_id or None,
         message.topic_name,

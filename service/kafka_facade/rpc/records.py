@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge
 from kafka_facade.core.facade import Facade
-from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT
+from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT, check_headers
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.model import (
     BatchEntry,
@@ -64,6 +64,7 @@ _write_report = writer(record_pb2.RecordReport)
 def read_record(message: record_pb2.RecordToProduce, partition_id: int | None) -> RecordToProduce:
     """Convert a record; ``partition_id`` is the default. Raises InvalidRequest if data and format do not match."""
     headers = message.headers
+    check_headers(headers)
     place = "key"
     try:
         key = _read_data(message.key) if message.HasField("key") else None

@@ -25,12 +25,13 @@ def _cost(line: logging.LogRecord) -> int:
 class _Lines(queue.Queue[logging.LogRecord]):
     """Formatted lines that wait to be written; its size is their total cost.
 
-    Once a line did not fit, all are dropped until the others are written; ``missing`` makes a line of their number.
+    Once a line did not fit, all are dropped until the others are written. A finalizer may log whenever an object is
+    created, so none is created while the mutex is held.
     """
 
-    def __init__(self, most: int, missing: Callable[[int], logging.LogRecord]) -> None:
-        super().__init__(most)
-        self._missing = missing
+    _held: deque[logging.LogRecord]
+    _size: int
+    _dropped: int
 
     def offer(self, line: logging.LogRecord) -> None:
         """Add a line, or drop it."""
@@ -38,7 +39,18 @@ class _Lines(queue.Queue[logging.LogRecord]):
             if self._dropped or (self._held and self._size + _cost(line) > self.maxsize):
                 self._dropped += 1
                 return
-        self.put_nowait(line)
+            self._put(line)
+            self.unfinished_tasks += 1
+            self.not_empty.notify()
+
+    def take_dropped(self) -> int:
+        """Return how many lines were dropped, once all others were taken; the next ones are kept again."""
+        with self.mutex:
+            if self._held:
+                return 0
+            dropped = self._dropped
+            self._dropped = 0
+            return dropped
 
     def wait_empty(self, seconds: float) -> None:
         """Wait until all lines are written, for at most so long."""
@@ -46,7 +58,7 @@ class _Lines(queue.Queue[logging.LogRecord]):
             self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, seconds)
 
     def _init(self, maxsize: int) -> None:
-        self._held: deque[logging.LogRecord] = deque()
+        self._held = deque()
         self._size = self._dropped = 0
 
     def _qsize(self) -> int:
@@ -59,17 +71,26 @@ class _Lines(queue.Queue[logging.LogRecord]):
     def _get(self) -> logging.LogRecord:
         line = self._held.popleft()
         self._size -= _cost(line)
-        if self._dropped and not self._held:
-            self._put(self._missing(self._dropped))
-            self.unfinished_tasks += 1
-            self._dropped = 0
         return line
 
 
 class _Listener(QueueListener):
-    """Writes to the file descriptor itself: a lock of a stream or handler would be held while the write blocks."""
+    """Writes to the file descriptor itself: a lock of a stream or handler would be held while the write blocks.
+
+    ``missing`` makes a line of the number of lines that were dropped.
+    """
+
+    def __init__(self, lines: _Lines, missing: Callable[[int], logging.LogRecord]) -> None:
+        super().__init__(lines)
+        self._lines = lines
+        self._missing = missing
 
     def handle(self, record: logging.LogRecord) -> None:
+        self._write(record)
+        if dropped := self._lines.take_dropped():
+            self._write(self._missing(dropped))
+
+    def _write(self, record: logging.LogRecord) -> None:
         left = memoryview(f"{record.msg}\n".encode(errors="backslashreplace"))
         while left:
             try:
@@ -85,13 +106,13 @@ class LogWriter(QueueHandler):
     """A handler that never blocks. Formatting takes place in the thread that logs; lines keep their order."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
-        self._lines = _Lines(_MOST_CHARACTERS, self._missing)
+        self._lines = _Lines(_MOST_CHARACTERS)
         super().__init__(self._lines)
         self.setFormatter(formatter)
         # A signal that this thread took would interrupt no other.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            _Listener(self._lines).start()
+            _Listener(self._lines, self._missing).start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -150,6 +150,7 @@ _LIMITING: Final = {
         "consumer.request.timeout.ms",
         "grpc.listeners",
         "grpc.max.response.bytes",
+        "grpc.stream.window.bytes",
         "host.name",
         "idle.timeout.ms",
         "kafka.clients.idle.ms",
@@ -159,6 +160,7 @@ _LIMITING: Final = {
         "response.write.timeout.ms",
         "shutdown.timeout.ms",
         "streaming.connection.max.duration.ms",
+        "streaming.max.in.flight.records",
     )
 }
 _LISTENERS: Final = ("grpc.listeners", "listeners")

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import Producer as ClientProducer
 
 from kafka_facade.core.errors import InvalidKafkaRequest
+from kafka_facade.core.limits import check_headers
 from kafka_facade.core.records.port import SerializedRecord
 
 logger = logging.getLogger("kafka_facade.kafka")
@@ -22,9 +23,6 @@ _RENEWAL_SECONDS = 1.0
 _NOW = 0
 _CUT_NAME = "The name of a header cannot hold the character U+0000."  # To the client it would end there.
 _NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
-# librdkafka returns no headers at all of a record with more (rd_kafka_msg_headers_parse).
-_MOST_HEADERS = 100_000
-_TOO_MANY_HEADERS = f"A record cannot have more than {_MOST_HEADERS} headers: the Kafka client would not read them."
 _GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError._PURGE_INFLIGHT})
 
 
@@ -120,8 +118,7 @@ def extras(record: SerializedRecord) -> dict[str, Any]:
         raise InvalidKafkaRequest(_NO_EPOCH, field="timestamp")
     extras: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
     if record.headers:
-        if len(record.headers) > _MOST_HEADERS:
-            raise InvalidKafkaRequest(_TOO_MANY_HEADERS, field="headers")
+        check_headers(record.headers)
         if any("\0" in header.name for header in record.headers):
             raise InvalidKafkaRequest(_CUT_NAME, field="headers")
         extras["headers"] = [(header.name, header.value) for header in record.headers]
