@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from kafka_facade_devstack.errors import DevStackError
 
 _POLL_SECONDS = 0.05
+_PAUSE_SECONDS = 2.0
+_PAUSE_POLL_SECONDS = 0.001
 _TAIL_BYTES = 64 * 1024
 _OWN_ERROR = "kafka-facade: "
 _CAUSES = {
@@ -126,6 +129,16 @@ class Child:
         """Sends a signal to the whole group."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+    def pause(self) -> None:
+        """SIGSTOP to the whole group. Returns when all threads of the child have stopped, which takes a moment."""
+        self.send(signal.SIGSTOP)
+        until = time.monotonic() + _PAUSE_SECONDS
+        with suppress(ChildProcessError):
+            while time.monotonic() < until:
+                if os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is not None:
+                    return
+                time.sleep(_PAUSE_POLL_SECONDS)
 
     async def stop(self, grace_seconds: float) -> None:
         """SIGTERM, and SIGKILL once `grace_seconds` have passed; at once if zero. Returns when it has ended."""

@@ -224,7 +224,7 @@ class Stack:
 
     def pause_broker(self, index: int) -> None:
         """SIGSTOP to broker `index`: its connections stay open and nothing answers."""
-        self._nodes[index].child.send(signal.SIGSTOP)
+        self._nodes[index].child.pause()
 
     def resume_broker(self, index: int) -> None:
         """Resumes a paused broker."""
