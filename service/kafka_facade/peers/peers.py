@@ -243,7 +243,7 @@ class _Handler(grpc.GenericRpcHandler):
                 await asyncio.gather(writing, return_exceptions=True)
 
     def _is_here(self, request: OfInstance) -> bool:
-        # The operation checks again before its first await, so a call is forwarded at most once.
+        # The operation checks again, so it runs only where the slot is owned then.
         return self._peers.holds(request.group, request.instance)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.rest.connection import Headers
-from kafka_facade.web.body import ClientDisconnected, Message, Receive
+from kafka_facade.web.body import Message, Receive, from_asgi
 from kafka_facade.web.scope import CROSS_ORIGIN, STREAMED_BODY, peer_certificate, until_taken
 
 Scope = MutableMapping[str, Any]
@@ -18,12 +18,13 @@ Send = Callable[[Message], Awaitable[None]]
 class AsgiConnection:
     """Implements :class:`kafka_facade.rest.connection.Connection` for one ASGI request."""
 
-    __slots__ = ("_receive", "_scope", "_send", "headers", "method", "started")
+    __slots__ = ("_receive", "_scope", "_send", "headers", "method", "read", "started")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self.read = from_asgi(receive)
         self.method: str = scope["method"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
@@ -69,13 +70,6 @@ class AsgiConnection:
     def stream_body(self) -> None:
         """Declare that the body is read as a stream."""
         self._scope[STREAMED_BODY] = True
-
-    async def read(self) -> tuple[bytes, bool]:
-        """Return the next part of the body and whether more follow. Raises ClientDisconnected."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        return message.get("body", b""), message.get("more_body", False)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the response."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from kafka_facade.web.body import Read
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -53,8 +55,9 @@ class Connection(Protocol):
     def stream_body(self) -> None:
         """Declare that the body is read as a stream, which may pause and has its own time limits."""
 
-    async def read(self) -> tuple[bytes, bool]:
-        """Return the next part of the body and whether more follow. Raises ClientDisconnected."""
+    @property
+    def read(self) -> Read:
+        """Returns the next part of the body and whether more follow; raises ClientDisconnected."""
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the response."""

@@ -47,7 +47,7 @@ from kafka_facade.core.kafka_clients import KafkaIdentity, Lease
 from kafka_facade.core.kafka_text import check_text
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import FetchedRecord
-from kafka_facade.core.registry import also_answers, implements
+from kafka_facade.core.registry import also_answers, implements, without_kafka
 from kafka_facade.core.topics.operations import is_legal_topic_name
 from kafka_facade.core.topics.port import AdminPort
 from kafka_facade.core.topics.positions import (
@@ -95,6 +95,7 @@ class Consumers:
         return self._defaults.request_max_bytes
 
     @implements("api.v2.consumers.create")
+    @without_kafka
     async def create(self, call: Call, request: CreateConsumer) -> ConsumerInstance:
         """Create an instance; ConsumerAlreadyExists, InvalidConsumerConfig, TooManyRequests."""
         if request.name is None and self.peers is not None:
