@@ -2,7 +2,8 @@
 
 from typing import Self
 
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions, PoolOptions
 from kafka_facade.kafka.shared import Shared
 
 
@@ -12,7 +13,7 @@ class LoneEngine(Engine):
     @classmethod
     async def start(cls, options: KafkaOptions, shared: Shared | None = None) -> Self:
         """An open engine."""
-        return await cls.open(options, shared or Shared())
+        return await cls.open(options, shared or Shared(PoolOptions()))
 
     async def close(self, timeout: float) -> None:
         """Close the engine, and its threads."""

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechani
 from kafka_facade.core.call import Caller
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.kafka_clients import KafkaIdentity
-from kafka_facade.kafka.engine import KafkaOptions
+from kafka_facade.kafka.options import KafkaOptions, PoolOptions
 from kafka_facade.kafka.pool import ClientPool
 from kafka_facade.kafka.shared import Shared
 from kafka_facade_devstack.background import BackgroundStack
@@ -58,7 +58,7 @@ async def new_pool(bootstrap_servers: str, most: int = 10, idle_seconds: float =
     def options_of(identity: KafkaIdentity) -> KafkaOptions:
         return KafkaOptions(bootstrap_servers, identity.producer, identity.consumer, identity.admin)
 
-    pool = ClientPool(options_of, Shared(most_identities=most), most, idle_seconds)
+    pool = ClientPool(options_of, Shared(PoolOptions(max_identities=most)), most, idle_seconds)
     try:
         yield pool
     finally:

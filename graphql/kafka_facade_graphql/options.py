@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafka_facade.settings.declaration import setting
+from kafka_facade.settings.parsers import boolean, integer, path
+
 
 @dataclass(frozen=True, slots=True)
 class GraphQLOptions:
-    """Settings of the GraphQL face; the runtime gives them their configuration keys."""
+    """GraphQL."""
 
-    path: str = "/graphql"
-    """Where it is served; the GraphiQL assets are below it."""
-    max_depth: int = 15
-    """The deepest nesting of fields that a document may have."""
-    max_aliases: int = 30
-    """How many aliases a document may use: each can cost a request to Kafka."""
-    max_tokens: int = 2000
-    """How many lexical tokens a document may have."""
-    max_document_bytes: int = 64 * 1024
-    """The longest document, in bytes of UTF-8."""
-    max_cost: int = 50_000
-    """The highest cost of an operation: about how many fields its answer would hold, see :mod:`.limits`."""
-    max_objects: int = 20_000
-    """How many objects an answer may hold: nested lists multiply."""
-    max_body_bytes: int = 4 * 1024 * 1024
-    """The largest HTTP body, in bytes: the document and its variables. The server bounds websocket messages."""
-    introspection: bool = True
-    """Whether callers can read the schema."""
-    graphiql: bool = True
-    """Whether a browser gets the GraphiQL page."""
+    enabled: bool = setting("graphql.enable", "true", boolean)
+    """Serve GraphQL."""
+
+    path: str = setting("graphql.path", "/graphql", path)
+    """Path of the GraphQL endpoint."""
+
+    graphiql: bool = setting("graphql.graphiql.enable", "true", boolean)
+    """Serve GraphiQL to browsers at ``graphql.path``."""
+
+    introspection: bool = setting("graphql.introspection.enable", "true", boolean)
+    """Allow introspection queries."""
+
+    max_depth: int = setting("graphql.max.depth", "15", integer(1))
+    """Maximum depth of a query."""
+
+    max_aliases: int = setting("graphql.max.aliases", "30", integer(0))
+    """Maximum number of aliases in a query."""
+
+    max_tokens: int = setting("graphql.max.tokens", "2000", integer(1))
+    """Maximum number of tokens in a query."""
+
+    max_document_bytes: int = setting("graphql.max.document.size", "65536", integer(1024))
+    """Maximum size of a GraphQL document, in bytes."""
+
+    max_body_bytes: int = setting("graphql.max.request.size", "4194304", integer(1024))
+    """Maximum size of a GraphQL request: the document and its variables, over HTTP or in a websocket message."""
+
+    max_cost: int = setting("graphql.max.cost", "50000", integer(1))
+    """Maximum cost of an operation: about the number of fields in its response plus entries in its variables."""
+
+    max_objects: int = setting("graphql.max.objects", "20000", integer(1))
+    """Maximum number of objects in a response; the sizes of nested lists multiply."""

@@ -81,7 +81,8 @@ def serve(config: Path | None, properties: tuple[str, ...]) -> None:
     """Run the gateway. Settings come from -p, then KAFKA_REST_* environment variables, then the file."""
     from kafka_facade.runtime.ending import exit_now
     from kafka_facade.runtime.serve import ListenError, serve
-    from kafka_facade.runtime.settings import SettingsError, load
+    from kafka_facade.runtime.settings import load
+    from kafka_facade.runtime.sources import SettingsError
 
     try:
         settings, warnings = load(config, list(properties))

@@ -22,7 +22,8 @@ from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.topics.port import AdminPort
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 from kafka_facade_graphql.app import create_app
@@ -128,7 +129,7 @@ class Local:
 async def local(stack: BackgroundStack) -> AsyncIterator[Local]:
     """The face in this process, over the session's Kafka."""
     engine = await LoneEngine.start(
-        KafkaOptions(stack.bootstrap_servers, {}, {}, {}, delivery_timeout_ms=20_000, instance_timeout_ms=60_000)
+        KafkaOptions(stack.bootstrap_servers, request_seconds=21, instance_timeout_ms=60_000)
     )
     yield Local(engine)
     await engine.close(10)

@@ -16,7 +16,7 @@ from kafka_facade.core.errors import FacadeError, KafkaError, KafkaTimeout, TooM
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.records.model import Delivery
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.kafka.engine import KafkaOptions
+from kafka_facade.kafka.options import KafkaOptions, PoolOptions
 from kafka_facade.kafka.pool import ClientPool, Clients
 from kafka_facade.kafka.shared import Shared
 from kafka_facade_devstack.background import BackgroundStack
@@ -161,7 +161,7 @@ async def test_a_failure_reaches_the_caller_and_is_not_remembered(stack: Backgro
         admin = {"socket.timeout.ms": "no number"} if broken else {}
         return KafkaOptions(stack.bootstrap_servers, admin=admin)
 
-    pool = ClientPool(options_of, Shared(), 1, 60)
+    pool = ClientPool(options_of, Shared(PoolOptions()), 1, 60)
     try:
         outcomes = await asyncio.gather(*(pool.lease(identity(0), _SECONDS) for _ in range(3)), return_exceptions=True)
         assert all(isinstance(outcome, FacadeError) for outcome in outcomes), outcomes

@@ -14,7 +14,8 @@ from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names

@@ -18,7 +18,8 @@ from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
 from kafka_facade.core.time_slices import SLICE_SECONDS, time_slice
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.kafka.consuming import incoming, serialized_client
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
 # A member is idle after 5 s.

@@ -19,7 +19,8 @@ from kafka_facade.kafka.admin.groups import Groups
 from kafka_facade.kafka.admin.librdkafka_groups import ClientGroups
 from kafka_facade.kafka.admin.log_offsets import ClientLogOffsets
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
 _SECONDS = 20

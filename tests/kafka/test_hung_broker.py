@@ -14,7 +14,7 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.core.topics.positions import PartitionPosition
-from kafka_facade.kafka.engine import KafkaOptions
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
 _T = TypeVar("_T")

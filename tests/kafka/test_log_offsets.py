@@ -13,7 +13,8 @@ from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
 from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
 _SECONDS = 20

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engines import LoneEngine
 from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.kafka.consuming.prefetch import PrefetchBudget, Share
-from kafka_facade.kafka.engine import KafkaOptions
+from kafka_facade.kafka.options import KafkaOptions, PoolOptions
 from kafka_facade.kafka.shared import Shared
 from kafka_facade_devstack.background import BackgroundStack
 
@@ -59,7 +59,7 @@ def test_what_is_given_back_can_be_taken_again() -> None:
 )
 async def test_other_settings(stack: BackgroundStack, properties: dict[str, str], total: int, consumers: int) -> None:
     options = KafkaOptions(stack.bootstrap_servers, consumer=properties)
-    engine = await LoneEngine.start(options, Shared(total, consumers))
+    engine = await LoneEngine.start(options, Shared(PoolOptions(prefetch_bytes=total, max_instances=consumers)))
     await engine.check()
     for _ in range(3):
         consumer = engine.create(group="g", auto_offset_reset="latest", auto_commit=True, overrides={})

@@ -18,7 +18,8 @@ from engines import LoneEngine
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, PayloadTooLarge, RetriableKafkaError
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade.kafka.producing.refusals import ALONE, MOST_ALONE, SMALL, Refused, plan
 from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
 from kafka_facade_devstack.background import BackgroundStack

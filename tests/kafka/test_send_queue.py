@@ -17,7 +17,8 @@ from engines import LoneEngine
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, Unavailable
 from kafka_facade.core.records.model import Delivery, Header
 from kafka_facade.core.records.port import SerializedRecord
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kafka_facade.runtime.settings import SettingsError, load
+from kafka_facade.runtime.settings import load
+from kafka_facade.runtime.sources import SettingsError
 
 
 @pytest.mark.parametrize(

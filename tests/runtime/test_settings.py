@@ -4,14 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from kafka_facade.runtime.settings import Address, Settings, SettingsError, load
-from kafka_facade.runtime.settings_reference import groups, rows
+from kafka_facade.runtime.settings import known_settings, load, sections
+from kafka_facade.runtime.settings_reference import tables
+from kafka_facade.runtime.sources import SettingsError
+from kafka_facade.settings.declaration import Setting, settings_of
+from kafka_facade.settings.parsers import Address
 
 
 def test_every_setting_is_documented() -> None:
-    assert {key for key, _, text in rows() if text} == set(Settings.keys())
-    prefixes = ["client.*", "producer.*", "consumer.*", "admin.*", "schema.registry.*"]
-    assert [key for key, _, text in groups() if text] == prefixes
+    described = [key for _, rows in tables() for key, _, text in rows if text]
+    prefixes = {"client.*", "producer.*", "consumer.*", "admin.*", "schema.registry.*"}
+    assert set(described) == set(known_settings()) | prefixes
+    assert len(described) == len(set(described))
+
+
+def test_no_two_sections_declare_a_setting_differently() -> None:
+    declared: dict[str, Setting] = {}
+    for section in sections().values():
+        for _, setting in settings_of(section):
+            assert declared.setdefault(setting.key, setting) is setting
 
 
 def test_precedence(tmp_path: Path) -> None:
@@ -27,10 +38,10 @@ def test_precedence(tmp_path: Path) -> None:
         "PATH": "/bin",
     }
     settings, warnings = load(file, ["bootstrap.servers=option:3"], environment)
-    assert settings.bootstrap_servers == "option:3"
-    assert settings.listeners == [Address("127.0.0.1", 2)]
-    assert settings.workers == 2
-    assert settings.confluent_resource_name_authority == "café"
+    assert settings.cluster.bootstrap_servers == "option:3"
+    assert settings.http.listeners == (Address("127.0.0.1", 2),)
+    assert settings.peers.workers == 2
+    assert settings.rest.resource_name_authority == "café"
     assert warnings == []
 
 
@@ -42,27 +53,27 @@ def test_client_settings_go_to_the_clients() -> None:
         "admin.retries=1",
     ]
     settings, _ = load(None, options, {})
-    assert settings.producer_properties == {"security.protocol": "SSL", "linger.ms": "3"}
-    assert settings.consumer_properties == {"security.protocol": "SSL"}
-    assert settings.admin_properties == {"security.protocol": "SSL", "retries": "1"}
-    assert settings.consumer_request_timeout_ms == 9
+    assert settings.cluster.producer == {"security.protocol": "SSL", "linger.ms": "3"}
+    assert settings.cluster.consumer == {"security.protocol": "SSL"}
+    assert settings.cluster.admin == {"security.protocol": "SSL", "retries": "1"}
+    assert settings.consumers.request_timeout_ms == 9
 
 
 def test_settings_of_one_client_override_those_of_all_under_any_name() -> None:
     options = ["client.sasl.mechanism=PLAIN", "producer.sasl.mechanisms=SCRAM-SHA-512", "admin.sasl.mechanism=X"]
     settings, _ = load(None, [*options, "client.message.max.bytes=1", "producer.max.request.size=2"], {})
-    assert settings.producer_properties == {"sasl.mechanisms": "SCRAM-SHA-512", "max.request.size": "2"}
-    assert settings.consumer_properties == {"sasl.mechanism": "PLAIN", "message.max.bytes": "1"}
-    assert settings.admin_properties == {"sasl.mechanism": "X", "message.max.bytes": "1"}
+    assert settings.cluster.producer == {"sasl.mechanisms": "SCRAM-SHA-512", "max.request.size": "2"}
+    assert settings.cluster.consumer == {"sasl.mechanism": "PLAIN", "message.max.bytes": "1"}
+    assert settings.cluster.admin == {"sasl.mechanism": "X", "message.max.bytes": "1"}
 
 
 def test_defaults_of_consumer_instances_may_be_given_for_all_clients() -> None:
     settings, _ = load(None, ["client.auto.offset.reset=earliest", "client.enable.auto.commit=FALSE"], {})
-    assert (settings.consumer_auto_offset_reset, settings.consumer_enable_auto_commit) == ("earliest", False)
+    assert (settings.consumers.auto_offset_reset, settings.consumers.auto_commit) == ("earliest", False)
     settings, _ = load(None, ["client.auto.offset.reset=earliest", "consumer.auto.offset.reset=none"], {})
-    assert (settings.consumer_auto_offset_reset, settings.consumer_enable_auto_commit) == ("none", True)
+    assert (settings.consumers.auto_offset_reset, settings.consumers.auto_commit) == ("none", True)
     # The Kafka clients get neither: a producer knows no such setting, and instances have their own.
-    assert settings.producer_properties == settings.consumer_properties == {}
+    assert settings.cluster.producer == settings.cluster.consumer == {}
 
 
 def test_an_unknown_key_is_a_warning_with_its_name() -> None:
@@ -74,7 +85,7 @@ def test_an_unknown_key_is_a_warning_with_its_name() -> None:
 
 @pytest.mark.parametrize(("text", "expected"), [("unix", ""), ("tcp://127.0.0.1", "127.0.0.1"), ("tcp://[::1]", "::1")])
 def test_how_workers_reach_each_other(text: str, expected: str) -> None:
-    assert load(None, [f"peers.listener={text}"], {})[0].peers_listener == expected
+    assert load(None, [f"peers.listener={text}"], {})[0].peers.listener == expected
 
 
 @pytest.mark.parametrize(
@@ -132,8 +143,8 @@ def test_settings_of_the_schema_registry() -> None:
         ],
         {},
     )
-    assert settings.schema_registry_url == ["http://a:8081", "https://b:8081"]
-    assert settings.schema_registry_properties == {"basic.auth.user.info": "u:p"}
+    assert settings.registry.urls == ("http://a:8081", "https://b:8081")
+    assert settings.registry.properties == {"basic.auth.user.info": "u:p"}
     assert warnings == ["the setting schema.registry.bogus isn't known here and has no effect"]
     with pytest.raises(SettingsError, match=r"schema\.registry\.url"):
         load(None, ["schema.registry.url=localhost:8081"], {})
@@ -141,11 +152,11 @@ def test_settings_of_the_schema_registry() -> None:
 
 def test_the_url_of_the_schema_registry_by_its_other_name() -> None:
     settings, warnings = load(None, ["client.schema.registry.url=http://ann:p@a:8081"], {})
-    assert settings.schema_registry_url == ["http://a:8081"]
-    assert settings.schema_registry_properties["basic.auth.user.info"] == "ann:p"
+    assert settings.registry.urls == ("http://a:8081",)
+    assert settings.registry.properties["basic.auth.user.info"] == "ann:p"
     assert warnings == []
     both = ["schema.registry.url=http://a:8081", "client.schema.registry.url=http://a:8081"]
-    assert load(None, both, {})[0].schema_registry_url == ["http://a:8081"]
+    assert load(None, both, {})[0].registry.urls == ("http://a:8081",)
     with pytest.raises(SettingsError, match=r"client\.schema\.registry\.url"):
         load(None, [both[0], "client.schema.registry.url=http://b:8081"], {})
     with pytest.raises(SettingsError, match=r"schema\.registry\.url"):

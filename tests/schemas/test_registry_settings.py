@@ -9,7 +9,8 @@ import pytest
 from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.client_settings.registry import client_config
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.runtime.settings import Settings, SettingsError, load
+from kafka_facade.runtime.settings import Settings, load
+from kafka_facade.runtime.sources import SettingsError
 from kafka_facade.schemas.registry import SchemaRegistry
 from tls_files import TlsFiles
 
@@ -24,7 +25,7 @@ def _settings(*options: str) -> Settings:
 
 
 def _config(settings: Settings) -> dict[str, object]:
-    return client_config(",".join(settings.schema_registry_url), settings.schema_registry_properties)
+    return client_config(settings.registry.url, settings.registry.properties)
 
 
 class Heard:
@@ -71,8 +72,8 @@ async def heard() -> AsyncIterator[Heard]:
 async def test_basic_credentials_are_sent(heard: Heard, url: str, options: list[str]) -> None:
     settings = _settings(f"schema.registry.url={url.format(heard.url)}", *options)
     assert "canary" not in repr(settings)
-    assert "@" not in settings.schema_registry_url[0]
-    registry = SchemaRegistry(",".join(settings.schema_registry_url), settings.schema_registry_properties)
+    assert "@" not in settings.registry.urls[0]
+    registry = SchemaRegistry(settings.registry.url, settings.registry.properties)
     with pytest.raises(FacadeError) as caught:
         await registry.schema(1, 5)
     await registry.close()
@@ -88,7 +89,7 @@ async def test_a_token_is_sent(heard: Heard) -> None:
         "client.schema.registry.bearer.auth.token=canary",
     )
     assert "canary" not in repr(settings)
-    registry = SchemaRegistry(",".join(settings.schema_registry_url), settings.schema_registry_properties)
+    registry = SchemaRegistry(settings.registry.url, settings.registry.properties)
     with pytest.raises(FacadeError):
         await registry.schema(1, 5)
     await registry.close()
@@ -116,7 +117,7 @@ async def test_key_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
     options = [f"schema.registry.{name}={value}" for name, value in tls.pkcs12_properties.items()]
     settings = _settings("schema.registry.url=https://registry", *options)
     assert tls.password not in repr(settings)
-    registry = SchemaRegistry("https://registry", settings.schema_registry_properties)
+    registry = SchemaRegistry("https://registry", settings.registry.properties)
     await registry.close()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from kafka_facade.web.options import HttpOptions
 from kafka_facade.web.protocol import HttpProtocolFactory
 from kafka_facade.web.scope import peer_certificate
 from kafka_facade_devstack.ports import PortPlan
@@ -32,7 +33,7 @@ async def test_the_caller_s_certificate(tmp_path: Path, presented: bool) -> None
             app,
             host="127.0.0.1",
             port=port,
-            http=HttpProtocolFactory(),  # type: ignore[arg-type]
+            http=HttpProtocolFactory(HttpOptions()),  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,
             ssl_certfile=files.server_pem,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -69,7 +69,7 @@ KNOWN: Final = frozenset(
 """The settings that have an effect, without ``schema.registry.``."""
 
 
-def without_credentials(urls: list[str]) -> tuple[list[str], str | None]:
+def without_credentials(urls: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """Return the URLs without credentials, and the credentials as ``user:password``.
 
     Raises ValueError if the URLs have different credentials: the client sends the same ones to all.
@@ -84,7 +84,7 @@ def without_credentials(urls: list[str]) -> tuple[list[str], str | None]:
         bare.append(urlunsplit(parts._replace(netloc=host)))
     if len(found) > 1 or (found and any("@" not in urlsplit(url).netloc for url in urls)):
         raise ValueError("the same user and password in each URL, or none in any")
-    return bare, found.pop() if found else None
+    return tuple(bare), found.pop() if found else None
 
 
 def inherits(properties: Mapping[str, str]) -> bool:
@@ -203,7 +203,7 @@ def _tls(properties: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _check_tls(urls: list[str], properties: Mapping[str, str], found: Mapping[str, Any]) -> None:
+def _check_tls(urls: Sequence[str], properties: Mapping[str, str], found: Mapping[str, Any]) -> None:
     """Check that the client uses its TLS files and can read them, since its own errors name neither file nor reason."""
     given = [name for name in properties if name.startswith("ssl.") and properties[name] and not name.endswith(".type")]
     if given and not any(urlsplit(url).scheme == "https" for url in urls):

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, cast
 
@@ -27,6 +27,7 @@ from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication, fail_fast
 from kafka_facade.kafka.consuming.consumer import Consumer
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade.kafka.owned import Owned
 from kafka_facade.kafka.producing.producer import Producer
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
@@ -42,18 +43,12 @@ _CONTROLLER_REQUESTS = 4
 _CHECK_SECONDS = 5.0
 _OPEN_SECONDS = 20.0
 _DESTROY_SECONDS = 5.0
+# librdkafka's delivery timeout is this much shorter than the request timeout, so that its error arrives in time.
+_DELIVERY_MARGIN_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaOptions:
-    """Settings of the Kafka clients of one identity. Properties have the names of the Java client."""
-
-    bootstrap_servers: str
-    producer: Mapping[str, str] = field(default_factory=dict, repr=False)
-    consumer: Mapping[str, str] = field(default_factory=dict, repr=False)
-    admin: Mapping[str, str] = field(default_factory=dict, repr=False)
-    delivery_timeout_ms: int = 29_000
-    instance_timeout_ms: int = 300_000
+def _delivery_timeout_ms(request_seconds: float) -> int:
+    return round(1000 * max(request_seconds / 2, request_seconds - _DELIVERY_MARGIN_SECONDS))
 
 
 def _login(config: Mapping[str, str]) -> dict[str, str]:
@@ -95,7 +90,7 @@ class Engine:
         self.acls = fail_fast(Acls(admin_client, self._protocol), authentication)
         self.reassignments = fail_fast(Reassignments(self._protocol), authentication)
         self.configs = fail_fast(Configs(admin, self._protocol), authentication)
-        delivery = {"message.timeout.ms": options.delivery_timeout_ms}
+        delivery = {"message.timeout.ms": _delivery_timeout_ms(options.request_seconds)}
         self.producer = Producer(
             lambda memory: roles.producer_config(servers, configs.producer, memory) | delivery,
             shared.connecting,

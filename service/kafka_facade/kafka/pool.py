@@ -13,8 +13,9 @@ from functools import partial
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, TooManyRequests, Unavailable
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.kafka_ports import KafkaPorts
-from kafka_facade.kafka.engine import Engine, KafkaOptions
+from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.errors import from_exception
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade.kafka.shared import Shared
 
 logger = logging.getLogger("kafka_facade.kafka")

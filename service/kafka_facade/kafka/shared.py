@@ -9,6 +9,7 @@ from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.consuming.prefetch import PrefetchBudget
 from kafka_facade.kafka.freed_memory import FreedMemory
 from kafka_facade.kafka.memory_budget import MemoryBudget
+from kafka_facade.kafka.options import PoolOptions
 from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names
 
@@ -27,19 +28,17 @@ _STOP_SECONDS = 5.0
 class Shared:
     """Thread pools and memory budgets. Create it on the event loop that uses it."""
 
-    def __init__(
-        self, prefetch_bytes: int = 512 * 1024 * 1024, most_consumers: int = 1000, most_identities: int = 100
-    ) -> None:
+    def __init__(self, options: PoolOptions) -> None:
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._producing = Blocking("kafka-produce", _CONTROL_THREADS)
         # One thread per consumer: each makes one call at a time, which may block on its coordinator.
-        self.consuming = Blocking("kafka-consume", most_consumers + 1)
+        self.consuming = Blocking("kafka-consume", options.max_instances + 1)
         self.closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
         self.names = Names()
         self.io = IoThread()
-        self.prefetch = PrefetchBudget(prefetch_bytes, most_consumers)
-        self.queues = MemoryBudget(_QUEUED_BYTES, most_identities, _QUEUE_PART)
+        self.prefetch = PrefetchBudget(options.prefetch_bytes, options.max_instances)
+        self.queues = MemoryBudget(_QUEUED_BYTES, options.max_identities, _QUEUE_PART)
         self.freed = FreedMemory(self._control)
 
     def control(self) -> Blocking:

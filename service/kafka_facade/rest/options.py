@@ -5,40 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kafka_facade.settings import shared
+from kafka_facade.settings.declaration import setting
+from kafka_facade.settings.parsers import boolean, integer, seconds
+
 
 @dataclass(frozen=True, slots=True)
 class RestOptions:
-    """Settings of the REST face."""
+    """REST."""
 
-    v2_enabled: bool = True
-    """Whether the v2 API answers."""
+    v2_enabled: bool = setting("api.v2.enable", "true", boolean)
+    """Serve the v2 REST API."""
 
-    v3_enabled: bool = True
-    """Whether the v3 API answers."""
+    v3_enabled: bool = setting("api.v3.enable", "true", boolean)
+    """Serve the v3 REST API."""
 
-    max_body_bytes: int = 64 * 1024 * 1024
-    """Maximum size in bytes of a body, or of a record in a stream; a larger one is error 413."""
+    max_body_bytes: int = shared.MAX_REQUEST_BODY_SIZE.field()
 
-    resource_name_authority: str = ""
-    """The authority in Confluent resource names: ``crn://authority/kafka=...``."""
+    resource_name_authority: str = setting("confluent.resource.name.authority", "", str)
+    """Authority in the ``resource_name`` of v3 resources: ``crn://<authority>/kafka=...``."""
 
-    compression: bool = True
-    """Whether to compress responses with gzip if the caller accepts it."""
+    compression: bool = setting("compression.enable", "true", boolean)
+    """Compress REST responses for clients that accept gzip."""
 
-    stream_max_seconds: float = 86_400.0
-    """How long a stream of records may stay open."""
+    stream_max_seconds: float = setting("streaming.connection.max.duration.ms", "86400000", seconds(1000))
+    """Maximum duration of a streamed produce request."""
 
-    record_seconds: float = 60.0
-    """How long a record of a stream may take to arrive, from its first byte to its last."""
+    stream_max_in_flight: int = setting("streaming.max.in.flight.records", "10000", integer(1, 1_000_000))
+    """Maximum unanswered records of one streamed produce request; above that the gateway stops reading its body."""
 
-    stream_max_in_flight: int = 10_000
-    """Maximum number of unanswered records of one stream before reading pauses."""
+    record_seconds: float = shared.REQUEST_BODY_TIMEOUT.field()
 
-    host_name: str = ""
-    """The host in links; empty: that of the request."""
+    host_name: str = shared.HOST_NAME.field()
 
-    advertised_listeners: Sequence[str] = ()
-    """Base URLs of links, e.g. ``https://proxy-1.example.org:8082``; they take precedence over ``host_name``."""
+    advertised_listeners: Sequence[str] = shared.ADVERTISED_LISTENERS.field()
 
-    forwarded: bool = False
-    """Whether to trust ``Forwarded`` and ``X-Forwarded-*`` for the requested scheme and host."""
+    forwarded: bool = shared.FORWARDED.field()

@@ -1,21 +1,34 @@
-"""Options of the gRPC server."""
+"""Options of the gRPC face."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from kafka_facade.settings import shared
+from kafka_facade.settings.declaration import setting
+from kafka_facade.settings.parsers import Address, integer, listeners
 
 
 @dataclass(frozen=True, slots=True)
 class RpcOptions:
-    """Settings of the gRPC face; sizes are bytes."""
+    """gRPC."""
 
-    max_message_bytes: int = 64 * 1024 * 1024
-    """Maximum size of a request; a larger one fails with RESOURCE_EXHAUSTED."""
-    max_response_bytes: int = 4 * 1024 * 1024
-    """Maximum size of a response or stream message; a single larger record is sent only if the caller allows it."""
-    reuse_port: bool = False
-    """Whether several processes may listen on the same port."""
-    write_seconds: float = 60.0
-    """How long a client may read nothing of a stream before the call is aborted."""
-    stream_window_bytes: int = 16 * 1024 * 1024
-    """The window of a ProduceStream: bytes read but not yet answered, above which reading pauses."""
+    listeners: Sequence[Address] = setting(
+        "grpc.listeners", "grpc://0.0.0.0:50051", listeners("grpc", optional_scheme=True)
+    )
+    """Addresses for gRPC, e.g. ``0.0.0.0:50051``, comma-separated; empty disables gRPC."""
+
+    max_message_bytes: int = shared.MAX_REQUEST_BODY_SIZE.field()
+
+    max_response_bytes: int = setting("grpc.max.response.bytes", "4194304", integer(16_384))
+    """Maximum size of a gRPC response, or of a message in a stream. gRPC clients accept 4 MiB by default. A larger
+    record fails the call unless the call's ``max_bytes`` allows its size; then it is sent in a message of its own."""
+
+    stream_window_bytes: int = setting("grpc.stream.window.bytes", "16777216", integer(65_536))
+    """Maximum unanswered bytes of one ProduceStream; above that the gateway stops reading its messages. A larger
+    message is read only while no other bytes are unanswered."""
+
+    write_seconds: float = shared.RESPONSE_WRITE_TIMEOUT.field()
+
+    workers: int = shared.WORKERS.field()

@@ -24,7 +24,7 @@ class GrpcServer:
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", int(options.reuse_port)),
+                ("grpc.so_reuseport", int(options.workers > 1)),
                 # Allow keepalive pings of clients on idle connections, and ping clients to detect dead peers.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),

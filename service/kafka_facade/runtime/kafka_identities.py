@@ -7,24 +7,16 @@ from __future__ import annotations
 
 from kafka_facade.core.call import Caller, Identify
 from kafka_facade.core.kafka_clients import KafkaIdentity
-from kafka_facade.kafka.engine import KafkaOptions
+from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade.runtime.settings import Settings
 
 _CLUSTER = "default"
 
-# librdkafka's delivery timeout is this much (ms) shorter than the request timeout, so that its error arrives in time.
-_DELIVERY_MARGIN_MS = 1000
-
 
 def service_identity(settings: Settings) -> KafkaIdentity:
     """Return the gateway's own identity: that of ``producer.*``, ``consumer.*``, ``admin.*`` and ``client.*``."""
-    return KafkaIdentity(
-        _CLUSTER,
-        "the gateway",
-        settings.producer_properties,
-        settings.consumer_properties,
-        settings.admin_properties,
-    )
+    cluster = settings.cluster
+    return KafkaIdentity(_CLUSTER, "the gateway", cluster.producer, cluster.consumer, cluster.admin)
 
 
 def all_as(identity: KafkaIdentity) -> Identify:
@@ -39,12 +31,10 @@ def all_as(identity: KafkaIdentity) -> Identify:
 def kafka_options(settings: Settings, identity: KafkaIdentity) -> KafkaOptions:
     """Return the settings of an identity's clients."""
     return KafkaOptions(
-        settings.bootstrap_servers,
+        settings.cluster.bootstrap_servers,
         identity.producer,
         identity.consumer,
         identity.admin,
-        delivery_timeout_ms=max(
-            settings.api_request_timeout_ms // 2, settings.api_request_timeout_ms - _DELIVERY_MARGIN_MS
-        ),
-        instance_timeout_ms=settings.consumer_instance_timeout_ms,
+        settings.core.request_seconds,
+        settings.consumers.instance_timeout_ms,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.client_settings.registry import KNOWN, check_unknown, inherits, without_credentials
@@ -34,7 +34,7 @@ def take(found: dict[str, str], key: str, name: str, value: str) -> bool:
     return True
 
 
-def registry_properties(urls: list[str], given: Mapping[str, str], client: Mapping[str, str]) -> SecretProperties:
+def registry_properties(urls: Sequence[str], given: Mapping[str, str], client: Mapping[str, str]) -> SecretProperties:
     """Return the registry's settings, with credentials from its URLs or shared with the Kafka client."""
     found = SecretProperties(given)
     if inherits(found):

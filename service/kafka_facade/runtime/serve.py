@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import logging
 import math
 import resource
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from kafka_facade.client_settings.options import ClusterOptions
 from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.client_settings.registry import client_config as registry_config
 from kafka_facade.client_settings.registry import inherits
@@ -26,10 +27,12 @@ from kafka_facade.runtime.app import Gateway
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.security_settings import resemblance, resembled
 from kafka_facade.runtime.server import BACKLOG, run
-from kafka_facade.runtime.settings import ROLES, Address, Settings, SettingsError
+from kafka_facade.runtime.settings import Settings
 from kafka_facade.runtime.shared_directory import remove_leftovers, shared_directory
+from kafka_facade.runtime.sources import SettingsError
 from kafka_facade.runtime.supervisor import Supervisor
 from kafka_facade.runtime.worker import HTTP_SHARE, Worker
+from kafka_facade.settings.parsers import Address
 from kafka_facade.web.protocol import HttpProtocolFactory
 from kafka_facade.web.websocket import WebSocketProtocol
 
@@ -46,19 +49,19 @@ class ListenError(Exception):
 
 def serve(settings: Settings, warnings: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status. Raises SettingsError or ListenError before starting."""
-    configure_logging(settings.log_level, settings.secrets())
+    configure_logging(settings.process.log_level, settings.secrets())
     _allow_many_files()
     _check(settings)
-    _check_protocols(settings)
+    _check_protocols(settings.cluster)
     settings, more = _without_unknown(settings)
     for warning in warnings + more:
         logger.warning("%s", warning)
-    sockets = [_bind(address, "listeners") for address in settings.listeners]
-    for address in settings.grpc_listeners:
+    sockets = [_bind(address, "listeners") for address in settings.http.listeners]
+    for address in settings.grpc.listeners:
         # gRPC binds in each worker with SO_REUSEPORT, so a port that is in use would go unnoticed there.
         _bind(address, "grpc.listeners").close()
     remove_leftovers()
-    if settings.workers == 1:
+    if settings.peers.workers == 1:
         return _run(settings, sockets, None)
     with shared_directory() as directory:
         return _run(settings, sockets, directory)
@@ -66,9 +69,7 @@ def serve(settings: Settings, warnings: list[str]) -> int:
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:
     worker = Worker(settings, peers_directory)
-    protocol: Any = HttpProtocolFactory(
-        settings.request_body_timeout_ms / 1000, settings.response_write_timeout_ms / 1000
-    )
+    protocol: Any = HttpProtocolFactory(settings.http)
     config = uvicorn.Config(
         Gateway(worker),
         loop="uvloop",
@@ -80,21 +81,21 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        workers=settings.workers,
+        workers=settings.peers.workers,
         backlog=BACKLOG,
-        ws_max_size=settings.graphql_max_request_size,
+        ws_max_size=settings.graphql.max_body_bytes,
         # Disabled, because a few bytes could expand to megabytes, many times in one read.
         ws_per_message_deflate=False,
         timeout_worker_healthcheck=_HEALTH_SECONDS,
-        timeout_keep_alive=math.ceil(settings.idle_timeout_ms / 1000),
-        timeout_graceful_shutdown=max(1, math.floor(settings.shutdown_timeout_ms / 1000 * HTTP_SHARE)),
+        timeout_keep_alive=math.ceil(settings.http.idle_seconds),
+        timeout_graceful_shutdown=max(1, math.floor(settings.process.shutdown_seconds * HTTP_SHARE)),
     )
-    for address in settings.listeners:
-        logger.info("REST%s on http://%s", " and GraphQL" if settings.graphql_enable else "", address)
-    for address in settings.grpc_listeners:
+    for address in settings.http.listeners:
+        logger.info("REST%s on http://%s", " and GraphQL" if settings.graphql.enabled else "", address)
+    for address in settings.grpc.listeners:
         logger.info("gRPC on %s", address)
-    if settings.workers > 1:
-        supervisor = Supervisor(config, sockets, settings.shutdown_timeout_ms / 1000)
+    if settings.peers.workers > 1:
+        supervisor = Supervisor(config, sockets, settings.process.shutdown_seconds)
         supervisor.run()
         return supervisor.status
     return run(config, worker, sockets)
@@ -102,13 +103,13 @@ def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path
 
 def _check(settings: Settings) -> None:
     """Check settings that can only be validated together."""
-    if not settings.listeners and not settings.grpc_listeners:
+    if not settings.http.listeners and not settings.grpc.listeners:
         raise SettingsError("listeners and grpc.listeners are both empty; expected at least one of them")
-    if settings.graphql_enable and settings.graphql_path.split("/")[1] in _REST_PATHS:
-        raise SettingsError(f"graphql.path is {settings.graphql_path!r}; expected a path that isn't REST's")
+    if settings.graphql.enabled and settings.graphql.path.split("/")[1] in _REST_PATHS:
+        raise SettingsError(f"graphql.path is {settings.graphql.path!r}; expected a path that isn't REST's")
     for key, names in (
-        ("api.endpoints.allowlist", settings.api_endpoints_allowlist),
-        ("api.endpoints.blocklist", settings.api_endpoints_blocklist),
+        ("api.endpoints.allowlist", settings.core.allowed),
+        ("api.endpoints.blocklist", settings.core.blocked),
     ):
         for name in names:
             # An unknown name would leave an operation open that was meant to be blocked.
@@ -116,15 +117,14 @@ def _check(settings: Settings) -> None:
                 raise SettingsError(f"{key} has {name!r}; expected identifiers as kafka-facade operations prints them")
 
 
-def _check_protocols(settings: Settings) -> None:
+def _check_protocols(cluster: ClusterOptions) -> None:
     """Check the protocols of bootstrap servers: clients silently ignore those with another protocol."""
-    given = {server.partition("://")[0].upper() for server in settings.bootstrap_servers.split(",") if "://" in server}
-    for role in ROLES:
-        properties: SecretProperties = getattr(settings, f"{role}_properties")
+    given = {server.partition("://")[0].upper() for server in cluster.bootstrap_servers.split(",") if "://" in server}
+    for role, properties in cluster.roles():
         protocol = properties.get("security.protocol", "PLAINTEXT").upper()
         if given - {protocol}:
-            key = _key(settings, role, "security.protocol")
-            where = shown("bootstrap.servers", settings.bootstrap_servers)
+            key = cluster.key(role, "security.protocol")
+            where = shown("bootstrap.servers", cluster.bootstrap_servers)
             raise SettingsError(f"bootstrap.servers is {where}; expected the protocol of {key}, which is {protocol}")
 
 
@@ -151,42 +151,32 @@ def _bind(address: Address, key: str) -> socket.socket:
 
 def _without_unknown(settings: Settings) -> tuple[Settings, list[str]]:
     """Drop settings that the Kafka clients do not know, with a warning for each. Raises SettingsError for bad ones."""
+    cluster, registry = settings.cluster, settings.registry
     unknown: dict[str, None] = {}
     changes: dict[str, Any] = {}
-    sasl_shared = inherits(settings.schema_registry_properties)
-    for role in ROLES:
-        name = f"{role}_properties"
-        properties: SecretProperties = getattr(settings, name)
+    sasl_shared = inherits(registry.properties)
+    for role, properties in cluster.roles():
         try:
             left_out = unknown_settings(role, properties, sasl_shared=sasl_shared)
         except BadSettings as error:
-            raise SettingsError(f"{_keys(settings, role, error.names)}: {error.reason}") from None
-        for key in (_key(settings, role, entry) for entry in left_out):
+            raise SettingsError(f"{_shown(cluster, role, error.names)}: {error.reason}") from None
+        for key in (cluster.key(role, entry) for entry in left_out):
             if (limit := resembled(key)) is not None:
                 raise SettingsError(resemblance(key, limit))
             unknown[key] = None
-        changes[name] = SecretProperties({key: value for key, value in properties.items() if key not in left_out})
-    if settings.schema_registry_url:
+        changes[role] = SecretProperties({key: value for key, value in properties.items() if key not in left_out})
+    if registry.url:
         try:
-            registry_config(",".join(settings.schema_registry_url), settings.schema_registry_properties)
+            registry_config(registry.url, registry.properties)
         except BadSettings as error:
             keys = ", ".join(f"schema.registry.{name}" for name in error.names)
             raise SettingsError(f"{keys}: {error.reason}") from None
     warnings = [f"the Kafka client setting {key} isn't known and has no effect" for key in unknown]
-    return dataclasses.replace(settings, **changes), warnings
+    return replace(settings, cluster=replace(cluster, **changes)), warnings
 
 
-def _keys(settings: Settings, role: str, names: Iterable[str]) -> str:
+def _shown(cluster: ClusterOptions, role: str, names: Iterable[str]) -> str:
     """Format settings of a client as given, with values that are not secret."""
-    properties: SecretProperties = getattr(settings, f"{role}_properties")
-    found = []
-    for name in names:
-        key = _key(settings, role, name)
-        found.append(f"{key} is {shown(name, properties[name])}" if properties.get(name) else key)
-    return ", ".join(found)
-
-
-def _key(settings: Settings, role: str, name: str) -> str:
-    """Return the key under which a client setting was given."""
-    own = getattr(settings, f"{role}_properties").get(name)
-    return f"{'client' if settings.client_properties.get(name) == own else role}.{name}"
+    properties = cluster.of(role)
+    keys = ((name, cluster.key(role, name)) for name in names)
+    return ", ".join(f"{key} is {shown(name, properties[name])}" if properties.get(name) else key for name, key in keys)

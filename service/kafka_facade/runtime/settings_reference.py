@@ -1,4 +1,4 @@
-"""The settings as a Markdown table, made from the settings class and the docstrings of its fields."""
+"""The settings as Markdown, made from the sections and the docstrings of their fields."""
 
 from __future__ import annotations
 
@@ -6,44 +6,63 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import textwrap
 from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
-from kafka_facade.runtime import settings
-from kafka_facade.runtime.settings import Settings
+from kafka_facade.client_settings.options import ROLES
+from kafka_facade.runtime.settings import sections
+from kafka_facade.settings import shared
+from kafka_facade.settings.declaration import Setting, settings_of
+
+# Settings that are passed to a client, by the prefix of their keys, and their fields.
+_GROUPS = {"client": "client", **{role: role for role in ROLES}, "schema.registry": "properties"}
 
 
-def rows() -> Iterator[tuple[str, str, str]]:
-    """Yield the key, the default (as in a properties file) and the description of each setting."""
-    documented = _docstrings()
-    for key, field in Settings.keys().items():
-        yield key, field.metadata["default"], documented[field.name]
+def tables() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Yield each section's title with its rows: the key, the default (as in a properties file) and the description.
 
-
-def groups() -> Iterator[tuple[str, str, str]]:
-    """Yield the same for each prefix of settings that are passed to a client."""
-    documented = _docstrings()
-    for field in dataclasses.fields(Settings):
-        if not field.metadata:
-            prefix = field.name.removesuffix("_properties").replace("_", ".")
-            yield f"{prefix}.*", "", documented[field.name]
+    A setting of several sections is a row of the first one.
+    """
+    done: set[str] = set()
+    for section in sections().values():
+        rows = [row for row in _rows(section) if row[0] not in done]
+        done |= {key for key, _, _ in rows}
+        yield (section.__doc__ or "").strip().rstrip("."), rows
 
 
 def markdown() -> str:
-    """Return the table in Markdown."""
-    lines = ["| setting | default | description |", "|---|---|---|"]
-    lines += [
-        f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in [*rows(), *groups()]
-    ]
-    return "\n".join(lines) + "\n"
+    """Return the tables in Markdown."""
+    parts = []
+    for title, rows in tables():
+        lines = [f"## {title}", "", "| setting | default | description |", "|---|---|---|"]
+        lines += [f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in rows]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
 
 
-def _docstrings() -> dict[str, str]:
-    """Return the docstring of each field, by its name."""
-    tree = ast.parse(inspect.getsource(settings))
-    [body] = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == Settings.__name__]
+def _rows(section: type[Any]) -> Iterator[tuple[str, str, str]]:
+    described = _docstrings(section)
+    common = {id(setting): name for name, setting in vars(shared).items() if isinstance(setting, Setting)}
+    for name, setting in settings_of(section):
+        text = _docstrings(shared)[common[id(setting)]] if id(setting) in common else described[name]
+        yield setting.key, setting.default, text
+    fields = {field.name for field in dataclasses.fields(section)}
+    for prefix, name in _GROUPS.items():
+        if name in fields:
+            yield f"{prefix}.*", "", described[name]
+
+
+def _docstrings(of: type[Any] | ModuleType) -> dict[str, str]:
+    """Return the docstrings of the fields of a class or the constants of a module, by name."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(of)))
+    body = tree.body if isinstance(of, ModuleType) else next(n.body for n in tree.body if isinstance(n, ast.ClassDef))
     found = {}
-    for field, after in itertools.pairwise(body):
-        match field, after:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = " ".join(text.replace("``", "`").split())
+    for entry, after in itertools.pairwise(body):
+        if not isinstance(after, ast.Expr) or not isinstance(after.value, ast.Constant):
+            continue
+        match entry:
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                found[name] = " ".join(str(after.value.value).replace("``", "`").split())
     return found

@@ -73,7 +73,7 @@ class Worker:
         """Start everything, in order. Raises the error of what can't start; :meth:`stop` closes the rest."""
         settings = self.settings
         self._loop = asyncio.get_running_loop()
-        configure_logging(settings.log_level, settings.secrets())
+        configure_logging(settings.process.log_level, settings.secrets())
         parts = self._parts or compose.Parts()
         service = service_identity(settings)
         self._clients = compose.kafka_clients(settings, parts)
@@ -81,19 +81,19 @@ class Worker:
         own = await self._clients.lease(service, _OPEN_SECONDS)
         await own.engine.check()
         await own.engine.prepare()
-        self._registry = compose.schema_registry(settings)
+        self._registry = compose.schema_registry(settings.registry)
         if self._peers_directory is not None:
-            self._peers = compose.peers(settings, self._peers_directory, self._peers_secret)
+            self._peers = compose.peers(settings.peers, self._peers_directory, self._peers_secret)
         facade = compose.core(settings, parts, self._clients, own, service, self._registry, self._peers)
         self._facade = facade
         await facade.start()
         if self._peers is not None:
             await self._peers.start(facade)
         self.http = compose.http_app(settings, parts, facade)
-        self._grpc = compose.grpc_server(settings, parts, facade)
+        self._grpc = compose.grpc_server(settings.grpc, parts, facade)
         if self._grpc is not None:
             await self._grpc.start()
-        if settings.workers > 1:
+        if settings.peers.workers > 1:
             self._orphan_watch = asyncio.create_task(_end_with(_supervisor()), name="supervisor watch")
         # Objects that exist now are permanent, so exclude them from garbage collection.
         gc.collect()
@@ -115,7 +115,7 @@ class Worker:
             return
         self._ending = True
         if self._deadline is None:
-            timeout = self.settings.shutdown_timeout_ms / 1000
+            timeout = self.settings.process.shutdown_seconds
             self._deadline = time.monotonic() + timeout
             end_within(timeout)
         if self._facade is not None:
@@ -128,7 +128,7 @@ class Worker:
 
     def _drain_seconds(self) -> float:
         left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
-        return max(0.0, left - self.settings.shutdown_timeout_ms / 1000 * _CLOSE_SHARE)
+        return max(0.0, left - self.settings.process.shutdown_seconds * _CLOSE_SHARE)
 
     async def stop(self) -> None:
         """Finish calls, close everything that was started, and make sure that the process ends."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from kafka_facade.web.authority import parse_authority
 from kafka_facade.web.forwarded import asked
+from kafka_facade.web.options import CrossOriginOptions
 from kafka_facade.web.refusal import Refusal, refusal
 from kafka_facade.web.scope import CROSS_ORIGIN
 
@@ -43,35 +44,6 @@ _UNKNOWN_HOST: Final = refusal(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CrossOriginOptions:
-    """What browsers may do, besides requests from pages of the gateway's own origin."""
-
-    allow_origins: Sequence[str] = ()
-    """Origins as browsers send them; ``*`` stands for any text within one, and alone for all. Empty: no CORS."""
-
-    allow_methods: Sequence[str] = ()
-    """Methods that preflights allow; empty: GET, POST and HEAD."""
-
-    allow_headers: Sequence[str] = ()
-    """Request header fields that preflights allow; empty: those that browsers send by themselves, and Content-Type."""
-
-    expose_headers: Sequence[str] = ()
-    """Response header fields that pages may read."""
-
-    own_origins: Sequence[str] = ()
-    """Further origins of the gateway itself, from its advertised listeners."""
-
-    own_hosts: Sequence[str] = ()
-    """Host names of the gateway itself, besides IP addresses and ``localhost``; ``*`` as in ``allow_origins``."""
-
-    forwarded: bool = False
-    """Whether to trust the forwarding headers of proxies for the requested host."""
-
-    closed_path: str = ""
-    """A path below which other origins may not read either; navigation to it by a link is still allowed."""
-
-
 class CrossOriginGuard:
     """ASGI middleware for CSRF protection and CORS."""
 
@@ -82,7 +54,9 @@ class CrossOriginGuard:
         self._allowed = [_pattern(origin) for origin in options.allow_origins]
         self._any = "*" in options.allow_origins
         self._own = {endpoint for origin in options.own_origins if (endpoint := _endpoint(origin)) is not None}
-        self._hosts = [_pattern(host) for host in options.own_hosts]
+        own = (urlsplit(origin).hostname or "" for origin in options.own_origins)
+        hosts = (*options.own_hosts, *own, options.host_name)
+        self._hosts = [_pattern(host) for host in hosts if host]
         self._methods = [method.upper() for method in options.allow_methods] or ["GET", "POST", "HEAD"]
         self._headers = list(options.allow_headers) or ["X-Requested-With", "Content-Type", "Accept", "Origin"]
         self._expose = ",".join(options.expose_headers).encode()

@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from kafka_facade.web.cycle import Cycle, Http10Cycle
 from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target
+from kafka_facade.web.options import HttpOptions
 from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal
 from kafka_facade.web.scope import PEER_CERTIFICATE, STREAMED_BODY, TAKEN
@@ -57,9 +58,9 @@ class _Place(Enum):
 class HttpProtocolFactory:
     """Creates the protocol of each connection; pass it to uvicorn as ``http``. Picklable until first used."""
 
-    def __init__(self, body_seconds: float = 60.0, write_seconds: float = 60.0) -> None:
-        self._body_seconds = body_seconds
-        self._write_seconds = write_seconds
+    def __init__(self, options: HttpOptions) -> None:
+        self._body_seconds = options.body_seconds
+        self._write_seconds = options.write_seconds
         self._unread: UnreadAnswers | None = None
 
     def __call__(

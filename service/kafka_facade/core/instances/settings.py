@@ -10,6 +10,9 @@ from kafka_facade.core.instances.model import ConsumerInstance, CreateConsumer
 from kafka_facade.core.kafka_text import MOST_BYTES, is_possible
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.model import Format
+from kafka_facade.settings import shared
+from kafka_facade.settings.declaration import setting
+from kafka_facade.settings.parsers import boolean, integer, one_of
 
 _FORMATS = {format.value.lower(): format for format in Format if format is not Format.STRING}
 RESETS = ("earliest", "latest", "none")
@@ -19,15 +22,29 @@ _MAX_FETCH_MIN_BYTES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class ConsumerDefaults:
-    """Defaults from the server's settings. Times are milliseconds, sizes are bytes."""
+    """Consumer instances."""
 
-    request_timeout_ms: int = 1000
-    request_max_bytes: int = 64 * 1024 * 1024
-    instance_timeout_ms: int = 300_000
-    fetch_min_bytes: int = -1
-    auto_offset_reset: str = "latest"
-    auto_commit: bool = True
-    max_instances: int = 1000
+    request_timeout_ms: int = setting("consumer.request.timeout.ms", "1000", integer(0))
+    """Default for how long a read of a consumer instance waits for records; an instance can override it."""
+
+    request_max_bytes: int = setting("consumer.request.max.bytes", "67108864", integer(0))
+    """Maximum bytes of keys and values in one read of a consumer instance."""
+
+    instance_timeout_ms: int = shared.INSTANCE_TIMEOUT.field()
+
+    fetch_min_bytes: int = setting("fetch.min.bytes", "-1", integer(-1, _MAX_FETCH_MIN_BYTES))
+    """Default minimum bytes that a read of a consumer instance waits for; an instance can override it. With -1 a REST
+    read waits until its timeout expires or its maximum is reached, and gRPC and GraphQL return available records at
+    once."""
+
+    auto_offset_reset: str = setting("consumer.auto.offset.reset", "latest", one_of(*RESETS))
+    """Default start position in a partition without a committed offset: ``earliest``, ``latest`` or ``none``; a
+    consumer instance can override it."""
+
+    auto_commit: bool = setting("consumer.enable.auto.commit", "true", boolean)
+    """Commit offsets automatically by default; a consumer instance can override it."""
+
+    max_instances: int = shared.INSTANCES_MAX.field()
 
 
 def resolve(request: CreateConsumer, defaults: ConsumerDefaults) -> ConsumerInstance:

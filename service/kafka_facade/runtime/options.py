@@ -1,0 +1,26 @@
+"""Options of the process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kafka_facade.settings.declaration import setting
+from kafka_facade.settings.parsers import one_of, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessOptions:
+    """Process."""
+
+    shutdown_seconds: float = setting("shutdown.timeout.ms", "30000", seconds(1000))
+    """Maximum time after SIGTERM or SIGINT to finish requests in progress; then the process is stopped.
+
+    The REST port refuses connections within half a second, and requests queued by then are still answered. If native
+    code spins without releasing the interpreter lock, the process cannot handle signals. It then exits by itself with
+    status 27, and the stack of each thread on standard error, after using this much processor time (at least half a
+    second for each processor). If native code blocks forever while it holds the lock, SIGTERM ends the process only
+    with two or more ``workers``; a single one needs SIGKILL.
+    """
+
+    log_level: str = setting("log.level", "info", one_of("debug", "info", "warning", "error"))
+    """Level of the log on standard error."""

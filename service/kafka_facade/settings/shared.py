@@ -1,0 +1,40 @@
+"""Settings that several rooms obey."""
+
+from __future__ import annotations
+
+from kafka_facade.settings.declaration import Setting
+from kafka_facade.settings.parsers import boolean, integer, public_urls, seconds
+
+MAX_REQUEST_BODY_SIZE = Setting("max.request.body.size", "67108864", integer(1024))
+"""Maximum size of a request body, of one record in a streamed body, and of a gRPC message."""
+
+REQUEST_BODY_TIMEOUT = Setting("request.body.timeout.ms", "60000", seconds(100))
+"""Maximum time from the end of an HTTP request's head to the end of its body. In a stream of records the limit applies
+to each record, and ``streaming.connection.max.duration.ms`` to the whole stream."""
+
+RESPONSE_WRITE_TIMEOUT = Setting("response.write.timeout.ms", "60000", seconds(100))
+"""Maximum time that a client may stop reading a response. After that the gateway closes the HTTP or websocket
+connection, or ends the gRPC call."""
+
+ADVERTISED_LISTENERS = Setting("advertised.listeners", "", public_urls)
+"""Base URLs of links, e.g. ``https://proxy-1.example.org``, comma-separated. Links use the first URL with the request's
+scheme, or else the first one."""
+
+HOST_NAME = Setting("host.name", "", str)
+"""Host name in links if ``advertised.listeners`` is empty; default: the host of the request."""
+
+FORWARDED = Setting("network.forwarded.request.customizer.enable", "false", boolean)
+"""Take scheme, host and port of links from ``Forwarded`` or ``X-Forwarded-Proto``, ``-Host`` and ``-Port``."""
+
+WORKERS = Setting("workers", "1", integer(1, 256))
+"""Number of worker processes that share the ports. Each of them serves calls for all consumer instances."""
+
+REQUEST_TIMEOUT = Setting("api.request.timeout.ms", "30000", seconds(100))
+"""Default deadline of a call; a produced record has been delivered or has finally failed by then. A gRPC deadline can
+only shorten it. It does not apply to streams or to reads of consumer instances (``consumer.request.timeout.ms``)."""
+
+INSTANCE_TIMEOUT = Setting("consumer.instance.timeout.ms", "300000", integer(1000))
+"""Idle timeout of a consumer instance."""
+
+INSTANCES_MAX = Setting("consumer.instances.max", "1000", integer(1))
+"""Maximum consumer instances per worker. One process cannot hold more than about 1,000."""
