@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,77 +12,16 @@ import pytest
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import ConsumerInstanceNotFound, NotImplementedYet, Unavailable
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import DeleteConsumer, FetchRecords, GetConsumerInstance
 from kafka_facade.core.instances.placement import slot_of
-from kafka_facade.core.instances.settings import ConsumerDefaults
-from kafka_facade.core.kafka_clients import KafkaIdentity
-from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.core.topics.model import GetTopic
 from kafka_facade.peers.local import LocalOwnership
 from kafka_facade.peers.ownership import SLOTS
 from kafka_facade.peers.peers import Peers
-from kafka_facade.peers.transport import TcpTransport, Transport, UnixTransport
+from kafka_facade.peers.transport import TcpTransport, UnixTransport
+from peers.bare_workers import Worker, facade
 
 _SECONDS = 30
-
-
-class Table:
-    """An ownership that the test decides: each worker believes its own table."""
-
-    count = SLOTS
-
-    def __init__(self) -> None:
-        self.owned: set[int] = set()
-        self.addresses: dict[int, str] = {}
-
-    def owns(self, slot: int) -> bool:
-        return slot in self.owned
-
-    def address_of(self, slot: int) -> str | None:
-        return self.addresses.get(slot)
-
-    async def run(self, lost: Callable[[], None]) -> None:
-        await asyncio.Event().wait()
-
-
-class Clients:
-    """No Kafka: the instances of these tests do not exist."""
-
-    identity = KafkaIdentity("default", "service")
-    ports: Any = SimpleNamespace(admin=None)
-
-    def take(self, identity: KafkaIdentity) -> "Clients":
-        return self
-
-    async def lease(self, identity: KafkaIdentity, timeout: float) -> "Clients":
-        return self
-
-    def share(self) -> "Clients":
-        return self
-
-    def release(self) -> None:
-        pass
-
-
-def facade(peers: Peers | None = None) -> Facade:
-    clients = Clients()
-    pipeline = Pipeline(AccessLists(), 30, kafka=Kafka(clients, lambda caller, cluster_id: clients.identity))
-    defaults = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
-    return Facade(pipeline, clients.ports, defaults, 10, peers=peers)
-
-
-class Worker:
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
-        self.table = Table()
-        self.peers = Peers(self.table, transport)
-        self.facade = facade(self.peers)
-
-    @property
-    def forwarded(self) -> int:
-        """Calls in flight, which counts those of other workers."""
-        return self.facade.pipeline.in_flight
 
 
 @pytest.fixture(params=["unix", "tcp"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ from typing import Any, TypeVar
 import grpc
 
 from kafka_facade.core.call import Call
+from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.interruption import unless
@@ -18,7 +21,8 @@ from kafka_facade.core.instances.model import OfInstance
 from kafka_facade.core.instances.placement import slot_of
 from kafka_facade.peers import wire
 from kafka_facade.peers.ownership import Ownership
-from kafka_facade.peers.transport import Transport, admits, new_server, open_channel
+from kafka_facade.peers.peer import SILENCE_SECONDS, Peer, SilentPeerError
+from kafka_facade.peers.transport import Transport, admits, new_server
 from kafka_facade.peers.wire import MovedError, Wire
 
 logger = logging.getLogger("kafka_facade.peers")
@@ -29,6 +33,10 @@ _GRACE_SECONDS = 1.0
 _REPLACEMENT_SECONDS = 10.0
 _RETRY_SECONDS = 0.1
 _STOP_SECONDS = 0.5
+# How long (s) the owner may take to end a call after the acknowledgement: it only commits.
+_END_SECONDS = 10.0
+# The address of the sender, in the metadata of a call.
+_SENDER = "kafka-facade-sender-bin"
 _NO_ANSWER = "The worker that holds this consumer instance does not respond; retry."
 
 _Stream = grpc.aio.StreamStreamCall[bytes, bytes]
@@ -40,10 +48,12 @@ class Peers:
     """The peer port: forwards calls to the owner of the instance's slot, and runs calls for the slots of this
     worker."""
 
-    def __init__(self, ownership: Ownership, transport: Transport) -> None:
+    def __init__(self, ownership: Ownership, transport: Transport, silence_seconds: float = SILENCE_SECONDS) -> None:
         self._ownership = ownership
         self._transport = transport
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._silence_seconds = silence_seconds
+        self._known: dict[str, Peer] = {}
+        self._deadlines: Deadlines | None = None
         self._wire: Wire | None = None
         self._server: grpc.aio.Server | None = None
         self._owning: asyncio.Task[None] | None = None
@@ -55,6 +65,7 @@ class Peers:
     async def start(self, facade: Facade) -> None:
         """Start the server for peers, and claim slots."""
         self._wire = Wire(facade.forwardable)
+        self._deadlines = facade.pipeline.deadlines
         self._server = new_server(_Handler(self, self._wire, facade, self._transport))
         self._transport.listen(self._server)
         await self._server.start()
@@ -67,7 +78,8 @@ class Peers:
             await asyncio.gather(self._owning, return_exceptions=True)
         if self._server is not None:
             await self._server.stop(_STOP_SECONDS)
-        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+        self._deadlines = None
+        await asyncio.gather(*(peer.close() for peer in self._known.values()))
         self._transport.close()
 
     async def forward(self, call: Call, request: OfInstance) -> Any:
@@ -94,6 +106,9 @@ class Peers:
                     return await self._send_and_hand_over(address, call, request, hand_over)
             except MovedError:
                 reason = "it has another owner"
+            except SilentPeerError as error:
+                # The operation may have run, so do not repeat it.
+                reason, replaced_by = error, 0.0
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise KafkaTimeout from None
@@ -107,54 +122,68 @@ class Peers:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _send(self, address: str, call: Call, request: OfInstance) -> Any:
-        send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(address).unary_unary(wire.PATH)
+        peer = self.peer(address)
+        send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = peer.channel.unary_unary(wire.PATH)
         timeout = call.remaining + _GRACE_SECONDS
-        answer = await _connected(
-            send(self._encoding.encode_call(call, request), timeout=timeout, metadata=self._transport.metadata)
-        )
+        message = self._encoding.encode_call(call, request)
+        with peer.in_flight(timeout):
+            answer = await _connected(send(message, timeout=timeout, metadata=self._transport.metadata))
         return self._encoding.decode_outcome(call, request, answer)
 
     async def _send_and_hand_over(
         self, address: str, call: Call, request: OfInstance, hand_over: Callable[[Any], Coroutine[Any, Any, None]]
     ) -> Any:
         """Forward a call and acknowledge the handover; without it, the stream is cancelled and nothing is consumed."""
-        open: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
-        open = self._channel(address).stream_stream(wire.HAND_OVER_PATH)
-        stream = open(timeout=call.remaining + _GRACE_SECONDS, metadata=self._transport.metadata)
-        last: asyncio.Task[bytes | None] | None = None
-        try:
-            await _write(stream, self._encoding.encode_call(call, request))
-            payload = await _read(stream)
-            if payload is None:
+        peer = self.peer(address)
+        open: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = peer.channel.stream_stream(wire.HAND_OVER_PATH)
+        timeout = call.remaining + _GRACE_SECONDS
+        sender = (_SENDER, os.fsencode(self._transport.address))
+        with peer.in_flight(timeout):
+            stream = open(timeout=timeout, metadata=(*self._transport.metadata, sender))
+            last: asyncio.Task[bytes | None] | None = None
+            try:
+                await _write(stream, self._encoding.encode_call(call, request))
+                payload = await _read(stream)
+                if payload is None:
+                    raise Unavailable(_NO_ANSWER)
+                found = self._encoding.decode_outcome(call, request, payload)
+                # Before the acknowledgement, the owner can only end the stream, or send the error of the operation.
+                last = asyncio.create_task(_read(stream), name="end of a peer's call")
+                await unless(last, hand_over(found))
+                acknowledged = not last.done() and await _write(stream, wire.ACKNOWLEDGEMENT)
+                failure = await self._end_of(last)
+                if failure is not None:
+                    self._encoding.decode_outcome(call, request, failure)
+                if not acknowledged:
+                    raise Unavailable(_NO_ANSWER)
+                return found
+            finally:
+                stream.cancel()
+                if last is not None:
+                    last.cancel()
+                    await asyncio.gather(last, return_exceptions=True)
+
+    async def _end_of(self, last: asyncio.Task[bytes | None]) -> bytes | None:
+        """Await the end of a call after its acknowledgement."""
+        await asyncio.wait({last}, timeout=_END_SECONDS)
+        if not last.done():
+            raise Unavailable(_NO_ANSWER)
+        return last.result()
+
+    def peer(self, address: str) -> Peer:
+        """Return the worker at an address. Raises Unavailable once this worker ends."""
+        peer = self._known.get(address)
+        if peer is None:
+            if self._deadlines is None:
                 raise Unavailable(_NO_ANSWER)
-            found = self._encoding.decode_outcome(call, request, payload)
-            # Before the acknowledgement, the owner can only end the stream, or send the error of the operation.
-            last = asyncio.create_task(_read(stream), name="end of a peer's call")
-            await unless(last, hand_over(found))
-            acknowledged = not last.done() and await _write(stream, wire.ACKNOWLEDGEMENT)
-            failure = await last
-            if failure is not None:
-                self._encoding.decode_outcome(call, request, failure)
-            if not acknowledged:
-                raise Unavailable(_NO_ANSWER)
-            return found
-        finally:
-            stream.cancel()
-            if last is not None:
-                last.cancel()
-                await asyncio.gather(last, return_exceptions=True)
+            peer = self._known[address] = Peer(self._transport, address, self._deadlines, self._silence_seconds)
+        return peer
 
     @property
     def _encoding(self) -> Wire:
         if self._wire is None:
             raise RuntimeError("Peers are used before they are started.")
         return self._wire
-
-    def _channel(self, address: str) -> grpc.aio.Channel:
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = self._channels[address] = open_channel(self._transport, address)
-        return channel
 
 
 async def _connected(answer: Awaitable[_Message]) -> _Message:
@@ -194,6 +223,7 @@ class _Handler(grpc.GenericRpcHandler):
         self._methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             wire.PATH: grpc.unary_unary_rpc_method_handler(self._serve),
             wire.HAND_OVER_PATH: grpc.stream_stream_rpc_method_handler(self._serve_and_hand_over),
+            wire.PING_PATH: grpc.unary_unary_rpc_method_handler(self._answer_ping),
         }
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
@@ -211,6 +241,18 @@ class _Handler(grpc.GenericRpcHandler):
             return _failure(error)
 
     async def _serve_and_hand_over(self, _: Any, context: _Context) -> None:
+        sender = self._peers.peer(_sender_of(context))
+        try:
+            # The caller decides when the call ends, unless it does not respond.
+            with sender.in_flight(math.inf):
+                await self._run_and_hand_over(context)
+        except _PeerGoneError:
+            raise asyncio.CancelledError from None
+        except SilentPeerError as error:
+            logger.warning("an answer isn't handed over: %s", error)
+            raise asyncio.CancelledError from None
+
+    async def _run_and_hand_over(self, context: _Context) -> None:
         writing: asyncio.Task[None] | None = None
 
         async def hand_over(found: Any) -> None:
@@ -230,17 +272,19 @@ class _Handler(grpc.GenericRpcHandler):
             call.hand_over = hand_over
             await self._facade.perform_forwarded(call, request)
         except _PeerGoneError:
-            raise asyncio.CancelledError from None
+            raise
         except Exception as error:
-            try:
-                if writing is not None:
-                    await writing
-                await _answer(context, _failure(error))
-            except _PeerGoneError:
-                raise asyncio.CancelledError from None
+            if writing is not None:
+                await writing
+            await _answer(context, _failure(error))
         finally:
             if writing is not None:
+                # Unless the call is cancelled, it has been written.
+                writing.cancel()
                 await asyncio.gather(writing, return_exceptions=True)
+
+    async def _answer_ping(self, _: bytes, __: Any) -> bytes:
+        return b""
 
     def _is_here(self, request: OfInstance) -> bool:
         # The operation checks again, so it runs only where the slot is owned then.
@@ -256,6 +300,12 @@ async def _answer(context: _Context, message: bytes) -> None:
         await context.write(message)
     except grpc.aio.BaseError:
         raise _PeerGoneError from None
+
+
+def _sender_of(context: _Context) -> str:
+    metadata = dict(context.invocation_metadata() or ())
+    sender = metadata.get(_SENDER, b"")
+    return os.fsdecode(sender)
 
 
 def _failure(error: Exception) -> bytes:

@@ -20,6 +20,8 @@ HAND_OVER_PATH = "/kafka_facade.Peers/HandOver"
 After the acknowledgement the stream ends, with an error if the operation has failed nevertheless.
 """
 ACKNOWLEDGEMENT = b"\0"
+PING_PATH = "/kafka_facade.Peers/Ping"
+"""An empty message, which the event loop of the other worker answers with another."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode

@@ -1,0 +1,83 @@
+"""Workers without Kafka, whose slots the test decides."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+from kafka_facade.core.call import Call, Caller
+from kafka_facade.core.catalogue import CATALOGUE
+from kafka_facade.core.facade import Facade
+from kafka_facade.core.instances.settings import ConsumerDefaults
+from kafka_facade.core.kafka_clients import KafkaIdentity
+from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
+from kafka_facade.peers.ownership import SLOTS
+from kafka_facade.peers.peer import SILENCE_SECONDS
+from kafka_facade.peers.peers import Peers
+from kafka_facade.peers.transport import Transport
+
+
+class Table:
+    """An ownership that the test decides: each worker believes its own table."""
+
+    count = SLOTS
+
+    def __init__(self) -> None:
+        self.owned: set[int] = set()
+        self.addresses: dict[int, str] = {}
+
+    def owns(self, slot: int) -> bool:
+        return slot in self.owned
+
+    def address_of(self, slot: int) -> str | None:
+        return self.addresses.get(slot)
+
+    async def run(self, lost: Callable[[], None]) -> None:
+        await asyncio.Event().wait()
+
+
+class Clients:
+    """No Kafka: the instances of these tests do not exist."""
+
+    identity = KafkaIdentity("default", "service")
+    ports: Any = SimpleNamespace(admin=None)
+
+    def take(self, identity: KafkaIdentity) -> "Clients":
+        return self
+
+    async def lease(self, identity: KafkaIdentity, timeout: float) -> "Clients":
+        return self
+
+    def share(self) -> "Clients":
+        return self
+
+    def release(self) -> None:
+        pass
+
+
+def facade(peers: Peers | None = None) -> Facade:
+    clients = Clients()
+    pipeline = Pipeline(AccessLists(), 30, kafka=Kafka(clients, lambda caller, cluster_id: clients.identity))
+    defaults = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
+    return Facade(pipeline, clients.ports, defaults, 10, peers=peers)
+
+
+class Worker:
+    def __init__(self, transport: Transport, silence_seconds: float = SILENCE_SECONDS) -> None:
+        self.transport = transport
+        self.table = Table()
+        self.peers = Peers(self.table, transport, silence_seconds)
+        self.facade = facade(self.peers)
+
+    @property
+    def forwarded(self) -> int:
+        """Calls in flight, which counts those of other workers."""
+        return self.facade.pipeline.in_flight
+
+
+def read(hand_over: Callable[[Any], Coroutine[Any, Any, None]] | None) -> Call:
+    """Return the call of a read with the longest deadline."""
+    call = Call(CATALOGUE["api.v2.consumers.consume-json"], Caller("rest"), time.monotonic() + 2**31 / 1000)
+    call.hand_over = hand_over
+    return call
