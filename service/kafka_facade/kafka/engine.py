@@ -30,6 +30,7 @@ from kafka_facade.kafka.consuming.consumer import Consumer
 from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade.kafka.owned import Owned
 from kafka_facade.kafka.producing.producer import Producer
+from kafka_facade.kafka.producing.producer_client import ProducerOpener
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.settings import roles
@@ -91,14 +92,13 @@ class Engine:
         self.reassignments = fail_fast(Reassignments(self._protocol), authentication)
         self.configs = fail_fast(Configs(admin, self._protocol), authentication)
         delivery = {"message.timeout.ms": _delivery_timeout_ms(options.request_seconds)}
-        self.producer = Producer(
+        opener = ProducerOpener(
             lambda memory: roles.producer_config(servers, configs.producer, memory) | delivery,
-            shared.connecting,
-            self._producing,
+            roles.queue_bytes(configs.producer),
             shared.queues,
-            self.admin,
-            TopicLimits(self.configs),
+            shared.connecting,
         )
+        self.producer = Producer(opener, self._producing, self.admin, TopicLimits(self.configs))
         # Unresponsive coordinators must block neither each other nor requests to the controller.
         self._group_protocol = self._protocol_client(configs.admin, _GROUP_REQUESTS)
         coordinators = clients.groups(admin_client, self._control, self._group_protocol)

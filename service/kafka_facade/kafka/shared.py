@@ -10,8 +10,10 @@ from kafka_facade.kafka.consuming.prefetch import PrefetchBudget
 from kafka_facade.kafka.freed_memory import FreedMemory
 from kafka_facade.kafka.memory_budget import MemoryBudget
 from kafka_facade.kafka.options import PoolOptions
+from kafka_facade.kafka.producing.refusals import CLIENTS
 from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names
+from kafka_facade.kafka.settings.roles import RECORD_BYTES
 
 # Threads for calls that block on brokers: in all, and of one identity, so that none can occupy them all.
 _CONTROL_THREADS = 48
@@ -19,7 +21,8 @@ _CONTROL_THREADS_EACH = 16
 _CLOSE_THREADS = 16
 # Clients are created in these threads, and connections opened and closed.
 _CONNECTING_THREADS = 8
-# Memory for records that wait in producers; half of what is free goes to the next producer.
+# Memory for records that wait in producers; half of what is free goes to the next identity that produces. Each identity
+# may have several producers.
 _QUEUED_BYTES = 512 * 1024 * 1024
 _QUEUE_PART = 2
 _STOP_SECONDS = 5.0
@@ -28,7 +31,7 @@ _STOP_SECONDS = 5.0
 class Shared:
     """Thread pools and memory budgets. Create it on the event loop that uses it."""
 
-    def __init__(self, options: PoolOptions) -> None:
+    def __init__(self, options: PoolOptions, queued_bytes: int = _QUEUED_BYTES) -> None:
         self._control = Blocking("kafka-control", _CONTROL_THREADS)
         self._producing = Blocking("kafka-produce", _CONTROL_THREADS)
         # One thread per consumer: each makes one call at a time, which may block on its coordinator.
@@ -38,7 +41,7 @@ class Shared:
         self.names = Names()
         self.io = IoThread()
         self.prefetch = PrefetchBudget(options.prefetch_bytes, options.max_instances)
-        self.queues = MemoryBudget(_QUEUED_BYTES, options.max_identities, _QUEUE_PART)
+        self.queues = MemoryBudget(queued_bytes, options.max_identities * len(CLIENTS), _QUEUE_PART, RECORD_BYTES)
         self.freed = FreedMemory(self._control)
 
     def control(self) -> Blocking:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.kafka.producing.producer_client import ProducerClient
+from kafka_facade.kafka.producing.producer_client import ProducerClient, ProducerOpener
 from kafka_facade.kafka.producing.refusals import ALONE, CLIENTS, SMALL, Refused
 from kafka_facade.kafka.producing.resending import Resender
 from kafka_facade.kafka.producing.submissions import Batch
 
-# librdkafka's defaults, in bytes.
-_BATCH_SIZE: Final = 1_000_000
-_MESSAGE_MAX_BYTES: Final = 1_000_000
+# Of the memory that is left for queued records they take a smaller part than the first: one of this many.
+_PART: Final = 4
 # Maximum size of a request of the client SMALL, including overhead (bytes).
 _SMALL_BYTES: Final = int(CLIENTS[SMALL]["batch.size"]) + 1_000
 
@@ -28,16 +28,13 @@ class Clients:
     def __init__(
         self,
         first: ProducerClient,
-        config: Mapping[str, Any],
+        opener: ProducerOpener,
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Batch, int, ClientError | None, Message], None],
         decide: Callable[[Batch, int, FacadeError], None],
     ) -> None:
         self.first = first
-        self._others = [Resender(dict(config) | changed, loop, report, decide) for changed in CLIENTS[1:]]
-        self._largest_request = min(
-            int(config.get("batch.size", _BATCH_SIZE)), int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))
-        )
+        self._others = [Resender(partial(opener.open, changed, _PART), loop, report, decide) for changed in CLIENTS[1:]]
 
     def all(self) -> list[ProducerClient]:
         """The clients that exist."""
@@ -61,7 +58,7 @@ class Clients:
             await self._others[place - 1].prepare()
 
     def _wanted(self, largest: int | None) -> int:
-        if largest is None or largest >= self._largest_request:
+        if largest is None or largest >= self.first.largest_request:
             return 0
         return SMALL if largest >= _SMALL_BYTES else ALONE
 

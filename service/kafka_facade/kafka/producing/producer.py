@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from kafka_facade.core.errors import (
     FacadeError,
@@ -19,17 +18,14 @@ from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.port import TopicSpec
 from kafka_facade.core.topics.positions import TopicPartition
-from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error
-from kafka_facade.kafka.memory_budget import MemoryBudget, MemoryShare
-from kafka_facade.kafka.producing.producer_client import ProducerClient
+from kafka_facade.kafka.producing.producer_client import ProducerOpener
 from kafka_facade.kafka.producing.send_queue import SendQueue
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
 
-_OPEN_SECONDS = 20.0
 _METADATA_SECONDS = 30.0
 # Minimum interval (s) between metadata refreshes of a topic because of an unknown partition.
 _REFRESH_SECONDS = 0.1
@@ -44,21 +40,13 @@ class Producer:
 
     def __init__(
         self,
-        configure: Callable[[int], Mapping[str, Any]],
-        connecting: Blocking,
+        opener: ProducerOpener,
         blocking: Blocking,
-        memory: MemoryBudget,
         admin: Admin,
         limits: TopicLimits,
     ) -> None:
-        """The client is created at the first use, in a thread of ``connecting``.
-
-        ``configure`` returns its settings for so many bytes of queued records.
-        """
-        self._configure = configure
-        self._connecting = connecting
-        self._memory = memory
-        self._share: MemoryShare | None = None
+        """The client is created at the first use."""
+        self._opener = opener
         self._queue: SendQueue | None = None
         self._opening: asyncio.Task[SendQueue] | None = None
         self._closed = False
@@ -121,19 +109,12 @@ class Producer:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> SendQueue:
-        share = self._memory.take()
         authentication = Authentication()
         try:
-            config = dict(self._configure(share.size))
-            loop, reported = asyncio.get_running_loop(), {"error_cb": authentication.on_error}
-            client = await self._connecting.run(_OPEN_SECONDS, _new_client, config | reported, loop)
-        except BaseException:
-            share.give_back()
-            raise
+            client = await self._opener.open({"error_cb": authentication.on_error})
         finally:
             self._opening = None
-        self._share = share
-        self._queue = SendQueue(client, authentication, config, self.forget, self._limits)
+        self._queue = SendQueue(client, self._opener, authentication, self.forget, self._limits)
         return self._queue
 
     async def close(self, timeout: float) -> int:
@@ -144,10 +125,7 @@ class Producer:
         queue, self._queue = self._queue, None
         if queue is None:
             return 0
-        lost = await queue.close(timeout)
-        if self._share is not None:
-            self._share.give_back()
-        return lost
+        return await queue.close(timeout)
 
     async def _until_ready(self, topic: str, partitions: Sequence[int]) -> None:
         """Wait briefly until the leaders of a topic that was not used before really serve it.
@@ -189,8 +167,3 @@ class Producer:
         if len(self._partitions) > 10_000:
             now = time.monotonic()
             self._partitions = {k: v for k, v in self._partitions.items() if now - v[1] <= _METADATA_SECONDS}
-
-
-def _new_client(config: Mapping[str, Any], loop: asyncio.AbstractEventLoop) -> ProducerClient:
-    with thread_keys.taking():
-        return ProducerClient(config, loop)

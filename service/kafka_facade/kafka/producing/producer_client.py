@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
@@ -15,9 +15,16 @@ from confluent_kafka import Producer as ClientProducer
 from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.core.limits import check_headers
 from kafka_facade.core.records.port import SerializedRecord
+from kafka_facade.kafka import thread_keys
+from kafka_facade.kafka.blocking import Blocking
+from kafka_facade.kafka.memory_budget import MemoryBudget, MemoryShare
 
 logger = logging.getLogger("kafka_facade.kafka")
 
+_OPEN_SECONDS = 20.0
+# librdkafka's defaults, in bytes.
+_BATCH_SIZE = 1_000_000
+_MESSAGE_MAX_BYTES = 1_000_000
 # Minimum interval (s) between replacements, because the next client may hit the same fatal error.
 _RENEWAL_SECONDS = 1.0
 _NOW = 0
@@ -29,11 +36,19 @@ _GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError
 class ProducerClient:
     """The current client, and replaced ones whose delivery reports are still pending.
 
-    Used on one event loop, but created in a thread, because that is slow.
+    Used on one event loop, but created in a thread, because that is slow. ``share`` is the memory for its queue.
     """
 
-    def __init__(self, config: Mapping[str, Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, config: Mapping[str, Any], share: MemoryShare, loop: asyncio.AbstractEventLoop) -> None:
         self._config = dict(config)
+        self._share = share
+        self.largest_request: int = min(
+            int(config.get("batch.size", _BATCH_SIZE)), int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+        )
+        """The maximum size (bytes) of a request."""
+        # Half of its queue, so that a topic that hangs leaves room for others.
+        self.records_of_a_topic: int = max(int(config["queue.buffering.max.messages"]) // 2, 1)
+        """How many records of one topic it gets at a time."""
         self.current = ClientProducer(self._config)
         self._loop = loop
         # The last fatal error, and whether the current client has it.
@@ -77,7 +92,10 @@ class ProducerClient:
         await asyncio.gather(*self._destructions, return_exceptions=True)
         owned = [self.current]
         del self.current
-        await self._loop.run_in_executor(None, owned.clear)
+        try:
+            await self._loop.run_in_executor(None, owned.clear)
+        finally:
+            self._share.give_back()
 
     def _poll(self, client: ClientProducer) -> None:
         # Fatal errors are reported by poll.
@@ -110,6 +128,43 @@ class ProducerClient:
                 destruction.add_done_callback(self._destructions.discard)
         if not self._broken and not self.doomed:
             self._fatal = None
+
+
+class ProducerOpener:
+    """Opens the producer clients of one identity in threads, each with a share of the memory for queued records.
+
+    ``configure`` returns a client's settings for so many bytes of queued records, ``least`` or more.
+    """
+
+    def __init__(
+        self,
+        configure: Callable[[int], Mapping[str, Any]],
+        least: int,
+        memory: MemoryBudget,
+        connecting: Blocking,
+    ) -> None:
+        self._configure = configure
+        self._least = least
+        self._memory = memory
+        self._connecting = connecting
+
+    async def open(self, changed: Mapping[str, Any], part: int = 0) -> ProducerClient:
+        """Create a client with these settings besides the usual ones. ``part``: see ``MemoryBudget.take``.
+
+        Raises TooManyRequests if the process has no room for another one, and KafkaTimeout.
+        """
+        share = self._memory.take(self._least, part)
+        try:
+            config = {**self._configure(share.size), **changed}
+            return await self._connecting.run(_OPEN_SECONDS, _new_client, config, share, asyncio.get_running_loop())
+        except BaseException:
+            share.give_back()
+            raise
+
+
+def _new_client(config: Mapping[str, Any], share: MemoryShare, loop: asyncio.AbstractEventLoop) -> ProducerClient:
+    with thread_keys.taking():
+        return ProducerClient(config, share, loop)
 
 
 def extras(record: SerializedRecord) -> dict[str, Any]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message
 
 from kafka_facade.core.errors import FacadeError, RetriableKafkaError, TooManyRequests, Unavailable
-from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
 from kafka_facade.kafka.producing.refusals import Refused
@@ -24,7 +22,7 @@ _FULL_QUEUE_SECONDS = 0.002
 
 
 class Resender:
-    """A client with its own settings, created when there is something to resend.
+    """A client with its own settings, created with ``open`` when there is something to resend.
 
     ``report`` is called with a batch, the index of a record, and its delivery report; ``decide`` with the error of a
     record that the client did not accept.
@@ -32,12 +30,12 @@ class Resender:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        open: Callable[[], Awaitable[ProducerClient]],
         loop: asyncio.AbstractEventLoop,
         report: Callable[[Batch, int, ClientError | None, Message], None],
         decide: Callable[[Batch, int, FacadeError], None],
     ) -> None:
-        self._config = config
+        self._open = open
         self._loop = loop
         self._report = report
         self._decide = decide
@@ -78,18 +76,19 @@ class Resender:
 
     def _begin(self) -> asyncio.Future[ProducerClient]:
         if self._making is None:
-            self._making = self._loop.run_in_executor(None, self._make)
+            self._making = self._loop.create_task(self._make(), name="another producer")
             self._making.add_done_callback(self._made)
         return self._making
 
-    def _make(self) -> ProducerClient:
+    async def _make(self) -> ProducerClient:
         try:
-            with thread_keys.taking():
-                return ProducerClient(self._config, self._loop)
+            return await self._open()
         except TooManyRequests:
             raise RetriableKafkaError("The server has no room for another Kafka client.") from None
 
     def _made(self, making: asyncio.Future[ProducerClient]) -> None:
+        if making.cancelled():
+            return
         if (error := making.exception()) is not None:
             self._making = None
             self.give_up(from_exception(error))

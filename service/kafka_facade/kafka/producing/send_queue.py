@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import Message
@@ -32,7 +31,7 @@ from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.clients import Clients
-from kafka_facade.kafka.producing.producer_client import ProducerClient, extras
+from kafka_facade.kafka.producing.producer_client import ProducerClient, ProducerOpener, extras
 from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES, Refused
 from kafka_facade.kafka.producing.refused_batches import RefusedBatches
 from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
@@ -43,9 +42,6 @@ _LONGEST_WAIT_SECONDS = 0.002
 _MOST_WAITING = 1_000
 # Records of a topic handed to the client per iteration of the event loop.
 _MOST_A_TURN = 2_000
-# librdkafka's default limit, and the meaning of 0 there.
-_CLIENT_MESSAGES = 100_000
-_NO_LIMIT = 2**31
 # Interval (s) at which delivery reports are polled while records are in flight. One poll handles all reports; waking
 # the loop from a poll thread for each record would cost several times as much.
 _POLL_SECONDS = 0.001
@@ -57,7 +53,6 @@ _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
 # How long (s) to wait for the reports of purged records.
 _PURGE_SECONDS = 1.0
-_MESSAGES = "queue.buffering.max.messages"
 
 
 class SendQueue:
@@ -66,24 +61,22 @@ class SendQueue:
     def __init__(
         self,
         client: ProducerClient,
+        opener: ProducerOpener,
         authentication: Authentication,
-        config: Mapping[str, Any],
         on_missing: Callable[[str], None],
         limits: TopicLimits,
     ) -> None:
-        """``client`` was created with ``config``, and its errors go to ``authentication``."""
+        """The errors of ``client`` go to ``authentication``; ``opener`` opens others when they are needed."""
         # Called with a topic that Kafka does not have, or that has fewer partitions than expected.
         self._on_missing = on_missing
         self._loop = asyncio.get_running_loop()
         self.authentication = authentication
         self.authentication.begin_polling(lambda: client.serve(renew=False))
         self.authentication.on_refusal = self._drop_unsent
-        self._clients = Clients(client, config, self._loop, self._report, self._conclude)
+        self._clients = Clients(client, opener, self._loop, self._report, self._conclude)
         self._limits = limits
         self._refused = RefusedBatches(self._loop, self._clients, limits, self._conclude, self._failure)
         self._lanes: dict[str, Lane] = {}
-        # Limit of one topic's records in the client, so that a topic that hangs leaves room for others.
-        self._share = max((int(config.get(_MESSAGES, _CLIENT_MESSAGES)) or _NO_LIMIT) // 2, 1)
         # Number of records in batches that are not complete yet.
         self._undecided = 0
         self._eager_until = 0.0
@@ -179,7 +172,8 @@ class SendQueue:
             # No record is left in another client, so switching clients cannot reorder records.
             lane.client = self._clients.place_for(lane.limits.largest)
         waiting = lane.waiting
-        share = self._share - (lane.undecided - lane.waiting_records - lane.refused_records)
+        client = self._clients.at(lane.client) or self._clients.first
+        share = client.records_of_a_topic - (lane.undecided - lane.waiting_records - lane.refused_records)
         left = min(share, _MOST_A_TURN)
         full = False
         while waiting and left > 0 and not full:

@@ -21,15 +21,16 @@ _BASE: Final[dict[str, Any]] = {
 _NO_CREATION: Final[dict[str, Any]] = {"allow.auto.create.topics": False}
 PRODUCER_BYTES: Final = 128 * 1024 * 1024
 """The most memory (bytes) for records that wait in a producer."""
+RECORD_BYTES: Final = 1_048_576
+"""The size (bytes) of the largest record by default."""
+_KIBIBYTE: Final = 1024
 _MOST_QUEUED: Final = 200_000
-_RECORDS_OF_A_QUEUE: Final = 2
 _LARGEST: Final = "message.max.bytes"
-_RECORD: Final = 1_048_576
 # Java's defaults where librdkafka's differ visibly: partitioning of keys, record size, and compatibility of group
 # members.
 _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
     "partitioner": "murmur2_random",
-    _LARGEST: _RECORD,
+    _LARGEST: RECORD_BYTES,
     "linger.ms": 0,
     # Otherwise, without linger, each record without a key would go to another partition in a request of its own.
     "sticky.partitioning.linger.ms": 10,
@@ -59,21 +60,32 @@ def protocol_config(bootstrap_servers: str, given: Mapping[str, Any]) -> dict[st
 
 
 def producer_config(bootstrap_servers: str, given: Mapping[str, Any], memory: int = PRODUCER_BYTES) -> dict[str, Any]:
-    """Return the producer's settings, for a queue of up to ``memory`` bytes.
+    """Return the producer's settings, for a queue of up to ``memory`` bytes: at least ``queue_bytes``.
 
-    Idempotence is on unless other settings rule it out (KIP-679).
+    Given limits of the queue can only lower it. Idempotence is on unless other settings rule it out (KIP-679).
     """
     acks = str(given.get("acks", "all")) in ("all", "-1")
     retries = str(given.get("retries", "1")) != "0"
-    largest = str(given.get(_LARGEST, ""))
-    # A queue that is smaller than a record would never take it.
-    queue = max(min(memory, PRODUCER_BYTES), _RECORDS_OF_A_QUEUE * int(largest if largest.isdecimal() else _RECORD))
-    defaults = _PRODUCER_DEFAULTS | {
-        "enable.idempotence": acks and retries,
-        "queue.buffering.max.kbytes": queue // 1024,
+    queue = max(min(memory, PRODUCER_BYTES), queue_bytes(given))
+    limits = {
+        "queue.buffering.max.kbytes": queue // _KIBIBYTE,
         "queue.buffering.max.messages": min(queue // RECORD_OVERHEAD, _MOST_QUEUED),
     }
-    return _joined(bootstrap_servers, defaults, given) | _NO_CREATION
+    lowered = {name: _lower(given[name], most) for name, most in limits.items() if name in given}
+    defaults = _PRODUCER_DEFAULTS | {"enable.idempotence": acks and retries} | limits
+    return _joined(bootstrap_servers, defaults, dict(given) | lowered) | _NO_CREATION
+
+
+def queue_bytes(given: Mapping[str, Any]) -> int:
+    """Return the size of a producer's smallest queue, in whole KiB: a smaller one would not take the largest record."""
+    largest = str(given.get(_LARGEST, ""))
+    return -(-(int(largest) if largest.isdecimal() else RECORD_BYTES) // _KIBIBYTE) * _KIBIBYTE
+
+
+def _lower(given: Any, most: int) -> Any:
+    """Return a given limit, or ``most`` if that is lower; to the client 0 is no limit, and it rejects other text."""
+    text = str(given)
+    return given if not text.isdecimal() or 0 < int(text) < most else most
 
 
 def consumer_config(
