@@ -26,8 +26,10 @@ _GRACE_SECONDS = 1.0
 class Blocking:
     """A bounded thread pool for blocking calls."""
 
-    def __init__(self, name: str, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=replace_in_this_thread)
+    def __init__(self, name: str, threads: int, parts: int = 0) -> None:
+        """``parts`` of the pool (see :meth:`part`) share its threads, and have one each besides."""
+        self._pool = ThreadPoolExecutor(threads + parts, thread_name_prefix=name, initializer=replace_in_this_thread)
+        self._common = _Common(threads)
 
     async def run(self, within: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run a call in a thread. Raises KafkaTimeout after ``within`` seconds, though the thread may still run."""
@@ -37,53 +39,84 @@ class Blocking:
         """Start a call in a thread."""
         return self._pool.submit(call, *args, **kwargs)
 
-    def part(self, threads: int) -> Blocking:
-        """Return a part of the pool, which uses at most this many of its threads at a time; further calls wait."""
-        return _Part(self._pool, threads)
+    def part(self, most: int) -> Blocking:
+        """Return a part of the pool, which uses ``most`` of its threads at most; further calls wait.
+
+        A part always has one thread. Of those that all parts share it takes another one only while it has fewer of
+        them than are free, so that hanging calls of some parts leave threads for the others (the dynamic thresholds of
+        Choudhury and Hahne, 1998).
+        """
+        return _Part(self._pool, self._common, most)
 
     def close(self) -> None:
         """Accept no more calls, and do not wait for threads that are stuck."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+class _Common:
+    """What the parts of a pool share: ``free`` threads, those that wait for one, and the lock of all their counts."""
+
+    def __init__(self, threads: int) -> None:
+        self.free = threads
+        self.waiting: set[_Part] = set()
+        self.lock = threading.Lock()
+
+
 class _Part(Blocking):
     """Some threads of a pool, whose owner closes it."""
 
-    def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, common: _Common, most: int) -> None:
         self._pool = pool
-        self._threads = threads
-        self._free = threads
+        self._common = common
+        self._most = most
+        self._running = 0
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._lock = threading.Lock()
 
     def begin(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """Start a call in a thread, or queue it while all threads of this part are in use."""
+        """Start a call in a thread, or queue it while this part can have no more threads."""
         future: Future[_T] = Future()
         self._waiting.append((future, partial(call, *args, **kwargs)))
         self._start()
         return future
 
-    def part(self, threads: int) -> Blocking:
-        """Return a part of the same pool."""
-        return _Part(self._pool, min(threads, self._threads))
-
     def close(self) -> None:
         """Cancel the calls that wait; those that run are not interrupted."""
         while self._waiting:
             self._waiting.popleft()[0].cancel()
+        with self._common.lock:
+            self._common.waiting.discard(self)
 
     def _start(self) -> None:
-        with self._lock:
-            if not (self._free and self._waiting):
+        """Start a call that waits, if there is one and a thread for it."""
+        with self._common.lock:
+            if not self._take():
                 return
-            self._free -= 1
         try:
             self._pool.submit(self._run)
         except RuntimeError:
             # The pool is closed.
-            with self._lock:
-                self._free += 1
+            with self._common.lock:
+                self._give_back()
             self.close()
+
+    def _take(self) -> bool:
+        common = self._common
+        common.waiting.discard(self)
+        if not self._waiting:
+            return False
+        # The first thread is its own; it has one less of the shared ones than calls run.
+        if self._running and not (self._running < self._most and self._running <= common.free):
+            common.waiting.add(self)
+            return False
+        if self._running:
+            common.free -= 1
+        self._running += 1
+        return True
+
+    def _give_back(self) -> None:
+        self._running -= 1
+        if self._running:
+            self._common.free += 1
 
     def _run(self) -> None:
         """Run the call that waits for longest, in a thread."""
@@ -91,9 +124,12 @@ class _Part(Blocking):
             with contextlib.suppress(IndexError):
                 _complete(*self._waiting.popleft())
         finally:
-            with self._lock:
-                self._free += 1
-            self._start()
+            with self._common.lock:
+                self._give_back()
+                next_ones = sorted({*self._common.waiting, self}, key=lambda part: part._running)
+            # The thread goes to those with the fewest.
+            for part in next_ones:
+                part._start()
 
 
 def _complete(future: Future[Any], work: Callable[[], Any]) -> None:

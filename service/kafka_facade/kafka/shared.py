@@ -15,7 +15,7 @@ from kafka_facade.kafka.protocol.io_thread import IoThread
 from kafka_facade.kafka.protocol.names import Names
 from kafka_facade.kafka.settings.roles import RECORD_BYTES
 
-# Threads for calls that block on brokers: in all, and of one identity, so that none can occupy them all.
+# Threads for calls that block on brokers: those that identities share, besides one of each, and the most of one.
 _CONTROL_THREADS = 48
 _CONTROL_THREADS_EACH = 16
 _CLOSE_THREADS = 16
@@ -32,8 +32,8 @@ class Shared:
     """Thread pools and memory budgets. Create it on the event loop that uses it."""
 
     def __init__(self, options: PoolOptions, queued_bytes: int = _QUEUED_BYTES) -> None:
-        self._control = Blocking("kafka-control", _CONTROL_THREADS)
-        self._producing = Blocking("kafka-produce", _CONTROL_THREADS)
+        self._control = Blocking("kafka-control", _CONTROL_THREADS, options.max_identities)
+        self._producing = Blocking("kafka-produce", _CONTROL_THREADS, options.max_identities)
         # One thread per consumer: each makes one call at a time, which may block on its coordinator.
         self.consuming = Blocking("kafka-consume", options.max_instances + 1)
         self.closing = Blocking("kafka-close", _CLOSE_THREADS)
