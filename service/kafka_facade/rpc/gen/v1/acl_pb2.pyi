@@ -74,11 +74,11 @@ class _AclPatternTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclPat
     ACL_PATTERN_TYPE_ANY: _AclPatternType.ValueType  # 1
     """Any pattern; only in filters."""
     ACL_PATTERN_TYPE_MATCH: _AclPatternType.ValueType  # 2
-    """Every pattern that covers the name; only in filters."""
+    """All patterns that match the name; only in filters."""
     ACL_PATTERN_TYPE_LITERAL: _AclPatternType.ValueType  # 3
-    """The name itself, or * for all."""
+    """Exactly this name, or * for all."""
     ACL_PATTERN_TYPE_PREFIXED: _AclPatternType.ValueType  # 4
-    """Every name that begins with it."""
+    """All names with this prefix."""
 
 class AclPatternType(_AclPatternType, metaclass=_AclPatternTypeEnumTypeWrapper):
     """AclPatternType is how the name of a resource is matched."""
@@ -88,11 +88,11 @@ ACL_PATTERN_TYPE_UNSPECIFIED: AclPatternType.ValueType  # 0
 ACL_PATTERN_TYPE_ANY: AclPatternType.ValueType  # 1
 """Any pattern; only in filters."""
 ACL_PATTERN_TYPE_MATCH: AclPatternType.ValueType  # 2
-"""Every pattern that covers the name; only in filters."""
+"""All patterns that match the name; only in filters."""
 ACL_PATTERN_TYPE_LITERAL: AclPatternType.ValueType  # 3
-"""The name itself, or * for all."""
+"""Exactly this name, or * for all."""
 ACL_PATTERN_TYPE_PREFIXED: AclPatternType.ValueType  # 4
-"""Every name that begins with it."""
+"""All names with this prefix."""
 Global___AclPatternType: _TypeAlias = AclPatternType  # noqa: Y015
 
 class _AclOperation:
@@ -132,7 +132,7 @@ class _AclOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclOpera
     ACL_OPERATION_DESCRIBE_TOKENS: _AclOperation.ValueType  # 14
     """Describing delegation tokens."""
     ACL_OPERATION_TWO_PHASE_COMMIT: _AclOperation.ValueType  # 15
-    """Committing in two phases."""
+    """Two-phase commit."""
 
 class AclOperation(_AclOperation, metaclass=_AclOperationEnumTypeWrapper):
     """AclOperation is the operation of an ACL, by Kafka's name."""
@@ -168,7 +168,7 @@ ACL_OPERATION_CREATE_TOKENS: AclOperation.ValueType  # 13
 ACL_OPERATION_DESCRIBE_TOKENS: AclOperation.ValueType  # 14
 """Describing delegation tokens."""
 ACL_OPERATION_TWO_PHASE_COMMIT: AclOperation.ValueType  # 15
-"""Committing in two phases."""
+"""Two-phase commit."""
 Global___AclOperation: _TypeAlias = AclOperation  # noqa: Y015
 
 class _AclPermission:
@@ -182,9 +182,9 @@ class _AclPermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AclPerm
     ACL_PERMISSION_ANY: _AclPermission.ValueType  # 1
     """Any permission; only in filters."""
     ACL_PERMISSION_ALLOW: _AclPermission.ValueType  # 2
-    """It is allowed."""
+    """Allowed."""
     ACL_PERMISSION_DENY: _AclPermission.ValueType  # 3
-    """It is denied."""
+    """Denied."""
 
 class AclPermission(_AclPermission, metaclass=_AclPermissionEnumTypeWrapper):
     """AclPermission is the permission of an ACL."""
@@ -194,9 +194,9 @@ ACL_PERMISSION_UNSPECIFIED: AclPermission.ValueType  # 0
 ACL_PERMISSION_ANY: AclPermission.ValueType  # 1
 """Any permission; only in filters."""
 ACL_PERMISSION_ALLOW: AclPermission.ValueType  # 2
-"""It is allowed."""
+"""Allowed."""
 ACL_PERMISSION_DENY: AclPermission.ValueType  # 3
-"""It is denied."""
+"""Denied."""
 Global___AclPermission: _TypeAlias = AclPermission  # noqa: Y015
 
 @_typing.final
@@ -216,7 +216,7 @@ class ListAclsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     resource_type: Global___AclResourceType.ValueType
     """The type of resource to match."""
     resource_name: _builtins.str
@@ -270,7 +270,7 @@ Global___ListAclsRequest: _TypeAlias = ListAclsRequest  # noqa: Y015
 
 @_typing.final
 class ListAclsResponse(_message.Message):
-    """ListAclsResponse is the answer of ListAcls."""
+    """ListAclsResponse is the response of ListAcls."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -315,13 +315,13 @@ class CreateAclRequest(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     PERMISSION_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     resource_type: Global___AclResourceType.ValueType
     """The type of resource."""
     resource_name: _builtins.str
     """The name of the resource."""
     pattern_type: Global___AclPatternType.ValueType
-    """How the name is matched."""
+    """The type of pattern: how the name is matched."""
     principal: _builtins.str
     """The principal, such as User:alice."""
     host: _builtins.str
@@ -329,7 +329,7 @@ class CreateAclRequest(_message.Message):
     operation: Global___AclOperation.ValueType
     """The operation."""
     permission: Global___AclPermission.ValueType
-    """Whether it is allowed or denied."""
+    """The permission: allowed or denied."""
     def __init__(
         self,
         *,
@@ -359,7 +359,7 @@ class BatchCreateAclsRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___AclBinding]:
         """The ACLs to create."""
@@ -396,7 +396,7 @@ class AclBinding(_message.Message):
     resource_name: _builtins.str
     """The name of the resource."""
     pattern_type: Global___AclPatternType.ValueType
-    """How the name is matched."""
+    """The type of pattern: how the name is matched."""
     principal: _builtins.str
     """The principal, such as User:alice."""
     host: _builtins.str
@@ -404,7 +404,7 @@ class AclBinding(_message.Message):
     operation: Global___AclOperation.ValueType
     """The operation."""
     permission: Global___AclPermission.ValueType
-    """Whether it is allowed or denied."""
+    """The permission: allowed or denied."""
     def __init__(
         self,
         *,
@@ -439,7 +439,7 @@ class DeleteAclsRequest(_message.Message):
     OPERATION_FIELD_NUMBER: _builtins.int
     PERMISSION_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     resource_type: Global___AclResourceType.ValueType
     """The type of resource to match."""
     resource_name: _builtins.str
@@ -487,7 +487,7 @@ Global___DeleteAclsRequest: _TypeAlias = DeleteAclsRequest  # noqa: Y015
 
 @_typing.final
 class DeleteAclsResponse(_message.Message):
-    """DeleteAclsResponse is the answer of DeleteAcls."""
+    """DeleteAclsResponse is the response of DeleteAcls."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -534,7 +534,7 @@ class Acl(_message.Message):
     resource_name: _builtins.str
     """The name of the resource."""
     pattern_type: Global___AclPatternType.ValueType
-    """How the name is matched."""
+    """The type of pattern: how the name is matched."""
     principal: _builtins.str
     """The principal."""
     host: _builtins.str
@@ -542,7 +542,7 @@ class Acl(_message.Message):
     operation: Global___AclOperation.ValueType
     """The operation."""
     permission: Global___AclPermission.ValueType
-    """Whether it is allowed or denied."""
+    """The permission: allowed or denied."""
     def __init__(
         self,
         *,

@@ -25,7 +25,7 @@ class GetBalancerStatusRequest(_message.Message):
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     def __init__(
         self,
         *,
@@ -47,7 +47,7 @@ class GetAnyUnevenLoadRequest(_message.Message):
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     def __init__(
         self,
         *,
@@ -63,7 +63,7 @@ Global___GetAnyUnevenLoadRequest: _TypeAlias = GetAnyUnevenLoadRequest  # noqa: 
 
 @_typing.final
 class BalancerStatus(_message.Message):
-    """BalancerStatus is whether the balancer runs."""
+    """BalancerStatus is the status of the balancer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -104,7 +104,7 @@ Global___BalancerStatus: _TypeAlias = BalancerStatus  # noqa: Y015
 
 @_typing.final
 class AnyUnevenLoad(_message.Message):
-    """AnyUnevenLoad is whether the balancer is correcting an uneven load."""
+    """AnyUnevenLoad is the status of the balancer's correction of an uneven load."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -127,11 +127,11 @@ class AnyUnevenLoad(_message.Message):
     """A human-readable error message; absent on success."""
     @_builtins.property
     def status_updated_at(self) -> _timestamp_pb2.Timestamp:
-        """Since when it has the status."""
+        """When the status began."""
 
     @_builtins.property
     def previous_status_updated_at(self) -> _timestamp_pb2.Timestamp:
-        """Since when it had the status before."""
+        """When the previous status began."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class BalancerServiceServicer:
 
     def GetBalancerStatus(self, request, context):
         """GetBalancerStatus returns whether the balancer runs.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer
         """
@@ -63,7 +63,7 @@ class BalancerServiceServicer:
 
     def GetAnyUnevenLoad(self, request, context):
         """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
         """

@@ -35,13 +35,13 @@ class BalancerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BalancerServiceAsyncStub: ...
     GetBalancerStatus: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]
     """GetBalancerStatus returns whether the balancer runs.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer
     """
     GetAnyUnevenLoad: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]
     """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
     """
@@ -53,13 +53,13 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBalancerStatus: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]  # type: ignore[assignment]
     """GetBalancerStatus returns whether the balancer runs.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer
     """
     GetAnyUnevenLoad: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]  # type: ignore[assignment]
     """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
     """
@@ -74,7 +74,7 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.BalancerStatus, _abc.Awaitable[_balancer_pb2.BalancerStatus]]:
         """GetBalancerStatus returns whether the balancer runs.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer
         """
@@ -86,7 +86,7 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.AnyUnevenLoad, _abc.Awaitable[_balancer_pb2.AnyUnevenLoad]]:
         """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
         """

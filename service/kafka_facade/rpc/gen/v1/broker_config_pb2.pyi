@@ -30,7 +30,7 @@ class ListBrokerConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     page_size: _builtins.int
@@ -55,7 +55,7 @@ Global___ListBrokerConfigsRequest: _TypeAlias = ListBrokerConfigsRequest  # noqa
 
 @_typing.final
 class ListBrokerConfigsResponse(_message.Message):
-    """ListBrokerConfigsResponse is the answer of ListBrokerConfigs."""
+    """ListBrokerConfigsResponse is the response of ListBrokerConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -95,7 +95,7 @@ class ListAllBrokerConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -117,7 +117,7 @@ Global___ListAllBrokerConfigsRequest: _TypeAlias = ListAllBrokerConfigsRequest  
 
 @_typing.final
 class ListAllBrokerConfigsResponse(_message.Message):
-    """ListAllBrokerConfigsResponse is the answer of ListAllBrokerConfigs."""
+    """ListAllBrokerConfigsResponse is the response of ListAllBrokerConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -157,7 +157,7 @@ class GetBrokerConfigRequest(_message.Message):
     BROKER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     name: _builtins.str
@@ -188,7 +188,7 @@ class UpdateBrokerConfigRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     name: _builtins.str
@@ -223,7 +223,7 @@ class ResetBrokerConfigRequest(_message.Message):
     BROKER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     name: _builtins.str
@@ -254,7 +254,7 @@ class AlterBrokerConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     validate_only: _builtins.bool
@@ -303,11 +303,11 @@ class BrokerConfig(_message.Message):
     value: _builtins.str
     """The value; absent if it is sensitive."""
     is_read_only: _builtins.bool
-    """Whether it cannot be changed while the broker runs."""
+    """Whether it is read-only while the broker runs."""
     is_sensitive: _builtins.bool
     """Whether the value is sensitive."""
     source: _config_pb2.ConfigSource.ValueType
-    """Where the value comes from."""
+    """The source of the value."""
     is_default: _builtins.bool
     """Whether the value is the default."""
     @_builtins.property

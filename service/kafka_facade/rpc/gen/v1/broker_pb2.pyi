@@ -28,7 +28,7 @@ class ListBrokersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -50,7 +50,7 @@ Global___ListBrokersRequest: _TypeAlias = ListBrokersRequest  # noqa: Y015
 
 @_typing.final
 class ListBrokersResponse(_message.Message):
-    """ListBrokersResponse is the answer of ListBrokers."""
+    """ListBrokersResponse is the response of ListBrokers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -89,7 +89,7 @@ class GetBrokerRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     def __init__(
@@ -116,11 +116,11 @@ class RemoveBrokerRequest(_message.Message):
     BROKER_ID_FIELD_NUMBER: _builtins.int
     SHOULD_SHUTDOWN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     should_shutdown: _builtins.bool
-    """Whether the broker is shut down afterwards; true if left out."""
+    """Whether to shut the broker down afterwards; by default true."""
     def __init__(
         self,
         *,
@@ -148,9 +148,9 @@ class BatchRemoveBrokersRequest(_message.Message):
     BROKER_IDS_FIELD_NUMBER: _builtins.int
     SHOULD_SHUTDOWN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     should_shutdown: _builtins.bool
-    """Whether the brokers are shut down afterwards; true if left out."""
+    """Whether to shut the brokers down afterwards; by default true."""
     @_builtins.property
     def broker_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The ids of the brokers to remove."""
@@ -174,7 +174,7 @@ Global___BatchRemoveBrokersRequest: _TypeAlias = BatchRemoveBrokersRequest  # no
 
 @_typing.final
 class BatchRemoveBrokersResponse(_message.Message):
-    """BatchRemoveBrokersResponse is the answer of BatchRemoveBrokers."""
+    """BatchRemoveBrokersResponse is the response of BatchRemoveBrokers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -205,7 +205,7 @@ class UnregisterBrokerRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     def __init__(
@@ -224,7 +224,7 @@ Global___UnregisterBrokerRequest: _TypeAlias = UnregisterBrokerRequest  # noqa: 
 
 @_typing.final
 class UnregisterBrokerResponse(_message.Message):
-    """UnregisterBrokerResponse is the answer of UnregisterBroker."""
+    """UnregisterBrokerResponse is the response of UnregisterBroker."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,7 +290,7 @@ Global___Broker: _TypeAlias = Broker  # noqa: Y015
 
 @_typing.final
 class BrokerRemoval(_message.Message):
-    """BrokerRemoval is the removal of a broker that has been started."""
+    """BrokerRemoval is a removal of a broker that has started."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -87,7 +87,7 @@ class BrokerServiceServicer:
 
     def RemoveBroker(self, request, context):
         """RemoveBroker moves all replicas away from a broker and starts its removal.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
         """
@@ -96,8 +96,8 @@ class BrokerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchRemoveBrokers(self, request, context):
-        """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/brokers:delete
         """
@@ -107,7 +107,7 @@ class BrokerServiceServicer:
 
     def UnregisterBroker(self, request, context):
         """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
         """

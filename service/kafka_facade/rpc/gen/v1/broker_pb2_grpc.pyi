@@ -46,19 +46,19 @@ class BrokerServiceStub:
     """
     RemoveBroker: _grpc.UnaryUnaryMultiCallable[_broker_pb2.RemoveBrokerRequest, _broker_pb2.BrokerRemoval]
     """RemoveBroker moves all replicas away from a broker and starts its removal.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
     """
     BatchRemoveBrokers: _grpc.UnaryUnaryMultiCallable[_broker_pb2.BatchRemoveBrokersRequest, _broker_pb2.BatchRemoveBrokersResponse]
-    """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/brokers:delete
     """
     UnregisterBroker: _grpc.UnaryUnaryMultiCallable[_broker_pb2.UnregisterBrokerRequest, _broker_pb2.UnregisterBrokerResponse]
     """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
     """
@@ -81,19 +81,19 @@ class BrokerServiceAsyncStub(BrokerServiceStub):
     """
     RemoveBroker: _aio.UnaryUnaryMultiCallable[_broker_pb2.RemoveBrokerRequest, _broker_pb2.BrokerRemoval]  # type: ignore[assignment]
     """RemoveBroker moves all replicas away from a broker and starts its removal.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
     """
     BatchRemoveBrokers: _aio.UnaryUnaryMultiCallable[_broker_pb2.BatchRemoveBrokersRequest, _broker_pb2.BatchRemoveBrokersResponse]  # type: ignore[assignment]
-    """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/brokers:delete
     """
     UnregisterBroker: _aio.UnaryUnaryMultiCallable[_broker_pb2.UnregisterBrokerRequest, _broker_pb2.UnregisterBrokerResponse]  # type: ignore[assignment]
     """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
     """
@@ -131,7 +131,7 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.BrokerRemoval, _abc.Awaitable[_broker_pb2.BrokerRemoval]]:
         """RemoveBroker moves all replicas away from a broker and starts its removal.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
         """
@@ -142,8 +142,8 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.BatchRemoveBrokersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.BatchRemoveBrokersResponse, _abc.Awaitable[_broker_pb2.BatchRemoveBrokersResponse]]:
-        """BatchRemoveBrokers does what RemoveBroker does for several brokers at once.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/brokers:delete
         """
@@ -155,7 +155,7 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.UnregisterBrokerResponse, _abc.Awaitable[_broker_pb2.UnregisterBrokerResponse]]:
         """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
         """

@@ -28,7 +28,7 @@ class ListBrokerReplicaExclusionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -50,7 +50,7 @@ Global___ListBrokerReplicaExclusionsRequest: _TypeAlias = ListBrokerReplicaExclu
 
 @_typing.final
 class ListBrokerReplicaExclusionsResponse(_message.Message):
-    """ListBrokerReplicaExclusionsResponse is the answer of ListBrokerReplicaExclusions."""
+    """ListBrokerReplicaExclusionsResponse is the response of ListBrokerReplicaExclusions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -89,7 +89,7 @@ class GetBrokerReplicaExclusionRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     def __init__(
@@ -115,7 +115,7 @@ class CreateBrokerReplicaExclusionsRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerReplicaExclusionEntry]:
         """The brokers to exclude."""
@@ -136,7 +136,7 @@ Global___CreateBrokerReplicaExclusionsRequest: _TypeAlias = CreateBrokerReplicaE
 
 @_typing.final
 class CreateBrokerReplicaExclusionsResponse(_message.Message):
-    """CreateBrokerReplicaExclusionsResponse is the answer of CreateBrokerReplicaExclusions."""
+    """CreateBrokerReplicaExclusionsResponse is the response of CreateBrokerReplicaExclusions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -167,10 +167,10 @@ class DeleteBrokerReplicaExclusionsRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrokerReplicaExclusionEntry]:
-        """The brokers to include again."""
+        """The brokers to remove from the exclusions."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ Global___DeleteBrokerReplicaExclusionsRequest: _TypeAlias = DeleteBrokerReplicaE
 
 @_typing.final
 class DeleteBrokerReplicaExclusionsResponse(_message.Message):
-    """DeleteBrokerReplicaExclusionsResponse is the answer of DeleteBrokerReplicaExclusions."""
+    """DeleteBrokerReplicaExclusionsResponse is the response of DeleteBrokerReplicaExclusions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -212,7 +212,7 @@ Global___DeleteBrokerReplicaExclusionsResponse: _TypeAlias = DeleteBrokerReplica
 
 @_typing.final
 class BrokerReplicaExclusionEntry(_message.Message):
-    """BrokerReplicaExclusionEntry is a broker and why it is excluded."""
+    """BrokerReplicaExclusionEntry is a broker and the reason of its exclusion."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -283,7 +283,7 @@ class BrokerReplicaExclusionAlteration(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     exclusion: _builtins.str
-    """What was done: SET or DELETE."""
+    """The operation: SET or DELETE."""
     reason: _builtins.str
     """A human-readable reason."""
     error_code: _builtins.int

@@ -63,7 +63,7 @@ class BrokerReplicaExclusionServiceServicer:
 
     def ListBrokerReplicaExclusions(self, request, context):
         """ListBrokerReplicaExclusions returns all brokers that are excluded.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
         """
@@ -73,7 +73,7 @@ class BrokerReplicaExclusionServiceServicer:
 
     def GetBrokerReplicaExclusion(self, request, context):
         """GetBrokerReplicaExclusion returns the exclusion of one broker.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
         """
@@ -83,7 +83,7 @@ class BrokerReplicaExclusionServiceServicer:
 
     def CreateBrokerReplicaExclusions(self, request, context):
         """CreateBrokerReplicaExclusions excludes brokers.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
         """
@@ -93,7 +93,7 @@ class BrokerReplicaExclusionServiceServicer:
 
     def DeleteBrokerReplicaExclusions(self, request, context):
         """DeleteBrokerReplicaExclusions removes exclusions.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
         """

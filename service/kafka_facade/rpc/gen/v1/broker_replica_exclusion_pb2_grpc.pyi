@@ -35,25 +35,25 @@ class BrokerReplicaExclusionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BrokerReplicaExclusionServiceAsyncStub: ...
     ListBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]
     """ListBrokerReplicaExclusions returns all brokers that are excluded.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
     """
     GetBrokerReplicaExclusion: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest, _broker_replica_exclusion_pb2.BrokerReplicaExclusion]
     """GetBrokerReplicaExclusion returns the exclusion of one broker.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
     """
     CreateBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]
     """CreateBrokerReplicaExclusions excludes brokers.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
     """
     DeleteBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]
     """DeleteBrokerReplicaExclusions removes exclusions.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
     """
@@ -65,25 +65,25 @@ class BrokerReplicaExclusionServiceAsyncStub(BrokerReplicaExclusionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
     """ListBrokerReplicaExclusions returns all brokers that are excluded.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
     """
     GetBrokerReplicaExclusion: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest, _broker_replica_exclusion_pb2.BrokerReplicaExclusion]  # type: ignore[assignment]
     """GetBrokerReplicaExclusion returns the exclusion of one broker.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
     """
     CreateBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
     """CreateBrokerReplicaExclusions excludes brokers.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
     """
     DeleteBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
     """DeleteBrokerReplicaExclusions removes exclusions.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
     """
@@ -98,7 +98,7 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]]:
         """ListBrokerReplicaExclusions returns all brokers that are excluded.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
         """
@@ -110,7 +110,7 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.BrokerReplicaExclusion, _abc.Awaitable[_broker_replica_exclusion_pb2.BrokerReplicaExclusion]]:
         """GetBrokerReplicaExclusion returns the exclusion of one broker.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
         """
@@ -122,7 +122,7 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]]:
         """CreateBrokerReplicaExclusions excludes brokers.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
         """
@@ -134,7 +134,7 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]]:
         """DeleteBrokerReplicaExclusions removes exclusions.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
         """

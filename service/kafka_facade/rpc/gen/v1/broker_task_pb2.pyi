@@ -29,7 +29,7 @@ class ListAllBrokerTasksRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -51,7 +51,7 @@ Global___ListAllBrokerTasksRequest: _TypeAlias = ListAllBrokerTasksRequest  # no
 
 @_typing.final
 class ListAllBrokerTasksResponse(_message.Message):
-    """ListAllBrokerTasksResponse is the answer of ListAllBrokerTasks."""
+    """ListAllBrokerTasksResponse is the response of ListAllBrokerTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -92,7 +92,7 @@ class ListAllBrokerTasksByTypeRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     task_type: _builtins.str
     """The type of task: add-broker or remove-broker."""
     page_size: _builtins.int
@@ -117,7 +117,7 @@ Global___ListAllBrokerTasksByTypeRequest: _TypeAlias = ListAllBrokerTasksByTypeR
 
 @_typing.final
 class ListAllBrokerTasksByTypeResponse(_message.Message):
-    """ListAllBrokerTasksByTypeResponse is the answer of ListAllBrokerTasksByType."""
+    """ListAllBrokerTasksByTypeResponse is the response of ListAllBrokerTasksByType."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,7 +158,7 @@ class ListBrokerTasksRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     page_size: _builtins.int
@@ -183,7 +183,7 @@ Global___ListBrokerTasksRequest: _TypeAlias = ListBrokerTasksRequest  # noqa: Y0
 
 @_typing.final
 class ListBrokerTasksResponse(_message.Message):
-    """ListBrokerTasksResponse is the answer of ListBrokerTasks."""
+    """ListBrokerTasksResponse is the response of ListBrokerTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -223,7 +223,7 @@ class GetBrokerTaskRequest(_message.Message):
     BROKER_ID_FIELD_NUMBER: _builtins.int
     TASK_TYPE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     task_type: _builtins.str
@@ -253,7 +253,7 @@ class ListRemoveBrokerTasksRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -275,7 +275,7 @@ Global___ListRemoveBrokerTasksRequest: _TypeAlias = ListRemoveBrokerTasksRequest
 
 @_typing.final
 class ListRemoveBrokerTasksResponse(_message.Message):
-    """ListRemoveBrokerTasksResponse is the answer of ListRemoveBrokerTasks."""
+    """ListRemoveBrokerTasksResponse is the response of ListRemoveBrokerTasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -314,7 +314,7 @@ class GetRemoveBrokerTaskRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     def __init__(

@@ -73,7 +73,7 @@ class BrokerTaskServiceServicer:
 
     def ListAllBrokerTasks(self, request, context):
         """ListAllBrokerTasks returns the tasks of all brokers.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
         """
@@ -83,7 +83,7 @@ class BrokerTaskServiceServicer:
 
     def ListAllBrokerTasksByType(self, request, context):
         """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
         """
@@ -93,7 +93,7 @@ class BrokerTaskServiceServicer:
 
     def ListBrokerTasks(self, request, context):
         """ListBrokerTasks returns the tasks of one broker.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
         """
@@ -103,7 +103,7 @@ class BrokerTaskServiceServicer:
 
     def GetBrokerTask(self, request, context):
         """GetBrokerTask returns the task of one type of one broker.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
         """
@@ -113,7 +113,7 @@ class BrokerTaskServiceServicer:
 
     def ListRemoveBrokerTasks(self, request, context):
         """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
         """
@@ -123,7 +123,7 @@ class BrokerTaskServiceServicer:
 
     def GetRemoveBrokerTask(self, request, context):
         """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
         """

@@ -28,7 +28,7 @@ class ListCellsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -50,7 +50,7 @@ Global___ListCellsRequest: _TypeAlias = ListCellsRequest  # noqa: Y015
 
 @_typing.final
 class ListCellsResponse(_message.Message):
-    """ListCellsResponse is the answer of ListCells."""
+    """ListCellsResponse is the response of ListCells."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,7 +86,7 @@ Global___ListCellsResponse: _TypeAlias = ListCellsResponse  # noqa: Y015
 
 @_typing.final
 class Cell(_message.Message):
-    """Cell is a part of a cluster that tenants are placed in."""
+    """Cell is a part of a cluster in which tenants are placed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -48,7 +48,7 @@ class CellServiceServicer:
 
     def ListCells(self, request, context):
         """ListCells returns the cells of a cluster.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/cells
         """

@@ -35,7 +35,7 @@ class CellServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CellServiceAsyncStub: ...
     ListCells: _grpc.UnaryUnaryMultiCallable[_cell_pb2.ListCellsRequest, _cell_pb2.ListCellsResponse]
     """ListCells returns the cells of a cluster.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/cells
     """
@@ -47,7 +47,7 @@ class CellServiceAsyncStub(CellServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCells: _aio.UnaryUnaryMultiCallable[_cell_pb2.ListCellsRequest, _cell_pb2.ListCellsResponse]  # type: ignore[assignment]
     """ListCells returns the cells of a cluster.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/cells
     """
@@ -62,7 +62,7 @@ class CellServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cell_pb2.ListCellsResponse, _abc.Awaitable[_cell_pb2.ListCellsResponse]]:
         """ListCells returns the cells of a cluster.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/cells
         """

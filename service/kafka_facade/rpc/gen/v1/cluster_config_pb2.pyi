@@ -29,7 +29,7 @@ class ListClusterConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -51,7 +51,7 @@ Global___ListClusterConfigsRequest: _TypeAlias = ListClusterConfigsRequest  # no
 
 @_typing.final
 class ListClusterConfigsResponse(_message.Message):
-    """ListClusterConfigsResponse is the answer of ListClusterConfigs."""
+    """ListClusterConfigsResponse is the response of ListClusterConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -90,7 +90,7 @@ class GetClusterConfigRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     name: _builtins.str
     """The name of the config."""
     def __init__(
@@ -117,7 +117,7 @@ class UpdateClusterConfigRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     name: _builtins.str
     """The name of the config."""
     value: _builtins.str
@@ -148,7 +148,7 @@ class ResetClusterConfigRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     name: _builtins.str
     """The name of the config."""
     def __init__(
@@ -175,7 +175,7 @@ class AlterClusterConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     validate_only: _builtins.bool
     """Whether to validate the request without executing it."""
     @_builtins.property
@@ -221,11 +221,11 @@ class ClusterConfig(_message.Message):
     value: _builtins.str
     """The value; absent if it is sensitive."""
     is_read_only: _builtins.bool
-    """Whether it cannot be changed while the brokers run."""
+    """Whether it is read-only while the brokers run."""
     is_sensitive: _builtins.bool
     """Whether the value is sensitive."""
     source: _config_pb2.ConfigSource.ValueType
-    """Where the value comes from."""
+    """The source of the value."""
     is_default: _builtins.bool
     """Whether the value is the default."""
     @_builtins.property

@@ -95,7 +95,7 @@ class ClusterConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetClusterConfig(self, request, context):
-        """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+        """ResetClusterConfig resets one cluster-wide dynamic config to its default.
 
         REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
         """

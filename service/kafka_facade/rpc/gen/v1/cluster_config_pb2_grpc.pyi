@@ -50,7 +50,7 @@ class ClusterConfigServiceStub:
     REST: PUT /v3/clusters/{cluster_id}/broker-configs/{name}
     """
     ResetClusterConfig: _grpc.UnaryUnaryMultiCallable[_cluster_config_pb2.ResetClusterConfigRequest, _empty_pb2.Empty]
-    """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+    """ResetClusterConfig resets one cluster-wide dynamic config to its default.
 
     REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
     """
@@ -81,7 +81,7 @@ class ClusterConfigServiceAsyncStub(ClusterConfigServiceStub):
     REST: PUT /v3/clusters/{cluster_id}/broker-configs/{name}
     """
     ResetClusterConfig: _aio.UnaryUnaryMultiCallable[_cluster_config_pb2.ResetClusterConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+    """ResetClusterConfig resets one cluster-wide dynamic config to its default.
 
     REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
     """
@@ -133,7 +133,7 @@ class ClusterConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_config_pb2.ResetClusterConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetClusterConfig puts one cluster-wide dynamic config back to its default.
+        """ResetClusterConfig resets one cluster-wide dynamic config to its default.
 
         REST: DELETE /v3/clusters/{cluster_id}/broker-configs/{name}
         """

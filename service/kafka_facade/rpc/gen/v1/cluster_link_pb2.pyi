@@ -29,7 +29,7 @@ class ListLinksRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -51,7 +51,7 @@ Global___ListLinksRequest: _TypeAlias = ListLinksRequest  # noqa: Y015
 
 @_typing.final
 class ListLinksResponse(_message.Message):
-    """ListLinksResponse is the answer of ListLinks."""
+    """ListLinksResponse is the response of ListLinks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,11 +91,11 @@ class GetLinkRequest(_message.Message):
     LINK_NAME_FIELD_NUMBER: _builtins.int
     INCLUDE_TASKS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     include_tasks: _builtins.bool
-    """Whether to fill tasks."""
+    """Whether to return tasks."""
     def __init__(
         self,
         *,
@@ -124,15 +124,15 @@ class CreateLinkRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     VALIDATE_LINK_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     remote_cluster_id: _builtins.str
-    """The id of the cluster at the other end."""
+    """The id of the other cluster."""
     validate_only: _builtins.bool
     """Whether to validate the request without executing it."""
     validate_link: _builtins.bool
-    """Whether to try the link before it is created; true if left out."""
+    """Whether to test the connection before the link is created; by default true."""
     @_builtins.property
     def configs(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigEntry]:
         """The configs of the link, among them bootstrap.servers."""
@@ -173,7 +173,7 @@ class DeleteLinkRequest(_message.Message):
     FORCE_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     force: _builtins.bool
@@ -207,7 +207,7 @@ class ListLinkConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     page_size: _builtins.int
@@ -232,7 +232,7 @@ Global___ListLinkConfigsRequest: _TypeAlias = ListLinkConfigsRequest  # noqa: Y0
 
 @_typing.final
 class ListLinkConfigsResponse(_message.Message):
-    """ListLinkConfigsResponse is the answer of ListLinkConfigs."""
+    """ListLinkConfigsResponse is the response of ListLinkConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -272,7 +272,7 @@ class GetLinkConfigRequest(_message.Message):
     LINK_NAME_FIELD_NUMBER: _builtins.int
     CONFIG_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     config_name: _builtins.str
@@ -303,7 +303,7 @@ class UpdateLinkConfigRequest(_message.Message):
     CONFIG_NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     config_name: _builtins.str
@@ -338,7 +338,7 @@ class ResetLinkConfigRequest(_message.Message):
     LINK_NAME_FIELD_NUMBER: _builtins.int
     CONFIG_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     config_name: _builtins.str
@@ -369,7 +369,7 @@ class AlterLinkConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     validate_only: _builtins.bool
@@ -416,11 +416,11 @@ class Link(_message.Message):
     cluster_link_id: _builtins.str
     """The id of the link."""
     remote_cluster_id: _builtins.str
-    """The id of the cluster at the other end; absent while it is unknown."""
+    """The id of the other cluster; absent if it is unknown."""
     link_state: _builtins.str
     """The state of the link, such as ACTIVE or UNAVAILABLE."""
     link_error: _builtins.str
-    """The kind of error that the link is in; absent where all is well."""
+    """The kind of the link's error; absent if there is none."""
     link_error_message: _builtins.str
     """A human-readable error message; absent on success."""
     @_builtins.property
@@ -429,7 +429,7 @@ class Link(_message.Message):
 
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkTask]:
-        """The link's tasks; filled only when it is asked for."""
+        """The link's tasks; present only if requested."""
 
     def __init__(
         self,
@@ -469,7 +469,7 @@ Global___Link: _TypeAlias = Link  # noqa: Y015
 
 @_typing.final
 class LinkTask(_message.Message):
-    """LinkTask is one of the things that a link does over and over."""
+    """LinkTask is a recurring task of a link."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -482,7 +482,7 @@ class LinkTask(_message.Message):
     """The state of the task."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkTaskError]:
-        """What went wrong."""
+        """A human-readable description of the error."""
 
     def __init__(
         self,
@@ -501,7 +501,7 @@ Global___LinkTask: _TypeAlias = LinkTask  # noqa: Y015
 
 @_typing.final
 class LinkTaskError(_message.Message):
-    """LinkTaskError is something that went wrong in a task."""
+    """LinkTaskError is an error of a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -510,7 +510,7 @@ class LinkTaskError(_message.Message):
     error_code: _builtins.str
     """The kind of error."""
     error_message: _builtins.str
-    """What is wrong, for people."""
+    """A human-readable description of the error."""
     def __init__(
         self,
         *,
@@ -554,11 +554,11 @@ class LinkConfig(_message.Message):
     is_default: _builtins.bool
     """Whether the value is the default."""
     is_read_only: _builtins.bool
-    """Whether it cannot be changed."""
+    """Whether it is read-only."""
     is_sensitive: _builtins.bool
     """Whether the value is sensitive."""
     source: _config_pb2.ConfigSource.ValueType
-    """Where the value comes from."""
+    """The source of the value."""
     @_builtins.property
     def synonyms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names of the config."""

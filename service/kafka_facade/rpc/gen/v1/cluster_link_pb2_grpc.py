@@ -89,7 +89,7 @@ class ClusterLinkServiceServicer:
 
     def ListLinks(self, request, context):
         """ListLinks returns the links of a cluster.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links
         """
@@ -99,7 +99,7 @@ class ClusterLinkServiceServicer:
 
     def GetLink(self, request, context):
         """GetLink returns one link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}
         """
@@ -109,7 +109,7 @@ class ClusterLinkServiceServicer:
 
     def CreateLink(self, request, context):
         """CreateLink creates a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links
         """
@@ -119,7 +119,7 @@ class ClusterLinkServiceServicer:
 
     def DeleteLink(self, request, context):
         """DeleteLink deletes a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
         """
@@ -129,7 +129,7 @@ class ClusterLinkServiceServicer:
 
     def ListLinkConfigs(self, request, context):
         """ListLinkConfigs returns the configs of a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
         """
@@ -139,7 +139,7 @@ class ClusterLinkServiceServicer:
 
     def GetLinkConfig(self, request, context):
         """GetLinkConfig returns one config of a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
@@ -149,7 +149,7 @@ class ClusterLinkServiceServicer:
 
     def UpdateLinkConfig(self, request, context):
         """UpdateLinkConfig sets one config of a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
@@ -158,8 +158,8 @@ class ClusterLinkServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetLinkConfig(self, request, context):
-        """ResetLinkConfig puts one config of a link back to its default.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ResetLinkConfig resets one config of a link to its default.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
@@ -169,7 +169,7 @@ class ClusterLinkServiceServicer:
 
     def AlterLinkConfigs(self, request, context):
         """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
         """

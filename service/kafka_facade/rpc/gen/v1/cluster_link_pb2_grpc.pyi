@@ -36,55 +36,55 @@ class ClusterLinkServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ClusterLinkServiceAsyncStub: ...
     ListLinks: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinksRequest, _cluster_link_pb2.ListLinksResponse]
     """ListLinks returns the links of a cluster.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links
     """
     GetLink: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkRequest, _cluster_link_pb2.Link]
     """GetLink returns one link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}
     """
     CreateLink: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.CreateLinkRequest, _empty_pb2.Empty]
     """CreateLink creates a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links
     """
     DeleteLink: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.DeleteLinkRequest, _empty_pb2.Empty]
     """DeleteLink deletes a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
     """
     ListLinkConfigs: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinkConfigsRequest, _cluster_link_pb2.ListLinkConfigsResponse]
     """ListLinkConfigs returns the configs of a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
     """
     GetLinkConfig: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkConfigRequest, _cluster_link_pb2.LinkConfig]
     """GetLinkConfig returns one config of a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
     """
     UpdateLinkConfig: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.UpdateLinkConfigRequest, _empty_pb2.Empty]
     """UpdateLinkConfig sets one config of a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
     """
     ResetLinkConfig: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.ResetLinkConfigRequest, _empty_pb2.Empty]
-    """ResetLinkConfig puts one config of a link back to its default.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ResetLinkConfig resets one config of a link to its default.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
     """
     AlterLinkConfigs: _grpc.UnaryUnaryMultiCallable[_cluster_link_pb2.AlterLinkConfigsRequest, _empty_pb2.Empty]
     """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
     """
@@ -96,55 +96,55 @@ class ClusterLinkServiceAsyncStub(ClusterLinkServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLinks: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinksRequest, _cluster_link_pb2.ListLinksResponse]  # type: ignore[assignment]
     """ListLinks returns the links of a cluster.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links
     """
     GetLink: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkRequest, _cluster_link_pb2.Link]  # type: ignore[assignment]
     """GetLink returns one link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}
     """
     CreateLink: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.CreateLinkRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """CreateLink creates a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links
     """
     DeleteLink: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.DeleteLinkRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """DeleteLink deletes a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
     """
     ListLinkConfigs: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.ListLinkConfigsRequest, _cluster_link_pb2.ListLinkConfigsResponse]  # type: ignore[assignment]
     """ListLinkConfigs returns the configs of a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
     """
     GetLinkConfig: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.GetLinkConfigRequest, _cluster_link_pb2.LinkConfig]  # type: ignore[assignment]
     """GetLinkConfig returns one config of a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
     """
     UpdateLinkConfig: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.UpdateLinkConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """UpdateLinkConfig sets one config of a link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
     """
     ResetLinkConfig: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.ResetLinkConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetLinkConfig puts one config of a link back to its default.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ResetLinkConfig resets one config of a link to its default.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
     """
     AlterLinkConfigs: _aio.UnaryUnaryMultiCallable[_cluster_link_pb2.AlterLinkConfigsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
     """
@@ -159,7 +159,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.ListLinksResponse, _abc.Awaitable[_cluster_link_pb2.ListLinksResponse]]:
         """ListLinks returns the links of a cluster.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links
         """
@@ -171,7 +171,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.Link, _abc.Awaitable[_cluster_link_pb2.Link]]:
         """GetLink returns one link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}
         """
@@ -183,7 +183,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """CreateLink creates a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links
         """
@@ -195,7 +195,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """DeleteLink deletes a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}
         """
@@ -207,7 +207,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.ListLinkConfigsResponse, _abc.Awaitable[_cluster_link_pb2.ListLinkConfigsResponse]]:
         """ListLinkConfigs returns the configs of a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs
         """
@@ -219,7 +219,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_link_pb2.LinkConfig, _abc.Awaitable[_cluster_link_pb2.LinkConfig]]:
         """GetLinkConfig returns one config of a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
@@ -231,7 +231,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """UpdateLinkConfig sets one config of a link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
@@ -242,8 +242,8 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_link_pb2.ResetLinkConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetLinkConfig puts one config of a link back to its default.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ResetLinkConfig resets one config of a link to its default.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: DELETE /v3/clusters/{cluster_id}/links/{link_name}/configs/{config_name}
         """
@@ -255,7 +255,7 @@ class ClusterLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """AlterLinkConfigs sets or resets several configs of a link: all of them or none.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: PUT /v3/clusters/{cluster_id}/links/{link_name}/configs:alter
         """

@@ -46,7 +46,7 @@ Global___ListClustersRequest: _TypeAlias = ListClustersRequest  # noqa: Y015
 
 @_typing.final
 class ListClustersResponse(_message.Message):
-    """ListClustersResponse is the answer of ListClusters."""
+    """ListClustersResponse is the response of ListClusters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -84,7 +84,7 @@ class GetClusterRequest(_message.Message):
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     def __init__(
         self,
         *,
@@ -109,7 +109,7 @@ class Cluster(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster."""
     controller_id: _builtins.int
-    """The id of the broker that metadata names as the controller; absent while there is none."""
+    """The id of the controller in Kafka's metadata; absent if there is none."""
     def __init__(
         self,
         *,

@@ -52,7 +52,7 @@ class ClusterServiceServicer:
     """
 
     def ListClusters(self, request, context):
-        """ListClusters returns all clusters, which is the one behind the gateway.
+        """ListClusters returns the gateway's cluster, the only one.
 
         REST: GET /v3/clusters
         """
@@ -61,7 +61,7 @@ class ClusterServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCluster(self, request, context):
-        """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+        """GetCluster returns one cluster; NOT_FOUND if it is not the gateway's cluster.
 
         REST: GET /v3/clusters/{cluster_id}
         """

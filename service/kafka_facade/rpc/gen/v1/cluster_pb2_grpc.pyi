@@ -34,12 +34,12 @@ class ClusterServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClusterServiceAsyncStub: ...
     ListClusters: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListClustersRequest, _cluster_pb2.ListClustersResponse]
-    """ListClusters returns all clusters, which is the one behind the gateway.
+    """ListClusters returns the gateway's cluster, the only one.
 
     REST: GET /v3/clusters
     """
     GetCluster: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterRequest, _cluster_pb2.Cluster]
-    """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+    """GetCluster returns one cluster; NOT_FOUND if it is not the gateway's cluster.
 
     REST: GET /v3/clusters/{cluster_id}
     """
@@ -50,12 +50,12 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListClusters: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListClustersRequest, _cluster_pb2.ListClustersResponse]  # type: ignore[assignment]
-    """ListClusters returns all clusters, which is the one behind the gateway.
+    """ListClusters returns the gateway's cluster, the only one.
 
     REST: GET /v3/clusters
     """
     GetCluster: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetClusterRequest, _cluster_pb2.Cluster]  # type: ignore[assignment]
-    """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+    """GetCluster returns one cluster; NOT_FOUND if it is not the gateway's cluster.
 
     REST: GET /v3/clusters/{cluster_id}
     """
@@ -69,7 +69,7 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.ListClustersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ListClustersResponse, _abc.Awaitable[_cluster_pb2.ListClustersResponse]]:
-        """ListClusters returns all clusters, which is the one behind the gateway.
+        """ListClusters returns the gateway's cluster, the only one.
 
         REST: GET /v3/clusters
         """
@@ -80,7 +80,7 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.GetClusterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.Cluster, _abc.Awaitable[_cluster_pb2.Cluster]]:
-        """GetCluster returns one cluster; NOT_FOUND if it is not the one behind the gateway.
+        """GetCluster returns one cluster; NOT_FOUND if it is not the gateway's cluster.
 
         REST: GET /v3/clusters/{cluster_id}
         """

@@ -26,19 +26,19 @@ class _AlterOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlterO
     ALTER_OPERATION_UNSPECIFIED: _AlterOperation.ValueType  # 0
     """The value is absent, or unknown to this version."""
     ALTER_OPERATION_SET: _AlterOperation.ValueType  # 1
-    """The config gets the value."""
+    """Set the config to the value."""
     ALTER_OPERATION_DELETE: _AlterOperation.ValueType  # 2
-    """The config goes back to its default."""
+    """Reset the config to its default."""
 
 class AlterOperation(_AlterOperation, metaclass=_AlterOperationEnumTypeWrapper):
-    """AlterOperation is what is done with a config."""
+    """AlterOperation is an operation on a config."""
 
 ALTER_OPERATION_UNSPECIFIED: AlterOperation.ValueType  # 0
 """The value is absent, or unknown to this version."""
 ALTER_OPERATION_SET: AlterOperation.ValueType  # 1
-"""The config gets the value."""
+"""Set the config to the value."""
 ALTER_OPERATION_DELETE: AlterOperation.ValueType  # 2
-"""The config goes back to its default."""
+"""Reset the config to its default."""
 Global___AlterOperation: _TypeAlias = AlterOperation  # noqa: Y015
 
 class _ConfigSource:
@@ -50,47 +50,47 @@ class _ConfigSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConfigSo
     CONFIG_SOURCE_UNSPECIFIED: _ConfigSource.ValueType  # 0
     """The value is absent, or unknown to this version."""
     CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG: _ConfigSource.ValueType  # 1
-    """It is set on the topic."""
+    """A topic config."""
     CONFIG_SOURCE_DYNAMIC_BROKER_LOGGER_CONFIG: _ConfigSource.ValueType  # 2
-    """It is the level of a broker's logger."""
+    """The level of a broker's logger."""
     CONFIG_SOURCE_DYNAMIC_BROKER_CONFIG: _ConfigSource.ValueType  # 3
-    """It is set on one broker while it runs."""
+    """A dynamic config of one broker."""
     CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER_CONFIG: _ConfigSource.ValueType  # 4
-    """It is set for all brokers while they run."""
+    """A dynamic config of all brokers."""
     CONFIG_SOURCE_STATIC_BROKER_CONFIG: _ConfigSource.ValueType  # 5
-    """It stands in the broker's file."""
+    """A static broker config: in the broker's properties file."""
     CONFIG_SOURCE_DEFAULT_CONFIG: _ConfigSource.ValueType  # 6
-    """It is Kafka's own default."""
+    """Kafka's default."""
     CONFIG_SOURCE_DYNAMIC_CLIENT_METRICS_CONFIG: _ConfigSource.ValueType  # 7
-    """It is set on a client metrics subscription."""
+    """A config of a client metrics subscription."""
     CONFIG_SOURCE_GROUP_CONFIG: _ConfigSource.ValueType  # 8
-    """It is set on a group."""
+    """A group config."""
     CONFIG_SOURCE_DYNAMIC_CLUSTER_LINK_CONFIG: _ConfigSource.ValueType  # 9
-    """It is set on a cluster link."""
+    """A config of a cluster link."""
 
 class ConfigSource(_ConfigSource, metaclass=_ConfigSourceEnumTypeWrapper):
-    """ConfigSource is the kind of place that a config's value comes from, as Kafka calls it."""
+    """ConfigSource is the source of a config's value, by Kafka's name."""
 
 CONFIG_SOURCE_UNSPECIFIED: ConfigSource.ValueType  # 0
 """The value is absent, or unknown to this version."""
 CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG: ConfigSource.ValueType  # 1
-"""It is set on the topic."""
+"""A topic config."""
 CONFIG_SOURCE_DYNAMIC_BROKER_LOGGER_CONFIG: ConfigSource.ValueType  # 2
-"""It is the level of a broker's logger."""
+"""The level of a broker's logger."""
 CONFIG_SOURCE_DYNAMIC_BROKER_CONFIG: ConfigSource.ValueType  # 3
-"""It is set on one broker while it runs."""
+"""A dynamic config of one broker."""
 CONFIG_SOURCE_DYNAMIC_DEFAULT_BROKER_CONFIG: ConfigSource.ValueType  # 4
-"""It is set for all brokers while they run."""
+"""A dynamic config of all brokers."""
 CONFIG_SOURCE_STATIC_BROKER_CONFIG: ConfigSource.ValueType  # 5
-"""It stands in the broker's file."""
+"""A static broker config: in the broker's properties file."""
 CONFIG_SOURCE_DEFAULT_CONFIG: ConfigSource.ValueType  # 6
-"""It is Kafka's own default."""
+"""Kafka's default."""
 CONFIG_SOURCE_DYNAMIC_CLIENT_METRICS_CONFIG: ConfigSource.ValueType  # 7
-"""It is set on a client metrics subscription."""
+"""A config of a client metrics subscription."""
 CONFIG_SOURCE_GROUP_CONFIG: ConfigSource.ValueType  # 8
-"""It is set on a group."""
+"""A group config."""
 CONFIG_SOURCE_DYNAMIC_CLUSTER_LINK_CONFIG: ConfigSource.ValueType  # 9
-"""It is set on a cluster link."""
+"""A config of a cluster link."""
 Global___ConfigSource: _TypeAlias = ConfigSource  # noqa: Y015
 
 @_typing.final
@@ -123,7 +123,7 @@ Global___ConfigEntry: _TypeAlias = ConfigEntry  # noqa: Y015
 
 @_typing.final
 class ConfigSynonym(_message.Message):
-    """ConfigSynonym is a place that gives a config its value (KIP-226)."""
+    """ConfigSynonym is a source of a config with its value there (KIP-226)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -131,11 +131,11 @@ class ConfigSynonym(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name of the config at that place."""
+    """The name of the config in this source."""
     value: _builtins.str
-    """The value at that place; absent where it is sensitive."""
+    """The value in this source; absent if it is sensitive."""
     source: Global___ConfigSource.ValueType
-    """The kind of place."""
+    """The kind of source."""
     def __init__(
         self,
         *,
@@ -165,9 +165,9 @@ class ConfigAlteration(_message.Message):
     name: _builtins.str
     """The name of the config."""
     value: _builtins.str
-    """The new value; absent for an operation that takes none."""
+    """The new value; absent for DELETE."""
     operation: Global___AlterOperation.ValueType
-    """What to do with the config; left out it is set."""
+    """The operation on the config; by default SET."""
     def __init__(
         self,
         *,

@@ -28,7 +28,7 @@ class _ConsumerGroupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Co
     CONSUMER_GROUP_STATE_UNSPECIFIED: _ConsumerGroupState.ValueType  # 0
     """The value is absent, or unknown to this version."""
     CONSUMER_GROUP_STATE_UNKNOWN: _ConsumerGroupState.ValueType  # 1
-    """Kafka does not know."""
+    """Unknown to Kafka."""
     CONSUMER_GROUP_STATE_PREPARING_REBALANCE: _ConsumerGroupState.ValueType  # 2
     """Members are joining."""
     CONSUMER_GROUP_STATE_COMPLETING_REBALANCE: _ConsumerGroupState.ValueType  # 3
@@ -40,17 +40,17 @@ class _ConsumerGroupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Co
     CONSUMER_GROUP_STATE_EMPTY: _ConsumerGroupState.ValueType  # 6
     """The group has no members."""
     CONSUMER_GROUP_STATE_ASSIGNING: _ConsumerGroupState.ValueType  # 7
-    """Partitions are being spread over the members."""
+    """The coordinator is computing the assignment."""
     CONSUMER_GROUP_STATE_RECONCILING: _ConsumerGroupState.ValueType  # 8
     """Members are taking over their partitions."""
 
 class ConsumerGroupState(_ConsumerGroupState, metaclass=_ConsumerGroupStateEnumTypeWrapper):
-    """ConsumerGroupState is the state of a consumer group, as Kafka calls it."""
+    """ConsumerGroupState is the state of a consumer group, by Kafka's name."""
 
 CONSUMER_GROUP_STATE_UNSPECIFIED: ConsumerGroupState.ValueType  # 0
 """The value is absent, or unknown to this version."""
 CONSUMER_GROUP_STATE_UNKNOWN: ConsumerGroupState.ValueType  # 1
-"""Kafka does not know."""
+"""Unknown to Kafka."""
 CONSUMER_GROUP_STATE_PREPARING_REBALANCE: ConsumerGroupState.ValueType  # 2
 """Members are joining."""
 CONSUMER_GROUP_STATE_COMPLETING_REBALANCE: ConsumerGroupState.ValueType  # 3
@@ -62,7 +62,7 @@ CONSUMER_GROUP_STATE_DEAD: ConsumerGroupState.ValueType  # 5
 CONSUMER_GROUP_STATE_EMPTY: ConsumerGroupState.ValueType  # 6
 """The group has no members."""
 CONSUMER_GROUP_STATE_ASSIGNING: ConsumerGroupState.ValueType  # 7
-"""Partitions are being spread over the members."""
+"""The coordinator is computing the assignment."""
 CONSUMER_GROUP_STATE_RECONCILING: ConsumerGroupState.ValueType  # 8
 """Members are taking over their partitions."""
 Global___ConsumerGroupState: _TypeAlias = ConsumerGroupState  # noqa: Y015
@@ -76,7 +76,7 @@ class _ConsumerGroupTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Con
     CONSUMER_GROUP_TYPE_UNSPECIFIED: _ConsumerGroupType.ValueType  # 0
     """The value is absent, or unknown to this version."""
     CONSUMER_GROUP_TYPE_UNKNOWN: _ConsumerGroupType.ValueType  # 1
-    """Kafka does not know."""
+    """Unknown to Kafka."""
     CONSUMER_GROUP_TYPE_CLASSIC: _ConsumerGroupType.ValueType  # 2
     """The classic rebalance protocol."""
     CONSUMER_GROUP_TYPE_CONSUMER: _ConsumerGroupType.ValueType  # 3
@@ -92,7 +92,7 @@ class ConsumerGroupType(_ConsumerGroupType, metaclass=_ConsumerGroupTypeEnumType
 CONSUMER_GROUP_TYPE_UNSPECIFIED: ConsumerGroupType.ValueType  # 0
 """The value is absent, or unknown to this version."""
 CONSUMER_GROUP_TYPE_UNKNOWN: ConsumerGroupType.ValueType  # 1
-"""Kafka does not know."""
+"""Unknown to Kafka."""
 CONSUMER_GROUP_TYPE_CLASSIC: ConsumerGroupType.ValueType  # 2
 """The classic rebalance protocol."""
 CONSUMER_GROUP_TYPE_CONSUMER: ConsumerGroupType.ValueType  # 3
@@ -113,7 +113,7 @@ class ListConsumerGroupsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -135,7 +135,7 @@ Global___ListConsumerGroupsRequest: _TypeAlias = ListConsumerGroupsRequest  # no
 
 @_typing.final
 class ListConsumerGroupsResponse(_message.Message):
-    """ListConsumerGroupsResponse is the answer of ListConsumerGroups."""
+    """ListConsumerGroupsResponse is the response of ListConsumerGroups."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -174,7 +174,7 @@ class GetConsumerGroupRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     def __init__(
@@ -200,7 +200,7 @@ class GetConsumerGroupLagSummaryRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     def __init__(
@@ -228,7 +228,7 @@ class ListConsumersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     page_size: _builtins.int
@@ -253,7 +253,7 @@ Global___ListConsumersRequest: _TypeAlias = ListConsumersRequest  # noqa: Y015
 
 @_typing.final
 class ListConsumersResponse(_message.Message):
-    """ListConsumersResponse is the answer of ListConsumers."""
+    """ListConsumersResponse is the response of ListConsumers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -293,7 +293,7 @@ class GetConsumerRequest(_message.Message):
     CONSUMER_GROUP_ID_FIELD_NUMBER: _builtins.int
     CONSUMER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     consumer_id: _builtins.str
@@ -325,7 +325,7 @@ class ListConsumerAssignmentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     consumer_id: _builtins.str
@@ -353,7 +353,7 @@ Global___ListConsumerAssignmentsRequest: _TypeAlias = ListConsumerAssignmentsReq
 
 @_typing.final
 class ListConsumerAssignmentsResponse(_message.Message):
-    """ListConsumerAssignmentsResponse is the answer of ListConsumerAssignments."""
+    """ListConsumerAssignmentsResponse is the response of ListConsumerAssignments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -395,7 +395,7 @@ class GetConsumerAssignmentRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     consumer_id: _builtins.str
@@ -432,7 +432,7 @@ class ListConsumerLagsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     page_size: _builtins.int
@@ -457,7 +457,7 @@ Global___ListConsumerLagsRequest: _TypeAlias = ListConsumerLagsRequest  # noqa: 
 
 @_typing.final
 class ListConsumerLagsResponse(_message.Message):
-    """ListConsumerLagsResponse is the answer of ListConsumerLags."""
+    """ListConsumerLagsResponse is the response of ListConsumerLags."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -498,7 +498,7 @@ class GetConsumerLagRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     topic_name: _builtins.str
@@ -540,17 +540,17 @@ class ConsumerGroup(_message.Message):
     consumer_group_id: _builtins.str
     """The id of the consumer group."""
     is_simple: _builtins.bool
-    """Whether it only keeps offsets and has no members that Kafka manages."""
+    """Whether the group only stores offsets and has no members that Kafka manages."""
     partition_assignor: _builtins.str
-    """The name of the strategy that spreads partitions over members."""
+    """The name of the strategy that assigns partitions to members."""
     state: Global___ConsumerGroupState.ValueType
-    """The state that the group is in."""
+    """The state of the group."""
     type: Global___ConsumerGroupType.ValueType
-    """The protocol that the group speaks."""
+    """The protocol of the group."""
     is_mixed_consumer_group: _builtins.bool
     """Whether members of the classic and of the newer protocol are mixed."""
     coordinator_id: _builtins.int
-    """The broker that coordinates the group; absent while there is none."""
+    """The group coordinator; absent if there is none."""
     def __init__(
         self,
         *,
@@ -595,7 +595,7 @@ class ConsumerGroupLagSummary(_message.Message):
     max_lag_consumer_id: _builtins.str
     """The member with the largest lag."""
     max_lag_instance_id: _builtins.str
-    """The static id of that member; absent where it has none."""
+    """The static id of that member; absent if it has none."""
     max_lag_client_id: _builtins.str
     """The client id of that member."""
     max_lag_topic_name: _builtins.str
@@ -647,7 +647,7 @@ class Consumer(_message.Message):
     consumer_id: _builtins.str
     """The id of the consumer, its member id in the group."""
     instance_id: _builtins.str
-    """The static id of the member; absent where it has none."""
+    """The static id of the member; absent if it has none."""
     client_id: _builtins.str
     """The client id of the member."""
     def __init__(
@@ -709,7 +709,7 @@ Global___ConsumerAssignment: _TypeAlias = ConsumerAssignment  # noqa: Y015
 
 @_typing.final
 class ConsumerLag(_message.Message):
-    """ConsumerLag is how far a group lags behind in a partition."""
+    """ConsumerLag is the lag of a group in a partition."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -736,11 +736,11 @@ class ConsumerLag(_message.Message):
     log_end_offset: _builtins.int
     """The last stable offset: where a read_committed consumer ends."""
     lag: _builtins.int
-    """The number of records between them."""
+    """The lag in records: log_end_offset minus current_offset."""
     consumer_id: _builtins.str
     """The id of the consumer, its member id in the group."""
     instance_id: _builtins.str
-    """The static id of the member; absent where it has none."""
+    """The static id of the member; absent if it has none."""
     client_id: _builtins.str
     """The client id of the member."""
     def __init__(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ConsumerGroupServiceStub:
-    """ConsumerGroupService reads consumer groups, their members and how far they lag behind.
+    """ConsumerGroupService reads consumer groups, their members, assignments and lags.
     """
 
     def __init__(self, channel):
@@ -83,7 +83,7 @@ class ConsumerGroupServiceStub:
 
 
 class ConsumerGroupServiceServicer:
-    """ConsumerGroupService reads consumer groups, their members and how far they lag behind.
+    """ConsumerGroupService reads consumer groups, their members, assignments and lags.
     """
 
     def ListConsumerGroups(self, request, context):
@@ -150,7 +150,7 @@ class ConsumerGroupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListConsumerLags(self, request, context):
-        """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+        """ListConsumerLags returns the lag of a group in each partition, largest first.
 
         REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
         """
@@ -159,7 +159,7 @@ class ConsumerGroupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetConsumerLag(self, request, context):
-        """GetConsumerLag returns how far a group lags behind in one partition.
+        """GetConsumerLag returns the lag of a group in one partition.
 
         REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
         """
@@ -224,7 +224,7 @@ def add_ConsumerGroupServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConsumerGroupService:
-    """ConsumerGroupService reads consumer groups, their members and how far they lag behind.
+    """ConsumerGroupService reads consumer groups, their members, assignments and lags.
     """
 
     @staticmethod

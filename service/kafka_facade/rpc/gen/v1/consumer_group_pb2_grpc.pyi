@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ConsumerGroupServiceStub:
-    """ConsumerGroupService reads consumer groups, their members and how far they lag behind."""
+    """ConsumerGroupService reads consumer groups, their members, assignments and lags."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -69,19 +69,19 @@ class ConsumerGroupServiceStub:
     REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}
     """
     ListConsumerLags: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerLagsRequest, _consumer_group_pb2.ListConsumerLagsResponse]
-    """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+    """ListConsumerLags returns the lag of a group in each partition, largest first.
 
     REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
     """
     GetConsumerLag: _grpc.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerLagRequest, _consumer_group_pb2.ConsumerLag]
-    """GetConsumerLag returns how far a group lags behind in one partition.
+    """GetConsumerLag returns the lag of a group in one partition.
 
     REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
     """
 
 @_typing.type_check_only
 class ConsumerGroupServiceAsyncStub(ConsumerGroupServiceStub):
-    """ConsumerGroupService reads consumer groups, their members and how far they lag behind."""
+    """ConsumerGroupService reads consumer groups, their members, assignments and lags."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListConsumerGroups: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerGroupsRequest, _consumer_group_pb2.ListConsumerGroupsResponse]  # type: ignore[assignment]
@@ -120,18 +120,18 @@ class ConsumerGroupServiceAsyncStub(ConsumerGroupServiceStub):
     REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/consumers/{consumer_id}/assignments/{topic_name}/partitions/{partition_id}
     """
     ListConsumerLags: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.ListConsumerLagsRequest, _consumer_group_pb2.ListConsumerLagsResponse]  # type: ignore[assignment]
-    """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+    """ListConsumerLags returns the lag of a group in each partition, largest first.
 
     REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
     """
     GetConsumerLag: _aio.UnaryUnaryMultiCallable[_consumer_group_pb2.GetConsumerLagRequest, _consumer_group_pb2.ConsumerLag]  # type: ignore[assignment]
-    """GetConsumerLag returns how far a group lags behind in one partition.
+    """GetConsumerLag returns the lag of a group in one partition.
 
     REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
     """
 
 class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
-    """ConsumerGroupService reads consumer groups, their members and how far they lag behind."""
+    """ConsumerGroupService reads consumer groups, their members, assignments and lags."""
 
     @_abc_1.abstractmethod
     def ListConsumerGroups(
@@ -216,7 +216,7 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.ListConsumerLagsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ListConsumerLagsResponse, _abc.Awaitable[_consumer_group_pb2.ListConsumerLagsResponse]]:
-        """ListConsumerLags returns how far a group lags behind in each partition, the largest lag first.
+        """ListConsumerLags returns the lag of a group in each partition, largest first.
 
         REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags
         """
@@ -227,7 +227,7 @@ class ConsumerGroupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_group_pb2.GetConsumerLagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_group_pb2.ConsumerLag, _abc.Awaitable[_consumer_group_pb2.ConsumerLag]]:
-        """GetConsumerLag returns how far a group lags behind in one partition.
+        """GetConsumerLag returns the lag of a group in one partition.
 
         REST: GET /v3/clusters/{cluster_id}/consumer-groups/{consumer_group_id}/lags/{topic_name}/partitions/{partition_id}
         """

@@ -44,8 +44,8 @@ class CreateConsumerInstanceRequest(_message.Message):
     auto_commit: _builtins.bool
     """Whether the gateway commits fetched records automatically."""
     fetch_min_bytes: _builtins.int
-    """How many bytes FetchRecords waits for, from -1 to 10000000. With -1 or 0 it returns what is there at once; a REST
-    read of the instance waits with -1 until its time has passed.
+    """The minimum number of bytes that FetchRecords waits for, from -1 to 10000000. With -1 or 0 it returns available
+    records at once. A REST read of the instance waits with -1 until its timeout expires or its maximum is reached.
     """
     request_timeout_ms: _builtins.int
     """The maximum time in milliseconds that FetchRecords waits."""
@@ -89,7 +89,7 @@ Global___CreateConsumerInstanceRequest: _TypeAlias = CreateConsumerInstanceReque
 
 @_typing.final
 class ConsumerInstance(_message.Message):
-    """ConsumerInstance is a consumer that lives in the gateway."""
+    """ConsumerInstance is a consumer that the gateway runs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,13 +105,13 @@ class ConsumerInstance(_message.Message):
     instance_id: _builtins.str
     """The id of the instance within its group."""
     format: _record_pb2.Format.ValueType
-    """The format that records are fetched in."""
+    """The format of fetched records."""
     auto_offset_reset: _builtins.str
     """The start position without a committed offset: earliest, latest or none."""
     auto_commit: _builtins.bool
     """Whether the gateway commits fetched records automatically."""
     fetch_min_bytes: _builtins.int
-    """How many bytes FetchRecords waits for."""
+    """The minimum number of bytes that FetchRecords waits for."""
     request_timeout_ms: _builtins.int
     """The maximum time in milliseconds that FetchRecords waits."""
     def __init__(
@@ -174,10 +174,10 @@ class SubscribeRequest(_message.Message):
     instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     topic_pattern: _builtins.str
-    """A regular expression for the names of topics."""
+    """A regular expression for the names of topics; can't be combined with topic_names."""
     @_builtins.property
     def topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the topics; can't be combined with the pattern."""
+        """The names of the topics; can't be combined with topic_pattern."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ Global___GetSubscriptionRequest: _TypeAlias = GetSubscriptionRequest  # noqa: Y0
 
 @_typing.final
 class GetSubscriptionResponse(_message.Message):
-    """GetSubscriptionResponse is the answer of GetSubscription."""
+    """GetSubscriptionResponse is the response of GetSubscription."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -333,7 +333,7 @@ Global___GetAssignmentsRequest: _TypeAlias = GetAssignmentsRequest  # noqa: Y015
 
 @_typing.final
 class GetAssignmentsResponse(_message.Message):
-    """GetAssignmentsResponse is the answer of GetAssignments."""
+    """GetAssignmentsResponse is the response of GetAssignments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -376,23 +376,27 @@ class FetchRecordsRequest(_message.Message):
     format: _record_pb2.Format.ValueType
     """The expected format; by default the format of the instance."""
     timeout_ms: _builtins.int
-    """How many milliseconds to wait for a record; it can only shorten the instance's own setting. What is there is
-    returned at once, unless the instance has fetch_min_bytes.
+    """The maximum time in milliseconds to wait for a record; values above the instance's request_timeout_ms have no
+    effect. Available records are returned at once, unless the instance's fetch_min_bytes is above 0.
     """
     max_bytes: _builtins.int
-    """The most bytes of the answer, at least 1. It can only lower the gateway's own limits (grpc.max.response.bytes, 4 MiB by
-    default, and consumer.request.max.bytes for keys and values). What does not fit is returned by the next fetch. A
-    record that is larger alone comes alone; one that is larger than grpc.max.response.bytes comes only where this
-    allows it too: the client has to take such messages. Otherwise the call fails with FAILED_PRECONDITION
-    (RECORD_TOO_LARGE), whose metadata has topic_name, partition_id, offset and size; the position stays there.
+    """The maximum size of the response in bytes, at least 1. The gateway's limits also apply: grpc.max.response.bytes
+    (4 MiB by default), and consumer.request.max.bytes for keys and values. Records that do not fit are returned by
+    the next fetch.
+
+    A single record that exceeds max_bytes is returned alone, if it is within grpc.max.response.bytes. A record that
+    exceeds grpc.max.response.bytes is returned only if max_bytes allows its size; the client must accept messages
+    of that size. Otherwise the call fails with FAILED_PRECONDITION (RECORD_TOO_LARGE), and the position stays at
+    that record. The metadata of the ErrorInfo has topic_name, partition_id, offset and size.
     """
     key_format: _record_pb2.Format.ValueType
     """The format of keys; by default the format of the instance."""
     value_format: _record_pb2.Format.ValueType
     """The format of values; by default the format of the instance."""
     decode_with_registry: _builtins.bool
-    """Whether keys and values that have no format above are decoded by the schema of the Schema Registry whose id they
-    begin with, whatever the format of the instance. Those that begin with none are returned as binary.
+    """Whether to decode keys and values without a format above with the Schema Registry, regardless of the instance's
+    format: the schema is the one whose id is in their first bytes. Keys and values without a schema id are returned
+    as binary.
     """
     def __init__(
         self,
@@ -423,7 +427,7 @@ Global___FetchRecordsRequest: _TypeAlias = FetchRecordsRequest  # noqa: Y015
 
 @_typing.final
 class FetchRecordsResponse(_message.Message):
-    """FetchRecordsResponse is the answer of FetchRecords."""
+    """FetchRecordsResponse is the response of FetchRecords."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -480,11 +484,11 @@ class FetchedRecord(_message.Message):
 
     @_builtins.property
     def key(self) -> _record_pb2.RecordData:
-        """The key, with the id and a subject of its schema where it has one; absent for null."""
+        """The key, with the id and a subject of its schema if it has one; absent for null."""
 
     @_builtins.property
     def value(self) -> _record_pb2.RecordData:
-        """The value, with the id and a subject of its schema where it has one; absent for null."""
+        """The value, with the id and a subject of its schema if it has one; absent for null."""
 
     def __init__(
         self,
@@ -529,8 +533,8 @@ class CommitOffsetsRequest(_message.Message):
     """The id of the consumer instance within its group."""
     @_builtins.property
     def offsets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionPosition]:
-        """The last processed records; empty means the current position of each partition.
-        Offset n commits n + 1, the next to read.
+        """The offset of the last processed record of each partition; empty means the current position of each partition.
+        The gateway commits the next offset: n + 1 for offset n.
         """
 
     def __init__(
@@ -563,7 +567,7 @@ class GetCommittedOffsetsRequest(_message.Message):
     """The id of the consumer instance within its group."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPartition]:
-        """The partitions to ask for."""
+        """The partitions whose committed offsets to return."""
 
     def __init__(
         self,
@@ -582,7 +586,7 @@ Global___GetCommittedOffsetsRequest: _TypeAlias = GetCommittedOffsetsRequest  # 
 
 @_typing.final
 class GetCommittedOffsetsResponse(_message.Message):
-    """GetCommittedOffsetsResponse is the answer of GetCommittedOffsets."""
+    """GetCommittedOffsetsResponse is the response of GetCommittedOffsets."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -657,7 +661,7 @@ class SeekToBeginningRequest(_message.Message):
     """The id of the consumer instance within its group."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPartition]:
-        """The partitions to move in."""
+        """The partitions to seek in."""
 
     def __init__(
         self,
@@ -689,7 +693,7 @@ class SeekToEndRequest(_message.Message):
     """The id of the consumer instance within its group."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPartition]:
-        """The partitions to move in."""
+        """The partitions to seek in."""
 
     def __init__(
         self,
@@ -708,7 +712,7 @@ Global___SeekToEndRequest: _TypeAlias = SeekToEndRequest  # noqa: Y015
 
 @_typing.final
 class TopicPartition(_message.Message):
-    """TopicPartition is a partition by name."""
+    """TopicPartition identifies a partition."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

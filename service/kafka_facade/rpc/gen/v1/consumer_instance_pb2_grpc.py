@@ -27,9 +27,9 @@ if _version_not_supported:
 
 
 class ConsumerInstanceServiceStub:
-    """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
-    while.
+    """ConsumerInstanceService runs consumers in the gateway, as members of a consumer group. One worker of the gateway
+    owns an instance, and any worker serves calls for it. The gateway deletes an instance after its idle timeout
+    (consumer.instance.timeout.ms).
     """
 
     def __init__(self, channel):
@@ -106,13 +106,14 @@ class ConsumerInstanceServiceStub:
 
 
 class ConsumerInstanceServiceServicer:
-    """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
-    while.
+    """ConsumerInstanceService runs consumers in the gateway, as members of a consumer group. One worker of the gateway
+    owns an instance, and any worker serves calls for it. The gateway deletes an instance after its idle timeout
+    (consumer.instance.timeout.ms).
     """
 
     def CreateConsumerInstance(self, request, context):
-        """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+        """CreateConsumerInstance creates an instance. It fails with ALREADY_EXISTS if the group has an instance with this
+        id.
 
         REST: POST /consumers/{group}
         """
@@ -130,7 +131,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Subscribe(self, request, context):
-        """Subscribe joins the group for some topics, or for all that match a pattern.
+        """Subscribe joins the group and subscribes to topics, by name or by a pattern.
 
         REST: POST /consumers/{group}/instances/{instance}/subscription
         """
@@ -148,7 +149,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Unsubscribe(self, request, context):
-        """Unsubscribe drops the subscription or the assignment.
+        """Unsubscribe removes the subscription or the assignment.
 
         REST: DELETE /consumers/{group}/instances/{instance}/subscription
         """
@@ -157,7 +158,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AssignPartitions(self, request, context):
-        """AssignPartitions makes the instance read exactly these partitions.
+        """AssignPartitions replaces the assignment of the instance with these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/assignments
         """
@@ -166,7 +167,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAssignments(self, request, context):
-        """GetAssignments returns the partitions that the instance reads at the moment.
+        """GetAssignments returns the partitions that are assigned to the instance.
 
         REST: GET /consumers/{group}/instances/{instance}/assignments
         """
@@ -175,7 +176,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FetchRecords(self, request, context):
-        """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
+        """FetchRecords returns the next records. The response is empty if no record arrives before the timeout.
 
         REST: GET /consumers/{group}/instances/{instance}/records
         """
@@ -184,8 +185,8 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CommitOffsets(self, request, context):
-        """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
-        has them.
+        """CommitOffsets commits offsets, or the current position in each partition. It returns after the group coordinator
+        has stored them.
 
         REST: POST /consumers/{group}/instances/{instance}/offsets
         """
@@ -194,7 +195,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCommittedOffsets(self, request, context):
-        """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
+        """GetCommittedOffsets returns the group's committed offsets. Partitions without a committed offset are omitted.
 
         REST: GET /consumers/{group}/instances/{instance}/offsets
         """
@@ -212,7 +213,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SeekToBeginning(self, request, context):
-        """SeekToBeginning moves the positions to the first offsets of these partitions.
+        """SeekToBeginning moves the positions to the first offset of each of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/beginning
         """
@@ -221,7 +222,7 @@ class ConsumerInstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SeekToEnd(self, request, context):
-        """SeekToEnd moves the positions to the ends of these partitions.
+        """SeekToEnd moves the positions to the end of each of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/end
         """
@@ -306,9 +307,9 @@ def add_ConsumerInstanceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConsumerInstanceService:
-    """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
-    while.
+    """ConsumerInstanceService runs consumers in the gateway, as members of a consumer group. One worker of the gateway
+    owns an instance, and any worker serves calls for it. The gateway deletes an instance after its idle timeout
+    (consumer.instance.timeout.ms).
     """
 
     @staticmethod

@@ -28,9 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ConsumerInstanceServiceStub:
-    """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
-    while.
+    """ConsumerInstanceService runs consumers in the gateway, as members of a consumer group. One worker of the gateway
+    owns an instance, and any worker serves calls for it. The gateway deletes an instance after its idle timeout
+    (consumer.instance.timeout.ms).
     """
 
     @_typing.overload
@@ -38,7 +38,8 @@ class ConsumerInstanceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConsumerInstanceServiceAsyncStub: ...
     CreateConsumerInstance: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.CreateConsumerInstanceRequest, _consumer_instance_pb2.ConsumerInstance]
-    """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+    """CreateConsumerInstance creates an instance. It fails with ALREADY_EXISTS if the group has an instance with this
+    id.
 
     REST: POST /consumers/{group}
     """
@@ -48,7 +49,7 @@ class ConsumerInstanceServiceStub:
     REST: DELETE /consumers/{group}/instances/{instance}
     """
     Subscribe: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SubscribeRequest, _empty_pb2.Empty]
-    """Subscribe joins the group for some topics, or for all that match a pattern.
+    """Subscribe joins the group and subscribes to topics, by name or by a pattern.
 
     REST: POST /consumers/{group}/instances/{instance}/subscription
     """
@@ -58,33 +59,33 @@ class ConsumerInstanceServiceStub:
     REST: GET /consumers/{group}/instances/{instance}/subscription
     """
     Unsubscribe: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.UnsubscribeRequest, _empty_pb2.Empty]
-    """Unsubscribe drops the subscription or the assignment.
+    """Unsubscribe removes the subscription or the assignment.
 
     REST: DELETE /consumers/{group}/instances/{instance}/subscription
     """
     AssignPartitions: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.AssignPartitionsRequest, _empty_pb2.Empty]
-    """AssignPartitions makes the instance read exactly these partitions.
+    """AssignPartitions replaces the assignment of the instance with these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/assignments
     """
     GetAssignments: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetAssignmentsRequest, _consumer_instance_pb2.GetAssignmentsResponse]
-    """GetAssignments returns the partitions that the instance reads at the moment.
+    """GetAssignments returns the partitions that are assigned to the instance.
 
     REST: GET /consumers/{group}/instances/{instance}/assignments
     """
     FetchRecords: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.FetchRecordsRequest, _consumer_instance_pb2.FetchRecordsResponse]
-    """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
+    """FetchRecords returns the next records. The response is empty if no record arrives before the timeout.
 
     REST: GET /consumers/{group}/instances/{instance}/records
     """
     CommitOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.CommitOffsetsRequest, _empty_pb2.Empty]
-    """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
-    has them.
+    """CommitOffsets commits offsets, or the current position in each partition. It returns after the group coordinator
+    has stored them.
 
     REST: POST /consumers/{group}/instances/{instance}/offsets
     """
     GetCommittedOffsets: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetCommittedOffsetsRequest, _consumer_instance_pb2.GetCommittedOffsetsResponse]
-    """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
+    """GetCommittedOffsets returns the group's committed offsets. Partitions without a committed offset are omitted.
 
     REST: GET /consumers/{group}/instances/{instance}/offsets
     """
@@ -94,26 +95,27 @@ class ConsumerInstanceServiceStub:
     REST: POST /consumers/{group}/instances/{instance}/positions
     """
     SeekToBeginning: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToBeginningRequest, _empty_pb2.Empty]
-    """SeekToBeginning moves the positions to the first offsets of these partitions.
+    """SeekToBeginning moves the positions to the first offset of each of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/beginning
     """
     SeekToEnd: _grpc.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToEndRequest, _empty_pb2.Empty]
-    """SeekToEnd moves the positions to the ends of these partitions.
+    """SeekToEnd moves the positions to the end of each of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/end
     """
 
 @_typing.type_check_only
 class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
-    """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
-    while.
+    """ConsumerInstanceService runs consumers in the gateway, as members of a consumer group. One worker of the gateway
+    owns an instance, and any worker serves calls for it. The gateway deletes an instance after its idle timeout
+    (consumer.instance.timeout.ms).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateConsumerInstance: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.CreateConsumerInstanceRequest, _consumer_instance_pb2.ConsumerInstance]  # type: ignore[assignment]
-    """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+    """CreateConsumerInstance creates an instance. It fails with ALREADY_EXISTS if the group has an instance with this
+    id.
 
     REST: POST /consumers/{group}
     """
@@ -123,7 +125,7 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     REST: DELETE /consumers/{group}/instances/{instance}
     """
     Subscribe: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SubscribeRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Subscribe joins the group for some topics, or for all that match a pattern.
+    """Subscribe joins the group and subscribes to topics, by name or by a pattern.
 
     REST: POST /consumers/{group}/instances/{instance}/subscription
     """
@@ -133,33 +135,33 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     REST: GET /consumers/{group}/instances/{instance}/subscription
     """
     Unsubscribe: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.UnsubscribeRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Unsubscribe drops the subscription or the assignment.
+    """Unsubscribe removes the subscription or the assignment.
 
     REST: DELETE /consumers/{group}/instances/{instance}/subscription
     """
     AssignPartitions: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.AssignPartitionsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """AssignPartitions makes the instance read exactly these partitions.
+    """AssignPartitions replaces the assignment of the instance with these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/assignments
     """
     GetAssignments: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetAssignmentsRequest, _consumer_instance_pb2.GetAssignmentsResponse]  # type: ignore[assignment]
-    """GetAssignments returns the partitions that the instance reads at the moment.
+    """GetAssignments returns the partitions that are assigned to the instance.
 
     REST: GET /consumers/{group}/instances/{instance}/assignments
     """
     FetchRecords: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.FetchRecordsRequest, _consumer_instance_pb2.FetchRecordsResponse]  # type: ignore[assignment]
-    """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
+    """FetchRecords returns the next records. The response is empty if no record arrives before the timeout.
 
     REST: GET /consumers/{group}/instances/{instance}/records
     """
     CommitOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.CommitOffsetsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
-    has them.
+    """CommitOffsets commits offsets, or the current position in each partition. It returns after the group coordinator
+    has stored them.
 
     REST: POST /consumers/{group}/instances/{instance}/offsets
     """
     GetCommittedOffsets: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.GetCommittedOffsetsRequest, _consumer_instance_pb2.GetCommittedOffsetsResponse]  # type: ignore[assignment]
-    """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
+    """GetCommittedOffsets returns the group's committed offsets. Partitions without a committed offset are omitted.
 
     REST: GET /consumers/{group}/instances/{instance}/offsets
     """
@@ -169,20 +171,20 @@ class ConsumerInstanceServiceAsyncStub(ConsumerInstanceServiceStub):
     REST: POST /consumers/{group}/instances/{instance}/positions
     """
     SeekToBeginning: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToBeginningRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToBeginning moves the positions to the first offsets of these partitions.
+    """SeekToBeginning moves the positions to the first offset of each of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/beginning
     """
     SeekToEnd: _aio.UnaryUnaryMultiCallable[_consumer_instance_pb2.SeekToEndRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """SeekToEnd moves the positions to the ends of these partitions.
+    """SeekToEnd moves the positions to the end of each of these partitions.
 
     REST: POST /consumers/{group}/instances/{instance}/positions/end
     """
 
 class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """ConsumerInstanceService runs consumers that live in the gateway, as members of a consumer group. An
-    instance is held by one worker, and calls may go to any worker of the node. It is closed when nobody uses it for a
-    while.
+    """ConsumerInstanceService runs consumers in the gateway, as members of a consumer group. One worker of the gateway
+    owns an instance, and any worker serves calls for it. The gateway deletes an instance after its idle timeout
+    (consumer.instance.timeout.ms).
     """
 
     @_abc_1.abstractmethod
@@ -191,7 +193,8 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.CreateConsumerInstanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.ConsumerInstance, _abc.Awaitable[_consumer_instance_pb2.ConsumerInstance]]:
-        """CreateConsumerInstance creates an instance; ALREADY_EXISTS if the group has one of that name.
+        """CreateConsumerInstance creates an instance. It fails with ALREADY_EXISTS if the group has an instance with this
+        id.
 
         REST: POST /consumers/{group}
         """
@@ -213,7 +216,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Subscribe joins the group for some topics, or for all that match a pattern.
+        """Subscribe joins the group and subscribes to topics, by name or by a pattern.
 
         REST: POST /consumers/{group}/instances/{instance}/subscription
         """
@@ -235,7 +238,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.UnsubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Unsubscribe drops the subscription or the assignment.
+        """Unsubscribe removes the subscription or the assignment.
 
         REST: DELETE /consumers/{group}/instances/{instance}/subscription
         """
@@ -246,7 +249,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.AssignPartitionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """AssignPartitions makes the instance read exactly these partitions.
+        """AssignPartitions replaces the assignment of the instance with these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/assignments
         """
@@ -257,7 +260,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.GetAssignmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.GetAssignmentsResponse, _abc.Awaitable[_consumer_instance_pb2.GetAssignmentsResponse]]:
-        """GetAssignments returns the partitions that the instance reads at the moment.
+        """GetAssignments returns the partitions that are assigned to the instance.
 
         REST: GET /consumers/{group}/instances/{instance}/assignments
         """
@@ -268,7 +271,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.FetchRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.FetchRecordsResponse, _abc.Awaitable[_consumer_instance_pb2.FetchRecordsResponse]]:
-        """FetchRecords returns the next records; the response is empty if none arrive before the timeout.
+        """FetchRecords returns the next records. The response is empty if no record arrives before the timeout.
 
         REST: GET /consumers/{group}/instances/{instance}/records
         """
@@ -279,8 +282,8 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.CommitOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """CommitOffsets commits offsets, or the current position of each partition, and answers once the group coordinator
-        has them.
+        """CommitOffsets commits offsets, or the current position in each partition. It returns after the group coordinator
+        has stored them.
 
         REST: POST /consumers/{group}/instances/{instance}/offsets
         """
@@ -291,7 +294,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.GetCommittedOffsetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consumer_instance_pb2.GetCommittedOffsetsResponse, _abc.Awaitable[_consumer_instance_pb2.GetCommittedOffsetsResponse]]:
-        """GetCommittedOffsets returns the group's committed offsets; partitions without a commit are omitted.
+        """GetCommittedOffsets returns the group's committed offsets. Partitions without a committed offset are omitted.
 
         REST: GET /consumers/{group}/instances/{instance}/offsets
         """
@@ -313,7 +316,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToBeginningRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToBeginning moves the positions to the first offsets of these partitions.
+        """SeekToBeginning moves the positions to the first offset of each of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/beginning
         """
@@ -324,7 +327,7 @@ class ConsumerInstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consumer_instance_pb2.SeekToEndRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """SeekToEnd moves the positions to the ends of these partitions.
+        """SeekToEnd moves the positions to the end of each of these partitions.
 
         REST: POST /consumers/{group}/instances/{instance}/positions/end
         """

@@ -30,7 +30,7 @@ class ListAllMirrorsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     mirror_status: _builtins.str
     """The status to match; empty matches all."""
     page_size: _builtins.int
@@ -55,7 +55,7 @@ Global___ListAllMirrorsRequest: _TypeAlias = ListAllMirrorsRequest  # noqa: Y015
 
 @_typing.final
 class ListAllMirrorsResponse(_message.Message):
-    """ListAllMirrorsResponse is the answer of ListAllMirrors."""
+    """ListAllMirrorsResponse is the response of ListAllMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,7 +97,7 @@ class ListMirrorsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_status: _builtins.str
@@ -125,7 +125,7 @@ Global___ListMirrorsRequest: _TypeAlias = ListMirrorsRequest  # noqa: Y015
 
 @_typing.final
 class ListMirrorsResponse(_message.Message):
-    """ListMirrorsResponse is the answer of ListMirrors."""
+    """ListMirrorsResponse is the response of ListMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -166,13 +166,13 @@ class GetMirrorRequest(_message.Message):
     MIRROR_TOPIC_NAME_FIELD_NUMBER: _builtins.int
     INCLUDE_STATE_TRANSITION_ERRORS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name: _builtins.str
     """The name of the mirror topic."""
     include_state_transition_errors: _builtins.bool
-    """Whether to fill state_transition_errors."""
+    """Whether to return state_transition_errors."""
     def __init__(
         self,
         *,
@@ -202,15 +202,15 @@ class CreateMirrorRequest(_message.Message):
     REPLICATION_FACTOR_FIELD_NUMBER: _builtins.int
     CONFIGS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     source_topic_name: _builtins.str
-    """The topic of the other cluster."""
+    """The name of the source topic."""
     mirror_topic_name: _builtins.str
-    """The name that the mirror shall have; left out, that of the source."""
+    """The name of the mirror; by default that of the source topic."""
     replication_factor: _builtins.int
-    """The number of replicas; the broker's default if left out."""
+    """The number of replicas; by default the broker's default."""
     @_builtins.property
     def configs(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigEntry]:
         """The configs that differ from the source's."""
@@ -252,7 +252,7 @@ class PromoteMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -261,7 +261,7 @@ class PromoteMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with the pattern."""
+        """The names of the mirror topics; can't be combined with a pattern."""
 
     def __init__(
         self,
@@ -284,7 +284,7 @@ Global___PromoteMirrorsRequest: _TypeAlias = PromoteMirrorsRequest  # noqa: Y015
 
 @_typing.final
 class PromoteMirrorsResponse(_message.Message):
-    """PromoteMirrorsResponse is the answer of PromoteMirrors."""
+    """PromoteMirrorsResponse is the response of PromoteMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -318,7 +318,7 @@ class FailOverMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -327,7 +327,7 @@ class FailOverMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with the pattern."""
+        """The names of the mirror topics; can't be combined with a pattern."""
 
     def __init__(
         self,
@@ -350,7 +350,7 @@ Global___FailOverMirrorsRequest: _TypeAlias = FailOverMirrorsRequest  # noqa: Y0
 
 @_typing.final
 class FailOverMirrorsResponse(_message.Message):
-    """FailOverMirrorsResponse is the answer of FailOverMirrors."""
+    """FailOverMirrorsResponse is the response of FailOverMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -384,7 +384,7 @@ class PauseMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -393,7 +393,7 @@ class PauseMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with the pattern."""
+        """The names of the mirror topics; can't be combined with a pattern."""
 
     def __init__(
         self,
@@ -416,7 +416,7 @@ Global___PauseMirrorsRequest: _TypeAlias = PauseMirrorsRequest  # noqa: Y015
 
 @_typing.final
 class PauseMirrorsResponse(_message.Message):
-    """PauseMirrorsResponse is the answer of PauseMirrors."""
+    """PauseMirrorsResponse is the response of PauseMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -450,7 +450,7 @@ class ResumeMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -459,7 +459,7 @@ class ResumeMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with the pattern."""
+        """The names of the mirror topics; can't be combined with a pattern."""
 
     def __init__(
         self,
@@ -482,7 +482,7 @@ Global___ResumeMirrorsRequest: _TypeAlias = ResumeMirrorsRequest  # noqa: Y015
 
 @_typing.final
 class ResumeMirrorsResponse(_message.Message):
-    """ResumeMirrorsResponse is the answer of ResumeMirrors."""
+    """ResumeMirrorsResponse is the response of ResumeMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -516,7 +516,7 @@ class ReverseAndStartMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -525,7 +525,7 @@ class ReverseAndStartMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with the pattern."""
+        """The names of the mirror topics; can't be combined with a pattern."""
 
     def __init__(
         self,
@@ -548,7 +548,7 @@ Global___ReverseAndStartMirrorsRequest: _TypeAlias = ReverseAndStartMirrorsReque
 
 @_typing.final
 class ReverseAndStartMirrorsResponse(_message.Message):
-    """ReverseAndStartMirrorsResponse is the answer of ReverseAndStartMirrors."""
+    """ReverseAndStartMirrorsResponse is the response of ReverseAndStartMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -582,7 +582,7 @@ class ReverseAndPauseMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -591,7 +591,7 @@ class ReverseAndPauseMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with the pattern."""
+        """The names of the mirror topics; can't be combined with a pattern."""
 
     def __init__(
         self,
@@ -614,7 +614,7 @@ Global___ReverseAndPauseMirrorsRequest: _TypeAlias = ReverseAndPauseMirrorsReque
 
 @_typing.final
 class ReverseAndPauseMirrorsResponse(_message.Message):
-    """ReverseAndPauseMirrorsResponse is the answer of ReverseAndPauseMirrors."""
+    """ReverseAndPauseMirrorsResponse is the response of ReverseAndPauseMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -648,7 +648,7 @@ class TruncateAndRestoreMirrorsRequest(_message.Message):
     MIRROR_TOPIC_NAME_PATTERN_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     link_name: _builtins.str
     """The name of the cluster link."""
     mirror_topic_name_pattern: _builtins.str
@@ -657,7 +657,7 @@ class TruncateAndRestoreMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with the pattern."""
+        """The names of the mirror topics; can't be combined with a pattern."""
 
     def __init__(
         self,
@@ -680,7 +680,7 @@ Global___TruncateAndRestoreMirrorsRequest: _TypeAlias = TruncateAndRestoreMirror
 
 @_typing.final
 class TruncateAndRestoreMirrorsResponse(_message.Message):
-    """TruncateAndRestoreMirrorsResponse is the answer of TruncateAndRestoreMirrors."""
+    """TruncateAndRestoreMirrorsResponse is the response of TruncateAndRestoreMirrors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -704,7 +704,7 @@ Global___TruncateAndRestoreMirrorsResponse: _TypeAlias = TruncateAndRestoreMirro
 
 @_typing.final
 class MirrorAlteration(_message.Message):
-    """MirrorAlteration is what became of the change of one mirror."""
+    """MirrorAlteration is the result of the change of one mirror."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -720,7 +720,7 @@ class MirrorAlteration(_message.Message):
     """A human-readable error message; absent on success."""
     @_builtins.property
     def mirror_lags(self) -> _containers.RepeatedCompositeFieldContainer[Global___MirrorLag]:
-        """How far the mirror lags behind."""
+        """The lag of the mirror."""
 
     def __init__(
         self,
@@ -747,7 +747,7 @@ Global___MirrorAlteration: _TypeAlias = MirrorAlteration  # noqa: Y015
 
 @_typing.final
 class Mirror(_message.Message):
-    """Mirror is a topic that mirrors one of another cluster."""
+    """Mirror is a topic that mirrors a topic of another cluster."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -771,16 +771,16 @@ class Mirror(_message.Message):
     mirror_status: _builtins.str
     """The status of the mirror, such as ACTIVE or PAUSED."""
     mirror_topic_error: _builtins.str
-    """The kind of error that the mirror is in, or NO_ERROR."""
+    """The kind of the mirror's error, or NO_ERROR."""
     state_time_ms: _builtins.int
-    """Since when it has the status, in milliseconds since 1970-01-01T00:00:00Z."""
+    """When the status began, in milliseconds since 1970-01-01T00:00:00Z."""
     @_builtins.property
     def mirror_lags(self) -> _containers.RepeatedCompositeFieldContainer[Global___MirrorLag]:
-        """How far the mirror lags behind, by partition."""
+        """The lag of the mirror in each partition."""
 
     @_builtins.property
     def state_transition_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___MirrorStateTransitionError]:
-        """What went wrong on the way to the status; filled only when it is asked for."""
+        """The errors of the change to this status; present only if requested."""
 
     def __init__(
         self,
@@ -805,7 +805,7 @@ Global___Mirror: _TypeAlias = Mirror  # noqa: Y015
 
 @_typing.final
 class MirrorLag(_message.Message):
-    """MirrorLag is how far a partition of a mirror lags behind."""
+    """MirrorLag is the lag of a partition of a mirror."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -815,7 +815,7 @@ class MirrorLag(_message.Message):
     partition_id: _builtins.int
     """The number of the partition, from 0."""
     lag: _builtins.int
-    """The number of records that the mirror has yet to fetch."""
+    """The number of records that the mirror has not fetched yet."""
     last_source_fetch_offset: _builtins.int
     """The last offset that was fetched from the source."""
     def __init__(
@@ -835,7 +835,7 @@ Global___MirrorLag: _TypeAlias = MirrorLag  # noqa: Y015
 
 @_typing.final
 class MirrorStateTransitionError(_message.Message):
-    """MirrorStateTransitionError is something that went wrong in a change of status."""
+    """MirrorStateTransitionError is an error of a change of status."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -844,7 +844,7 @@ class MirrorStateTransitionError(_message.Message):
     error_code: _builtins.str
     """The kind of error."""
     error_message: _builtins.str
-    """What is wrong, for people."""
+    """A human-readable description of the error."""
     def __init__(
         self,
         *,

@@ -99,7 +99,7 @@ class MirrorTopicServiceServicer:
 
     def ListAllMirrors(self, request, context):
         """ListAllMirrors returns the mirror topics of all links.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/-/mirrors
         """
@@ -109,7 +109,7 @@ class MirrorTopicServiceServicer:
 
     def ListMirrors(self, request, context):
         """ListMirrors returns the mirror topics of one link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
@@ -119,7 +119,7 @@ class MirrorTopicServiceServicer:
 
     def GetMirror(self, request, context):
         """GetMirror returns one mirror topic.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}
         """
@@ -128,8 +128,8 @@ class MirrorTopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateMirror(self, request, context):
-        """CreateMirror creates a topic that mirrors one of the other cluster.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """CreateMirror creates a topic that mirrors a topic of the other cluster.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
@@ -138,8 +138,8 @@ class MirrorTopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PromoteMirrors(self, request, context):
-        """PromoteMirrors makes mirrors into topics of their own once they have caught up.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """PromoteMirrors turns mirrors into ordinary topics after they have caught up.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote
         """
@@ -148,8 +148,8 @@ class MirrorTopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FailOverMirrors(self, request, context):
-        """FailOverMirrors makes mirrors into topics of their own at once.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """FailOverMirrors turns mirrors into ordinary topics at once.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover
         """
@@ -159,7 +159,7 @@ class MirrorTopicServiceServicer:
 
     def PauseMirrors(self, request, context):
         """PauseMirrors pauses mirroring.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause
         """
@@ -168,8 +168,8 @@ class MirrorTopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeMirrors(self, request, context):
-        """ResumeMirrors goes on with mirroring.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ResumeMirrors resumes mirroring.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume
         """
@@ -178,8 +178,8 @@ class MirrorTopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReverseAndStartMirrors(self, request, context):
-        """ReverseAndStartMirrors turns the direction of mirroring round and starts it.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ReverseAndStartMirrors reverses the direction of mirroring and starts it.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror
         """
@@ -188,8 +188,8 @@ class MirrorTopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReverseAndPauseMirrors(self, request, context):
-        """ReverseAndPauseMirrors turns the direction of mirroring round and leaves it paused.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ReverseAndPauseMirrors reverses the direction of mirroring and leaves it paused.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror
         """
@@ -198,8 +198,8 @@ class MirrorTopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TruncateAndRestoreMirrors(self, request, context):
-        """TruncateAndRestoreMirrors cuts topics back to where their mirrors stopped and makes them mirrors again.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """TruncateAndRestoreMirrors truncates topics to the offsets at which mirroring stopped, and makes them mirrors again.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore
         """

@@ -36,67 +36,67 @@ class MirrorTopicServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MirrorTopicServiceAsyncStub: ...
     ListAllMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.ListAllMirrorsRequest, _mirror_topic_pb2.ListAllMirrorsResponse]
     """ListAllMirrors returns the mirror topics of all links.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/-/mirrors
     """
     ListMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.ListMirrorsRequest, _mirror_topic_pb2.ListMirrorsResponse]
     """ListMirrors returns the mirror topics of one link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors
     """
     GetMirror: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.GetMirrorRequest, _mirror_topic_pb2.Mirror]
     """GetMirror returns one mirror topic.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}
     """
     CreateMirror: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.CreateMirrorRequest, _empty_pb2.Empty]
-    """CreateMirror creates a topic that mirrors one of the other cluster.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """CreateMirror creates a topic that mirrors a topic of the other cluster.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors
     """
     PromoteMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.PromoteMirrorsRequest, _mirror_topic_pb2.PromoteMirrorsResponse]
-    """PromoteMirrors makes mirrors into topics of their own once they have caught up.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """PromoteMirrors turns mirrors into ordinary topics after they have caught up.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote
     """
     FailOverMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.FailOverMirrorsRequest, _mirror_topic_pb2.FailOverMirrorsResponse]
-    """FailOverMirrors makes mirrors into topics of their own at once.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """FailOverMirrors turns mirrors into ordinary topics at once.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover
     """
     PauseMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.PauseMirrorsRequest, _mirror_topic_pb2.PauseMirrorsResponse]
     """PauseMirrors pauses mirroring.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause
     """
     ResumeMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.ResumeMirrorsRequest, _mirror_topic_pb2.ResumeMirrorsResponse]
-    """ResumeMirrors goes on with mirroring.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ResumeMirrors resumes mirroring.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume
     """
     ReverseAndStartMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.ReverseAndStartMirrorsRequest, _mirror_topic_pb2.ReverseAndStartMirrorsResponse]
-    """ReverseAndStartMirrors turns the direction of mirroring round and starts it.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ReverseAndStartMirrors reverses the direction of mirroring and starts it.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror
     """
     ReverseAndPauseMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.ReverseAndPauseMirrorsRequest, _mirror_topic_pb2.ReverseAndPauseMirrorsResponse]
-    """ReverseAndPauseMirrors turns the direction of mirroring round and leaves it paused.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ReverseAndPauseMirrors reverses the direction of mirroring and leaves it paused.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror
     """
     TruncateAndRestoreMirrors: _grpc.UnaryUnaryMultiCallable[_mirror_topic_pb2.TruncateAndRestoreMirrorsRequest, _mirror_topic_pb2.TruncateAndRestoreMirrorsResponse]
-    """TruncateAndRestoreMirrors cuts topics back to where their mirrors stopped and makes them mirrors again.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """TruncateAndRestoreMirrors truncates topics to the offsets at which mirroring stopped, and makes them mirrors again.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore
     """
@@ -108,67 +108,67 @@ class MirrorTopicServiceAsyncStub(MirrorTopicServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAllMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.ListAllMirrorsRequest, _mirror_topic_pb2.ListAllMirrorsResponse]  # type: ignore[assignment]
     """ListAllMirrors returns the mirror topics of all links.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/-/mirrors
     """
     ListMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.ListMirrorsRequest, _mirror_topic_pb2.ListMirrorsResponse]  # type: ignore[assignment]
     """ListMirrors returns the mirror topics of one link.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors
     """
     GetMirror: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.GetMirrorRequest, _mirror_topic_pb2.Mirror]  # type: ignore[assignment]
     """GetMirror returns one mirror topic.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}
     """
     CreateMirror: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.CreateMirrorRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """CreateMirror creates a topic that mirrors one of the other cluster.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """CreateMirror creates a topic that mirrors a topic of the other cluster.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors
     """
     PromoteMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.PromoteMirrorsRequest, _mirror_topic_pb2.PromoteMirrorsResponse]  # type: ignore[assignment]
-    """PromoteMirrors makes mirrors into topics of their own once they have caught up.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """PromoteMirrors turns mirrors into ordinary topics after they have caught up.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote
     """
     FailOverMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.FailOverMirrorsRequest, _mirror_topic_pb2.FailOverMirrorsResponse]  # type: ignore[assignment]
-    """FailOverMirrors makes mirrors into topics of their own at once.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """FailOverMirrors turns mirrors into ordinary topics at once.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover
     """
     PauseMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.PauseMirrorsRequest, _mirror_topic_pb2.PauseMirrorsResponse]  # type: ignore[assignment]
     """PauseMirrors pauses mirroring.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause
     """
     ResumeMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.ResumeMirrorsRequest, _mirror_topic_pb2.ResumeMirrorsResponse]  # type: ignore[assignment]
-    """ResumeMirrors goes on with mirroring.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ResumeMirrors resumes mirroring.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume
     """
     ReverseAndStartMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.ReverseAndStartMirrorsRequest, _mirror_topic_pb2.ReverseAndStartMirrorsResponse]  # type: ignore[assignment]
-    """ReverseAndStartMirrors turns the direction of mirroring round and starts it.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ReverseAndStartMirrors reverses the direction of mirroring and starts it.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror
     """
     ReverseAndPauseMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.ReverseAndPauseMirrorsRequest, _mirror_topic_pb2.ReverseAndPauseMirrorsResponse]  # type: ignore[assignment]
-    """ReverseAndPauseMirrors turns the direction of mirroring round and leaves it paused.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ReverseAndPauseMirrors reverses the direction of mirroring and leaves it paused.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror
     """
     TruncateAndRestoreMirrors: _aio.UnaryUnaryMultiCallable[_mirror_topic_pb2.TruncateAndRestoreMirrorsRequest, _mirror_topic_pb2.TruncateAndRestoreMirrorsResponse]  # type: ignore[assignment]
-    """TruncateAndRestoreMirrors cuts topics back to where their mirrors stopped and makes them mirrors again.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """TruncateAndRestoreMirrors truncates topics to the offsets at which mirroring stopped, and makes them mirrors again.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore
     """
@@ -183,7 +183,7 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.ListAllMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.ListAllMirrorsResponse]]:
         """ListAllMirrors returns the mirror topics of all links.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/-/mirrors
         """
@@ -195,7 +195,7 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.ListMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.ListMirrorsResponse]]:
         """ListMirrors returns the mirror topics of one link.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
@@ -207,7 +207,7 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.Mirror, _abc.Awaitable[_mirror_topic_pb2.Mirror]]:
         """GetMirror returns one mirror topic.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/links/{link_name}/mirrors/{mirror_topic_name}
         """
@@ -218,8 +218,8 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mirror_topic_pb2.CreateMirrorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """CreateMirror creates a topic that mirrors one of the other cluster.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """CreateMirror creates a topic that mirrors a topic of the other cluster.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors
         """
@@ -230,8 +230,8 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mirror_topic_pb2.PromoteMirrorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.PromoteMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.PromoteMirrorsResponse]]:
-        """PromoteMirrors makes mirrors into topics of their own once they have caught up.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """PromoteMirrors turns mirrors into ordinary topics after they have caught up.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:promote
         """
@@ -242,8 +242,8 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mirror_topic_pb2.FailOverMirrorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.FailOverMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.FailOverMirrorsResponse]]:
-        """FailOverMirrors makes mirrors into topics of their own at once.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """FailOverMirrors turns mirrors into ordinary topics at once.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:failover
         """
@@ -255,7 +255,7 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.PauseMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.PauseMirrorsResponse]]:
         """PauseMirrors pauses mirroring.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:pause
         """
@@ -266,8 +266,8 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mirror_topic_pb2.ResumeMirrorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.ResumeMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.ResumeMirrorsResponse]]:
-        """ResumeMirrors goes on with mirroring.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ResumeMirrors resumes mirroring.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:resume
         """
@@ -278,8 +278,8 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mirror_topic_pb2.ReverseAndStartMirrorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.ReverseAndStartMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.ReverseAndStartMirrorsResponse]]:
-        """ReverseAndStartMirrors turns the direction of mirroring round and starts it.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ReverseAndStartMirrors reverses the direction of mirroring and starts it.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-start-mirror
         """
@@ -290,8 +290,8 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mirror_topic_pb2.ReverseAndPauseMirrorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.ReverseAndPauseMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.ReverseAndPauseMirrorsResponse]]:
-        """ReverseAndPauseMirrors turns the direction of mirroring round and leaves it paused.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ReverseAndPauseMirrors reverses the direction of mirroring and leaves it paused.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:reverse-and-pause-mirror
         """
@@ -302,8 +302,8 @@ class MirrorTopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _mirror_topic_pb2.TruncateAndRestoreMirrorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_mirror_topic_pb2.TruncateAndRestoreMirrorsResponse, _abc.Awaitable[_mirror_topic_pb2.TruncateAndRestoreMirrorsResponse]]:
-        """TruncateAndRestoreMirrors cuts topics back to where their mirrors stopped and makes them mirrors again.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """TruncateAndRestoreMirrors truncates topics to the offsets at which mirroring stopped, and makes them mirrors again.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: POST /v3/clusters/{cluster_id}/links/{link_name}/mirrors:truncate-and-restore
         """

@@ -30,7 +30,7 @@ class ListPartitionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int
@@ -55,7 +55,7 @@ Global___ListPartitionsRequest: _TypeAlias = ListPartitionsRequest  # noqa: Y015
 
 @_typing.final
 class ListPartitionsResponse(_message.Message):
-    """ListPartitionsResponse is the answer of ListPartitions."""
+    """ListPartitionsResponse is the response of ListPartitions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -95,7 +95,7 @@ class GetPartitionRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -125,7 +125,7 @@ class GetPartitionOffsetsRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -163,7 +163,7 @@ class Partition(_message.Message):
     partition_id: _builtins.int
     """The number of the partition, from 0."""
     leader_id: _builtins.int
-    """The broker that leads the partition; absent while it has no leader."""
+    """The broker that leads the partition; absent if it has no leader."""
     @_builtins.property
     def replicas(self) -> _containers.RepeatedCompositeFieldContainer[_replica_pb2.Replica]:
         """The replicas, in order of preference."""
@@ -189,7 +189,7 @@ Global___Partition: _TypeAlias = Partition  # noqa: Y015
 
 @_typing.final
 class PartitionOffsets(_message.Message):
-    """PartitionOffsets is where a partition begins and ends."""
+    """PartitionOffsets is the first and the next offset of a partition."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -205,7 +205,7 @@ class PartitionOffsets(_message.Message):
     partition_id: _builtins.int
     """The number of the partition, from 0."""
     earliest_offset: _builtins.int
-    """The first offset that can be read."""
+    """The log start offset."""
     latest_offset: _builtins.int
     """The offset that the next record will get."""
     def __init__(

@@ -28,7 +28,7 @@ class ListPartitionReassignmentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -50,7 +50,7 @@ Global___ListPartitionReassignmentsRequest: _TypeAlias = ListPartitionReassignme
 
 @_typing.final
 class ListPartitionReassignmentsResponse(_message.Message):
-    """ListPartitionReassignmentsResponse is the answer of ListPartitionReassignments."""
+    """ListPartitionReassignmentsResponse is the response of ListPartitionReassignments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,7 +91,7 @@ class ListTopicPartitionReassignmentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int
@@ -116,7 +116,7 @@ Global___ListTopicPartitionReassignmentsRequest: _TypeAlias = ListTopicPartition
 
 @_typing.final
 class ListTopicPartitionReassignmentsResponse(_message.Message):
-    """ListTopicPartitionReassignmentsResponse is the answer of ListTopicPartitionReassignments."""
+    """ListTopicPartitionReassignmentsResponse is the response of ListTopicPartitionReassignments."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -156,7 +156,7 @@ class GetPartitionReassignmentRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PartitionReassignmentServiceStub:
-    """PartitionReassignmentService reads reassignments of partitions that are going on.
+    """PartitionReassignmentService reads ongoing reassignments of partitions.
     """
 
     def __init__(self, channel):
@@ -53,11 +53,11 @@ class PartitionReassignmentServiceStub:
 
 
 class PartitionReassignmentServiceServicer:
-    """PartitionReassignmentService reads reassignments of partitions that are going on.
+    """PartitionReassignmentService reads ongoing reassignments of partitions.
     """
 
     def ListPartitionReassignments(self, request, context):
-        """ListPartitionReassignments returns all reassignments that are going on.
+        """ListPartitionReassignments returns all ongoing reassignments.
 
         REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment
         """
@@ -66,7 +66,7 @@ class PartitionReassignmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTopicPartitionReassignments(self, request, context):
-        """ListTopicPartitionReassignments returns those of one topic.
+        """ListTopicPartitionReassignments returns the ongoing reassignments of one topic.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment
         """
@@ -75,7 +75,7 @@ class PartitionReassignmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetPartitionReassignment(self, request, context):
-        """GetPartitionReassignment returns that of one partition.
+        """GetPartitionReassignment returns the ongoing reassignment of one partition.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment
         """
@@ -110,7 +110,7 @@ def add_PartitionReassignmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PartitionReassignmentService:
-    """PartitionReassignmentService reads reassignments of partitions that are going on.
+    """PartitionReassignmentService reads ongoing reassignments of partitions.
     """
 
     @staticmethod

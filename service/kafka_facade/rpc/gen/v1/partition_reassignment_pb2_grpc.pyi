@@ -27,51 +27,51 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PartitionReassignmentServiceStub:
-    """PartitionReassignmentService reads reassignments of partitions that are going on."""
+    """PartitionReassignmentService reads ongoing reassignments of partitions."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PartitionReassignmentServiceAsyncStub: ...
     ListPartitionReassignments: _grpc.UnaryUnaryMultiCallable[_partition_reassignment_pb2.ListPartitionReassignmentsRequest, _partition_reassignment_pb2.ListPartitionReassignmentsResponse]
-    """ListPartitionReassignments returns all reassignments that are going on.
+    """ListPartitionReassignments returns all ongoing reassignments.
 
     REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment
     """
     ListTopicPartitionReassignments: _grpc.UnaryUnaryMultiCallable[_partition_reassignment_pb2.ListTopicPartitionReassignmentsRequest, _partition_reassignment_pb2.ListTopicPartitionReassignmentsResponse]
-    """ListTopicPartitionReassignments returns those of one topic.
+    """ListTopicPartitionReassignments returns the ongoing reassignments of one topic.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment
     """
     GetPartitionReassignment: _grpc.UnaryUnaryMultiCallable[_partition_reassignment_pb2.GetPartitionReassignmentRequest, _partition_reassignment_pb2.PartitionReassignment]
-    """GetPartitionReassignment returns that of one partition.
+    """GetPartitionReassignment returns the ongoing reassignment of one partition.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment
     """
 
 @_typing.type_check_only
 class PartitionReassignmentServiceAsyncStub(PartitionReassignmentServiceStub):
-    """PartitionReassignmentService reads reassignments of partitions that are going on."""
+    """PartitionReassignmentService reads ongoing reassignments of partitions."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListPartitionReassignments: _aio.UnaryUnaryMultiCallable[_partition_reassignment_pb2.ListPartitionReassignmentsRequest, _partition_reassignment_pb2.ListPartitionReassignmentsResponse]  # type: ignore[assignment]
-    """ListPartitionReassignments returns all reassignments that are going on.
+    """ListPartitionReassignments returns all ongoing reassignments.
 
     REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment
     """
     ListTopicPartitionReassignments: _aio.UnaryUnaryMultiCallable[_partition_reassignment_pb2.ListTopicPartitionReassignmentsRequest, _partition_reassignment_pb2.ListTopicPartitionReassignmentsResponse]  # type: ignore[assignment]
-    """ListTopicPartitionReassignments returns those of one topic.
+    """ListTopicPartitionReassignments returns the ongoing reassignments of one topic.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment
     """
     GetPartitionReassignment: _aio.UnaryUnaryMultiCallable[_partition_reassignment_pb2.GetPartitionReassignmentRequest, _partition_reassignment_pb2.PartitionReassignment]  # type: ignore[assignment]
-    """GetPartitionReassignment returns that of one partition.
+    """GetPartitionReassignment returns the ongoing reassignment of one partition.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment
     """
 
 class PartitionReassignmentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """PartitionReassignmentService reads reassignments of partitions that are going on."""
+    """PartitionReassignmentService reads ongoing reassignments of partitions."""
 
     @_abc_1.abstractmethod
     def ListPartitionReassignments(
@@ -79,7 +79,7 @@ class PartitionReassignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partition_reassignment_pb2.ListPartitionReassignmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partition_reassignment_pb2.ListPartitionReassignmentsResponse, _abc.Awaitable[_partition_reassignment_pb2.ListPartitionReassignmentsResponse]]:
-        """ListPartitionReassignments returns all reassignments that are going on.
+        """ListPartitionReassignments returns all ongoing reassignments.
 
         REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/reassignment
         """
@@ -90,7 +90,7 @@ class PartitionReassignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partition_reassignment_pb2.ListTopicPartitionReassignmentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partition_reassignment_pb2.ListTopicPartitionReassignmentsResponse, _abc.Awaitable[_partition_reassignment_pb2.ListTopicPartitionReassignmentsResponse]]:
-        """ListTopicPartitionReassignments returns those of one topic.
+        """ListTopicPartitionReassignments returns the ongoing reassignments of one topic.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/reassignment
         """
@@ -101,7 +101,7 @@ class PartitionReassignmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partition_reassignment_pb2.GetPartitionReassignmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partition_reassignment_pb2.PartitionReassignment, _abc.Awaitable[_partition_reassignment_pb2.PartitionReassignment]]:
-        """GetPartitionReassignment returns that of one partition.
+        """GetPartitionReassignment returns the ongoing reassignment of one partition.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/reassignment
         """

@@ -102,7 +102,7 @@ class ProduceRecordsRequest(_message.Message):
     ALL_OR_NOTHING_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     all_or_nothing: _builtins.bool
@@ -134,7 +134,7 @@ Global___ProduceRecordsRequest: _TypeAlias = ProduceRecordsRequest  # noqa: Y015
 
 @_typing.final
 class ProduceRecordsResponse(_message.Message):
-    """ProduceRecordsResponse is the answer of ProduceRecords."""
+    """ProduceRecordsResponse is the response of ProduceRecords."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -166,7 +166,7 @@ class BatchProduceRecordsRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     @_builtins.property
@@ -218,7 +218,7 @@ Global___BatchProduceEntry: _TypeAlias = BatchProduceEntry  # noqa: Y015
 
 @_typing.final
 class BatchProduceRecordsResponse(_message.Message):
-    """BatchProduceRecordsResponse is the answer of BatchProduceRecords."""
+    """BatchProduceRecordsResponse is the response of BatchProduceRecords."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -312,7 +312,7 @@ class ProduceStreamRequest(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def setup(self) -> Global___ProduceStreamSetup:
-        """What holds for the whole stream."""
+        """The parameters of the stream."""
 
     @_builtins.property
     def records(self) -> Global___ProduceStreamRecords:
@@ -344,7 +344,7 @@ class ProduceStreamSetup(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -368,7 +368,7 @@ Global___ProduceStreamSetup: _TypeAlias = ProduceStreamSetup  # noqa: Y015
 
 @_typing.final
 class ProduceStreamRecords(_message.Message):
-    """ProduceStreamRecords is one or several records; large frames are much faster than single records."""
+    """ProduceStreamRecords is one or more records. Frames with many records are much faster than single records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -396,7 +396,7 @@ Global___ProduceStreamRecords: _TypeAlias = ProduceStreamRecords  # noqa: Y015
 
 @_typing.final
 class ProduceStreamResponse(_message.Message):
-    """ProduceStreamResponse answers one frame of records."""
+    """ProduceStreamResponse is the response to one frame of records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -433,7 +433,7 @@ class ProduceStreamResult(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     partition_id: _builtins.int
-    """The partition that the record is in."""
+    """The partition to which the record was written."""
     offset: _builtins.int
     """The offset of the record; absent if brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
@@ -442,8 +442,8 @@ class ProduceStreamResult(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why the record failed, with an ErrorInfo in the details; the other fields mean nothing then. Absent for a
-        record that Kafka has acknowledged.
+        """The error, with an ErrorInfo in the details. If it is present, the other fields have no meaning. Absent if Kafka
+        has acknowledged the record.
         """
 
     def __init__(
@@ -484,30 +484,33 @@ class ConsumeRequest(_message.Message):
     VALUE_FORMAT_FIELD_NUMBER: _builtins.int
     DECODE_WITH_REGISTRY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     offset: _builtins.int
-    """At this offset; a partition that does not reach it starts at its end."""
+    """At this offset, or at the end of a partition that ends before it."""
     follow: _builtins.bool
-    """Whether to wait for new records at the end; otherwise the stream ends at the last stable
-    offsets of the time when it began, like a read_committed consumer.
+    """Whether to continue with new records at the end. If false, the stream ends at the last stable offsets as of its
+    start, like a read_committed consumer.
     """
     max_records: _builtins.int
-    """The most records in one response; 0 leaves it to the gateway, which sends at most 500."""
+    """The maximum number of records in one response; 0 means the gateway's maximum, 500."""
     max_bytes: _builtins.int
-    """The most bytes in one response; 0 leaves it to the gateway (grpc.max.response.bytes, 4 MiB by default), and it
-    can only lower that. A record that is larger alone comes in a response of its own; one that is larger than the
-    gateway's limit comes only where this allows it too: the client has to take such messages. Otherwise the stream ends
-    before it with FAILED_PRECONDITION (RECORD_TOO_LARGE), whose metadata has topic_name, partition_id, offset and size.
+    """The maximum size of one response in bytes; 0 means the gateway's limit (grpc.max.response.bytes, 4 MiB by
+    default). A higher value does not raise that limit for responses with several records.
+
+    A single record that exceeds max_bytes is sent in a response of its own, if it is within the gateway's limit. A
+    record that exceeds the gateway's limit is sent only if max_bytes allows its size; the client must accept
+    messages of that size. Otherwise the stream ends before that record with FAILED_PRECONDITION (RECORD_TOO_LARGE).
+    The metadata of the ErrorInfo has topic_name, partition_id, offset and size.
     """
     key_format: Global___Format.ValueType
-    """The format that keys are decoded from."""
+    """The format of keys. If unspecified, keys are not decoded, unless decode_with_registry is true."""
     value_format: Global___Format.ValueType
-    """The format that values are decoded from."""
+    """The format of values. If unspecified, values are not decoded, unless decode_with_registry is true."""
     decode_with_registry: _builtins.bool
-    """Whether keys and values that have no format above are decoded by the schema of the Schema Registry whose id they
-    begin with. Those that begin with none are left as they are.
+    """Whether to decode keys and values without a format above with the Schema Registry: the schema is the one whose id
+    is in their first bytes. Keys and values without a schema id are returned as bytes.
     """
     @_builtins.property
     def partition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -519,11 +522,11 @@ class ConsumeRequest(_message.Message):
 
     @_builtins.property
     def latest(self) -> _empty_pb2.Empty:
-        """At the end, so that only new records come."""
+        """At the end, so that only new records are returned."""
 
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """At the first record that is not older than this."""
+        """At the first record with this timestamp or a later one."""
 
     def __init__(
         self,
@@ -554,7 +557,7 @@ Global___ConsumeRequest: _TypeAlias = ConsumeRequest  # noqa: Y015
 
 @_typing.final
 class ConsumeResponse(_message.Message):
-    """ConsumeResponse is some records that were read."""
+    """ConsumeResponse is a batch of records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -588,10 +591,10 @@ class RecordToProduce(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     partition_id: _builtins.int
-    """The partition; by default the partitioner chooses by the key."""
+    """The partition; by default the partitioner chooses one by the key."""
     @_builtins.property
     def key(self) -> Global___RecordData:
-        """The key; absent for none."""
+        """The key; absent means null."""
 
     @_builtins.property
     def value(self) -> Global___RecordData:
@@ -626,8 +629,8 @@ Global___RecordToProduce: _TypeAlias = RecordToProduce  # noqa: Y015
 
 @_typing.final
 class RecordData(_message.Message):
-    """RecordData is a key or a value. Without data it is null: with a schema the schema encodes it, or refuses it
-    (INVALID_ARGUMENT) where it takes no null; without a schema the key or value is stored as null.
+    """RecordData is a key or a value. Without data it is null. If it has a schema, the schema encodes the null, or the
+    record is rejected (INVALID_ARGUMENT) if the schema does not allow null. Without a schema null is stored.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -644,12 +647,12 @@ class RecordData(_message.Message):
     json: _builtins.str
     """A JSON text, so that numbers keep all their digits; it is stored in compact form."""
     format: Global___Format.ValueType
-    """The format where the data alone does not tell: the formats with a schema take json. Left out where there is
-    a schema, it is that of the schema.
+    """The format, if it differs from that of the data field: the formats with a schema take their data as json. By
+    default, data with a schema has the format of the schema.
     """
     @_builtins.property
     def schema(self) -> Global___SchemaSelector:
-        """Which schema, for the formats that have one; an empty message is the latest of the topic's subject."""
+        """The schema, for the formats that have one. An empty message selects the latest version in the topic's subject."""
 
     def __init__(
         self,
@@ -684,9 +687,9 @@ class SchemaSelector(_message.Message):
     schema_id: _builtins.int
     """The id of the schema."""
     schema_version: _builtins.int
-    """The version that the schema has in the subject."""
+    """The version of the schema in the subject."""
     schema: _builtins.str
-    """The schema itself, which is registered where it is new; it needs a format."""
+    """The text of the schema, which the gateway registers if it is new. Requires a format."""
     subject: _builtins.str
     """The name of the subject; can't be combined with the strategy."""
     subject_name_strategy: Global___SubjectNameStrategy.ValueType
@@ -717,7 +720,7 @@ Global___SchemaSelector: _TypeAlias = SchemaSelector  # noqa: Y015
 
 @_typing.final
 class Header(_message.Message):
-    """Header is a header of a record; a name may repeat (KIP-82)."""
+    """Header is a header of a record. A record may have several headers with the same name (KIP-82)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -793,7 +796,7 @@ class RecordReport(_message.Message):
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
-    """The partition that the record is in."""
+    """The partition to which the record was written."""
     offset: _builtins.int
     """The offset of the record; absent if brokers do not acknowledge records (`producer.acks=0`)."""
     @_builtins.property
@@ -906,9 +909,9 @@ class Record(_message.Message):
     value: _builtins.bytes
     """The value; absent for null, and if decoded_value is present."""
     key_error: _builtins.str
-    """Why the key can't be decoded in the requested format; key then has its bytes."""
+    """The reason why the key can't be decoded; its bytes are then in key."""
     value_error: _builtins.str
-    """Why the value can't be decoded in the requested format; value then has its bytes."""
+    """The reason why the value can't be decoded; its bytes are then in value."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """The record's timestamp; absent if there is none in the years 1 to 9999."""
@@ -919,11 +922,11 @@ class Record(_message.Message):
 
     @_builtins.property
     def decoded_key(self) -> Global___RecordData:
-        """The key in the requested format, with the id and a subject of its schema if it has one."""
+        """The decoded key, with the id and a subject of its schema if it has one."""
 
     @_builtins.property
     def decoded_value(self) -> Global___RecordData:
-        """The value in the requested format, with the id and a subject of its schema if it has one."""
+        """The decoded value, with the id and a subject of its schema if it has one."""
 
     def __init__(
         self,

@@ -83,19 +83,20 @@ class RecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ProduceStream(self, request_iterator, context):
-        """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
-        answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
-        read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-        answered. REST streams on the route of ProduceRecords.
+        """ProduceStream produces records on a bidirectional stream. The first frame has the parameters of the stream, and
+        each later frame has records. The gateway sends one response for each frame of records, in order. A record that
+        fails has an error in its result and does not end the stream. If the client does not read responses, the gateway
+        stops reading frames (back-pressure). After the client has closed its side, the stream ends with the last
+        response. The REST equivalent is a streamed request to the route of ProduceRecords.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Consume(self, request, context):
-        """Consume reads a topic from a start to its end, or follows it, without a consumer group. Records of a
-        partition come in order; they are read only as fast as they are taken. It has no REST mapping: REST reads
-        through consumer instances.
+        """Consume reads a topic without a consumer group, from a start position to the end, or continues with new records.
+        Records of a partition are in order. If the client does not read responses, the gateway stops reading records
+        (back-pressure). REST has no equivalent; it reads through consumer instances.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,15 +47,16 @@ class RecordServiceStub:
     REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
     """
     ProduceStream: _grpc.StreamStreamMultiCallable[_record_pb2.ProduceStreamRequest, _record_pb2.ProduceStreamResponse]
-    """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
-    answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
-    read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-    answered. REST streams on the route of ProduceRecords.
+    """ProduceStream produces records on a bidirectional stream. The first frame has the parameters of the stream, and
+    each later frame has records. The gateway sends one response for each frame of records, in order. A record that
+    fails has an error in its result and does not end the stream. If the client does not read responses, the gateway
+    stops reading frames (back-pressure). After the client has closed its side, the stream ends with the last
+    response. The REST equivalent is a streamed request to the route of ProduceRecords.
     """
     Consume: _grpc.UnaryStreamMultiCallable[_record_pb2.ConsumeRequest, _record_pb2.ConsumeResponse]
-    """Consume reads a topic from a start to its end, or follows it, without a consumer group. Records of a
-    partition come in order; they are read only as fast as they are taken. It has no REST mapping: REST reads
-    through consumer instances.
+    """Consume reads a topic without a consumer group, from a start position to the end, or continues with new records.
+    Records of a partition are in order. If the client does not read responses, the gateway stops reading records
+    (back-pressure). REST has no equivalent; it reads through consumer instances.
     """
 
 @_typing.type_check_only
@@ -77,15 +78,16 @@ class RecordServiceAsyncStub(RecordServiceStub):
     REST: POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch
     """
     ProduceStream: _aio.StreamStreamMultiCallable[_record_pb2.ProduceStreamRequest, _record_pb2.ProduceStreamResponse]  # type: ignore[assignment]
-    """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
-    answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
-    read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-    answered. REST streams on the route of ProduceRecords.
+    """ProduceStream produces records on a bidirectional stream. The first frame has the parameters of the stream, and
+    each later frame has records. The gateway sends one response for each frame of records, in order. A record that
+    fails has an error in its result and does not end the stream. If the client does not read responses, the gateway
+    stops reading frames (back-pressure). After the client has closed its side, the stream ends with the last
+    response. The REST equivalent is a streamed request to the route of ProduceRecords.
     """
     Consume: _aio.UnaryStreamMultiCallable[_record_pb2.ConsumeRequest, _record_pb2.ConsumeResponse]  # type: ignore[assignment]
-    """Consume reads a topic from a start to its end, or follows it, without a consumer group. Records of a
-    partition come in order; they are read only as fast as they are taken. It has no REST mapping: REST reads
-    through consumer instances.
+    """Consume reads a topic without a consumer group, from a start position to the end, or continues with new records.
+    Records of a partition are in order. If the client does not read responses, the gateway stops reading records
+    (back-pressure). REST has no equivalent; it reads through consumer instances.
     """
 
 class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -122,10 +124,11 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_record_pb2.ProduceStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_record_pb2.ProduceStreamResponse], _abc.AsyncIterator[_record_pb2.ProduceStreamResponse]]:
-        """ProduceStream produces without end. The first frame is the setup, each later one carries records; the
-        answers come one a frame, in order. A record that fails is reported and never ends the stream. Frames are
-        read only as fast as answers are taken. Closing the sending side ends the stream once everything is
-        answered. REST streams on the route of ProduceRecords.
+        """ProduceStream produces records on a bidirectional stream. The first frame has the parameters of the stream, and
+        each later frame has records. The gateway sends one response for each frame of records, in order. A record that
+        fails has an error in its result and does not end the stream. If the client does not read responses, the gateway
+        stops reading frames (back-pressure). After the client has closed its side, the stream ends with the last
+        response. The REST equivalent is a streamed request to the route of ProduceRecords.
         """
 
     @_abc_1.abstractmethod
@@ -134,9 +137,9 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _record_pb2.ConsumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_record_pb2.ConsumeResponse], _abc.AsyncIterator[_record_pb2.ConsumeResponse]]:
-        """Consume reads a topic from a start to its end, or follows it, without a consumer group. Records of a
-        partition come in order; they are read only as fast as they are taken. It has no REST mapping: REST reads
-        through consumer instances.
+        """Consume reads a topic without a consumer group, from a start position to the end, or continues with new records.
+        Records of a partition are in order. If the client does not read responses, the gateway stops reading records
+        (back-pressure). REST has no equivalent; it reads through consumer instances.
         """
 
 def add_RecordServiceServicer_to_server(servicer: RecordServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,7 +30,7 @@ class ListReplicasRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -58,7 +58,7 @@ Global___ListReplicasRequest: _TypeAlias = ListReplicasRequest  # noqa: Y015
 
 @_typing.final
 class ListReplicasResponse(_message.Message):
-    """ListReplicasResponse is the answer of ListReplicas."""
+    """ListReplicasResponse is the response of ListReplicas."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -99,7 +99,7 @@ class GetReplicaRequest(_message.Message):
     PARTITION_ID_FIELD_NUMBER: _builtins.int
     BROKER_ID_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -133,7 +133,7 @@ class ListBrokerReplicasRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
     page_size: _builtins.int
@@ -158,7 +158,7 @@ Global___ListBrokerReplicasRequest: _TypeAlias = ListBrokerReplicasRequest  # no
 
 @_typing.final
 class ListBrokerReplicasResponse(_message.Message):
-    """ListBrokerReplicasResponse is the answer of ListBrokerReplicas."""
+    """ListBrokerReplicasResponse is the response of ListBrokerReplicas."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

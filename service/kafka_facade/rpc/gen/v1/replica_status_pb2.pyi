@@ -28,7 +28,7 @@ class ListAllReplicaStatusesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -50,7 +50,7 @@ Global___ListAllReplicaStatusesRequest: _TypeAlias = ListAllReplicaStatusesReque
 
 @_typing.final
 class ListAllReplicaStatusesResponse(_message.Message):
-    """ListAllReplicaStatusesResponse is the answer of ListAllReplicaStatuses."""
+    """ListAllReplicaStatusesResponse is the response of ListAllReplicaStatuses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,7 +91,7 @@ class ListTopicReplicaStatusesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int
@@ -116,7 +116,7 @@ Global___ListTopicReplicaStatusesRequest: _TypeAlias = ListTopicReplicaStatusesR
 
 @_typing.final
 class ListTopicReplicaStatusesResponse(_message.Message):
-    """ListTopicReplicaStatusesResponse is the answer of ListTopicReplicaStatuses."""
+    """ListTopicReplicaStatusesResponse is the response of ListTopicReplicaStatuses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,7 +158,7 @@ class ListPartitionReplicaStatusesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partition_id: _builtins.int
@@ -186,7 +186,7 @@ Global___ListPartitionReplicaStatusesRequest: _TypeAlias = ListPartitionReplicaS
 
 @_typing.final
 class ListPartitionReplicaStatusesResponse(_message.Message):
-    """ListPartitionReplicaStatusesResponse is the answer of ListPartitionReplicaStatuses."""
+    """ListPartitionReplicaStatusesResponse is the response of ListPartitionReplicaStatuses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -218,7 +218,7 @@ Global___ListPartitionReplicaStatusesResponse: _TypeAlias = ListPartitionReplica
 
 @_typing.final
 class ReplicaStatus(_message.Message):
-    """ReplicaStatus is how far a replica has come."""
+    """ReplicaStatus is the replication status of a replica."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -247,19 +247,19 @@ class ReplicaStatus(_message.Message):
     is_leader: _builtins.bool
     """Whether the replica leads the partition."""
     is_observer: _builtins.bool
-    """Whether the replica only observes."""
+    """Whether the replica is an observer."""
     is_isr_eligible: _builtins.bool
     """Whether the replica may be in the set of in-sync replicas."""
     is_in_isr: _builtins.bool
     """Whether the replica is in the set of in-sync replicas."""
     is_caught_up: _builtins.bool
-    """Whether the replica has all records of the leader."""
+    """Whether the replica has caught up with the leader."""
     log_start_offset: _builtins.int
     """The first offset that the replica has."""
     log_end_offset: _builtins.int
     """The next offset that the replica will get."""
     last_caught_up_time_ms: _builtins.int
-    """When the replica last had all records, in milliseconds since 1970-01-01T00:00:00Z."""
+    """When the replica last was caught up, in milliseconds since 1970-01-01T00:00:00Z."""
     last_fetch_time_ms: _builtins.int
     """When the replica last fetched, in milliseconds since 1970-01-01T00:00:00Z."""
     link_name: _builtins.str

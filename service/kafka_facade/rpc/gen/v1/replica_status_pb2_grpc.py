@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ReplicaStatusServiceStub:
-    """ReplicaStatusService reads how far each replica has come.
+    """ReplicaStatusService reads the replication status of replicas.
     """
 
     def __init__(self, channel):
@@ -53,12 +53,12 @@ class ReplicaStatusServiceStub:
 
 
 class ReplicaStatusServiceServicer:
-    """ReplicaStatusService reads how far each replica has come.
+    """ReplicaStatusService reads the replication status of replicas.
     """
 
     def ListAllReplicaStatuses(self, request, context):
         """ListAllReplicaStatuses returns the status of all replicas of all topics.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
         """
@@ -68,7 +68,7 @@ class ReplicaStatusServiceServicer:
 
     def ListTopicReplicaStatuses(self, request, context):
         """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
         """
@@ -78,7 +78,7 @@ class ReplicaStatusServiceServicer:
 
     def ListPartitionReplicaStatuses(self, request, context):
         """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
         """
@@ -113,7 +113,7 @@ def add_ReplicaStatusServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReplicaStatusService:
-    """ReplicaStatusService reads how far each replica has come.
+    """ReplicaStatusService reads the replication status of replicas.
     """
 
     @staticmethod

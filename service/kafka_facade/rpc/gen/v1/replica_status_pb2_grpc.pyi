@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ReplicaStatusServiceStub:
-    """ReplicaStatusService reads how far each replica has come."""
+    """ReplicaStatusService reads the replication status of replicas."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,49 +35,49 @@ class ReplicaStatusServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ReplicaStatusServiceAsyncStub: ...
     ListAllReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListAllReplicaStatusesRequest, _replica_status_pb2.ListAllReplicaStatusesResponse]
     """ListAllReplicaStatuses returns the status of all replicas of all topics.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
     """
     ListTopicReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListTopicReplicaStatusesRequest, _replica_status_pb2.ListTopicReplicaStatusesResponse]
     """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
     """
     ListPartitionReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListPartitionReplicaStatusesRequest, _replica_status_pb2.ListPartitionReplicaStatusesResponse]
     """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
     """
 
 @_typing.type_check_only
 class ReplicaStatusServiceAsyncStub(ReplicaStatusServiceStub):
-    """ReplicaStatusService reads how far each replica has come."""
+    """ReplicaStatusService reads the replication status of replicas."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAllReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListAllReplicaStatusesRequest, _replica_status_pb2.ListAllReplicaStatusesResponse]  # type: ignore[assignment]
     """ListAllReplicaStatuses returns the status of all replicas of all topics.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
     """
     ListTopicReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListTopicReplicaStatusesRequest, _replica_status_pb2.ListTopicReplicaStatusesResponse]  # type: ignore[assignment]
     """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
     """
     ListPartitionReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListPartitionReplicaStatusesRequest, _replica_status_pb2.ListPartitionReplicaStatusesResponse]  # type: ignore[assignment]
     """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
     """
 
 class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
-    """ReplicaStatusService reads how far each replica has come."""
+    """ReplicaStatusService reads the replication status of replicas."""
 
     @_abc_1.abstractmethod
     def ListAllReplicaStatuses(
@@ -86,7 +86,7 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListAllReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListAllReplicaStatusesResponse]]:
         """ListAllReplicaStatuses returns the status of all replicas of all topics.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
         """
@@ -98,7 +98,7 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListTopicReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListTopicReplicaStatusesResponse]]:
         """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
         """
@@ -110,7 +110,7 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListPartitionReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListPartitionReplicaStatusesResponse]]:
         """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
         """

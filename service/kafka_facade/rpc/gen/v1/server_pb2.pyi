@@ -35,7 +35,7 @@ Global___GetServerInfoRequest: _TypeAlias = GetServerInfoRequest  # noqa: Y015
 
 @_typing.final
 class ServerInfo(_message.Message):
-    """ServerInfo is the gateway itself."""
+    """ServerInfo is the name and version of the gateway."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ServerServiceStub:
-    """ServerService tells about the gateway itself.
+    """ServerService returns information about the gateway.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class ServerServiceStub:
 
 
 class ServerServiceServicer:
-    """ServerService tells about the gateway itself.
+    """ServerService returns information about the gateway.
     """
 
     def GetServerInfo(self, request, context):
@@ -73,7 +73,7 @@ def add_ServerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ServerService:
-    """ServerService tells about the gateway itself.
+    """ServerService returns information about the gateway.
     """
 
     @staticmethod

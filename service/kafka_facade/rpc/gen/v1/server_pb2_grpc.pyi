@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ServerServiceStub:
-    """ServerService tells about the gateway itself."""
+    """ServerService returns information about the gateway."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class ServerServiceStub:
 
 @_typing.type_check_only
 class ServerServiceAsyncStub(ServerServiceStub):
-    """ServerService tells about the gateway itself."""
+    """ServerService returns information about the gateway."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.ServerInfo]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class ServerServiceAsyncStub(ServerServiceStub):
     """
 
 class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """ServerService tells about the gateway itself."""
+    """ServerService returns information about the gateway."""
 
     @_abc_1.abstractmethod
     def GetServerInfo(

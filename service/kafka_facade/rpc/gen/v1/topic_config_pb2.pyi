@@ -31,7 +31,7 @@ class ListTopicConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int
@@ -56,7 +56,7 @@ Global___ListTopicConfigsRequest: _TypeAlias = ListTopicConfigsRequest  # noqa: 
 
 @_typing.final
 class ListTopicConfigsResponse(_message.Message):
-    """ListTopicConfigsResponse is the answer of ListTopicConfigs."""
+    """ListTopicConfigsResponse is the response of ListTopicConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -96,7 +96,7 @@ class ListAllTopicConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -118,7 +118,7 @@ Global___ListAllTopicConfigsRequest: _TypeAlias = ListAllTopicConfigsRequest  # 
 
 @_typing.final
 class ListAllTopicConfigsResponse(_message.Message):
-    """ListAllTopicConfigsResponse is the answer of ListAllTopicConfigs."""
+    """ListAllTopicConfigsResponse is the response of ListAllTopicConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,7 +158,7 @@ class GetTopicConfigRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     name: _builtins.str
@@ -189,7 +189,7 @@ class UpdateTopicConfigRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     name: _builtins.str
@@ -224,7 +224,7 @@ class ResetTopicConfigRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     name: _builtins.str
@@ -255,7 +255,7 @@ class AlterTopicConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     validate_only: _builtins.bool
@@ -290,12 +290,12 @@ class AlterMultipleTopicConfigsRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     validate_only: _builtins.bool
     """Whether to validate the request without executing it."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicConfigAlterations]:
-        """The changes, by topic; of entries for the same topic the last one counts."""
+        """The changes by topic. If several entries have the same topic, the last one applies."""
 
     def __init__(
         self,
@@ -314,14 +314,14 @@ Global___AlterMultipleTopicConfigsRequest: _TypeAlias = AlterMultipleTopicConfig
 
 @_typing.final
 class AlterMultipleTopicConfigsResponse(_message.Message):
-    """AlterMultipleTopicConfigsResponse is the answer of AlterMultipleTopicConfigs."""
+    """AlterMultipleTopicConfigsResponse is the response of AlterMultipleTopicConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FAILURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicConfigFailure]:
-        """The topics that Kafka refused to alter; those of all others are altered."""
+        """The topics whose configs Kafka rejected; the configs of all others are altered."""
 
     def __init__(
         self,
@@ -403,7 +403,7 @@ class ListTopicDefaultConfigsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     page_size: _builtins.int
@@ -428,7 +428,7 @@ Global___ListTopicDefaultConfigsRequest: _TypeAlias = ListTopicDefaultConfigsReq
 
 @_typing.final
 class ListTopicDefaultConfigsResponse(_message.Message):
-    """ListTopicDefaultConfigsResponse is the answer of ListTopicDefaultConfigs."""
+    """ListTopicDefaultConfigsResponse is the response of ListTopicDefaultConfigs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -482,11 +482,11 @@ class TopicConfig(_message.Message):
     value: _builtins.str
     """The value; absent if it is sensitive."""
     is_read_only: _builtins.bool
-    """Whether it cannot be changed while the broker runs."""
+    """Whether it is read-only while the broker runs."""
     is_sensitive: _builtins.bool
     """Whether the value is sensitive."""
     source: _config_pb2.ConfigSource.ValueType
-    """Where the value comes from."""
+    """The source of the value."""
     is_default: _builtins.bool
     """Whether the value is the default."""
     @_builtins.property

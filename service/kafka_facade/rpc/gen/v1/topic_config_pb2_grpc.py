@@ -119,7 +119,7 @@ class TopicConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResetTopicConfig(self, request, context):
-        """ResetTopicConfig puts one config of a topic back to its default.
+        """ResetTopicConfig resets one config of a topic to its default.
 
         REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
         """
@@ -146,8 +146,8 @@ class TopicConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTopicDefaultConfigs(self, request, context):
-        """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
         """

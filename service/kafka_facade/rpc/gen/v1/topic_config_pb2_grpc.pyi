@@ -55,7 +55,7 @@ class TopicConfigServiceStub:
     REST: PUT /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
     """
     ResetTopicConfig: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ResetTopicConfigRequest, _empty_pb2.Empty]
-    """ResetTopicConfig puts one config of a topic back to its default.
+    """ResetTopicConfig resets one config of a topic to its default.
 
     REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
     """
@@ -70,8 +70,8 @@ class TopicConfigServiceStub:
     REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
     """
     ListTopicDefaultConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]
-    """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
     """
@@ -102,7 +102,7 @@ class TopicConfigServiceAsyncStub(TopicConfigServiceStub):
     REST: PUT /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
     """
     ResetTopicConfig: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ResetTopicConfigRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """ResetTopicConfig puts one config of a topic back to its default.
+    """ResetTopicConfig resets one config of a topic to its default.
 
     REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
     """
@@ -117,8 +117,8 @@ class TopicConfigServiceAsyncStub(TopicConfigServiceStub):
     REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
     """
     ListTopicDefaultConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]  # type: ignore[assignment]
-    """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-    Not implemented yet; answers UNIMPLEMENTED.
+    """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
     """
@@ -176,7 +176,7 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.ResetTopicConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """ResetTopicConfig puts one config of a topic back to its default.
+        """ResetTopicConfig resets one config of a topic to its default.
 
         REST: DELETE /v3/clusters/{cluster_id}/topics/{topic_name}/configs/{name}
         """
@@ -209,8 +209,8 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.ListTopicDefaultConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.ListTopicDefaultConfigsResponse, _abc.Awaitable[_topic_config_pb2.ListTopicDefaultConfigsResponse]]:
-        """ListTopicDefaultConfigs returns the configs that a topic of that name would get if it were created now.
-        Not implemented yet; answers UNIMPLEMENTED.
+        """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
         """

@@ -32,9 +32,9 @@ class ListTopicsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     include_authorized_operations: _builtins.bool
-    """Whether to fill authorized_operations."""
+    """Whether to return authorized_operations."""
     page_size: _builtins.int
     """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
     page_token: _builtins.str
@@ -57,7 +57,7 @@ Global___ListTopicsRequest: _TypeAlias = ListTopicsRequest  # noqa: Y015
 
 @_typing.final
 class ListTopicsResponse(_message.Message):
-    """ListTopicsResponse is the answer of ListTopics."""
+    """ListTopicsResponse is the response of ListTopics."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,11 +97,11 @@ class GetTopicRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     INCLUDE_AUTHORIZED_OPERATIONS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     include_authorized_operations: _builtins.bool
-    """Whether to fill authorized_operations."""
+    """Whether to return authorized_operations."""
     def __init__(
         self,
         *,
@@ -152,18 +152,18 @@ class CreateTopicRequest(_message.Message):
     CONFIGS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partitions_count: _builtins.int
-    """The number of partitions; the broker's default if left out."""
+    """The number of partitions; by default the broker's default."""
     replication_factor: _builtins.int
-    """The number of replicas of each partition; the broker's default if left out."""
+    """The number of replicas of each partition; by default the broker's default."""
     validate_only: _builtins.bool
     """Whether to validate the request without executing it."""
     @_builtins.property
     def replicas_assignments(self) -> _containers.MessageMap[_builtins.int, Global___BrokerIds]:
-        """The brokers of each partition, the preferred leader first; it excludes both counts."""
+        """The brokers of each partition, preferred leader first; can't be combined with the two counts."""
 
     @_builtins.property
     def configs(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigEntry]:
@@ -228,7 +228,7 @@ class DeleteTopicRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     def __init__(
@@ -255,7 +255,7 @@ class UpdatePartitionCountRequest(_message.Message):
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     PARTITIONS_COUNT_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     partitions_count: _builtins.int
@@ -284,7 +284,7 @@ class GetLastProducedTimeRequest(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     TOPIC_NAME_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The id of the Kafka cluster; empty means the one behind the gateway."""
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
     topic_name: _builtins.str
     """The name of the topic."""
     def __init__(
@@ -316,7 +316,7 @@ class LastProducedTime(_message.Message):
     """The name of the topic."""
     @_builtins.property
     def last_produced_time(self) -> _timestamp_pb2.Timestamp:
-        """The timestamp of the newest record; absent while the topic has none."""
+        """The timestamp of the newest record; absent if the topic has none."""
 
     def __init__(
         self,
@@ -350,14 +350,14 @@ class Topic(_message.Message):
     topic_name: _builtins.str
     """The name of the topic."""
     is_internal: _builtins.bool
-    """Whether Kafka uses the topic for itself."""
+    """Whether the topic is internal to Kafka."""
     replication_factor: _builtins.int
     """The number of replicas of each partition."""
     partitions_count: _builtins.int
     """The number of partitions."""
     @_builtins.property
     def authorized_operations(self) -> _containers.RepeatedScalarFieldContainer[_acl_pb2.AclOperation.ValueType]:
-        """What Kafka lets the gateway's user do with the topic; filled only when it is asked for (KIP-430)."""
+        """The operations on the topic that Kafka allows the gateway's user; present only if requested (KIP-430)."""
 
     def __init__(
         self,

@@ -122,7 +122,7 @@ class TopicServiceServicer:
 
     def GetLastProducedTime(self, request, context):
         """GetLastProducedTime returns the time of the newest record of a topic.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
         """

@@ -64,7 +64,7 @@ class TopicServiceStub:
     """
     GetLastProducedTime: _grpc.UnaryUnaryMultiCallable[_topic_pb2.GetLastProducedTimeRequest, _topic_pb2.LastProducedTime]
     """GetLastProducedTime returns the time of the newest record of a topic.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
     """
@@ -104,7 +104,7 @@ class TopicServiceAsyncStub(TopicServiceStub):
     """
     GetLastProducedTime: _aio.UnaryUnaryMultiCallable[_topic_pb2.GetLastProducedTimeRequest, _topic_pb2.LastProducedTime]  # type: ignore[assignment]
     """GetLastProducedTime returns the time of the newest record of a topic.
-    Not implemented yet; answers UNIMPLEMENTED.
+    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
     """
@@ -177,7 +177,7 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_topic_pb2.LastProducedTime, _abc.Awaitable[_topic_pb2.LastProducedTime]]:
         """GetLastProducedTime returns the time of the newest record of a topic.
-        Not implemented yet; answers UNIMPLEMENTED.
+        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
         """
