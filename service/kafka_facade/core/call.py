@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.kafka_clients import ClientPool, KafkaIdentity, Lease
+from kafka_facade.core.outcome import Outcome, Usage, code_of
 
 if TYPE_CHECKING:
     from kafka_facade.core.kafka_ports import KafkaPorts
@@ -65,13 +66,13 @@ class KafkaAccess(Struct, gc=False):
 
 
 class Call(Struct, gc=False):
-    """One call of an operation. ``deadline`` is in seconds of :func:`time.monotonic`.
+    """One call of an operation. ``deadline`` and ``started`` are in seconds of :func:`time.monotonic`.
 
     ``hand_over`` delivers the result to the caller and raises if that fails. It is set for operations that must know
     whether the caller got the result. Such an operation calls it exactly once unless it fails, even if another worker
     runs the operation.
 
-    ``access`` is set on admission.
+    ``access`` is set on admission, and ``usage`` if a stage wants to know it.
     """
 
     operation: Operation
@@ -79,6 +80,13 @@ class Call(Struct, gc=False):
     deadline: float
     hand_over: Callable[[Any], Coroutine[Any, Any, None]] | None = None
     access: KafkaAccess | None = None
+    usage: Usage | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def outcome(self, error: BaseException | None) -> Outcome:
+        """Return how the call has ended, for a stage that it leaves with ``error``."""
+        usage = self.usage or Usage()
+        return Outcome(code_of(error), time.monotonic() - self.started, usage.records, usage.size)
 
     @property
     def remaining(self) -> float:

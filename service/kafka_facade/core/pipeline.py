@@ -13,6 +13,7 @@ from kafka_facade.core.catalogue import CATALOGUE, INSTANCE_READS, Catalogue, Op
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import KafkaTimeout, NotImplementedYet, OperationBlocked, Unavailable
 from kafka_facade.core.kafka_clients import ClientPool
+from kafka_facade.core.outcome import Usage
 
 _Result = TypeVar("_Result")
 
@@ -52,7 +53,10 @@ class Stage(Protocol):
         """Admit the call, or raise the error that rejects it."""
 
     def leave(self, call: Call, error: BaseException | None) -> None:
-        """Note the end of a call, with its error if it failed or a later stage rejected it."""
+        """Note the end of a call, with its error if it failed or a later stage rejected it.
+
+        :meth:`Call.outcome` has the code, the duration and what was stored or handed over.
+        """
 
 
 class InFlight:
@@ -169,6 +173,8 @@ class Pipeline:
         own: tuple[Stage, ...] = () if kafka is None else (kafka,)
         self._stages: tuple[Stage, ...] = (self._in_flight, self._access, *stages, *own)
         self._forwarded_stages: tuple[Stage, ...] = (self._in_flight, *own)
+        # Counting records costs time, which is wasted without a stage that looks.
+        self._counts = bool(stages)
         self._default_timeout = default_timeout
         self.closing = asyncio.Event()
         """Set when shutdown begins: streams end themselves, while unary calls are still admitted."""
@@ -202,7 +208,7 @@ class Pipeline:
     def renewed(self, call: Call) -> Call:
         """Return the call with a new deadline: for streams, and requests whose body took long to arrive."""
         renewed = self._call(call.operation, call.caller)
-        renewed.hand_over, renewed.access = call.hand_over, call.access
+        renewed.hand_over, renewed.access, renewed.usage = call.hand_over, call.access, call.usage
         return renewed
 
     def _call(self, operation: Operation, caller: Caller) -> Call:
@@ -210,7 +216,8 @@ class Pipeline:
         limit = _LONGEST_READ_SECONDS if operation.identifier in INSTANCE_READS else self._default_timeout
         if caller.timeout is not None:
             limit = min(caller.timeout, limit)
-        return Call(operation, caller, time.monotonic() + limit)
+        now = time.monotonic()
+        return Call(operation, caller, now + limit, usage=Usage() if self._counts else None, started=now)
 
     async def within(self, call: Call, work: Awaitable[_Result]) -> _Result:
         """Await the work and return its result. Raises KafkaTimeout at the call's deadline."""

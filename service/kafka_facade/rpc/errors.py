@@ -16,6 +16,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from kafka_facade.core.errors import FacadeError, ServerError
+from kafka_facade.core.outcome import CallerGone
 from kafka_facade.rpc.names import spell
 
 DOMAIN = "kafka-facade"
@@ -68,7 +69,7 @@ def _cut(text: str, limit: int) -> str:
     return text if len(encoded) <= limit else encoded[:limit].decode(errors="ignore") + "..."
 
 
-class CallerGoneError(Exception):
+class CallerGoneError(CallerGone):
     """A response could not be written: the caller has cancelled, or its deadline has passed."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from kafka_facade.core.outcome import CallerGone
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
@@ -12,7 +14,7 @@ Read = Callable[[], Awaitable[tuple[bytes, bool]]]
 """Returns the next part of a body and whether more follow; not called after the last. Raises ClientDisconnected."""
 
 
-class ClientDisconnected(Exception):
+class ClientDisconnected(CallerGone):
     """The caller has closed the connection."""
 
 

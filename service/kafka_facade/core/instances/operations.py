@@ -193,7 +193,7 @@ class Consumers:
             return session.consumer.assignment()
 
     @implements(*FETCH_OPERATIONS.values())
-    @placed
+    @without_kafka
     async def fetch(self, call: Call, request: FetchRecords) -> list[FetchedRecord]:
         """Return the next records, waiting until the timeout, ``max_bytes`` or ``fetch.min.bytes`` is reached.
 
@@ -203,6 +203,14 @@ class Consumers:
         """
         if request.max_bytes is not None and request.max_bytes < 1:
             raise InvalidRequest("max_bytes must be at least 1.", field="max_bytes")
+        found = await self.fetch_here(call, request)
+        if call.usage is not None:
+            call.usage.add((fetched.record.key, fetched.record.value) for fetched in found)
+        return found
+
+    @placed
+    async def fetch_here(self, call: Call, request: FetchRecords) -> list[FetchedRecord]:
+        """Fetch in the worker that holds the slot of the instance."""
         session = self._session(call, request)
         if request.format is not None and request.format is not session.instance.format:
             raise ConsumerFormatMismatch

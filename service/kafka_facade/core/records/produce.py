@@ -19,6 +19,7 @@ from kafka_facade.core.errors import (
     PartitionNotFound,
     ValueSchemaMissing,
 )
+from kafka_facade.core.outcome import Usage
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.model import (
     BatchEntry,
@@ -209,7 +210,7 @@ class Produce:
                         raise placed from None
                     errors[index] = placed
         deliveries = await _submit(call.kafka.producer, topic, wire, request.order) if wire else None
-        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used)
+        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used, call.usage)
 
     async def _partition_count(self, call: Call, topic: str) -> int:
         if not is_legal_topic_name(topic):
@@ -236,7 +237,7 @@ _NO_SCHEMAS: UsedSchemas = (None, None)
 class PendingReports(Struct):
     """In-flight records: ``wire`` has those of ``records`` that are not in ``errors``, in order.
 
-    ``used`` has the schemas of records with schemas.
+    ``used`` has the schemas of records with schemas; ``usage`` is that of the call.
     """
 
     cluster_id: str
@@ -246,6 +247,7 @@ class PendingReports(Struct):
     errors: dict[int, FacadeError]
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
     used: dict[int, UsedSchemas] = {}
+    usage: Usage | None = None
 
     @property
     def decided(self) -> bool:
@@ -255,6 +257,9 @@ class PendingReports(Struct):
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """Wait until all records are acknowledged or have failed; return the outcome of each, in order."""
         decided = await self.deliveries if self.deliveries is not None else []
+        if self.usage is not None:
+            pairs = zip(self.wire, decided, strict=True)
+            self.usage.add((stored.key, stored.value) for stored, outcome in pairs if isinstance(outcome, Delivery))
         if not self.errors and set(map(type, decided)) <= {Delivery}:
             return decided
         if self.errors:

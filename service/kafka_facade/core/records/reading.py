@@ -68,6 +68,8 @@ class Reading:
                 batch = await _next_batch(consumer, request, ends, held)
                 if batch:
                     yield batch
+                    if call.usage is not None:
+                        call.usage.add((record.key, record.value) for record in batch)
                     looked_at = time.monotonic()
                 elif time.monotonic() - looked_at > _LOOK_SECONDS:
                     await self._look(call, request)
