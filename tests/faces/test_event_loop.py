@@ -28,7 +28,7 @@ from google.protobuf.empty_pb2 import Empty
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from faces.conftest import Watched
+from faces.conftest import MOST_BUSY, Watched
 from kafka_facade.rpc.gen.v1 import (
     consumer_instance_pb2,
     consumer_instance_pb2_grpc,
@@ -44,10 +44,7 @@ TopicFactory = Callable[..., Awaitable[str]]
 
 RECORDS = 500_000
 PARTITIONS = 75
-# Processor time (s) that callbacks of the loop may take one after the other.
-MOST_BUSY = 0.05
 SECONDS = 2.0
-TRIES = 3
 WIDE, WIDE_BYTES = 120, 400_000
 
 SUBSCRIPTION = """subscription ($topic: String!) {
@@ -175,18 +172,6 @@ def _create_all(stack: BackgroundStack, many: Many) -> None:
     consumer.close()
 
 
-async def _quietest(watched: Watched, run: Callable[[], Awaitable[None]]) -> float:
-    """The longest that the loop was busy while this ran: what takes long takes long each time, the machine doesn't."""
-    busy = []
-    for _ in range(TRIES):
-        await watched.report()
-        await run()
-        busy.append((await watched.report())["longest_busy"])
-        if busy[-1] < MOST_BUSY:
-            break
-    return min(busy)
-
-
 class Reader:
     """How a caller reads: ``pace`` is the pause (s) after each piece, None leaves without a word after the first."""
 
@@ -300,7 +285,7 @@ async def test_fast_slow_and_vanished_callers_leave_the_loop_to_others(
         await asyncio.gather(*(path(watched.gateway, backlog, reader) for reader in readers))
         assert all(reader.pieces for reader in readers)
 
-    assert await _quietest(watched, run) < MOST_BUSY
+    assert await watched.quietest(run) < MOST_BUSY
 
 
 # Paths below the cluster, and how many bytes their answers have at least.
@@ -326,7 +311,7 @@ async def test_a_long_list_leaves_the_loop_to_others(watched: Watched, many: Man
             assert answer.status_code == 200
             sizes.append(len(answer.content))
 
-        busy = await _quietest(watched, run)
+        busy = await watched.quietest(run)
         assert min(sizes) > LISTS[path](many)
         assert busy < MOST_BUSY
 
@@ -340,7 +325,7 @@ async def test_a_large_answer_leaves_the_loop_to_others(watched: Watched, many: 
             query = {"query": LARGE[document], "variables": {"topic": many.wide}}
             answers.append((await client.post("/graphql", json=query)).json())
 
-        busy = await _quietest(watched, run)
+        busy = await watched.quietest(run)
         for answer in answers:
             if document == "too many":
                 assert "more than 20000 objects" in answer["errors"][0]["message"]
@@ -372,7 +357,7 @@ async def test_large_records_leave_the_loop_to_others(
             sizes.append(len(answer.content))
             await client.delete(instance)
 
-        busy = await _quietest(watched, run)
+        busy = await watched.quietest(run)
     assert min(sizes) > WIDE_BYTES * (WIDE - 2)
     assert busy < MOST_BUSY
 
@@ -404,7 +389,7 @@ async def test_frames_of_json_leave_the_loop_to_others(watched: Watched, topic: 
         async def run() -> None:
             assert await _produce_stream(channel, target, records) == len(records)
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 BODIES = {
@@ -429,7 +414,7 @@ async def test_large_bodies_of_records_leave_the_loop_to_others(
             answer = await client.post(f"/topics/{target}", content=body, headers=headers)
             assert answer.status_code == status, answer.text[:300]
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 async def test_large_documents_of_a_stream_leave_the_loop_to_others(watched: Watched, topic: TopicFactory) -> None:
@@ -446,7 +431,7 @@ async def test_large_documents_of_a_stream_leave_the_loop_to_others(watched: Wat
             codes = [json.loads(line)["error_code"] for line in answer.text.splitlines()]
             assert codes == [200, 200, 200, 413]
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 async def test_a_large_list_of_topics_is_refused(watched: Watched) -> None:
@@ -459,7 +444,7 @@ async def test_a_large_list_of_topics_is_refused(watched: Watched) -> None:
             answer = await client.post(f"{made.json()['base_uri']}/subscription", content=content)
             assert answer.status_code == 413, answer.text[:300]
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
         await client.delete(made.json()["base_uri"])
 
 
@@ -479,7 +464,7 @@ async def test_a_large_body_of_graphql_leaves_the_loop_to_others(watched: Watche
             answer = await client.post(watched.gateway.graphql, content=body)
             assert answer.status_code == status, answer.text[:300]
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 async def test_long_lists_of_partitions_are_refused(watched: Watched) -> None:
@@ -494,7 +479,7 @@ async def test_long_lists_of_partitions_are_refused(watched: Watched) -> None:
                 await consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel).AssignPartitions(request)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 VARIABLES = {
@@ -514,7 +499,7 @@ async def test_long_lists_in_variables_are_refused(watched: Watched, name: str) 
             answer = await client.post(watched.gateway.graphql, content=body)
             assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 async def test_numbers_of_a_websocket_message_leave_the_loop_to_others(watched: Watched) -> None:
@@ -530,7 +515,7 @@ async def test_numbers_of_a_websocket_message_leave_the_loop_to_others(watched: 
             assert json.loads(await websocket.recv())["type"] == "next"
             assert json.loads(await websocket.recv())["type"] == "complete"
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 async def test_json_of_many_headers_leaves_the_loop_to_others(
@@ -551,7 +536,7 @@ async def test_json_of_many_headers_leaves_the_loop_to_others(
             answer = await client.post(watched.gateway.graphql, json={"query": query})
             assert answer.text.count("[[],") == 400
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY
 
 
 LARGE_RECORDS = {
@@ -578,4 +563,4 @@ async def test_one_large_record_leaves_the_loop_to_others(
             answer = await record_pb2_grpc.RecordServiceStub(channel).ProduceRecords(request, timeout=60)
             assert len(answer.results) == 1
 
-        assert await _quietest(watched, run) < MOST_BUSY
+        assert await watched.quietest(run) < MOST_BUSY

@@ -22,7 +22,7 @@ from kafka_facade.rpc.dispatch import Context, Written
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as messages
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.receiving import decoder
+from kafka_facade.rpc.receiving import decoding
 
 _SECONDS = 20
 _METHOD = "/test/Fetch"
@@ -41,8 +41,8 @@ class Server:
         defaults = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
         facade = Facade(Pipeline(AccessLists(), 30), own, defaults, 10)
         serve = Written(self._run, self._identify).serve(facade, RpcOptions(write_seconds=write_seconds))
-        handler = grpc.unary_stream_rpc_method_handler(
-            serve, decoder(messages.FetchRecordsRequest), messages.FetchRecordsResponse.SerializeToString
+        handler: grpc.RpcMethodHandler[bytes, Any] = grpc.unary_stream_rpc_method_handler(
+            decoding(messages.FetchRecordsRequest, serve), None, messages.FetchRecordsResponse.SerializeToString
         )
         self._server = grpc.aio.server()
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test", {"Fetch": handler})])

@@ -30,6 +30,8 @@ ASSIGNED_PARTITIONS: Final = 2_000
 """Partitions that are assigned to a consumer instance: the time that librdkafka's assign blocks is quadratic."""
 MESSAGE_ENTRIES: Final = 10_000
 """Entries of a list in a gRPC message: lists are converted without yielding to the event loop."""
+MESSAGE_FIELDS: Final = 2_000_000
+"""Fields of a gRPC message, with those of its records: each takes up to 100 bytes of memory, and two on the wire."""
 HEADERS: Final = 100_000
 """Headers of one record: librdkafka returns none of a record with more (rd_kafka_msg_headers_parse)."""
 PRODUCED_RECORDS: Final = 100_000

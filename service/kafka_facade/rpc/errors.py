@@ -95,8 +95,10 @@ async def _abort(
 
 
 @asynccontextmanager
-async def reporting(context: grpc.aio.ServicerContext[Any, Any], request: Message | None = None) -> AsyncIterator[None]:
-    """Abort the RPC with any error raised in the block.
+async def reporting(
+    context: grpc.aio.ServicerContext[Any, Any], request: Message | FacadeError | None = None
+) -> AsyncIterator[None]:
+    """Abort the RPC with any error raised in the block. The request may be the error with which it was decoded.
 
     Unexpected exceptions are logged; the caller only sees INTERNAL. A handler that merely ends without a status would
     leave a caller waiting, so CallerGoneError is answered with CANCELLED.
@@ -114,4 +116,4 @@ async def reporting(context: grpc.aio.ServicerContext[Any, Any], request: Messag
         failure = ServerError()
     else:
         return
-    await abort(context, failure, request)
+    await abort(context, failure, None if isinstance(request, FacadeError) else request)

@@ -14,7 +14,7 @@ from grpc_health.v1.health import aio as health
 
 from kafka_facade.core.readiness import Readiness
 from kafka_facade.rpc.errors import reporting
-from kafka_facade.rpc.receiving import decoder, require_message
+from kafka_facade.rpc.receiving import decoding, require_message
 
 SERVICE: ServiceDescriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _OVERALL = ""
@@ -37,11 +37,11 @@ class _Servicer(health.HealthServicer):  # type: ignore[misc]
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return the handlers to add to the server."""
-        decode = decoder(health_pb2.HealthCheckRequest)
+        request = health_pb2.HealthCheckRequest
         encode = health_pb2.HealthCheckResponse.SerializeToString
-        methods = {
-            "Check": grpc.unary_unary_rpc_method_handler(self.Check, decode, encode),
-            "Watch": grpc.unary_stream_rpc_method_handler(self.Watch, decode, encode),
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "Check": grpc.unary_unary_rpc_method_handler(decoding(request, self.Check), None, encode),
+            "Watch": grpc.unary_stream_rpc_method_handler(decoding(request, self.Watch), None, encode),
         }
         return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 

@@ -24,12 +24,11 @@ from kafka_facade.rpc.dispatch import CALLER, Context, write_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.receiving import decoded, decoder, received_bytes, require_message
+from kafka_facade.rpc.receiving import decoded, received_bytes, require_message
 from kafka_facade.rpc.records import STREAM_RESULT_BYTES, read_records, stream_results
 
 # Approximate memory overhead of a record, in bytes.
 _RECORD_BYTES = 512
-_decode = decoder(record_pb2.ProduceStreamRequest)
 
 
 @dataclass(slots=True)
@@ -110,7 +109,7 @@ class _Stream:
         data = await self._pump.receive(self._context.read())
         if data is grpc.aio.EOF:
             return data
-        message = await decoded(_decode, data)
+        message = await decoded(record_pb2.ProduceStreamRequest, data)
         require_message(message)
         return message
 

@@ -32,7 +32,8 @@ from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.receiving import LARGE_MESSAGE, received_bytes
+from kafka_facade.rpc.receiving import received_bytes
+from kafka_facade.rpc.wire import LARGE_MESSAGE
 
 # Size in bytes of a record's result, without the topic name; results in a stream have none.
 _REPORT_BYTES = 112

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
 from kafka_facade.rpc.errors import reporting
-from kafka_facade.rpc.receiving import decoder, require_message
+from kafka_facade.rpc.receiving import decoded, require_message
 
 _ALPHA = reflection.SERVICE_NAME
 _V1 = "grpc.reflection.v1.ServerReflection"
@@ -23,13 +23,14 @@ class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
     """Also finds methods, fields and oneofs, by looking up the service or message that contains them."""
 
     async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
-        async def decoded() -> AsyncIterator[Any]:
-            async for request in request_iterator:
+        async def requests() -> AsyncIterator[Any]:
+            async for data in request_iterator:
                 async with reporting(context):
+                    request = await decoded(reflection_pb2.ServerReflectionRequest, data)
                     require_message(request)
                 yield request
 
-        async for answer in super().ServerReflectionInfo(decoded(), context):
+        async for answer in super().ServerReflectionInfo(requests(), context):
             yield answer
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
@@ -58,9 +59,9 @@ def handlers(services: Sequence[ServiceDescriptor]) -> list[grpc.GenericRpcHandl
     pool.AddSerializedFile(_v1(alpha))
     servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool)
     # The messages of both versions differ only in the package name.
-    method = grpc.stream_stream_rpc_method_handler(
+    method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
-        decoder(reflection_pb2.ServerReflectionRequest),
+        None,
         reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return [grpc.method_handlers_generic_handler(service, {_METHOD: method}) for service in (_ALPHA, _V1)]

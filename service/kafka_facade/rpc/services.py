@@ -16,7 +16,7 @@ from kafka_facade.rpc.gen.files import FILES
 from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.produce_stream import produce_stream
-from kafka_facade.rpc.receiving import decoder, decoding
+from kafka_facade.rpc.receiving import decoding
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(service for file in FILES for service in file.services_by_name.values())
 
@@ -37,15 +37,17 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
     service = method.containing_service.name
     operation = operation_of(facade.catalogue, facade.registry, service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
-    decode, encode = decoder(types.request), types.response.SerializeToString
+    encode = types.response.SerializeToString
     if method.client_streaming:
         serve_stream = produce_stream(facade, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(consume(facade, operation, options), decode, encode)
+        follow = decoding(types.request, consume(facade, operation, options))
+        return grpc.unary_stream_rpc_method_handler(follow, None, encode)
     binding = METHODS.get(f"{service}/{method.name}")
     if isinstance(binding, Written):
-        return grpc.unary_stream_rpc_method_handler(binding.serve(facade, options), decode, encode)
+        write = decoding(types.request, binding.serve(facade, options))
+        return grpc.unary_stream_rpc_method_handler(write, None, encode)
     if isinstance(binding, Custom):
         serve = binding.serve(facade, operation, options)
     elif operation.identifier in facade.registry:
