@@ -736,7 +736,7 @@ class ConsumerLag(_message.Message):
     log_end_offset: _builtins.int
     """The last stable offset: where a read_committed consumer ends."""
     lag: _builtins.int
-    """The lag in records: log_end_offset minus current_offset."""
+    """The lag in records: log_end_offset minus current_offset, at least 0."""
     consumer_id: _builtins.str
     """The id of the consumer, its member id in the group."""
     instance_id: _builtins.str
