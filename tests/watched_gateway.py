@@ -1,7 +1,8 @@
 """`kafka-facade serve` with a watch on its event loop, for tests: `watched_gateway.py REPORT serve ...`.
 
 At SIGUSR1 it writes what it has seen since the last time to the file REPORT, as JSON: what `LoopWatch` has
-measured, and `collected`, how many objects the garbage collector finds in reference cycles.
+measured, and `collected`, how many objects the garbage collector finds in reference cycles. Of several workers each
+writes a file of its own, with its pid as suffix.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -18,7 +20,11 @@ from kafka_facade.runtime import serve
 from kafka_facade.runtime.worker import Worker
 from loop_watch import LoopWatch
 
-REPORT = Path(sys.argv.pop(1))
+# Workers are started with the environment, not with the arguments.
+_REPORT = "WATCHED_GATEWAY_REPORT"
+if __name__ == "__main__":
+    os.environ[_REPORT] = sys.argv.pop(1)
+REPORT = Path(os.environ[_REPORT])
 
 
 class WatchedWorker(Worker):
@@ -28,6 +34,7 @@ class WatchedWorker(Worker):
         await super().start()
         watch = LoopWatch()
         watch.start()
+        path = REPORT if self.settings.peers.workers == 1 else REPORT.with_suffix(f".{os.getpid()}")
 
         def report() -> None:
             found = {
@@ -36,14 +43,15 @@ class WatchedWorker(Worker):
                 "longest_held": watch.longest_held,
                 "collected": gc.collect(),
             }
-            unfinished = REPORT.with_suffix(".new")
+            unfinished = path.with_suffix(f"{path.suffix}.new")
             unfinished.write_text(json.dumps(found))
-            unfinished.rename(REPORT)
+            unfinished.rename(path)
             # What the collection took doesn't count.
             asyncio.get_running_loop().call_later(0.05, watch.reset)
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)
 
 
-serve.__dict__["Worker"] = WatchedWorker
-main()
+if __name__ == "__main__":
+    serve.__dict__["Worker"] = WatchedWorker
+    main()

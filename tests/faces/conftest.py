@@ -112,14 +112,15 @@ class Watched:
         self.gateway = gateway
         self._report = report
 
-    async def report(self) -> dict[str, float]:
-        """What has been seen since the last time."""
-        self._report.unlink(missing_ok=True)
-        os.kill(self.gateway.child.pid, signal.SIGUSR1)
+    async def report(self, worker: int | None = None) -> dict[str, float]:
+        """What has been seen since the last time; with several workers, by the one with the pid ``worker``."""
+        report = self._report if worker is None else self._report.with_suffix(f".{worker}")
+        report.unlink(missing_ok=True)
+        os.kill(worker or self.gateway.child.pid, signal.SIGUSR1)
         async with asyncio.timeout(30):
-            while not self._report.exists():  # noqa: ASYNC110  nothing tells of a file
+            while not report.exists():  # noqa: ASYNC110  nothing tells of a file
                 await asyncio.sleep(0.05)
-        found: dict[str, float] = json.loads(self._report.read_text())
+        found: dict[str, float] = json.loads(report.read_text())
         await asyncio.sleep(0.1)
         return found
 

@@ -87,7 +87,8 @@ class Forwarding:
             answer = await self._other.perform_forwarded(*encoding.decode_call(encoding.encode_call(call, request)))
         except ConsumerInstanceNotFound as error:
             return encoding.decode_outcome(call, request, wire.encode_failure(error))
-        return encoding.decode_outcome(call, request, encoding.encode_answer(call, request, answer))
+        pieces = encoding.pieces(call, request, answer)
+        return await encoding.read_answer(call, request, pieces.__anext__)
 
 
 @pytest.mark.parametrize("forwarded", [False, True])

@@ -30,7 +30,7 @@ from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.registry import Registry
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.peers import wire
-from kafka_facade.peers.wire import Wire
+from kafka_facade.peers.wire import PIECE_BYTES, Wire
 
 json_values = st.recursive(
     st.none()
@@ -56,7 +56,22 @@ def call(identifier: str) -> Call:
 
 def through(identifier: str, request: Any, answer: Any) -> Any:
     made = call(identifier)
-    return WIRE.decode_outcome(made, request, WIRE.encode_answer(made, request, answer))
+    return WIRE.decode_outcome(made, request, WIRE.encode_answer(answer))
+
+
+async def pieces_of(answer: list[FetchedRecord]) -> list[bytes]:
+    return [piece async for piece in WIRE.pieces(call("consume-json"), FETCH, answer)]
+
+
+async def read(pieces: list[bytes]) -> Any:
+    left = iter(pieces)
+
+    async def following() -> bytes:
+        return next(left)
+
+    found = await WIRE.read_answer(call("consume-json"), FETCH, following)
+    assert not list(left)
+    return found
 
 
 @given(payloads, payloads, json_values, json_values, st.none() | st.integers(0, 2**62))
@@ -67,7 +82,38 @@ def test_fetched_records(
     infos = DataInfo(Format.STRING, error="not UTF-8"), DataInfo(Format.AVRO, 1, "t-value")
     described = FetchedRecord(record, None, other, *infos)
     for fetched in (FetchedRecord(record, key, value), FetchedRecord(record, data, other), described):
-        assert through("consume-json", FETCH, [fetched]) == [fetched]
+        for answer in ([fetched], [], [fetched] * 3):
+            pieces = asyncio.run(pieces_of(answer))
+            assert len(pieces) == 1
+            assert asyncio.run(read(pieces)) == answer
+
+
+@given(st.lists(st.sampled_from([0, 10, 1000, PIECE_BYTES, 3 * PIECE_BYTES, 9 * PIECE_BYTES + 1]), max_size=10))
+async def test_large_answers_are_sent_in_pieces(sizes: list[int]) -> None:
+    records = [Record("t", 0, number, None, [], b"k", bytes(size)) for number, size in enumerate(sizes)]
+    answer = [FetchedRecord(record, record.key, record.value) for record in records]
+    pieces = await pieces_of(answer)
+    assert max(map(len, pieces)) < 6 * PIECE_BYTES
+    assert len(pieces) <= 1 + 2 * sum(sizes) // PIECE_BYTES
+    assert await read(pieces) == answer
+
+
+async def test_many_records_and_their_json_are_sent_in_pieces() -> None:
+    small = [FetchedRecord(Record("t", 0, number, None, [], None, b"1"), None, 1) for number in range(5000)]
+    decoded = FetchedRecord(Record("t", 0, 0, None, [], b"k", b"avro"), "k" * PIECE_BYTES, {"v": "v" * PIECE_BYTES})
+    for answer, most in ((small, 50_000), ([decoded] * 10, 3 * PIECE_BYTES)):
+        pieces = await pieces_of(answer)
+        assert len(pieces) >= 10
+        assert max(map(len, pieces)) < most
+        assert await read(pieces) == answer
+
+
+async def test_an_error_in_place_of_the_rest_of_an_answer() -> None:
+    record = Record("t", 0, 0, None, [], None, bytes(5 * PIECE_BYTES))
+    pieces = await pieces_of([FetchedRecord(record, None, record.value)] * 2)
+    for sent in (1, len(pieces) // 2, len(pieces) - 1):
+        with pytest.raises(PartitionNotFound):
+            await read([*pieces[:sent], wire.encode_failure(PartitionNotFound())])
 
 
 @pytest.mark.parametrize(

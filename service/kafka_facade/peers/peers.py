@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -17,7 +18,7 @@ from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.interruption import unless
-from kafka_facade.core.instances.model import OfInstance
+from kafka_facade.core.instances.model import FetchRecords, OfInstance
 from kafka_facade.core.instances.placement import slot_of
 from kafka_facade.peers import wire
 from kafka_facade.peers.ownership import Ownership
@@ -100,7 +101,7 @@ class Peers:
             try:
                 # Look up the address each time: the owner may have ended or lost the slot.
                 address = self._ownership.address_of(slot)
-                if address is not None and call.hand_over is None:
+                if address is not None and call.hand_over is None and not isinstance(request, FetchRecords):
                     return await self._send(address, call, request)
                 if address is not None:
                     return await self._send_and_hand_over(address, call, request, hand_over)
@@ -143,10 +144,7 @@ class Peers:
             last: asyncio.Task[bytes | None] | None = None
             try:
                 await _write(stream, self._encoding.encode_call(call, request))
-                payload = await _read(stream)
-                if payload is None:
-                    raise Unavailable(_NO_ANSWER)
-                found = self._encoding.decode_outcome(call, request, payload)
+                found = await self._encoding.read_answer(call, request, lambda: _message(stream))
                 # Before the acknowledgement, the owner can only end the stream, or send the error of the operation.
                 last = asyncio.create_task(_read(stream), name="end of a peer's call")
                 await unless(last, hand_over(found))
@@ -212,6 +210,14 @@ async def _read(stream: _Stream) -> bytes | None:
     return message if isinstance(message, bytes) else None
 
 
+async def _message(stream: _Stream) -> bytes:
+    """Read a message. Raises AioRpcError, and Unavailable at the end."""
+    message = await _read(stream)
+    if message is None:
+        raise Unavailable(_NO_ANSWER)
+    return message
+
+
 class _Handler(grpc.GenericRpcHandler):
     """Runs forwarded calls for slots of this worker, and answers others with MOVED."""
 
@@ -236,7 +242,7 @@ class _Handler(grpc.GenericRpcHandler):
             call, request = self._wire.decode_call(payload)
             if not self._is_here(request):
                 return wire.MOVED
-            return self._wire.encode_answer(call, request, await self._facade.perform_forwarded(call, request))
+            return self._wire.encode_answer(await self._facade.perform_forwarded(call, request))
         except Exception as error:
             return _failure(error)
 
@@ -257,10 +263,11 @@ class _Handler(grpc.GenericRpcHandler):
 
         async def hand_over(found: Any) -> None:
             nonlocal writing
-            # If the instance ends now, its error must be written after this message.
-            answer = self._wire.encode_answer(call, request, found)
-            writing = asyncio.create_task(_answer(context, answer), name="peer's answer")
-            await asyncio.shield(writing)
+            async with contextlib.aclosing(self._wire.pieces(call, request, found)) as pieces:
+                async for piece in pieces:
+                    # If the instance ends now, its error must be written after this message.
+                    writing = asyncio.create_task(_answer(context, piece), name="peer's answer")
+                    await asyncio.shield(writing)
             if await context.read() != wire.ACKNOWLEDGEMENT:
                 raise _PeerGoneError
 

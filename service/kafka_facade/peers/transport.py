@@ -15,8 +15,15 @@ from kafka_facade.peers.loopback import loopback
 Metadata = tuple[tuple[str, str], ...]
 
 _SECRET: Final = "kafka-facade-peer"
-# No limit: a response may be as large as the read's max_bytes.
-_OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+# No limit for calls; records are sent in pieces, and a stream has at most _WINDOW bytes in flight.
+_WINDOW: Final = 1024 * 1024
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.lookahead_bytes", _WINDOW),
+    # Otherwise gRPC enlarges the window as it sees fit.
+    ("grpc.http2.bdp_probe", 0),
+)
 _CHANNEL_OPTIONS: Final = (
     *_OPTIONS,
     ("grpc.initial_reconnect_backoff_ms", 100),

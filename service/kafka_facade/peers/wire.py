@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -12,16 +13,26 @@ from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Record
 from kafka_facade.core.registry import Registry
+from kafka_facade.core.time_slices import time_slice
 
 PATH = "/kafka_facade.Peers/Call"
 HAND_OVER_PATH = "/kafka_facade.Peers/HandOver"
-"""A stream: the call, its answer or error, and the caller's acknowledgement.
+"""A stream: the call, its answer in messages of :meth:`Wire.pieces` or its error, and the caller's acknowledgement.
 
-After the acknowledgement the stream ends, with an error if the operation has failed nevertheless.
+An error may replace what is left of the answer. After the acknowledgement the stream ends, with an error if the
+operation has failed nevertheless.
 """
 ACKNOWLEDGEMENT = b"\0"
 PING_PATH = "/kafka_facade.Peers/Ping"
 """An empty message, which the event loop of the other worker answers with another."""
+
+PIECE_BYTES: Final = 256 * 1024
+"""Keys, values and headers that make up one message of an answer; encoding and sending it takes about 1 ms."""
+_PIECE_RECORDS: Final = 500
+# Longer messages, of a large record, are sent in parts.
+_WHOLE_BYTES: Final = 4 * PIECE_BYTES
+# How much JSON is decoded at once: a few milliseconds for the heaviest.
+_JSON_BYTES: Final = 16 * 1024
 
 _encode = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode
@@ -54,7 +65,7 @@ class _Moved(msgspec.Struct, array_like=True, tag=True):
     pass
 
 
-class _Fetched(msgspec.Struct, array_like=True):
+class _Fetched(msgspec.Struct, array_like=True, gc=False):
     """A fetched record. Decoded keys and values are JSON, because MessagePack limits the size of numbers."""
 
     record: Record
@@ -64,9 +75,24 @@ class _Fetched(msgspec.Struct, array_like=True):
     value_info: DataInfo | None
 
 
+class _Records(msgspec.Struct, array_like=True, tag=True):
+    """Some of the records of an answer. The last message has no ``more``."""
+
+    records: list[_Fetched]
+    more: bool
+
+
+class _Part(msgspec.Struct, array_like=True, tag=True):
+    """A part of a message that is too large for one piece. The last part has no ``more``."""
+
+    data: bytes
+    more: bool
+
+
+_Outcome = _Answer | _Failure | _Moved | _Records | _Part
+
 _call_decoder = msgspec.msgpack.Decoder(_Call)
-_outcome_decoder = msgspec.msgpack.Decoder(_Answer | _Failure | _Moved)
-_fetched_decoder = msgspec.msgpack.Decoder(list[_Fetched])
+_outcome_decoder = msgspec.msgpack.Decoder(_Outcome)
 
 
 MOVED: Final = _encode(_Moved())
@@ -95,31 +121,48 @@ class Wire:
         request = msgspec.msgpack.decode(decoded.request, type=found.request)
         return Call(CATALOGUE[decoded.operation], decoded.caller, time.monotonic() + decoded.seconds), request
 
-    def encode_answer(self, call: Call, request: Any, answer: Any) -> bytes:
-        """Encode the result of the operation."""
-        if self._answer_type(call, request) == list[FetchedRecord]:
-            answer = [
-                _Fetched(e.record, _data(e.key, e.record.key), _data(e.value, e.record.value), e.key_info, e.value_info)
-                for e in answer
-            ]
+    def encode_answer(self, answer: Any) -> bytes:
+        """Encode the result of an operation that does not read records."""
         return _encode(_Answer(msgspec.Raw(_encode(answer))))
 
+    async def pieces(self, call: Call, request: Any, answer: Any) -> AsyncGenerator[bytes, None]:
+        """Yield the messages of the result of any operation, in time slices; :meth:`read_answer` reads them."""
+        if self._answer_type(call, request) != list[FetchedRecord]:
+            yield self.encode_answer(answer)
+            return
+        some: list[_Fetched] = []
+        size = 0
+        for left, fetched in zip(range(len(answer) - 1, -1, -1), answer, strict=True):
+            if not some:
+                await time_slice()
+            some.append(_to_wire(fetched))
+            size += _size(some[-1])
+            if size >= PIECE_BYTES or len(some) >= _PIECE_RECORDS or not left:
+                async for piece in _parts(_encode(_Records(some, bool(left)))):
+                    yield piece
+                some, size = [], 0
+        if not answer:
+            yield _encode(_Records([], False))
+
+    async def read_answer(self, call: Call, request: Any, read: Callable[[], Awaitable[bytes]]) -> Any:
+        """Read the messages of a result, and return it. Raises the operation's error, MovedError, and those of read."""
+        found: list[FetchedRecord] = []
+        while isinstance(outcome := await _whole(read), _Records):
+            await _add(outcome.records, found)
+            if not outcome.more:
+                return found
+        return self._result(call, request, outcome)
+
     def decode_outcome(self, call: Call, request: Any, payload: bytes) -> Any:
-        """Return the result of the operation. Raises its error, and MovedError."""
-        outcome = _outcome_decoder.decode(payload)
-        if isinstance(outcome, _Moved):
-            raise MovedError
+        """Return the result of an operation that does not read records. Raises its error, and MovedError."""
+        return self._result(call, request, _outcome_decoder.decode(payload))
+
+    def _result(self, call: Call, request: Any, outcome: _Outcome) -> Any:
         if isinstance(outcome, _Failure):
             raise ERRORS_BY_REASON[outcome.reason](outcome.message, **outcome.metadata)
-        answer_type = self._answer_type(call, request)
-        if answer_type != list[FetchedRecord]:
-            return msgspec.msgpack.decode(outcome.value, type=answer_type)
-        return [
-            FetchedRecord(
-                e.record, _object(e.key, e.record.key), _object(e.value, e.record.value), e.key_info, e.value_info
-            )
-            for e in _fetched_decoder.decode(outcome.value)
-        ]
+        if not isinstance(outcome, _Answer):
+            raise MovedError
+        return msgspec.msgpack.decode(outcome.value, type=self._answer_type(call, request))
 
     def _answer_type(self, call: Call, request: Any) -> Any:
         return self._registry.named(call.operation.identifier, type(request).__name__).answer
@@ -128,6 +171,59 @@ class Wire:
 def encode_failure(error: FacadeError) -> bytes:
     """Encode the error of an operation."""
     return _encode(_Failure(error.reason, error.own_message, error.metadata))
+
+
+async def _parts(message: bytes) -> AsyncGenerator[bytes, None]:
+    """Yield a message; one with a large record in parts."""
+    if len(message) <= _WHOLE_BYTES:
+        yield message
+        return
+    for start in range(0, len(message), PIECE_BYTES):
+        await time_slice()
+        end = start + PIECE_BYTES
+        yield _encode(_Part(message[start:end], end < len(message)))
+
+
+async def _whole(read: Callable[[], Awaitable[bytes]]) -> _Outcome:
+    """Read a message, which may come in parts, and decode it."""
+    payload = await read()
+    await time_slice()
+    outcome = _outcome_decoder.decode(payload)
+    parts: list[bytes] = []
+    while isinstance(outcome, _Part):
+        parts.append(outcome.data)
+        if outcome.more:
+            payload = await read()
+        else:
+            payload = b"".join(parts)
+        await time_slice()
+        outcome = _outcome_decoder.decode(payload)
+    return outcome
+
+
+async def _add(records: list[_Fetched], found: list[FetchedRecord]) -> None:
+    """Append records, with what they have as JSON decoded."""
+    room = 0
+    for entry in records:
+        room -= len(entry.key or b"") + len(entry.value or b"")
+        if room < 0:
+            await time_slice()
+            room = _JSON_BYTES
+        record = entry.record
+        key, value = _object(entry.key, record.key), _object(entry.value, record.value)
+        found.append(FetchedRecord(record, key, value, entry.key_info, entry.value_info))
+
+
+def _to_wire(fetched: FetchedRecord) -> _Fetched:
+    record = fetched.record
+    key, value = _data(fetched.key, record.key), _data(fetched.value, record.value)
+    return _Fetched(record, key, value, fetched.key_info, fetched.value_info)
+
+
+def _size(entry: _Fetched) -> int:
+    record = entry.record
+    size = sum(len(data) for data in (entry.key, entry.value, record.key, record.value) if data is not None)
+    return size + sum(len(header.name) + len(header.value or b"") for header in record.headers)
 
 
 def _data(data: object, payload: bytes | None) -> bytes | None:
