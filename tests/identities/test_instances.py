@@ -1,6 +1,8 @@
 """A consumer instance exists for the identity that created it alone: on every operation, face and worker."""
 
+import asyncio
 import dataclasses
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -13,6 +15,7 @@ from confluent_kafka.admin import AclOperation, ResourceType
 from conftest import TopicFactory
 from denial import allowed
 from kafka_facade.core.call import Call, Caller
+from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import ConsumerInstanceNotFound, KafkaAuthorizationFailed
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import (
@@ -89,6 +92,38 @@ class Forwarding:
             return encoding.decode_outcome(call, request, wire.encode_failure(error))
         pieces = encoding.pieces(call, request, answer)
         return await encoding.read_answer(call, request, pieces.__anext__)
+
+
+class Moving(Forwarding):
+    """A worker that loses its slots when the test says so."""
+
+    has_slots = True
+
+    def holds(self, group: str, instance: str) -> bool:
+        return self.has_slots
+
+
+@pytest.mark.parametrize("forwarded", [False, True])
+async def test_a_slot_that_moves_while_clients_are_opened(
+    new_core: CoreFactory, users: tuple[User, User], forwarded: bool
+) -> None:
+    _, bob = users
+    where = f"g-{uuid.uuid4()}", "i"
+    holder = await new_core()
+    moving = Moving(holder)
+    core = await new_core(peers=moving)
+    create = CreateConsumer(*where)
+    if forwarded:
+        call = Call(CATALOGUE[f"{_PREFIX}create"], caller(bob), time.monotonic() + 30)
+        creating = asyncio.create_task(core.perform_forwarded(call, create))
+    else:
+        creating = asyncio.create_task(core.run(f"{_PREFIX}create", create, caller(bob)))
+    await asyncio.sleep(0)
+    assert core.pipeline.in_flight == 1
+    moving.has_slots = False
+    await creating
+    assert moving.calls == 1
+    await holder.run(f"{_PREFIX}delete", DeleteConsumer(*where), caller(bob))
 
 
 @pytest.mark.parametrize("forwarded", [False, True])

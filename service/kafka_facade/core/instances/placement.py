@@ -47,9 +47,12 @@ def placed(method: _Method[_Self, _Request, _Response]) -> _Method[_Self, _Reque
     @functools.wraps(method)
     async def run(self: _Self, call: Call, request: _Request) -> _Response:
         peers = self.peers
-        if peers is None or is_here(peers, request.group, request.instance):
-            if not call.has_kafka(None):
-                await call.open_kafka(None)
+        here = is_here(peers, request.group, request.instance)
+        if here and not call.has_kafka(None):
+            await call.open_kafka(None)
+            # The slot may have moved meanwhile. After this check the operation starts without an await.
+            here = is_here(peers, request.group, request.instance)
+        if peers is None or here:
             return await method(self, call, request)
         answer: _Response = await peers.forward(call, request)
         return answer
