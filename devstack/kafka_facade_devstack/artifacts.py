@@ -112,7 +112,7 @@ def _obtain(artifact: Artifact, cache: Path, progress: Progress, stop: threading
                 if digest.hexdigest() != artifact.sha256:
                     raise DevStackError(
                         f"{artifact.coordinate} from {_repository()} has SHA-256 {digest.hexdigest()}, kafka.lock says "
-                        f"{artifact.sha256}: refused; try again, or name another repository in {REPOSITORY_VARIABLE}"
+                        f"{artifact.sha256}: not used; try again, or name another repository in {REPOSITORY_VARIABLE}"
                     )
         part.chmod(0o644)
         part.replace(target)
@@ -148,7 +148,7 @@ def _explain(error: OSError, cache: Path) -> str:
     if error.errno == errno.ENOSPC:
         return f"no space for Kafka's jars in {cache}: free 100 MB, or set XDG_CACHE_HOME to a folder on another disk"
     if error.errno is not None and error.filename is not None:
-        return f"can't write to the cache folder {cache} ({error.strerror}): mend it, or set XDG_CACHE_HOME to another"
+        return f"can't write to the cache folder {cache} ({error.strerror}): make it writable, or set XDG_CACHE_HOME"
     return (
         f"can't fetch Kafka's jars from {_repository()} ({type(error).__name__}): the first run needs the network; "
         f"check the connection and HTTPS_PROXY, or name another Maven repository in {REPOSITORY_VARIABLE}"

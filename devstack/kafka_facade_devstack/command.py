@@ -48,7 +48,7 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True)
     "--gateway/--no-gateway",
     default=True,
     show_default=True,
-    help="Start the gateway in addition to Kafka and the registry.",
+    help="Start the gateway in addition to Kafka and the Schema Registry.",
 )
 def dev(
     brokers: int,
@@ -89,7 +89,7 @@ def _parse(properties: Iterable[str]) -> dict[str, str]:
         if not separator or not key.strip():
             raise click.BadParameter(f"{item}: expected KEY=VALUE", param_hint="-p")
         if key.strip() in _LISTENER_KEYS:
-            raise click.BadParameter(f"{key.strip()} is the stack's own to set; --port-base moves it", param_hint="-p")
+            raise click.BadParameter(f"{key.strip()} is set by the stack; --port-base changes it", param_hint="-p")
         settings[key.strip()] = value
     return settings
 

@@ -53,13 +53,13 @@ class StackFolder:
         marker = path / _MARKER
         entries = {entry.name for entry in path.iterdir()} - {_LOCK}
         if entries and _MARKER not in entries:
-            raise DevStackError(f"{path} holds other files: name an empty or a new folder with --data-dir")
+            raise DevStackError(f"{path} contains other files: name an empty or new folder with --data-dir")
         lock = (path / _LOCK).open("a", encoding="ascii")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise DevStackError(f"{path} is in use by another stack: stop that one, or name another folder") from None
+            raise DevStackError(f"{path} is in use by another stack: stop that stack, or name another folder") from None
         try:
             _check_space(path, brokers)
             cluster_id = _known_cluster(marker, brokers) if entries else _new_cluster(marker, brokers)
@@ -101,7 +101,7 @@ def _known_cluster(marker: Path, brokers: int) -> str:
         raise DevStackError(f"{marker} can't be read: name another folder with --data-dir") from error
     if known != brokers:
         raise DevStackError(
-            f"{marker.parent} holds a cluster of {known}: start it with --brokers {known}, or name another folder"
+            f"{marker.parent} contains a cluster of {known}: start it with --brokers {known}, or name another folder"
         )
     return cluster_id
 

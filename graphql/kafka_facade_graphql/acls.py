@@ -29,7 +29,7 @@ MatchedPrincipal = Annotated[str | None, strawberry.argument(description="The pr
 MatchedHost = Annotated[str | None, strawberry.argument(description="The host.")]
 MatchedOperation = Annotated[core_acls.AclOperation, strawberry.argument(description="The operation.")]
 MatchedPermission = Annotated[
-    core_acls.AclPermission, strawberry.argument(description="Whether it is allowed or denied.")
+    core_acls.AclPermission, strawberry.argument(description="The permission: allowed or denied.")
 ]
 
 _SHOWN: Final = {
@@ -37,9 +37,9 @@ _SHOWN: Final = {
     "resource_name": "The name of the resource.",
     "pattern_type": "How the name is matched.",
     "principal": "The principal, e.g. User:alice.",
-    "host": "The host that it may come from; * is any.",
+    "host": "The host, or * for all.",
     "operation": "The operation.",
-    "permission": "Whether it is allowed or denied.",
+    "permission": "The permission: allowed or denied.",
 }
 
 
@@ -77,13 +77,13 @@ MUTATIONS: Final = (
         core_acls.DeleteAcls,
         description="Delete the ACLs that match.",
         argument="Which ACLs to delete.",
-        input="Which ACLs to delete: what is left out matches everything.",
+        input="Which ACLs to delete: absent fields match everything.",
         fields={
             **_SHOWN,
             "resource_type": "The type of the resource, or ANY.",
-            "pattern_type": "How the name is matched, or ANY; MATCH finds every pattern that covers the name.",
+            "pattern_type": "How the name is matched, or ANY; MATCH finds all patterns that match the name.",
             "operation": "The operation, or ANY.",
-            "permission": "Whether it is allowed or denied, or ANY.",
+            "permission": "The permission: allowed or denied, or ANY.",
         },
         payload="The ACLs that were deleted.",
         shows=(_ACLS,),

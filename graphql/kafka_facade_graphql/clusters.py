@@ -52,7 +52,7 @@ class Cluster(core_clusters.Cluster, Node):
 
     @field(
         graphql_type="Broker | None",
-        description="The controller according to metadata; null while there is none.",
+        description="The controller in Kafka's metadata; null if there is none.",
     )
     async def controller(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.controller_id)

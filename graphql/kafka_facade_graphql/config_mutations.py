@@ -21,13 +21,13 @@ _ALTERATION: Final = derive_input(
     {
         "name": "The config's name.",
         "value": "Its new value, for SET.",
-        "operation": "Whether to set it, or to put it back to its default.",
+        "operation": "Whether to set it, or to reset it to its default.",
     },
 )
 _OF_TOPIC: Final = derive_input(
     core_configs.TopicConfigAlterations,
     "TopicConfigAlterationsInput",
-    "Alterations of the configs of one topic: all of them happen, or none.",
+    "Alterations of the configs of one topic: all are made, or none.",
     {"configs": Given("The alterations.", of=_ALTERATION)},
 )
 
@@ -36,7 +36,7 @@ _VALUE: Final[Fields] = {**_NAME, "value": "Its new value."}
 _BROKER: Final[Fields] = {"broker_id": "The broker's id."}
 _ALTERATIONS: Final[Fields] = {
     "data": Given("The alterations.", of=_ALTERATION),
-    "validate_only": "Only check that they could be made.",
+    "validate_only": "Whether to validate the request without making the alterations.",
 }
 
 
@@ -67,10 +67,10 @@ TOPIC_MUTATIONS: Final = (
         "api.v3.topic-configs.delete",
         core_configs.ResetTopicConfig,
         description="Reset one config of a topic to its default.",
-        argument="The config to put back.",
-        input="A config to put back to its default.",
+        argument="The config to reset.",
+        input="A config to reset to its default.",
         fields=_NAME,
-        payload="The config that was put back.",
+        payload="The config that was reset.",
         shows=(TOPIC, TOPIC_CONFIG),
     ),
     Mutation(
@@ -78,7 +78,7 @@ TOPIC_MUTATIONS: Final = (
         core_configs.AlterTopicConfigs,
         description="Set or reset several configs of a topic at once.",
         argument="The alterations.",
-        input="Alterations of a topic's configs: all of them happen, or none.",
+        input="Alterations of a topic's configs: all are made, or none.",
         fields=_ALTERATIONS,
         payload="The topic whose configs were altered, or would have been.",
         shows=(TOPIC,),
@@ -91,14 +91,14 @@ MUTATIONS: Final = (
         core_configs.AlterMultipleTopicConfigs,
         description="Set or reset configs of several topics at once.",
         argument="The alterations.",
-        input="Alterations of the configs of several topics; of a topic's entries the last one counts.",
+        input="Alterations of the configs of several topics; of several entries for a topic the last one applies.",
         fields=_ALTERATIONS | {"data": Given("The alterations, by topic.", of=_OF_TOPIC)},
-        payload="What became of the alterations of several topics' configs.",
+        payload="The result of the alterations of several topics' configs.",
         shows=(
             Shown(
                 "failures",
                 list[TopicConfigFailure],
-                "The topics that Kafka refused; the configs of all others are altered, or could be.",
+                "The topics whose alterations Kafka rejected; those of all others are made, or are valid.",
                 lambda outcome, info: _failures(outcome.answer),
             ),
         ),
@@ -117,10 +117,10 @@ MUTATIONS: Final = (
         "api.v3.broker-configs.delete",
         core_configs.ResetBrokerConfig,
         description="Reset one config of a broker.",
-        argument="The config to put back.",
-        input="A broker's own setting of a config to take back.",
+        argument="The config to reset.",
+        input="A config of a broker to reset.",
         fields=_BROKER | _NAME,
-        payload="The config of a broker that was put back.",
+        payload="The config of a broker that was reset.",
         shows=(BROKER, BROKER_CONFIG),
     ),
     Mutation(
@@ -128,7 +128,7 @@ MUTATIONS: Final = (
         core_configs.AlterBrokerConfigs,
         description="Set or reset several configs of a broker at once.",
         argument="The alterations.",
-        input="Alterations of a broker's configs: all of them happen, or none.",
+        input="Alterations of a broker's configs: all are made, or none.",
         fields=_BROKER | _ALTERATIONS,
         payload="The broker whose configs were altered, or would have been.",
         shows=(BROKER,),
@@ -158,7 +158,7 @@ MUTATIONS: Final = (
         core_configs.AlterClusterConfigs,
         description="Set or delete several configs of all brokers at once.",
         argument="The alterations.",
-        input="Alterations of the configs that all brokers share: all of them happen, or none.",
+        input="Alterations of the configs that all brokers share: all are made, or none.",
         fields=_ALTERATIONS,
         payload="The cluster whose configs were altered, or would have been.",
         shows=(CLUSTER,),

@@ -21,7 +21,7 @@ from kafka_facade_graphql.resource import resource
     fields={
         "name": "The config's name there.",
         "value": "The value in this source; null if it is sensitive.",
-        "source": "The place: Kafka's ConfigSource.",
+        "source": "The source: Kafka's ConfigSource.",
     },
 )
 class ConfigSynonym(core_configs.ConfigSynonym):
@@ -30,10 +30,10 @@ class ConfigSynonym(core_configs.ConfigSynonym):
 
 CONFIG_FIELDS = {
     "name": "The config's name.",
-    "value": "Its value; null where it is sensitive.",
-    "is_read_only": "Whether it can't be changed.",
-    "is_sensitive": "Whether its value is kept secret.",
-    "source": "Where the value comes from: Kafka's ConfigSource.",
+    "value": "Its value; null if it is sensitive.",
+    "is_read_only": "Whether it is read-only.",
+    "is_sensitive": "Whether its value is sensitive.",
+    "source": "The source of the value: Kafka's ConfigSource.",
     "is_default": "Whether the value is a default.",
 }
 

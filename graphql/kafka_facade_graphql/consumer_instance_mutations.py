@@ -40,8 +40,8 @@ class CreateConsumerInput:
     fetch_min_bytes: int | None = strawberry.field(
         default=None,
         description=(
-            "How much to gather before a fetch answers, in bytes, from -1 to 10000000. With -1 or 0 it returns what is "
-            "there at once; a REST read of the instance waits with -1 until its time has passed."
+            "The minimum number of bytes that a fetch waits for, from -1 to 10000000. With -1 or 0 it returns "
+            "available records at once. A REST read waits with -1 until its timeout expires or its maximum is reached."
         ),
     )
     request_timeout_ms: int | None = strawberry.field(
@@ -49,7 +49,7 @@ class CreateConsumerInput:
     )
 
 
-@strawberry.input(description="How to fetch the next records.")
+@strawberry.input(description="Parameters of a fetch.")
 class FetchConsumerRecordsInput:
     """Input of fetchConsumerRecords."""
 
@@ -59,10 +59,10 @@ class FetchConsumerRecordsInput:
         default=None, description="The expected format; default: the instance's format."
     )
     timeout_ms: int | None = strawberry.field(
-        default=None, description="The timeout in milliseconds; it can only lower the instance's timeout."
+        default=None, description="The timeout in milliseconds; values above the instance's timeout have no effect."
     )
     max_bytes: int | None = strawberry.field(
-        default=None, description="The maximum bytes to return, from 1; it can only lower the server's limit."
+        default=None, description="The maximum bytes to return, from 1; values above the server's limit have no effect."
     )
     key_format: Format | None = strawberry.field(  # type: ignore[valid-type]
         default=None, description="The format of keys; default: the instance's format."
@@ -73,8 +73,8 @@ class FetchConsumerRecordsInput:
     decode_with_registry: bool = strawberry.field(
         default=False,
         description=(
-            "Whether keys and values that have no format above are decoded by the schema of the Schema Registry whose "
-            "id they begin with; those that begin with none are BINARY."
+            "Whether to decode keys and values without a format above with the Schema Registry: the schema is the one "
+            "whose id is in their first bytes. Without a schema id they are BINARY."
         ),
     )
 
@@ -174,7 +174,7 @@ _OFFSET: Final = derive_input(
     {
         **_PLACE,
         "offset": "The offset.",
-        "metadata": "A text to keep with an offset that is committed.",
+        "metadata": "Metadata of a committed offset.",
     },
 )
 _TIME: Final = derive_input(
@@ -220,9 +220,9 @@ MUTATIONS: Final = (
     Mutation(
         "api.v2.consumers.unsubscribe",
         core_instances.Unsubscribe,
-        description="Drop the subscription or the assignment.",
+        description="Remove the subscription or the assignment.",
         argument="The instance.",
-        input="The instance that drops its subscription or its assignment.",
+        input="The instance whose subscription or assignment to remove.",
         fields=_REFERENCE,
         payload="The instance without its subscription or assignment.",
         shows=(_CONSUMER,),
@@ -247,7 +247,7 @@ MUTATIONS: Final = (
         fields={
             **_REFERENCE,
             "offsets": Given(
-                "The last record read in each partition; the current position of each partition if left out.",
+                "The offset of the last processed record in each partition; default: the current positions.",
                 of=_OFFSET,
             ),
         },
@@ -259,12 +259,12 @@ MUTATIONS: Final = (
         core_instances.SeekConsumer,
         description="Seek to given offsets or times.",
         argument="The offsets.",
-        input="The offsets to read on from.",
+        input="The offsets or times to seek to.",
         fields={
             **_REFERENCE,
             "offsets": Given("The next offset to read in each partition.", of=_OFFSET),
             "times": Given(
-                "Times to read from: the first record at or after each, or the end where there is none.", of=_TIME
+                "Times to read from: the first record at or after each, or the end if there is none.", of=_TIME
             ),
         },
         payload="The instance at its new offsets.",

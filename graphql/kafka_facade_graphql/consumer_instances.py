@@ -24,7 +24,7 @@ from kafka_facade_graphql.scalars import BigInt
 from kafka_facade_graphql.topics import Partition
 
 
-@strawberry.input(description="A partition by name.")
+@strawberry.input(description="Identifies a partition.")
 class TopicPartitionInput:
     """Names a partition."""
 
@@ -60,7 +60,7 @@ class TopicPartition(core_positions.TopicPartition):
 
 @resource(
     description="The committed offset of a group in a partition.",
-    fields={"metadata": "The text committed with it."},
+    fields={"metadata": "The metadata that was committed with it."},
 )
 class CommittedOffset(core_positions.CommittedOffset):
     """A committed offset."""
@@ -81,11 +81,11 @@ class CommittedOffset(core_positions.CommittedOffset):
 
 
 @resource(
-    description="A consumer instance: a member of a consumer group that lives in this gateway.",
+    description="A consumer instance: a member of a consumer group that the gateway runs.",
     fields={
         "group": "The consumer group.",
         "instance_id": "The instance's name, unique in its group.",
-        "format": "The format that records are fetched in.",
+        "format": "The format of fetched records.",
         "auto_offset_reset": "The start position in partitions without a committed offset: earliest, latest or none.",
         "auto_commit": "Whether fetched records are committed automatically.",
         "fetch_min_bytes": "The minimum bytes of a fetch; with -1 or 0 it returns available records at once.",
@@ -113,7 +113,7 @@ class Consumer(core_instances.ConsumerInstance, Node):
 
     @field(
         graphql_type=list[CommittedOffset] | None,
-        description="The group's committed offsets in these partitions; those without a commit are omitted.",
+        description="The group's committed offsets in these partitions; those without a committed offset are omitted.",
     )
     async def committed_offsets(
         self,

@@ -51,7 +51,7 @@ class Context:
         """Count an object of the response. Raises InvalidRequest if there are too many."""
         self._objects += 1
         if self._objects > self.max_objects:
-            message = f"The answer would hold more than {self.max_objects} objects: ask for less at a time."
+            message = f"The response would have more than {self.max_objects} objects: request fewer at a time."
             error = InvalidRequest(message)
             self.overflow = self.overflow or error
             raise error

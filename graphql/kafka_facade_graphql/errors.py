@@ -156,7 +156,7 @@ def translate_all(errors: Sequence[GraphQLError], overflow: FacadeError | None) 
         return [translate(cause if cause is not None else GraphQLError(overflow.message, original_error=overflow))]
     shown = [translate(error) for error in errors[:MAX_ERRORS]]
     if len(errors) > MAX_ERRORS:
-        shown.append(refusal(f"{len(errors) - MAX_ERRORS} more errors are left out.", Code.BAD_REQUEST))
+        shown.append(refusal(f"{len(errors) - MAX_ERRORS} more errors are omitted.", Code.BAD_REQUEST))
     return shown
 
 

@@ -26,7 +26,7 @@ ConsumerGroupType = strawberry.enum(
     core_groups.ConsumerGroupType, description="The protocol of a consumer group: the classic one, or that of KIP-848."
 )
 
-_NO_READER = "empty where no member reads the partition."
+_NO_READER = "empty if no member reads the partition."
 
 
 def group_key(group: core_groups.ConsumerGroup) -> str:
@@ -61,10 +61,10 @@ async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) 
     description="A consumer group.",
     fields={
         "consumer_group_id": "The group's id, unique in its cluster.",
-        "is_simple": "Whether it only has offsets, and no members that Kafka manages.",
+        "is_simple": "Whether it only stores offsets and has no members that Kafka manages.",
         "partition_assignor": "The partition assignment strategy; empty while a classic group isn't stable.",
-        "state": "The state that it is in.",
-        "type": "The protocol that it speaks.",
+        "state": "Its state.",
+        "type": "Its protocol.",
         "is_mixed_consumer_group": "Whether members of the classic and of the newer protocol are mixed.",
     },
 )
@@ -79,7 +79,7 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
     async def cluster(self, info: Info) -> core_clusters.Cluster:
         return await info.context.loaders.cluster("api.v3.clusters.get", self.cluster_id)
 
-    @field(graphql_type=link("clusters.Broker"), description="The coordinator of the group; null while there is none.")
+    @field(graphql_type=link("clusters.Broker"), description="The group coordinator; null if there is none.")
     async def coordinator(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.coordinator_id)
 
@@ -122,7 +122,7 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
     fields={
         "consumer_id": "Its member id in the group.",
         "instance_id": "Its static id (KIP-345); null if it has none.",
-        "client_id": "The client id that it gave itself.",
+        "client_id": "Its client id.",
     },
 )
 class GroupMember(core_groups.GroupMember, Node):
@@ -196,7 +196,7 @@ class ConsumerLag(core_groups.ConsumerLag):
     log_end_offset: BigInt = strawberry.field(
         description="The last stable offset: the end for readers of committed transactions."
     )
-    lag: BigInt = strawberry.field(description="The records between the two.")
+    lag: BigInt = strawberry.field(description="The lag in records: the difference of the two, at least 0.")
 
     @field(graphql_type=Partition | None, description="The partition.")
     async def partition(self, info: Info) -> core_topics.Partition:

@@ -52,18 +52,18 @@ TOPIC: Final = Shown("topic", Topic | None, "The topic.", _topic)
 TOPIC_CONFIG: Final = Shown(
     "config",
     TopicConfig | None,
-    "The config as the brokers tell it; a change may take a moment to show.",
+    "The config as the brokers return it; a change may be visible only after a moment.",
     _topic_config,
 )
 BROKER_CONFIG: Final = Shown(
     "config",
     BrokerConfig | None,
-    "The config as the broker tells it; a change may take a moment to show.",
+    "The config as the broker returns it; a change may be visible only after a moment.",
     _broker_config,
 )
 CLUSTER_CONFIG: Final = Shown(
     "config",
     ClusterConfig | None,
-    "The config as the brokers tell it; a change may take a moment to show.",
+    "The config as the brokers return it; a change may be visible only after a moment.",
     _cluster_config,
 )

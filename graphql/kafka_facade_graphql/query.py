@@ -24,7 +24,7 @@ from kafka_facade_graphql.node import parse_id
 from kafka_facade_graphql.resource import resource
 
 
-@resource(description="The gateway itself.", fields={"name": "Its name.", "version": "Its version."})
+@resource(description="The gateway.", fields={"name": "Its name.", "version": "Its version."})
 class Server(core_server.ServerInfo):
     """The gateway."""
 
@@ -33,12 +33,12 @@ class Server(core_server.ServerInfo):
 class Query:
     """The query root."""
 
-    @field(graphql_type=Server | None, description="The gateway itself.")
+    @field(graphql_type=Server | None, description="The gateway.")
     async def server(self, info: Info) -> core_server.ServerInfo:
         context = info.context
         return await context.run("api.v2.root.get", core_server.GetServerInfo())
 
-    @field(graphql_type=list[Cluster] | None, description="All clusters: the one behind the gateway.")
+    @field(graphql_type=list[Cluster] | None, description="The gateway's cluster, the only one.")
     async def clusters(self, info: Info) -> list[core_clusters.Cluster]:
         return await info.context.loaders.clusters("api.v3.clusters.list")
 
@@ -66,7 +66,7 @@ class Query:
             read, *kinds = _NODES[type_name]
             arguments = [kind(part) for kind, part in zip(kinds, parts, strict=True)]
         except (KeyError, ValueError):
-            raise InvalidRequest("The id isn't one that this API has given.", field="id") from None
+            raise InvalidRequest("The id is not a valid node id.", field="id") from None
         return await read(info, *arguments)
 
 

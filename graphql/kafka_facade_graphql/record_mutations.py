@@ -48,7 +48,7 @@ class RecordDataInput:
     data: JSON | None = strawberry.field(
         default=None,
         description="BINARY: base64 text; STRING: text; others: any value. Null is encoded by the schema, or rejected"
-        " where it takes no null; without a schema it is stored as null.",
+        " if the schema does not allow null; without a schema null is stored.",
     )
     schema: SchemaInput | None = strawberry.field(
         default=None,
@@ -63,7 +63,7 @@ _LATEST = core_records.SchemaSelector()
 class HeaderInput:
     """A header to produce."""
 
-    name: str = strawberry.field(description="The header's name; names may repeat.")
+    name: str = strawberry.field(description="The header's name; several headers may have the same name.")
     value: Base64 | None = strawberry.field(default=None, description="The header's value.")
 
 
@@ -85,7 +85,7 @@ class ProduceRecordsInput:
     """Input of produceRecords."""
 
     cluster_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The cluster's id in Kafka; default: the cluster behind the gateway."
+        default=None, description="The cluster's id in Kafka; default: the gateway's cluster."
     )
     topic_name: str = strawberry.field(description="The topic's name.")
     records: list[RecordInput] = strawberry.field(description="The records, in order.")
@@ -104,7 +104,7 @@ class ProduceRecordBatchInput:
     """Input of produceRecordBatch."""
 
     cluster_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The cluster's id in Kafka; default: the cluster behind the gateway."
+        default=None, description="The cluster's id in Kafka; default: the gateway's cluster."
     )
     topic_name: str = strawberry.field(description="The topic's name.")
     entries: list[BatchEntryInput] = strawberry.field(description="The records, in order.")
@@ -141,7 +141,7 @@ class BatchSuccess:
     id: str = strawberry.field(description="The record's id in the batch.")
     produced: strawberry.Private[core_records.RecordReport]
 
-    @field(description="Where it is.", graphql_type=RecordReport)
+    @field(description="The delivery report.", graphql_type=RecordReport)
     def report(self) -> core_records.RecordReport:
         return self.produced
 

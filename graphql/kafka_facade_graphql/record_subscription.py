@@ -41,8 +41,8 @@ class Subscription:
     @subscription(
         graphql_type=AsyncGenerator[list[Record], None],
         description=(
-            "The records of a topic, in order within a partition, and those to come as they are written. Each event "
-            "has the records that are there, at least one."
+            "The records of a topic, in order within a partition, and new records as they are written. Each event has "
+            "the available records, at least one."
         ),
     )
     async def records(
@@ -51,7 +51,7 @@ class Subscription:
         topic_name: Annotated[str, strawberry.argument(description="The topic's name.")],
         cluster_id: Annotated[
             strawberry.ID | None,
-            strawberry.argument(description="The cluster's id in Kafka; default: the cluster behind the gateway."),
+            strawberry.argument(description="The cluster's id in Kafka; default: the gateway's cluster."),
         ] = None,
         partitions: Annotated[
             list[int] | None, strawberry.argument(description="The partitions to read; default: all.")
@@ -72,8 +72,8 @@ class Subscription:
             int,
             strawberry.argument(
                 description=(
-                    "The most bytes of keys, values and headers in one event, about 100 bytes more for each record; "
-                    "from 1 to 131072. A larger record is alone in its event."
+                    "The maximum bytes of keys, values and headers in one event, from 1 to 131072. Each record counts "
+                    "about 100 bytes more. A larger record has an event of its own."
                 )
             ),
         ] = MAX_BYTES,

@@ -30,8 +30,8 @@ Format = strawberry.enum(core_records.Format, description="The format of a key o
 _AT_ONCE_WEIGHT = 32 * 1024
 
 _DECODED = (
-    "Its {}, decoded by the schema of the Schema Registry whose id it begins with; null where it begins with none, and "
-    "an error where the registry gives no answer."
+    "Its {}, decoded with the Schema Registry: the schema is the one whose id is in the first bytes. Null without a "
+    "schema id; an error if the registry is unavailable."
 )
 
 
@@ -86,7 +86,7 @@ def _json(data: bytes) -> JSON | None:
         # Keep the text, to keep all digits of its numbers.
         return JSON(msgspec.Raw(msgspec.json.format(data, indent=-1)))
     except json_text.Unshowable as error:
-        raise DeserializationFailed(f"The JSON can't be shown: {error}.") from None
+        raise DeserializationFailed(f"The bytes can't be represented as JSON: {error}.") from None
     except ValueError:
         return None
 
@@ -95,7 +95,9 @@ def _content(data: bytes | None) -> Content | None:
     return None if data is None else Content(data=data)
 
 
-@resource(description="A header of a record; a name may repeat.", fields={"name": "The header's name."})
+@resource(
+    description="A header of a record; several headers may have the same name.", fields={"name": "The header's name."}
+)
 class Header(plain(core_records.Header)):  # type: ignore[misc]
     """A record header."""
 
@@ -146,7 +148,9 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
         if context.decoded_weight >= RECORDS_WEIGHT:
             return Decoded(
                 value=None,
-                about=core_records.DataInfo(core_records.Format.BINARY, error="the answer is too large for it"),
+                about=core_records.DataInfo(
+                    core_records.Format.BINARY, error="the response is too large for the decoded data"
+                ),
             )
         if (failure := context.decoding_failure) is not None:
             # Reuse the failure, or each of the others would wait for as long.
@@ -249,7 +253,7 @@ class DataReport(core_records.DataReport):
 
 @resource(
     description="The delivery report of a record that Kafka has acknowledged.",
-    fields={"topic_name": "The topic's name.", "partition_id": "The partition that the record is in."},
+    fields={"topic_name": "The topic's name.", "partition_id": "The partition to which the record was written."},
 )
 class RecordReport(core_records.RecordReport):
     """A delivery report."""

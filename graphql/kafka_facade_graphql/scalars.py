@@ -90,7 +90,7 @@ def _serialize_json(value: Any) -> msgspec.Raw:
     try:
         return msgspec.Raw(_encode(value))
     except (ValueError, TypeError, RecursionError) as error:
-        raise DeserializationFailed(f"The value can't be shown as JSON: {quote(error)}.") from None
+        raise DeserializationFailed(f"The value can't be represented as JSON: {quote(error)}.") from None
 
 
 def _parse_json(value: Any) -> Any:

@@ -38,7 +38,7 @@ def _assignments(given: list[ReplicasAssignmentInput]) -> dict[int, list[int]]:
     for index, entry in enumerate(given):
         if entry.partition_id in assignments:
             field = f"replicas_assignments[{index}].partition_id"
-            raise InvalidRequest("A partition can be assigned once only.", field=field)
+            raise InvalidRequest("A partition can be assigned only once.", field=field)
         assignments[entry.partition_id] = entry.broker_ids
     return assignments
 
@@ -51,15 +51,15 @@ MUTATIONS: Final = (
         argument="The topic to create.",
         input="The topic to create.",
         fields={
-            "partitions_count": "How many partitions; Kafka's default.",
-            "replication_factor": "How many replicas each partition gets; Kafka's default.",
+            "partitions_count": "The number of partitions; default: Kafka's default.",
+            "replication_factor": "The number of replicas of each partition; default: Kafka's default.",
             "replicas_assignments": Given(
-                "Where the replicas go, in place of the two counts.",
+                "The brokers of each partition's replicas; can't be combined with the two counts.",
                 kind=list[ReplicasAssignmentInput],
                 read=_assignments,
             ),
             "configs": Given("Configs other than the defaults.", of=_CONFIG),
-            "validate_only": "Only check that it could be created.",
+            "validate_only": "Whether to validate the request without creating the topic.",
         },
         payload="The topic that was created, or would have been.",
         shows=(_TOPIC,),
@@ -70,7 +70,7 @@ MUTATIONS: Final = (
         description="Delete a topic and all its records.",
         argument="The topic to delete.",
         input="The topic to delete.",
-        payload="What is left of a deleted topic.",
+        payload="The name and cluster of the deleted topic.",
         shows=(
             named("topicName", str, "The name of the topic that was deleted.", "topic_name"),
             replace(CLUSTER, description="The cluster that it was in."),
@@ -81,8 +81,8 @@ MUTATIONS: Final = (
         core_topics.UpdatePartitionCount,
         description="Increase the number of a topic's partitions.",
         argument="The topic and the new number.",
-        input="The number of partitions that a topic shall have.",
-        fields={"partitions_count": "How many partitions; more than there are."},
+        input="The new number of partitions of a topic.",
+        fields={"partitions_count": "The new number of partitions, higher than the current one."},
         payload="The topic with its new partitions.",
         shows=(_TOPIC,),
     ),

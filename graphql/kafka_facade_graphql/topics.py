@@ -76,7 +76,7 @@ class Topic(core_topics.Topic, Node):
 
     @field(
         graphql_type=list[PartitionReassignment] | None,
-        description="Its partitions that are moving to other brokers, by number.",
+        description="Its partitions with an ongoing reassignment, by number.",
     )
     async def partition_reassignments(self, info: Info) -> list[core_reassignments.PartitionReassignment]:
         identifier = "api.v3.partition-reassignments.search-by-topic"
@@ -92,12 +92,12 @@ class Partition(core_topics.Partition, Node):
     def resolve_id(cls, root: Any, *, info: Any) -> str:
         return local_id(root.cluster_id, root.topic_name, root.partition_id)
 
-    @field(graphql_type="Topic | None", description="The topic that it is part of.")
+    @field(graphql_type="Topic | None", description="Its topic.")
     async def topic(self, info: Info) -> core_topics.Topic:
         loaders = info.context.loaders
         return (await loaders.described("api.v3.topics.get", self.cluster_id, self.topic_name)).topic
 
-    @field(graphql_type="Replica | None", description="The leader replica; null while there is none.")
+    @field(graphql_type="Replica | None", description="The leader replica; null if there is none.")
     async def leader(self, info: Info) -> core_topics.Replica | None:
         info.context.loaders.admit("api.v3.replicas.get")
         return next((replica for replica in self.replicas if replica.is_leader), None)
@@ -107,7 +107,7 @@ class Partition(core_topics.Partition, Node):
         info.context.loaders.admit("api.v3.replicas.list")
         return self.replicas
 
-    @field(graphql_type="Replica | None", description="The replica that a broker has of it.")
+    @field(graphql_type="Replica | None", description="Its replica on a broker.")
     async def replica(self, info: Info, broker_id: BrokerId) -> core_topics.Replica:
         info.context.loaders.admit("api.v3.replicas.get")
         for replica in self.replicas:
@@ -159,7 +159,7 @@ class Replica(core_topics.Replica, Node):
 
     @field(
         graphql_type=link("clusters.Broker"),
-        description="The broker that stores it; null while the broker isn't alive.",
+        description="The broker that stores it; null if the broker isn't alive.",
     )
     async def broker(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.broker_id)

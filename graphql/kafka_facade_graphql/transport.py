@@ -208,7 +208,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         """Parse the JSON object in a body or parameter."""
         found = data.data if isinstance(data, _Parsed) else super().parse_json(data)
         if not isinstance(found, dict | list | None):
-            raise HTTPException(400, "The request must hold a JSON object.")
+            raise HTTPException(400, "The request must be a JSON object.")
         return {} if found is None else found
 
     def decode_json(self, data: str | bytes) -> object:

@@ -79,7 +79,9 @@ async def test_says_which_jar_the_repository_lacks(repository: Repository, tmp_p
     assert files(tmp_path / "cache") == []
 
 
-async def test_no_network_is_one_line_with_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_error_without_a_network_is_one_line_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(artifacts.REPOSITORY_VARIABLE, "http://127.0.0.1:1")
     monkeypatch.setenv("M2_REPO", str(tmp_path / "m2"))
     with pytest.raises(DevStackError, match="the first run needs the network") as caught:

@@ -222,7 +222,7 @@ def run(*options: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_a_taken_port_is_one_line_with_the_mend() -> None:
+def test_the_error_for_a_port_in_use_is_one_line_with_a_remedy() -> None:
     ports = PortPlan.free()
     with socket.create_server((HOST, ports.kafka)):
         code, errors = run("--no-gateway", "--port-base", str(ports.rest))
@@ -237,7 +237,7 @@ def test_a_data_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     code, errors = run("--no-gateway", "--port-base", str(PortPlan.free().rest), "--data-dir", str(tmp_path))
     assert code == 1
-    assert errors == f"error: {tmp_path} holds other files: name an empty or a new folder with --data-dir\n"
+    assert errors == f"error: {tmp_path} contains other files: name an empty or new folder with --data-dir\n"
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

@@ -31,7 +31,7 @@ def test_metadata_comes_along() -> None:
     assert shown.extensions["metadata"] == {"topicName": "orders"}
 
 
-def test_what_no_caller_can_mend_is_masked_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_is_masked_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     secret = RuntimeError("the password is swordfish")
     with caplog.at_level(logging.ERROR):
         shown = translate(GraphQLError(str(secret), path=["clusters", 0], original_error=secret))
@@ -69,7 +69,7 @@ def test_messages_and_errors_are_bounded() -> None:
     assert len(str(long.formatted)) < 1500
     errors = translate_all([GraphQLError("x")] * 5000, None)
     assert len(errors) == MAX_ERRORS + 1
-    assert errors[-1].message == "4900 more errors are left out."
+    assert errors[-1].message == "4900 more errors are omitted."
 
 
 @pytest.mark.parametrize(

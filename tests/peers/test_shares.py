@@ -104,7 +104,7 @@ async def test_the_directory_is_away_for_a_while(tmp_path: Path, caplog: pytest.
         (directory / "a").touch()
         await until(lambda: ownership.owns(0))
     assert lost == 1
-    assert len([entry for entry in caplog.records if "can't be claimed" in entry.message]) == 1
+    assert len([entry for entry in caplog.records if "can't claim shares" in entry.message]) == 1
     owning.cancel()
     await asyncio.gather(owning, return_exceptions=True)
 

@@ -145,7 +145,7 @@ def test_settings_of_the_schema_registry() -> None:
     )
     assert settings.registry.urls == ("http://a:8081", "https://b:8081")
     assert settings.registry.properties == {"basic.auth.user.info": "u:p"}
-    assert warnings == ["the setting schema.registry.bogus isn't known here and has no effect"]
+    assert warnings == ["the setting schema.registry.bogus isn't known and has no effect"]
     with pytest.raises(SettingsError, match=r"schema\.registry\.url"):
         load(None, ["schema.registry.url=localhost:8081"], {})
 

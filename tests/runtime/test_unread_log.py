@@ -131,6 +131,6 @@ def test_what_fits_is_written_in_order_and_the_rest_is_counted(how: str) -> None
     numbers = [int(entry.split(b" line ")[1].split()[0]) for entry in lines]
     assert numbers == list(range(len(numbers)))
     assert 1000 < len(numbers) < count
-    assert f"WARNING kafka_facade.runtime.log_writer: {count - len(numbers)} lines of the log were dropped" in str(line)
+    assert f"WARNING kafka_facade.runtime.log_writer: {count - len(numbers)} log lines were dropped" in str(line)
     assert rest.endswith(b"at the end\n")
     assert rest.count(b"\n") == 1

@@ -318,7 +318,7 @@ async def test_an_answer_in_drops_has_an_end(
             time.sleep(0.05)
 
     peer.answer = drops
-    with pytest.raises(SchemaLookupFailed, match="doesn't answer"):
+    with pytest.raises(SchemaLookupFailed, match="doesn't respond"):
         await registry.schema(1, 0.5)
     # Others in the queue don't wait for their whole time where nobody is answered.
     started = time.monotonic()

@@ -53,7 +53,7 @@ class LocalOwnership:
                 except OSError as error:
                     # For example no file descriptor is free, or somebody has removed the directory.
                     if not failing:
-                        logger.error("shares of consumer instances can't be claimed; the worker tries again: %s", error)
+                        logger.error("can't claim shares of the consumer instances; retrying: %s", error)
                     failing = True
                 if self._shares.take_lost():
                     lost()

@@ -38,7 +38,7 @@ _STOP_SECONDS = 0.5
 _END_SECONDS = 10.0
 # The address of the sender, in the metadata of a call.
 _SENDER = "kafka-facade-sender-bin"
-_NO_ANSWER = "The worker that holds this consumer instance does not respond; retry."
+_NO_ANSWER = "The worker that owns this consumer instance does not respond; retry."
 
 _Stream = grpc.aio.StreamStreamCall[bytes, bytes]
 _Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -97,7 +97,7 @@ class Peers:
                 await call.hand_over(found)
 
         while True:
-            reason: object = "it has no owner"
+            reason: object = "the slot has no owner"
             try:
                 # Look up the address each time: the owner may have ended or lost the slot.
                 address = self._ownership.address_of(slot)
@@ -106,7 +106,7 @@ class Peers:
                 if address is not None:
                     return await self._send_and_hand_over(address, call, request, hand_over)
             except MovedError:
-                reason = "it has another owner"
+                reason = "the slot has another owner"
             except SilentPeerError as error:
                 # The operation may have run, so do not repeat it.
                 reason, replaced_by = error, 0.0
@@ -118,7 +118,7 @@ class Peers:
                 if begun or error.code() is not grpc.StatusCode.UNAVAILABLE:
                     replaced_by = 0.0
             if time.monotonic() > replaced_by:
-                logger.warning("no worker responds for slot %d: %s", slot, reason)
+                logger.warning("no worker runs calls for slot %d: %s", slot, reason)
                 raise Unavailable(_NO_ANSWER)
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -180,7 +180,7 @@ class Peers:
     @property
     def _encoding(self) -> Wire:
         if self._wire is None:
-            raise RuntimeError("Peers are used before they are started.")
+            raise RuntimeError("Peers must be started before they are used.")
         return self._wire
 
 
@@ -255,7 +255,7 @@ class _Handler(grpc.GenericRpcHandler):
         except _PeerGoneError:
             raise asyncio.CancelledError from None
         except SilentPeerError as error:
-            logger.warning("an answer isn't handed over: %s", error)
+            logger.warning("an answer was not handed over: %s", error)
             raise asyncio.CancelledError from None
 
     async def _run_and_hand_over(self, context: _Context) -> None:
@@ -318,5 +318,5 @@ def _sender_of(context: _Context) -> str:
 def _failure(error: Exception) -> bytes:
     if isinstance(error, FacadeError):
         return wire.encode_failure(error)
-    logger.error("a peer's call failed", exc_info=error)
+    logger.error("a forwarded call failed", exc_info=error)
     return wire.encode_failure(ServerError())

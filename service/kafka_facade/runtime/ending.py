@@ -117,7 +117,7 @@ def _stderr() -> TextIO:
 
 
 def _exit_late() -> None:
-    logger.error("the process didn't end within shutdown.timeout.ms and is stopped")
+    logger.error("the process did not end within shutdown.timeout.ms; stopping it")
     exit_now(1, _LAST_FLUSH_SECONDS)
 
 

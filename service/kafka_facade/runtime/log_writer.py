@@ -125,7 +125,7 @@ class LogWriter(QueueHandler):
         self._lines.wait_empty(seconds)
 
     def _missing(self, lines: int) -> logging.LogRecord:
-        said = f"{lines} lines of the log were dropped, because standard error wasn't read"
+        said = f"{lines} log lines were dropped, because standard error was blocked"
         line: logging.LogRecord = self.prepare(
             logging.LogRecord(__name__, logging.WARNING, __file__, 0, said, None, None)
         )

@@ -42,11 +42,11 @@ def registry_properties(urls: Sequence[str], given: Mapping[str, str], client: M
     try:
         _, in_url = without_credentials(urls)
         if in_url is not None:
-            nowhere_else = "no user and password in the URL"
+            no_credentials = "no user and password in the URL"
             if found.get("basic.auth.user.info"):
-                raise ValueError(f"{nowhere_else} where {_PREFIX}basic.auth.user.info has them")
+                raise ValueError(f"{no_credentials} together with {_PREFIX}basic.auth.user.info")
             if found.get("basic.auth.credentials.source", "URL") != "URL":
-                raise ValueError(f"{nowhere_else} unless {_PREFIX}basic.auth.credentials.source is URL")
+                raise ValueError(f"{no_credentials} unless {_PREFIX}basic.auth.credentials.source is URL")
             found |= {"basic.auth.user.info": in_url, "basic.auth.credentials.source": "USER_INFO"}
     except ValueError as error:
         raise BadSettings([f"{_PREFIX}url"], f"expected {error}") from None

@@ -139,7 +139,7 @@ def _naming() -> Iterator[None]:
 
 
 def _no_effect(key: str) -> str:
-    return f"the setting {key} isn't known here and has no effect"
+    return f"the setting {key} isn't known and has no effect"
 
 
 def _parse(key: str, text: str, parse: Callable[[str], Any]) -> Any:

@@ -35,7 +35,9 @@ def _from_file(file: Path | None) -> dict[str, str]:
             text = stream.read()
         if b"\0" in text:
             # Probably UTF-16; each name in it would be unknown.
-            raise SettingsError(f"{file} isn't a properties file: it holds null bytes; save it as ISO 8859-1 or ASCII")
+            raise SettingsError(
+                f"{file} isn't a properties file: it contains null bytes; save it as ISO 8859-1 or ASCII"
+            )
         return dict(javaproperties.loads(text))
     except OSError as error:
         raise SettingsError(f"{file} can't be read: {error.strerror}") from None

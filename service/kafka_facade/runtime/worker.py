@@ -170,7 +170,7 @@ async def _end_with(supervisor: int) -> None:
     """Shut this worker down if its supervisor dies, because nobody else would."""
     while os.getppid() == supervisor:  # noqa: ASYNC110  nothing tells of a parent's end
         await asyncio.sleep(_PARENT_CHECK_SECONDS)
-    logger.error("the supervisor is gone; this worker ends")
+    logger.error("the supervisor has ended; stopping this worker")
     os.kill(os.getpid(), signal.SIGTERM)
 
 

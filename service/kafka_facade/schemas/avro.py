@@ -53,7 +53,7 @@ class AvroCodec:
             raise ValueError(quote(error)) from None
         # fastavro and the compilers raise these for malformed schemas.
         except (TypeError, KeyError, AttributeError, ArithmeticError, msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(f"no Avro schema: {quote(error)}") from None
+            raise ValueError(f"not a valid Avro schema: {quote(error)}") from None
         length = len(text) + sum(map(len, references))
         self.memory = memory + _CHARACTER_MEMORY * length
         self.record_name: str | None = None
@@ -108,7 +108,7 @@ def _check_size(schemas: Sequence[Any]) -> int:
         raise ValueError(f"a name or namespace is longer than {_MAX_NAME} characters")
     # Each full name repeats its namespace.
     if parts > _MAX_PARTS or parts * longest > _MAX_NAMES:
-        raise ValueError("the schema has too many types, fields and symbols, or too long names for so many")
+        raise ValueError("the schema has too many types, fields and symbols, or their names are too long")
     return _PART_MEMORY * parts + 2 * longest * named
 
 

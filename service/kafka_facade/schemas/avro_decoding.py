@@ -43,7 +43,7 @@ class AvroReader:
                 if shift > 63:
                     raise ValueError("a number is too long")
         except IndexError:
-            raise ValueError("the data ends too soon") from None
+            raise ValueError("the data is truncated") from None
         # The tenth byte can hold more than the 64th bit.
         if result >> 64:
             raise ValueError("a number is larger than a long")
@@ -61,7 +61,7 @@ class AvroReader:
         """Read ``size`` bytes."""
         end = self.position + size
         if size < 0 or end > len(self.data):
-            raise ValueError("the data ends too soon")
+            raise ValueError("the data is truncated")
         found = self.data[self.position : end]
         self.position = end
         return found
@@ -145,7 +145,7 @@ class _Compiler:
         def decode(reader: AvroReader) -> Any:
             index = reader.long()
             if not 0 <= index < len(decoders):
-                raise ValueError("a union has no such branch")
+                raise ValueError("a union has no branch with this index")
             name, decode_branch = decoders[index]
             if name == "null":
                 return None
@@ -209,7 +209,7 @@ def _enum(symbols: list[str]) -> Decoder:
     def decode(reader: AvroReader) -> str:
         index = reader.long()
         if not 0 <= index < len(symbols):
-            raise ValueError("an enum has no such symbol")
+            raise ValueError("an enum has no symbol with this index")
         reader.budget.spend(weights[index])
         return symbols[index]
 

@@ -88,7 +88,7 @@ class _Compiler:
                 compiled = _enum(name, schema["symbols"])
             case "fixed":
                 if type(schema["size"]) is not int or schema["size"] < 0:
-                    raise ValueError(f"the size of {name} isn't a number of bytes")
+                    raise ValueError(f"the size of {name} isn't a valid number of bytes")
                 compiled = _fixed(name, schema["size"])
             case _:
                 compiled = self._record(name, schema["fields"])

@@ -59,7 +59,7 @@ def bound(
 
     async def limit(response: Any) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise BadAnswer("the answer is compressed")
+            raise BadAnswer("the response is compressed")
         if isinstance(stream := response.extensions.get("network_stream"), _Stream):
             stream.in_head = False
         response.stream = Content(response)
@@ -74,10 +74,10 @@ async def _content(stream: AsyncIterator[bytes], max_bytes: int) -> bytes:
     async for chunk in stream:
         chunks += 1
         if chunks > _MAX_CHUNKS:
-            raise BadAnswer(f"the answer comes in more than {_MAX_CHUNKS} chunks")
+            raise BadAnswer(f"the response has more than {_MAX_CHUNKS} chunks")
         found += chunk
         if len(found) > max_bytes:
-            raise BadAnswer(f"the answer is larger than {max_bytes} bytes")
+            raise BadAnswer(f"the response is larger than {max_bytes} bytes")
         await time_slice()
     return bytes(found)
 
@@ -118,7 +118,7 @@ class _Stream:
         if self.in_head:
             self._head += len(piece)
             if self._head > _MAX_HEAD:
-                raise BadAnswer(f"the answer has more than {_MAX_HEAD} bytes of headers and interim answers")
+                raise BadAnswer(f"the response has more than {_MAX_HEAD} bytes of headers and interim responses")
         await time_slice()
         return piece
 

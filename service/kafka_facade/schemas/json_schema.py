@@ -43,9 +43,9 @@ _MOST_BITS: Final = 1024
 _LARGE_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9]e[0-9]{2}")
 # A schema with more keywords per value than this may be slow even for little data.
 _COSTLY: Final = 200
-_SCHEMA_ENDED: Final = "the schema takes too much time or memory to be checked"
-_ENDED: Final = "the data takes too much time or memory to be checked"
-_UNEXPLAINED: Final = "the data is not of the schema, and takes too much time or memory to say where"
+_SCHEMA_ENDED: Final = "the schema takes too much time or memory to compile"
+_ENDED: Final = "the data takes too much time or memory to validate"
+_UNEXPLAINED: Final = "the data does not match the schema; finding the position takes too much time or memory"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -77,7 +77,7 @@ class JsonSchemaCodec:
             self._source = _encode([schema, others])
             self._work = work_per_value(schema, others) if len(self._source) <= _MAX_TEXT else None
         except (msgspec.DecodeError, RecursionError, TypeError) as error:
-            raise ValueError(f"no JSON schema: {quote(error)}") from None
+            raise ValueError(f"not a valid JSON schema: {quote(error)}") from None
         self._key = blake2b(self._source, digest_size=32).digest()
         self._checkers = checkers
         self._here: Check | None = None
@@ -145,7 +145,7 @@ class JsonSchemaCodec:
         except CheckEnded:
             raise ValueError(ended) from None
         except OSError:
-            raise Unavailable("No process can be started that checks JSON schemas.") from None
+            raise Unavailable("No process for checking JSON schemas can be started.") from None
 
     def budget(self, size: int) -> DecodingBudget:
         """See the port."""
@@ -158,7 +158,7 @@ class JsonSchemaCodec:
         try:
             return _decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(f"no JSON: {error}") from None
+            raise ValueError(f"not valid JSON: {error}") from None
 
 
 def _most_data(work: Work) -> int:

@@ -63,7 +63,7 @@ def compile_check(schema: Any, others: dict[str, Any], *, small: bool = False) -
     except jsonschema_rs.ValidationError as error:
         raise ValueError(_shown(error)) from None
     except (jsonschema_rs.ReferencingError, TypeError) as error:
-        raise ValueError(f"no JSON schema: {str(error)[:_MAX_MESSAGE]}") from None
+        raise ValueError(f"not a valid JSON schema: {str(error)[:_MAX_MESSAGE]}") from None
 
     def explain(value: Any) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How much a small JSON schema asks of a value: how many of its parts may be checked on one value within the data."""
+"""Estimates the work of validation: how many keywords of a JSON schema may be checked for one value in the data."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 _LIMIT: Final = 5_000
-# A part is walked once for each place that refers to what it is in.
+# Maximum visits of subschemas: each is visited once for each reference to a schema that contains it.
 _MOST_WALKED: Final = 4 * _LIMIT
-# What changes where references lead, or leads where only an evaluation shows.
+# Keywords that change the base URI of references, or whose target depends on the evaluation.
 _UNCLEAR: Final = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", "$id", "id")
-# Keywords whose schemas are for the same value, and those whose schemas are for its members or items.
+# Keywords whose subschemas apply to the same value, and those whose subschemas apply to all its members or items.
 _SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
 _SAME_VALUE_BY_NAME: Final = ("dependentSchemas", "dependencies")
 _ALL_MEMBERS: Final = (
     *("additionalProperties", "unevaluatedProperties", "propertyNames", "additionalItems", "unevaluatedItems"),
     *("contains",),
 )
-# What these cost, compared to the other keywords.
+# Cost of these keywords, relative to the others.
 _UNIQUE_WEIGHT: Final = 32
 _PATTERN_WEIGHT: Final = 8
 _MULTIPLE_WEIGHT: Final = 2000
@@ -35,14 +35,14 @@ _URI: Final = re.compile(r"[!-\[\]-~]+")
 
 
 class Work(NamedTuple):
-    """The most that is checked on one value, about: keywords, and patterns."""
+    """The approximate maximum number of keywords, and of patterns, that are checked for one value."""
 
     keywords: int
     patterns: int
 
 
 class _Work(NamedTuple):
-    """The work for the value itself, and for each value in it; the number of schemas, with those referred to."""
+    """The work for the value itself and for each value in it, and the number of schemas including referenced ones."""
 
     here: int
     within: int
@@ -59,7 +59,7 @@ class _Unbounded(Exception):
 
 
 def work_per_value(schema: Any, others: Mapping[str, Any]) -> Work | None:
-    """What is checked on one value; None where that is endless, or can't be told."""
+    """Return the work of validating one value; None if it is unbounded or unknown."""
     try:
         return Work(*(_Walk(others, own).of_document("", schema).most for own in (_own, _patterns)))
     except _Unbounded:
@@ -69,7 +69,7 @@ def work_per_value(schema: Any, others: Mapping[str, Any]) -> Work | None:
 class _Walk:
     def __init__(self, others: Mapping[str, Any], own: Callable[[dict[str, Any]], int]) -> None:
         self._own = own
-        # By document and part; None while it is being counted: to come to it again is a circle.
+        # By document and part; None while the part is being counted, to detect circular references.
         self._known: dict[tuple[str, int], _Work | None] = {}
         self._walked = 0
         self._documents: dict[str, Any] = dict(others)
@@ -85,7 +85,7 @@ class _Walk:
 
     def _of_target(self, document: str, pointer: str) -> _Work:
         part = self._at(document, pointer)
-        # A part has many pointers: they can be spelled in different ways.
+        # The same part may have several pointers, in different spellings.
         key = (document, id(part))
         if key in self._known:
             known = self._known[key]
@@ -106,10 +106,10 @@ class _Walk:
         same = [self._of_schema(document, part) for part in _same_value(schema)]
         if isinstance(reference := schema.get("$ref"), str):
             same.append(self._of_reference(document, reference))
-        # Of these, a member or an item has all.
+        # All of these subschemas apply to each member or item.
         all_of = [self._of_schema(document, schema[name]) for name in _ALL_MEMBERS if name in schema]
         all_of += self._of_all(document, schema.get("patternProperties"))
-        # And one of each of these.
+        # One subschema of each of these lists applies to each member or item.
         items = schema.get("items", ())
         one_of = [
             self._of_all(document, items if isinstance(items, list) else [items]),
@@ -124,7 +124,7 @@ class _Walk:
             + sum(max((part.most for part in parts), default=0) for parts in one_of),
             1 + sum(part.schemas for part in (*same, *all_of, *chain.from_iterable(one_of))),
         )
-        # What is referred to is compiled again for each reference.
+        # The validator compiles a referenced schema again for each reference.
         if work.schemas > _LIMIT:
             raise _Unbounded
         return work
@@ -138,7 +138,7 @@ class _Walk:
 
     def _of_reference(self, document: str, reference: str) -> _Work:
         name, _, pointer = reference.partition("#")
-        # Another name may be a spelling of one of these, or of a schema that the validator brings.
+        # An unknown name may be another spelling of a known one, or a schema that the validator includes.
         if (name and name not in self._documents) or (pointer and not pointer.startswith("/")):
             raise _Unbounded
         return self._of_target(name or document, pointer)
@@ -152,7 +152,7 @@ class _Walk:
             elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
                 node = node[int(part)]
             else:
-                # The reference leads nowhere: for the validator to say.
+                # The validator reports references without a target.
                 return None
         return node
 
@@ -175,7 +175,7 @@ def _patterns(schema: dict[str, Any]) -> int:
 
 
 def _own(schema: dict[str, Any]) -> int:
-    """What the keywords cost that have no schemas in them."""
+    """Return the cost of the keywords without subschemas."""
     cost = 1
     for name, value in schema.items():
         cost += 1 + (len(value) if isinstance(value, list | dict) else 0)
@@ -210,9 +210,9 @@ def _count(value: Any) -> int:
 
 
 def _check_names(schema: Any, others: Mapping[str, Any]) -> None:
-    """_Unbounded where a reference may lead to another document than the one of its name.
+    """Raise _Unbounded if a reference may lead to another document than the one with its name.
 
-    URIs are made of names and of where a schema says it is. Joined with anything, a reference keeps its last segment.
+    The validator resolves references against names and ids. A resolved reference keeps its last segment.
     """
     taken = {_last_segment(place) for place in _places(schema)}
     for name, other in others.items():
@@ -223,7 +223,7 @@ def _check_names(schema: Any, others: Mapping[str, Any]) -> None:
 
 
 def _places(document: Any) -> list[str]:
-    """Where a document says it is."""
+    """Return the ids of a document."""
     found = [document.get(name) for name in ("$id", "id")] if isinstance(document, dict) else []
     return [place for place in found if isinstance(place, str)]
 
@@ -237,7 +237,7 @@ def _last_segment(uri: str) -> str:
 
 
 def _scan(document: Any) -> None:
-    """_Unbounded for parts that are found by other names than their place."""
+    """Raise _Unbounded for parts that may be referenced by an id or anchor instead of a pointer."""
     waiting = [document]
     while waiting:
         part = waiting.pop()

@@ -51,7 +51,7 @@ class ProtobufCodec:
         if self._weights.parts > _MAX_PARTS:
             raise ValueError(f"the schema has more than {_MAX_PARTS} messages, fields, enums, symbols and methods")
         if self._weights.names > _MAX_NAMES:
-            raise ValueError("the schema has too long names for so many messages, fields, enums, symbols and methods")
+            raise ValueError("the names of messages, fields, enums, symbols and methods in the schema are too long")
         size = sum(file.ByteSize() for file in files)
         self.memory = self._weights.parts * _PART_MEMORY + self._weights.names * _NAME_MEMORY + size * _BYTE_MEMORY
         self.most_data_on_loop = min(50_000, _MEMORY_ON_LOOP // self._weights.layout)
@@ -86,7 +86,7 @@ class ProtobufCodec:
             raise InvalidRequest(f"Bad Request: {quote(error)}") from None
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise InvalidRequest(
-                f"Bad Request: the data isn't of the message {quote(self.record_name)}: {quote(error)}"
+                f"Bad Request: the data doesn't match the message {quote(self.record_name)}: {quote(error)}"
             ) from None
 
     def budget(self, size: int) -> DecodingBudget:
@@ -105,7 +105,7 @@ class ProtobufCodec:
                 message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
             )
         except (DecodeError, json_format.Error, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"no message of the schema: {quote(error)}") from None
+            raise ValueError(f"the message doesn't match the schema: {quote(error)}") from None
 
     def _check_memory(self, data: object) -> None:
         """Raise InvalidRequest if the messages would take too much memory: each allocates all its fields."""
@@ -129,7 +129,7 @@ class ProtobufCodec:
             names = []
             for index in indexes:
                 if not 0 <= index < len(messages):
-                    raise ValueError("the schema has no such message")
+                    raise ValueError("the schema has no message with these indexes")
                 names.append(messages[index].name)
                 # Map entry types are generated, not written in the schema, and are not counted.
                 messages = [nested for nested in messages[index].nested_type if not nested.options.map_entry]

@@ -195,7 +195,7 @@ def _value(payload: memoryview, position: int, wire: int) -> tuple[int, int]:
     else:
         position += _FIXED.get(wire, 0)
     if position > len(payload):
-        raise ValueError("the message ends too soon")
+        raise ValueError("the message is truncated")
     return start, position
 
 
@@ -203,7 +203,7 @@ def _varint(payload: memoryview, position: int) -> tuple[int, int]:
     shift = result = 0
     while True:
         if position >= len(payload) or shift > 63:
-            raise ValueError("the message ends too soon")
+            raise ValueError("the message is truncated")
         byte = payload[position]
         position += 1
         result |= (byte & 0x7F) << shift

@@ -61,7 +61,7 @@ def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescri
     ready = {file.name: file for file in _BUILT_IN}
     for path, content in [*((source.name, source.text) for source in references), (name, text)]:
         if not _NAME.match(path) or len(path) > _MAX_NAME:
-            raise ValueError(f"a schema cannot be imported as {path[:_MAX_NAME]!r}")
+            raise ValueError(f"invalid name of an imported schema: {path[:_MAX_NAME]!r}")
         if path.startswith("google/protobuf/"):
             continue
         if (file := _serialized(content)) is not None:
@@ -129,9 +129,9 @@ def _write(folder: Path, texts: Mapping[str, str], ready: Mapping[str, FileDescr
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise ValueError(f"{path!r} is in a folder that has the name of another schema") from None
+            raise ValueError(f"the folder of {path!r} has the name of another schema") from None
         if file.is_dir():
-            raise ValueError(f"{path!r} is the name of a folder that has another schema")
+            raise ValueError(f"{path!r} is also the folder of another schema")
         file.write_text(content, encoding="utf-8")
 
 
@@ -148,7 +148,7 @@ def _run(folder: Path, arguments: Sequence[str]) -> None:
     ) as process:
         errors = _errors(process)
     if errors is None:
-        raise ValueError("the schema cannot be compiled in time")
+        raise ValueError("compiling the schema takes too long")
     if process.returncode != 0:
         lines = errors.decode(errors="replace").replace("schemas/", "").splitlines()
         shown = [line for line in lines if ".proto:" in line and "warning:" not in line]

@@ -268,11 +268,11 @@ class SchemaRegistry:
             if key in collected.sources:
                 continue
             if key in within or len(collected.sources) + len(within) > _MAX_REFERENCES:
-                raise _Unreadable("the references of the schema are too many or a circle")
+                raise _Unreadable("the schema has too many references, or they are circular")
             try:
                 check_subject(key[0])
             except ValueError as error:
-                raise _Unreadable(f"a reference names no subject: {error}") from None
+                raise _Unreadable(f"a reference has an invalid subject: {error}") from None
             found = await self._client.version(*key, deadline)
             collected.count(found.schema.schema_str or "")
             await self._collect(found.schema, collected, (*within, key), deadline)
@@ -308,7 +308,7 @@ class SchemaRegistry:
         except Unavailable as error:
             raise Unavailable(f"{what()}: {error.message}") from None
         except NoAnswer:
-            message = f"{what()}: the Schema Registry doesn't answer"
+            message = f"{what()}: the Schema Registry doesn't respond"
             raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
         except SchemaRegistryError as error:
             raise _refusal(what(), error, self._secrets) from None
@@ -356,7 +356,7 @@ def _refusal(what: str, error: SchemaRegistryError, secrets: set[str]) -> Facade
         return InvalidSchema(f"Invalid schema: {what}\n{text}")
     if type(error.error_code) is not int or error.error_code < 1:
         # Errors of the registry have a code; this one comes from a proxy in front of it.
-        status = f"it answers {error.http_status_code} without a code"
+        status = f"status {error.http_status_code} without an error code"
         return SchemaRegistryUnavailable(f"{what}: the Schema Registry returned an invalid response: {status}")
     kind = SchemaRegistryUnavailable if error.http_status_code in _FAILED else SchemaLookupFailed
     return kind(f"{what}\n{text}", registry_status=str(error.http_status_code))

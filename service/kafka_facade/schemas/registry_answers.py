@@ -8,7 +8,7 @@ import msgspec
 
 from kafka_facade.schemas.bounded_http import SMALL_ANSWER, BadAnswer
 
-NOT_OF_THE_API: Final = "the answer is none of the Schema Registry's API"
+NOT_OF_THE_API: Final = "the response doesn't match the Schema Registry's API"
 MAX_SUBJECTS: Final = 10_000
 _MAX_REFERENCES: Final = 10_000
 # Maximum number of names in a response; not all of them are valid subjects.
@@ -44,7 +44,7 @@ _encode: Final = msgspec.json.Encoder().encode
 def reduced(content: bytes) -> bytes:
     """Return the needed part of a successful response. Raises BadAnswer if the content doesn't match the API."""
     if content.lstrip()[:1] == b"[" and content.count(b",") > _MAX_NAMES:
-        raise BadAnswer(f"the answer has more than {_MAX_NAMES} names")
+        raise BadAnswer(f"the response has more than {_MAX_NAMES} names")
     try:
         answer = _answer.decode(content)
         if isinstance(answer, list):

@@ -94,7 +94,7 @@ class RegistryClient:
         wanted: Any = "latest" if version is None else version
         found = _registered(await self._ask(lambda: self._client.get_version(subject, wanted), deadline))
         if version not in (None, -1, found.version):
-            raise BadAnswer(f"asked for version {version}, it answers with {found.version}")
+            raise BadAnswer(f"requested version {version}, got {found.version}")
         return found
 
     async def lookup(self, subject: str, schema: Schema, deadline: float) -> RegisteredSchema:
