@@ -15,6 +15,7 @@ from kafka_facade.core.errors import ConsumerInstanceNotFound, NotImplementedYet
 from kafka_facade.core.instances.model import DeleteConsumer, FetchRecords, GetConsumerInstance
 from kafka_facade.core.instances.placement import slot_of
 from kafka_facade.core.topics.model import GetTopic
+from kafka_facade.peers.certificate import new_certificate
 from kafka_facade.peers.local import LocalOwnership
 from kafka_facade.peers.ownership import SLOTS
 from kafka_facade.peers.peers import Peers
@@ -29,9 +30,10 @@ async def workers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """Three workers that own nothing yet."""
     async with contextlib.AsyncExitStack() as stack:
         made = []
+        certificate = new_certificate()
         for name in "abc":
             tcp = request.param == "tcp"
-            worker = Worker(TcpTransport("127.0.0.1", "secret") if tcp else UnixTransport(tmp_path / name))
+            worker = Worker(TcpTransport("127.0.0.1", certificate) if tcp else UnixTransport(tmp_path / name))
             await worker.peers.start(worker.facade)
             stack.push_async_callback(worker.peers.close)
             made.append(worker)

@@ -12,4 +12,4 @@ def loopback(host: str) -> str:
             return host
     except ValueError:
         pass
-    raise ValueError("a loopback address such as 127.0.0.1, since connections between workers aren't encrypted yet")
+    raise ValueError("a loopback address such as 127.0.0.1, since all workers run on this machine")

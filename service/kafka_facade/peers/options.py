@@ -27,4 +27,5 @@ class PeersOptions:
 
     listener: str = setting("peers.listener", "unix", _listener)
     """How workers connect to each other: ``unix`` for Unix sockets in a temporary directory, or ``tcp://127.0.0.1`` for
-    free ports on a loopback address. Other addresses are rejected, because these connections are not encrypted."""
+    free ports on a loopback address. Over TCP workers authenticate each other with TLS. Other addresses are rejected,
+    because all workers run on one machine."""

@@ -11,7 +11,7 @@ import grpc
 
 from kafka_facade.core.deadlines import Deadlines, Limit
 from kafka_facade.peers import wire
-from kafka_facade.peers.transport import Transport, open_channel
+from kafka_facade.peers.transport import Transport
 
 SILENCE_SECONDS: Final = 8.0
 """How long a worker may take to answer a ping; the event loop is never blocked for nearly as long."""
@@ -31,9 +31,8 @@ class Peer:
     """
 
     def __init__(self, transport: Transport, address: str, deadlines: Deadlines, silence_seconds: float) -> None:
-        self.channel = open_channel(transport, address)
+        self.channel = transport.open_channel(address)
         self._address = address
-        self._metadata = transport.metadata
         self._deadlines = deadlines
         self._silence_seconds = silence_seconds
         self._calls: set[Limit] = set()
@@ -70,7 +69,7 @@ class Peer:
     async def _responds(self) -> bool:
         ping: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(wire.PING_PATH)
         try:
-            await ping(b"", timeout=self._silence_seconds, metadata=self._metadata)
+            await ping(b"", timeout=self._silence_seconds)
         except grpc.aio.AioRpcError as error:
             # gRPC itself ends the calls of a worker that has died.
             return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED

@@ -23,7 +23,7 @@ from kafka_facade.core.instances.placement import slot_of
 from kafka_facade.peers import wire
 from kafka_facade.peers.ownership import Ownership
 from kafka_facade.peers.peer import SILENCE_SECONDS, Peer, SilentPeerError
-from kafka_facade.peers.transport import Transport, admits, new_server
+from kafka_facade.peers.transport import Transport, new_server
 from kafka_facade.peers.wire import MovedError, Wire
 
 logger = logging.getLogger("kafka_facade.peers")
@@ -67,7 +67,7 @@ class Peers:
         """Start the server for peers, and claim slots."""
         self._wire = Wire(facade.forwardable)
         self._deadlines = facade.pipeline.deadlines
-        self._server = new_server(_Handler(self, self._wire, facade, self._transport))
+        self._server = new_server(_Handler(self, self._wire, facade))
         self._transport.listen(self._server)
         await self._server.start()
         self._owning = asyncio.create_task(self._ownership.run(facade.end_moved_instances), name="ownership of slots")
@@ -128,7 +128,7 @@ class Peers:
         timeout = call.remaining + _GRACE_SECONDS
         message = self._encoding.encode_call(call, request)
         with peer.in_flight(timeout):
-            answer = await _connected(send(message, timeout=timeout, metadata=self._transport.metadata))
+            answer = await _connected(send(message, timeout=timeout))
         return self._encoding.decode_outcome(call, request, answer)
 
     async def _send_and_hand_over(
@@ -140,7 +140,7 @@ class Peers:
         timeout = call.remaining + _GRACE_SECONDS
         sender = (_SENDER, os.fsencode(self._transport.address))
         with peer.in_flight(timeout):
-            stream = open(timeout=timeout, metadata=(*self._transport.metadata, sender))
+            stream = open(timeout=timeout, metadata=(sender,))
             last: asyncio.Task[bytes | None] | None = None
             try:
                 await _write(stream, self._encoding.encode_call(call, request))
@@ -221,11 +221,10 @@ async def _message(stream: _Stream) -> bytes:
 class _Handler(grpc.GenericRpcHandler):
     """Runs forwarded calls for slots of this worker, and answers others with MOVED."""
 
-    def __init__(self, peers: Peers, encoding: Wire, facade: Facade, transport: Transport) -> None:
+    def __init__(self, peers: Peers, encoding: Wire, facade: Facade) -> None:
         self._peers = peers
         self._wire = encoding
         self._facade = facade
-        self._transport = transport
         self._methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             wire.PATH: grpc.unary_unary_rpc_method_handler(self._serve),
             wire.HAND_OVER_PATH: grpc.stream_stream_rpc_method_handler(self._serve_and_hand_over),
@@ -233,8 +232,6 @@ class _Handler(grpc.GenericRpcHandler):
         }
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        if not admits(self._transport, details.invocation_metadata):
-            return None
         return self._methods.get(str(details.method))
 
     async def _serve(self, payload: bytes, _: Any) -> bytes:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import grpc
 
+from kafka_facade.peers.certificate import NAME, Certificate
 from kafka_facade.peers.loopback import loopback
 
-Metadata = tuple[tuple[str, str], ...]
-
-_SECRET: Final = "kafka-facade-peer"
 # No limit for calls; records are sent in pieces, and a stream has at most _WINDOW bytes in flight.
 _WINDOW: Final = 1024 * 1024
 _OPTIONS: Final = (
@@ -40,15 +36,11 @@ class Transport(Protocol):
     def address(self) -> str:
         """The address of this worker; known after :meth:`listen`."""
 
-    @property
-    def metadata(self) -> Metadata:
-        """Metadata that authenticates each call, because other processes may be able to connect."""
-
     def listen(self, server: grpc.aio.Server) -> None:
-        """Make the server listen. Raises RuntimeError if that is impossible."""
+        """Make the server listen, to other workers only. Raises RuntimeError if that is impossible."""
 
-    def target(self, address: str) -> str:
-        """Return the gRPC target of an address."""
+    def open_channel(self, address: str) -> grpc.aio.Channel:
+        """Return a channel to the worker at an address, which connects to no other program."""
 
     def touch(self) -> None:
         """Touch files so that the system does not remove them."""
@@ -65,23 +57,8 @@ def new_server(handler: grpc.GenericRpcHandler) -> grpc.aio.Server:
     return grpc.aio.server(options=_OPTIONS, handlers=[handler])
 
 
-def open_channel(transport: Transport, address: str) -> grpc.aio.Channel:
-    """Return a channel to the worker at an address."""
-    return grpc.aio.insecure_channel(transport.target(address), options=_CHANNEL_OPTIONS)
-
-
-def admits(transport: Transport, metadata: Iterable[tuple[str, Any]] | None) -> bool:
-    """Return whether a call with this metadata comes from a worker."""
-    given = dict(metadata or ())
-    return all(
-        hmac.compare_digest(str(given.get(name, "")).encode(), value.encode()) for name, value in transport.metadata
-    )
-
-
 class UnixTransport:
     """Unix sockets in a directory that only the workers can use."""
-
-    metadata: Metadata = ()
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -94,11 +71,11 @@ class UnixTransport:
     def listen(self, server: grpc.aio.Server) -> None:
         """Make the server listen on the socket."""
         self._socket.unlink(missing_ok=True)
-        server.add_insecure_port(self.target(self.address))
+        server.add_insecure_port(f"unix:{self.address}")
 
-    def target(self, address: str) -> str:
-        """Return the gRPC target of a path."""
-        return f"unix:{address}"
+    def open_channel(self, address: str) -> grpc.aio.Channel:
+        """Return a channel to the worker at a path."""
+        return grpc.aio.insecure_channel(f"unix:{address}", options=_CHANNEL_OPTIONS)
 
     def touch(self) -> None:
         """Update the time of the socket."""
@@ -115,15 +92,16 @@ class UnixTransport:
 
 
 class TcpTransport:
-    """TCP on a free port of a loopback address. The workers share ``secret``, because other processes can connect too.
+    """TCP on a free port of a loopback address, with mutual TLS.
 
-    Raises ValueError for other addresses, because connections are not encrypted.
+    Other processes can connect to the port, and take the port of a worker that has ended. So both sides have to prove
+    that they have the key of ``certificate``, which never leaves the workers. Raises ValueError for other addresses.
     """
 
-    def __init__(self, host: str, secret: str) -> None:
+    def __init__(self, host: str, certificate: Certificate) -> None:
         self._host = loopback(host)
         self._port = 0
-        self.metadata: Metadata = ((_SECRET, secret),)
+        self._certificate = certificate
 
     @property
     def address(self) -> str:
@@ -132,11 +110,17 @@ class TcpTransport:
 
     def listen(self, server: grpc.aio.Server) -> None:
         """Make the server listen on a free port."""
-        self._port = server.add_insecure_port(self.address)
+        own, key = self._certificate.certificate, self._certificate.key
+        self._port = server.add_secure_port(
+            self.address, grpc.ssl_server_credentials([(key, own)], root_certificates=own, require_client_auth=True)
+        )
 
-    def target(self, address: str) -> str:
-        """Return the gRPC target of a host and port."""
-        return address
+    def open_channel(self, address: str) -> grpc.aio.Channel:
+        """Return a channel to the worker at a host and port."""
+        own = self._certificate.certificate
+        credentials = grpc.ssl_channel_credentials(own, self._certificate.key, own)
+        options = (*_CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", NAME))
+        return grpc.aio.secure_channel(address, credentials, options=options)
 
     def touch(self) -> None:
         """Do nothing: there are no files."""

@@ -24,6 +24,7 @@ from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.pool import ClientPool, Clients
 from kafka_facade.kafka.shared import Shared
+from kafka_facade.peers.certificate import Certificate, new_certificate
 from kafka_facade.peers.local import LocalOwnership
 from kafka_facade.peers.options import PeersOptions
 from kafka_facade.peers.peers import Peers
@@ -74,11 +75,16 @@ def schema_registry(options: RegistryOptions) -> SchemaRegistry | None:
     return SchemaRegistry(options.url, options.properties)
 
 
-def peers(options: PeersOptions, directory: Path, secret: str) -> Peers:
-    """Return the other workers of this node; ``secret`` is known to them alone."""
+def peers_certificate(options: PeersOptions) -> Certificate | None:
+    """Return a new certificate for all workers; None if they use Unix sockets."""
+    return new_certificate() if options.listener else None
+
+
+def peers(options: PeersOptions, directory: Path, certificate: Certificate | None) -> Peers:
+    """Return the other workers of this node; only they have the key of ``certificate``, and access to ``directory``."""
     transport: Transport
-    if options.listener:
-        transport = TcpTransport(options.listener, secret)
+    if certificate is not None:
+        transport = TcpTransport(options.listener, certificate)
     else:
         transport = UnixTransport(directory / f"worker-{os.getpid()}.sock")
     return Peers(LocalOwnership(directory, options.workers, transport), transport)

@@ -8,7 +8,6 @@ import gc
 import logging
 import multiprocessing
 import os
-import secrets
 import signal
 import threading
 import time
@@ -57,7 +56,7 @@ class Worker:
         self._parts = parts
         self._peers_directory = peers_directory
         # The workers of one gateway have it in common, since each is started with a copy of this object.
-        self._peers_secret = secrets.token_hex(32)
+        self._peers_certificate = None if peers_directory is None else compose.peers_certificate(settings.peers)
         self._peers: Peers | None = None
         self._facade: Facade | None = None
         self._clients: ClientPool | None = None
@@ -83,7 +82,7 @@ class Worker:
         await own.engine.prepare()
         self._registry = compose.schema_registry(settings.registry)
         if self._peers_directory is not None:
-            self._peers = compose.peers(settings.peers, self._peers_directory, self._peers_secret)
+            self._peers = compose.peers(settings.peers, self._peers_directory, self._peers_certificate)
         facade = compose.core(settings, parts, self._clients, own, service, self._registry, self._peers)
         self._facade = facade
         await facade.start()
