@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import strawberry
 
@@ -19,6 +20,7 @@ from kafka_facade.core.instances.model import (
     SeekConsumer,
     SubscribeConsumer,
 )
+from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import FetchedRecord, Format
 from kafka_facade.core.request import Answer, Request
 from kafka_facade_graphql.handing_over import current
@@ -26,6 +28,20 @@ from kafka_facade_graphql.loaders import CALLER, Loaders
 
 # Requests that change a consumer instance.
 _OF_INSTANCES = ConsumerRef | SubscribeConsumer | AssignConsumer | ConsumerPartitions | CommitOffsets | SeekConsumer
+
+
+# Resolvers that take their operation's context as an argument cannot be compiled.
+_decoding: ContextVar[Decoding] = ContextVar("decoding")
+
+
+def current_decoding() -> Decoding:
+    """Return what the current request or connection decodes keys and values with."""
+    return _decoding.get()
+
+
+def use_decoding(decoding: Decoding) -> None:
+    """Decode keys and values with this, in this task and those that it starts."""
+    _decoding.set(decoding)
 
 
 class Context:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Generator
 from datetime import datetime
@@ -16,9 +15,9 @@ from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records import model as core_records
 from kafka_facade.core.records.decoding import has_schema_id
-from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, json_weight
+from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade_graphql.context import Context, Info
+from kafka_facade_graphql.context import Context, Info, current_decoding
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.resource import plain, resource
 from kafka_facade_graphql.scalars import JSON, Base64, BigInt, from_millis
@@ -52,10 +51,12 @@ class Content:
         except UnicodeDecodeError:
             return None
 
-    @field(description="The bytes as a JSON value; null if they aren't JSON; an error if JSON can't represent them.")
+    @field(
+        description="The bytes as a JSON value; null if they aren't JSON; an error if JSON can't represent them, or if "
+        "they are too large."
+    )
     def json(self) -> JSON | None:
-        weight = json_weight(self.data)
-        return _json(self.data) if weight <= _AT_ONCE_WEIGHT else cast(JSON, _LaterJson(self.data, weight))
+        return cast(JSON, _LaterJson(self.data)) if weighs_more(self.data, _AT_ONCE_WEIGHT) else _json(self.data)
 
     @field(description="The number of bytes.")
     def size(self) -> int:
@@ -65,18 +66,18 @@ class Content:
 class _LaterJson:
     """An awaitable that decodes JSON; unlike a coroutine, it may be dropped without being awaited."""
 
-    def __init__(self, data: bytes, weight: int) -> None:
+    def __init__(self, data: bytes) -> None:
         self._data = data
-        self._weight = weight
 
     def __await__(self) -> Generator[Any, None, JSON | None]:
         return self._decode().__await__()
 
     async def _decode(self) -> JSON | None:
-        if self._weight > JSON_ON_LOOP:
-            return await asyncio.to_thread(_json, self._data)
         await time_slice()
-        return _json(self._data)
+        try:
+            return await current_decoding().read_json(self._data, _json)
+        except ValueError as error:
+            raise DeserializationFailed(f"The JSON can't be shown: {error}.") from None
 
 
 def _json(data: bytes) -> JSON | None:

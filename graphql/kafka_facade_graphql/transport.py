@@ -37,7 +37,7 @@ from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.media_types import LATIN_1, UNICODE, parse_media_type
 from kafka_facade_graphql import ide
-from kafka_facade_graphql.context import Context
+from kafka_facade_graphql.context import Context, use_decoding
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
 from kafka_facade_graphql.handing_over import current, handing_over
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
@@ -142,6 +142,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return the context for resolvers."""
+        use_decoding(self._facade.decoding)
         return Context(self._facade, self._options.max_objects)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:

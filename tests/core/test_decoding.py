@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import DeserializationFailed, SchemaLookupFailed
-from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.decoding import TOO_HEAVY, Decoding
 from kafka_facade.core.records.decoding_budget import json_weight
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.schemas import Schemas
@@ -40,6 +40,16 @@ async def test_key_and_value_have_formats_of_their_own(decoding: Decoding) -> No
     )
     nothing = _record(None, None)
     assert await decoding.record(ReadFormats(None, Format.AVRO), nothing) == FetchedRecord(nothing, None, None)
+
+
+async def test_json_that_would_become_too_large_is_not_decoded(decoding: Decoding) -> None:
+    arrays = b"[" + b"[]," * 1_000_000 + b"1]"
+    for format in (Format.JSON, None):
+        data, info = await decoding.data(format, arrays, "t", "value")
+        assert (data, info.error) == ((None, TOO_HEAVY) if format else (arrays, None))
+    with pytest.raises(ValueError, match=TOO_HEAVY):
+        await decoding.read_json(arrays, len)
+    assert await decoding.read_json(arrays[:300_000], len) == 300_000
 
 
 async def test_what_begins_with_no_id_of_a_schema_is_binary_where_the_registry_decides(decoding: Decoding) -> None:

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 
 from kafka_facade.core.errors import DeserializationFailed
+from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.schemas import Schemas
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
+from kafka_facade_graphql.context import use_decoding
 from kafka_facade_graphql.numbers import decode_exactly
 from kafka_facade_graphql.records import Content
 from kafka_facade_graphql.scalars import JSON, SCALARS
@@ -107,6 +110,7 @@ def test_json_that_is_read_keeps_its_digits(text: str) -> None:
 
 async def _json(data: bytes) -> Any:
     """The JSON that is shown of bytes: of many, it has to be awaited."""
+    use_decoding(Decoding(Schemas(None)))
     found: Any = Content(data=data).json()
     return await found if isawaitable(found) else found
 
@@ -280,3 +284,29 @@ async def test_one_record_that_cannot_be_shown_is_null_with_an_error(
     assert undecoded == [*range(1, len(payloads) - 2)]
     assert all(fetched[index]["value"] is None for index in undecoded)
     assert fetched[-1]["value"] == "good"
+
+
+async def test_json_that_would_become_too_large_is_an_error_of_its_field(
+    gateway: Gateway, topic: TopicFactory, stack: BackgroundStack
+) -> None:
+    name = await topic()
+    limits = {"compression.type": "gzip", "message.max.bytes": 8_000_000}
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, **limits})
+    arrays = b"[" + b"[]," * 1_000_000 + b"1]"
+    for payload in (arrays, b"[" + b"[]," * 300_000 + b"1]", b"2"):
+        producer.produce(name, value=payload, partition=0)
+    producer.flush(30)
+    query = f"""subscription {{ records(topicName: "{name}", from: EARLIEST, follow: false) {{
+      value {{ size json }}
+    }} }}"""
+    async with httpx.AsyncClient(timeout=60, headers={"accept": "text/event-stream"}) as client:
+        answer = await client.post(gateway.graphql, json={"query": query})
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    records = [record for event in events for record in event["data"]["records"]]
+    errors = [error for event in events for error in event.get("errors", ())]
+    assert [record["value"]["size"] for record in records] == [len(arrays), 900_003, 1]
+    assert records[0]["value"]["json"] is None
+    assert [error["extensions"]["errorCode"] for error in errors] == [40801]
+    assert "can be read at once" in errors[0]["message"]
+    assert len(records[1]["value"]["json"]) == 300_001
+    assert records[2]["value"]["json"] == 2

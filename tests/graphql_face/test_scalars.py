@@ -9,6 +9,9 @@ from graphql import GraphQLError, IntValueNode, StringValueNode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.schemas import Schemas
+from kafka_facade_graphql.context import use_decoding
 from kafka_facade_graphql.records import Content
 from kafka_facade_graphql.scalars import SCALARS, Base64, BigInt, from_millis, to_millis
 
@@ -65,5 +68,6 @@ def test_content_never_fails(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"NaN", b"\xff", b"{", b"[" * 100_000, b"-Infinity"])
 async def test_what_is_no_json_is_null(data: bytes) -> None:
+    use_decoding(Decoding(Schemas(None)))
     found = Content(data=data).json()
     assert (await found if isinstance(found, Awaitable) else found) is None

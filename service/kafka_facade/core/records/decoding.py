@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from cachetools import TTLCache
 
-from kafka_facade.core.errors import DeserializationFailed, FacadeError, InvalidSchema, SchemaLookupFailed
+from kafka_facade.core.errors import (
+    DeserializationFailed,
+    FacadeError,
+    InvalidSchema,
+    PayloadTooLarge,
+    SchemaLookupFailed,
+)
+from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.quoting import showable
 from kafka_facade.core.records import json_text
-from kafka_facade.core.records.decoding_budget import json_weight
+from kafka_facade.core.records.decoding_budget import json_weight, weighs_more
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
 from kafka_facade.core.records.serialization import deserialize
 
+_T = TypeVar("_T")
+
+# How long (s) large JSON waits for a thread: all of an answer may be decoded one after the other.
+_THREAD_SECONDS: Final = 30.0
 # Timeout (s) for loading a schema that a record needs.
 _SCHEMA_SECONDS: Final = 5.0
 # Data may look like a schema id by chance, so cache for this long (s) which ids the registry does not have.
@@ -24,6 +35,8 @@ _LONGEST_ERROR: Final = 500
 # Decode JSON up to this many bytes without checking the time slice; it takes less than 0.1 ms.
 _SMALL_JSON: Final = 256
 _NOT_FOUND: Final = "404"
+TOO_HEAVY: Final = "the JSON has more objects, arrays and members than can be read at once"
+"""Why JSON of a greater weight than RECORDS_WEIGHT is not decoded."""
 
 
 def together(format: Format, records: Sequence[Record]) -> tuple[list[FetchedRecord], int]:
@@ -112,6 +125,8 @@ class Decoding:
         and the info's ``error`` says why. Raises FacadeError if a retry may succeed, such as when the registry does not
         answer.
         """
+        if format is Format.JSON and weighs_more(payload, RECORDS_WEIGHT):
+            return None, DataInfo(format, error=TOO_HEAVY)
         if format is not None and format not in SCHEMA_FORMATS:
             try:
                 data, weight = await self._plain(format, payload)
@@ -140,6 +155,13 @@ class Decoding:
             return None, info
         info.subject = await self._schemas.subject_of(topic, which, schema_id, _SCHEMA_SECONDS)
         return data, info
+
+    async def read_json(self, payload: bytes, read: Callable[[bytes], _T]) -> _T:
+        """Parse JSON with ``read``, in a thread if it is large. Raises ValueError if it would become too large."""
+        try:
+            return await self._schemas.read_json(read, payload, _THREAD_SECONDS)
+        except PayloadTooLarge:
+            raise ValueError(TOO_HEAVY) from None
 
     async def _plain(self, format: Format, payload: bytes) -> tuple[object, int]:
         """Decode a format without a schema; return the data and its weight. Raises ValueError."""
