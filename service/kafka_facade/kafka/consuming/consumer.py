@@ -80,8 +80,7 @@ class Consumer(EventfulClient):
         delay rebalances.
         """
         self._require_client()
-        await self._until_free()
-        self._convert_incoming()
+        await self._convert_incoming()
         kept = [record for record in self._pending if self._subscribed and record.topic_name in topics]
         self._start_anew()
         self._unchecked.clear()
@@ -261,7 +260,8 @@ class Consumer(EventfulClient):
         """
         again = False
         while place in targets:
-            await self._until_free(max(0.0, deadline - time.monotonic()))
+            wait = self._convert_incoming if again else self._until_free
+            await wait(max(0.0, deadline - time.monotonic()))
             if place not in self._assigned:
                 # A rebalance has revoked the partition.
                 raise IllegalConsumerState

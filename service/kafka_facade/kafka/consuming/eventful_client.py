@@ -18,9 +18,10 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNotFound
 from kafka_facade.core.records.model import Header, Record
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.blocking import Blocking, settled
 from kafka_facade.kafka.consuming.incoming import Incoming
-from kafka_facade.kafka.consuming.serialized_client import SerializedClient
+from kafka_facade.kafka.consuming.serialized_client import BUSY_SECONDS, SerializedClient
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
 
@@ -148,16 +149,16 @@ class EventfulClient(SerializedClient):
 
     async def _assign_again(self) -> None:
         """Assign the same partitions again, each at its current or intended position."""
+        await self._convert_incoming()
         if any(partition.start is None for partition in self._assigned.values()):
             await settled(self._begin_again({}, None), ASSIGN_SECONDS)
 
     def _begin_again(self, moved: Mapping[tuple[str, int], int], on_success: Callable[[], None] | None) -> Future[None]:
         """Assign the same partitions again in a thread: each at its current or intended position, some moved elsewhere.
 
-        The client must be free; it returns no records meanwhile.
+        The client must be free; it returns no records meanwhile. Convert what is incoming first: positions must lie
+        behind all messages that were taken.
         """
-        # Positions must lie behind all messages that were taken.
-        self._convert_incoming()
         incremental = self._subscribed and self._incremental
         begin: dict[tuple[str, int], int] = {}
         for place, partition in self._assigned.items():
@@ -197,10 +198,19 @@ class EventfulClient(SerializedClient):
         # Read self._pending only now: a revocation replaces it while events are served.
         self._pending.extend(records)
 
-    def _convert_incoming(self) -> None:
-        """Make pending records of all messages that were taken from the client."""
+    async def _convert_incoming(self, within: float = BUSY_SECONDS) -> None:
+        """Wait until no thread uses the client and all messages that were taken from it are pending records.
+
+        Raises KafkaTimeout after ``within`` seconds. Do not await anything before using the client.
+        """
+        deadline = time.monotonic() + within
+        await self._until_free(within)
         while self._incoming:
-            self._read_ahead(1)
+            # Each may have 100,000 headers.
+            await time_slice()
+            await self._until_free(max(0.0, deadline - time.monotonic()))
+            if self._incoming:
+                self._read_ahead(1)
 
     def _consume(self, max_records: int) -> tuple[int, list[Record]]:
         """Return the number of messages, and the records among them whose partitions are still assigned.

@@ -21,8 +21,8 @@ from kafka_facade.kafka.text import replacing_invalid_text
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# How long (s) operations without a timeout of their own wait for the client's current call.
-_BUSY_SECONDS: Final = 10.0
+BUSY_SECONDS: Final = 10.0
+"""How long operations without a timeout of their own wait for the client's current call."""
 
 
 class SerializedClient:
@@ -107,7 +107,7 @@ class SerializedClient:
         _when_done(begun, done)
         return begun
 
-    async def _until_free(self, within: float = _BUSY_SECONDS) -> None:
+    async def _until_free(self, within: float = BUSY_SECONDS) -> None:
         """Wait until no thread uses the client; a call may outlive its caller. Raises KafkaTimeout."""
         if self._free.is_set():
             return
