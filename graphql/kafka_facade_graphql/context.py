@@ -59,6 +59,8 @@ class Context:
         """The total weight of the decoded keys and values in the response."""
         self.decoding_failure: FacadeError | None = None
         """The error if decoding is currently impossible, reused for all further keys and values."""
+        self.lookup_failed = False
+        """Whether the error is about a schema that was not known: known ones can still be decoded."""
         self.fetched_bytes = 0
         """Total bytes returned by the fetches of this operation."""
         self._objects = 0
@@ -86,6 +88,7 @@ class Context:
         self.overflow = None
         self.decoded_weight = 0
         self.decoding_failure = None
+        self.lookup_failed = False
         self.forget()
 
     def forget(self) -> None:

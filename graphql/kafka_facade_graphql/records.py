@@ -153,13 +153,19 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
                     core_records.Format.BINARY, error="the response is too large for the decoded data"
                 ),
             )
-        if (failure := context.decoding_failure) is not None:
+        decoding = context.facade.decoding
+        if (failure := context.decoding_failure) is not None and not (
+            context.lookup_failed and decoding.knows_schema(payload)
+        ):
             # Reuse the failure, or each of the others would wait for as long.
             raise type(failure)(failure.message, **failure.metadata)
         try:
-            data, info = await context.facade.decoding.data(None, payload, record.topic_name, which)
+            data, info = await decoding.data(
+                None, payload, record.topic_name, which, with_subject=not context.lookup_failed
+            )
         except FacadeError as error:
             context.decoding_failure = error
+            context.lookup_failed = not decoding.knows_schema(payload)
             raise
         context.decoded_weight += info.weight
     return Decoded(value=data, about=info)

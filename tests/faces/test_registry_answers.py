@@ -57,6 +57,9 @@ async def to_peer(
         yield watched
 
 
+AWAY_FOR_ALL = send({"error_code": 50001, "message": "away"}, 500)
+
+
 def _endless(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
@@ -232,6 +235,34 @@ async def test_consuming(to_peer: Watched, peer: Peer, stack: BackgroundStack, t
         assert (status, body["error_code"]) == (408, 40801), body
         assert f"{name}-0 at offset 0" in body["message"]
         assert len(body["message"]) < 2000
+
+
+async def test_records_with_a_known_schema_are_shown_beside_one_whose_schema_fails(
+    to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic
+) -> None:
+    name = await topic()
+    known, unknown = next(IDS), next(IDS)
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for schema_id in (known, unknown, known, unknown):
+        producer.produce(name, b"\0" + schema_id.to_bytes(4, "big") + b"\x0e", partition=0)
+    producer.flush(30)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        found = send([f"{name}-value"]) if "subjects" in handler.path else send({"schema": '"int"'})
+        (AWAY_FOR_ALL if str(unknown) in handler.path else found)(handler)
+
+    peer.answer = answer
+    query = f"""subscription {{ records(topicName: "{name}", from: EARLIEST, follow: false) {{
+      decodedValue {{ data }} }} }}"""
+    shown: list[Any] = []
+    async with httpx.AsyncClient(timeout=_SECONDS, headers={"accept": "text/event-stream"}) as client:
+        for _ in range(2):
+            found = await client.post(to_peer.gateway.graphql, json={"query": query})
+            events = [json.loads(line[6:]) for line in found.text.splitlines() if line.startswith("data: {")]
+            shown.append([record["decodedValue"] for event in events for record in event["data"]["records"]])
+            errors = [error["extensions"]["code"] for event in events for error in event.get("errors", ())]
+            assert errors == [AWAY.reason] * 2
+    assert shown == [[{"data": 7}, None, {"data": 7}, None]] * 2
 
 
 async def _consume(gateway: Any, topic: str) -> tuple[tuple[bytes, bool] | None, str | None]:

@@ -117,6 +117,10 @@ class SchemaRegistry:
         )
         return codec
 
+    def knows(self, schema_id: int) -> bool:
+        """See the port."""
+        return ("id", schema_id) in self._known
+
     async def subjects(self, schema_id: int, timeout: float) -> Sequence[str]:
         """See the port."""
 

@@ -81,6 +81,10 @@ class Decoding:
         self._schemas = schemas
         self._unknown: TTLCache[int, str] = TTLCache(_UNKNOWN_IDS, _UNKNOWN_SECONDS)
 
+    def knows_schema(self, payload: bytes) -> bool:
+        """Return whether bytes with a schema id can be decoded without asking the registry for the schema."""
+        return self._schemas.knows(payload)
+
     async def strictly(self, format: Format, record: Record) -> FetchedRecord:
         """Decode key and value in one format. Raises DeserializationFailed if the bytes are invalid.
 
@@ -117,8 +121,10 @@ class Decoding:
         fetched.weight = sum(info.weight for info in (fetched.key_info, fetched.value_info) if info is not None)
         return fetched
 
-    async def data(self, format: Format | None, payload: bytes, topic: str, which: str) -> tuple[object, DataInfo]:
-        """Decode bytes and return the data with information on it.
+    async def data(
+        self, format: Format | None, payload: bytes, topic: str, which: str, *, with_subject: bool = True
+    ) -> tuple[object, DataInfo]:
+        """Decode bytes and return the data with information on it. The registry is asked for the schema's subject.
 
         BINARY returns the bytes, STRING a text, and all other formats a JSON value. Without a format, the schema id at
         the start of the bytes determines it; bytes without one are BINARY. If the bytes are invalid, the data is None
@@ -153,7 +159,8 @@ class Decoding:
                 self._unknown[schema_id] = info.error
         if info.error is not None:
             return None, info
-        info.subject = await self._schemas.subject_of(topic, which, schema_id, _SCHEMA_SECONDS)
+        if with_subject:
+            info.subject = await self._schemas.subject_of(topic, which, schema_id, _SCHEMA_SECONDS)
         return data, info
 
     async def read_json(self, payload: bytes, read: Callable[[bytes], _T]) -> _T:

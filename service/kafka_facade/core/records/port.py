@@ -175,6 +175,9 @@ class SchemaRegistryPort(Protocol):
     async def schema(self, schema_id: int, timeout: float) -> SchemaCodec:
         """The schema with an id."""
 
+    def knows(self, schema_id: int) -> bool:
+        """Whether the schema with an id is known, so that :meth:`schema` does not ask the registry."""
+
     async def subjects(self, schema_id: int, timeout: float) -> Sequence[str]:
         """The subjects that contain the schema with an id, ordered."""
 

@@ -157,6 +157,10 @@ class Schemas:
             value = work()
         return value, codec.format, budget.spent
 
+    def knows(self, payload: bytes) -> bool:
+        """Return whether the schema of bytes that start with a schema id is known without asking the registry."""
+        return self._registry is not None and self._registry.knows(id_in(payload))
+
     async def decode_json(self, payload: bytes, timeout: float) -> tuple[object, int]:
         """Decode JSON without a schema; return the value and its weight. Raises ValueError if it is invalid."""
         weight = json_weight(payload)
