@@ -24,11 +24,11 @@ def test_a_route_belongs_to_one_operation_or_to_the_formats_of_one() -> None:
         assert len(stems) == 1, identifiers
 
 
-def test_implemented_follows_from_the_code() -> None:
+def test_implemented_operations_are_derived_from_the_code() -> None:
     assert "api.v3.topics.get" in IMPLEMENTED
     assert "api.v3.links.create" not in IMPLEMENTED
 
 
-def test_what_is_printed_is_what_access_lists_take() -> None:
+def test_access_lists_accept_the_printed_identifiers() -> None:
     printed = CliRunner().invoke(main, ["operations", "--format", "json"], catch_exceptions=False).stdout
     assert {row["identifier"] for row in json.loads(printed)} == set(CATALOGUE.identifiers)

@@ -16,7 +16,7 @@ def test_defaults() -> None:
     assert instance.auto_commit
 
 
-def test_what_the_caller_says() -> None:
+def test_settings_of_the_caller() -> None:
     instance = resolve(
         CreateConsumer("g", "c", "json", "earliest", "false", "100", "2500"), ConsumerDefaults(request_timeout_ms=70)
     )
@@ -37,10 +37,10 @@ def test_what_the_caller_says() -> None:
         ("request_timeout_ms", "-1"),
     ],
 )
-def test_a_bad_value_is_named(setting: str, value: str) -> None:
+def test_errors_name_the_invalid_setting(setting: str, value: str) -> None:
     with pytest.raises(InvalidConsumerConfig, match=value):
         resolve(CreateConsumer("g", **{setting: value}), ConsumerDefaults())
 
 
-def test_formats_by_any_case() -> None:
+def test_formats_are_case_insensitive() -> None:
     assert resolve(CreateConsumer("g", format="Avro"), ConsumerDefaults()).format is Format.AVRO

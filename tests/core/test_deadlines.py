@@ -33,7 +33,7 @@ async def test_a_block_that_is_fast_is_left_alone(limits: Deadlines) -> None:
     await asyncio.sleep(0.3)
 
 
-async def test_what_goes_wrong_in_a_block_goes_on(limits: Deadlines) -> None:
+async def test_errors_of_a_block_are_raised(limits: Deadlines) -> None:
     with pytest.raises(LookupError), limits.limit(0.2):
         raise LookupError
 
@@ -65,7 +65,7 @@ async def test_of_two_deadlines_the_shorter_one_counts(limits: Deadlines) -> Non
     await asyncio.gather(outer_ends(), inner_ends())
 
 
-async def test_a_cancellation_from_elsewhere_stays_one(limits: Deadlines) -> None:
+async def test_a_cancellation_from_outside_is_not_a_timeout(limits: Deadlines) -> None:
     async def work() -> None:
         with limits.limit(30):
             await asyncio.sleep(5)

@@ -24,14 +24,14 @@ def _record(value: bytes | None, key: bytes | None = None) -> Record:
 
 
 @pytest.mark.parametrize("value", [b"hello", b'"\xff"', b"[" * 100_000, b"\xff", b""])
-async def test_a_record_of_another_format_is_named(decoding: Decoding, value: bytes) -> None:
+async def test_errors_name_the_undecodable_record(decoding: Decoding, value: bytes) -> None:
     with pytest.raises(DeserializationFailed, match="VALUE for partition t-1 at offset 7"):
         await decoding.strictly(Format.JSON, _record(value))
     with pytest.raises(DeserializationFailed, match="KEY for partition t-1 at offset 7"):
         await decoding.strictly(Format.JSON, _record(b"1", value))
 
 
-async def test_key_and_value_have_formats_of_their_own(decoding: Decoding) -> None:
+async def test_keys_and_values_have_separate_formats(decoding: Decoding) -> None:
     found = await decoding.record(ReadFormats(Format.STRING, Format.JSON), _record(b"[1]", b"k"))
     assert (found.key, found.value) == ("k", [1])
     assert (found.key_info, found.value_info) == (
@@ -52,7 +52,7 @@ async def test_json_that_would_become_too_large_is_not_decoded(decoding: Decodin
     assert await decoding.read_json(arrays[:300_000], len) == 300_000
 
 
-async def test_what_begins_with_no_id_of_a_schema_is_binary_where_the_registry_decides(decoding: Decoding) -> None:
+async def test_data_without_a_schema_id_is_binary(decoding: Decoding) -> None:
     for payload in (b"", b"\0", b"\0\0\0\0", b"\1\0\0\0\1x", b"text"):
         assert await decoding.data(None, payload, "t", "value") == (payload, DataInfo(Format.BINARY))
     # Ids begin at 1: a long as a key looks like id 0, and costs no request.
@@ -63,7 +63,7 @@ async def test_what_begins_with_no_id_of_a_schema_is_binary_where_the_registry_d
 
 
 @given(WITHOUT_SCHEMAS, WITHOUT_SCHEMAS, st.none() | st.binary(), st.none() | st.binary())
-async def test_any_bytes_are_shown_and_none_ends_the_reading(
+async def test_any_bytes_are_decoded_or_have_an_error(
     key_format: Format, value_format: Format, key: bytes | None, value: bytes | None
 ) -> None:
     found = await Decoding(Schemas(None)).record(ReadFormats(key_format, value_format), _record(value, key))

@@ -51,11 +51,11 @@ def test_every_documented_code_is_in_the_table_with_its_status(code: int) -> Non
     assert DOCUMENTED[code] in {codes.status for codes in found}
 
 
-def test_a_message_says_what_was_looked_for() -> None:
+def test_messages_name_the_missing_resource() -> None:
     assert errors.NotFound(broker_id="9").message == "Not found: broker_id 9"
 
 
-def test_a_field_moves_with_what_holds_it() -> None:
+def test_the_path_of_a_field_includes_its_parents() -> None:
     error = errors.InvalidRequest("bad", field="value.data")
     placed = error.within("records[1]")
     assert (placed.field, placed.message, type(placed)) == ("records[1].value.data", "bad", errors.InvalidRequest)
@@ -68,6 +68,6 @@ def test_a_field_moves_with_what_holds_it() -> None:
     assert unblamed.field is None
 
 
-def test_the_field_to_blame_is_not_what_was_looked_for() -> None:
+def test_the_message_about_a_missing_resource_names_no_field() -> None:
     error = errors.PartitionNotFound(partition_id="7", field="partition_id")
     assert error.message == "Partition not found: partition_id 7"

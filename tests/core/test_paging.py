@@ -9,7 +9,7 @@ from kafka_facade.core.paging import MAX_PAGE_SIZE, paginate
 
 
 @given(names=st.sets(st.text(min_size=1)), size=st.integers(1, 7))
-def test_all_pages_together_are_the_list(names: set[str], size: int) -> None:
+def test_all_pages_together_have_all_items(names: set[str], size: int) -> None:
     items = sorted(names)
     seen: list[str] = []
     token = ""
@@ -24,13 +24,13 @@ def test_all_pages_together_are_the_list(names: set[str], size: int) -> None:
     assert seen == items
 
 
-def test_a_page_stays_right_while_items_come_and_go() -> None:
+def test_pages_are_consistent_while_items_change() -> None:
     first = paginate(["a", "b", "c", "d"], lambda item: item, size=2)
     second = paginate(["aa", "b", "c", "cc", "d"], lambda item: item, size=2, token=first.next_token)
     assert second.items == ["c", "cc"]
 
 
-def test_sizes() -> None:
+def test_page_sizes() -> None:
     items = list(range(5000))
     assert len(paginate(items, lambda item: item, size=0).items) == 100
     assert len(paginate(items, lambda item: item, size=10**6).items) == MAX_PAGE_SIZE
@@ -39,6 +39,6 @@ def test_sizes() -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "!!", "ImEi", "e30"])
-def test_a_token_that_is_not_ours_is_refused(token: str) -> None:
+def test_a_foreign_token_is_rejected(token: str) -> None:
     with pytest.raises(InvalidRequest):
         paginate([1, 2, 3], lambda item: item, token=token)

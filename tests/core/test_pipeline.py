@@ -50,14 +50,14 @@ def test_a_blocked_operation_is_blocked_even_if_allowed(identifier: str) -> None
     assert not AccessLists([identifier], [identifier]).permits(identifier)
 
 
-async def test_a_blocked_call_is_refused() -> None:
+async def test_a_blocked_call_is_rejected() -> None:
     pipeline = _pipeline(AccessLists(block=["api.v3.topics.get"]), 1.0)
     with pytest.raises(OperationBlocked):
         await _run(pipeline)
     await _run(pipeline, identifier="api.v3.topics.list")
 
 
-async def test_what_is_not_implemented_says_so() -> None:
+async def test_operations_that_are_not_implemented_fail() -> None:
     pipeline = _pipeline(AccessLists(), 1.0)
     with pytest.raises(NotImplementedYet):
         await _run(pipeline, identifier="api.v3.links.list")

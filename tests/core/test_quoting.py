@@ -13,13 +13,13 @@ LARGE = "x" * 10_000_000
 
 
 @given(st.text(max_size=600))
-def test_a_short_text_is_quoted_whole_and_a_long_one_by_its_ends(text: str) -> None:
+def test_long_texts_are_shortened_in_the_middle(text: str) -> None:
     quoted = quote(text)
     assert len(quoted) <= QUOTE_LENGTH
     assert quoted == text or (text.startswith(quoted[:150]) and text.endswith(quoted[-40:]))
 
 
-def test_the_json_of_a_large_value_is_not_written_to_its_end() -> None:
+def test_only_the_needed_part_of_a_large_value_is_encoded() -> None:
     started = time.process_time()
     for value in (LARGE, [1] * 1_000_000, {"a": [LARGE]}, msgspec.Raw(b"1.5"), None):
         assert len(quote_json(value)) <= QUOTE_LENGTH
@@ -28,7 +28,7 @@ def test_the_json_of_a_large_value_is_not_written_to_its_end() -> None:
     assert quote_json({"a": [1, None, True]}) == '{"a": [1, null, true]}'
 
 
-def test_no_error_holds_more_than_a_message() -> None:
+def test_errors_do_not_keep_long_texts() -> None:
     error = InvalidTopicName("many words " * 1_000_000, topic_name=LARGE, field=LARGE)
     assert len(error.message) == MESSAGE_LENGTH == len(str(error))
     assert {len(value) for value in error.metadata.values()} == {QUOTE_LENGTH}
@@ -36,7 +36,7 @@ def test_no_error_holds_more_than_a_message() -> None:
     assert len(NotFound(name=LARGE).message) < MESSAGE_LENGTH
 
 
-def test_no_word_of_a_message_is_longer_than_a_quotation() -> None:
+def test_long_words_of_messages_are_shortened() -> None:
     message = InvalidTopicName(f"Kafka says: invalid value {LARGE} for retention.ms").message
     assert message.startswith("Kafka says: invalid value xxx")
     assert message.endswith("xxx for retention.ms")

@@ -72,7 +72,7 @@ class Misspelt:
         return ""
 
 
-def test_an_unknown_identifier_is_refused() -> None:
+def test_an_unknown_identifier_is_rejected() -> None:
     with pytest.raises(LookupError, match=r"no operation is called api\.v3\.topics\.gte"):
         Registry([Misspelt()], CATALOGUE)
 

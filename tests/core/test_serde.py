@@ -18,7 +18,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_comes_back_as_it_was(value: object) -> None:
+def test_json_is_unchanged(value: object) -> None:
     payload = serialize(RecordData(Format.JSON, value))
     if value is None:
         assert payload is None
@@ -44,7 +44,7 @@ def test_base64_with_and_without_padding(payload: bytes) -> None:
         (Format.STRING, 5, "Bad Request: data=5 is not a string."),
     ],
 )
-def test_data_of_another_format(format: Format, data: object, message: str) -> None:
+def test_data_of_the_wrong_format(format: Format, data: object, message: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         serialize(RecordData(format, data))
     assert caught.value.message == message

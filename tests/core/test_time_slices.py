@@ -7,7 +7,7 @@ import time
 from kafka_facade.core.time_slices import SLICE_SECONDS, in_slices, sorted_in_slices
 
 
-async def test_what_is_made_in_slices_is_the_same_and_lets_others_run() -> None:
+async def test_time_slices_keep_the_result_and_let_others_run() -> None:
     passes = 0
 
     async def count() -> None:

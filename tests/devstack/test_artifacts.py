@@ -56,7 +56,7 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_fetches_once_and_never_asks_again(repository: Repository, tmp_path: Path) -> None:
+async def test_artifacts_are_downloaded_once(repository: Repository, tmp_path: Path) -> None:
     repository.put(JAR, CONTENT)
     arrived: list[int] = []
     [path] = await artifacts.fetch([JAR], tmp_path / "cache", arrived.append)
@@ -66,14 +66,14 @@ async def test_fetches_once_and_never_asks_again(repository: Repository, tmp_pat
     assert len(repository.requests) == 1
 
 
-async def test_refuses_what_differs_from_the_lock(repository: Repository, tmp_path: Path) -> None:
+async def test_artifacts_that_differ_from_the_lock_are_rejected(repository: Repository, tmp_path: Path) -> None:
     repository.put(JAR, CONTENT[:-1] + b"x")
     with pytest.raises(DevStackError, match=r"org\.example:thing:1\.0 .* refused"):
         await artifacts.fetch([JAR], tmp_path / "cache")
     assert files(tmp_path / "cache") == []
 
 
-async def test_says_which_jar_the_repository_lacks(repository: Repository, tmp_path: Path) -> None:
+async def test_the_error_names_a_missing_jar(repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(DevStackError, match=r"thing-1\.0\.jar answered 404"):
         await artifacts.fetch([JAR], tmp_path / "cache")
     assert files(tmp_path / "cache") == []
@@ -89,7 +89,7 @@ async def test_the_error_without_a_network_is_one_line_with_a_remedy(
     assert "\n" not in str(caught.value)
 
 
-async def test_fetches_again_what_was_cut_short(repository: Repository, tmp_path: Path) -> None:
+async def test_truncated_artifacts_are_downloaded_again(repository: Repository, tmp_path: Path) -> None:
     repository.put(JAR, CONTENT)
     cached = tmp_path / "cache" / JAR.path
     cached.parent.mkdir(parents=True)
@@ -99,7 +99,7 @@ async def test_fetches_again_what_was_cut_short(repository: Repository, tmp_path
 
 
 @pytest.mark.parametrize(("content", "requests"), [(CONTENT, 0), (CONTENT[:-1] + b"x", 1)])
-async def test_takes_from_the_local_maven_repository_only_what_matches(
+async def test_only_matching_artifacts_of_the_local_maven_repository_are_used(
     repository: Repository, tmp_path: Path, content: bytes, requests: int
 ) -> None:
     repository.put(JAR, CONTENT)

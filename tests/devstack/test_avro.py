@@ -23,7 +23,7 @@ POINT = {"type": "record", "name": "Point", "namespace": "geo", "fields": [{"nam
     ],
     ids=json.dumps,
 )
-def test_accepts(schema: Any) -> None:
+def test_valid_schemas(schema: Any) -> None:
     check(schema, set())
 
 
@@ -48,7 +48,7 @@ def test_accepts(schema: Any) -> None:
     ],
     ids=str,
 )
-def test_refuses(schema: Any, reason: str) -> None:
+def test_invalid_schemas(schema: Any, reason: str) -> None:
     with pytest.raises(AvroError, match=reason):
         check(schema, set())
 

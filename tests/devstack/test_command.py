@@ -193,7 +193,7 @@ def test_kept_data_is_there_at_the_second_start_and_nothing_runs_after_the_end(t
     wait_until(lambda: gone(second["pids"]) and not again.ready_file.exists())
 
 
-def test_a_child_that_dies_ends_the_stack_and_leaves_its_log(tmp_path: Path) -> None:
+def test_a_killed_child_ends_the_stack_and_its_log_is_kept(tmp_path: Path) -> None:
     dev = Dev(tmp_path, "--no-gateway")
     told = dev.ready()
     os.kill(told["pids"]["Kafka broker 1"], signal.SIGKILL)
@@ -233,7 +233,7 @@ def test_the_error_for_a_port_in_use_is_one_line_with_a_remedy() -> None:
     )
 
 
-def test_a_data_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_a_data_folder_with_other_files_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     code, errors = run("--no-gateway", "--port-base", str(PortPlan.free().rest), "--data-dir", str(tmp_path))
     assert code == 1
@@ -241,7 +241,7 @@ def test_a_data_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_file_as_data_folder_is_one_line(tmp_path: Path) -> None:
+def test_a_file_as_data_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     code, errors = run("--no-gateway", "--port-base", str(PortPlan.free().rest), "--data-dir", str(file))
@@ -249,7 +249,7 @@ def test_a_file_as_data_folder_is_one_line(tmp_path: Path) -> None:
     assert errors == f"error: can't use the data folder {file} (File exists): name another with --data-dir\n"
 
 
-def test_an_error_is_printed_as_it_is(tmp_path: Path) -> None:
+def test_errors_are_printed_verbatim(tmp_path: Path) -> None:
     ready = tmp_path / "none" / "[/x]"
     code, errors = run("--no-gateway", "--port-base", str(PortPlan.free().rest), "--ready-file", str(ready))
     assert code == 1

@@ -24,7 +24,7 @@ def _wanted(extra: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize("extra", ["devstack", "test"])
-def test_what_is_locked_is_what_is_asked_for(extra: str) -> None:
+def test_the_lock_files_match_the_requirements(extra: str) -> None:
     text = (ROOT / f"requirements/{extra}.txt").read_text()
     locked = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ]+)", text))
     wanted = {str(requirement): (requirement, canonicalize_name(requirement.name)) for requirement in _wanted(extra)}

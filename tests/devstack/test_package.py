@@ -128,7 +128,7 @@ def test_without_the_development_stack_dev_says_what_to_install(
     assert _run_installed("--help", folders=folders).returncode == 0
 
 
-def test_a_command_that_can_not_be_imported_harms_no_other(installed: dict[str, Path], tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_imported_does_not_affect_others(installed: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "broken-1.dist-info").mkdir()
     (tmp_path / "broken-1.dist-info/entry_points.txt").write_text("[kafka_facade.commands]\nbroken = absent:command\n")
     folders = [tmp_path, installed[GATEWAY], installed["others"]]
@@ -143,7 +143,7 @@ def _run(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_the_command_says_its_version_and_where_the_protos_are() -> None:
+def test_the_command_prints_its_version_and_the_path_of_the_protos() -> None:
     assert _run("--version").split()[-1] == version("kafka-facade")
     folder = Path(_run("protos").strip())
     assert (folder / "kafka_facade/v1/record.proto").is_file()

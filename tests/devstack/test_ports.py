@@ -26,7 +26,7 @@ def test_a_base_out_of_range_is_refused(base: int) -> None:
         PortPlan.from_base(base)
 
 
-def test_a_taken_port_is_named_with_what_wanted_it() -> None:
+def test_a_port_in_use_is_named_with_its_purpose() -> None:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]
         assert not is_free(port)
@@ -40,7 +40,7 @@ def _run_python(code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_plans_that_nobody_has_bound_yet_have_no_port_in_common() -> None:
+def test_concurrent_plans_have_no_port_in_common() -> None:
     many = "for _ in range(16): print(PortPlan.free().rest, flush=True)\ninput()"
     started = [_run_python(many) for _ in range(2)]
     try:

@@ -44,7 +44,7 @@ def error(answer: httpx.Response) -> tuple[int, int]:
     return answer.status_code, answer.json()["error_code"]
 
 
-async def test_a_schema_comes_back_by_id_version_and_lookup(registry: httpx.AsyncClient, subject: str) -> None:
+async def test_a_schema_can_be_read_by_id_version_and_lookup(registry: httpx.AsyncClient, subject: str) -> None:
     document = user("a")
     id_ = await register(registry, subject, document)
     text = json.dumps(json.loads(document["schema"]), separators=(",", ":"))
@@ -58,7 +58,7 @@ async def test_a_schema_comes_back_by_id_version_and_lookup(registry: httpx.Asyn
     assert (await registry.get(f"/schemas/ids/{id_}/versions")).json() == [{"subject": subject, "version": 1}]
 
 
-async def test_the_same_schema_has_one_id_however_it_is_spaced(registry: httpx.AsyncClient, subject: str) -> None:
+async def test_white_space_does_not_change_the_id_of_a_schema(registry: httpx.AsyncClient, subject: str) -> None:
     document = user("a")
     id_ = await register(registry, subject, document)
     spaced = {"schema": json.dumps(json.loads(document["schema"]), indent=4)}
@@ -73,7 +73,7 @@ async def test_the_same_schema_has_one_id_however_it_is_spaced(registry: httpx.A
     ("type_", "text"),
     [("JSON", '{"type": "object"}'), ("PROTOBUF", 'syntax = "proto3"; message M { string s = 1; }')],
 )
-async def test_other_types_carry_their_name(registry: httpx.AsyncClient, subject: str, type_: str, text: str) -> None:
+async def test_schema_types_are_returned(registry: httpx.AsyncClient, subject: str, type_: str, text: str) -> None:
     id_ = await register(registry, subject, {"schemaType": type_, "schema": text})
     assert (await registry.get(f"/schemas/ids/{id_}")).json()["schemaType"] == type_
 
@@ -97,11 +97,11 @@ async def test_an_invalid_schema_is_42201(registry: httpx.AsyncClient, subject: 
     assert error(await registry.get(f"/subjects/{subject}/versions")) == (404, 40401)
 
 
-async def test_a_body_that_is_no_json_is_400(registry: httpx.AsyncClient, subject: str) -> None:
+async def test_a_body_that_is_not_json_is_400(registry: httpx.AsyncClient, subject: str) -> None:
     assert error(await registry.post(f"/subjects/{subject}/versions", content=b"{")) == (400, 400)
 
 
-async def test_what_is_not_there_has_its_code(registry: httpx.AsyncClient, subject: str) -> None:
+async def test_unknown_subjects_versions_and_ids(registry: httpx.AsyncClient, subject: str) -> None:
     assert error(await registry.get("/schemas/ids/999999")) == (404, 40403)
     assert error(await registry.get(f"/subjects/{subject}/versions/1")) == (404, 40401)
     assert error(await registry.post(f"/subjects/{subject}", json=user("a"))) == (404, 40401)
@@ -139,7 +139,7 @@ async def test_deleting_a_subject_takes_two_steps(registry: httpx.AsyncClient, s
     assert error(await registry.delete(path)) == (404, 40401)
 
 
-async def test_a_reference_brings_names_and_holds_its_target(registry: httpx.AsyncClient, subject: str) -> None:
+async def test_references_import_names_and_protect_their_target(registry: httpx.AsyncClient, subject: str) -> None:
     target = f"{subject}-target"
     point = {"type": "record", "name": "Point", "namespace": "geo", "fields": [{"name": "x", "type": "int"}]}
     await register(registry, target, avro(point))
@@ -168,7 +168,7 @@ async def test_compatibility_level_of_a_subject_and_of_all(registry: httpx.Async
     assert check.json() == {"is_compatible": True}
 
 
-async def test_a_read_only_subject_takes_no_schema(registry: httpx.AsyncClient, subject: str) -> None:
+async def test_a_read_only_subject_rejects_schemas(registry: httpx.AsyncClient, subject: str) -> None:
     assert (await registry.get("/mode")).json() == {"mode": "READWRITE"}
     assert error(await registry.get(f"/mode/{subject}")) == (404, 40409)
     assert (await registry.put(f"/mode/{subject}", json={"mode": "READONLY"})).json() == {"mode": "READONLY"}
@@ -178,7 +178,7 @@ async def test_a_read_only_subject_takes_no_schema(registry: httpx.AsyncClient, 
     await register(registry, subject, user("a"))
 
 
-async def test_another_start_finds_the_same_state_in_the_topic(
+async def test_a_restart_restores_the_state_from_the_topic(
     registry: httpx.AsyncClient, subject: str, stack: BackgroundStack
 ) -> None:
     id_ = await register(registry, subject, user("a"))

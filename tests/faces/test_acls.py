@@ -73,7 +73,7 @@ async def test_acls(face: FaceClient, cluster: str, principal: str) -> None:
     assert await face.acls(cluster, principal=principal) == []
 
 
-async def test_acls_that_cannot_be(face: FaceClient, face_name: str, cluster: str, principal: str) -> None:
+async def test_invalid_acls(face: FaceClient, face_name: str, cluster: str, principal: str) -> None:
     for name, value in (*ANY.items(), ("pattern_type", "MATCH")):
         shown = name if face_name != "graphql" else re.sub("_(.)", lambda found: found[1].upper(), name)
         bad = _acl(principal, **{name: value})

@@ -94,7 +94,7 @@ async def test_their_errors(
     )
 
 
-async def test_rest_draws_their_links(
+async def test_rest_has_their_links(
     extended: Gateway, cluster: str, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await _filled(stack, topic)
@@ -115,7 +115,7 @@ async def test_rest_draws_their_links(
         assert (response.status_code, response.json()["error_code"]) == (400, 400)
 
 
-async def test_the_gateway_as_it_is_shipped_has_none_of_them(gateway: Gateway, cluster: str) -> None:
+async def test_the_shipped_gateway_has_none_of_them(gateway: Gateway, cluster: str) -> None:
     client = RestOperations(gateway.rest, CATALOGUE)
     with pytest.raises(FaceError) as caught:
         await client.run("api.v3.topic-sizes.get", GetTopicSize(cluster, "any"))

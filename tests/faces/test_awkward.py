@@ -30,7 +30,7 @@ def _name(prefix: str = "awkward") -> str:
 
 
 @pytest.mark.parametrize("group", ["\0", "a\0b"])
-async def test_a_group_that_the_client_would_die_of_is_refused(face: FaceClient, cluster: str, group: str) -> None:
+async def test_a_group_that_would_crash_the_client_is_rejected(face: FaceClient, cluster: str, group: str) -> None:
     if face.__class__.__name__ == "RestClient":
         group = group.replace("\0", "%00")
     with pytest.raises(FaceError):
@@ -38,7 +38,7 @@ async def test_a_group_that_the_client_would_die_of_is_refused(face: FaceClient,
     assert await face.clusters() == [cluster]
 
 
-async def test_a_topic_made_anew_with_fewer_partitions(face: FaceClient, cluster: str) -> None:
+async def test_a_recreated_topic_with_fewer_partitions(face: FaceClient, cluster: str) -> None:
     name = _name()
     await face.create_topic(cluster, name, partitions_count=6, replication_factor=1)
     for key in "abcdefgh":
@@ -56,7 +56,7 @@ async def test_a_topic_made_anew_with_fewer_partitions(face: FaceClient, cluster
     assert all(50003 in error.codes for error in failed)
 
 
-async def test_the_first_record_of_a_topic_that_was_asked_for_before(face: FaceClient, cluster: str) -> None:
+async def test_the_first_record_of_a_topic_that_was_unknown_before(face: FaceClient, cluster: str) -> None:
     name = _name()
     with pytest.raises(FaceError):
         await face.topic(cluster, name)
@@ -65,7 +65,7 @@ async def test_the_first_record_of_a_topic_that_was_asked_for_before(face: FaceC
     assert time.monotonic() - started < 3
 
 
-async def test_the_epoch_itself_is_refused_and_not_stored_as_now(gateway: Gateway, cluster: str) -> None:
+async def test_the_epoch_as_timestamp_is_rejected(gateway: Gateway, cluster: str) -> None:
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
         path = f"/v3/clusters/{cluster}/topics/{_name()}/records"
         record: dict[str, Any] = {"value": {"type": "JSON", "data": 1}, "timestamp": "1970-01-01T00:00:00Z"}
@@ -75,7 +75,7 @@ async def test_the_epoch_itself_is_refused_and_not_stored_as_now(gateway: Gatewa
         assert (answer["error_code"], answer["timestamp"]) == (200, "1970-01-01T00:00:00.001Z")
 
 
-async def test_a_header_name_that_would_be_cut_is_refused(face: FaceClient, cluster: str) -> None:
+async def test_a_header_name_that_would_be_truncated_is_rejected(face: FaceClient, cluster: str) -> None:
     name = _name()
     with pytest.raises(FaceError, match="cannot hold the character U\\+0000") as refused:
         await face.produce(cluster, name, Produced(Data("JSON", 1), headers=[("whole", b""), ("a\0b", b"")]))
@@ -95,7 +95,7 @@ async def test_offsets_out_of_range(gateway: Gateway) -> None:
         await client.delete(f"/consumers/{group}/instances/c")
 
 
-async def test_a_pattern_takes_what_matches_and_what_comes_to_match(gateway: Gateway, cluster: str) -> None:
+async def test_a_pattern_includes_topics_created_later(gateway: Gateway, cluster: str) -> None:
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30, headers=V2) as client:
         stem, group = _name("pattern"), _name("group")
         topics = f"/v3/clusters/{cluster}/topics"
@@ -117,7 +117,7 @@ async def test_a_pattern_takes_what_matches_and_what_comes_to_match(gateway: Gat
         await client.delete(instance)
 
 
-async def test_without_an_offset_to_start_at_one_can_seek(gateway: Gateway, face: FaceClient, cluster: str) -> None:
+async def test_a_seek_without_a_start_offset(gateway: Gateway, face: FaceClient, cluster: str) -> None:
     name, group = _name(), _name("group")
     await face.create_topic(cluster, name, partitions_count=1, replication_factor=1)
     for number in range(3):
@@ -142,7 +142,7 @@ async def test_without_an_offset_to_start_at_one_can_seek(gateway: Gateway, face
     await face.delete_consumer(group, "c")
 
 
-async def test_scalars_are_taken_for_what_they_are(gateway: Gateway, cluster: str) -> None:
+async def test_strings_and_numbers_are_converted_to_the_expected_type(gateway: Gateway, cluster: str) -> None:
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
         name = _name()
         body = {"topic_name": name, "partitions_count": "2", "configs": [{"name": "retention.ms", "value": 1000}]}
@@ -153,7 +153,7 @@ async def test_scalars_are_taken_for_what_they_are(gateway: Gateway, cluster: st
         assert (await client.get(path)).json()["value"] == "2000"
 
 
-async def test_a_rebalance_neither_doubles_records_nor_moves_a_commit_back(
+async def test_a_rebalance_repeats_no_records_and_moves_no_commit_back(
     face: FaceClient, cluster: str, kafka: Kafka, stack: BackgroundStack
 ) -> None:
     name, group = _name(), _name("group")
@@ -189,7 +189,7 @@ async def test_a_rebalance_neither_doubles_records_nor_moves_a_commit_back(
         await face.delete_consumer(group, member)
 
 
-async def test_records_from_before_the_first_read_are_there(face: FaceClient, cluster: str) -> None:
+async def test_records_before_the_first_read_are_returned(face: FaceClient, cluster: str) -> None:
     name, group = _name(), _name("group")
     await face.create_topic(cluster, name, partitions_count=1, replication_factor=1)
     await face.produce(cluster, name, Produced(Data("JSON", "before")))
@@ -203,7 +203,7 @@ async def test_records_from_before_the_first_read_are_there(face: FaceClient, cl
     await face.delete_consumer(group, "c")
 
 
-async def test_a_partition_that_was_just_added_takes_records(face: FaceClient, cluster: str) -> None:
+async def test_a_new_partition_accepts_records(face: FaceClient, cluster: str) -> None:
     name = _name()
     await face.create_topic(cluster, name, partitions_count=1, replication_factor=1)
     await face.produce(cluster, name, Produced(Data("JSON", 1)))
@@ -221,7 +221,7 @@ async def test_configs_of_all_topics(gateway: Gateway, cluster: str, face: FaceC
     assert listed.total_size == len(rest) > 30
 
 
-async def test_what_is_no_message_is_refused(gateway: Gateway) -> None:
+async def test_malformed_messages_are_rejected(gateway: Gateway) -> None:
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
         call: Any = channel.unary_unary("/kafka_facade.v1.TopicService/GetTopic")
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -229,7 +229,7 @@ async def test_what_is_no_message_is_refused(gateway: Gateway) -> None:
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_read_that_waits_ends_with_the_server(
+async def test_a_waiting_read_ends_at_shutdown(
     gateway_factory: Callable[..., Awaitable[Gateway]], cluster: str, topic: Callable[..., Awaitable[str]]
 ) -> None:
     gateway = await gateway_factory({"shutdown.timeout.ms": "20000"})
@@ -247,7 +247,7 @@ async def test_a_read_that_waits_ends_with_the_server(
     assert time.monotonic() - started < 5
 
 
-async def test_without_kafka_the_gateway_still_ends_in_order(
+async def test_shutdown_without_kafka(
     three_brokers: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]]
 ) -> None:
     gateway = await gateway_factory({"shutdown.timeout.ms": "6000"}, on=three_brokers)
@@ -270,7 +270,7 @@ async def test_without_kafka_the_gateway_still_ends_in_order(
     assert gateway.child.exit_code == 0
 
 
-async def test_what_was_returned_is_committed_when_a_member_leaves(
+async def test_delivered_records_are_committed_when_a_member_leaves(
     face: FaceClient, cluster: str, kafka: Kafka, stack: BackgroundStack
 ) -> None:
     name, group = _name(), _name("group")
@@ -284,7 +284,7 @@ async def test_what_was_returned_is_committed_when_a_member_leaves(
     assert await kafka.committed(stack.bootstrap_servers, group, name) == 3
 
 
-async def test_members_that_come_and_go_at_once_never_hold_up_the_server(gateway: Gateway, cluster: str) -> None:
+async def test_short_lived_members_do_not_block_the_server(gateway: Gateway, cluster: str) -> None:
     name, group = _name(), _name("group")
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30, headers=V2) as client:
         await client.post(
@@ -306,7 +306,7 @@ async def test_members_that_come_and_go_at_once_never_hold_up_the_server(gateway
         await visits
 
 
-async def test_a_record_that_kafka_refuses_fails_alone(face: FaceClient, cluster: str, topic: TopicFactory) -> None:
+async def test_a_record_that_kafka_rejects_fails_alone(face: FaceClient, cluster: str, topic: TopicFactory) -> None:
     name = await topic(config={"cleanup.policy": "compact"})
 
     async def produce(key: Data | None) -> tuple[int, int] | FaceError:
@@ -328,9 +328,7 @@ async def test_a_record_that_kafka_refuses_fails_alone(face: FaceClient, cluster
 
 
 @pytest.mark.parametrize("count", [0, -5, 100_001])
-async def test_a_number_of_partitions_that_no_topic_can_have(
-    face: FaceClient, cluster: str, topic: TopicFactory, count: int
-) -> None:
+async def test_an_invalid_number_of_partitions(face: FaceClient, cluster: str, topic: TopicFactory, count: int) -> None:
     name = await topic()
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: face.update_partitions(cluster, name, count),

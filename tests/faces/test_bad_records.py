@@ -30,7 +30,7 @@ _TEXT = {"type": "STRING", "data": "bad"}
     ],
     ids=["timestamp", "key", "size"],
 )
-async def test_the_good_records_of_others_are_stored(
+async def test_valid_records_of_others_are_stored(
     face: FaceClient,
     gateway: Gateway,
     cluster: str,
@@ -67,7 +67,7 @@ async def test_more_headers_than_can_be_read(face: FaceClient, cluster: str, top
 
 
 @pytest.mark.parametrize("format", ["BINARY", "STRING", "JSON", "AVRO"])
-async def test_errors_repeat_little_of_bad_data(
+async def test_errors_quote_little_of_invalid_data(
     face: FaceClient, cluster: str, topic: TopicFactory, format: str
 ) -> None:
     name = await topic()

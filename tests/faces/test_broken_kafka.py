@@ -44,7 +44,7 @@ async def _eventually(operation: Callable[[], Awaitable[Any]]) -> Any:
             await asyncio.sleep(0.5)
 
 
-async def test_kafka_that_stops_and_comes_back(
+async def test_kafka_that_stops_and_returns(
     face_name: str, three_brokers: BackgroundStack, gateway_factory: GatewayFactory
 ) -> None:
     settings = {"api.request.timeout.ms": str(int(TIMEOUT_SECONDS * 1000))}

@@ -73,7 +73,7 @@ async def _first_event(gateway: Gateway, topic: str, client: httpx.AsyncClient, 
                 await asyncio.sleep(60)
 
 
-async def test_records_that_were_compressed_to_nearly_nothing(
+async def test_records_with_a_very_high_compression_ratio(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
 ) -> None:
     name = await topic(partitions=1)

@@ -277,7 +277,7 @@ async def answer(gateway: Gateway, topic: str, reader: Reader) -> None:
 
 @pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("path", [sse, websocket, consume, produce, fetch, configs, answer])
-async def test_fast_slow_and_vanished_callers_leave_the_loop_to_others(
+async def test_fast_slow_and_disconnected_callers_do_not_block_the_event_loop(
     watched: Watched, backlog: str, path: Callable[[Gateway, str, Reader], Awaitable[None]]
 ) -> None:
     async def run() -> None:
@@ -300,7 +300,7 @@ LISTS: dict[str, Callable[[Many], int]] = {
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_a_long_list_leaves_the_loop_to_others(watched: Watched, many: Many, path: str) -> None:
+async def test_a_long_list_does_not_block_the_event_loop(watched: Watched, many: Many, path: str) -> None:
     async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
         cluster = "/v3/clusters/" + (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
         broker = (await client.get(cluster + "/brokers")).json()["data"][0]["broker_id"]
@@ -317,7 +317,7 @@ async def test_a_long_list_leaves_the_loop_to_others(watched: Watched, many: Man
 
 
 @pytest.mark.parametrize("document", LARGE)
-async def test_a_large_answer_leaves_the_loop_to_others(watched: Watched, many: Many, document: str) -> None:
+async def test_a_large_response_does_not_block_the_event_loop(watched: Watched, many: Many, document: str) -> None:
     async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
         answers = []
 
@@ -334,7 +334,7 @@ async def test_a_large_answer_leaves_the_loop_to_others(watched: Watched, many: 
         assert busy < MOST_BUSY
 
 
-async def test_large_records_leave_the_loop_to_others(
+async def test_large_records_do_not_block_the_event_loop(
     watched: Watched, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -381,7 +381,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_frames_of_json_leave_the_loop_to_others(watched: Watched, topic: TopicFactory, name: str) -> None:
+async def test_frames_of_json_do_not_block_the_event_loop(watched: Watched, topic: TopicFactory, name: str) -> None:
     target = await topic()
     records = [record_pb2.RecordToProduce(value=record_pb2.RecordData(json=text)) for text in BAD[name]]
     async with grpc.aio.insecure_channel(watched.gateway.grpc) as channel:
@@ -402,7 +402,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_large_bodies_of_records_leave_the_loop_to_others(
+async def test_large_bodies_of_records_do_not_block_the_event_loop(
     watched: Watched, topic: TopicFactory, name: str
 ) -> None:
     target = await topic()
@@ -417,7 +417,7 @@ async def test_large_bodies_of_records_leave_the_loop_to_others(
         assert await watched.quietest(run) < MOST_BUSY
 
 
-async def test_large_documents_of_a_stream_leave_the_loop_to_others(watched: Watched, topic: TopicFactory) -> None:
+async def test_large_documents_of_a_stream_do_not_block_the_event_loop(watched: Watched, topic: TopicFactory) -> None:
     target = await topic()
     document = b'{"value":{"type":"JSON","data":[' + b"[]," * 300_000 + b"[]]}}"
     too_large = b'{"value":{"type":"JSON","data":[' + b"[]," * 1_000_000 + b"[]]}}"
@@ -455,7 +455,7 @@ NESTED = {
 
 
 @pytest.mark.parametrize("name", NESTED)
-async def test_a_large_body_of_graphql_leaves_the_loop_to_others(watched: Watched, name: str) -> None:
+async def test_a_large_graphql_body_does_not_block_the_event_loop(watched: Watched, name: str) -> None:
     status, value = NESTED[name]
     body = b'{"query":"{ __typename }","extensions":{"a":' + value + b"}}"
     async with httpx.AsyncClient(timeout=60, headers={"content-type": "application/json"}) as client:
@@ -502,7 +502,7 @@ async def test_long_lists_in_variables_are_refused(watched: Watched, name: str) 
         assert await watched.quietest(run) < MOST_BUSY
 
 
-async def test_numbers_of_a_websocket_message_leave_the_loop_to_others(watched: Watched) -> None:
+async def test_numbers_in_a_websocket_message_do_not_block_the_event_loop(watched: Watched) -> None:
     url = watched.gateway.graphql.replace("http", "ws", 1)
     numbers = f"[{','.join(['1e-15'] * 400_000)}]"
     payload = f'{{"query":"{{ __typename }}","variables":{{"unused":{numbers}}}}}'
@@ -518,7 +518,7 @@ async def test_numbers_of_a_websocket_message_leave_the_loop_to_others(watched: 
         assert await watched.quietest(run) < MOST_BUSY
 
 
-async def test_json_of_many_headers_leaves_the_loop_to_others(
+async def test_json_of_many_headers_does_not_block_the_event_loop(
     watched: Watched, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     target = await topic()
@@ -551,7 +551,7 @@ LARGE_RECORDS = {
 
 @pytest.mark.parametrize("size", [4, 16])
 @pytest.mark.parametrize("name", LARGE_RECORDS)
-async def test_one_large_record_leaves_the_loop_to_others(
+async def test_one_large_record_does_not_block_the_event_loop(
     watched: Watched, topic: TopicFactory, name: str, size: int
 ) -> None:
     record = record_pb2.RecordToProduce(value=LARGE_RECORDS[name](size * 1024 * 1024))

@@ -57,7 +57,7 @@ async def _client(face_name: str, gateway: Gateway) -> AsyncIterator[FaceClient]
         await face.close()
 
 
-async def test_whichever_broker_hangs(
+async def test_any_broker_hangs(
     gateway_factory: GatewayFactory, three_brokers: BackgroundStack, topic: TopicFactory, face_name: str
 ) -> None:
     name = await topic(on=three_brokers, partitions=_BROKERS, replicas=3)

@@ -33,9 +33,7 @@ def _in_path(face: FaceClient, text: str) -> str:
     return quote(text) if face.__class__.__name__ == "RestClient" else text
 
 
-async def test_a_topic_is_not_taken_for_one_whose_name_it_begins_with(
-    face: FaceClient, cluster: str, topic: TopicFactory
-) -> None:
+async def test_a_topic_name_is_not_cut_at_a_null_character(face: FaceClient, cluster: str, topic: TopicFactory) -> None:
     name = await topic()
     longer = _in_path(face, name + "\0x")
     calls: list[tuple[Callable[[], Awaitable[object]], int]] = [

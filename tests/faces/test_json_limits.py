@@ -45,7 +45,7 @@ async def _instance(face: FaceClient, topic: str, format: str) -> str:
 
 
 @pytest.mark.parametrize("bad", [b'["\\ud800"]', b"[1e400]", b"[" * 800 + b"]" * 800])
-async def test_an_instance_tells_of_the_record_after_the_good_ones(
+async def test_an_instance_reports_the_record_after_the_valid_ones(
     face: FaceClient, stack: BackgroundStack, topic: TopicFactory, bad: bytes
 ) -> None:
     name = await topic()
@@ -68,7 +68,7 @@ async def test_an_instance_tells_of_the_record_after_the_good_ones(
 
 
 @pytest.mark.parametrize("form", SCHEMAS)
-async def test_numbers_that_are_none_are_shown_by_name(
+async def test_nan_and_infinity_are_returned_by_name(
     face: FaceClient, stack: BackgroundStack, topic: TopicFactory, form: str
 ) -> None:
     name = await topic()
@@ -86,7 +86,7 @@ async def test_numbers_that_are_none_are_shown_by_name(
 
 
 @pytest.mark.parametrize("form", SCHEMAS)
-async def test_rest_refuses_numbers_beyond_all_doubles(
+async def test_rest_rejects_numbers_outside_the_range_of_doubles(
     gateway: Gateway, cluster: str, topic: TopicFactory, kafka: Kafka, form: str
 ) -> None:
     name = await topic()
@@ -111,7 +111,7 @@ async def test_rest_refuses_numbers_beyond_all_doubles(
 
 
 @pytest.mark.parametrize("form", ["JSON", *SCHEMAS])
-async def test_grpc_refuses_numbers_beyond_all_doubles(
+async def test_grpc_rejects_numbers_outside_the_range_of_doubles(
     gateway: Gateway, topic: TopicFactory, kafka: Kafka, form: str
 ) -> None:
     name = await topic()

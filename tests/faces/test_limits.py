@@ -64,7 +64,7 @@ def _bodies(topic: str) -> list[tuple[str, str, Any]]:
     ]
 
 
-async def test_rest_tells_which_list_is_too_long(gateway: Gateway, cluster: str, topic: TopicFactory) -> None:
+async def test_rest_names_the_list_that_is_too_long(gateway: Gateway, cluster: str, topic: TopicFactory) -> None:
     name = await topic()
     async with httpx.AsyncClient(base_url=f"{gateway.rest}/v3/clusters/{cluster}/", timeout=_SECONDS) as client:
         async with asyncio.timeout(3 * _SECONDS):

@@ -101,7 +101,7 @@ async def _falls_below(process: psutil.Process, limit: float) -> bool:
 # By the size of a record, what a subscriber may take beside what is read ahead for all: a client with its threads, and
 # an event in its forms.
 @pytest.mark.parametrize(("size", "each"), [(30, 4.5 * MEBIBYTE), (1000, 4.5 * MEBIBYTE)])
-async def test_subscribers_that_do_not_read_share_a_budget_and_give_it_back(
+async def test_subscribers_that_do_not_read_share_a_budget(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory, size: int, each: float
 ) -> None:
     name = await topic(partitions=4)
@@ -121,7 +121,7 @@ async def test_subscribers_that_do_not_read_share_a_budget_and_give_it_back(
     assert await _falls_below(process, before + REMAINS)
 
 
-async def test_subscribers_that_vanish_leave_nothing_behind(
+async def test_disconnected_subscribers_release_their_memory(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
 ) -> None:
     name = await topic(partitions=4)

@@ -50,7 +50,7 @@ def _delete_offsets(bootstrap_servers: str) -> None:
             raise
 
 
-async def test_the_first_instances_of_a_cluster_read(
+async def test_the_first_instances_of_a_new_cluster_can_read(
     new_face: FaceClient, fresh_stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic(on=fresh_stack)

@@ -112,7 +112,7 @@ async def test_produced_records_are_counted(faces: Faces, topic: TopicFactory) -
     assert take("api.v3.produce.produce-to-topic") == ("OK", 1, 5)
 
 
-async def test_records_that_are_read_are_counted(faces: Faces, topic: TopicFactory) -> None:
+async def test_consumed_records_are_counted(faces: Faces, topic: TopicFactory) -> None:
     name, take = await topic(), faces.observer.take
     body = {"records": [{"value": "abc"}, {"value": "defg"}]}
     await faces.rest.post(f"/topics/{name}", headers=_V2_JSON, json=body)

@@ -30,7 +30,7 @@ async def moving_topic(three_brokers: BackgroundStack) -> AsyncIterator[str]:
         await asyncio.to_thread(undo.close)
 
 
-async def test_while_one_is_under_way(
+async def test_an_ongoing_reassignment(
     gateway_factory: GatewayFactory, three_brokers: BackgroundStack, moving_topic: str
 ) -> None:
     gateway = await gateway_factory({}, on=three_brokers)
@@ -138,5 +138,5 @@ async def test_brokers_that_do_not_answer(gateway_factory: GatewayFactory, three
     await client.close()
 
 
-async def test_nothing_under_way(face: FaceClient, cluster: str) -> None:
+async def test_no_reassignments(face: FaceClient, cluster: str) -> None:
     assert await face.reassignments(cluster) == []

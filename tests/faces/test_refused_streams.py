@@ -68,7 +68,7 @@ async def _grpc(gateway: Gateway, cluster: str, topic: str, records: Sequence[di
     ],
     ids=["timestamp", "size", "key"],
 )
-async def test_streams_lose_no_good_record(
+async def test_streams_lose_no_valid_record(
     gateway: Gateway,
     cluster: str,
     topic: TopicFactory,

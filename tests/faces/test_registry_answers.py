@@ -300,7 +300,7 @@ async def _events(gateway: Any, topic: str) -> tuple[tuple[bytes, bool], str | N
     raise AssertionError("no record")
 
 
-async def test_records_beside_one_whose_schema_the_registry_does_not_give(
+async def test_records_next_to_one_with_an_unavailable_schema(
     to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic
 ) -> None:
     """What comes before it is delivered, and what needs no schema has no error."""
@@ -457,7 +457,7 @@ async def _records(gateway: Any, topic: str, query: str, codes: set[str]) -> lis
 
 
 @pytest.mark.parametrize("answered", [{"version": 4}, {"id": 2**31}, {"id": -(2**40)}, {"version": None}])
-async def test_an_answer_to_another_question(
+async def test_a_response_about_another_schema(
     to_peer: Watched, peer: Peer, cluster: str, topic: Topic, face_name: str, answered: dict[str, Any]
 ) -> None:
     name = await topic()

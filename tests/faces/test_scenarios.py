@@ -54,7 +54,7 @@ async def test_what_does_not_exist(face: FaceClient, cluster: str) -> None:
     await _fails(face, errors.ConsumerInstanceNotFound, face.subscribe("none", "none", ["x"]), v2=True)
 
 
-async def test_the_life_of_a_topic(face: FaceClient, cluster: str, kafka: Kafka) -> None:
+async def test_create_read_and_delete_a_topic(face: FaceClient, cluster: str, kafka: Kafka) -> None:
     name = _name()
     created = await face.create_topic(
         cluster,
@@ -152,7 +152,7 @@ async def test_records_that_cannot_be_produced(face: FaceClient, cluster: str, k
     assert await kafka.records(name) == []
 
 
-async def test_the_same_key_goes_where_the_java_client_puts_it(face: FaceClient, cluster: str) -> None:
+async def test_keys_choose_partitions_as_in_the_java_client(face: FaceClient, cluster: str) -> None:
     name = _name()
     await face.create_topic(cluster, name, partitions_count=10, replication_factor=1)
     # From org.apache.kafka.common.utils.Utils.murmur2, made positive, modulo ten.
@@ -163,7 +163,7 @@ async def test_the_same_key_goes_where_the_java_client_puts_it(face: FaceClient,
 
 
 @pytest.mark.parametrize("format", ["JSON", "BINARY"])
-async def test_the_life_of_a_consumer(
+async def test_create_use_and_delete_a_consumer_instance(
     face: FaceClient, cluster: str, kafka: Kafka, stack: BackgroundStack, format: str
 ) -> None:
     name, group = _name(), _name("group")
@@ -197,7 +197,7 @@ async def test_the_life_of_a_consumer(
     await _fails(face, errors.ConsumerInstanceNotFound, face.delete_consumer(group, "c1"), v2=True)
 
 
-async def test_a_record_of_another_format_is_an_error_and_keeps_its_place(face: FaceClient, cluster: str) -> None:
+async def test_an_undecodable_record_is_an_error_and_stays_the_next_one(face: FaceClient, cluster: str) -> None:
     name, group = _name(), _name("group")
     await face.create_topic(cluster, name, partitions_count=1, replication_factor=1)
     for value in ("1", "hello", "3"):
@@ -219,11 +219,11 @@ async def test_a_record_of_another_format_is_an_error_and_keeps_its_place(face: 
     await face.delete_consumer(group, "c")
 
 
-async def test_consumers_with_bad_settings(face: FaceClient) -> None:
+async def test_consumers_with_invalid_settings(face: FaceClient) -> None:
     await _fails(
         face, errors.InvalidConsumerConfig, face.create_consumer(_name(), "c", auto_offset_reset="nope"), v2=True
     )
 
 
-async def test_what_is_not_served_yet_says_so(face: FaceClient, cluster: str) -> None:
+async def test_operations_that_are_not_implemented_fail(face: FaceClient, cluster: str) -> None:
     await _fails(face, errors.NotImplementedYet, face.not_served_yet(cluster))

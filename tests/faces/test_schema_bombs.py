@@ -436,7 +436,7 @@ async def test_consuming_with_v2(watched: Watched, filled: tuple[str, list[bytes
 
 
 @pytest.mark.parametrize("read", [grpc_consume, grpc_fetch, graphql_sse, graphql_websocket, graphql_fetch])
-async def test_a_large_record_leaves_the_loop_to_others(
+async def test_a_large_record_does_not_block_the_event_loop(
     watched: Watched, stack: BackgroundStack, topic: Topic, read: Reader
 ) -> None:
     name = await topic()

@@ -69,7 +69,7 @@ async def test_producing(
     assert [record["value"] for record in await kafka.records(name)] == [wire] * 4
 
 
-async def test_schemas_that_cannot_be_meant(face: FaceClient, cluster: str, topic: Topic) -> None:
+async def test_contradictory_schema_selectors(face: FaceClient, cluster: str, topic: Topic) -> None:
     name = await topic()
     schema, data, _ = CASES["AVRO"]
     raw = {"type": "AVRO", "schema": schema}

@@ -102,7 +102,7 @@ async def stalled(gateway: Gateway, connect: Connect, request: bytes, beginning:
     return connection
 
 
-async def test_rest(started: Gateway, topic: TopicFactory, connect: Connect) -> None:
+async def test_undelivered_records_on_rest(started: Gateway, topic: TopicFactory, connect: Connect) -> None:
     group, name = await filled(started, topic)
     for number in range(_STALLED):
         connection = await stalled(started, connect, read(group))
@@ -115,7 +115,7 @@ async def test_rest(started: Gateway, topic: TopicFactory, connect: Connect) -> 
     assert await committed(started, group, name) == [_RECORDS]
 
 
-async def test_grpc(started: Gateway, topic: TopicFactory) -> None:
+async def test_undelivered_records_on_grpc(started: Gateway, topic: TopicFactory) -> None:
     group, name = await filled(started, topic)
     where: dict[str, Any] = {"consumer_group_id": group, "instance_id": "i", "timeout_ms": 3000}
     request = instances.FetchRecordsRequest(**where)
@@ -138,7 +138,9 @@ async def test_grpc(started: Gateway, topic: TopicFactory) -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-async def test_graphql(started: Gateway, topic: TopicFactory, connect: Connect, accept: str) -> None:
+async def test_undelivered_records_on_graphql(
+    started: Gateway, topic: TopicFactory, connect: Connect, accept: str
+) -> None:
     group, name = await filled(started, topic)
     body = json.dumps({"query": graphql_fetch(group)}).encode()
     head = f"POST /graphql HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nAccept: {accept}\r\n"
@@ -151,7 +153,7 @@ async def test_graphql(started: Gateway, topic: TopicFactory, connect: Connect, 
     assert await all_offsets(started, group) == list(range(_RECORDS))
 
 
-async def test_a_websocket(started: Gateway, topic: TopicFactory) -> None:
+async def test_undelivered_records_on_a_websocket(started: Gateway, topic: TopicFactory) -> None:
     group, name = await filled(started, topic)
     url = f"ws://{urlsplit(started.graphql).netloc}/graphql"
     for _ in range(_STALLED):
@@ -169,7 +171,7 @@ async def test_a_websocket(started: Gateway, topic: TopicFactory) -> None:
     assert await all_offsets(started, group) == list(range(_RECORDS))
 
 
-async def test_records_that_an_answer_has_no_room_for(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_records_that_do_not_fit_into_a_response(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     gateway = await gateway_factory({"graphql.max.objects": "10"})
     group, name = await filled(gateway, topic)
     async with httpx.AsyncClient(timeout=_SECONDS) as client:
@@ -180,7 +182,7 @@ async def test_records_that_an_answer_has_no_room_for(gateway_factory: GatewayFa
     assert await all_offsets(gateway, group) == list(range(_RECORDS))
 
 
-async def test_a_mutation_goes_on_with_what_it_has_fetched(started: Gateway, topic: TopicFactory) -> None:
+async def test_a_mutation_continues_after_its_fetch(started: Gateway, topic: TopicFactory) -> None:
     group, name = await filled(started, topic)
     where = f'input: {{group: "{group}", instance: "i"}}'
     document = f"""mutation {{
@@ -202,7 +204,7 @@ async def test_a_mutation_goes_on_with_what_it_has_fetched(started: Gateway, top
     assert await committed(started, group, name) == [len(found[0]) + len(found[1])]
 
 
-async def test_what_was_returned_is_committed_whoever_is_asked(started: Gateway, topic: TopicFactory) -> None:
+async def test_delivered_records_are_committed_through_any_worker(started: Gateway, topic: TopicFactory) -> None:
     group, name = await filled(started, topic)
     returned = 0
     async with asyncio.timeout(_SECONDS), httpx.AsyncClient(base_url=started.rest, timeout=_SECONDS) as client:
@@ -214,7 +216,7 @@ async def test_what_was_returned_is_committed_whoever_is_asked(started: Gateway,
             assert await committed(started, group, name) == [returned]
 
 
-async def test_a_connection_goes_on_after_an_answer_that_was_taken_late(
+async def test_a_connection_continues_after_a_slow_response(
     started: Gateway, topic: TopicFactory, connect: Connect
 ) -> None:
     group, name = await filled(started, topic)

@@ -113,7 +113,7 @@ def _records() -> int:
 
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("blocked", [False, True])
-async def test_an_aborted_stream_keeps_no_record(
+async def test_an_aborted_stream_releases_its_records(
     local: Any, stack: BackgroundStack, topic: TopicFactory, blocked: bool
 ) -> None:
     name = await topic()

@@ -203,7 +203,7 @@ def test_a_compiled_selection_answers_what_the_executor_answers(
     asyncio.run(both())
 
 
-async def test_plain_fields_of_records_cost_no_info_each() -> None:
+async def test_plain_fields_of_records_create_no_info_objects() -> None:
     document = "{ records { offset timestamp key { text } value { json size } headers { name value { base64 } } } }"
     Counting.infos = 0
     found = await COUNTING.execute(
@@ -215,7 +215,7 @@ async def test_plain_fields_of_records_cost_no_info_each() -> None:
     assert Counting.infos == 1
 
 
-async def test_a_subscription_remembers_its_selection_once() -> None:
+async def test_a_subscription_caches_its_selection_once() -> None:
     seen = []
     context = Context(None, 10_000)  # type: ignore[arg-type]
     events: Any = await COMPILED.subscribe("subscription { records { offset key { text } } }", context_value=context)

@@ -109,7 +109,7 @@ async def test_nodes(execute: Execute, topic: Factory, member: Factory, stack: B
 
 
 @pytest.mark.parametrize("group", ["x" * 40_000, "a\0b", ""])
-async def test_ids_that_no_group_can_have(client: httpx.AsyncClient, stack: BackgroundStack, group: str) -> None:
+async def test_invalid_group_ids(client: httpx.AsyncClient, stack: BackgroundStack, group: str) -> None:
     document = """query($c: ID!, $g: String!) { cluster(clusterId: $c) {
       consumerGroup(consumerGroupId: $g) { state } } }"""
     body = json.dumps({"query": document, "variables": {"c": stack.cluster_id, "g": group}})
@@ -127,7 +127,7 @@ async def test_ids_that_no_group_can_have(client: httpx.AsyncClient, stack: Back
         ("api.v3.consumer-assignments.list", "consumers { assignments { topicName } }"),
     ],
 )
-async def test_access_lists_hold_for_each_field(
+async def test_access_lists_apply_to_each_field(
     local: Any, topic: Factory, member: Factory, blocked: str, selection: str
 ) -> None:
     group = f"graph-{uuid.uuid4().hex[:12]}"

@@ -58,7 +58,7 @@ async def test_the_response_type_is_negotiated(client: httpx.AsyncClient) -> Non
          "variables": {"o": "9" * 30}}, "NOT_ACCEPTABLE", None),
     ],
 )  # fmt: skip
-async def test_a_request_that_cannot_be_executed(
+async def test_an_invalid_request(
     client: httpx.AsyncClient, body: dict[str, Any], code: str, field: str | None
 ) -> None:
     response = await client.post("/graphql", json=body, headers={"accept": NEWER})
@@ -76,7 +76,7 @@ async def test_a_request_that_cannot_be_executed(
     [b"", b"{", b"5", b'"x"', b"[]", b"null", b"{}", b"\xff", b'{"query": 5}', b"[" * 100_000,
      b'{"query": "{server{name}}", "variables": 5}', b'{"query": "{server{name}}", "operationName": 5}'],
 )  # fmt: skip
-async def test_a_body_of_another_form_is_a_clean_400(client: httpx.AsyncClient, body: bytes) -> None:
+async def test_a_malformed_body_is_400(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post("/graphql", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     [error] = response.json()["errors"]
@@ -113,7 +113,7 @@ async def test_at_most_200_characters_of_the_request_are_quoted(
             assert len(text) < 1000
 
 
-async def test_the_media_type_of_a_body_is_read_as_http_says(client: httpx.AsyncClient) -> None:
+async def test_media_types_of_bodies_are_case_insensitive_with_parameters(client: httpx.AsyncClient) -> None:
     document = '{ server { name } echo: cluster(clusterId: "\u00e9") { id } }'
     for content_type, encoding in [
         ("Application/JSON", "utf-8"),
@@ -129,7 +129,7 @@ async def test_the_media_type_of_a_body_is_read_as_http_says(client: httpx.Async
     assert response.status_code == 415
 
 
-async def test_an_empty_operation_name_in_a_url_is_none(client: httpx.AsyncClient) -> None:
+async def test_an_empty_operation_name_in_a_url_is_ignored(client: httpx.AsyncClient) -> None:
     response = await client.get("/graphql", params={"query": "query A { server { name } }", "operationName": ""})
     assert response.json() == {"data": {"server": {"name": "kafka-facade"}}}
 
@@ -149,12 +149,12 @@ async def test_head_is_get_without_the_body(client: httpx.AsyncClient, query: di
     assert (await client.head("/graphql", params={"query": "mutation { createAcl }"})).status_code == 405
 
 
-async def test_what_methods_there_are(client: httpx.AsyncClient) -> None:
+async def test_options_lists_the_supported_methods(client: httpx.AsyncClient) -> None:
     response = await client.options("/graphql")
     assert (response.status_code, response.headers["allow"]) == (200, METHODS)
 
 
-async def test_below_the_path_errors_are_json(client: httpx.AsyncClient) -> None:
+async def test_errors_below_the_path_are_json(client: httpx.AsyncClient) -> None:
     for method, path, status in [
         ("GET", "/graphql/nothing", 404),
         ("POST", "/graphql/static/nothing", 405),
@@ -166,14 +166,14 @@ async def test_below_the_path_errors_are_json(client: httpx.AsyncClient) -> None
     assert (await client.get("/graphql/", params={"query": "{ server { name } }"})).status_code == 200
 
 
-async def test_a_body_that_is_no_json(client: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_not_json(client: httpx.AsyncClient) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "text/application/json"):
         response = await client.post("/graphql", content=b"{}", headers={"content-type": content_type})
         assert response.status_code == 415
         assert response.json()["errors"][0]["extensions"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
-async def test_a_query_by_its_hash_alone_makes_clients_send_the_whole_one(client: httpx.AsyncClient) -> None:
+async def test_a_query_by_hash_returns_persisted_query_not_supported(client: httpx.AsyncClient) -> None:
     extensions = {"persistedQuery": {"version": 1, "sha256Hash": "00"}}
     for response in (
         await client.post("/graphql", json={"extensions": extensions}, headers={"accept": f"{NEWER}, */*;q=0.1"}),
@@ -188,7 +188,7 @@ async def test_a_query_by_its_hash_alone_makes_clients_send_the_whole_one(client
     assert whole.json() == {"data": {"server": {"name": "kafka-facade"}}}
 
 
-async def test_a_field_to_blame_has_its_path(client: httpx.AsyncClient) -> None:
+async def test_errors_have_the_path_of_the_invalid_field(client: httpx.AsyncClient) -> None:
     document = '{ clusters { topics(after: "no cursor") { totalCount } } }'
     [error] = (await client.post("/graphql", json={"query": document})).json()["errors"]
     assert error["extensions"]["field"] == "after"
@@ -235,14 +235,14 @@ def _events(text: str) -> list[tuple[str, Any]]:
     return found
 
 
-async def test_a_type_that_cannot_be_answered(client: httpx.AsyncClient) -> None:
+async def test_an_accept_header_that_is_not_supported(client: httpx.AsyncClient) -> None:
     response = await client.post("/graphql", json={"query": "{ server { name } }"}, headers={"accept": "image/png"})
     assert response.status_code == 406
     assert response.headers["content-type"].startswith("application/json")
     assert response.json()["errors"][0]["extensions"]["code"] == "NOT_ACCEPTABLE"
 
 
-async def test_no_mutation_over_get(client: httpx.AsyncClient) -> None:
+async def test_mutations_over_get_are_rejected(client: httpx.AsyncClient) -> None:
     response = await client.get("/graphql", params={"query": "mutation { createAcl }"})
     assert response.status_code == 405
     assert response.headers["allow"] == METHODS
@@ -290,7 +290,7 @@ async def test_limits(local: Any, options: GraphQLOptions, document: str, messag
     assert error["extensions"]["code"] in codes
 
 
-async def test_an_answer_that_would_be_too_large(local: Any) -> None:
+async def test_a_response_that_would_be_too_large(local: Any) -> None:
     document = "{ clusters { brokers { cluster { brokers { cluster { brokers { host } } } } } } }"
     async with local.client(GraphQLOptions(max_objects=4)) as client:
         response = await client.post("/graphql", json={"query": document}, headers={"accept": NEWER})
@@ -313,7 +313,7 @@ async def test_a_body_over_the_limit(local: Any) -> None:
     assert response.json()["errors"][0]["extensions"]["code"] == "PAYLOAD_TOO_LARGE"
 
 
-async def test_a_browser_gets_the_page_and_its_assets(client: httpx.AsyncClient) -> None:
+async def test_a_browser_gets_graphiql_and_its_assets(client: httpx.AsyncClient) -> None:
     page = await client.get("/graphql", headers={"accept": "text/html,*/*;q=0.8"})
     assert page.headers["content-type"].startswith("text/html")
     script = "graphiql.js" if ide.is_built() else "main.js"
@@ -325,14 +325,14 @@ async def test_a_browser_gets_the_page_and_its_assets(client: httpx.AsyncClient)
     assert again.status_code == 304
 
 
-async def test_the_page_can_be_turned_off(local: Any) -> None:
+async def test_graphiql_can_be_disabled(local: Any) -> None:
     async with local.client(GraphQLOptions(path="/graph/ql", graphiql=False)) as client:
         assert (await client.get("/graph/ql", headers={"accept": "text/html"})).status_code == 400
         assert (await client.get("/graph/ql/static/main.js")).status_code == 404
         assert (await client.post("/graph/ql", json={"query": "{ server { name } }"})).status_code == 200
 
 
-def test_without_a_bundle_the_page_takes_the_pinned_versions_from_the_cdn(
+def test_without_assets_graphiql_uses_pinned_versions_from_a_cdn(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(ide, "STATIC", tmp_path)

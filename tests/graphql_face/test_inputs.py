@@ -80,7 +80,7 @@ def test_the_input_has_the_fields_of_the_request() -> None:
     assert SDL.strip() in _schema([]).as_str()
 
 
-async def test_what_is_given_becomes_the_request() -> None:
+async def test_inputs_are_converted_to_requests() -> None:
     seen: list[Any] = []
     given = '{ fill(input: {clusterId: "c", shelfId: 6, books: [{title: "a"}, {title: "b", pages: 9}], wood: "oak"}) }'
     result = await _schema(seen).execute(given)

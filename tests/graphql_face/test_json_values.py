@@ -75,7 +75,7 @@ def _has_room(value: Any) -> bool:
 
 
 @given(texts)
-def test_what_is_accepted_is_what_is_stored(text: str) -> None:
+def test_accepted_values_are_stored_unchanged(text: str) -> None:
     expected = _exactly(text)
     reads: list[Callable[[], Any]] = [
         lambda: scalar.parse_literal(parse_value(text)),
@@ -92,13 +92,13 @@ def test_what_is_accepted_is_what_is_stored(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": [float("-inf")]}, {"a": b"1"}, [{1, 2}]])
-def test_values_that_are_no_json_are_refused(value: Any) -> None:
+def test_values_that_are_not_json_are_rejected(value: Any) -> None:
     with pytest.raises(GraphQLError):
         scalar.parse_value(value)
 
 
 @given(texts)
-def test_json_that_is_read_keeps_its_digits(text: str) -> None:
+def test_returned_json_keeps_its_digits(text: str) -> None:
     content = Content(data=text.replace(",", " ,\n").encode())
     try:
         shown = content.json()
@@ -116,13 +116,13 @@ async def _json(data: bytes) -> Any:
 
 
 @pytest.mark.parametrize("data", UNSHOWABLE, ids=lambda data: repr(data[:12]))
-async def test_json_that_cannot_be_shown_is_an_error(data: bytes) -> None:
+async def test_json_that_cannot_be_encoded_is_an_error(data: bytes) -> None:
     with pytest.raises(DeserializationFailed):
         await _json(data)
 
 
 @pytest.mark.parametrize("data", NO_JSON, ids=lambda data: repr(data[:12]))
-async def test_what_is_no_json_is_null(data: bytes) -> None:
+async def test_bytes_that_are_not_json_are_null(data: bytes) -> None:
     assert await _json(data) is None
 
 
@@ -144,7 +144,7 @@ PRODUCE = """mutation {{ produceRecords(input: {{topicName: "{topic}", records: 
         ("[null, [None]]", "[1][0]"),
     ],
 )
-async def test_literals_that_are_no_json_are_refused_with_their_path(
+async def test_invalid_literals_are_rejected_with_their_path(
     execute: Execute, topic: TopicFactory, form: str, which: str, data: str, place: str
 ) -> None:
     name = await topic()
@@ -198,7 +198,7 @@ async def _until_complete(websocket: ClientConnection, payload: str) -> list[dic
     return found
 
 
-async def test_numbers_of_variables_are_kept_or_refused(
+async def test_numbers_in_variables_are_kept_or_rejected(
     client: httpx.AsyncClient, websocket: ClientConnection, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -221,7 +221,7 @@ async def test_numbers_of_variables_are_kept_or_refused(
     assert [record["value"]["text"] for record in records] == [compact, nested] * 2
 
 
-async def test_one_record_that_cannot_be_shown_is_null_with_an_error(
+async def test_a_record_that_cannot_be_encoded_is_null_with_an_error(
     execute: Execute,
     client: httpx.AsyncClient,
     websocket: ClientConnection,

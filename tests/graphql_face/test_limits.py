@@ -49,7 +49,7 @@ def test_the_cost_of_a_document(document: str, cost: int) -> None:
     assert _size(document).cost == cost
 
 
-def test_variables_count() -> None:
+def test_variables_count_towards_the_cost() -> None:
     page = "query ($n: Int = 7) { clusters { topics(first: $n) { nodes { id } } } }"
     assert _size(page).cost == 3 + 7 * 2
     assert _size(page, n=3).cost == 3 + 3 * 2
@@ -104,7 +104,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("document", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_document_is_refused_soon_and_in_few_words(document: str) -> None:
+def test_a_hostile_document_is_rejected_fast_with_a_short_message(document: str) -> None:
     started = time.process_time()
     errors = _errors(document)
     # Measured: 0.1 s at the most; without limits some take seconds, and some would never end.
@@ -160,7 +160,7 @@ def test_aliases_do_not_multiply_the_bytes_of_records(document: str) -> None:
         f" fragment P on FetchConsumerRecordsPayload {{ {ALL_FORMS} }}",
     ],
 )  # fmt: skip
-def test_each_form_of_the_bytes_of_records_can_be_asked_for(document: str) -> None:
+def test_each_form_of_the_bytes_of_records_can_be_selected(document: str) -> None:
     assert not _errors(document)
 
 
@@ -171,7 +171,7 @@ def test_too_many_entries_in_variables() -> None:
     assert not _errors(PRODUCE, {"input": entries | {"records": [{}] * 5_000}})
 
 
-def test_the_queries_of_tools_and_of_the_readme_pass() -> None:
+def test_queries_of_tools_and_of_the_readme_are_within_the_limits() -> None:
     assert not _errors(get_introspection_query(input_value_deprecation=True, specified_by_url=True))
     assert not _errors(
         "{ clusters { controller { host port } topics { nodes { topicName partitions { leader { broker { brokerId } } "
@@ -190,7 +190,7 @@ def test_a_comment_is_measured_before_it_is_read() -> None:
     assert time.process_time() - started < 0.5
 
 
-def test_what_is_kept_of_documents_is_bounded() -> None:
+def test_the_cache_of_documents_is_limited() -> None:
     budget = 500_000
     documents = Documents(SCHEMA, GraphQLOptions(), cache_bytes=budget)
     fields = " ".join(f"a{n}: server {{ name version }}" for n in range(30))

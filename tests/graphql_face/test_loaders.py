@@ -67,7 +67,7 @@ async def test_the_usual_nesting_takes_three_calls(local: Any, topic: TopicFacto
     assert calls == {"describe_cluster": 1, "list_topics": 1, "topic_configs": 1}
 
 
-async def test_configs_of_brokers_are_asked_for_once(local: Any) -> None:
+async def test_configs_of_brokers_are_requested_once(local: Any) -> None:
     replicas = 'partitionReplicas { broker { config(name: "broker.id") { value broker { host } } } }'
     calls = await _counts(local, f"{{ clusters {{ brokers {{ configs {{ name }} {replicas} }} }} }}")
     assert calls["broker_configs"] == 1
@@ -78,7 +78,7 @@ async def test_configs_of_brokers_are_asked_for_once(local: Any) -> None:
 
 
 @pytest.mark.parametrize("blocked", ["api.v3.broker-configs.list", "api.v3.broker-configs.get"])
-async def test_access_lists_hold_for_configs_of_brokers(local: Any, blocked: str) -> None:
+async def test_access_lists_apply_to_configs_of_brokers(local: Any, blocked: str) -> None:
     selection = 'brokerId configs { name } config(name: "broker.id") { value }'
     async with local.client(block=(blocked,)) as client:
         answer = (
@@ -99,7 +99,7 @@ async def test_access_lists_hold_for_configs_of_brokers(local: Any, blocked: str
         ("api.v3.partition-reassignments.search-by-topic", "partitionReassignments { addingReplicas }"),
     ],
 )
-async def test_access_lists_hold_for_each_field(local: Any, topic: TopicFactory, blocked: str, selection: str) -> None:
+async def test_access_lists_apply_to_each_field(local: Any, topic: TopicFactory, blocked: str, selection: str) -> None:
     name = await topic()
     document = f'{{ clusters {{ topic(topicName: "{name}") {{ topicName {selection} }} }} }}'
     async with local.client(block=(blocked,)) as client:
@@ -110,7 +110,7 @@ async def test_access_lists_hold_for_each_field(local: Any, topic: TopicFactory,
     assert error["extensions"]["metadata"] == {"operation": blocked}
 
 
-async def test_access_lists_hold_for_what_is_at_hand_already(local: Any, topic: TopicFactory) -> None:
+async def test_access_lists_apply_to_cached_resources(local: Any, topic: TopicFactory) -> None:
     name = await topic()
     held = "partitions { replicas { brokerId } leader { id } }"
     document = f'{{ clusters {{ topic(topicName: "{name}") {{ {held} }} }} }}'
@@ -123,7 +123,7 @@ async def test_access_lists_hold_for_what_is_at_hand_already(local: Any, topic: 
     }
 
 
-async def test_acls_and_reassignments_are_asked_for_once(local: Any, topic: TopicFactory) -> None:
+async def test_acls_and_reassignments_are_requested_once(local: Any, topic: TopicFactory) -> None:
     await asyncio.gather(*(topic("loaded", partitions=2) for _ in range(5)))
     reassignments = "partitionReassignments { addingReplicas } partitions { reassignment { addingReplicas } }"
     document = f"{{ clusters {{ topics {{ nodes {{ {reassignments} }} }} acls {{ principal }} b: acls {{ host }} }} }}"
@@ -132,7 +132,7 @@ async def test_acls_and_reassignments_are_asked_for_once(local: Any, topic: Topi
     assert local.acls.calls == {"list_acls": 1}
 
 
-async def test_access_lists_hold_for_acls_and_reassignments(local: Any, topic: TopicFactory) -> None:
+async def test_access_lists_apply_to_acls_and_reassignments(local: Any, topic: TopicFactory) -> None:
     name = await topic()
     inner = "partition(partitionId: 0) { reassignment { addingReplicas } }"
     document = (

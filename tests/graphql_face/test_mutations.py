@@ -29,7 +29,7 @@ def _data(answer: dict[str, Any]) -> Any:
         ([(0, [])], "replicasAssignments must name a broker", None),
     ],
 )
-async def test_assignments_that_no_topic_can_have(
+async def test_invalid_replica_assignments(
     execute: Execute,
     stack: BackgroundStack,
     assignments: list[tuple[int, list[int]]],
@@ -47,7 +47,7 @@ async def test_assignments_that_no_topic_can_have(
     assert error["extensions"].get("field") == field
 
 
-async def test_a_topics_life(execute: Execute, stack: BackgroundStack) -> None:
+async def test_create_change_and_delete_a_topic(execute: Execute, stack: BackgroundStack) -> None:
     where = {"clusterId": stack.cluster_id, "topicName": f"life-{uuid.uuid4().hex}"}
 
     async def write(mutation: str, selection: str, **more: Any) -> Any:
@@ -95,7 +95,7 @@ async def test_a_topics_life(execute: Execute, stack: BackgroundStack) -> None:
     assert gone == {"topicName": where["topicName"], "cluster": {"clusterId": stack.cluster_id}}
 
 
-async def test_each_mutation_of_a_document_sees_what_the_one_before_did(
+async def test_each_mutation_sees_the_effects_of_the_previous_one(
     execute: Execute, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -119,7 +119,7 @@ async def test_each_mutation_of_a_document_sees_what_the_one_before_did(
         ("deleteTopic", {"topicName": "_schemas", "clusterId": "other"}, "CLUSTER_NOT_FOUND", 404),
     ],
 )
-async def test_a_write_that_fails(
+async def test_a_failed_mutation(
     execute: Execute, stack: BackgroundStack, mutation: str, more: dict[str, Any], code: str, error_code: int
 ) -> None:
     kind = mutation[0].upper() + mutation[1:] + "Input"
@@ -147,7 +147,7 @@ def _read(bootstrap_servers: str, topic: str, count: int) -> list[Any]:
         consumer.close()
 
 
-async def test_records_arrive_and_bad_ones_are_told_apart(
+async def test_records_are_stored_and_invalid_ones_have_errors(
     execute: Execute, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -185,13 +185,13 @@ async def test_records_arrive_and_bad_ones_are_told_apart(
     assert (two.key(), two.value(), two.offset()) == (b"\xff", None, 1)
 
 
-async def test_producing_to_a_topic_that_does_not_exist(execute: Execute) -> None:
+async def test_producing_to_an_unknown_topic(execute: Execute) -> None:
     answer = await execute(PRODUCE, input={"topicName": "no such name", "records": [{}]})
     [result] = _data(answer)["produceRecords"]["results"]
     assert result["error"]["code"] == "INVALID_TOPIC_NAME"
 
 
-async def test_a_consumer_instances_life(execute: Execute, topic: TopicFactory) -> None:
+async def test_create_use_and_delete_a_consumer_instance(execute: Execute, topic: TopicFactory) -> None:
     name = await topic()
     values = [{"value": {"format": "JSON", "data": number}} for number in range(3)]
     _data(await execute(PRODUCE, input={"topicName": name, "records": values}))

@@ -42,7 +42,7 @@ APOLLO = "application/graphql-response+json,application/json;q=0.9"
         ("nonsense", None, None),
     ],
 )
-def test_the_type_of_an_answer(accept: str | None, query: str | None, subscription: str | None) -> None:
+def test_media_types_of_responses(accept: str | None, query: str | None, subscription: str | None) -> None:
     assert choose(accept, subscription=False) == query
     assert choose(accept, subscription=True) == subscription
     assert json_type(accept) == (query if query in (JSON, RESPONSE) else JSON)

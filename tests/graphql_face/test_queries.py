@@ -72,7 +72,7 @@ async def test_the_whole_graph_in_one_query(execute: Execute, stack: BackgroundS
     assert "cleanup.policy" in names
 
 
-async def test_topics_come_in_pages(execute: Execute, stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_topics_are_paginated(execute: Execute, stack: BackgroundStack, topic: TopicFactory) -> None:
     mine = sorted([await topic("page") for _ in range(3)])
     seen: list[str] = []
     after = None
@@ -168,7 +168,7 @@ async def test_an_id_of_another_kind_is_refused(execute: Execute, given: str) ->
         ("link { config }", "NOT_IMPLEMENTED_YET", 50101),
     ],
 )
-async def test_a_field_that_fails_leaves_the_others(
+async def test_a_failed_field_does_not_affect_others(
     execute: Execute, stack: BackgroundStack, field: str, code: str, error_code: int
 ) -> None:
     answer = await execute(

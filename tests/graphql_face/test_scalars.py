@@ -21,7 +21,7 @@ int64 = st.integers(-(2**63), 2**63 - 1)
 
 
 @given(int64)
-def test_big_int_takes_numbers_texts_and_literals(value: int) -> None:
+def test_big_int_accepts_numbers_texts_and_literals(value: int) -> None:
     assert big_int.parse_value(value) == value
     assert big_int.parse_value(str(value)) == value
     assert big_int.parse_literal(IntValueNode(value=str(value))) == value
@@ -29,7 +29,7 @@ def test_big_int_takes_numbers_texts_and_literals(value: int) -> None:
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, True, 1.5, "1.5", "", "--1", "\u0661", "9" * 5000, None, [1]])
-def test_big_int_refuses_what_is_none(value: Any) -> None:
+def test_big_int_rejects_other_values(value: Any) -> None:
     with pytest.raises(GraphQLError):
         big_int.parse_value(value)
 
@@ -40,7 +40,7 @@ def test_base64_keeps_bytes(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", ["*", "a", "YQ", 5, None, "\u00e4"])
-def test_base64_refuses_what_is_none(value: Any) -> None:
+def test_base64_rejects_other_values(value: Any) -> None:
     with pytest.raises(GraphQLError):
         base64.parse_value(value)
 
@@ -50,7 +50,7 @@ def test_timestamps_keep_their_milliseconds(millis: int) -> None:
     assert to_millis(from_millis(millis)) == millis
 
 
-def test_timestamps_without_a_calendar_date_are_none() -> None:
+def test_timestamps_outside_the_calendar_are_null() -> None:
     assert from_millis(2**62) is None
     assert from_millis(None) is None
     assert to_millis(datetime(1970, 1, 2)) == to_millis(datetime(1970, 1, 2, tzinfo=UTC)) == 86_400_000
@@ -67,7 +67,7 @@ def test_content_never_fails(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"NaN", b"\xff", b"{", b"[" * 100_000, b"-Infinity"])
-async def test_what_is_no_json_is_null(data: bytes) -> None:
+async def test_bytes_that_are_not_json_are_null(data: bytes) -> None:
     use_decoding(Decoding(Schemas(None)))
     found = Content(data=data).json()
     assert (await found if isinstance(found, Awaitable) else found) is None

@@ -39,7 +39,7 @@ def test_every_operation_has_its_field(operation: Operation) -> None:
         assert not description.startswith("Not implemented"), f"{operation.identifier} is only a placeholder"
 
 
-def test_a_placeholder_goes_once_a_real_field_is_there() -> None:
+def test_a_field_replaces_its_placeholder() -> None:
     types = roots(GRAPH, CATALOGUE)
     operation = Operation("api.x", "open", "GET", "/x/{name}", "S", "M", "query", "cluster.topic.invented")
     assert [field.graphql_name for field in placeholders(types, [operation], {})["Topic"]] == ["invented"]

@@ -104,7 +104,7 @@ async def test_records_are_followed_live(gateway: Gateway, stack: BackgroundStac
         assert (later["offset"], later["value"]["text"]) == (4, "later")
 
 
-async def test_where_to_start(gateway: Gateway, stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_start_positions(gateway: Gateway, stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic(partitions=2)
     for second in range(3):
         await asyncio.to_thread(
@@ -129,7 +129,7 @@ async def test_where_to_start(gateway: Gateway, stack: BackgroundStack, topic: T
             assert found == expected, start
 
 
-async def test_an_event_has_the_records_that_are_there_within_its_limits(
+async def test_an_event_has_the_available_records_within_its_limits(
     gateway: Gateway, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -185,7 +185,7 @@ async def test_several_subscriptions_share_a_connection(
         ({"topic": "_schemas", "from": "LATEST", "partitions": [99]}, "PARTITION_NOT_FOUND"),
     ],
 )
-async def test_a_subscription_that_fails_says_why_and_ends(
+async def test_a_failed_subscription_sends_an_error_and_ends(
     gateway: Gateway, variables: dict[str, Any], code: str
 ) -> None:
     async with _socket(gateway) as socket:
@@ -312,7 +312,7 @@ async def test_aliases_do_not_multiply_the_bytes_of_an_event(
         json.dumps({"type": "\u00e9" * 1000}),
     ],
 )
-async def test_a_message_of_another_form_closes_the_connection(gateway: Gateway, message: str) -> None:
+async def test_a_malformed_message_closes_the_connection(gateway: Gateway, message: str) -> None:
     async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
         await connection.send('{"type": "connection_init"}')
         await connection.recv()
@@ -323,7 +323,7 @@ async def test_a_message_of_another_form_closes_the_connection(gateway: Gateway,
     assert closed.value.rcvd.code == 4400
 
 
-async def test_an_id_that_is_taken_closes_the_connection(gateway: Gateway, topic: TopicFactory) -> None:
+async def test_a_duplicate_id_closes_the_connection(gateway: Gateway, topic: TopicFactory) -> None:
     name = await topic()
     document = f'subscription {{ records(topicName: "{name}") {{ offset }} }}'
     async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
@@ -337,7 +337,7 @@ async def test_an_id_that_is_taken_closes_the_connection(gateway: Gateway, topic
     assert closed.value.rcvd.code == 4409
 
 
-async def test_a_connection_has_so_many_operations(gateway: Gateway, topic: TopicFactory) -> None:
+async def test_the_number_of_operations_of_a_connection_is_limited(gateway: Gateway, topic: TopicFactory) -> None:
     document = f'subscription {{ records(topicName: "{await topic()}") {{ offset }} }}'
     async with _socket(gateway) as socket:
         for number in range(101):
@@ -347,7 +347,7 @@ async def test_a_connection_has_so_many_operations(gateway: Gateway, topic: Topi
         assert answer["payload"][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
 
 
-async def test_the_legacy_protocol_is_off(gateway: Gateway) -> None:
+async def test_the_legacy_protocol_is_not_supported(gateway: Gateway) -> None:
     async with connect(gateway.graphql.replace("http", "ws"), subprotocols=["graphql-ws"]) as connection:  # type: ignore[list-item]
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(connection.recv(), 10)
@@ -355,7 +355,7 @@ async def test_the_legacy_protocol_is_off(gateway: Gateway) -> None:
     assert closed.value.rcvd.code == 4406
 
 
-async def test_a_reader_that_is_slow_holds_the_reading_back(
+async def test_back_pressure_on_a_slow_reader(
     gateway_factory: Callable[..., Awaitable[Gateway]], stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     gateway = await gateway_factory()
@@ -375,7 +375,7 @@ async def test_a_reader_that_is_slow_holds_the_reading_back(
         assert max(sizes) - before < 90 * 1024 * 1024
 
 
-async def test_the_end_of_the_server_ends_a_subscription(
+async def test_shutdown_ends_a_subscription(
     gateway_factory: Callable[..., Awaitable[Gateway]], topic: TopicFactory
 ) -> None:
     gateway = await gateway_factory()

@@ -12,7 +12,7 @@ CODES = {"SERVER_ERROR": "INTERNAL_SERVER_ERROR"}
 
 
 @pytest.mark.parametrize("kind", ERRORS_BY_REASON.values(), ids=lambda kind: kind.reason)
-def test_every_kind_is_told_by_its_row(kind: type[FacadeError]) -> None:
+def test_every_error_has_its_code(kind: type[FacadeError]) -> None:
     shown = translate(GraphQLError("x", path=["topic"], original_error=kind("what went wrong")))
     assert shown.formatted == {
         "message": "what went wrong",
@@ -25,7 +25,7 @@ def test_every_kind_is_told_by_its_row(kind: type[FacadeError]) -> None:
     }
 
 
-def test_metadata_comes_along() -> None:
+def test_errors_have_their_metadata() -> None:
     shown = translate(GraphQLError("x", original_error=TopicNotFound(topic_name="orders")))
     assert shown.extensions is not None
     assert shown.extensions["metadata"] == {"topicName": "orders"}
@@ -44,14 +44,14 @@ def test_an_internal_error_is_masked_and_logged_once(caplog: pytest.LogCaptureFi
     assert record.exc_info[1] is secret
 
 
-def test_a_document_that_is_wrong_is_the_callers_error() -> None:
+def test_an_invalid_document_is_an_error_of_the_caller() -> None:
     shown = translate(GraphQLError("Cannot query field 'x'."))
     assert shown.message == "Cannot query field 'x'."
     assert shown.extensions is not None
     assert shown.extensions["code"] == "BAD_USER_INPUT"
 
 
-def test_the_field_to_blame_is_named_as_graphql_names_it() -> None:
+def test_the_invalid_field_has_its_graphql_name() -> None:
     error = InvalidRequest("bad", field="records[1].value.schema.subject_name_strategy", topic_name="t")
     document = parse("mutation { produceRecords(input: {}) { results } query(first: 1) { x } }")
     [operation] = document.definitions
@@ -64,7 +64,7 @@ def test_the_field_to_blame_is_named_as_graphql_names_it() -> None:
     assert shown["field"] == "pageSize"
 
 
-def test_messages_and_errors_are_bounded() -> None:
+def test_messages_and_the_number_of_errors_are_limited() -> None:
     long = translate(GraphQLError("x" * 10_000, original_error=InvalidRequest("y" * 10_000, topic_name="z" * 10_000)))
     assert len(str(long.formatted)) < 1500
     errors = translate_all([GraphQLError("x")] * 5000, None)
@@ -82,5 +82,5 @@ def test_messages_and_errors_are_bounded() -> None:
         (InvalidRequest("snake_case_word is not a name of ours"), "snake_case_word is not a name of ours"),
     ],
 )  # fmt: skip
-def test_a_message_has_the_names_that_graphql_has(error: FacadeError, message: str) -> None:
+def test_messages_have_graphql_names(error: FacadeError, message: str) -> None:
     assert translate(GraphQLError("x", original_error=error)).message == message

@@ -154,7 +154,7 @@ async def test_clients_in_use_are_kept_and_others_make_room(stack: BackgroundSta
         await until(lambda: identity(2).digest not in pool._open)
 
 
-async def test_a_failure_reaches_the_caller_and_is_not_remembered(stack: BackgroundStack) -> None:
+async def test_a_failure_is_returned_and_not_cached(stack: BackgroundStack) -> None:
     broken = True
 
     def options_of(wanted: KafkaIdentity) -> KafkaOptions:
@@ -173,7 +173,7 @@ async def test_a_failure_reaches_the_caller_and_is_not_remembered(stack: Backgro
         await pool.close(5)
 
 
-async def test_who_does_not_wait_leaves_nothing_in_use(stack: BackgroundStack) -> None:
+async def test_a_call_that_does_not_wait_leaves_nothing_in_use(stack: BackgroundStack) -> None:
     async with new_pool(stack.bootstrap_servers, most=1) as pool:
         with pytest.raises(KafkaTimeout):
             await pool.lease(identity(0), 0.0)
@@ -202,7 +202,7 @@ def _is_new(thread: threading.Thread, before: set[threading.Thread]) -> bool:
     return thread.name.startswith("kafka-io") and thread not in before
 
 
-async def test_the_end_closes_all(stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_closing_the_pool_closes_all_clients(stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic()
     threads = set(threading.enumerate())
     before = librdkafka_clients()

@@ -42,7 +42,7 @@ async def _produce_v3(core: Facade, user: User, topic: str) -> RecordReport | Fa
     return outcome
 
 
-async def test_one_may_write_and_the_other_is_refused(
+async def test_acls_apply_to_each_identity(
     stack: BackgroundStack, new_core: CoreFactory, users: tuple[User, User], topic: TopicFactory
 ) -> None:
     ann, bob = users
@@ -62,7 +62,7 @@ async def test_one_may_write_and_the_other_is_refused(
             assert await _read(core, user, name) == [ann.name.encode()] * _ROUNDS
 
 
-async def test_what_one_has_seen_is_not_shown_to_another(
+async def test_caches_are_separate_for_each_identity(
     stack: BackgroundStack, new_core: CoreFactory, users: tuple[User, User], topic: TopicFactory
 ) -> None:
     ann, bob = users

@@ -48,7 +48,7 @@ async def test_waiting_and_following_calls_fail_at_once() -> None:
     assert time.monotonic() - began < 30
 
 
-async def test_an_answer_ends_it() -> None:
+async def test_a_response_ends_the_failures() -> None:
     authentication = Authentication()
     port = fail_fast(Port(), authentication)
     authentication.on_error(_REFUSED)
@@ -58,7 +58,7 @@ async def test_an_answer_ends_it() -> None:
     assert await port.is_answered() == "answer"
 
 
-async def test_what_is_known_without_kafka_is_no_answer() -> None:
+async def test_results_without_kafka_do_not_count_as_a_response() -> None:
     authentication = Authentication()
     port = fail_fast(Port(), authentication)
     assert await port.knows() == "known"
@@ -67,7 +67,7 @@ async def test_what_is_known_without_kafka_is_no_answer() -> None:
     assert authentication.refused
 
 
-async def test_one_broker_of_several_that_refuses_fails_no_other_call() -> None:
+async def test_one_broker_that_rejects_credentials_does_not_fail_other_calls() -> None:
     authentication = Authentication()
     port = fail_fast(Port(), authentication)
     assert await port.is_answered() == "answer"
@@ -82,7 +82,7 @@ async def test_one_broker_of_several_that_refuses_fails_no_other_call() -> None:
         await port.times_out()
 
 
-async def test_without_a_token_calls_fail_until_one_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_token_calls_fail_until_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("_FRESH_SECONDS", 0.01), ("_TOKEN_SECONDS", 0.5), ("_TRY_SECONDS", 0.05)):
         monkeypatch.setattr(f"kafka_facade.kafka.authentication.{name}", seconds)
     authentication = Authentication()
@@ -145,7 +145,7 @@ async def test_a_cancelled_call_stays_cancelled() -> None:
         (ClientError(ClientError._ALL_BROKERS_DOWN), False),
     ],
 )
-async def test_which_errors_are_refusals(error: ClientError, refused: bool) -> None:
+async def test_errors_that_mean_rejected_credentials(error: ClientError, refused: bool) -> None:
     authentication = Authentication()
     authentication.on_error(error)
     await asyncio.sleep(0)

@@ -38,7 +38,7 @@ def _list_groups(admin: Any) -> Any:
     return admin.ListGroupsRequest(states_filter=[], types_filter=[])
 
 
-async def test_a_coordinator_that_refuses_fails_alone(
+async def test_a_coordinator_that_refuses_connections_fails_alone(
     three_brokers: BackgroundStack, topic: TopicFactory, make: MakeProtocol
 ) -> None:
     name = await topic(on=three_brokers, replicas=3)
@@ -66,7 +66,7 @@ async def test_a_coordinator_that_refuses_fails_alone(
     assert max(times) < _SOON
 
 
-async def test_a_caller_in_a_hurry_ends_no_request_of_others(
+async def test_a_short_deadline_does_not_end_requests_of_others(
     stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads
 ) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
@@ -86,7 +86,7 @@ async def test_a_caller_in_a_hurry_ends_no_request_of_others(
     assert protocol_threads() == before
 
 
-async def test_an_error_in_an_answer_ends_no_connection(
+async def test_an_error_response_does_not_close_the_connection(
     three_brokers: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads
 ) -> None:
     client = make({"bootstrap.servers": three_brokers.bootstrap_servers})
@@ -149,7 +149,7 @@ def _one_name_hangs(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
 
 
 @pytest.mark.serial
-async def test_a_name_that_no_name_server_tells_holds_up_nothing(
+async def test_a_host_name_that_cannot_be_resolved_delays_no_other_request(
     stack: BackgroundStack, make: MakeProtocol, protocol_threads: ProtocolThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     servers = f"nowhere.invalid:9092,{stack.bootstrap_servers}"
@@ -165,7 +165,7 @@ async def test_a_name_that_no_name_server_tells_holds_up_nothing(
         assert len(protocol_threads()) == 1
 
 
-async def test_connections_that_come_late_are_closed(
+async def test_late_connections_are_closed(
     stack: BackgroundStack, make: MakeProtocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "_OPEN_SECONDS", 0.1)

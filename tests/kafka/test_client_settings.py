@@ -95,7 +95,7 @@ def test_oauth() -> None:
         {"sasl.login.refresh.window.factor": "0.8", "sasl.kerberos.ticket.renew.jitter": "0.05"},
     ],
 )
-def test_settings_that_are_fine_together(role: str, properties: dict[str, str]) -> None:
+def test_valid_combinations_of_settings(role: str, properties: dict[str, str]) -> None:
     assert unknown_settings(role, properties) == []
 
 
@@ -115,7 +115,7 @@ def test_unknown_names() -> None:
 
 
 @pytest.mark.parametrize("role", ["producer", "consumer", "admin"])
-def test_interceptors_that_may_protect_records_stop_the_start(role: str) -> None:
+def test_interceptors_that_may_protect_records_prevent_the_start(role: str) -> None:
     measuring = "io.confluent.monitoring.clients.interceptor.MonitoringProducerInterceptor"
     assert unknown_settings(role, {"interceptor.classes": measuring}) == ["interceptor.classes"]
     assert unknown_settings(role, {"interceptor.classes": ""}) == ["interceptor.classes"]
@@ -134,7 +134,7 @@ def test_interceptors_that_may_protect_records_stop_the_start(role: str) -> None
         ("config.providers.vault.class", "x.Vault"),
     ],
 )
-def test_java_classes_that_may_protect_stop_the_start(role: str, name: str, value: str) -> None:
+def test_java_classes_that_may_protect_records_prevent_the_start(role: str, name: str, value: str) -> None:
     assert unknown_settings(role, {name: ""}) == [name]
     with pytest.raises(BadSettings, match=name):
         unknown_settings(role, {name: value})
@@ -221,7 +221,7 @@ def test_java_classes_that_may_protect_stop_the_start(role: str, name: str, valu
         ),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(properties: dict[str, str], named: str, said: str) -> None:
+def test_unsupported_settings_are_rejected_by_name(properties: dict[str, str], named: str, said: str) -> None:
     with pytest.raises(BadSettings) as caught:
         unknown_settings("admin", properties)
     assert named in caught.value.names
@@ -229,7 +229,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(properties: dict[str, str], 
     assert "canary" not in str(caught.value)
 
 
-def test_a_check_asks_for_no_token() -> None:
+def test_validation_requests_no_token() -> None:
     with socket.create_server(("127.0.0.1", 0)) as issuer:
         issuer.setblocking(False)
         config = {
@@ -246,7 +246,7 @@ def test_a_check_asks_for_no_token() -> None:
             issuer.accept()
 
 
-def test_a_check_writes_nothing_and_connects_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+def test_validation_writes_nothing_and_opens_no_connection(capfd: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("kafka_facade.kafka.check").setLevel(logging.DEBUG)
     for role in ROLES:
         unknown_settings(role, {"security.protocol": "SSL", "debug": "all"})
@@ -310,7 +310,7 @@ def test_wrong_passwords_of_stores(tls: TlsFiles, change: dict[str, str], said: 
     assert "canary" not in str(caught.value)
 
 
-def test_a_jks_says_how_to_convert_it(tmp_path: Path) -> None:
+def test_the_error_for_a_jks_has_the_command_to_convert_it(tmp_path: Path) -> None:
     store = tmp_path / "store.jks"
     store.write_bytes(b"\xfe\xed\xfe\xed\x00\x00\x00\x02")
     with pytest.raises(BadSettings, match=f"keytool -importkeystore -srckeystore {store}"):
@@ -318,7 +318,7 @@ def test_a_jks_says_how_to_convert_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x30\x82", b"\x00" * 100, b"-----BEGIN", "café".encode("latin-1")])
-def test_files_that_are_no_stores(tmp_path: Path, data: bytes) -> None:
+def test_files_that_are_not_stores(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "store"
     file.write_bytes(data)
     for kind in ("keystore", "truststore"):
@@ -326,7 +326,7 @@ def test_files_that_are_no_stores(tmp_path: Path, data: bytes) -> None:
             translate({f"ssl.{kind}.location": str(file)})
 
 
-def test_a_text_as_a_file() -> None:
+def test_a_pem_text_instead_of_a_file() -> None:
     assert Path(file_of("text")).read_text() == "text"
     assert Path(file_of("other")).read_text() == "other"
 
@@ -372,7 +372,7 @@ def test_jaas_with_comments(text: str) -> None:
         "Module required a=1;;",
     ],
 )
-def test_jaas_that_is_wrong(text: str) -> None:
+def test_invalid_jaas(text: str) -> None:
     with pytest.raises(ValueError):
         jaas.parse(text)
 
@@ -388,7 +388,7 @@ def test_any_jaas(text: str) -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.text(max_size=30), max_size=4))
-def test_quoted_options_come_back(options: dict[str, str]) -> None:
+def test_quoted_options_are_unquoted(options: dict[str, str]) -> None:
     def quoted(value: str) -> str:
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -396,7 +396,7 @@ def test_quoted_options_come_back(options: dict[str, str]) -> None:
     assert jaas.parse(text).options == options
 
 
-def test_the_check_loads_no_library_that_is_not_needed() -> None:
+def test_validation_loads_no_unneeded_library() -> None:
     code = "import sys, kafka_facade.runtime.settings; print('cryptography' in sys.modules, 'authlib' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.split() == ["False", "False"]

@@ -55,7 +55,7 @@ def numbers(records: list[Record]) -> list[int]:
     return sorted(int(record.value or b"") for record in records)
 
 
-async def test_an_idle_member_loses_nothing_from_before_between_and_after(engine: Engine, topic: TopicFactory) -> None:
+async def test_an_idle_member_loses_no_records(engine: Engine, topic: TopicFactory) -> None:
     name = await topic(partitions=3)
     consumer = member(engine, f"group-{uuid4()}", reset="latest")
     await consumer.subscribe([name])
@@ -100,9 +100,7 @@ async def test_records_keep_their_order_on_a_busy_loop(engine: Engine, topic: To
     await consumer.close(10)
 
 
-async def test_an_idle_member_hands_over_its_partitions_and_takes_them_back(
-    engine: Engine, topic: TopicFactory
-) -> None:
+async def test_an_idle_member_takes_part_in_rebalances(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"
     await produce(engine, name, 0, 20, partitions=2)
     idle = member(engine, group)
@@ -132,7 +130,7 @@ async def test_an_idle_reader_of_partitions_can_seek(engine: Engine, topic: Topi
     await reader.close(10)
 
 
-async def test_a_failure_is_forgotten_with_what_it_was_about(engine: Engine, topic: TopicFactory) -> None:
+async def test_an_error_is_cleared_by_unsubscribing(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(), f"group-{uuid4()}"
     reader = member(engine, group, reset="none")
     await reader.subscribe([name])
@@ -150,7 +148,7 @@ async def test_a_failure_is_forgotten_with_what_it_was_about(engine: Engine, top
         await reader.poll(1, 0.1)
 
 
-async def test_a_failed_member_still_hands_over_its_partitions(engine: Engine, topic: TopicFactory) -> None:
+async def test_a_failed_member_still_takes_part_in_rebalances(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"
     failed = member(engine, group, reset="none")
     await failed.subscribe([name])
@@ -164,7 +162,7 @@ async def test_a_failed_member_still_hands_over_its_partitions(engine: Engine, t
 
 
 @pytest.mark.serial
-async def test_a_call_that_waits_for_kafka_holds_up_nobody(
+async def test_a_call_that_waits_for_kafka_does_not_delay_others(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
     name = await topic()
@@ -188,7 +186,7 @@ async def test_a_call_that_waits_for_kafka_holds_up_nobody(
 
 
 @pytest.mark.parametrize("strategy", ["range,roundrobin", "cooperative-sticky"])
-async def test_partitions_that_begin_one_after_another_are_read_from_where_they_were_sought(
+async def test_partitions_that_start_one_by_one_respect_seeks(
     stack: BackgroundStack, topic: TopicFactory, strategy: str
 ) -> None:
     # Nothing tells where to begin: the client fetches none of them until it is told, and takes its time with each.
@@ -223,7 +221,7 @@ class SlowClient(ClientConsumer):
         return found
 
 
-async def test_a_member_that_gives_up_some_partitions_loses_nothing_of_the_others(
+async def test_revoking_some_partitions_loses_no_records_of_others(
     stack: BackgroundStack, topic: TopicFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (incoming, serialized_client):
@@ -262,9 +260,7 @@ async def test_a_member_that_gives_up_some_partitions_loses_nothing_of_the_other
 
 
 @pytest.mark.parametrize("subscribed", [False, True])
-async def test_a_partition_that_has_begun_stays_where_it_stands_when_another_is_told_where_to_begin(
-    engine: Engine, topic: TopicFactory, subscribed: bool
-) -> None:
+async def test_a_starting_partition_does_not_move_others(engine: Engine, topic: TopicFactory, subscribed: bool) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"
     await produce(engine, name, 0, 20, partitions=2)
     reader = member(engine, group, reset="none")
@@ -287,7 +283,7 @@ async def test_a_partition_that_has_begun_stays_where_it_stands_when_another_is_
     await reader.close(10)
 
 
-async def test_what_was_read_ahead_comes_once_when_another_partition_is_told_where_to_begin(
+async def test_prefetched_records_are_returned_once_when_another_partition_starts(
     engine: Engine, topic: TopicFactory
 ) -> None:
     name = await topic(partitions=2)
@@ -307,7 +303,7 @@ async def test_what_was_read_ahead_comes_once_when_another_partition_is_told_whe
 
 
 @pytest.mark.serial
-async def test_a_poll_beside_a_call_that_waits_for_kafka_holds_up_nobody(
+async def test_a_poll_during_a_waiting_call_does_not_delay_others(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
     name = await topic()
@@ -327,7 +323,7 @@ async def test_a_poll_beside_a_call_that_waits_for_kafka_holds_up_nobody(
     await consumer.close(10)
 
 
-async def test_a_seek_that_failed_says_nothing_of_where_others_begin(engine: Engine, topic: TopicFactory) -> None:
+async def test_a_failed_seek_does_not_affect_other_start_positions(engine: Engine, topic: TopicFactory) -> None:
     name = await topic(partitions=2)
     await produce(engine, name, 0, 20, partitions=2)
     # Nothing tells where to begin.
@@ -350,7 +346,7 @@ async def test_a_seek_that_failed_says_nothing_of_where_others_begin(engine: Eng
     await reader.close(10)
 
 
-async def test_a_member_that_left_a_full_process_goes_on_once_there_is_room(
+async def test_a_member_that_left_a_full_process_continues_when_there_is_room(
     engine: Engine, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -375,7 +371,7 @@ async def test_a_member_that_left_a_full_process_goes_on_once_there_is_room(
     await consumer.close(10)
 
 
-async def test_an_offset_that_cannot_be_stored_holds_up_nothing(engine: Engine, topic: TopicFactory) -> None:
+async def test_an_offset_that_cannot_be_stored_delays_nothing(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(), f"group-{uuid4()}"
     await produce(engine, name, 0, 3)
     reader = engine.create(group=group, auto_offset_reset="earliest", auto_commit=True, overrides={})
@@ -391,7 +387,7 @@ async def test_an_offset_that_cannot_be_stored_holds_up_nothing(engine: Engine, 
 
 
 @pytest.mark.serial
-async def test_many_topics_are_looked_at_in_the_time_of_one(
+async def test_many_topics_are_checked_in_the_time_of_one(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory
 ) -> None:
     names = [await topic() for _ in range(6)]

@@ -33,7 +33,7 @@ async def until_left(stack: BackgroundStack, group: str) -> None:
 
 
 @pytest.mark.serial
-async def test_members_that_come_and_go_hold_up_nobody(
+async def test_members_that_join_and_leave_do_not_delay_others(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
     name, group = await topic(partitions=4), f"group-{uuid4()}"
@@ -98,7 +98,7 @@ async def test_a_reader_of_partitions_closes_at_once_and_commits(engine: Engine,
     await checker.close(10)
 
 
-async def test_a_closed_consumer_says_so(engine: Engine) -> None:
+async def test_calls_of_a_closed_consumer_fail(engine: Engine) -> None:
     consumer = member(engine, f"group-{uuid4()}")
     await consumer.close(5)
     await consumer.close(5)

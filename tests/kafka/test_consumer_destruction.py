@@ -48,7 +48,7 @@ async def _filled(engine: Engine, name: str) -> None:
     await (await engine.producer.submit(name, wire))
 
 
-async def test_many_that_are_cut_at_once(engine: Engine, topic: TopicFactory) -> None:
+async def test_many_consumers_cancelled_at_once(engine: Engine, topic: TopicFactory) -> None:
     name, count = await topic(), 60
     await _filled(engine, name)
 
@@ -74,7 +74,7 @@ async def test_many_that_are_cut_at_once(engine: Engine, topic: TopicFactory) ->
     await _all_destroyed(count)
 
 
-async def test_members_that_are_cut_while_they_leave(engine: Engine, topic: TopicFactory) -> None:
+async def test_members_cancelled_while_they_leave(engine: Engine, topic: TopicFactory) -> None:
     name, count = await topic(partitions=2), 8
 
     async def join_and_leave() -> None:
@@ -92,7 +92,7 @@ async def test_members_that_are_cut_while_they_leave(engine: Engine, topic: Topi
     await _all_destroyed(count)
 
 
-async def test_one_that_has_failed_and_one_with_a_call_under_way(engine: Engine, topic: TopicFactory) -> None:
+async def test_a_failed_consumer_and_one_with_a_running_call(engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
     first = engine.create(group="f", auto_offset_reset="none", auto_commit=False, overrides={})
     await first.assign([PartitionPosition(name, 0, 1000)])
@@ -110,7 +110,7 @@ async def test_one_that_has_failed_and_one_with_a_call_under_way(engine: Engine,
     assert isinstance(kept.value, IllegalConsumerState)
 
 
-async def test_its_share_is_given_back_once_it_is_gone(stack: BackgroundStack) -> None:
+async def test_the_prefetch_share_is_released_after_destruction(stack: BackgroundStack) -> None:
     consuming, closing = Blocking("test-consume", 1), Blocking("test-close", 1)
     given_back: list[int] = []
     config: dict[str, Any] = {"bootstrap.servers": stack.bootstrap_servers, "group.id": "g"}

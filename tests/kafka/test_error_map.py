@@ -15,19 +15,19 @@ CODES = {
 }
 
 
-def test_librdkafka_has_the_codes_we_think() -> None:
+def test_error_codes_of_librdkafka_have_the_expected_values() -> None:
     assert len(CODES) > 180, confluent_kafka.libversion()
 
 
 @pytest.mark.parametrize("name", sorted(set(CODES) - {"NO_ERROR"}))
-def test_every_code_of_librdkafka_maps_to_a_row(name: str) -> None:
+def test_every_code_of_librdkafka_is_mapped(name: str) -> None:
     error = facade_error(KafkaError(CODES[name]))
     assert CODES[name] in KINDS
     assert ERRORS_BY_REASON[error.reason] is type(error)
 
 
 @pytest.mark.parametrize("code", [code for code in range(-1, 134) if code != 0])
-def test_every_code_of_the_kafka_protocol_maps_to_a_row(code: int) -> None:
+def test_every_code_of_the_kafka_protocol_is_mapped(code: int) -> None:
     assert code in KINDS
 
 
@@ -42,11 +42,11 @@ def test_every_code_of_the_kafka_protocol_maps_to_a_row(code: int) -> None:
         (KafkaError.UNSUPPORTED_VERSION, errors.UnsupportedVersion),
     ],
 )
-def test_what_callers_meet_most(code: int, kind: type[errors.FacadeError]) -> None:
+def test_common_errors(code: int, kind: type[errors.FacadeError]) -> None:
     assert type(from_exception(KafkaException(KafkaError(code)))) is kind
 
 
-def test_an_unheard_of_code_is_a_kafka_error() -> None:
+def test_an_unknown_code_is_a_kafka_error() -> None:
     assert type(facade_error(KafkaError(9999))) is errors.KafkaError
 
 

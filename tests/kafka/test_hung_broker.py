@@ -42,7 +42,7 @@ async def _first_commit(consumer: ConsumerPort, offsets: dict[tuple[str, int], i
                 return await consumer.commit(offsets, _SECONDS, {})
 
 
-async def test_commits_that_wait_hold_up_no_others(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
+async def test_waiting_commits_do_not_delay_others(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic(on=three_brokers, replicas=3)
     engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers))
     places, commits = [PartitionPosition(name, 0, 0)], {(name, 0): 0}
@@ -73,7 +73,7 @@ async def test_commits_that_wait_hold_up_no_others(three_brokers: BackgroundStac
     await engine.close(5)
 
 
-async def test_metadata_comes_from_others(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
+async def test_metadata_is_read_from_other_brokers(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic(on=three_brokers, replicas=3)
     # Each is connected to other brokers.
     engines = [await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers)) for _ in range(_ENGINES)]

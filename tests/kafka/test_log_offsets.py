@@ -29,7 +29,9 @@ async def offsets(request: pytest.FixtureRequest, engine: Engine) -> AsyncIterat
     blocking.close()
 
 
-async def test_the_ends_of_logs(offsets: LogOffsets | ClientLogOffsets, engine: Engine, topic: TopicFactory) -> None:
+async def test_earliest_and_latest_offsets(
+    offsets: LogOffsets | ClientLogOffsets, engine: Engine, topic: TopicFactory
+) -> None:
     name = await topic(partitions=3)
     await (await engine.producer.submit(name, [SerializedRecord(None, b"x", 1, [], None)] * 5))
     places = [(name, 1), (name, 0), (name, 1)]
@@ -39,7 +41,7 @@ async def test_the_ends_of_logs(offsets: LogOffsets | ClientLogOffsets, engine: 
         assert latest == {(name, 1): 5, (name, 0): 0}
 
 
-async def test_what_is_not_there_is_an_error_in_its_place(engine: Engine, topic: TopicFactory) -> None:
+async def test_unknown_partitions_have_errors_as_results(engine: Engine, topic: TopicFactory) -> None:
     name, other = await topic(), f"missing-{uuid.uuid4().hex}"
     places = [TopicPartition(name, 0), TopicPartition(name, 1), TopicPartition(other, 0)]
     there, no_partition, no_topic = await engine.admin.offsets(places, _SECONDS)
@@ -48,7 +50,7 @@ async def test_what_is_not_there_is_an_error_in_its_place(engine: Engine, topic:
     assert isinstance(no_topic, TopicNotFound)
 
 
-async def test_partitions_without_a_leader_hold_up_no_others(
+async def test_partitions_without_a_leader_do_not_delay_others(
     three_brokers: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic(on=three_brokers, partitions=6)

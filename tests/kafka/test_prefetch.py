@@ -31,7 +31,7 @@ def test_the_shares_fit_into_the_budget(total: int, consumers: int, steps: list[
         assert config["queued.max.messages.kbytes"] * 1024 + config["fetch.max.bytes"] <= max(share.size, 16 * 1024)
 
 
-def test_what_is_given_back_can_be_taken_again() -> None:
+def test_released_shares_can_be_taken_again() -> None:
     budget = PrefetchBudget(512 * MEGABYTE, 1000)
     first = [budget.take() for _ in range(1000)]
     assert first[0].size > 10 * MEGABYTE

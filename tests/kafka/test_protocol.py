@@ -34,7 +34,7 @@ async def test_a_caller_that_gives_up_at_once(stack: BackgroundStack, make: Make
     assert await Reassignments(client).list_reassignments(20) == []
 
 
-async def test_a_caller_that_is_gone_is_not_left_to_the_collector(stack: BackgroundStack, make: MakeProtocol) -> None:
+async def test_a_cancelled_call_leaves_no_reference_cycle(stack: BackgroundStack, make: MakeProtocol) -> None:
     client = make({"bootstrap.servers": stack.bootstrap_servers})
     reassignments = Reassignments(client)
     await reassignments.list_reassignments(20)

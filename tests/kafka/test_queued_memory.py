@@ -73,7 +73,7 @@ def _queued(engine: Engine) -> int:
     return sum(len(client.current) * size for client, size in zip(clients, SIZES.values(), strict=True))
 
 
-async def test_topics_that_hang_stay_in_the_budget(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
+async def test_hung_topics_stay_in_the_budget(three_brokers: BackgroundStack, topic: TopicFactory) -> None:
     shared = Shared(PoolOptions(max_identities=2), queued_bytes=BUDGET)
     engines = [await Engine.open(KafkaOptions(three_brokers.bootstrap_servers), shared) for _ in range(2)]
     places: list[tuple[TopicPartition, int]] = []
@@ -98,7 +98,7 @@ async def test_topics_that_hang_stay_in_the_budget(three_brokers: BackgroundStac
     await shared.close()
 
 
-async def test_the_smallest_queues_take_the_largest_record(stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_the_smallest_queue_accepts_the_largest_record(stack: BackgroundStack, topic: TopicFactory) -> None:
     shared = Shared(PoolOptions(max_identities=2), queued_bytes=12 * MEBIBYTE)
     # All that is first come, and one of six even shares.
     assert shared.queues.take(part=1).size == 7 * MEBIBYTE

@@ -55,7 +55,7 @@ async def _ready(engine: Engine, topic: TopicFactory, **config: str) -> str:
     ],
     ids=["timestamp", "key", "size"],
 )
-async def test_a_record_that_is_refused_fails_alone(
+async def test_a_rejected_record_fails_alone(
     engine: Engine,
     topic: TopicFactory,
     config: dict[str, str],
@@ -116,14 +116,14 @@ async def _outcomes_by_stream(
     return streams
 
 
-async def test_records_keep_their_order_although_some_are_sent_again(engine: Engine, topic: TopicFactory) -> None:
+async def test_records_keep_their_order_when_some_are_resent(engine: Engine, topic: TopicFactory) -> None:
     name = await _ready(engine, topic)
     for outcomes in await _outcomes_by_stream(engine, name):
         for record, outcome in outcomes:
             assert isinstance(outcome, Delivery if record is GOOD else InvalidKafkaRequest)
 
 
-async def test_records_keep_their_order_where_a_topic_has_narrower_limits_than_are_known(
+async def test_records_keep_their_order_after_topic_limits_were_lowered(
     engine: Engine, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await _ready(engine, topic, message_timestamp_after_max_ms=str(2**62))
@@ -142,7 +142,7 @@ async def test_records_keep_their_order_where_a_topic_has_narrower_limits_than_a
     assert stored > good * 0.8
 
 
-async def test_records_are_not_sent_again_where_a_later_batch_is_stored() -> None:
+async def test_records_are_not_resent_after_a_later_batch_was_stored() -> None:
     series, lane, loop = Series(), Lane("t"), asyncio.get_running_loop()
     first, second, third = (Batch([GOOD], lane, series, loop.create_future()) for _ in range(3))
     second.outcomes[0] = Delivery(1, 0, None)
@@ -152,7 +152,7 @@ async def test_records_are_not_sent_again_where_a_later_batch_is_stored() -> Non
     assert series.stored_after(third) == set()
 
 
-async def test_who_sends_nothing_but_bad_records_starves_nobody(engine: Engine, topic: TopicFactory) -> None:
+async def test_a_caller_with_only_invalid_records_does_not_delay_others(engine: Engine, topic: TopicFactory) -> None:
     name = await _ready(engine, topic)
     done = asyncio.Event()
     refused = 0
@@ -176,7 +176,9 @@ async def test_who_sends_nothing_but_bad_records_starves_nobody(engine: Engine, 
     assert refused
 
 
-async def test_so_many_records_of_a_submission_are_sent_one_by_one(stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_a_large_submission_with_an_invalid_record_keeps_its_order(
+    stack: BackgroundStack, topic: TopicFactory
+) -> None:
     engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     name = await _ready(engine, topic)
     now = int(time.time() * 1000)
@@ -191,9 +193,7 @@ async def test_so_many_records_of_a_submission_are_sent_one_by_one(stack: Backgr
     await engine.close(5)
 
 
-async def test_the_end_does_not_wait_for_records_that_are_sent_again(
-    stack: BackgroundStack, topic: TopicFactory
-) -> None:
+async def test_closing_does_not_wait_for_resent_records(stack: BackgroundStack, topic: TopicFactory) -> None:
     engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     name = await _ready(engine, topic)
     pending = [await engine.producer.submit(name, [GOOD, IN_FUTURE, GOOD]) for _ in range(20)]
@@ -219,7 +219,7 @@ _codes = st.sampled_from(
     ),
     st.integers(1, 3),
 )
-def test_what_is_sent_again_follows_nothing_that_it_stood_before(
+def test_the_plan_for_resending_keeps_the_order(
     client: int, given: list[tuple[int, SerializedRecord, int | None]], repeats: int
 ) -> None:
     entries = given * (repeats if len(given) < 20 else 100)

@@ -81,7 +81,7 @@ async def test_a_seek_that_fails_half_way(engine: Engine, topic: TopicFactory, s
     assert (await read(session))[0] == 900
 
 
-async def test_a_seek_whose_caller_leaves(engine: Engine, topic: TopicFactory, sessions: Sessions) -> None:
+async def test_a_cancelled_seek(engine: Engine, topic: TopicFactory, sessions: Sessions) -> None:
     name, session = await half_known(engine, topic, sessions)
 
     async def seek() -> None:
@@ -109,7 +109,7 @@ class SlowSeek(ClientConsumer):
 
 
 @pytest.mark.parametrize("leaves", [True, False])
-async def test_a_seek_that_the_client_takes_its_time_for(
+async def test_a_slow_seek(
     engine: Engine, topic: TopicFactory, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, leaves: bool
 ) -> None:
     for module in (consumer, eventful_client, serialized_client):
@@ -142,9 +142,7 @@ async def test_a_seek_that_the_client_takes_its_time_for(
         assert session.positions()[name, 0] > 900
 
 
-async def test_a_seek_while_the_records_before_it_are_handed_over(
-    engine: Engine, topic: TopicFactory, sessions: Sessions
-) -> None:
+async def test_a_seek_during_a_handover(engine: Engine, topic: TopicFactory, sessions: Sessions) -> None:
     name, session = await half_known(engine, topic, sessions, auto_commit=True)
     group = session.instance.group
     begun, may_end = asyncio.Event(), asyncio.Event()
@@ -177,9 +175,7 @@ async def test_a_seek_while_the_records_before_it_are_handed_over(
     assert [entry.offset for entry in await asking.committed([TopicPartition(name, 0)], 10)] == [0]
 
 
-async def test_a_seek_that_fails_while_records_are_handed_over(
-    engine: Engine, topic: TopicFactory, sessions: Sessions
-) -> None:
+async def test_a_failed_seek_during_a_handover(engine: Engine, topic: TopicFactory, sessions: Sessions) -> None:
     name, session = await half_known(engine, topic, sessions)
     begun, may_end = asyncio.Event(), asyncio.Event()
 
@@ -205,7 +201,7 @@ async def test_a_seek_that_fails_while_records_are_handed_over(
     assert (await read(session))[0] == last + 1
 
 
-async def test_a_seek_after_partitions_have_left_and_come_back(
+async def test_a_seek_after_partitions_were_revoked_and_assigned_again(
     engine: Engine, topic: TopicFactory, sessions: Sessions
 ) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"

@@ -69,7 +69,7 @@ async def test_topics_do_not_wait_for_each_other(engine: Engine, topic: TopicFac
         assert await asyncio.gather(*map(write, names)) == [list(range(150))] * 5
 
 
-async def test_a_record_that_cannot_be_sent_does_not_hold_up_the_others(engine: Engine, topic: TopicFactory) -> None:
+async def test_a_record_that_cannot_be_sent_does_not_delay_others(engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
     await engine.producer.partition_count(name, 10)
     mixed = [*records(1), *records(1, timestamp=0), SerializedRecord(b"k", b"v", 0, [Header("h", b"1")], 5)]
@@ -87,7 +87,7 @@ def nobody_may_write(stack: BackgroundStack) -> AbstractAsyncContextManager[None
     return denied(stack, *rights, principal="User:*")
 
 
-async def test_a_fatal_error_ends_with_its_cause(stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_a_fatal_error_fails_records_with_its_cause(stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic()
     engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
     await engine.producer.partition_count(name, 10)
@@ -117,7 +117,7 @@ async def test_a_producer_that_has_met_a_fatal_error_ends_at_once(stack: Backgro
                 assert all(isinstance(outcome, FacadeError) for outcome in await future)
 
 
-async def test_records_whose_caller_has_given_up_are_not_sent(engine: Engine, topic: TopicFactory) -> None:
+async def test_records_of_cancelled_calls_are_not_sent(engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
     await engine.producer.partition_count(name, 10)
     first = await engine.producer.submit(name, records(1))
@@ -130,7 +130,9 @@ async def test_records_whose_caller_has_given_up_are_not_sent(engine: Engine, to
     assert await engine.producer.close(5) == 0
 
 
-async def test_what_waits_at_the_end_is_given_up_at_once(stack: BackgroundStack, topic: TopicFactory) -> None:
+async def test_queued_records_fail_at_once_when_the_producer_closes(
+    stack: BackgroundStack, topic: TopicFactory
+) -> None:
     name = await topic()
     engine = await LoneEngine.start(
         KafkaOptions(stack.bootstrap_servers, producer={"queue.buffering.max.messages": "10"})

@@ -30,12 +30,12 @@ INVALID = b"a\xff\xc3(\xed\xa0\x80\xf0\x9f"
 
 
 @given(st.binary().filter(lambda raw: b"\0" not in raw))
-def test_inside_it_is_decoded_with_replacement(raw: bytes) -> None:
+def test_invalid_utf_8_in_the_block_is_decoded_with_replacement(raw: bytes) -> None:
     with replacing_invalid_text:
         assert _from_c(raw) == raw.decode("utf-8", "replace")
 
 
-def test_outside_it_is_refused() -> None:
+def test_invalid_utf_8_outside_of_the_block_is_an_error() -> None:
     for decode in (_from_c, bytes.decode):
         with replacing_invalid_text, replacing_invalid_text:
             assert "\ufffd" in decode(INVALID)
@@ -46,7 +46,7 @@ def test_outside_it_is_refused() -> None:
         "\ud800".encode()
 
 
-async def test_another_thread_stays_strict_and_those_of_the_client_do_not() -> None:
+async def test_only_threads_of_the_client_decode_with_replacement() -> None:
     with replacing_invalid_text:
         elsewhere = asyncio.get_running_loop().run_in_executor(None, bytes.decode, INVALID)
     with pytest.raises(UnicodeDecodeError):
@@ -56,7 +56,7 @@ async def test_another_thread_stays_strict_and_those_of_the_client_do_not() -> N
     blocking.close()
 
 
-async def test_a_native_thread_replaces() -> None:
+async def test_a_native_thread_decodes_with_replacement() -> None:
     found: deque[str] = deque()
     _thread.start_new_thread(found.extend, (map(bytes.decode, [INVALID]),))
     async with asyncio.timeout(5):
@@ -73,7 +73,7 @@ async def read(consumer: ConsumerPort, count: int) -> list[Record]:
     return found
 
 
-async def test_header_names_that_are_not_text(stack: BackgroundStack, engine: Engine, topic: TopicFactory) -> None:
+async def test_header_names_that_are_not_utf_8(stack: BackgroundStack, engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
     # The interpreter calls what it has called often in another way, which checks less.
     ordinary: list[list[tuple[bytes, bytes]]] = [[(b"n", b"v"), (b"m", b"")]] * 1000
@@ -95,7 +95,9 @@ async def test_header_names_that_are_not_text(stack: BackgroundStack, engine: En
     ]
 
 
-async def test_a_member_of_a_group_reads_on(stack: BackgroundStack, engine: Engine, topic: TopicFactory) -> None:
+async def test_a_member_of_a_group_continues_reading(
+    stack: BackgroundStack, engine: Engine, topic: TopicFactory
+) -> None:
     name = await topic()
     await produce_with_headers(stack.bootstrap_servers, name, [[(b"\xff", b"v")]] * 600)
     member = engine.create(group=f"group-{uuid4()}", auto_offset_reset="earliest", auto_commit=False, overrides={})
@@ -104,9 +106,7 @@ async def test_a_member_of_a_group_reads_on(stack: BackgroundStack, engine: Engi
     await member.close(10)
 
 
-async def test_metadata_of_commits_is_what_was_committed(
-    stack: BackgroundStack, engine: Engine, topic: TopicFactory
-) -> None:
+async def test_metadata_of_commits_is_unchanged(stack: BackgroundStack, engine: Engine, topic: TopicFactory) -> None:
     texts = ["m", "", "\u00e9" * 40, "x" * 1000, "a\u0000b", *("y" * n for n in range(2, 17))]
     name, group = await topic(partitions=len(texts)), f"group-{uuid4()}"
     await asyncio.to_thread(_commit, stack.bootstrap_servers, group, name, texts)

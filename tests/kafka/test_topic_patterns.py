@@ -22,7 +22,7 @@ Sessions = Callable[..., ConsumerSession]
 STALE_SECONDS = 5.5
 
 
-async def test_the_last_topic_goes_and_comes_back_in_a_full_process(
+async def test_the_last_topic_is_deleted_and_recreated_in_a_full_process(
     engine: Engine, topic: TopicFactory, sessions: Sessions
 ) -> None:
     name, group = await topic(), f"group-{uuid4()}"

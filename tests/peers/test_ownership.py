@@ -48,7 +48,7 @@ SLOT = slot_of("g", "i", SLOTS)
 DELETE = DeleteConsumer("g", "i")
 
 
-async def test_the_owner_runs_it(workers: list[Worker]) -> None:
+async def test_the_owner_runs_the_call(workers: list[Worker]) -> None:
     first, second, _ = workers
     second.table.owned = {SLOT}
     first.table.addresses[SLOT] = second.transport.address
@@ -78,7 +78,7 @@ async def test_a_call_follows_a_slot_that_moves(workers: list[Worker]) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("handing_over", [True, False])
-async def test_a_slot_that_nobody_owns(workers: list[Worker], known: bool, handing_over: bool) -> None:
+async def test_a_slot_without_an_owner(workers: list[Worker], known: bool, handing_over: bool) -> None:
     first, second, _ = workers
     if known:
         first.table.addresses[SLOT] = second.transport.address
@@ -161,7 +161,7 @@ async def test_an_error_after_the_answer_reaches_the_caller(workers: list[Worker
             await asyncio.wait_for(first.peers.forward(made, FetchRecords("g", "i")), _SECONDS)
 
 
-async def test_the_workers_of_a_node_own_all_slots_between_them(tmp_path: Path) -> None:
+async def test_the_workers_of_a_node_own_all_slots(tmp_path: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         made = []
         for name in "abc":

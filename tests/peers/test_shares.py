@@ -34,7 +34,7 @@ def holder(directory: Path, share: int) -> str | None:
     return None if address is None else Path(address).name
 
 
-def test_each_worker_takes_one(tmp_path: Path) -> None:
+def test_each_worker_claims_one_share(tmp_path: Path) -> None:
     workers = [shares(tmp_path, name) for name in "abcd"]
     for worker in workers:
         worker.claim()
@@ -42,7 +42,7 @@ def test_each_worker_takes_one(tmp_path: Path) -> None:
     assert [held(worker) for worker in workers] == [{0}, {1}, {2}, set()]
 
 
-def test_one_at_first_then_what_nobody_takes(tmp_path: Path) -> None:
+def test_a_worker_claims_one_share_and_later_free_ones(tmp_path: Path) -> None:
     first = shares(tmp_path, "a")
     first.claim()
     assert held(first) == {0}
@@ -60,7 +60,7 @@ def test_one_at_first_then_what_nobody_takes(tmp_path: Path) -> None:
     assert {holder(tmp_path, share) for share in range(3)} == {"b"}
 
 
-def test_files_that_were_cleaned_away(tmp_path: Path) -> None:
+def test_removed_files(tmp_path: Path) -> None:
     first, second = shares(tmp_path, "a", 2), shares(tmp_path, "b", 2)
     first.claim()
     second.claim()
@@ -83,7 +83,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_the_directory_is_away_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_directory_that_is_missing_for_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory = tmp_path / "peers"
     directory.mkdir()
     lost = 0
@@ -109,7 +109,7 @@ async def test_the_directory_is_away_for_a_while(tmp_path: Path, caplog: pytest.
     await asyncio.gather(owning, return_exceptions=True)
 
 
-def test_files_stay_young(tmp_path: Path) -> None:
+def test_files_are_touched(tmp_path: Path) -> None:
     worker = shares(tmp_path, "a", 1)
     worker.claim()
     for file in tmp_path.iterdir():
@@ -148,10 +148,10 @@ def test_an_instance_has_a_slot(group: str, instance: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 16])
-def test_instances_spread(count: int) -> None:
+def test_instances_are_distributed_over_slots(count: int) -> None:
     found = [slot_of("group", f"instance-{number}", count) for number in range(1000)]
     assert all(found.count(slot) > 1000 / count / 2 for slot in range(count))
 
 
-def test_group_and_instance_are_told_apart() -> None:
+def test_group_and_instance_are_not_concatenated() -> None:
     assert len({slot_of("a b", "c", 2**30), slot_of("a", "b c", 2**30)}) == 2

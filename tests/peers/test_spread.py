@@ -17,7 +17,7 @@ def sizes(found: tuple[int, ...], workers: int) -> list[int]:
 
 
 @given(slot_numbers, numbers)
-def test_balanced_within_one(slots: int, workers: int) -> None:
+def test_shares_differ_by_at_most_one(slots: int, workers: int) -> None:
     found = spread(slots, workers)
     assert len(found) == slots
     assert set(found) <= set(range(workers))
@@ -25,7 +25,7 @@ def test_balanced_within_one(slots: int, workers: int) -> None:
 
 
 @given(slot_numbers, numbers, numbers)
-def test_only_those_move_that_have_to(slots: int, before: int, after: int) -> None:
+def test_as_few_slots_as_possible_move(slots: int, before: int, after: int) -> None:
     fewer, more = sorted((before, after))
     small, large = spread(slots, fewer), spread(slots, more)
     moved = [slot for slot in range(slots) if small[slot] != large[slot]]

@@ -66,7 +66,7 @@ async def _refused(channel: grpc.aio.Channel) -> None:
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_others_that_connect_over_tcp_are_refused() -> None:
+async def test_other_processes_are_rejected_over_tcp() -> None:
     own, other = new_certificate(), new_certificate()
     transport, echo = TcpTransport("127.0.0.1", own), Echo()
     server = new_server(echo)

@@ -182,7 +182,7 @@ def test_other_operations_are_refused() -> None:
         WIRE.decode_call(forged)
 
 
-def test_a_message_of_metadata_stays() -> None:
+def test_a_message_with_metadata_is_unchanged() -> None:
     failure = wire.encode_failure(PartitionNotFound(topic="t", partition="7"))
     with pytest.raises(PartitionNotFound) as raised:
         WIRE.decode_outcome(call("consume-json"), FETCH, failure)

@@ -51,7 +51,7 @@ async def fetch(client: httpx.AsyncClient, instance: str, query: str = "timeout=
     return found
 
 
-async def test_any_worker_answers_for_any_instance(client: httpx.AsyncClient, topic: TopicFactory) -> None:
+async def test_any_worker_serves_any_instance(client: httpx.AsyncClient, topic: TopicFactory) -> None:
     name = await topic()
     values = [1, "two", {"three": [3, 10**30]}, None]
     body = {"records": [{"key": "k", "value": value} for value in values]}
@@ -89,7 +89,9 @@ async def test_any_worker_answers_for_any_instance(client: httpx.AsyncClient, to
     await asyncio.gather(*(one(number) for number in range(12)))
 
 
-async def test_other_faces_reach_it_too(client: httpx.AsyncClient, gateway: Gateway, topic: TopicFactory) -> None:
+async def test_grpc_and_graphql_serve_the_instance_too(
+    client: httpx.AsyncClient, gateway: Gateway, topic: TopicFactory
+) -> None:
     name, group = await topic(), f"g-{uuid.uuid4()}"
     instance = await create(client, group, name="i", format="binary", **{"auto.offset.reset": "earliest"})
     await client.post(f"{instance}/subscription", headers=V2, json={"topics": [name]})
@@ -115,14 +117,14 @@ async def test_over_tcp(gateway_factory: GatewayFactory, topic: TopicFactory) ->
     gateway = await gateway_factory({"workers": str(WORKERS), "peers.listener": "tcp://127.0.0.1"})
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=gateway.rest, limits=limits, timeout=30) as client:
-        await test_any_worker_answers_for_any_instance(client, topic)
+        await test_any_worker_serves_any_instance(client, topic)
     for worker in threads(gateway):
         listening = [entry for entry in psutil.Process(worker).net_connections("tcp") if entry.status == "LISTEN"]
         own = [entry.laddr.ip for entry in listening if f"127.0.0.1:{entry.laddr.port}" != gateway.grpc]
         assert "127.0.0.1" in own
 
 
-async def test_instances_are_spread_over_the_workers(client: httpx.AsyncClient, gateway: Gateway) -> None:
+async def test_instances_are_distributed_over_the_workers(client: httpx.AsyncClient, gateway: Gateway) -> None:
     before = threads(gateway)
     await asyncio.gather(*(create(client, f"g-{uuid.uuid4()}", name="same") for _ in range(30)))
     more = {pid: count - before[pid] for pid, count in threads(gateway).items()}
@@ -130,9 +132,7 @@ async def test_instances_are_spread_over_the_workers(client: httpx.AsyncClient, 
     assert min(more.values()) > 0
 
 
-async def test_the_instances_of_a_worker_that_dies_are_gone_and_its_slot_serves_on(
-    client: httpx.AsyncClient, gateway: Gateway
-) -> None:
+async def test_a_dead_worker_loses_its_instances_and_is_replaced(client: httpx.AsyncClient, gateway: Gateway) -> None:
     instances = await asyncio.gather(*(create(client, f"g-{uuid.uuid4()}", name="i") for _ in range(20)))
     victim = next(iter(threads(gateway)))
     os.kill(victim, signal.SIGKILL)

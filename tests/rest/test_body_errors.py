@@ -85,7 +85,7 @@ def cannot(expected: str, found: str, reason: str | None = None) -> str:
         (V3CreateTopic, '{"topic_name":null}', cannot("String", "null"), "topic_name"),
     ],
 )
-def test_a_value_of_another_type(type_: type[Any], body: str, said: str, field: str | None) -> None:
+def test_a_value_of_the_wrong_type(type_: type[Any], body: str, said: str, field: str | None) -> None:
     error = error_of(type_, body)
     assert error.message == (said if field is None else f"{said} (at {field})")
     assert error.field == field
@@ -105,7 +105,7 @@ def test_a_value_of_another_type(type_: type[Any], body: str, said: str, field: 
         ),
     ],
 )
-def test_a_member_too_many_or_too_few(type_: type[Any], body: str, message: str, field: str | None) -> None:
+def test_unknown_and_missing_members(type_: type[Any], body: str, message: str, field: str | None) -> None:
     error = error_of(type_, body)
     assert error.message.startswith(message[:20])
     if field is not None:
@@ -128,7 +128,7 @@ _json = st.recursive(
 
 
 @given(_json, st.sampled_from([V2Produce, V3Record, V3CreateTopic, V2Positions]))
-def test_whatever_is_sent_the_message_names_no_type_of_ours(value: object, type_: type[Any]) -> None:
+def test_messages_contain_no_python_types(value: object, type_: type[Any]) -> None:
     message = ""
     try:
         BodyDecoder(type_).decode(json.dumps(value).encode())
@@ -149,7 +149,7 @@ def test_whatever_is_sent_the_message_names_no_type_of_ours(value: object, type_
         (V3CreateTopic, '{"topic_name":"a","replicas_assignments":{"%s":[]}}'),
     ],
 )
-def test_long_input_is_cut(type_: type[Any], body: str) -> None:
+def test_long_input_is_truncated(type_: type[Any], body: str) -> None:
     error = error_of(type_, body % ("x" * 3_000_000))
     assert len(error.message) <= 500
     assert all(len(value) <= 200 for value in error.metadata.values())

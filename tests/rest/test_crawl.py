@@ -81,7 +81,7 @@ async def things(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -
 
 
 @pytest.mark.usefixtures("things")
-async def test_every_link_is_answered(client: httpx.AsyncClient) -> None:
+async def test_every_link_resolves(client: httpx.AsyncClient) -> None:
     start = "/v3/clusters"
     seen, waiting = {start}, deque([start])
     followed: Counter[str] = Counter()

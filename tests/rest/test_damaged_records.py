@@ -23,7 +23,7 @@ def _damage(folder: Path, topic: str, value: bytes) -> None:
         file.write(b"X")
 
 
-async def test_a_damaged_record_is_an_error_after_those_before_it(
+async def test_a_corrupt_record_is_an_error_after_the_records_before_it(
     stack: BackgroundStack, gateway: Gateway, topic: Callable[..., Awaitable[str]]
 ) -> None:
     name = await topic()

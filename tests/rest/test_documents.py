@@ -32,7 +32,7 @@ SHELF = Kind(
 )
 
 
-def test_relations_replace_what_they_lead_to() -> None:
+def test_relations_replace_the_fields_that_they_link_to() -> None:
     assert Documents([SHELF]).document(Shelf("c", 7, 80, 3, ["a"]), "http://h/v3", "") == {
         "kind": "Shelf",
         "metadata": {"self": "http://h/v3/clusters/c/shelves/7", "resource_name": "crn:///kafka=c/shelf=7"},
@@ -66,11 +66,11 @@ def test_members_are_in_the_order_of_the_api() -> None:
     assert document["configs"] == {"related": "http://h/v3/clusters/c/topics/t/configs"}
 
 
-def test_a_relation_to_nothing_is_left_out() -> None:
+def test_a_relation_without_a_target_is_omitted() -> None:
     assert "leader" not in DOCUMENTS.document(Partition("c", "t", 0, None, []), "", "")
     assert "controller" not in DOCUMENTS.document(Cluster("c", None), "", "")
 
 
-def test_resource_names_carry_the_authority() -> None:
+def test_resource_names_have_the_authority() -> None:
     metadata = DOCUMENTS.document(Cluster("c", 1), "", "confluent.example.org")["metadata"]
     assert metadata["resource_name"] == "crn://confluent.example.org/kafka=c"

@@ -20,11 +20,11 @@ from kafka_facade.rest.errors import error_body, error_message, error_response
         (errors.InvalidSchema("no type"), "no type", "Error: 42205 : no type"),
     ],
 )
-def test_message(error: FacadeError, v2: str, v3: str) -> None:
+def test_default_messages(error: FacadeError, v2: str, v3: str) -> None:
     assert (error_message(error, 2), error_message(error, 3)) == (v2, v3)
 
 
-def test_v3_has_the_general_code_for_a_partition_of_the_path_only() -> None:
+def test_v3_uses_404_only_for_a_partition_in_the_path() -> None:
     error = errors.PartitionNotFound(topic_name="t", partition_id="7")
     assert error_body(error, 3).error_code == 40402
     status, body = error_response(error, 3, "GET")

@@ -58,7 +58,7 @@ async def test_options_name_the_methods(client: httpx.AsyncClient, cluster: str)
 
 @pytest.mark.parametrize("path", ["/topics", "/v3/clusters", "/nope", "/topics/no-such-topic"])
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-async def test_head_says_what_get_would(client: httpx.AsyncClient, path: str, encoding: str) -> None:
+async def test_head_has_the_headers_of_get(client: httpx.AsyncClient, path: str, encoding: str) -> None:
     asked = {"accept-encoding": encoding}
     expected = await client.get(path, headers=asked)
     for _ in range(2):
@@ -78,14 +78,14 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/vnd.kafka.v1+json", "bogus"])
-async def test_nothing_acceptable(client: httpx.AsyncClient, cluster: str, accept: str) -> None:
+async def test_not_acceptable(client: httpx.AsyncClient, cluster: str, accept: str) -> None:
     for path in ("/topics", cluster):
         response = await client.get(path, headers={"accept": accept})
         assert response.status_code == 406
         assert response.json() == {"error_code": 406, "message": "HTTP 406 Not Acceptable"}
 
 
-async def test_v2_answers_in_the_type_that_was_asked_for(client: httpx.AsyncClient) -> None:
+async def test_v2_responds_with_the_accepted_type(client: httpx.AsyncClient) -> None:
     for accept in (V2, JSON, "application/vnd.kafka+json"):
         response = await client.get("/topics", headers={"accept": accept})
         assert (response.status_code, response.headers["content-type"]) == (200, accept)
@@ -100,7 +100,7 @@ async def test_unsupported_bodies(client: httpx.AsyncClient, cluster: str, conte
         assert response.headers["content-type"] == JSON
 
 
-async def test_an_operation_without_code_says_so(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_unimplemented_operations_return_501(client: httpx.AsyncClient, cluster: str) -> None:
     response = await client.get(f"{cluster}/links")
     assert (response.status_code, response.json()["error_code"]) == (501, 50101)
 
@@ -113,13 +113,13 @@ async def test_compression(client: httpx.AsyncClient, cluster: str) -> None:
     assert "content-encoding" not in (await client.get(cluster)).headers
 
 
-async def test_links_are_those_of_the_host_and_prefix_that_were_asked(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_links_have_the_requested_host_and_prefix(client: httpx.AsyncClient, cluster: str) -> None:
     document = (await client.get(f"/kafka{cluster}", headers={"host": "example.org"})).json()
     assert document["metadata"]["self"] == f"http://example.org/kafka{cluster}"
     assert document["topics"]["related"] == f"http://example.org/kafka{cluster}/topics"
 
 
-async def test_links_begin_with_what_the_settings_say(gateway_factory: Any) -> None:
+async def test_links_have_the_configured_base(gateway_factory: Any) -> None:
     forwarded = {"x-forwarded-proto": "https", "x-forwarded-host": "pub.example.org"}
     for settings, expected in (
         ({"advertised.listeners": "http://proxy.example.org:8080"}, "http://proxy.example.org:8080"),
@@ -155,7 +155,7 @@ async def test_an_empty_path_segment(gateway: Gateway) -> None:
     assert (status, body["error_code"]) == (400, 400)
 
 
-async def test_what_is_not_http(gateway: Gateway) -> None:
+async def test_malformed_http(gateway: Gateway) -> None:
     status, body = await _raw(gateway, b"NONSENSE\r\n\r\n")
     assert (status, body["error_code"]) == (400, 400)
 
@@ -182,7 +182,7 @@ async def test_a_body_over_the_limit(gateway_factory: Any) -> None:
         assert (response.status_code, response.json()["error_code"]) == (413, 413)
 
 
-async def test_blocked_operations_look_as_if_they_were_not_there(gateway_factory: Any) -> None:
+async def test_blocked_operations_appear_not_to_exist(gateway_factory: Any) -> None:
     gateway = await gateway_factory({"api.endpoints.blocklist": "api.v2.topics.list,api.v2.produce-to-topic.*"})
     async with httpx.AsyncClient(base_url=gateway.rest) as client:
         response = await client.get("/topics")
@@ -192,7 +192,7 @@ async def test_blocked_operations_look_as_if_they_were_not_there(gateway_factory
         assert (await client.get("/brokers")).status_code == 200
 
 
-async def test_a_version_can_be_left_out(gateway_factory: Any) -> None:
+async def test_an_api_version_can_be_disabled(gateway_factory: Any) -> None:
     gateway = await gateway_factory({"api.v2.enable": "false"})
     async with httpx.AsyncClient(base_url=gateway.rest) as client:
         assert (await client.get("/topics")).status_code == 404

@@ -43,9 +43,7 @@ def _offset(answer: tuple[int, bytes]) -> int:
     return offset
 
 
-async def test_a_head_may_be_cut_behind_a_large_request(
-    gateway: Gateway, topic: TopicFactory, connect: Connect
-) -> None:
+async def test_a_split_head_after_a_large_request(gateway: Gateway, topic: TopicFactory, connect: Connect) -> None:
     connection = await connect(gateway)
     await connection.send(_produce(await topic(), 60_000) + _GET[:20])
     assert _offset(await connection.answer()) == 0
@@ -53,16 +51,14 @@ async def test_a_head_may_be_cut_behind_a_large_request(
     assert (await connection.answer())[0] == 200
 
 
-async def test_many_requests_in_one_go_are_all_answered(
-    gateway: Gateway, topic: TopicFactory, connect: Connect
-) -> None:
+async def test_pipelined_requests_are_all_answered(gateway: Gateway, topic: TopicFactory, connect: Connect) -> None:
     connection = await connect(gateway)
     sending = asyncio.create_task(connection.send(_produce(await topic()) * 1000))
     assert [_offset(await connection.answer()) for _ in range(1000)] == list(range(1000))
     await sending
 
 
-async def test_a_head_of_the_longest_kind_may_come_in_pieces(gateway: Gateway, connect: Connect) -> None:
+async def test_a_head_of_maximum_size_in_pieces(gateway: Gateway, connect: Connect) -> None:
     connection = await connect(gateway)
     head = b"GET /topics HTTP/1.1\r\nHost: h\r\nX-Big: " + b"a" * 8100
     for _ in range(2):
@@ -109,7 +105,7 @@ async def test_a_trailer_without_an_end_is_refused(gateway: Gateway, topic: Topi
     ids=["garbage", "too long"],
 )
 @pytest.mark.parametrize("requests", [1, 3])
-async def test_requests_before_a_broken_one_are_answered_first(
+async def test_requests_before_an_invalid_one_are_answered(
     gateway: Gateway, topic: TopicFactory, connect: Connect, requests: int, broken: bytes, refusal: int
 ) -> None:
     connection = await connect(gateway)
@@ -123,7 +119,7 @@ async def test_requests_before_a_broken_one_are_answered_first(
     assert _offset(await another.answer()) == requests, "what followed the broken request was carried out"
 
 
-async def test_what_is_broken_after_an_answer_is_refused_at_once(gateway: Gateway, connect: Connect) -> None:
+async def test_invalid_data_after_a_response_is_rejected_at_once(gateway: Gateway, connect: Connect) -> None:
     connection = await connect(gateway)
     await connection.send(_GET)
     assert (await connection.answer())[0] == 200
@@ -132,7 +128,7 @@ async def test_what_is_broken_after_an_answer_is_refused_at_once(gateway: Gatewa
     assert await connection.rest() == b""
 
 
-async def test_a_body_that_breaks_before_its_answer_is_refused(
+async def test_a_body_that_becomes_invalid_before_the_response(
     gateway: Gateway, topic: TopicFactory, connect: Connect
 ) -> None:
     path = f"/topics/{await topic()}"
@@ -146,7 +142,7 @@ async def test_a_body_that_breaks_before_its_answer_is_refused(
         assert await connection.rest() == b""
 
 
-async def test_a_body_that_breaks_within_its_answer_gets_no_second_head(
+async def test_a_body_that_becomes_invalid_during_the_response(
     gateway: Gateway, topic: TopicFactory, connect: Connect, cluster: str, client: httpx.AsyncClient
 ) -> None:
     connection = await connect(gateway)
@@ -162,7 +158,7 @@ async def test_a_body_that_breaks_within_its_answer_gets_no_second_head(
 
 
 @pytest.mark.parametrize("beginning", [b"", b"\r\n", _GET[:20], _GET, _GET + _GET[:20]])
-async def test_a_connection_that_asks_for_nothing_is_closed(
+async def test_an_idle_connection_is_closed(
     gateway_factory: GatewayFactory, connect: Connect, beginning: bytes
 ) -> None:
     connection = await connect(await gateway_factory({"idle.timeout.ms": "2000"}))
@@ -174,7 +170,7 @@ async def test_a_connection_that_asks_for_nothing_is_closed(
     assert 1.5 < time.monotonic() - started < 5
 
 
-async def test_a_head_that_comes_byte_by_byte_has_no_longer(gateway_factory: GatewayFactory, connect: Connect) -> None:
+async def test_a_slow_head_does_not_extend_its_timeout(gateway_factory: GatewayFactory, connect: Connect) -> None:
     connection = await connect(await gateway_factory({"idle.timeout.ms": "2000"}))
     started = time.monotonic()
 
@@ -191,7 +187,7 @@ async def test_a_head_that_comes_byte_by_byte_has_no_longer(gateway_factory: Gat
     await asyncio.gather(trickling, return_exceptions=True)
 
 
-async def test_a_request_may_take_longer_than_a_connection_may_be_idle(
+async def test_a_request_may_take_longer_than_the_idle_timeout(
     gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect
 ) -> None:
     gateway = await gateway_factory({"idle.timeout.ms": "1000"})

@@ -35,7 +35,7 @@ def _split(data: bytes, cuts: list[int]) -> tuple[list[bytes], JsonSplitter]:
 
 @settings(max_examples=300)
 @given(st.data())
-def test_documents_come_out_as_they_went_in(data: st.DataObject) -> None:
+def test_documents_are_unchanged(data: st.DataObject) -> None:
     values = data.draw(st.lists(_containers, max_size=6))
     escaped, indent = data.draw(st.booleans()), data.draw(st.sampled_from([None, 1]))
     texts = [json.dumps(value, ensure_ascii=escaped, indent=indent).encode() for value in values]
@@ -48,7 +48,7 @@ def test_documents_come_out_as_they_went_in(data: st.DataObject) -> None:
 
 
 @given(st.lists(_scalars | st.text(max_size=20), max_size=6), st.lists(st.integers(0, 1000), max_size=12))
-def test_white_space_parts_values_that_have_no_brackets(values: list[object], cuts: list[int]) -> None:
+def test_white_space_separates_scalars(values: list[object], cuts: list[int]) -> None:
     texts = [json.dumps(value).encode() for value in values]
     documents, splitter = _split(b"\n".join(texts), cuts)
     assert documents == texts
@@ -59,7 +59,7 @@ def test_white_space_parts_values_that_have_no_brackets(values: list[object], cu
 @given(
     _containers, st.integers(0, 10_000), st.binary(min_size=1, max_size=3), st.lists(st.integers(0, 1000), max_size=6)
 )
-def test_what_is_accepted_as_json_does_not_depend_on_the_cuts(
+def test_accepted_json_does_not_depend_on_chunk_boundaries(
     value: object, place: int, noise: bytes, cuts: list[int]
 ) -> None:
     text = json.dumps(value).encode()
@@ -102,7 +102,7 @@ def _refuse(constant: str) -> None:
         b"[" * (MAX_DEPTH + 1),
     ],
 )
-def test_what_cannot_become_json_is_refused_before_its_end(beginning: bytes) -> None:
+def test_invalid_json_is_rejected_before_its_end(beginning: bytes) -> None:
     splitter = JsonSplitter(LIMIT)
     assert splitter.feed(b'{"a":1}' + beginning) == [b'{"a":1}']
     assert isinstance(splitter.error, MalformedBody)
@@ -110,7 +110,7 @@ def test_what_cannot_become_json_is_refused_before_its_end(beginning: bytes) -> 
 
 
 @pytest.mark.parametrize("beginning", [b"{", b'{"a', b'{"a":-', b'{"a":1e', b'{"a":"\\u00', b"[tru", b'["x",'])
-def test_what_could_still_become_json_is_refused_at_the_end(beginning: bytes) -> None:
+def test_incomplete_json_is_rejected_at_the_end(beginning: bytes) -> None:
     splitter = JsonSplitter(LIMIT)
     assert splitter.feed(beginning) == []
     assert splitter.error is None
@@ -227,7 +227,7 @@ def test_time_is_linear_in_the_size_of_a_document(name: str) -> None:
     assert seconds(8_000_000) < 3 * 8 * seconds(1_000_000)
 
 
-def test_msgspec_tells_where_a_value_ends() -> None:
+def test_msgspec_reports_the_end_of_a_value() -> None:
     for text, told in (
         (b"[1] 2", "JSON is malformed: trailing characters (byte 5)"),
         (b"[1}", "JSON is malformed: expected ',' or ']' (byte 2)"),
@@ -242,7 +242,7 @@ def test_msgspec_tells_where_a_value_ends() -> None:
         msgspec.json.decode(b"[" * 100_000, type=msgspec.Raw)
 
 
-def test_documents_may_be_cut_anywhere() -> None:
+def test_chunks_may_end_anywhere() -> None:
     texts = [
         b'{"a,b":[1,2.5e-3,"x,y",":[{}]","\\\\","\\"","\\ud83d\\ude00\\ud800x", true ,null, {"k" : [ ] }],"z":{}}',
         b'"a\\\\\\\\\\"b,"',
@@ -269,7 +269,7 @@ def test_documents_may_be_cut_anywhere() -> None:
     st.sets(st.integers(1, 2_000), max_size=12),
     st.sampled_from([b"", b",", b"}", b"x", b"]"]),
 )
-def test_runs_are_cut_in_the_same_places_however_they_arrive(
+def test_results_do_not_depend_on_chunk_boundaries(
     parts: list[bytes], comma: bytes, cuts: set[int], wrong: bytes
 ) -> None:
     array = b"[" + comma.join(parts * 3) + wrong + b"]"
@@ -289,7 +289,7 @@ def test_runs_are_cut_in_the_same_places_however_they_arrive(
 
 
 @pytest.mark.parametrize("cut", range(8))
-def test_a_byte_order_mark_is_passed_over(cut: int) -> None:
+def test_a_byte_order_mark_is_skipped(cut: int) -> None:
     body = b'\xef\xbb\xbf{"a":1}{}'
     documents, splitter = _split(body, [cut])
     assert (documents, splitter.error) == ([b'{"a":1}', b"{}"], None)
@@ -298,12 +298,12 @@ def test_a_byte_order_mark_is_passed_over(cut: int) -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xef", b"\xef\xbb", b"\xef\xbb\xbf\xef\xbb\xbf{}", b"{}\xef\xbb\xbf{}"])
-def test_what_is_no_byte_order_mark(body: bytes) -> None:
+def test_incomplete_byte_order_marks(body: bytes) -> None:
     assert isinstance(_split(body, [1])[1].error, MalformedBody)
 
 
 @pytest.mark.parametrize("levels", [2_000, 20_000, 87_000])
-def test_brackets_that_belong_together_level_by_level_take_little_time(levels: int) -> None:
+def test_unbalanced_nested_brackets_take_little_time(levels: int) -> None:
     padding = b" " * (128 * (2**10 - 1) + 10)
     splitter = JsonSplitter(LIMIT)
     started = time.process_time()
@@ -312,7 +312,7 @@ def test_brackets_that_belong_together_level_by_level_take_little_time(levels: i
     assert isinstance(splitter.error, MalformedBody)
 
 
-def test_a_document_comes_out_whatever_follows_it() -> None:
+def test_a_document_is_returned_whatever_follows_it() -> None:
     splitter = JsonSplitter(LIMIT)
     first = b'["' + b"a" * 20_000 + b'"' + b" " * 200
     assert splitter.feed(first) == []

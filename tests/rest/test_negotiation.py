@@ -91,7 +91,7 @@ def _sharing(identifier: str):  # type: ignore[no-untyped-def]
         ("application/octet-stream", "binary"),
     ],
 )
-def test_the_type_of_the_body_picks_the_format_of_v2_produce(content_type: str | None, operation: str) -> None:
+def test_the_content_type_selects_the_format_of_v2_produce(content_type: str | None, operation: str) -> None:
     chosen, answer = _sharing("api.v2.produce-to-topic.json").select(content_type, None)
     assert chosen.identifier == f"api.v2.produce-to-topic.{operation}"
     assert answer == V2
@@ -108,7 +108,7 @@ def test_the_type_of_the_body_picks_the_format_of_v2_produce(content_type: str |
         "application/vnd.kafka.json.v2+json; charset=utf-16",
     ],
 )
-def test_other_bodies_are_not_supported(content_type: str) -> None:
+def test_other_content_types_are_rejected(content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType):
         _sharing("api.v2.produce-to-topic.json").select(content_type, None)
 
@@ -125,12 +125,12 @@ def test_other_bodies_are_not_supported(content_type: str) -> None:
         ("application/json", "binary", "application/json"),
     ],
 )
-def test_accept_picks_the_format_of_v2_records(accept: str | None, operation: str, answer: str) -> None:
+def test_accept_selects_the_format_of_v2_records(accept: str | None, operation: str, answer: str) -> None:
     chosen = _sharing("api.v2.consumers.consume-json").select(None, accept)
     assert (chosen[0].identifier, chosen[1]) == (f"api.v2.consumers.consume-{operation}", answer)
 
 
-def test_v3_speaks_plain_json_alone() -> None:
+def test_v3_supports_only_plain_json() -> None:
     contract = _sharing("api.v3.topics.create")
     assert contract.select("application/json", "*/*")[1] == "application/json"
     with pytest.raises(NotAcceptable):

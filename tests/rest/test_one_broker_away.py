@@ -21,7 +21,7 @@ _PARTITIONS = 6
 
 
 @pytest.mark.parametrize("away", ["stopped", "paused"])
-async def test_what_other_brokers_answer_comes_soon(
+async def test_requests_to_other_brokers_are_not_delayed(
     gateway_factory: Any, three_brokers: BackgroundStack, topic: Any, away: str
 ) -> None:
     gateway = await gateway_factory(_SETTINGS, on=three_brokers)

@@ -58,7 +58,7 @@ async def test_one_record(client: httpx.AsyncClient, cluster: str, topic: Topic)
         ({"value": {"type": "JSON", "data": "x" * 1_100_000}}, 413),
     ],
 )
-async def test_a_wrong_record_fails_alone(
+async def test_an_invalid_record_fails_alone(
     client: httpx.AsyncClient, cluster: str, topic: Topic, record: object, code: int
 ) -> None:
     content = _record(1) + json.dumps(record).encode() + b"\n" + _record(2)
@@ -70,7 +70,7 @@ async def test_a_wrong_record_fails_alone(
 
 
 @pytest.mark.parametrize("broken", [b"{bad", b'{"value":}', b'{"value":{"type":"JSON"', b"]"])
-async def test_broken_json_ends_the_records_after_those_before_it(
+async def test_malformed_json_ends_the_stream_after_the_records_before_it(
     client: httpx.AsyncClient, cluster: str, topic: Topic, broken: bytes
 ) -> None:
     name = await topic()
@@ -117,7 +117,7 @@ async def test_the_id_of_another_cluster_in_a_stream(gateway: Gateway, topic: To
     assert await stream.answer() is None
 
 
-async def test_answers_come_while_the_request_is_open(
+async def test_results_arrive_while_the_request_is_open(
     gateway: Gateway, cluster: str, topic: Topic, open_stream: OpenStream
 ) -> None:
     stream = await open_stream(f"{gateway.rest}{cluster}/topics/{await topic()}/records")
@@ -138,7 +138,7 @@ async def test_answers_come_while_the_request_is_open(
     assert await stream.answer() is None
 
 
-async def test_broken_json_is_answered_without_waiting_for_its_end(
+async def test_malformed_json_is_rejected_before_its_end(
     gateway: Gateway, cluster: str, topic: Topic, open_stream: OpenStream
 ) -> None:
     stream = await open_stream(f"{gateway.rest}{cluster}/topics/{await topic()}/records")
@@ -154,7 +154,7 @@ async def test_many_records_keep_their_order(client: httpx.AsyncClient, cluster:
     assert [json.loads(line)["offset"] for line in response.text.splitlines()] == list(range(5000))
 
 
-async def test_a_caller_that_does_not_read_is_not_read(
+async def test_a_caller_that_does_not_read_gets_back_pressure(
     gateway: Gateway, client: httpx.AsyncClient, cluster: str, topic: Topic, open_stream: OpenStream
 ) -> None:
     name = await topic()
@@ -181,7 +181,7 @@ async def _send_until_stuck(stream: Any, part: bytes) -> int:
     return _LIMIT
 
 
-async def test_a_caller_that_leaves_takes_nothing_with_it(
+async def test_records_of_a_disconnected_caller_are_stored(
     gateway: Gateway, client: httpx.AsyncClient, cluster: str, topic: Topic, open_stream: OpenStream
 ) -> None:
     name = await topic()
@@ -199,7 +199,7 @@ async def test_a_caller_that_leaves_takes_nothing_with_it(
     assert (await client.get("/topics")).status_code == 200
 
 
-async def test_a_server_that_ends_answers_what_it_has_read(
+async def test_shutdown_answers_the_records_that_were_read(
     gateway_factory: Any, stack: Any, cluster: str, topic: Topic, open_stream: OpenStream
 ) -> None:
     gateway = await gateway_factory()
@@ -213,7 +213,7 @@ async def test_a_server_that_ends_answers_what_it_has_read(
     assert stream.ended
 
 
-async def test_a_stream_ends_when_its_time_is_over(
+async def test_a_stream_ends_at_its_maximum_duration(
     gateway_factory: Any, cluster: str, topic: Topic, open_stream: OpenStream
 ) -> None:
     gateway = await gateway_factory({"streaming.connection.max.duration.ms": "1000"})

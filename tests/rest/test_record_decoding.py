@@ -39,7 +39,7 @@ def test_a_number_as_timestamp_is_seconds(number: bytes, milliseconds: int) -> N
 @pytest.mark.parametrize(
     "number", [b"1e999", b"-1e999", b"123456789012345678901234567890", b"-0.0", b"1E-400", b"2.50"]
 )
-def test_any_json_number_is_taken(number: bytes) -> None:
+def test_any_json_number_is_accepted(number: bytes) -> None:
     record = decode_record(b'{"value":{"type":"JSON","data":[%b]}}' % number)
     assert record.value is not None
     payload = serialize(record.value)
@@ -60,7 +60,7 @@ def test_any_json_number_is_taken(number: bytes) -> None:
         (b"[1e400,0.10,1E-400]", b"[1e400,0.10,1E-400]"),
     ],
 )
-def test_what_becomes_of_numbers(number: bytes, stored: bytes) -> None:
+def test_numbers_are_stored_as_documented(number: bytes, stored: bytes) -> None:
     """Documented in compatibility.md."""
     record = decode_record(b'{"value":{"type":"JSON","data":%b}}' % number)
     assert record.value is not None
@@ -88,13 +88,13 @@ def test_what_becomes_of_numbers(number: bytes, stored: bytes) -> None:
         (b'{"value":{"type":"JSON","data":' + b"[" * 5000 + b"]" * 5000 + b"}}", "nested"),
     ],
 )
-def test_a_wrong_record_says_what_is_wrong(document: bytes, message: str) -> None:
+def test_errors_of_invalid_records(document: bytes, message: str) -> None:
     with pytest.raises(Exception, match=message) as caught:
         decode_record(document)
     assert caught.value.codes.v3 == 400  # type: ignore[attr-defined]
 
 
-def test_broken_json() -> None:
+def test_malformed_json() -> None:
     with pytest.raises(MalformedBody):
         decode_record(b'{"value":}')
 
@@ -114,7 +114,7 @@ def test_answers_are_one_line_each() -> None:
     )
 
 
-async def test_bad_records_leave_nothing_for_the_garbage_collector() -> None:
+async def test_invalid_records_create_no_reference_cycles() -> None:
     """It holds up the event loop for as long as it looks through what there is."""
     schemas = Schemas(None)
     gc.collect()

@@ -98,13 +98,13 @@ async def test_other_fields_come_from_the_body() -> None:
         (b'{"books":[{"title":"a","x":1}]}', UnprocessableEntity, "books[0].x"),
     ],
 )
-async def test_bodies_that_are_wrong(body: bytes, kind: type[FacadeError], blamed: str | None) -> None:
+async def test_invalid_bodies(body: bytes, kind: type[FacadeError], blamed: str | None) -> None:
     with pytest.raises(kind) as failure:
         await _asked(FillShelf, {}, "POST", body)
     assert failure.value.field == blamed
 
 
-def test_a_field_that_is_nowhere_stops_the_start() -> None:
+def test_a_field_without_a_source_prevents_the_start() -> None:
     with pytest.raises(LookupError, match=r"api\.v3\.shelves\.get: books is neither in the path nor in the body"):
         regular([_operation("GET")], Implementation(_method, FillShelf, type(None)), DOCUMENTS)
 

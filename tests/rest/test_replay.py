@@ -99,7 +99,7 @@ def _exchanges(scenario: str) -> dict[str, dict[str, Any]]:
     return {exchange["name"]: exchange for exchange in Scenario.load(scenario).exchanges}
 
 
-def test_what_is_listed_was_recorded() -> None:
+def test_listed_exchanges_exist() -> None:
     recorded = {name: _exchanges(name).keys() for name in _SCENARIOS}
     listed = {
         (scenario, exchange)

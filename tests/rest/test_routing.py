@@ -69,6 +69,6 @@ def test_unknown_paths(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["//topics", "/topics//x", "/../topics", "/topics/%ff"])
-def test_improper_paths(path: str) -> None:
+def test_malformed_paths(path: str) -> None:
     with pytest.raises(InvalidRequest):
         router.find(path)

@@ -13,7 +13,7 @@ _TIMEOUT_SECONDS = 3
 _LATE_SECONDS = 5
 
 
-async def test_late_answers_harm_nothing(gateway_factory: Any, stack: BackgroundStack) -> None:
+async def test_requests_time_out_and_late_responses_are_ignored(gateway_factory: Any, stack: BackgroundStack) -> None:
     gateway = await gateway_factory({"api.request.timeout.ms": str(_TIMEOUT_SECONDS * 1000)})
     groups = f"/v3/clusters/{stack.cluster_id}/consumer-groups"
     wanted = [groups, f"{groups}/one", f"{groups}/one/lags", f"{groups}/other/lag-summary"]

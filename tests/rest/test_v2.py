@@ -221,12 +221,12 @@ async def test_the_accept_header_must_fit_the_instance(client: httpx.AsyncClient
         (b'{"format":5}', 400, 400),
     ],
 )
-async def test_instances_that_cannot_be(client: httpx.AsyncClient, body: bytes, status: int, code: int) -> None:
+async def test_invalid_instances(client: httpx.AsyncClient, body: bytes, status: int, code: int) -> None:
     response = await client.post("/consumers/rest-bad", headers={"content-type": V2}, content=body)
     assert (response.status_code, response.json()["error_code"]) == (status, code)
 
 
-async def test_a_name_that_needs_escapes_in_the_base_uri(client: httpx.AsyncClient) -> None:
+async def test_a_name_that_is_percent_encoded_in_the_base_uri(client: httpx.AsyncClient) -> None:
     response = await _post(client, "/consumers/a%2Fb", {"id": "c d", "auto.commit.enable": True, "fetch.min.bytes": 1})
     base_uri = response.json()["base_uri"]
     assert base_uri.endswith("/consumers/a%2Fb/instances/c%20d")

@@ -107,9 +107,7 @@ def _spoilt(operation: Operation) -> Iterator[tuple[Any, int]]:
 
 
 @pytest.mark.parametrize("operation", _OF_INSTANCES, ids=operation_name)
-async def test_instances_that_are_not_there(
-    client: httpx.AsyncClient, instance: dict[str, str], operation: Operation
-) -> None:
+async def test_unknown_instances(client: httpx.AsyncClient, instance: dict[str, str], operation: Operation) -> None:
     for changed in (
         {"group": "no-such"},
         {"instance": "no-such"},
@@ -129,9 +127,7 @@ async def test_instances_that_are_not_there(
 @pytest.mark.parametrize(
     "operation", [row for row in V2_OPERATIONS if "partition" in parameters(row)], ids=operation_name
 )
-async def test_partitions_that_are_not_there(
-    client: httpx.AsyncClient, topic: TopicFactory, operation: Operation
-) -> None:
+async def test_unknown_partitions(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
     name = await topic()
     sent = body(operation, name)
     if sent is not None:
@@ -146,7 +142,7 @@ async def test_partitions_that_are_not_there(
 
 
 @pytest.mark.parametrize("operation", [row for row in V2_OPERATIONS if "topic" in parameters(row)], ids=operation_name)
-async def test_topics_that_are_not_there(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_unknown_topics(client: httpx.AsyncClient, operation: Operation) -> None:
     sent = body(operation)
     for name in ("%2F", "a%20b", "%F0%9F%A6%8A", "x" * 250, "a%00b", "%C3%A9"):
         response = await send(client, operation, path(operation, topic=name), sent)
@@ -166,7 +162,7 @@ async def test_topics_that_are_not_there(client: httpx.AsyncClient, operation: O
 
 
 @pytest.mark.parametrize("operation", [row for row in V2_OPERATIONS if row.method == "GET"], ids=operation_name)
-async def test_queries_that_say_nothing(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_unknown_query_parameters_are_ignored(client: httpx.AsyncClient, operation: Operation) -> None:
     url = path(operation)
     expected = (await send(client, operation, url)).status_code
     for query in ("bogus=1", "bogus", "=", "&&&", "%zz=%zz", "timeouts=x"):
@@ -175,7 +171,7 @@ async def test_queries_that_say_nothing(client: httpx.AsyncClient, operation: Op
 
 
 @pytest.mark.parametrize("operation", _READS, ids=operation_name)
-async def test_queries_of_reads(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_query_parameters_of_reads(client: httpx.AsyncClient, operation: Operation) -> None:
     for name in ("timeout", "max_bytes"):
         for value in ("x", "", "1.5", "%201", "1e3", "9" * 25, "%EF%BC%91", "true"):
             response = await send(client, operation, f"{path(operation)}?{name}={value}")
@@ -217,7 +213,7 @@ async def test_bodies_that_are_not_json(client: httpx.AsyncClient, operation: Op
 
 
 @pytest.mark.parametrize("operation", _WITH_BODY, ids=operation_name)
-async def test_bodies_of_another_shape(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_bodies_of_the_wrong_shape(client: httpx.AsyncClient, operation: Operation) -> None:
     for changed, expected in _spoilt(operation):
         assert error(await send(client, operation, path(operation), changed)) == (expected, expected), changed
 
@@ -252,7 +248,7 @@ async def test_records_that_are_required(client: httpx.AsyncClient, operation: O
     [row for row in V2_OPERATIONS if {"partitions", "offsets"} & set(body(row) or ()) and row in _OF_INSTANCES],
     ids=operation_name,
 )
-async def test_places_that_cannot_be(client: httpx.AsyncClient, instance: dict[str, str], operation: Operation) -> None:
+async def test_invalid_positions(client: httpx.AsyncClient, instance: dict[str, str], operation: Operation) -> None:
     """Names, partitions and offsets that Kafka has none of."""
     url = path(operation, **instance)
     [(name, [right])] = body(operation).items()
@@ -270,7 +266,7 @@ async def test_places_that_cannot_be(client: httpx.AsyncClient, instance: dict[s
 
 
 @pytest.mark.parametrize("operation", [row for row in V2_OPERATIONS if row.identifier == _CREATE], ids=operation_name)
-async def test_settings_that_cannot_be(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_invalid_settings(client: httpx.AsyncClient, operation: Operation) -> None:
     for name, values in {
         "format": ("nope", "", "string", "json "),
         "auto.offset.reset": ("nope", "Latest", 5, True, "by_duration:P1D"),
@@ -293,9 +289,7 @@ async def test_settings_that_cannot_be(client: httpx.AsyncClient, operation: Ope
 @pytest.mark.parametrize(
     "operation", [row for row in V2_OPERATIONS if row.identifier.endswith(".subscribe")], ids=operation_name
 )
-async def test_subscriptions_that_cannot_be(
-    client: httpx.AsyncClient, instance: dict[str, str], operation: Operation
-) -> None:
+async def test_invalid_subscriptions(client: httpx.AsyncClient, instance: dict[str, str], operation: Operation) -> None:
     url = path(operation, **instance)
     for changed, expected in (
         ({"topics": ["a"], "topic_pattern": "b"}, (409, 40903)),
@@ -316,7 +310,7 @@ async def test_subscriptions_that_cannot_be(
 @pytest.mark.parametrize(
     "operation", [row for row in _PRODUCE if embedded_format(row) not in ("binary", "json")], ids=operation_name
 )
-async def test_schemas_that_cannot_be(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
+async def test_invalid_schemas(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
     """The errors of schemas in each format; of no request anything is produced."""
     name = await topic()
     url = path(operation, topic=name)
@@ -350,7 +344,7 @@ async def test_schemas_that_cannot_be(client: httpx.AsyncClient, topic: TopicFac
 @pytest.mark.parametrize(
     "operation", [row for row in _PRODUCE if embedded_format(row) in ("binary", "json")], ids=operation_name
 )
-async def test_records_that_cannot_be(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
+async def test_invalid_records(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
     name = await topic()
     url = path(operation, topic=name)
     right: Any = body(operation, name)
@@ -371,7 +365,7 @@ async def test_records_that_cannot_be(client: httpx.AsyncClient, topic: TopicFac
 
 
 @pytest.mark.parametrize("url", sorted({row.path for row in V2_OPERATIONS}))
-async def test_methods_that_are_not_there(client: httpx.AsyncClient, url: str) -> None:
+async def test_unsupported_methods(client: httpx.AsyncClient, url: str) -> None:
     url = path(next(row for row in V2_OPERATIONS if row.path == url))
     there = {method for match in _router.find(url) for method in match.endpoint.operations}
     options = await client.request("OPTIONS", url)

@@ -168,7 +168,7 @@ async def test_without_a_body_an_instance_has_the_defaults(client: httpx.AsyncCl
         assert (await client.delete(response.json()["base_uri"])).status_code == 204
 
 
-async def test_past_the_limit_there_are_no_more_instances(gateway_factory: GatewayFactory) -> None:
+async def test_the_limit_of_instances(gateway_factory: GatewayFactory) -> None:
     gateway = await gateway_factory({"consumer.instances.max": "2"})
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=20, verify=False) as client:
         uris = [(await _create(client, "limit", {"name": name})).json()["base_uri"] for name in "ab"]
@@ -351,9 +351,7 @@ async def test_commits(client: httpx.AsyncClient, topic: TopicFactory, instance:
     assert await two.values(2) == [1, 2]
 
 
-async def test_what_was_read_is_committed_by_itself(
-    client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory
-) -> None:
+async def test_automatic_commits(client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory) -> None:
     name, group = await topic(), _group()
     await _fill(client, name, range(4))
     one = await instance(group, **{"auto.commit.enable": "true"})
@@ -462,7 +460,7 @@ async def test_two_members_share_a_topic(
     assert [share[0]["partition"] for share in shares] == [values[0] for values in found]
 
 
-async def test_names_and_a_pattern_exclude_each_other(topic: TopicFactory, instance: InstanceFactory) -> None:
+async def test_topics_and_a_pattern_cannot_be_combined(topic: TopicFactory, instance: InstanceFactory) -> None:
     name = await topic()
     by_name, by_pattern = {"topics": [name]}, {"topic_pattern": name}
     for first, second in ((by_name, by_pattern), (by_pattern, by_name)):
@@ -475,7 +473,7 @@ async def test_names_and_a_pattern_exclude_each_other(topic: TopicFactory, insta
         await one.did("subscription", second)
 
 
-async def test_assignments_that_repeat_themselves_or_are_empty(
+async def test_repeated_and_empty_assignments(
     client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory
 ) -> None:
     name = await topic()
@@ -493,7 +491,9 @@ async def test_assignments_that_repeat_themselves_or_are_empty(
     assert await one.values(1) == [1]
 
 
-async def test_head_takes_no_records(client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory) -> None:
+async def test_head_consumes_no_records(
+    client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory
+) -> None:
     name = await topic()
     await _fill(client, name, [1, 2])
     one = await instance()
@@ -553,7 +553,7 @@ async def test_seeking_to_times(
         assert error(response) == (400, 400), wrong
 
 
-async def test_the_end_is_that_of_the_moment(
+async def test_seek_to_end_uses_the_current_end(
     client: httpx.AsyncClient, topic: TopicFactory, instance: InstanceFactory
 ) -> None:
     name = await topic()

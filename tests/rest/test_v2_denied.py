@@ -27,7 +27,7 @@ async def _instance(client: httpx.AsyncClient, group: str) -> str:
     return uri
 
 
-async def test_each_read_of_a_topic_that_may_not_be_read_says_so(
+async def test_each_read_of_an_unauthorized_topic_fails(
     client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -48,9 +48,7 @@ async def test_each_read_of_a_topic_that_may_not_be_read_says_so(
             assert time.monotonic() - started < 2
 
 
-async def test_a_group_that_may_not_be_read(
-    client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory
-) -> None:
+async def test_an_unauthorized_group(client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory) -> None:
     name, group = await topic(), f"g-{uuid.uuid4().hex}"
     uri = await _instance(client, group)
     client.timeout = 60
@@ -70,7 +68,7 @@ async def test_a_group_that_may_not_be_read(
         assert time.monotonic() - started < 10
 
 
-async def test_a_group_that_may_be_read_again(
+async def test_a_group_that_is_authorized_again(
     client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name, group = await topic(), f"g-{uuid.uuid4().hex}"
@@ -94,7 +92,7 @@ async def test_a_group_that_may_be_read_again(
     assert [record["offset"] for record in found] == [0]
 
 
-async def test_a_subscription_to_a_name_that_no_topic_can_have(client: httpx.AsyncClient) -> None:
+async def test_a_subscription_to_an_invalid_topic_name(client: httpx.AsyncClient) -> None:
     uri = await _instance(client, f"g-{uuid.uuid4().hex}")
     for name in ("", "a b", "x" * 250):
         # 40002 with the client's words for "", 204 for the others, and then [] for ever.

@@ -49,7 +49,7 @@ async def _of_a_gateway(stack: BackgroundStack, settings: dict[str, str]) -> Asy
 @pytest.mark.parametrize(
     ("operation", "cause"), _CASES, ids=[f"{operation_name(row)}-{cause.code}-{cause.name}" for row, cause in _CASES]
 )
-async def test_error(
+async def test_each_cause_has_its_error(
     client: httpx.AsyncClient,
     _limited: httpx.AsyncClient,  # noqa: PT019
     _blocked: httpx.AsyncClient,  # noqa: PT019
@@ -68,7 +68,7 @@ async def test_error(
         assert error(response) == (cause.status, cause.code), response.text
 
 
-async def test_without_kafka(
+async def test_errors_while_kafka_does_not_respond(
     gateway_factory: GatewayFactory, three_brokers: BackgroundStack, topic: TopicFactory
 ) -> None:
     gateway = await gateway_factory({"api.request.timeout.ms": "2000"}, on=three_brokers)

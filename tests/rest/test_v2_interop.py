@@ -150,7 +150,7 @@ def _head(schema_id: int) -> bytes:
         ("protobuf", PROTO, {}, b"\x00"),
     ],
 )
-async def test_what_is_stored_and_what_is_read(
+async def test_stored_bytes_and_returned_data(
     client: httpx.AsyncClient,
     topic: TopicFactory,
     stack: BackgroundStack,

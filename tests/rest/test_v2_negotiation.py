@@ -85,7 +85,7 @@ async def _accepting(client: httpx.AsyncClient, operation: Operation, accept: st
 
 
 @pytest.mark.parametrize("operation", _UNEMBEDDED, ids=operation_name)
-async def test_what_is_accepted(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_supported_accept_headers(client: httpx.AsyncClient, operation: Operation) -> None:
     consumers = operation.identifier.startswith("api.v2.consumers.")
     cases = list(_ANYWHERE)
     for embedded in EMBEDDED:
@@ -111,7 +111,7 @@ async def test_what_is_accepted(client: httpx.AsyncClient, operation: Operation)
 
 
 @pytest.mark.parametrize("format", FORMATS.values())
-async def test_what_readers_accept(client: httpx.AsyncClient, topic: TopicFactory, format: str) -> None:
+async def test_accept_headers_of_reads(client: httpx.AsyncClient, topic: TopicFactory, format: str) -> None:
     """An instance is read in its format alone; one in binary also by types that name no format."""
     name = await topic()
     base = f"/consumers/g-{uuid.uuid4().hex[:12]}"
@@ -192,7 +192,7 @@ _PRODUCE = [row for row in V2_OPERATIONS if row.method == "POST" and embedded_fo
 
 
 @pytest.mark.parametrize("operation", _WITHOUT_DATA, ids=operation_name)
-async def test_types_of_bodies(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_content_types_of_bodies(client: httpx.AsyncClient, operation: Operation) -> None:
     url = path(operation)
     for content_type, taken in _BODIES_OF_OTHERS:
         response = await send(client, operation, url, b"{]", content_type=content_type)
@@ -210,7 +210,7 @@ async def test_types_of_bodies(client: httpx.AsyncClient, operation: Operation) 
 
 
 @pytest.mark.parametrize("operation", _PRODUCE, ids=operation_name)
-async def test_types_of_records(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
+async def test_content_types_of_records(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
     """The type names the format of the data; where it names none, the data is binary."""
     name = await topic()
     url = path(operation, topic=name)
@@ -250,7 +250,9 @@ async def test_types_of_records(client: httpx.AsyncClient, topic: TopicFactory, 
 
 
 @pytest.mark.parametrize("operation", [row for row in V2_OPERATIONS if row.method != "POST"], ids=operation_name)
-async def test_requests_without_a_body_may_say_any_type(client: httpx.AsyncClient, operation: Operation) -> None:
+async def test_requests_without_a_body_may_have_any_content_type(
+    client: httpx.AsyncClient, operation: Operation
+) -> None:
     usual = await send(client, operation, path(operation))
     for content_type in (V2, JSON, "text/plain", "nonsense", f"{V2}, {KAFKA}, {JSON}"):
         response = await send(client, operation, path(operation), content_type=content_type)

@@ -81,7 +81,9 @@ def instance(client: httpx.AsyncClient) -> Instance:
     return Instance(client, f"g-{uuid.uuid4()}")
 
 
-async def test_a_million_records_in_cut_reads(stack: BackgroundStack, instance: Instance, topic: TopicFactory) -> None:
+async def test_a_million_records_with_limited_reads(
+    stack: BackgroundStack, instance: Instance, topic: TopicFactory
+) -> None:
     partitions = 4
     name = await topic(partitions=partitions)
     await asyncio.to_thread(fill, stack, name, MILLION, partitions)
@@ -117,7 +119,7 @@ async def _assigned(instance: Instance, partitions: int) -> None:
 
 
 @pytest.mark.parametrize("what", ["another member", "a member after it", "another subscription"])
-async def test_what_comes_after_the_first_read_of_the_end(
+async def test_records_written_after_the_end_was_read(
     client: httpx.AsyncClient, topic: TopicFactory, instance: Instance, what: str
 ) -> None:
     """Where a member stands is committed too: the next one goes on there and not at a later end."""
@@ -178,9 +180,7 @@ async def test_a_former_member_commits(client: httpx.AsyncClient, topic: TopicFa
     await instance.delete()
 
 
-async def test_where_one_has_gone_back_to_is_committed(
-    client: httpx.AsyncClient, topic: TopicFactory, instance: Instance
-) -> None:
+async def test_a_commit_after_a_seek_back(client: httpx.AsyncClient, topic: TopicFactory, instance: Instance) -> None:
     name = await topic()
     await _produce(client, name, range(10), 1)
     place = {"topic": name, "partition": 0}
@@ -196,7 +196,7 @@ async def test_where_one_has_gone_back_to_is_committed(
     await instance.delete()
 
 
-async def test_where_a_former_member_has_gone_is_committed(
+async def test_a_former_member_seeks_and_commits(
     client: httpx.AsyncClient, topic: TopicFactory, instance: Instance
 ) -> None:
     name = await topic()
@@ -292,7 +292,7 @@ async def test_a_record_that_is_nested_too_deeply(
     await instance.delete()
 
 
-async def test_callers_that_leave_in_the_middle(
+async def test_callers_that_disconnect_during_a_response(
     stack: BackgroundStack, instance: Instance, topic: TopicFactory
 ) -> None:
     count = 30_000
@@ -358,7 +358,9 @@ async def test_subscribing_again(
             await instance.delete()
 
 
-async def test_members_that_come_and_go(stack: BackgroundStack, client: httpx.AsyncClient, topic: TopicFactory) -> None:
+async def test_members_that_join_and_leave(
+    stack: BackgroundStack, client: httpx.AsyncClient, topic: TopicFactory
+) -> None:
     """Each record is committed by who got it before the partitions move: none is missed by the group."""
     count, partitions = 40_000, 4
     name, group = await topic(partitions=partitions), f"g-{uuid.uuid4()}"

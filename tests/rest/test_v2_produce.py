@@ -45,7 +45,7 @@ def _delivered(partition: int, offset: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("operation", _PRODUCE, ids=operation_name)
-async def test_records(
+async def test_records_of_each_format(
     client: httpx.AsyncClient, topic: TopicFactory, stack: BackgroundStack, operation: Operation
 ) -> None:
     """Keys, nulls, a partition for each record, and schemas by their ids afterwards."""
@@ -130,7 +130,7 @@ async def test_one_record_of_several_fails(
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_what_may_not_be_written_says_so_of_each_record(
+async def test_an_unauthorized_topic_fails_each_record(
     client: httpx.AsyncClient, topic: TopicFactory, stack: BackgroundStack, known: bool
 ) -> None:
     name = await topic()
@@ -144,7 +144,7 @@ async def test_what_may_not_be_written_says_so_of_each_record(
         assert response.json()["offsets"] == [refused, refused]
 
 
-async def test_a_silent_broker_fails_its_own_records_and_they_may_be_sent_again(
+async def test_a_hung_broker_fails_only_its_records_with_a_retriable_error(
     gateway_factory: GatewayFactory, three_brokers: BackgroundStack
 ) -> None:
     gateway = await gateway_factory({"api.request.timeout.ms": "3000"}, on=three_brokers)
@@ -181,7 +181,7 @@ async def test_a_silent_broker_fails_its_own_records_and_they_may_be_sent_again(
 
 
 @pytest.mark.parametrize("settings", [{"schema.registry.url": ""}, {"schema.registry.url": "http://127.0.0.1:9"}])
-async def test_without_a_registry(
+async def test_schemas_without_a_registry_are_rejected(
     gateway_factory: GatewayFactory, topic: TopicFactory, settings: dict[str, str]
 ) -> None:
     """Formats with schemas can't be produced; the others can."""
@@ -197,7 +197,7 @@ async def test_without_a_registry(
         assert (await client.get(f"/topics/{name}/partitions/0/offsets")).json()["end_offset"] == 4
 
 
-async def test_a_schema_that_the_registry_refuses(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_a_schema_that_the_registry_rejects(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     """The registry's reason reaches the caller, and nothing is produced."""
     text = 'Schema being registered is incompatible with an earlier schema for subject "s"'
 

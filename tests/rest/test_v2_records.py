@@ -19,7 +19,7 @@ VALUES: list[Any] = [
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-async def test_records_are_cut_out(indent: int | None) -> None:
+async def test_records_are_split(indent: int | None) -> None:
     records = [{"value": value} for value in VALUES]
     body = {"value_schema": '{"a":"],"}', "records": records, "key_schema_id": None}
     found = await split(json.dumps(body, indent=indent).encode())
@@ -37,7 +37,7 @@ async def test_records_are_cut_out(indent: int | None) -> None:
         *(b'{"records":[{} {}]}', b'{"records":[{}}]', b'{"records":[{}]]', b'{"re\\u0063ords":[{}]}', b'{"a":,}'),
     ],
 )
-async def test_what_is_read_as_a_whole(body: bytes) -> None:
+async def test_bodies_that_are_not_split(body: bytes) -> None:
     assert await split(body) is None
 
 

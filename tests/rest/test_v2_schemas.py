@@ -115,7 +115,7 @@ async def test_other_formats(
     assert second == {**first, "offset": 1}
 
 
-async def test_null_is_for_the_schema(client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack) -> None:
+async def test_null_is_encoded_by_the_schema(client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack) -> None:
     name = await topic()
     response = await produce(client, name, "avro", {"value_schema": '["int","null"]', "records": [{"value": None}]})
     assert response.status_code == 200, response.text
@@ -150,7 +150,7 @@ VALUE = [{"value": {"name": "x", "age": None}}]
         ({"value_schema": USER, "schema": USER, "records": VALUE}, 422, 422),
     ],
 )
-async def test_what_cannot_be_produced(
+async def test_invalid_produce_requests(
     client: httpx.AsyncClient, topic: Topic, body: dict[str, Any], status: int, code: int
 ) -> None:
     name = await topic()
@@ -169,7 +169,7 @@ async def test_a_schema_of_another_format(
     assert "JSONSCHEMA" in response.json()["message"]
 
 
-async def test_a_partition_that_is_not_there(client: httpx.AsyncClient, topic: Topic) -> None:
+async def test_an_unknown_partition(client: httpx.AsyncClient, topic: Topic) -> None:
     body = {"value_schema": USER, "records": VALUE}
     response = await produce(client, f"{await topic()}/partitions/7", "avro", body)
     assert (response.status_code, response.json()["error_code"]) == (404, 40402)
@@ -216,7 +216,7 @@ def _write(stack: BackgroundStack, topic: str, payload: bytes | None) -> None:
     assert producer.flush(20) == 0
 
 
-async def test_avro_of_plain_clients(
+async def test_avro_from_official_clients(
     client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
 ) -> None:
     schema = json.dumps(
@@ -252,7 +252,7 @@ async def test_avro_of_plain_clients(
     assert [record["value"] for record in await consume(client, other, "avro", 1)] == [value]
 
 
-async def test_json_schema_of_plain_clients(
+async def test_json_schema_from_official_clients(
     client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
 ) -> None:
     name = await topic()
@@ -268,7 +268,7 @@ async def test_json_schema_of_plain_clients(
     assert [record["value"] for record in await consume(client, other, "jsonschema", 1)] == [value]
 
 
-async def test_protobuf_of_plain_clients(
+async def test_protobuf_from_official_clients(
     client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
 ) -> None:
     timestamp = timestamp_pb2.Timestamp(seconds=1_000_000_000, nanos=5)
@@ -325,7 +325,7 @@ def _nested(levels: int, width: int) -> str:
     return json.dumps(type_)
 
 
-async def test_a_record_that_becomes_too_much(
+async def test_a_record_whose_decoded_size_is_too_large(
     client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
 ) -> None:
     """Five bytes that stand for 10^11 nulls: an error of this record, while others are served."""
@@ -354,7 +354,7 @@ async def test_a_record_that_becomes_too_much(
     await client.delete(where)
 
 
-async def test_records_that_become_much_come_in_more_answers(
+async def test_large_decoded_records_are_split_over_several_reads(
     client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
 ) -> None:
     """Each is within the limit of one, all of them would be far over that of an answer."""

@@ -41,7 +41,7 @@ async def principal(client: httpx.AsyncClient, cluster: str) -> AsyncIterator[st
     assert response.status_code == 200, response.text
 
 
-async def test_an_acl(client: httpx.AsyncClient, cluster: str, principal: str) -> None:
+async def test_create_list_and_delete_an_acl(client: httpx.AsyncClient, cluster: str, principal: str) -> None:
     base = f"{client.base_url}".rstrip("/")
     where = f"{base}{cluster}/acls"
     quoted = principal.replace(":", "%3A")
@@ -163,7 +163,7 @@ async def test_every_filter_and_the_order(client: httpx.AsyncClient, cluster: st
         ({"resource_type": "USER", "principal": "alice"}, 40002, None),
     ],
 )
-async def test_acls_that_cannot_be(
+async def test_invalid_acls(
     client: httpx.AsyncClient, cluster: str, principal: str, changes: dict[str, Any], code: int, message: str | None
 ) -> None:
     before = (await client.get(f"{cluster}/acls")).json()["data"]
@@ -189,14 +189,14 @@ async def test_acls_that_cannot_be(
     ],
 )
 @pytest.mark.parametrize("path", ["acls", "acls:batch"])
-async def test_bodies_that_are_none(
+async def test_malformed_bodies(
     client: httpx.AsyncClient, cluster: str, path: str, body: bytes, status: int, code: int
 ) -> None:
     response = await client.post(f"{cluster}/{path}", headers=JSON, content=body)
     assert (response.status_code, response.json()["error_code"]) == (status, code)
 
 
-async def test_members_that_are_missing(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_missing_members(client: httpx.AsyncClient, cluster: str) -> None:
     for name in MEMBERS:
         body = {other: value for other, value in acl("User:x").items() if other != name}
         response = await client.post(f"{cluster}/acls", json=body)
@@ -209,7 +209,7 @@ async def test_members_that_are_missing(client: httpx.AsyncClient, cluster: str)
     assert (await client.post(f"{cluster}/acls:batch", json={"data": [1]})).status_code == 400
 
 
-async def test_a_batch_with_one_that_kafka_refuses(client: httpx.AsyncClient, cluster: str, principal: str) -> None:
+async def test_a_batch_with_an_acl_that_kafka_rejects(client: httpx.AsyncClient, cluster: str, principal: str) -> None:
     batch = [acl("nobody"), acl(principal, resource_name="kept")]
     response = await client.post(f"{cluster}/acls:batch", json={"data": batch})
     assert (response.status_code, response.json()["error_code"]) == (400, 40002)
@@ -225,7 +225,7 @@ async def test_a_batch_with_one_that_kafka_refuses(client: httpx.AsyncClient, cl
     assert names == {"kept"}
 
 
-async def test_filters_that_cannot_be(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_invalid_filters(client: httpx.AsyncClient, cluster: str) -> None:
     shown = {"resource_type": "ResourceType", "pattern_type": "PatternType"}
     for name in ("resource_type", "pattern_type", "operation", "permission"):
         kind = shown.get(name, name.capitalize())
@@ -270,7 +270,9 @@ async def test_methods_and_types(client: httpx.AsyncClient, cluster: str) -> Non
     assert (await client.get(f"{cluster}/acls", headers={"accept": "text/html"})).status_code == 406
 
 
-async def test_what_kafka_does_not_allow(client: httpx.AsyncClient, cluster: str, stack: BackgroundStack) -> None:
+async def test_operations_that_kafka_does_not_authorize(
+    client: httpx.AsyncClient, cluster: str, stack: BackgroundStack
+) -> None:
     forbidden = {"error_code": 40301, "message": "Request is not authorized"}
     async with denied(stack, (*CLUSTER, AclOperation.ALL)):
         for method, path, body in (

@@ -164,7 +164,7 @@ async def test_another_cluster(client: httpx.AsyncClient, operation: Operation) 
 
 
 @pytest.mark.parametrize("operation", _SERVED, ids=_name)
-async def test_numbers_in_paths_that_are_none(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
+async def test_invalid_numbers_in_paths(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
     for name in set(_NUMBERS) & set(_parameters(operation)):
         for value in ("x", "1.5", "1e3", "0x1", "2147483648", "-2147483649", "9" * 400, "%20", "%EF%BC%91", "true"):
             path = _path(operation, cluster, **{name: value})
@@ -172,7 +172,7 @@ async def test_numbers_in_paths_that_are_none(client: httpx.AsyncClient, cluster
 
 
 @pytest.mark.parametrize("operation", _SERVED, ids=_name)
-async def test_what_is_not_there(
+async def test_unknown_resources(
     client: httpx.AsyncClient, cluster: str, topic: TopicFactory, operation: Operation
 ) -> None:
     there = {"topic_name": await topic(), "partition_id": "0", "broker_id": "1", "name": "compression.type"}
@@ -189,7 +189,9 @@ async def test_what_is_not_there(
 
 
 @pytest.mark.parametrize("operation", [row for row in _SERVED if row.method == "GET"], ids=_name)
-async def test_queries_that_say_nothing(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
+async def test_unknown_query_parameters_are_ignored(
+    client: httpx.AsyncClient, cluster: str, operation: Operation
+) -> None:
     path = _path(operation, cluster)
     expected = (await client.get(path)).status_code
     for query in ("bogus=1", "bogus", "=", "&&&", "%zz=%zz", "page_size=x", "include_authorized_operations=maybe"):
@@ -220,7 +222,7 @@ async def test_bodies_that_are_not_json(client: httpx.AsyncClient, cluster: str,
 
 
 @pytest.mark.parametrize("operation", _WITH_BODY, ids=_name)
-async def test_bodies_of_another_shape(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
+async def test_bodies_of_the_wrong_shape(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
     path = _path(operation, cluster)
     for body, expected in _spoilt(operation):
         response = await _send(client, operation, path, body)
@@ -240,7 +242,7 @@ async def test_members_that_are_required(client: httpx.AsyncClient, cluster: str
 
 
 @pytest.mark.parametrize("operation", _WITH_BODY, ids=_name)
-async def test_bodies_of_another_type(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
+async def test_unsupported_content_types(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
     for content_type in ("text/plain", "application/xml", "text/plain; charset=utf-8", "json", "", "a/b/c"):
         headers = {"content-type": content_type}
         response = await client.request(operation.method, _path(operation, cluster), headers=headers, content=b"{}")
@@ -248,7 +250,7 @@ async def test_bodies_of_another_type(client: httpx.AsyncClient, cluster: str, o
 
 
 @pytest.mark.parametrize("operation", _WITH_BODY, ids=_name)
-async def test_bodies_of_another_charset(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
+async def test_unsupported_charsets(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
     for charset in ("utf-16", "windows-1252", "iso-8859-15", "x" * 4000):
         headers = {"content-type": f"application/json; charset={charset}"}
         response = await client.request(operation.method, _path(operation, cluster), headers=headers, content=b"{}")
@@ -257,7 +259,7 @@ async def test_bodies_of_another_charset(client: httpx.AsyncClient, cluster: str
 
 
 @pytest.mark.parametrize("operation", _OPERATIONS, ids=_name)
-async def test_answers_of_another_type(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
+async def test_unsupported_accept_headers(client: httpx.AsyncClient, cluster: str, operation: Operation) -> None:
     for accept in ("text/html", "application/vnd.kafka.v2+json", "application/json;q=0", "nonsense"):
         headers = {"accept": accept, "content-type": "application/json"}
         response = await client.request(operation.method, _path(operation, cluster), headers=headers, content=b"{}")
@@ -265,7 +267,7 @@ async def test_answers_of_another_type(client: httpx.AsyncClient, cluster: str, 
 
 
 @pytest.mark.parametrize("path", sorted({row.path for row in _OPERATIONS}))
-async def test_methods_that_are_not_there(client: httpx.AsyncClient, cluster: str, path: str) -> None:
+async def test_unsupported_methods(client: httpx.AsyncClient, cluster: str, path: str) -> None:
     operation = next(row for row in _OPERATIONS if row.path == path)
     url = _path(operation, cluster)
     there = {method for match in _router.find(url.partition("?")[0]) for method in match.endpoint.operations}

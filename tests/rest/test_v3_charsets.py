@@ -40,7 +40,7 @@ def _values(stack: BackgroundStack, topic: str) -> list[bytes | None]:
         ("latin1", "latin-1"),
     ],
 )
-async def test_the_text_that_is_stored(
+async def test_text_is_decoded_by_its_charset(
     client: httpx.AsyncClient, cluster: str, topic: Any, stack: BackgroundStack, charset: str | None, encoding: str
 ) -> None:
     name = await topic()
@@ -58,7 +58,7 @@ async def test_the_text_that_is_stored(
     assert await asyncio.to_thread(_values, stack, name) == [_TEXT.encode()] * 602
 
 
-async def test_a_stream_that_is_cut_anywhere(
+async def test_a_stream_with_any_chunk_boundaries(
     gateway: Gateway, cluster: str, topic: Any, open_stream: Any, stack: BackgroundStack
 ) -> None:
     name = await topic()
@@ -73,7 +73,9 @@ async def test_a_stream_that_is_cut_anywhere(
     assert await asyncio.to_thread(_values, stack, name) == [_TEXT.encode()] * 3
 
 
-async def test_another_charset(client: httpx.AsyncClient, cluster: str, topic: Any, stack: BackgroundStack) -> None:
+async def test_an_unsupported_charset(
+    client: httpx.AsyncClient, cluster: str, topic: Any, stack: BackgroundStack
+) -> None:
     name = await topic()
     headers = {"content-type": "application/json; charset=utf-16"}
     response = await client.post(f"{cluster}/topics/{name}/records", headers=headers, content=_RECORD.encode("utf-16"))
@@ -86,7 +88,7 @@ async def test_another_charset(client: httpx.AsyncClient, cluster: str, topic: A
     assert await asyncio.to_thread(_values, stack, name) == []
 
 
-async def test_a_byte_order_mark_is_passed_over(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
+async def test_a_byte_order_mark_is_skipped(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
     where = f"{cluster}/topics/{await topic()}"
     headers = {"content-type": "application/json"}
     mark = b"\xef\xbb\xbf"

@@ -90,7 +90,7 @@ async def test_configs_of_a_broker(
     assert everything["data"] == listed["data"]
 
 
-async def test_each_place_that_gives_a_broker_its_value(
+async def test_all_synonyms_of_a_broker_config(
     client: httpx.AsyncClient, cluster: str, broker: str, stack: BackgroundStack
 ) -> None:
     where, shared = f"{broker}/configs", f"{cluster}/broker-configs"
@@ -175,7 +175,7 @@ async def test_configs_of_all_brokers(
     assert (await client.get(f"{where}/{NAME}")).json()["value"] == "2"
 
 
-async def test_changes_that_are_refused(client: httpx.AsyncClient, cluster: str, broker: str) -> None:
+async def test_rejected_alterations(client: httpx.AsyncClient, cluster: str, broker: str) -> None:
     where, shared = f"{broker}/configs", f"{cluster}/broker-configs"
     before = [(await client.get(path)).json() for path in (where, shared)]
     null = f"Null value not supported for : {NAME}"
@@ -216,7 +216,7 @@ async def test_changes_that_are_refused(client: httpx.AsyncClient, cluster: str,
     assert [(await client.get(path)).json() for path in (where, shared)] == before
 
 
-async def test_configs_of_listeners_need_not_be_there_yet(client: httpx.AsyncClient, broker: str) -> None:
+async def test_configs_of_listeners_that_are_not_set_yet(client: httpx.AsyncClient, broker: str) -> None:
     async def validate(name: str) -> int:
         changes = [{"name": name, "value": "3"}]
         response = await client.post(f"{broker}/configs:alter", json={"data": changes, "validate_only": True})
@@ -316,7 +316,7 @@ async def test_configs_of_several_topics_at_once(client: httpx.AsyncClient, clus
     assert elsewhere.json() == {"error_code": 404, "message": "Cluster nope cannot be found."}
 
 
-async def test_many_callers_at_once(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -> None:
+async def test_concurrent_alterations(client: httpx.AsyncClient, cluster: str, topic: TopicFactory) -> None:
     paths = (f"/topics/{await topic()}/configs", f"/brokers/1/configs/{NAME}", "/broker-configs")
     answers = await asyncio.gather(*(client.get(cluster + path) for path in paths * 30))
     assert {answer.status_code for answer in answers} == {200}

@@ -226,7 +226,7 @@ async def test_members_of_both_protocols(
     assert (await client.get(where)).json()["is_mixed_consumer_group"] is False
 
 
-async def test_a_static_member_that_is_away(
+async def test_a_disconnected_static_member(
     client: httpx.AsyncClient, cluster: str, topic: Factory, member: Factory
 ) -> None:
     name, group = await topic(), _new_name()
@@ -281,7 +281,7 @@ async def test_a_group_whose_members_have_left(
     assert (await _follow(client, summary, "max_lag_consumer"))["data"] == []
 
 
-async def test_a_group_that_only_keeps_offsets(
+async def test_a_group_with_only_offsets(
     client: httpx.AsyncClient, cluster: str, stack: BackgroundStack, topic: Factory, commit: Commit
 ) -> None:
     wide, narrow = await topic(partitions=3), await topic()
@@ -301,7 +301,7 @@ async def test_a_group_that_only_keeps_offsets(
     assert (summary["max_lag"], summary["total_lag"], summary["max_lag_partition_id"]) == (8, 17, 1)
 
 
-async def test_records_of_an_open_transaction_are_not_behind(
+async def test_records_of_an_open_transaction_are_not_part_of_the_lag(
     client: httpx.AsyncClient, cluster: str, stack: BackgroundStack, topic: Factory, commit: Commit
 ) -> None:
     name, group = await topic(), _new_name()
@@ -321,7 +321,7 @@ async def test_records_of_an_open_transaction_are_not_behind(
             await asyncio.sleep(0.05)
 
 
-async def test_a_group_that_has_committed_nothing(
+async def test_a_group_without_commits(
     client: httpx.AsyncClient, cluster: str, topic: Factory, member: Factory
 ) -> None:
     name, group = await topic(), _new_name()
@@ -346,7 +346,7 @@ async def test_a_group_that_has_committed_nothing(
         ("/lags/t/partitions/0", "Consumer Group {} could not be found."),
     ],
 )
-async def test_groups_that_are_not_there(client: httpx.AsyncClient, cluster: str, path: str, message: str) -> None:
+async def test_unknown_groups(client: httpx.AsyncClient, cluster: str, path: str, message: str) -> None:
     for group in ("nope", "no pe", "nö/pe%?#", "\0", ".."):
         segment = quote(group, safe="").replace("..", "%2E%2E")
         response = await client.get(f"{cluster}/consumer-groups/{segment}{path}")
@@ -357,7 +357,7 @@ async def test_groups_that_are_not_there(client: httpx.AsyncClient, cluster: str
     assert "nope" in other.json()["message"]
 
 
-async def test_parts_of_a_group_that_are_not_there(
+async def test_unknown_members_and_partitions(
     client: httpx.AsyncClient, cluster: str, topic: Factory, member: Factory, commit: Commit
 ) -> None:
     name, group = await topic(), _new_name()
@@ -379,14 +379,14 @@ async def test_parts_of_a_group_that_are_not_there(
 
 @pytest.mark.parametrize("partition", ["x", "1.5", "2147483648", "0x1", "%20"])
 @pytest.mark.parametrize("path", ["lags/t/partitions/", "consumers/c/assignments/t/partitions/"])
-async def test_partitions_that_are_no_numbers(
+async def test_partitions_that_are_not_numbers(
     client: httpx.AsyncClient, cluster: str, path: str, partition: str
 ) -> None:
     response = await client.get(f"{cluster}/consumer-groups/g/{path}{partition}")
     assert (response.status_code, response.json()["error_code"]) == (400, 400)
 
 
-async def test_what_cannot_be_done_to_groups(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_unsupported_requests(client: httpx.AsyncClient, cluster: str) -> None:
     assert (await client.get("/v3/clusters/nope/consumer-groups")).status_code == 404
     for method, path in [("DELETE", "/g"), ("POST", ""), ("PUT", "/g/lag-summary"), ("PATCH", "/g/consumers/c")]:
         response = await client.request(method, f"{cluster}/consumer-groups{path}")
@@ -396,7 +396,7 @@ async def test_what_cannot_be_done_to_groups(client: httpx.AsyncClient, cluster:
 
 
 @pytest.mark.parametrize("group", ["with space", "ns:team+1@x", "a/b", "ü", "100%", "q?x#y"])
-async def test_links_of_unusual_ids_answer(
+async def test_links_with_unusual_ids_resolve(
     client: httpx.AsyncClient, cluster: str, topic: Factory, commit: Commit, group: str
 ) -> None:
     group = f"{group}-{_new_name()}"
@@ -412,7 +412,7 @@ async def test_links_of_unusual_ids_answer(
     assert (await client.get(lag["metadata"]["self"])).json() == lag
 
 
-async def test_a_group_that_may_not_be_described(
+async def test_a_group_without_authorization_to_describe(
     client: httpx.AsyncClient,
     cluster: str,
     topic: Factory,

@@ -13,7 +13,7 @@ def entry(id: Any, data: Any = 1, **members: Any) -> dict[str, Any]:
     return {"id": id, "value": {"type": "JSON", "data": data}, **members}
 
 
-async def test_what_became_of_each(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
+async def test_successes_and_failures(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
     name = await topic()
     where = f"{cluster}/topics/{name}/records:batch"
     stamp = "2026-01-02T03:04:05.678Z"
@@ -108,7 +108,7 @@ async def test_records_with_schemas(client: httpx.AsyncClient, cluster: str, top
     ]
 
 
-async def test_a_topic_that_cannot_be(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_an_invalid_topic_name(client: httpx.AsyncClient, cluster: str) -> None:
     entries = [entry("1"), {"id": "2", "value": {"type": "BINARY", "data": "!!"}}]
     response = await client.post(f"{cluster}/topics/bad name/records:batch", json={"entries": entries})
     assert response.status_code == 207
@@ -140,7 +140,7 @@ async def test_a_topic_that_cannot_be(client: httpx.AsyncClient, cluster: str) -
         (b'{"entries":[' + b"[" * 100_000, 400, 400, None),
     ],
 )
-async def test_bodies_that_cannot_be(
+async def test_invalid_bodies(
     client: httpx.AsyncClient, cluster: str, topic: Any, body: bytes, status: int, code: int, message: str | None
 ) -> None:
     response = await client.post(f"{cluster}/topics/{await topic()}/records:batch", headers=JSON, content=body)

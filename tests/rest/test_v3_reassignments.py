@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 
-async def test_nothing_under_way(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
+async def test_no_reassignments(client: httpx.AsyncClient, cluster: str, topic: Any) -> None:
     base = f"{client.base_url}".rstrip("/")
     name = await topic(partitions=2)
     for of in ("-", name, "no-such-topic", "no%20topic"):
@@ -24,7 +24,7 @@ async def test_nothing_under_way(client: httpx.AsyncClient, cluster: str, topic:
         assert (response.status_code, response.json()) == (404, missing), path
 
 
-async def test_requests_that_cannot_be(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_invalid_requests(client: httpx.AsyncClient, cluster: str) -> None:
     for partition in ("x", "1.5", "99999999999"):
         response = await client.get(f"{cluster}/topics/t/partitions/{partition}/reassignment")
         assert (response.status_code, response.json()["error_code"]) == (400, 400)

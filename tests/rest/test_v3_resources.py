@@ -46,7 +46,7 @@ async def test_brokers(client: httpx.AsyncClient, cluster: str) -> None:
     assert missing.json() == {"error_code": 404, "message": "Broker 99 cannot be found."}
 
 
-async def test_the_life_of_a_topic(client: httpx.AsyncClient, cluster: str) -> None:
+async def test_create_read_and_delete_a_topic(client: httpx.AsyncClient, cluster: str) -> None:
     name = _new_name()
     body = {"topic_name": name, "partitions_count": 2, "configs": [{"name": "cleanup.policy", "value": "compact"}]}
     created = await client.post(f"{cluster}/topics", json=body)
@@ -102,9 +102,7 @@ async def test_a_topic_that_is_only_validated(client: httpx.AsyncClient, cluster
         (b"[" * 100_000, 400, 400),
     ],
 )
-async def test_topics_that_cannot_be(
-    client: httpx.AsyncClient, cluster: str, body: bytes, status: int, code: int
-) -> None:
+async def test_invalid_topics(client: httpx.AsyncClient, cluster: str, body: bytes, status: int, code: int) -> None:
     response = await client.post(f"{cluster}/topics", headers=JSON, content=body)
     assert (response.status_code, response.json()["error_code"]) == (status, code)
     assert "Traceback" not in response.text

@@ -144,9 +144,7 @@ async def test_the_subject_follows_the_record(produce: Produce, topic: Topic, st
     assert (await produce(name, {"value": nameless}))["error_code"] == 400
 
 
-async def test_the_latest_version_is_soon_the_newest(
-    produce: Produce, topic: Topic, registry: SchemaRegistryClient
-) -> None:
+async def test_the_latest_version_is_refreshed(produce: Produce, topic: Topic, registry: SchemaRegistryClient) -> None:
     name = await topic()
     registry.register_schema(f"{name}-value", Schema('"string"', "AVRO"))
     assert (await produce(name, {"value": {"data": "x"}}))["value"]["schema_version"] == 1
@@ -158,7 +156,7 @@ async def test_the_latest_version_is_soon_the_newest(
     assert answer["value"]["schema_version"] == 2
 
 
-async def test_null_is_for_the_schema(produce: Produce, topic: Topic, stack: BackgroundStack) -> None:
+async def test_null_is_encoded_by_the_schema(produce: Produce, topic: Topic, stack: BackgroundStack) -> None:
     name = await topic()
     refused = [
         {"type": "AVRO", "schema": USER},
@@ -226,7 +224,7 @@ RAW = {"type": "AVRO", "schema": '"string"'}
         ({"type": "JSON", "schema_id": 1, "data": 1}, 400, "schema_id"),
     ],
 )
-async def test_what_cannot_be_meant(
+async def test_contradictory_schema_selectors(
     produce: Produce, topic: Topic, value: dict[str, Any], code: int, message: str
 ) -> None:
     answer = await produce(await topic(), {"value": value})
@@ -261,7 +259,9 @@ async def _dead_port() -> int:
     return port
 
 
-async def test_a_registry_that_is_down_is_an_error_in_time(gateway_factory: GatewayFactory, topic: Topic) -> None:
+async def test_an_unavailable_registry_is_an_error_before_the_timeout(
+    gateway_factory: GatewayFactory, topic: Topic
+) -> None:
     name = await topic()
     silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     async with silent:
@@ -307,7 +307,7 @@ async def test_a_registry_with_a_password(gateway_factory: GatewayFactory, topic
     assert b"basic dxnlcjp3b3jk" in heads[0].lower()
 
 
-async def test_a_subject_that_takes_no_schema(produce: Produce, topic: Topic, stack: BackgroundStack) -> None:
+async def test_a_subject_that_rejects_the_schema(produce: Produce, topic: Topic, stack: BackgroundStack) -> None:
     name = await topic()
     async with httpx.AsyncClient(base_url=stack.schema_registry) as registry:
         await registry.put(f"/mode/{name}-value", json={"mode": "READONLY"})
@@ -333,7 +333,7 @@ async def test_no_registry(gateway_factory: GatewayFactory, topic: Topic) -> Non
 @pytest.mark.parametrize(
     "name", ["--python_out={folder}", "--plugin=protoc-gen-x=/bin/sh", "@{folder}/x", "../x.proto"]
 )
-async def test_the_name_of_a_reference_is_no_option(
+async def test_reference_names_are_not_protoc_options(
     produce: Produce, topic: Topic, registry: SchemaRegistryClient, tmp_path: Path, name: str
 ) -> None:
     subject = f"hostile-{uuid.uuid4().hex}"
@@ -349,7 +349,7 @@ async def test_the_name_of_a_reference_is_no_option(
     assert os.listdir(tmp_path) == []
 
 
-async def test_a_subject_leads_nowhere_else(produce: Produce, topic: Topic) -> None:
+async def test_subjects_stay_in_their_url_path(produce: Produce, topic: Topic) -> None:
     where = await topic()
     for subject in ("..", "../subjects", "a/../b"):
         for choice in ({}, {"schema_version": 1}, {"type": "AVRO", "schema": '"string"'}):
@@ -397,7 +397,7 @@ async def test_other_formats(
         ({**PROTO, "data": {}, "schema": 'syntax="proto3"; import "x.proto"; message A {}'}, 422, "Error: 42205 : "),
     ],
 )
-async def test_what_other_formats_refuse(
+async def test_invalid_data_of_other_formats(
     produce: Produce, topic: Topic, value: dict[str, Any], code: int, message: str
 ) -> None:
     answer = await produce(await topic(), {"value": value})
@@ -405,7 +405,7 @@ async def test_what_other_formats_refuse(
     assert message in answer["message"]
 
 
-async def test_schemas_that_refer_to_others(produce: Produce, topic: Topic, registry: SchemaRegistryClient) -> None:
+async def test_schema_references(produce: Produce, topic: Topic, registry: SchemaRegistryClient) -> None:
     unique = uuid.uuid4().hex
     others = {
         "AVRO": '{"type":"record","name":"a.Other","fields":[{"name":"s","type":"string"}]}',
@@ -429,7 +429,7 @@ async def test_schemas_that_refer_to_others(produce: Produce, topic: Topic, regi
         assert (await produce(name, {"value": {"data": {"o": {"s": 1}}}}))["error_code"] == 400
 
 
-async def test_a_schema_that_takes_for_ever_holds_up_nobody(
+async def test_a_slow_schema_does_not_delay_other_calls(
     produce: Produce, topic: Topic, client: httpx.AsyncClient
 ) -> None:
     name = await topic()

@@ -45,7 +45,7 @@ def _binding(**changes: Any) -> dict[str, Any]:
     return whole | changes
 
 
-async def test_what_is_left_out_of_an_acl(channel: grpc.aio.Channel, stack: BackgroundStack, info_of: InfoOf) -> None:
+async def test_missing_fields_of_an_acl(channel: grpc.aio.Channel, stack: BackgroundStack, info_of: InfoOf) -> None:
     service = acl_pb2_grpc.AclServiceStub(channel)
     for name in _binding():
         empty = _binding(**{name: type(_binding()[name])()})
@@ -81,9 +81,7 @@ async def test_filters(channel: grpc.aio.Channel, stack: BackgroundStack, info_o
     assert (await service.ListAcls(empty)).total_size == everything.total_size
 
 
-async def test_a_batch_with_a_record_that_cannot_be_read(
-    channel: grpc.aio.Channel, topic: TopicFactory, info_of: InfoOf
-) -> None:
+async def test_a_batch_with_an_invalid_record(channel: grpc.aio.Channel, topic: TopicFactory, info_of: InfoOf) -> None:
     service = record_pb2_grpc.RecordServiceStub(channel)
     good = record_pb2.RecordToProduce(value=record_pb2.RecordData(text="x"))
     bad = record_pb2.RecordToProduce(value=record_pb2.RecordData(json="{"))
@@ -97,7 +95,9 @@ async def test_a_batch_with_a_record_that_cannot_be_read(
     assert (await _refused(service.BatchProduceRecords(nameless), info_of))[1] == "topic_name"
 
 
-async def test_reassignments_of_no_topic(channel: grpc.aio.Channel, stack: BackgroundStack, info_of: InfoOf) -> None:
+async def test_reassignments_without_a_topic(
+    channel: grpc.aio.Channel, stack: BackgroundStack, info_of: InfoOf
+) -> None:
     service = partition_reassignment_pb2_grpc.PartitionReassignmentServiceStub(channel)
     listing = partition_reassignment_pb2.ListTopicPartitionReassignmentsRequest(cluster_id=stack.cluster_id)
     assert (await _refused(service.ListTopicPartitionReassignments(listing), info_of))[1] == "topic_name"

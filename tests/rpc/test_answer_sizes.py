@@ -88,9 +88,7 @@ async def committed(stub: Any, where: dict[str, Any], topic: str) -> list[int]:
     return [entry.offset for entry in answer.offsets]
 
 
-async def test_large_records_come_in_several_answers_and_none_is_lost(
-    channel: grpc.aio.Channel, topic: TopicFactory
-) -> None:
+async def test_large_records_are_split_over_several_responses(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     await produce(channel, name, [bytes([n]) * 900_000 for n in range(5)])
     stub, where = await reader_of(channel, name)
@@ -108,7 +106,7 @@ async def test_large_records_come_in_several_answers_and_none_is_lost(
     assert answers >= 2
 
 
-async def test_a_fetch_keeps_the_callers_max_bytes_and_a_larger_record_comes_alone(
+async def test_a_fetch_respects_max_bytes_and_returns_a_larger_record_alone(
     channel: grpc.aio.Channel, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -125,7 +123,9 @@ async def test_a_fetch_keeps_the_callers_max_bytes_and_a_larger_record_comes_alo
     assert [50_000] in sizes
 
 
-async def test_frames_of_a_stream_fit_into_what_a_client_takes(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_messages_of_a_stream_are_within_the_limit_of_clients(
+    channel: grpc.aio.Channel, topic: TopicFactory
+) -> None:
     name = await topic()
     stub = record_pb2_grpc.RecordServiceStub(channel)
     records = [RecordToProduce(value=RecordData(binary=b"x" * 9000))] * 1000
@@ -142,7 +142,7 @@ async def test_frames_of_a_stream_fit_into_what_a_client_takes(channel: grpc.aio
     assert [len(frame.records) async for frame in stub.Consume(request, timeout=_SECONDS)] == [1] * 1000
 
 
-async def test_a_record_larger_than_a_client_takes_is_not_skipped(
+async def test_a_record_over_the_limit_of_clients_is_not_skipped(
     channel: grpc.aio.Channel, gateway: Gateway, stack: BackgroundStack, topic: TopicFactory, info_of: InfoOf
 ) -> None:
     name = await topic(config={"max.message.bytes": str(3 * _CLIENT_LIMIT)})
@@ -171,7 +171,7 @@ async def test_a_record_larger_than_a_client_takes_is_not_skipped(
         assert [record.offset for record in (await stub.FetchRecords(fetch)).records] == [2]
 
 
-async def test_a_stream_ends_before_a_record_larger_than_a_client_takes(
+async def test_a_stream_ends_before_a_record_over_the_limit_of_clients(
     channel: grpc.aio.Channel, gateway: Gateway, stack: BackgroundStack, topic: TopicFactory, info_of: InfoOf
 ) -> None:
     name = await topic(config={"max.message.bytes": str(3 * _CLIENT_LIMIT)})
@@ -194,7 +194,7 @@ async def test_a_stream_ends_before_a_record_larger_than_a_client_takes(
         assert [record.offset for frame in frames for record in frame.records] == [0, 1, 2]
 
 
-async def test_answers_keep_the_limit_that_is_set(
+async def test_responses_respect_the_configured_limit(
     gateway_factory: GatewayFactory, topic: TopicFactory, info_of: InfoOf
 ) -> None:
     name = await topic()
@@ -245,7 +245,7 @@ async def test_answers_keep_the_limit_that_is_set(
         assert names == sorted(names)
 
 
-async def test_lists_without_pages_keep_the_limit(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_lists_without_pagination_respect_the_limit(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     gateway = await gateway_factory({"grpc.max.response.bytes": str(_SMALL)})
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
         # Names and metadata that are longer together than an answer may be.
@@ -277,9 +277,7 @@ async def test_lists_without_pages_keep_the_limit(gateway_factory: GatewayFactor
         assert len((await stub.GetCommittedOffsets(fewer)).offsets) == 2
 
 
-async def test_acls_that_were_deleted_are_counted_where_there_is_no_room(
-    gateway_factory: GatewayFactory, cluster_id: str
-) -> None:
+async def test_deleted_acls_that_do_not_fit_are_counted(gateway_factory: GatewayFactory, cluster_id: str) -> None:
     gateway = await gateway_factory({"grpc.max.response.bytes": str(_SMALL)})
     user = f"User:{uuid.uuid4().hex}"
     kind: dict[str, Any] = {
@@ -313,12 +311,12 @@ _record = st.builds(
 
 
 @given(st.lists(_record, max_size=20))
-async def test_records_take_no_more_than_their_sizes(records: list[Record]) -> None:
+async def test_estimated_sizes_of_records_are_upper_bounds(records: list[Record]) -> None:
     assert (await write_records(records)).ByteSize() <= sum(map(record_size, records))
 
 
 @given(st.lists(st.integers(0, 2000), max_size=50), st.integers(0, 40_000))
-def test_errors_fit_into_an_answer_and_keep_their_codes(lengths: list[int], limit: int) -> None:
+def test_errors_fit_into_a_response_with_their_codes(lengths: list[int], limit: int) -> None:
     response = record_pb2.ProduceRecordsResponse()
     try:
         room = Room(limit, len(lengths), 40)

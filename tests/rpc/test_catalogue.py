@@ -47,12 +47,12 @@ def test_comments_say_what_is_not_implemented(key: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("key", METHODS_OF_PROTOS, ids="/".join)
-def test_no_annotation_promises_that_a_transcoder_gives_the_rest_api(key: tuple[str, str]) -> None:
+def test_methods_have_no_http_annotations(key: tuple[str, str]) -> None:
     # REST has kind, metadata and links, snake_case, numbers that aren't texts, and 204 where there is nothing to say.
     assert not METHODS_OF_PROTOS[key].GetOptions().HasExtension(annotations_pb2.http)
 
 
-def test_the_v3_row_stands_for_a_method_that_several_rows_share() -> None:
+def test_methods_with_several_operations_use_the_v3_operation() -> None:
     assert operation_of("TopicService", "ListTopics").identifier == "api.v3.topics.list"
     assert operation_of("RecordService", "ProduceRecords").identifier == "api.v3.produce.produce-to-topic"
     assert operation_of("ServerService", "GetServerInfo").identifier == "api.v2.root.get"

@@ -113,7 +113,7 @@ OF_THE_MESSAGE = {
 
 
 @pytest.mark.parametrize(("core", "message"), MESSAGES, ids=[core.__name__ for core, _ in MESSAGES])
-def test_messages_have_the_fields_of_the_core(core: type[Any], message: Any) -> None:
+def test_messages_and_core_types_have_the_same_fields(core: type[Any], message: Any) -> None:
     fields = structs.fields(core) if issubclass(core, Struct) else dataclasses.fields(core)
     own = {field.name for field in fields} - OF_THE_FACE
     found = [field_of(message.DESCRIPTOR, name) for name in own]
@@ -122,7 +122,7 @@ def test_messages_have_the_fields_of_the_core(core: type[Any], message: Any) -> 
     assert len(found) == len(named)
 
 
-def test_methods_that_list_have_pages() -> None:
+def test_list_methods_are_paginated() -> None:
     lists = [method for service in SERVICES for method in service.methods if method.name.startswith("List")]
     assert lists
     for method in lists:
@@ -141,15 +141,15 @@ def test_timestamps_keep_milliseconds(milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", [-(2**63), -62_135_596_800_001, 253_402_300_800_000, 2**63 - 1])
-def test_a_time_that_a_timestamp_cannot_have_is_left_out(milliseconds: int) -> None:
+def test_times_that_a_timestamp_cannot_represent_are_omitted(milliseconds: int) -> None:
     assert to_timestamp(milliseconds) is None
 
 
-def test_what_is_finer_than_a_millisecond_is_cut_off() -> None:
+def test_times_are_rounded_down_to_milliseconds() -> None:
     assert to_milliseconds(Timestamp(seconds=1, nanos=999_999)) == 1000
 
 
-def test_a_request_is_read_by_field_name() -> None:
+def test_requests_are_converted_by_field_name() -> None:
     message = topic_pb2.CreateTopicRequest(
         cluster_id="c",
         topic_name="t",
@@ -164,7 +164,7 @@ def test_a_request_is_read_by_field_name() -> None:
     )
 
 
-def test_what_is_left_out_is_none_or_the_default_of_the_core() -> None:
+def test_absent_fields_are_none_or_the_default() -> None:
     listed = reader(ListTopics, topic_pb2.ListTopicsRequest)(topic_pb2.ListTopicsRequest())
     assert listed == ListTopics(None)
     read = reader(AlterTopicConfigs, topic_config_pb2.AlterTopicConfigsRequest)
@@ -183,7 +183,7 @@ def test_what_is_left_out_is_none_or_the_default_of_the_core() -> None:
     assert commit(consumer_instance_pb2.CommitOffsetsRequest(consumer_group_id="g", instance_id="i")).offsets is None
 
 
-def test_settings_of_a_consumer_are_given_to_the_core_as_text() -> None:
+def test_consumer_settings_are_converted_to_text() -> None:
     message = consumer_instance_pb2.CreateConsumerInstanceRequest(
         consumer_group_id="g", format=record_pb2.FORMAT_JSON, auto_commit=False, fetch_min_bytes=-1
     )
@@ -205,7 +205,7 @@ def test_an_unknown_enum_value_is_refused_by_name() -> None:
     assert caught.value.metadata == {"field": "operation"}
 
 
-def test_a_resource_is_written_by_field_name() -> None:
+def test_resources_are_converted_by_field_name() -> None:
     config = TopicConfig(
         cluster_id="c",
         topic_name="t",
@@ -228,7 +228,7 @@ def test_a_resource_is_written_by_field_name() -> None:
     )
 
 
-def test_a_report_keeps_format_and_size() -> None:
+def test_reports_have_format_and_size() -> None:
     report = RecordReport("c", "t", 0, 0, 1500, DataReport(Format.JSON, -1), None)
     assert writer(record_pb2.RecordReport)(report) == record_pb2.RecordReport(
         cluster_id="c",
@@ -252,7 +252,7 @@ def test_a_report_keeps_format_and_size() -> None:
         ("", ""),
     ],
 )
-def test_paths_of_fields_are_spelled_as_the_request_has_them(path: str, spelled: str) -> None:
+def test_field_paths_use_the_names_of_the_request(path: str, spelled: str) -> None:
     request = record_pb2.ProduceRecordsRequest(
         records=[
             record_pb2.RecordToProduce(key=record_pb2.RecordData(text="k")),
@@ -262,13 +262,13 @@ def test_paths_of_fields_are_spelled_as_the_request_has_them(path: str, spelled:
     assert spell(path, request) == spelled
 
 
-def test_paths_have_the_names_of_the_protos() -> None:
+def test_field_paths_use_the_names_of_the_protos() -> None:
     subscribe = consumer_instance_pb2.SubscribeRequest(topic_names=["a", "b"])
     assert spell("topics[1]", subscribe) == "topic_names[1]"
     assert spell("instance", subscribe) == "instance_id"
 
 
 @given(st.text(alphabet="records[].0129valuekydt", max_size=30))
-def test_any_path_is_spelled(path: str) -> None:
+def test_any_field_path_is_converted(path: str) -> None:
     request = record_pb2.ProduceRecordsRequest(records=[record_pb2.RecordToProduce()])
     assert isinstance(spell(path, request), str)

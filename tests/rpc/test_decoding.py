@@ -77,7 +77,7 @@ async def fetched(stub: Any, where: Any, count: int, **request: Any) -> list[con
     return found
 
 
-async def test_a_record_that_is_not_of_the_format_is_shown_and_the_next_ones_come(
+async def test_an_undecodable_record_is_returned_and_reading_continues(
     channel: grpc.aio.Channel, topic: TopicFactory
 ) -> None:
     stub, where = await instance(channel, await filled(channel, topic), FORMAT_JSON)
@@ -89,7 +89,7 @@ async def test_a_record_that_is_not_of_the_format_is_shown_and_the_next_ones_com
     assert not found[3].HasField("value")
 
 
-async def test_keys_and_values_are_fetched_in_formats_of_their_own(
+async def test_keys_and_values_have_separate_formats(
     channel: grpc.aio.Channel, topic: TopicFactory, stack: BackgroundStack
 ) -> None:
     name = await filled(channel, topic)

@@ -34,7 +34,7 @@ def test_every_error_has_its_code_and_one_error_info(kind: type[FacadeError]) ->
     assert not details(status, BadRequest)
 
 
-def test_a_field_to_blame_is_named() -> None:
+def test_errors_name_the_invalid_field() -> None:
     status = to_status(InvalidRequest("Too small.", field="page_size"))
     violation = BadRequest.FieldViolation(field="page_size", description="Too small.")
     assert details(status, BadRequest) == [BadRequest(field_violations=[violation])]

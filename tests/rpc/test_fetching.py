@@ -45,7 +45,7 @@ async def produce(channel: grpc.aio.Channel, topic: str, values: list[str]) -> N
     )
 
 
-async def test_what_is_there_is_returned_at_once(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_available_records_are_returned_at_once(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     await produce(channel, name, ["a", "b"])
     stub, where = await reader(channel, name)
@@ -60,16 +60,14 @@ async def test_what_is_there_is_returned_at_once(channel: grpc.aio.Channel, topi
         assert [record.offset for record in (await waiting).records] == [2]
 
 
-async def test_nothing_there_is_said_before_the_callers_deadline(
-    channel: grpc.aio.Channel, topic: TopicFactory
-) -> None:
+async def test_an_empty_response_arrives_before_the_deadline(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     stub, where = await reader(channel, await topic())
     for seconds in (0.5, 2):
         answer = await stub.FetchRecords(consumer_instance_pb2.FetchRecordsRequest(**where), timeout=seconds)
         assert not answer.records
 
 
-async def test_an_instance_that_wants_more_bytes_waits_for_them(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_fetch_min_bytes_is_respected(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     await produce(channel, name, ["x" * 10])
     stub, where = await reader(channel, name, fetch_min_bytes=15)
@@ -81,9 +79,7 @@ async def test_an_instance_that_wants_more_bytes_waits_for_them(channel: grpc.ai
         assert len((await waiting).records) == 2
 
 
-async def test_calls_that_are_given_up_take_no_records_with_them(
-    channel: grpc.aio.Channel, topic: TopicFactory
-) -> None:
+async def test_cancelled_fetches_consume_no_records(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     stub, where = await reader(channel, name, fetch_min_bytes=1000)
     fetch = consumer_instance_pb2.FetchRecordsRequest(**where)
@@ -102,7 +98,7 @@ async def test_calls_that_are_given_up_take_no_records_with_them(
     assert found == list(range(5))
 
 
-async def test_a_limit_that_leaves_no_room_is_refused(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_max_bytes_below_1_is_rejected(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     stub, where = await reader(channel, await topic())
     for limit in (0, -1):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -111,7 +107,7 @@ async def test_a_limit_that_leaves_no_room_is_refused(channel: grpc.aio.Channel,
         assert caught.value.details() == "max_bytes must be at least 1."
 
 
-async def test_an_answer_that_cannot_be_sent_takes_no_records_with_it(
+async def test_an_undelivered_response_consumes_no_records(
     channel: grpc.aio.Channel, gateway: Gateway, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -137,7 +133,7 @@ async def test_an_answer_that_cannot_be_sent_takes_no_records_with_it(
     assert found == list(range(600))
 
 
-async def test_the_format_of_an_instance_decides_which_access_list_entry_holds(
+async def test_the_access_list_applies_to_the_format_of_the_instance(
     gateway_factory: GatewayFactory, topic: TopicFactory
 ) -> None:
     name = await topic()

@@ -54,7 +54,7 @@ async def refused(call: Awaitable[Any]) -> list[str]:
     return blamed(Status.FromString(details))
 
 
-async def test_records_are_blamed_where_they_stand(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_errors_of_records_have_their_index(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     stub = record_pb2_grpc.RecordServiceStub(channel)
     # One that the core refuses stands behind some that it never sees.
@@ -83,7 +83,7 @@ async def test_records_are_blamed_where_they_stand(channel: grpc.aio.Channel, to
     ]
 
 
-async def test_a_bad_topic_name_is_blamed(channel: grpc.aio.Channel) -> None:
+async def test_errors_name_an_invalid_topic_name(channel: grpc.aio.Channel) -> None:
     topics = topic_pb2_grpc.TopicServiceStub(channel)
     records = record_pb2_grpc.RecordServiceStub(channel)
     consumers = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)

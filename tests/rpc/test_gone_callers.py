@@ -14,7 +14,7 @@ _BAD = record_pb2.RecordToProduce(value=record_pb2.RecordData(json="{" + "\N{SNO
 _BAD_RECORDS = 2000
 
 
-async def test_an_answer_that_nobody_takes(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_a_response_to_a_caller_that_has_left(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     gateway = await gateway_factory({})
     request = record_pb2.ProduceRecordsRequest(topic_name=await topic(), records=[_BAD] * _BAD_RECORDS)
     for deadline in (None, 2.0):

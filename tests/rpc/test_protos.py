@@ -32,7 +32,7 @@ UNARY = [
 ]
 
 
-def test_they_compile_with_nothing_but_their_folder(tmp_path: Path) -> None:
+def test_they_compile_with_protoc_and_buf_without_other_files(tmp_path: Path) -> None:
     # protoc brings google/protobuf along.
     own = Path(grpc_tools.__path__[0]) / "_proto"
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", f"-I{own}"]
@@ -50,7 +50,7 @@ def test_they_name_packages_for_go_and_java() -> None:
         assert options.java_multiple_files
 
 
-def test_one_thing_has_one_name() -> None:
+def test_fields_have_consistent_names() -> None:
     for file in {service.file.name: service.file for service in SERVICES}.values():
         for message in file.message_types_by_name.values():
             for field in message.fields:
@@ -103,9 +103,7 @@ def required_paths(message: Any, prefix: str = "") -> Iterator[tuple[str, Callab
 
 
 @pytest.mark.parametrize("method", UNARY, ids=lambda method: f"{method.containing_service.name}/{method.name}")
-async def test_what_is_required_is_refused_where_it_is_empty(
-    channel: grpc.aio.Channel, method: MethodDescriptor
-) -> None:
+async def test_empty_required_fields_are_rejected(channel: grpc.aio.Channel, method: MethodDescriptor) -> None:
     request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     name = f"/{method.containing_service.full_name}/{method.name}"
     call: Any = channel.unary_stream if method.server_streaming else channel.unary_unary

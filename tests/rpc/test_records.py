@@ -35,7 +35,7 @@ def test_data_is_stored_in_its_format() -> None:
     assert stored(Data(binary=b"")) == b""
 
 
-def test_null_has_three_ways() -> None:
+def test_three_ways_to_send_null() -> None:
     assert read_record(RecordToProduce(), None).value is None
     assert read_record(RecordToProduce(value=Data()), None).value == RecordData(Format.BINARY, None)
     assert read_record(RecordToProduce(value=Data(json="null")), None).value == RecordData(Format.JSON, None)
@@ -63,7 +63,7 @@ def test_any_json_is_stored_as_the_same_json(value: object) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", '{"a":}', "[1,]", "nul", "1 2", '"\\x"', "NaN", "[" * 100_000, "1" * 5000, "1e400"]
 )
-def test_malformed_json_is_refused(text: str) -> None:
+def test_malformed_json_is_rejected(text: str) -> None:
     with pytest.raises(InvalidRequest):
         stored(Data(json=text))
 
@@ -77,13 +77,13 @@ def test_malformed_json_is_refused(text: str) -> None:
     ],
     ids=["text as binary", "binary as avro", "json as string"],
 )
-def test_data_that_does_not_fit_its_format_is_refused(data: Data) -> None:
+def test_data_that_does_not_match_its_format_is_rejected(data: Data) -> None:
     with pytest.raises(InvalidRequest) as caught:
         stored(data)
     assert caught.value.metadata == {"field": "value.format"}
 
 
-def test_schema_formats_take_json() -> None:
+def test_formats_with_schemas_take_json() -> None:
     record = read_record(RecordToProduce(value=Data(json="1", format=record_pb2.FORMAT_AVRO)), None)
     assert record.value is not None
     assert record.value.format is Format.AVRO
@@ -105,6 +105,6 @@ def test_a_record_keeps_its_partition_headers_and_time() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=20))
-async def test_errors_stand_where_their_records_stood(good: list[bool]) -> None:
+async def test_errors_replace_the_results_of_their_records(good: list[bool]) -> None:
     records = await read_records([RecordToProduce(value=Data(json="1" if fine else "{")) for fine in good], None, 0)
     assert [not isinstance(record, FacadeError) for record in records] == good

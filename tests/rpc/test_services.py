@@ -57,7 +57,7 @@ MISSING = [
 
 
 @pytest.mark.parametrize("method", MISSING, ids=lambda method: f"{method.containing_service.name}/{method.name}")
-async def test_what_is_not_implemented_says_so(
+async def test_unimplemented_methods_return_unimplemented(
     channel: grpc.aio.Channel, method: MethodDescriptor, info_of: InfoOf
 ) -> None:
     request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
@@ -134,7 +134,7 @@ async def reflect(
         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     ],
 )
-async def test_bytes_that_are_no_request(channel: grpc.aio.Channel, method: str, info_of: InfoOf) -> None:
+async def test_malformed_requests(channel: grpc.aio.Channel, method: str, info_of: InfoOf) -> None:
     stream: Any = channel.stream_stream(f"/{method}")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async for _ in stream(iter([b"\xff"]), timeout=30):
@@ -161,7 +161,7 @@ async def test_reflection_lists_the_services(channel: grpc.aio.Channel, version:
 
 
 @pytest.mark.parametrize("version", REFLECTION)
-async def test_reflection_does_not_find_what_there_is_not(channel: grpc.aio.Channel, version: str) -> None:
+async def test_reflection_of_unknown_names(channel: grpc.aio.Channel, version: str) -> None:
     symbols = ["kafka_facade.v1.RecordService.NoSuchMethod", "kafka_facade.v1.Record.none", "x", "", "."]
     requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols]
     for answer in await reflect(channel, version, *requests):
@@ -183,13 +183,13 @@ async def test_the_cluster_and_its_brokers(channel: grpc.aio.Channel, stack: Bac
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_the_gateway_says_its_name(channel: grpc.aio.Channel) -> None:
+async def test_server_info(channel: grpc.aio.Channel) -> None:
     info = await server_pb2_grpc.ServerServiceStub(channel).GetServerInfo(server_pb2.GetServerInfoRequest())
     assert info.name == "kafka-facade"
     assert info.version
 
 
-async def test_the_life_of_a_topic(channel: grpc.aio.Channel, info_of: InfoOf) -> None:
+async def test_create_read_and_delete_a_topic(channel: grpc.aio.Channel, info_of: InfoOf) -> None:
     [cluster] = (
         await cluster_pb2_grpc.ClusterServiceStub(channel).ListClusters(cluster_pb2.ListClustersRequest())
     ).clusters
@@ -227,7 +227,7 @@ async def test_the_life_of_a_topic(channel: grpc.aio.Channel, info_of: InfoOf) -
     assert info_of(caught.value).reason == "TOPIC_NOT_FOUND"
 
 
-async def test_pages_follow_one_another(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_pagination(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic(partitions=5)
     stub = partition_pb2_grpc.PartitionServiceStub(channel)
     found, token, pages = [], "", 0
@@ -248,7 +248,7 @@ async def test_pages_follow_one_another(channel: grpc.aio.Channel, topic: TopicF
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_pages_of_lists_with_two_keys(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_pagination_of_lists_with_two_keys(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic(partitions=3)
     [cluster] = (
         await cluster_pb2_grpc.ClusterServiceStub(channel).ListClusters(cluster_pb2.ListClustersRequest())
@@ -302,7 +302,7 @@ async def test_records_are_produced_each_with_its_result(
     assert offsets.latest_offset == 2
 
 
-async def test_a_deletion_that_its_caller_gives_up_leaves_no_member_behind(
+async def test_a_cancelled_deletion_leaves_no_member(
     channel: grpc.aio.Channel, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -331,9 +331,7 @@ async def test_a_deletion_that_its_caller_gives_up_leaves_no_member_behind(
             await asyncio.sleep(0.1)
 
 
-async def test_an_unsubscription_that_its_caller_gives_up_is_whole(
-    channel: grpc.aio.Channel, topic: TopicFactory
-) -> None:
+async def test_a_cancelled_unsubscription_completes(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
     records = record_pb2_grpc.RecordServiceStub(channel)
@@ -435,14 +433,14 @@ async def test_a_consumer_instance_reads_what_was_produced(
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_the_callers_deadline_holds(channel: grpc.aio.Channel) -> None:
+async def test_the_deadline_of_the_caller_applies(channel: grpc.aio.Channel) -> None:
     stub = topic_pb2_grpc.TopicServiceStub(channel)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.ListTopics(topic_pb2.ListTopicsRequest(), timeout=0.000001)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_access_lists_hold_on_every_kind_of_method(gateway_factory: GatewayFactory, info_of: InfoOf) -> None:
+async def test_access_lists_apply_to_every_kind_of_method(gateway_factory: GatewayFactory, info_of: InfoOf) -> None:
     blocked = "api.v3.topics.*,api.facade.records.*,api.v3.acls.list"
     gateway = await gateway_factory({"api.endpoints.blocklist": blocked})
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
@@ -474,7 +472,7 @@ async def test_a_message_over_the_limit_is_refused(gateway_factory: GatewayFacto
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "\N{SNOWMAN}" * 30_000], ids=["ASCII", "more"])
-async def test_an_error_that_echoes_a_long_text_still_arrives_whole(
+async def test_an_error_about_a_long_text_fits_into_the_trailers(
     channel: grpc.aio.Channel, info_of: InfoOf, text: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:

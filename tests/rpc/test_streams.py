@@ -111,7 +111,7 @@ async def test_frames_are_answered_in_order_and_half_close_ends_the_stream(
     assert stored == [f"{number}-{n}" for number in range(20) for n in range(number)]
 
 
-async def test_answers_come_while_the_stream_is_open(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_responses_arrive_while_the_stream_is_open(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic(partitions=3)
     call = record_pb2_grpc.RecordServiceStub(channel).ProduceStream(timeout=_SECONDS)
     await call.write(setup(name, partition_id=2))
@@ -124,7 +124,7 @@ async def test_answers_come_while_the_stream_is_open(channel: grpc.aio.Channel, 
     assert await call.read() is grpc.aio.EOF
 
 
-async def test_a_bad_record_is_reported_and_the_stream_goes_on(
+async def test_an_invalid_record_does_not_end_the_stream(
     channel: grpc.aio.Channel, topic: TopicFactory, info_of: InfoOf
 ) -> None:
     name = await topic()
@@ -146,7 +146,7 @@ async def test_a_bad_record_is_reported_and_the_stream_goes_on(
     assert [record.value for record in await everything(channel, name)] == [b"first", b"second", b"third"]
 
 
-async def test_a_topic_that_is_illegal_fails_its_records(channel: grpc.aio.Channel, info_of: InfoOf) -> None:
+async def test_an_invalid_topic_name_fails_its_records(channel: grpc.aio.Channel, info_of: InfoOf) -> None:
     call = record_pb2_grpc.RecordServiceStub(channel).ProduceStream(timeout=_SECONDS)
     await call.write(setup("not/legal"))
     for number in range(2):
@@ -181,7 +181,9 @@ async def test_frames_out_of_order_end_the_stream(
     assert len(answers) == (1 if case == "setup twice" else 0)
 
 
-async def test_a_peer_that_stops_reading_stops_being_read(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_back_pressure_on_a_client_that_stops_reading(
+    gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
     name = await topic()
     gateway = await gateway_factory()
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
@@ -262,7 +264,7 @@ async def test_shutdown_answers_what_was_read_and_ends_the_streams(
         await stopping
 
 
-async def test_consume_starts_where_it_is_told(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_start_positions_of_consume(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic(partitions=2)
     # Recent, or retention would delete them under the test.
     begin = int(time.time()) - 1000
@@ -302,7 +304,7 @@ async def test_consume_starts_where_it_is_told(channel: grpc.aio.Channel, topic:
 
 
 @pytest.mark.parametrize("milliseconds", [-(2**62), 253_402_300_800_000, 2**62])
-async def test_a_record_of_no_year_that_a_timestamp_can_have(
+async def test_a_record_with_a_time_that_a_timestamp_cannot_represent(
     channel: grpc.aio.Channel, topic: TopicFactory, stack: BackgroundStack, milliseconds: int
 ) -> None:
     widest = str(2**63 - 1)
@@ -317,7 +319,7 @@ async def test_a_record_of_no_year_that_a_timestamp_can_have(
     assert json_format.MessageToDict(record) == {"topicName": name, "value": "dg=="}
 
 
-async def test_responses_have_no_more_records_than_asked_for(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_max_records_limits_responses(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     stub = record_pb2_grpc.RecordServiceStub(channel)
     await stub.ProduceRecords(
@@ -329,7 +331,7 @@ async def test_responses_have_no_more_records_than_asked_for(channel: grpc.aio.C
     assert max(sizes) == 3
 
 
-async def test_following_gives_what_comes_later(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_following_returns_new_records(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     stub = record_pb2_grpc.RecordServiceStub(channel)
     produce = record_pb2.ProduceRecordsRequest(topic_name=name, records=[text("x")])
@@ -341,7 +343,7 @@ async def test_following_gives_what_comes_later(channel: grpc.aio.Channel, topic
     stream.cancel()
 
 
-async def test_following_ends_with_the_topic(channel: grpc.aio.Channel, topic: TopicFactory, info_of: InfoOf) -> None:
+async def test_following_a_deleted_topic_ends(channel: grpc.aio.Channel, topic: TopicFactory, info_of: InfoOf) -> None:
     name = await topic()
     stub = record_pb2_grpc.RecordServiceStub(channel)
     await stub.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=[text("x")]))
@@ -366,7 +368,7 @@ async def test_following_ends_with_the_topic(channel: grpc.aio.Channel, topic: T
     ],
     ids=["topic", "no topic", "partition", "cluster", "max_records", "partitions"],
 )
-async def test_what_cannot_be_consumed(
+async def test_invalid_consume_requests(
     channel: grpc.aio.Channel,
     topic: TopicFactory,
     request_fields: dict[str, Any],

@@ -31,7 +31,7 @@ async def _values(channel: grpc.aio.Channel, topic: str, **start: Empty | int) -
     return [record.value async for answer in answers for record in answer.records]
 
 
-async def test_it_ends_at_the_last_stable_offset(
+async def test_consume_ends_at_the_last_stable_offset(
     channel: grpc.aio.Channel, stack: BackgroundStack, topic: TopicFactory
 ) -> None:
     name = await topic(partitions=2)

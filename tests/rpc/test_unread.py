@@ -44,7 +44,7 @@ async def _read_all(call: Any) -> None:
         pass
 
 
-async def test_records_that_nobody_reads(channel: grpc.aio.Channel, gateway: Gateway, topic: TopicFactory) -> None:
+async def test_unread_records(channel: grpc.aio.Channel, gateway: Gateway, topic: TopicFactory) -> None:
     name = await topic()
     stub = record_pb2_grpc.RecordServiceStub(channel)
     records = [RecordToProduce(value=RecordData(text="x" * 10_000))] * 900
@@ -61,7 +61,7 @@ async def test_records_that_nobody_reads(channel: grpc.aio.Channel, gateway: Gat
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-async def test_reports_that_nobody_reads(gateway: Gateway, topic: TopicFactory) -> None:
+async def test_unread_reports(gateway: Gateway, topic: TopicFactory) -> None:
     name = await topic()
     async with grpc.aio.insecure_channel(gateway.grpc, options=_SMALL_WINDOW) as channel:
         await _write_without_reading(record_pb2_grpc.RecordServiceStub(channel).ProduceStream(), name)

@@ -110,14 +110,14 @@ async def begun(fetch: Fetch, timeout: float | None = None) -> Any:
 
 
 @pytest.mark.parametrize("size", [10, 2_000_000], ids=["written", "stuck"])
-async def test_an_instance_that_ends(connect: Callable[[Server], Fetch], size: int) -> None:
+async def test_an_instance_that_ends_during_a_write(connect: Callable[[Server], Fetch], size: int) -> None:
     async with Server(size) as server:
         call = await begun(connect(server))
         server.end()
         assert await outcome(call) is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_caller_that_reads_nothing(connect: Callable[[Server], Fetch]) -> None:
+async def test_a_client_that_does_not_read(connect: Callable[[Server], Fetch]) -> None:
     async with Server(2_000_000, write_seconds=0.2) as server:
         call = await begun(connect(server))
         await asyncio.sleep(0.5)
@@ -126,7 +126,7 @@ async def test_a_caller_that_reads_nothing(connect: Callable[[Server], Fetch]) -
 
 @pytest.mark.parametrize("deadline", [None, 0.3])
 @pytest.mark.parametrize("size", [10, 2_000_000])
-async def test_a_caller_that_leaves(
+async def test_a_client_that_disconnects(
     connect: Callable[[Server], Fetch], caplog: pytest.LogCaptureFixture, size: int, deadline: float | None
 ) -> None:
     with caplog.at_level(logging.WARNING):

@@ -78,7 +78,7 @@ async def _stuck(
         ("locked", 2, 1),
     ],
 )
-async def test_a_gateway_that_is_stuck_ends_in_time(
+async def test_a_blocked_gateway_ends_before_the_shutdown_timeout(
     stack: BackgroundStack, how: str, workers: int, status: int
 ) -> None:
     async with _stuck(stack, how, workers) as process:
@@ -105,7 +105,7 @@ def _may_run(prefix: Sequence[str]) -> bool:
 
 
 @pytest.mark.parametrize("prefix", [(), NEW_PIDS], ids=["", "as in a container"])
-async def test_a_gateway_whose_native_code_spins_ends_in_time_and_tells_where(
+async def test_a_gateway_with_spinning_native_code_ends_with_stack_traces(
     stack: BackgroundStack, prefix: Sequence[str]
 ) -> None:
     if not _may_run(prefix):
@@ -130,7 +130,7 @@ async def test_a_gateway_whose_native_code_spins_ends_in_time_and_tells_where(
         assert said.count(b"(most recent call first)") > 1
 
 
-async def test_a_gateway_that_was_stopped_goes_on(gateway_factory: GatewayFactory) -> None:
+async def test_a_gateway_continues_after_sigstop_and_sigcont(gateway_factory: GatewayFactory) -> None:
     gateway = await gateway_factory({"shutdown.timeout.ms": "1000"})
     os.kill(gateway.child.pid, signal.SIGSTOP)
     await asyncio.sleep(3)

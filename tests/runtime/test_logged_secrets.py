@@ -17,7 +17,7 @@ _CALLER = "cal1er-canary-77e2"
 
 
 @pytest.mark.parametrize("away", [False, True])
-async def test_no_secret_is_logged_or_answered(
+async def test_no_secret_is_logged_or_returned(
     stack: BackgroundStack,
     gateway_factory: Callable[..., Awaitable[Gateway]],
     topic: Callable[..., Awaitable[str]],

@@ -143,7 +143,7 @@ async def test_a_wrong_password_on_graphql(wrong: Gateway) -> None:
     assert _WRONG not in answer.text
 
 
-async def test_nothing_of_a_wrong_password_is_logged(wrong: Gateway) -> None:
+async def test_a_wrong_password_is_not_logged(wrong: Gateway) -> None:
     log = wrong.child.log.read_text()
     assert "Authentication failed" in log
     assert _WRONG not in log
@@ -239,7 +239,7 @@ async def test_a_wrong_oauth_secret(
     assert sent[12:32] not in log
 
 
-async def test_credentials_that_kafka_takes_later(
+async def test_credentials_that_kafka_accepts_later(
     stack: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]]
 ) -> None:
     name = f"late-{uuid.uuid4().hex[:8]}"
@@ -253,7 +253,7 @@ async def test_credentials_that_kafka_takes_later(
             await asyncio.sleep(0.1)
 
 
-async def test_credentials_of_consumers_alone_that_are_wrong(
+async def test_wrong_credentials_of_consumers_only(
     stack: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]], topic: Callable[..., Awaitable[str]]
 ) -> None:
     name, group = await topic(), f"g-{uuid.uuid4().hex[:8]}"

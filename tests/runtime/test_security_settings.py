@@ -127,14 +127,14 @@ from kafka_facade.runtime.sources import SettingsError
         "max_request_body_size=1000",
     ],
 )
-def test_a_security_setting_that_is_not_honoured_stops_the_start(option: str) -> None:
+def test_an_unsupported_security_setting_prevents_the_start(option: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(None, [option], {})
     assert option.partition("=")[0] in str(caught.value)
     assert "canary" not in str(caught.value)
 
 
-def test_the_environment_counts_too() -> None:
+def test_security_settings_in_the_environment() -> None:
     with pytest.raises(SettingsError, match=r"authentication\.method"):
         load(None, [], {"KAFKA_REST_AUTHENTICATION_METHOD": "BASIC"})
 
@@ -172,7 +172,7 @@ def test_the_environment_counts_too() -> None:
         "token.impersonation.validation=false",
     ],
 )
-def test_a_value_that_changes_nothing_passes(option: str) -> None:
+def test_values_without_effect_are_accepted(option: str) -> None:
     _, warnings = load(None, [option], {})
     assert len(warnings) == 1
 
@@ -241,7 +241,7 @@ def test_other_settings_of_the_official_proxy_start(option: str) -> None:
     load(None, [option], {})
 
 
-def test_variables_that_container_platforms_set_are_no_settings() -> None:
+def test_variables_of_container_platforms_are_ignored() -> None:
     environment = {
         "KAFKA_REST_SERVICE_HOST": "10.0.0.1",
         "KAFKA_REST_SERVICE_PORT": "8082",
@@ -251,14 +251,14 @@ def test_variables_that_container_platforms_set_are_no_settings() -> None:
     load(None, [], environment)
 
 
-def test_a_file_in_utf_16_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_utf_16_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "kafka-rest.properties"
     file.write_text("api.endpoints.blocklist=api.v3.acls.*\n", encoding="utf-16")
     with pytest.raises(SettingsError, match="null bytes"):
         load(file, [], {})
 
 
-def test_kafkas_settings_without_their_prefix_are_told_of() -> None:
+def test_kafka_settings_without_a_prefix_name_the_right_one() -> None:
     with pytest.raises(SettingsError, match=r"client\.sasl\.mechanism"):
         load(None, ["sasl.mechanism=PLAIN"], {})
     with pytest.raises(SettingsError, match=r"it is client\.sasl\.mechanism"):
@@ -286,7 +286,7 @@ def test_values_in_messages(options: list[str]) -> None:
     assert len(str(caught.value)) < 500
 
 
-def test_the_settings_show_no_secret() -> None:
+def test_the_repr_of_settings_has_no_secret() -> None:
     settings, _ = load(
         None,
         [

@@ -37,7 +37,7 @@ async def _serve(*options: str) -> tuple[int, str]:
         (["bootstrap.servers=kafka:1,PLAINTEXT://kafka:2", "admin.security.protocol=SSL"], "admin.security.protocol"),
     ],
 )
-async def test_a_bad_setting_is_one_line(options: list[str], said: str) -> None:
+async def test_an_invalid_setting_is_reported_in_one_line(options: list[str], said: str) -> None:
     code, output = await _serve(*options)
     assert code == 1
     assert output.startswith("kafka-facade: ")
@@ -46,7 +46,7 @@ async def test_a_bad_setting_is_one_line(options: list[str], said: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["listeners", "grpc.listeners"])
-async def test_a_taken_port_is_one_line(key: str) -> None:
+async def test_a_port_in_use_is_reported_in_one_line(key: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -68,16 +68,14 @@ async def test_a_taken_port_is_one_line(key: str) -> None:
         ("consumer.prefetch.max.byte=1000", "consumer.prefetch.max.bytes"),
     ],
 )
-async def test_a_misspelt_limit_that_could_be_a_kafka_clients_stops_the_start(option: str, meant: str) -> None:
+async def test_a_misspelled_limit_prevents_the_start(option: str, meant: str) -> None:
     code, output = await _serve(option)
     assert code == 1
     assert f"{option.partition('=')[0]} isn't known; {meant} resembles it" in output.splitlines()[-1]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_what_a_worker_says_reaches_the_log(
-    gateway_factory: Callable[..., Awaitable[Gateway]], workers: str
-) -> None:
+async def test_messages_of_workers_are_logged(gateway_factory: Callable[..., Awaitable[Gateway]], workers: str) -> None:
     gateway = await gateway_factory({"workers": workers, "bogus.key": "1", "producer.bogus": "1", "client.bar": "1"})
     started = "INFO uvicorn.error: Application startup complete"
     for _ in range(100):

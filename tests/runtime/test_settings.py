@@ -84,7 +84,7 @@ def test_an_unknown_key_is_a_warning_with_its_name() -> None:
 
 
 @pytest.mark.parametrize(("text", "expected"), [("unix", ""), ("tcp://127.0.0.1", "127.0.0.1"), ("tcp://[::1]", "::1")])
-def test_how_workers_reach_each_other(text: str, expected: str) -> None:
+def test_values_of_peers_listener(text: str, expected: str) -> None:
     assert load(None, [f"peers.listener={text}"], {})[0].peers.listener == expected
 
 
@@ -114,7 +114,7 @@ def test_how_workers_reach_each_other(text: str, expected: str) -> None:
         ("consumer.auto.offset.reset=smallest", "one of earliest, latest, none"),
     ],
 )
-def test_a_bad_value_stops_with_key_value_and_what_was_expected(option: str, expected: str) -> None:
+def test_an_invalid_value_is_reported_with_key_value_and_expectation(option: str, expected: str) -> None:
     key, _, value = option.partition("=")
     with pytest.raises(SettingsError) as caught:
         load(None, [option], {})
@@ -123,7 +123,7 @@ def test_a_bad_value_stops_with_key_value_and_what_was_expected(option: str, exp
     assert expected in str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         load(tmp_path / "none.properties", [], {})
 

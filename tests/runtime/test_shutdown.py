@@ -85,7 +85,7 @@ async def _load(stack: BackgroundStack, gateway: Gateway, topic: str) -> tuple[L
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_what_was_acknowledged_survives_a_kill(
+async def test_acknowledged_records_survive_sigkill(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory, workers: str
 ) -> None:
     name = await topic()
@@ -99,7 +99,7 @@ async def test_what_was_acknowledged_survives_a_kill(
     assert set(load.acknowledged) <= stored
 
 
-async def test_sigterm_finishes_what_was_begun_and_exits_with_0(
+async def test_sigterm_finishes_requests_and_exits_with_0(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -115,7 +115,7 @@ async def test_sigterm_finishes_what_was_begun_and_exits_with_0(
     assert load.refused == 0
 
 
-async def test_a_stream_that_nobody_reads_ends_without_a_fault(
+async def test_an_unread_stream_ends_without_an_error_in_the_log(
     gateway_factory: GatewayFactory, topic: TopicFactory, connect: Callable[..., Awaitable[Connection]]
 ) -> None:
     name = await topic(config={"max.message.bytes": "10000000"})
@@ -158,7 +158,7 @@ def _tree(pid: int) -> list[int]:
     return [child.pid for child in process.children(recursive=True)] + [pid]
 
 
-async def test_a_rest_stream_gets_the_answers_that_were_on_their_way(
+async def test_a_rest_stream_gets_the_results_of_its_records(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
 ) -> None:
     name = await topic()
@@ -187,7 +187,7 @@ async def test_a_rest_stream_gets_the_answers_that_were_on_their_way(
     assert await _exit_code(gateway) == 0
 
 
-async def test_a_produce_stream_gets_the_answers_that_were_on_their_way(
+async def test_a_grpc_stream_gets_the_results_of_its_records(
     stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
 ) -> None:
     name = await topic()

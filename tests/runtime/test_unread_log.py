@@ -108,7 +108,7 @@ async def _until_served(client: httpx.AsyncClient, url: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["exit_now", "return"])
-def test_what_fits_is_written_in_order_and_the_rest_is_counted(how: str) -> None:
+def test_lines_within_the_limit_are_written_in_order_and_others_counted(how: str) -> None:
     count = 20_000
     process = subprocess.Popen(
         [sys.executable, "-c", LOGGING, str(count), how],

@@ -94,7 +94,7 @@ async def test_the_port_is_closed_until_a_worker_can_answer(stack: BackgroundSta
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_callers_are_answered_or_turned_away_at_once(gateway_factory: GatewayFactory, workers: str) -> None:
+async def test_callers_are_answered_or_refused_at_once(gateway_factory: GatewayFactory, workers: str) -> None:
     gateway = await gateway_factory({"workers": workers, "shutdown.timeout.ms": str(TIMEOUT_MS)})
     port = _port(gateway)
     outcomes: Counter[str] = Counter()
@@ -200,7 +200,7 @@ def short_path() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_what_a_killed_gateway_leaves_is_removed_by_the_next(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_files_of_a_killed_gateway_are_removed(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(short_path))
     others = {"kafka-facade-workers-other", "kafka-facade-protoc-other", "kafka-facade-x", ".kafka-facade-workers-new"}
     for name in others:

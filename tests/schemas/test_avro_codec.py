@@ -73,7 +73,7 @@ def _case(draw: st.DrawFn, names: _Names, depth: int) -> tuple[Any, Any]:
 
 @settings(max_examples=300)
 @given(_cases())
-def test_bytes_are_those_that_fastavro_reads(case: tuple[Any, Any]) -> None:
+def test_fastavro_reads_the_encoded_bytes(case: tuple[Any, Any]) -> None:
     schema, value = case
     codec = AvroCodec(json.dumps(schema))
     payload = codec.encode(value)
@@ -85,7 +85,7 @@ def test_bytes_are_those_that_fastavro_reads(case: tuple[Any, Any]) -> None:
         assert out.getvalue() == payload
 
 
-def test_numbers_that_json_has_no_name_for() -> None:
+def test_numbers_that_json_cannot_represent() -> None:
     codec = AvroCodec('{"type":"array","items":"double"}')
     values = ["NaN", "Infinity", "-Infinity", 0.1]
     payload = codec.encode(values)
@@ -132,7 +132,7 @@ def test_references_and_recursion() -> None:
         ({"type": "record", "name": "R", "fields": []}, [], "the record R"),
     ],
 )
-def test_data_that_is_not_of_the_schema(schema: Any, value: Any, message: str) -> None:
+def test_data_that_does_not_match_the_schema(schema: Any, value: Any, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         AvroCodec(json.dumps(schema)).encode(value)
 
@@ -146,7 +146,7 @@ def test_data_that_is_not_of_the_schema(schema: Any, value: Any, message: str) -
         '{"type":"record","name":"R","fields":5}',
     ],
 )
-def test_what_is_no_schema(text: str) -> None:
+def test_invalid_schemas(text: str) -> None:
     with pytest.raises(ValueError):
         AvroCodec(text)
 
@@ -178,7 +178,7 @@ def test_hostile_payloads(schema: Any, payload: bytes) -> None:
 
 
 @pytest.mark.parametrize(("schema", "bits"), [("int", 32), ("long", 64)])
-def test_the_least_and_the_greatest_number(schema: str, bits: int) -> None:
+def test_the_smallest_and_the_largest_number(schema: str, bits: int) -> None:
     codec = AvroCodec(schema)
     for number in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1):
         assert codec.decode(codec.encode(number)) == number
@@ -196,7 +196,7 @@ def test_the_least_and_the_greatest_number(schema: str, bits: int) -> None:
         {"type": "fixed", "name": "E", "size": "x" * 100_000},
     ],
 )
-def test_errors_quote_little_of_a_schema(schema: Any) -> None:
+def test_errors_truncate_quotations_of_schemas(schema: Any) -> None:
     with pytest.raises(ValueError) as caught:
         AvroCodec(json.dumps(schema))
     assert len(str(caught.value)) < 500
@@ -246,7 +246,7 @@ LONG = "x" * 900
         ),
     ],
 )
-def test_few_bytes_become_little_data(schema: str, payload: bytes) -> None:
+def test_few_bytes_decode_to_little_data(schema: str, payload: bytes) -> None:
     codec = AvroCodec(schema)
     started = time.thread_time()
     with pytest.raises(BudgetExceeded):
@@ -256,7 +256,7 @@ def test_few_bytes_become_little_data(schema: str, payload: bytes) -> None:
 
 @given(st.binary(max_size=40))
 @settings(max_examples=300)
-def test_what_is_decoded_is_within_the_budget(payload: bytes) -> None:
+def test_decoded_data_is_within_the_budget(payload: bytes) -> None:
     schema = {
         "type": "record",
         "name": "R",
@@ -285,7 +285,7 @@ def test_a_large_record_is_within_the_budget() -> None:
 
 
 @pytest.mark.parametrize("member", ["name", "namespace"])
-def test_names_have_a_length(member: str) -> None:
+def test_names_have_a_maximum_length(member: str) -> None:
     """Each of the records within has the namespace in its own name."""
     inner = [{"name": f"f{n}", "type": {"type": "record", "name": f"R{n}", "fields": []}} for n in range(5000)]
     schema = {"type": "record", "name": "R", "namespace": "n", "fields": inner, member: "n" * 200_000}
@@ -315,7 +315,7 @@ RECORDS = [{"type": "record", "name": f"B{n}", "fields": []} for n in range(700)
     ],
     ids=["records", "fields", "symbols", "branches", "full names"],
 )
-def test_a_schema_has_a_size(schema: Any) -> None:
+def test_schemas_have_a_maximum_size(schema: Any) -> None:
     """fastavro compiles it in one piece."""
     text = json.dumps(schema)
     assert len(text) < 1024 * 1024
@@ -326,7 +326,7 @@ def test_a_schema_has_a_size(schema: Any) -> None:
         assert time.thread_time() - started < 0.5
 
 
-def test_what_schemas_have_in_all_has_a_size() -> None:
+def test_schemas_with_references_have_a_maximum_size() -> None:
     texts = [
         json.dumps({"type": "enum", "name": f"E{n}", "symbols": [f"s{m}" for m in range(1000)]}) for n in range(25)
     ]
@@ -335,7 +335,7 @@ def test_what_schemas_have_in_all_has_a_size() -> None:
         AvroCodec('"E7"', texts)
 
 
-def test_no_schema_is_taken_for_one_that_is_compiled() -> None:
+def test_markers_of_parsed_schemas_are_ignored() -> None:
     """A member that fastavro leaves in schemas makes it look at nothing."""
     schema = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "None"}], "__fastavro_parsed": True}
     with pytest.raises(ValueError, match="None"):

@@ -73,7 +73,7 @@ async def test_a_subject_stays_in_its_path(peer: Peer, registry: SchemaRegistry,
         ("é", "/subjects/%C3%A9/versions/1"),
     ],
 )
-async def test_what_a_subject_may_have(peer: Peer, registry: SchemaRegistry, subject: str, path: str) -> None:
+async def test_valid_and_invalid_subjects(peer: Peer, registry: SchemaRegistry, subject: str, path: str) -> None:
     peer.answer = send({"subject": "s", "version": 1, "id": 7, "schema": '"string"'})
     assert (await registry.subject_version(subject, 1, 5)).schema_id == 7
     assert peer.asked == [f"GET {path}?deleted=false"]
@@ -102,7 +102,7 @@ async def test_the_id_of_a_record(peer: Peer, registry: SchemaRegistry, schema_i
         5,
     ],
 )
-async def test_references_lead_nowhere_else(peer: Peer, registry: SchemaRegistry, reference: Any) -> None:
+async def test_references_stay_in_their_url_path(peer: Peer, registry: SchemaRegistry, reference: Any) -> None:
     peer.answer = send({"schema": '"string"', "references": [reference]})
     with pytest.raises((InvalidSchema, SchemaLookupFailed)):
         await registry.schema(1, 5)
@@ -131,14 +131,14 @@ async def test_names_of_references(peer: Peer, registry: SchemaRegistry, name: s
         {"schema": '"string"', "references": {"a": 1}},
     ],
 )
-async def test_answers_that_are_none(peer: Peer, registry: SchemaRegistry, document: Any) -> None:
+async def test_invalid_responses(peer: Peer, registry: SchemaRegistry, document: Any) -> None:
     peer.answer = send(document)
     with pytest.raises(SchemaLookupFailed):
         await registry.schema(1, 5)
 
 
 @pytest.mark.parametrize("member", [{"id": "7"}, {"id": None}, {"id": 2**31}, {"version": "1"}, {"id": True}])
-async def test_versions_that_are_none(peer: Peer, registry: SchemaRegistry, member: dict[str, Any]) -> None:
+async def test_invalid_versions(peer: Peer, registry: SchemaRegistry, member: dict[str, Any]) -> None:
     peer.answer = send({"subject": "s", "version": 1, "id": 7, "schema": '"string"', **member})
     for call in (
         registry.subject_version("s", None, 5),
@@ -151,7 +151,7 @@ async def test_versions_that_are_none(peer: Peer, registry: SchemaRegistry, memb
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
-async def test_answers_have_a_size(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+async def test_responses_have_a_size_limit(peer: Peer, registry: SchemaRegistry, status: int) -> None:
     sent = 0
 
     def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -171,7 +171,7 @@ async def test_answers_have_a_size(peer: Peer, registry: SchemaRegistry, status:
     assert sent < 60
 
 
-async def test_answers_are_not_unpacked(peer: Peer, registry: SchemaRegistry) -> None:
+async def test_compressed_responses_are_rejected(peer: Peer, registry: SchemaRegistry) -> None:
     peer.answer = send(gzip.compress(b" " * 64 * MIB), content_encoding="gzip")
     with pytest.raises(SchemaLookupFailed, match="compressed"):
         await registry.schema(1, 5)
@@ -216,7 +216,7 @@ def _parts(part: bytes) -> bytes:
         send(b'["a"%s]' % (b',"a"' * (MIB - 10))),
     ],
 )
-async def test_the_loop_is_not_held_by_an_answer(peer: Peer, registry: SchemaRegistry, answer: Answer) -> None:
+async def test_a_response_does_not_block_the_event_loop(peer: Peer, registry: SchemaRegistry, answer: Answer) -> None:
     """The client reads answers on the event loop."""
     peer.answer = answer
     longest = []
@@ -232,12 +232,12 @@ async def test_the_loop_is_not_held_by_an_answer(peer: Peer, registry: SchemaReg
     assert min(longest) < 0.05
 
 
-async def test_members_that_are_not_used_are_skipped(peer: Peer, registry: SchemaRegistry) -> None:
+async def test_unused_members_are_skipped(peer: Peer, registry: SchemaRegistry) -> None:
     peer.answer = send(_MEMBERS)
     assert (await registry.schema(1, 5)).encode(1) == b"\2"
 
 
-async def test_no_cookies_are_kept(peer: Peer, registry: SchemaRegistry) -> None:
+async def test_cookies_are_ignored(peer: Peer, registry: SchemaRegistry) -> None:
     sent: list[str | None] = []
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -251,7 +251,7 @@ async def test_no_cookies_are_kept(peer: Peer, registry: SchemaRegistry) -> None
     assert sent == [None] * 3
 
 
-async def test_a_long_message_is_cut(peer: Peer, registry: SchemaRegistry) -> None:
+async def test_a_long_message_is_truncated(peer: Peer, registry: SchemaRegistry) -> None:
     peer.answer = send({"error_code": 40403, "message": "x" * 60_000}, 404)
     with pytest.raises(SchemaLookupFailed, match="40403") as caught:
         await registry.schema(1, 5)
@@ -263,7 +263,7 @@ async def test_a_long_message_is_cut(peer: Peer, registry: SchemaRegistry) -> No
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-async def test_what_was_sent_is_not_told(peer: Peer, registry: SchemaRegistry, status: int) -> None:
+async def test_credentials_are_redacted_in_errors(peer: Peer, registry: SchemaRegistry, status: int) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         told = f"{handler.headers['authorization']} {USER_INFO} and {USER_INFO.partition(':')[2]} came"
         send({"error_code": 50001, "message": told}, status)(handler)
@@ -291,7 +291,7 @@ async def test_redirects_are_not_followed(peer: Peer, registry: SchemaRegistry, 
     assert peer.credentials[0] is not None
 
 
-async def test_many_references_are_not_kept(peer: Peer, registry: SchemaRegistry) -> None:
+async def test_the_total_size_of_references_is_limited(peer: Peer, registry: SchemaRegistry) -> None:
     """Each refers to the next: what they are in all is bounded, not only each."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -305,9 +305,7 @@ async def test_many_references_are_not_kept(peer: Peer, registry: SchemaRegistry
     assert len(peer.asked) < 6
 
 
-async def test_an_answer_in_drops_has_an_end(
-    peer: Peer, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_response_times_out(peer: Peer, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry_client, "_ANSWER_SECONDS", 1.0)
 
     def drops(handler: BaseHTTPRequestHandler) -> None:
@@ -327,7 +325,7 @@ async def test_an_answer_in_drops_has_an_end(
     assert time.monotonic() - started < 15
 
 
-async def test_to_wait_in_the_queue_is_not_a_registry_that_is_down(peer: Peer, registry: SchemaRegistry) -> None:
+async def test_queueing_does_not_count_as_an_unavailable_registry(peer: Peer, registry: SchemaRegistry) -> None:
     """Each answer takes 0.3 s: some get theirs, others run out of time behind them."""
 
     def slow(handler: BaseHTTPRequestHandler) -> None:
@@ -357,7 +355,7 @@ def _of_schema(schema_id: int) -> Record:
         (send(b"<html>"), SchemaLookupFailed),
     ],
 )
-async def test_a_record_is_not_to_blame_for_a_registry_that_gives_no_schema(
+async def test_an_unavailable_registry_does_not_make_records_undecodable(
     peer: Peer, registry: SchemaRegistry, answer: Answer, error: type[Exception]
 ) -> None:
     reading = Decoding(Schemas(registry))
@@ -380,7 +378,7 @@ async def test_a_record_is_not_to_blame_for_a_registry_that_gives_no_schema(
         send({"schema": '{"type":"array","items":"long"}'}),
     ],
 )
-async def test_a_record_that_will_never_be_decoded_is_to_blame(
+async def test_an_undecodable_record_is_an_error_of_the_record(
     peer: Peer, registry: SchemaRegistry, answer: Answer
 ) -> None:
     reading = Decoding(Schemas(registry))
@@ -392,7 +390,7 @@ async def test_a_record_that_will_never_be_decoded_is_to_blame(
     assert found.value_info.error
 
 
-async def test_a_record_is_not_to_blame_for_a_busy_gateway(
+async def test_a_busy_gateway_does_not_make_records_undecodable(
     peer: Peer, registry: SchemaRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schemas = Schemas(registry)

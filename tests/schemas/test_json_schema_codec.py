@@ -71,7 +71,7 @@ def test_a_value_is_stored_as_compact_json() -> None:
         ({"items": {"$ref": "#"}, "type": "array"}, [[[1]]], "#/0/0/0"),
     ],
 )
-def test_a_value_that_is_not_of_the_schema(schema: Any, value: Any, message: str) -> None:
+def test_invalid_values(schema: Any, value: Any, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         codec(json.dumps(schema)).encode(value)
 
@@ -97,7 +97,7 @@ def test_references(where: dict[str, str], name: str) -> None:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_schema(text: str) -> None:
+def test_invalid_schemas(text: str) -> None:
     started = time.monotonic()
     with pytest.raises(ValueError):
         codec(text)
@@ -118,7 +118,7 @@ def _doubling(count: int) -> dict[str, Any]:
         {"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}},
     ],
 )
-def test_what_could_take_for_ever_ends(schema: dict[str, Any]) -> None:
+def test_expensive_checks_end(schema: dict[str, Any]) -> None:
     found = codec(json.dumps(schema))
     assert is_checked_elsewhere(found)
     value: Any = 1
@@ -151,7 +151,7 @@ def _unevaluated(keyword: str) -> dict[str, Any]:
     ],
     ids=["its own place", "a name of its place", "two names of one place", "another place", "anyOf", "if"],
 )
-def test_what_is_evaluated_many_times(schema: dict[str, Any], others: dict[str, Any]) -> None:
+def test_repeated_evaluations_end(schema: dict[str, Any], others: dict[str, Any]) -> None:
     """References that lead to a schema by another name than its own, and keywords that evaluate others again."""
     value: Any = 1
     for _ in range(40):
@@ -188,7 +188,7 @@ def own_time() -> Iterator[Callable[[], float]]:
     ],
     ids=["states", "states of names", "looks", "looks of names", "looks in not"],
 )
-def test_a_check_that_would_not_end_is_ended(schema: dict[str, Any], value: Any) -> None:
+def test_a_check_is_killed_at_its_time_limit(schema: dict[str, Any], value: Any) -> None:
     found = codec(json.dumps(schema))
     with own_time() as own, pytest.raises(InvalidRequest, match="too much time or memory"):
         found.encode(value)
@@ -204,7 +204,7 @@ def test_a_check_that_would_not_end_is_ended(schema: dict[str, Any], value: Any)
         [f"{n}" + "(a|b)?" * 1500 for n in range(2000)],
     ],
 )
-def test_a_schema_whose_patterns_take_too_much_to_compile(patterns: list[str]) -> None:
+def test_patterns_that_are_too_expensive_to_compile(patterns: list[str]) -> None:
     schema = json.dumps({"allOf": [{"pattern": pattern} for pattern in patterns]})
     with own_time() as own:
         for text, others in ((schema, ()), ('{"$ref":"other.json"}', (Source("other.json", schema),))):
@@ -213,7 +213,7 @@ def test_a_schema_whose_patterns_take_too_much_to_compile(patterns: list[str]) -
     assert own() < 2
 
 
-def test_a_process_keeps_schemas_and_forgets_the_oldest() -> None:
+def test_a_process_caches_the_latest_schemas() -> None:
     found = [codec(json.dumps({"pattern": f"^(?!x)a{{{n}}}$"})) for n in range(40)]
     for n in [*range(40), *range(40)]:
         found[n].encode("a" * n)
@@ -234,7 +234,7 @@ _FAILING = {"items": {"required": [f"x{n}" for n in range(90)]}}
         ({"items": {"enum": [10**3999]}}, [10**3999] * 200),
     ],
 )
-def test_large_numbers_are_compared_elsewhere(schema: dict[str, Any], value: Any) -> None:
+def test_large_numbers_are_compared_in_a_child_process(schema: dict[str, Any], value: Any) -> None:
     found = codec(json.dumps(schema))
     with pytest.raises(TakesLong):
         found.encode(value, on_loop=True)
@@ -243,7 +243,7 @@ def test_large_numbers_are_compared_elsewhere(schema: dict[str, Any], value: Any
     assert own() < 0.2
 
 
-def test_a_few_large_numbers_are_compared_here() -> None:
+def test_a_few_large_numbers_are_compared_in_this_process() -> None:
     found = codec('{"uniqueItems":true}')
     assert found.encode([2**63, 2**64, 1e300], on_loop=True) == b"[%d,%d,1e300]" % (2**63, 2**64)
     with pytest.raises(InvalidRequest, match="unique"):
@@ -258,7 +258,7 @@ def test_a_few_large_numbers_are_compared_here() -> None:
         ({"oneOf": [{"items": {"type": "string"}}] * 2}, [{}] * 10_000, "#: "),
     ],
 )
-def test_many_failures_are_explained_elsewhere(schema: dict[str, Any], value: Any, message: str) -> None:
+def test_many_failures_are_explained_in_a_child_process(schema: dict[str, Any], value: Any, message: str) -> None:
     found = codec(json.dumps(schema))
     with pytest.raises(TakesLong):
         found.encode(value, on_loop=True)
@@ -300,7 +300,7 @@ def _grouped(patterns: Sequence[str]) -> dict[str, Any]:
         (_grouped(["[" + r"\s\S" * 62 + f"a{n}]" for n in range(20)]), False),
     ],
 )
-def test_a_schema_is_compiled_elsewhere_or_soon(schema: dict[str, Any], elsewhere: bool) -> None:
+def test_a_schema_compiles_fast_or_in_a_child_process(schema: dict[str, Any], elsewhere: bool) -> None:
     """Compiling lets no other thread run. What this thread does itself, besides, is not more than that."""
     text = json.dumps(schema)
     took = []
@@ -359,7 +359,7 @@ def test_a_recursive_schema() -> None:
             found.encode(bad)
 
 
-def test_what_a_recursive_schema_refers_to() -> None:
+def test_references_of_a_recursive_schema() -> None:
     for schema in (
         '{"items":{"$ref":"#"},"properties":{"a":{"$ref":"http://127.0.0.1:1/x"}}}',
         '{"items":{"$ref":"#"},"type":5}',
@@ -368,7 +368,7 @@ def test_what_a_recursive_schema_refers_to() -> None:
             codec(schema)
 
 
-def test_nothing_is_fetched() -> None:
+def test_remote_schemas_are_not_fetched() -> None:
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -432,7 +432,7 @@ def test_arrays_of_a_payload_are_within_the_budget() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_json(payload: bytes) -> None:
+def test_invalid_json(payload: bytes) -> None:
     with pytest.raises(ValueError):
         codec("true").decode(payload)
 
@@ -460,7 +460,7 @@ def _checked(schema: Any) -> dict[str, Any]:
         ({**LOOP, "contains": {"contains": {"contains": {"const": 5}}}}, [[[1] * 100] * 100] * 100),
     ],
 )
-def test_much_data_ends(schema: Any, value: Any) -> None:
+def test_large_data_ends(schema: Any, value: Any) -> None:
     found = codec(json.dumps(schema))
     with own_time() as own, suppress(InvalidRequest):
         found.encode(value)
@@ -480,7 +480,7 @@ def test_much_data_ends(schema: Any, value: Any) -> None:
         ({**LOOP, "anyOf": [{"type": "string"}]}, 1),
     ],
 )
-def test_what_a_recursive_schema_checks(schema: Any, value: Any) -> None:
+def test_checks_of_a_recursive_schema(schema: Any, value: Any) -> None:
     with own_time() as own, suppress(InvalidRequest):
         codec(json.dumps(schema)).encode(value)
         assert "(?!" in json.dumps(schema)
@@ -494,7 +494,7 @@ def test_unique_items_of_a_recursive_schema() -> None:
         found.encode([{"a": [1], "b": 2}, {"b": 2.0, "a": [1.0]}])
 
 
-def test_members_called_id_are_no_reason_for_a_process() -> None:
+def test_members_named_id_need_no_child_process() -> None:
     found = codec('{"properties":{"id":{"type":"integer"},"$id":{}},"required":["id"]}')
     assert not is_checked_elsewhere(found)
     many = json.dumps({"items": {"properties": {f"p{n}": {"type": "integer"} for n in range(30)}}})
@@ -516,7 +516,7 @@ sys.stdin.read()
 """
 
 
-def test_processes_end_with_the_one_that_needs_them() -> None:
+def test_child_processes_end_with_their_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", _HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         children = [psutil.Process(int(pid)) for pid in holder.stdout.readline().split()]
@@ -526,7 +526,7 @@ def test_processes_end_with_the_one_that_needs_them() -> None:
     assert alive == []
 
 
-def test_a_closed_pool_keeps_no_process() -> None:
+def test_a_closed_pool_has_no_processes() -> None:
     checkers = Checkers()
     before = {child.pid for child in psutil.Process().children()}
     found = JsonSchemaCodec('{"pattern":"^(?!b)a$"}', (), checkers)
@@ -536,7 +536,7 @@ def test_a_closed_pool_keeps_no_process() -> None:
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
-def test_threads_that_check_at_once_have_one_each() -> None:
+def test_concurrent_threads_use_one_process_each() -> None:
     found = codec('{"pattern":"^(?!b)a+$"}')
     before = {child.pid for child in psutil.Process().children()}
     with ThreadPoolExecutor(8) as threads:

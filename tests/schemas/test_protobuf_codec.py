@@ -127,7 +127,7 @@ def test_a_schema_as_a_serialized_descriptor() -> None:
         *({"list": [10**400]}, {"list": [float("inf")]}),
     ],
 )
-def test_data_that_is_not_of_the_message(data: Any) -> None:
+def test_data_that_does_not_match_the_message(data: Any) -> None:
     found = codec(SCHEMA, Source("other/file.proto", OTHER))
     with pytest.raises(InvalidRequest):
         found.encode(data)
@@ -181,7 +181,7 @@ def values() -> ProtobufCodec:
         ({"any": {"@type": "x/google.protobuf.Any", "value": {"@type": "x/A", "i": "1_0"}}}, r"any\.value\.i"),
     ],
 )
-def test_what_would_be_stored_as_something_else_is_refused(data: Any, field: str) -> None:
+def test_values_that_would_change_are_rejected(data: Any, field: str) -> None:
     with pytest.raises(InvalidRequest, match=field) as caught:
         values().encode(data)
     assert len(str(caught.value)) < 1000
@@ -197,7 +197,7 @@ def test_what_would_be_stored_as_something_else_is_refused(data: Any, field: str
         {"any": {}, "messages": [{}]},
     ],
 )
-def test_what_is_stored_is_what_was_said(data: Any) -> None:
+def test_values_are_stored_unchanged(data: Any) -> None:
     found: Any = values().decode(values().encode(data))
     assert _said(found, data)
 
@@ -229,7 +229,7 @@ def test_other_spellings(data: Any, same: Any) -> None:
 
 @given(st.text(max_size=6) | st.from_regex(r"[-+0-9_eE. inf]{1,8}", fullmatch=True), st.sampled_from("dfi"))
 @settings(max_examples=300)
-def test_texts_of_numbers_are_read_as_json_numbers(text: str, field: str) -> None:
+def test_strings_with_numbers_follow_json_syntax(text: str, field: str) -> None:
     try:
         found: Any = values().decode(values().encode({field: text}))
     except InvalidRequest:
@@ -240,7 +240,7 @@ def test_texts_of_numbers_are_read_as_json_numbers(text: str, field: str) -> Non
         assert found[field] == pytest.approx(float(text), rel=1e-6)
 
 
-def test_the_check_takes_time_in_proportion() -> None:
+def test_the_check_takes_linear_time() -> None:
     data = {"messages": [{"list": [1.5] * 100, "bytesOf": {"k": "YWJj"}}] * 500, "b": "A" * 1_000_000}
     nested: dict[str, Any] = {}
     for _ in range(90):
@@ -252,7 +252,7 @@ def test_the_check_takes_time_in_proportion() -> None:
     assert time.process_time() - began < 5
 
 
-def test_recursion_has_an_end() -> None:
+def test_recursion_is_limited() -> None:
     found = codec('syntax = "proto3"; message A { A a = 1; }')
     data: dict[str, Any] = {}
     for _ in range(300):
@@ -288,7 +288,7 @@ def test_required_fields() -> None:
         ("AAAA", "default"),
     ],
 )
-def test_what_is_no_schema(text: str, message: str) -> None:
+def test_invalid_schemas(text: str, message: str) -> None:
     started = time.monotonic()
     with pytest.raises(ValueError, match=message) as caught:
         codec(text)
@@ -296,7 +296,7 @@ def test_what_is_no_schema(text: str, message: str) -> None:
     assert time.monotonic() - started < 6
 
 
-def test_a_schema_of_white_space_is_refused_at_once() -> None:
+def test_a_schema_of_white_space_is_rejected_at_once() -> None:
     began = time.process_time()
     with pytest.raises(ValueError, match=r"default\.proto"):
         codec(" " * 40_000 + "!")
@@ -306,7 +306,7 @@ def test_a_schema_of_white_space_is_refused_at_once() -> None:
 @pytest.mark.parametrize(
     "name", ["../x.proto", "/x.proto", "a/../x.proto", "", "a\0b", "x" * 300, ".", "./x", "a/.", "a//b", "a\\b"]
 )
-def test_names_that_lead_elsewhere(name: str) -> None:
+def test_reference_names_that_leave_the_folder(name: str) -> None:
     with pytest.raises(ValueError, match="imported"):
         codec('syntax = "proto3"; message A {}', Source(name, OTHER))
 
@@ -318,7 +318,7 @@ def test_names_that_lead_elsewhere(name: str) -> None:
         *("a/-b", "a/@b", ";id>x", "$(id)", "`id`", "a b", "a\nb", "a=b", "a:b", "a,b", "~/x", ".hidden", "a/.b", "*"),
     ],
 )
-def test_names_that_a_command_line_could_take_for_something_else(name: str) -> None:
+def test_reference_names_that_look_like_options(name: str) -> None:
     with pytest.raises(ValueError, match="imported"):
         codec('syntax = "proto3"; message A {}', Source(name, OTHER))
     with pytest.raises(ValueError, match="imported"):
@@ -326,12 +326,12 @@ def test_names_that_a_command_line_could_take_for_something_else(name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["a/b-c+d/e_1.v2.proto", "a", "x" * 200])
-def test_names_of_imports(name: str) -> None:
+def test_valid_import_names(name: str) -> None:
     found = codec(f'syntax = "proto3"; import "{name}"; message A {{ other.Other o = 1; }}', Source(name, OTHER))
     assert found.decode(found.encode({"o": {"s": "x"}})) == {"o": {"s": "x"}}
 
 
-def test_names_that_cannot_be_beside_each_other() -> None:
+def test_conflicting_reference_names() -> None:
     for names in (("a", "a/b"), ("a/b", "a")):
         with pytest.raises(ValueError, match="folder"):
             codec('syntax = "proto3"; message A {}', *(Source(name, OTHER) for name in names))
@@ -359,7 +359,7 @@ def _in_child(program: str, folder: Path) -> str:
     return shown.stdout + shown.stderr
 
 
-def test_the_compiler_reaches_nothing_but_its_folder(tmp_path: Path) -> None:
+def test_protoc_can_only_read_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     outside = tmp_path / "outside"
@@ -377,7 +377,7 @@ HUGE = 'syntax = "proto3"; message A {' + "".join(f"message M{n} {{}}" for n in 
 MISTAKES = 'syntax = "proto3"; message A {' + "".join(f"X x{n} = {n};" for n in range(1, 60_000)) + "}"
 
 
-def test_large_schemas_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_schemas_leave_no_memory_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     codec(HUGE)
     assert list(tmp_path.iterdir()) == []
@@ -419,7 +419,7 @@ def varint(number: int) -> bytes:
         ("message A { repeated B b = 1; } message B { repeated int32 " + "n" * 50_000 + " = 1; }", b"\x0a\x00" * 5000),
     ],
 )
-def test_few_bytes_become_little_data(text: str, payload: bytes) -> None:
+def test_few_bytes_decode_to_little_data(text: str, payload: bytes) -> None:
     found = codec(f'syntax = "proto3"; import "google/protobuf/any.proto"; {text}')
     started = time.thread_time()
     with pytest.raises(BudgetExceeded):
@@ -438,7 +438,7 @@ def test_few_bytes_become_little_data(text: str, payload: bytes) -> None:
     ],
     ids=["messages", "maps", "symbols", "methods", "members"],
 )
-def test_a_schema_has_a_size(declared: str) -> None:
+def test_schemas_have_a_maximum_size(declared: str) -> None:
     """What protoc has compiled is built in this process, in one piece."""
     started = time.thread_time()
     with pytest.raises(ValueError, match="more than 20000 messages"):
@@ -446,7 +446,7 @@ def test_a_schema_has_a_size(declared: str) -> None:
     assert time.thread_time() - started < 2
 
 
-def test_unknown_fields_are_gone_through_within_the_budget() -> None:
+def test_unknown_fields_count_towards_the_budget() -> None:
     found = codec('syntax = "proto3"; message A { int32 a = 1; }')
     payload = b"\x10\x00" * 5_000_000
     with pytest.raises(BudgetExceeded):
@@ -467,7 +467,7 @@ def test_a_large_message_is_within_the_budget() -> None:
 
 @settings(max_examples=300)
 @given(st.binary(max_size=60))
-def test_what_is_decoded_is_within_the_budget(payload: bytes) -> None:
+def test_decoded_data_is_within_the_budget(payload: bytes) -> None:
     found = _mixed()
     weights = Weights(found.files)
     with suppress(ValueError):
@@ -497,7 +497,7 @@ def _mixed() -> Mixed:
     return Mixed(files, ProtobufCodec(files))
 
 
-def test_json_becomes_little_memory() -> None:
+def test_encoding_json_takes_limited_memory() -> None:
     found = codec(f'syntax = "proto3"; message A {{ repeated Wide w = 1; }} {WIDE}')
     assert found.encode({"w": [{}] * 100})
     with pytest.raises(InvalidRequest, match="too large"):

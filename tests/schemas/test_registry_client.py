@@ -75,7 +75,7 @@ async def test_oauth(stack: BackgroundStack, token_endpoint: TokenEndpoint) -> N
     assert token_endpoint.grants == ["client_credentials"]
 
 
-def test_what_only_oauth_needs_is_not_loaded() -> None:
+def test_authlib_is_loaded_only_for_oauth() -> None:
     program = (
         "import sys; from kafka_facade.schemas.registry import SchemaRegistry; "
         "print([name for name in ('authlib', 'cryptography', 'rpds') if name in sys.modules])"

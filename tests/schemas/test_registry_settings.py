@@ -96,7 +96,7 @@ async def test_a_token_is_sent(heard: Heard) -> None:
     assert "bearer canary" in heard.heads[0].lower()
 
 
-def test_oauth_that_is_kafkas() -> None:
+def test_oauth_inherited_from_kafka() -> None:
     settings = _settings(
         "schema.registry.url=http://registry",
         "schema.registry.bearer.auth.credentials.source=SASL_OAUTHBEARER_INHERIT",
@@ -152,7 +152,7 @@ async def test_key_stores(tmp_path_factory: pytest.TempPathFactory) -> None:
         (["schema.registry.ssl.truststore.location=/nowhere"], "ssl.truststore.location"),
     ],
 )
-def test_what_cannot_be_honoured(options: list[str], named: str) -> None:
+def test_unsupported_settings(options: list[str], named: str) -> None:
     settings = _settings("schema.registry.url=http://registry", *options)
     with pytest.raises(BadSettings) as caught:
         _config(settings)
@@ -177,7 +177,7 @@ def test_what_cannot_be_honoured(options: list[str], named: str) -> None:
         ["schema.registry.client.ssl.truststore.location=/x"],
     ],
 )
-def test_what_is_refused_while_it_is_read(options: list[str]) -> None:
+def test_invalid_settings(options: list[str]) -> None:
     with pytest.raises(SettingsError) as caught:
         load(None, options, {})
     assert options[-1].partition("=")[0] in str(caught.value)
@@ -196,7 +196,7 @@ def test_what_is_refused_while_it_is_read(options: list[str]) -> None:
         (["ssl.keystore.location={client_pem}", "ssl.key.password=canary"], "ssl.key.password"),
     ],
 )
-def test_files_that_cannot_be_used(
+def test_unusable_files(
     options: list[str], named: str, tmp_path_factory: pytest.TempPathFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tls = TlsFiles(tmp_path_factory.mktemp("tls"))
@@ -210,7 +210,7 @@ def test_files_that_cannot_be_used(
     assert "pass phrase" not in "".join(capfd.readouterr())
 
 
-def test_tls_that_the_url_makes_no_use_of(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_tls_settings_without_an_https_url(tmp_path_factory: pytest.TempPathFactory) -> None:
     tls = TlsFiles(tmp_path_factory.mktemp("tls"))
     option = f"schema.registry.ssl.truststore.location={tls.authority_pem}"
     with pytest.raises(BadSettings, match="unused with http"):
@@ -218,7 +218,7 @@ def test_tls_that_the_url_makes_no_use_of(tmp_path_factory: pytest.TempPathFacto
     _config(_settings("schema.registry.url=http://one,https://two", option))
 
 
-def test_values_that_change_nothing() -> None:
+def test_values_without_effect() -> None:
     _settings(
         "schema.registry.ssl.protocol=TLSv1.3",
         "schema.registry.ssl.endpoint.identification.algorithm=https",

@@ -6,7 +6,7 @@ from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.registry import SchemaRegistry
 
 
-async def test_one_slow_format_does_not_starve_another() -> None:
+async def test_a_slow_format_does_not_delay_another() -> None:
     """Each Protobuf schema takes a process of its own, and many are asked for at once."""
     registry = SchemaRegistry("http://127.0.0.1:9", {})
     try:

@@ -161,12 +161,12 @@ def _measured(shape: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_schema_counts_as_what_it_takes(shape: str) -> None:
+def test_the_estimated_memory_covers_the_actual_memory(shape: str) -> None:
     grown, counted = _measured(shape)
     assert grown - _ALLOWANCE < counted
 
 
-def test_many_schemas_with_patterns_leave_the_memory_as_it_is() -> None:
+def test_many_schemas_with_patterns_stay_within_the_cache_limit() -> None:
     grown, _ = _measured("registry")
     assert grown < 64 * MIB
 

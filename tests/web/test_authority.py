@@ -28,12 +28,12 @@ def test_hosts(text: str, host: str, port: int | None) -> None:
 
 
 @pytest.mark.parametrize("text", [*_NO_HOSTS, "a" * 256])
-def test_what_is_no_host(text: str) -> None:
+def test_invalid_hosts(text: str) -> None:
     assert parse_authority(text) is None
 
 
 @given(st.text(max_size=300))
-def test_nothing_that_a_link_would_have_to_quote_is_a_host(text: str) -> None:
+def test_hosts_need_no_escaping_in_links(text: str) -> None:
     found = parse_authority(text)
     assert found is None or not set(str(found)) & set("\"'<>&%/\\?#@ \t\r\n")
 

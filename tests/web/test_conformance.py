@@ -79,7 +79,7 @@ async def _stored(gateway: Gateway, connect: Connect, topic: str) -> int:
         (b"GET /top\x80ics HTTP/1.1\r\nHost: h\r\n", 400),
     ],
 )
-async def test_heads_that_are_refused(gateway: Gateway, connect: Connect, head: bytes, status: int) -> None:
+async def test_invalid_heads(gateway: Gateway, connect: Connect, head: bytes, status: int) -> None:
     connection = await connect(gateway)
     await connection.send(head + b"\r\n")
     assert await _refusal(connection) == status
@@ -117,7 +117,7 @@ async def test_heads_that_are_refused(gateway: Gateway, connect: Connect, head: 
         (["Transfer-Encoding: chunked"], b"19\r\n%b\r\n0\r\nX : y\r\n\r\n", 400),
     ],
 )
-async def test_framings_that_are_refused(
+async def test_invalid_framing(
     gateway: Gateway, topic: TopicFactory, connect: Connect, fields: list[str], body: bytes, status: int
 ) -> None:
     name = await topic()
@@ -164,7 +164,7 @@ async def test_http_1_0_has_no_chunked_requests(gateway: Gateway, topic: TopicFa
         b"GET /v3/clusters HTTP/1.1\r\nHost: h:81\r\nExpect: 100-Continue\r\nContent-Length: 0\r\n",
     ],
 )
-async def test_links_name_the_host_that_was_asked(gateway: Gateway, connect: Connect, head: bytes) -> None:
+async def test_links_have_the_requested_host(gateway: Gateway, connect: Connect, head: bytes) -> None:
     connection = await connect(gateway)
     await connection.send(head + b"\r\n")
     status, fields = await connection.head()
@@ -176,9 +176,7 @@ async def test_links_name_the_host_that_was_asked(gateway: Gateway, connect: Con
 
 
 @pytest.mark.parametrize("head", [b"GET /v3/clusters HTTP/1.0\r\n", b"GET /v3/clusters HTTP/1.1\r\nHost:\r\n"])
-async def test_a_host_may_be_left_out_where_the_standard_says_so(
-    gateway: Gateway, connect: Connect, head: bytes
-) -> None:
+async def test_requests_that_may_omit_host(gateway: Gateway, connect: Connect, head: bytes) -> None:
     connection = await connect(gateway)
     await connection.send(head + b"\r\n")
     status, body = await connection.answer()
@@ -253,7 +251,7 @@ async def test_an_incomplete_request_is_not_carried_out(
     assert await _stored(gateway, connect, name) == 1
 
 
-async def test_a_read_for_a_caller_that_closed_its_side_takes_no_records(
+async def test_a_half_closed_connection_consumes_no_records(
     gateway: Gateway, topic: TopicFactory, connect: Connect
 ) -> None:
     """Its closing can't be told from its end, and records must not go to nobody."""
@@ -311,7 +309,7 @@ async def test_trailers_are_not_header_fields(gateway: Gateway, topic: TopicFact
 
 
 @pytest.mark.parametrize("path", ["/topics/t", "/graphql"])
-async def test_a_body_that_trickles(gateway_factory: GatewayFactory, connect: Connect, path: str) -> None:
+async def test_a_slow_body_times_out(gateway_factory: GatewayFactory, connect: Connect, path: str) -> None:
     gateway = await gateway_factory({"request.body.timeout.ms": "1500", "idle.timeout.ms": "60000"})
     connection = await connect(gateway)
     head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
@@ -329,7 +327,7 @@ async def test_a_body_that_trickles(gateway_factory: GatewayFactory, connect: Co
     assert status == 408
 
 
-async def test_a_body_that_trickles_after_its_answer(gateway_factory: GatewayFactory, connect: Connect) -> None:
+async def test_a_slow_body_after_the_response_times_out(gateway_factory: GatewayFactory, connect: Connect) -> None:
     gateway = await gateway_factory({"request.body.timeout.ms": "1500"})
     connection = await connect(gateway)
     await connection.send(b"POST /nope HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n ")
@@ -352,7 +350,7 @@ async def test_a_stream_of_records_may_pause(
         assert b'"offset":%d' % number in await connection.until(b"}\n\r\n")
 
 
-async def test_a_record_of_a_stream_that_trickles(
+async def test_a_slow_record_of_a_stream_times_out(
     gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect, cluster_id: str
 ) -> None:
     gateway = await gateway_factory({"request.body.timeout.ms": "1000"})

@@ -65,13 +65,13 @@ def test_any_body_in_any_pieces(members: list[bytes], size: int, repeat: int) ->
     ],
     ids=["not gzip", "cut", "another length", "more than gzip", "zlib", "bomb", "many members"],
 )
-async def test_what_is_refused(data: bytes, error: type[FacadeError]) -> None:
+async def test_invalid_gzip(data: bytes, error: type[FacadeError]) -> None:
     with pytest.raises(error):
         await _body([data])
 
 
 @pytest.mark.parametrize("coding", [b"br", b"deflate", b"gzip, gzip", b"zstd"])
-async def test_codings_that_are_not_known(coding: bytes) -> None:
+async def test_unknown_codings(coding: bytes) -> None:
     with pytest.raises(UnsupportedMediaType):
         await _body([b"{}"], {b"content-encoding": coding})
 
@@ -81,7 +81,7 @@ async def test_no_coding(headers: dict[bytes, bytes]) -> None:
     assert (await _body([b"{}"], headers))[0] == b"{}"
 
 
-async def test_both_faces_take_gzip(gateway: Gateway, topic: TopicFactory, cluster_id: str) -> None:
+async def test_both_faces_accept_gzip(gateway: Gateway, topic: TopicFactory, cluster_id: str) -> None:
     name = await topic()
     coded = {"content-encoding": "GZIP"}
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=20) as client:

@@ -56,7 +56,7 @@ async def client(gateway: Gateway) -> Any:
         yield client
 
 
-async def test_pages_elsewhere_produce_nothing(
+async def test_pages_of_other_origins_cannot_produce(
     client: httpx.AsyncClient, gateway: Gateway, topic: TopicFactory, cluster_id: str
 ) -> None:
     name = await topic()
@@ -78,7 +78,7 @@ async def test_pages_elsewhere_produce_nothing(
         assert not any(field.startswith("access-control") for field in response.headers)
 
 
-async def test_pages_elsewhere_may_lead_here_and_read_nothing(client: httpx.AsyncClient) -> None:
+async def test_pages_of_other_origins_may_link_but_not_read(client: httpx.AsyncClient) -> None:
     for headers in _CROSS:
         response = await client.get("/topics", headers=headers)
         assert response.status_code == 200
@@ -90,7 +90,7 @@ async def test_pages_elsewhere_may_lead_here_and_read_nothing(client: httpx.Asyn
         assert "access-control-allow-origin" not in response.headers
 
 
-async def test_pages_elsewhere_take_no_records(client: httpx.AsyncClient, topic: TopicFactory) -> None:
+async def test_pages_of_other_origins_consume_no_records(client: httpx.AsyncClient, topic: TopicFactory) -> None:
     name = await topic()
     assert (await _offset(client, name, {})).status_code == 200
     where = f"/consumers/{name}/instances/i"
@@ -108,7 +108,7 @@ async def test_pages_elsewhere_take_no_records(client: httpx.AsyncClient, topic:
     await client.delete(where)
 
 
-async def test_graphql_for_pages_elsewhere(client: httpx.AsyncClient, gateway: Gateway) -> None:
+async def test_graphql_rejects_pages_of_other_origins(client: httpx.AsyncClient, gateway: Gateway) -> None:
     for headers in _CROSS:
         for content_type in ("application/json", "text/plain"):
             body = json.dumps(_QUERY)
@@ -122,7 +122,7 @@ async def test_graphql_for_pages_elsewhere(client: httpx.AsyncClient, gateway: G
         assert (await client.get("/graphql", params=_QUERY, headers=headers)).status_code == 200
 
 
-async def test_websockets_for_pages_elsewhere(gateway: Gateway) -> None:
+async def test_websockets_reject_pages_of_other_origins(gateway: Gateway) -> None:
     url = f"ws://{urlsplit(gateway.graphql).netloc}/graphql"
     for headers in _CROSS:
         fields = {name: value for name, value in headers.items() if name != "origin"}
@@ -136,7 +136,7 @@ async def test_websockets_for_pages_elsewhere(gateway: Gateway) -> None:
             assert "connection_ack" in str(await socket.recv())
 
 
-async def test_cors_lets_an_origin_in(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_cors_allows_an_origin(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     settings = {
         "access.control.allow.origin": f"{_FRIEND},http://*.example.com:*",
         "access.control.allow.methods": "GET,POST,DELETE",
@@ -187,7 +187,7 @@ async def test_cors_lets_an_origin_in(gateway_factory: GatewayFactory, topic: To
         assert "connection_ack" in str(await socket.recv())
 
 
-async def test_cors_for_all_has_no_credentials(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_cors_for_all_origins_has_no_credentials(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     gateway = await gateway_factory({"access.control.allow.origin": "*", "access.control.allow.headers": "*"})
     name = await topic()
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=20) as client:
@@ -236,7 +236,7 @@ _REBOUND = [
 
 
 @pytest.mark.parametrize("settings", [{}, {"network.forwarded.request.customizer.enable": "true"}], ids=str)
-async def test_a_foreign_name_that_leads_to_the_gateway(
+async def test_an_unknown_host_name_of_the_gateway(
     gateway_factory: GatewayFactory, topic: TopicFactory, settings: dict[str, str]
 ) -> None:
     names = {"access.control.own.hosts": "Gateway,*.own.example", "host.name": "named.example"}
@@ -258,7 +258,7 @@ async def test_a_foreign_name_that_leads_to_the_gateway(
             assert (await _offset(client, name, headers)).status_code == 200
 
 
-async def test_a_websocket_of_a_foreign_name(gateway: Gateway, connect: Connect) -> None:
+async def test_a_websocket_under_an_unknown_host_name(gateway: Gateway, connect: Connect) -> None:
     for host, status in (("evil.example.org:8082", 403), ("localhost:8082", 101)):
         connection = await connect(gateway)
         await connection.send(

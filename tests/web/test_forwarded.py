@@ -10,7 +10,7 @@ _LONG = 20_000
 
 
 @pytest.mark.parametrize("field", ["a" * _LONG, "a =" + " " * _LONG + "b", 'a="' + "b" * _LONG, "a " * _LONG])
-def test_the_time_is_linear_in_the_field(field: str) -> None:
+def test_parsing_takes_linear_time(field: str) -> None:
     began = time.process_time()
     scheme, authority = asked("http", None, {b"host": b"h", b"forwarded": field.encode()}, forwarded=True)
     assert (scheme, str(authority.host)) == ("http", "h")

@@ -30,7 +30,7 @@ async def watched(stack: BackgroundStack, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("kind", _REQUESTS)
-async def test_many_requests_in_one_go(watched: Watched, connect: Connect, kind: str) -> None:
+async def test_many_pipelined_requests(watched: Watched, connect: Connect, kind: str) -> None:
     request, count = _REQUESTS[kind]
     connection = await connect(watched.gateway)
     memory = PeakMemory(watched.gateway)
@@ -43,7 +43,7 @@ async def test_many_requests_in_one_go(watched: Watched, connect: Connect, kind:
     assert memory.growth() < 5 * MEBIBYTE
 
 
-async def test_requests_that_wait_for_an_answer(watched: Watched, connect: Connect) -> None:
+async def test_pipelined_requests_that_wait_for_a_response(watched: Watched, connect: Connect) -> None:
     """The first answer takes its time; all that came behind it stay in order."""
     connection = await connect(watched.gateway)
     body = b'{"auto.offset.reset":"earliest"}'

@@ -40,7 +40,7 @@ def _subscription(topic: str) -> dict[str, str]:
     return {"query": f'subscription {{ records(topicName: "{topic}", from: EARLIEST) {{ value {{ base64 text }} }} }}'}
 
 
-async def test_events_that_nobody_reads(gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect) -> None:
+async def test_unread_events(gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect) -> None:
     gateway = await gateway_factory(_SETTINGS)
     body = json.dumps(_subscription(await _large(gateway, topic))).encode()
     connection = await connect(gateway, _SMALL)
@@ -50,7 +50,7 @@ async def test_events_that_nobody_reads(gateway_factory: GatewayFactory, topic: 
     await _until_aborted(gateway, connection.port)
 
 
-async def test_a_websocket_that_nobody_reads(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
+async def test_an_unread_websocket(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     gateway = await gateway_factory(_SETTINGS)
     name = await _large(gateway, topic)
     url = f"ws://{urlsplit(gateway.graphql).netloc}/graphql"
@@ -63,7 +63,7 @@ async def test_a_websocket_that_nobody_reads(gateway_factory: GatewayFactory, to
         await _until_aborted(gateway, socket.local_address[1])
 
 
-async def test_answers_of_a_stream_that_nobody_reads(
+async def test_unread_responses_of_a_stream(
     gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect, cluster_id: str
 ) -> None:
     gateway = await gateway_factory(_SETTINGS)
@@ -80,7 +80,9 @@ async def test_answers_of_a_stream_that_nobody_reads(
                 await connection.send(chunk)
 
 
-async def test_a_slow_reader_gets_all(gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect) -> None:
+async def test_a_slow_reader_gets_the_whole_response(
+    gateway_factory: GatewayFactory, topic: TopicFactory, connect: Connect
+) -> None:
     gateway = await gateway_factory({"response.write.timeout.ms": "3000"})
     name = await _large(gateway, topic)
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
