@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from loop_watch import watched
 from protocol_clients import MakeProtocol, ProtocolThreads
 
 LongestStall = Callable[[], float]
-Sessions = Callable[..., ConsumerSession]
+Sessions = Callable[..., Awaitable[ConsumerSession]]
 
 # What a read of an instance returns at the most.
 SMALL_READ_BYTES = 50
@@ -50,8 +50,8 @@ async def sessions(engine: Engine) -> AsyncIterator[Sessions]:
     """`sessions(group)`: an instance of binary records that returns few at once; closed at the end."""
     made: list[ConsumerSession] = []
 
-    def make(group: str, reset: str = "earliest", auto_commit: bool = False) -> ConsumerSession:
-        created = engine.create(group=group, auto_offset_reset=reset, auto_commit=auto_commit, overrides={})
+    async def make(group: str, reset: str = "earliest", auto_commit: bool = False) -> ConsumerSession:
+        created = await engine.create(group=group, auto_offset_reset=reset, auto_commit=auto_commit, overrides={})
         instance = ConsumerInstance(group, "i", Format.BINARY, reset, auto_commit, 1, 5000)
         made.append(ConsumerSession(instance, created, SMALL_READ_BYTES, asyncio.Event(), Decoding(Schemas(None))))
         return made[-1]

@@ -26,8 +26,8 @@ from kafka_facade_devstack.background import BackgroundStack
 IDLE = 6.5
 
 
-def member(engine: Engine, group: str, reset: str = "earliest") -> ConsumerPort:
-    return engine.create(group=group, auto_offset_reset=reset, auto_commit=False, overrides={})
+async def member(engine: Engine, group: str, reset: str = "earliest") -> ConsumerPort:
+    return await engine.create(group=group, auto_offset_reset=reset, auto_commit=False, overrides={})
 
 
 async def produce(engine: Engine, topic: str, first: int, count: int, partitions: int = 1) -> None:
@@ -57,7 +57,7 @@ def numbers(records: list[Record]) -> list[int]:
 
 async def test_an_idle_member_loses_no_records(engine: Engine, topic: TopicFactory) -> None:
     name = await topic(partitions=3)
-    consumer = member(engine, f"group-{uuid4()}", reset="latest")
+    consumer = await member(engine, f"group-{uuid4()}", reset="latest")
     await consumer.subscribe([name])
     await joined(consumer, 3)
     await asyncio.sleep(0.5)
@@ -77,7 +77,7 @@ async def test_an_idle_member_loses_no_records(engine: Engine, topic: TopicFacto
 async def test_records_keep_their_order_on_a_busy_loop(engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
     await produce(engine, name, 0, 200)
-    consumer = member(engine, f"group-{uuid4()}")
+    consumer = await member(engine, f"group-{uuid4()}")
     await consumer.assign([TopicPartition(name, 0)])
 
     async def work() -> None:
@@ -103,11 +103,11 @@ async def test_records_keep_their_order_on_a_busy_loop(engine: Engine, topic: To
 async def test_an_idle_member_takes_part_in_rebalances(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"
     await produce(engine, name, 0, 20, partitions=2)
-    idle = member(engine, group)
+    idle = await member(engine, group)
     await idle.subscribe([name])
     await joined(idle, 2)
     await asyncio.sleep(IDLE)
-    second = member(engine, group)
+    second = await member(engine, group)
     await second.subscribe([name])
     await joined(second, 1)
     assert len(idle.assignment()) == 1
@@ -122,7 +122,7 @@ async def test_an_idle_member_takes_part_in_rebalances(engine: Engine, topic: To
 async def test_an_idle_reader_of_partitions_can_seek(engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
     await produce(engine, name, 0, 100)
-    reader = member(engine, f"group-{uuid4()}")
+    reader = await member(engine, f"group-{uuid4()}")
     await reader.assign([TopicPartition(name, 0)])
     await asyncio.sleep(IDLE)
     await reader.seek([PartitionPosition(name, 0, 90)], 10)
@@ -132,7 +132,7 @@ async def test_an_idle_reader_of_partitions_can_seek(engine: Engine, topic: Topi
 
 async def test_an_error_is_cleared_by_unsubscribing(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(), f"group-{uuid4()}"
-    reader = member(engine, group, reset="none")
+    reader = await member(engine, group, reset="none")
     await reader.subscribe([name])
     await joined(reader, 1)
     await asyncio.sleep(1)
@@ -150,11 +150,11 @@ async def test_an_error_is_cleared_by_unsubscribing(engine: Engine, topic: Topic
 
 async def test_a_failed_member_still_takes_part_in_rebalances(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"
-    failed = member(engine, group, reset="none")
+    failed = await member(engine, group, reset="none")
     await failed.subscribe([name])
     await joined(failed, 2)
     await asyncio.sleep(1)
-    second = member(engine, group)
+    second = await member(engine, group)
     await second.subscribe([name])
     await joined(second, 1)
     await second.close(10)
@@ -166,7 +166,7 @@ async def test_a_call_that_waits_for_kafka_does_not_delay_others(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
     name = await topic()
-    consumer = member(engine, f"group-{uuid4()}")
+    consumer = await member(engine, f"group-{uuid4()}")
     await consumer.subscribe([name])
     await joined(consumer, 1)
     await stack.pause_broker(0)
@@ -195,7 +195,7 @@ async def test_partitions_that_start_one_by_one_respect_seeks(
     name = await topic(partitions=3)
     await produce(engine, name, 0, 90, partitions=3)
     for subscribed in (False, True):
-        reader = member(engine, f"group-{uuid4()}", reset="none")
+        reader = await member(engine, f"group-{uuid4()}", reset="none")
         if subscribed:
             await reader.subscribe([name])
             await joined(reader, 3)
@@ -229,7 +229,7 @@ async def test_revoking_some_partitions_loses_no_records_of_others(
     settings = {"partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": "200"}
     engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers, consumer=settings))
     name, group = await topic(partitions=3), f"group-{uuid4()}"
-    first, second = member(engine, group), member(engine, group)
+    first, second = await member(engine, group), await member(engine, group)
     await first.subscribe([name])
     await joined(first, 3)
     await produce(engine, name, 0, 3)
@@ -263,7 +263,7 @@ async def test_revoking_some_partitions_loses_no_records_of_others(
 async def test_a_starting_partition_does_not_move_others(engine: Engine, topic: TopicFactory, subscribed: bool) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"
     await produce(engine, name, 0, 20, partitions=2)
-    reader = member(engine, group, reset="none")
+    reader = await member(engine, group, reset="none")
     await reader.commit({(name, 0): 10}, 10, {})
     # The first partition begins at its end. Nothing tells where the second one is to begin.
     if subscribed:
@@ -289,7 +289,7 @@ async def test_prefetched_records_are_returned_once_when_another_partition_start
     name = await topic(partitions=2)
     await produce(engine, name, 0, 20, partitions=2)
     group = f"group-{uuid4()}"
-    reader = member(engine, group, reset="none")
+    reader = await member(engine, group, reset="none")
     await reader.commit({(name, 0): 3}, 10, {})
     await reader.assign([TopicPartition(name, partition) for partition in range(2)])
     async with asyncio.timeout(20):
@@ -307,7 +307,7 @@ async def test_a_poll_during_a_waiting_call_does_not_delay_others(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory, longest_stall: Callable[[], float]
 ) -> None:
     name = await topic()
-    consumer = member(engine, f"group-{uuid4()}")
+    consumer = await member(engine, f"group-{uuid4()}")
     await consumer.subscribe([name])
     await joined(consumer, 1)
     await stack.pause_broker(0)
@@ -327,7 +327,7 @@ async def test_a_failed_seek_does_not_affect_other_start_positions(engine: Engin
     name = await topic(partitions=2)
     await produce(engine, name, 0, 20, partitions=2)
     # Nothing tells where to begin.
-    reader = member(engine, f"group-{uuid4()}", reset="none")
+    reader = await member(engine, f"group-{uuid4()}", reset="none")
     await reader.assign([TopicPartition(name, partition) for partition in range(2)])
     await asyncio.sleep(1)
     with pytest.raises(KafkaTimeout):
@@ -351,14 +351,14 @@ async def test_a_member_that_left_a_full_process_continues_when_there_is_room(
 ) -> None:
     name = await topic()
     await produce(engine, name, 0, 3)
-    consumer = member(engine, f"group-{uuid4()}")
+    consumer = await member(engine, f"group-{uuid4()}")
     await consumer.subscribe([name])
     await joined(consumer, 1)
     # An idle member is paused.
     await asyncio.sleep(IDLE)
     with thread_keys_but_one_taken():
         with pytest.raises(TooManyRequests):
-            member(engine, f"group-{uuid4()}")
+            await member(engine, f"group-{uuid4()}")
         await consumer.unsubscribe()
         assert consumer.assignment() == []
         for _ in range(2):
@@ -374,7 +374,7 @@ async def test_a_member_that_left_a_full_process_continues_when_there_is_room(
 async def test_an_offset_that_cannot_be_stored_delays_nothing(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(), f"group-{uuid4()}"
     await produce(engine, name, 0, 3)
-    reader = engine.create(group=group, auto_offset_reset="earliest", auto_commit=True, overrides={})
+    reader = await engine.create(group=group, auto_offset_reset="earliest", auto_commit=True, overrides={})
     await reader.assign([TopicPartition(name, 0)])
     assert numbers(await read(reader, 3)) == [0, 1, 2]
     reader.store(f"{name}-gone", 0, 1)
@@ -382,7 +382,7 @@ async def test_an_offset_that_cannot_be_stored_delays_nothing(engine: Engine, to
     await produce(engine, name, 3, 3)
     assert numbers(await read(reader, 3)) == [3, 4, 5]
     await reader.close(10)
-    found = await member(engine, group).committed([TopicPartition(name, 0)], 10)
+    found = await (await member(engine, group)).committed([TopicPartition(name, 0)], 10)
     assert [entry.offset for entry in found] == [3]
 
 
@@ -391,7 +391,7 @@ async def test_many_topics_are_checked_in_the_time_of_one(
     stack: BackgroundStack, engine: Engine, topic: TopicFactory
 ) -> None:
     names = [await topic() for _ in range(6)]
-    reader = member(engine, f"group-{uuid4()}")
+    reader = await member(engine, f"group-{uuid4()}")
     await stack.pause_broker(0)
     try:
         await reader.assign([TopicPartition(name, 0) for name in names])

@@ -18,8 +18,8 @@ from kafka_facade.kafka.engine import Engine
 from kafka_facade_devstack.background import BackgroundStack
 
 
-def member(engine: Engine, group: str, *, auto_commit: bool = True) -> ConsumerPort:
-    return engine.create(group=group, auto_offset_reset="earliest", auto_commit=auto_commit, overrides={})
+async def member(engine: Engine, group: str, *, auto_commit: bool = True) -> ConsumerPort:
+    return await engine.create(group=group, auto_offset_reset="earliest", auto_commit=auto_commit, overrides={})
 
 
 async def until_left(stack: BackgroundStack, group: str) -> None:
@@ -43,7 +43,7 @@ async def test_members_that_join_and_leave_do_not_delay_others(
     async def comes_and_goes() -> None:
         nonlocal longest_close
         for _ in range(10):
-            consumer = member(engine, group)
+            consumer = await member(engine, group)
             await consumer.subscribe([name])
             await asyncio.sleep(chance.choice([0, 0.01, 0.05, 0.3, 1]))
             if chance.random() < 0.5:
@@ -64,7 +64,7 @@ async def test_a_member_that_closes_commits_what_it_has_stored(
 ) -> None:
     name, group = await topic(), f"group-{uuid4()}"
     await (await engine.producer.submit(name, [SerializedRecord(None, b"x", None, [], None)] * 3))
-    first = member(engine, group)
+    first = await member(engine, group)
     await first.subscribe([name])
     read = 0
     async with asyncio.timeout(15):
@@ -73,7 +73,7 @@ async def test_a_member_that_closes_commits_what_it_has_stored(
     first.store(name, 0, 2)
     await first.close(10)
     await until_left(stack, group)
-    second = member(engine, group)
+    second = await member(engine, group)
     [committed] = await second.committed([TopicPartition(name, 0)], 10)
     assert committed.offset == 2
     await second.close(10)
@@ -83,7 +83,7 @@ async def test_a_member_that_closes_commits_what_it_has_stored(
 async def test_a_reader_of_partitions_closes_at_once_and_commits(engine: Engine, topic: TopicFactory) -> None:
     name, group = await topic(), f"group-{uuid4()}"
     await (await engine.producer.submit(name, [SerializedRecord(None, b"x", None, [], None)] * 3))
-    reader = member(engine, group)
+    reader = await member(engine, group)
     await reader.assign([TopicPartition(name, 0)])
     async with asyncio.timeout(15):
         while not await reader.poll(10, 1):
@@ -92,14 +92,14 @@ async def test_a_reader_of_partitions_closes_at_once_and_commits(engine: Engine,
     started = time.monotonic()
     await reader.close(10)
     assert time.monotonic() - started < 2
-    checker = member(engine, group, auto_commit=False)
+    checker = await member(engine, group, auto_commit=False)
     [committed] = await checker.committed([TopicPartition(name, 0)], 10)
     assert committed.offset == 3
     await checker.close(10)
 
 
 async def test_calls_of_a_closed_consumer_fail(engine: Engine) -> None:
-    consumer = member(engine, f"group-{uuid4()}")
+    consumer = await member(engine, f"group-{uuid4()}")
     await consumer.close(5)
     await consumer.close(5)
     with pytest.raises(IllegalConsumerState):
@@ -108,7 +108,7 @@ async def test_calls_of_a_closed_consumer_fail(engine: Engine) -> None:
 
 @pytest.mark.serial
 async def test_a_member_without_any_topic_closes_soon(engine: Engine) -> None:
-    consumer = member(engine, f"group-{uuid4()}")
+    consumer = await member(engine, f"group-{uuid4()}")
     await consumer.subscribe([f"nowhere-{uuid4()}"])
     await asyncio.sleep(0.5)
     started = time.monotonic()

@@ -19,11 +19,16 @@ from kafka_facade.kafka.consuming.consumer import Consumer
 from kafka_facade.kafka.engine import Engine
 from kafka_facade_devstack.background import BackgroundStack
 
+created_in: list[threading.Thread] = []
 destroyed_in: list[threading.Thread] = []
 
 
 class WatchedClient(ClientConsumer):
-    """A client that tells where it is destroyed."""
+    """A client that tells where it is created and destroyed."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        created_in.append(threading.current_thread())
+        super().__init__(config)
 
     def __del__(self) -> None:
         destroyed_in.append(threading.current_thread())
@@ -31,6 +36,7 @@ class WatchedClient(ClientConsumer):
 
 @pytest.fixture(autouse=True)
 def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    created_in.clear()
     destroyed_in.clear()
     monkeypatch.setattr(serialized_client, "ClientConsumer", WatchedClient)
 
@@ -39,7 +45,7 @@ async def _all_destroyed(count: int) -> None:
     async with asyncio.timeout(20):
         while len(destroyed_in) < count:  # noqa: ASYNC110  a destructor wakes nobody
             await asyncio.sleep(0.02)
-    assert threading.main_thread() not in destroyed_in
+    assert threading.main_thread() not in [*created_in, *destroyed_in]
     assert len(destroyed_in) == count
 
 
@@ -53,7 +59,7 @@ async def test_many_consumers_cancelled_at_once(engine: Engine, topic: TopicFact
     await _filled(engine, name)
 
     async def read_until_cut() -> None:
-        consumer = engine.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
+        consumer = await engine.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
         try:
             await consumer.assign([PartitionPosition(name, 0, 0)])
             while True:
@@ -79,7 +85,7 @@ async def test_members_cancelled_while_they_leave(engine: Engine, topic: TopicFa
 
     async def join_and_leave() -> None:
         group = f"group-{uuid4()}"
-        consumer = engine.create(group=group, auto_offset_reset="earliest", auto_commit=True, overrides={})
+        consumer = await engine.create(group=group, auto_offset_reset="earliest", auto_commit=True, overrides={})
         await consumer.subscribe([name])
         await consumer.close(10)
 
@@ -94,12 +100,12 @@ async def test_members_cancelled_while_they_leave(engine: Engine, topic: TopicFa
 
 async def test_a_failed_consumer_and_one_with_a_running_call(engine: Engine, topic: TopicFactory) -> None:
     name = await topic()
-    first = engine.create(group="f", auto_offset_reset="none", auto_commit=False, overrides={})
+    first = await engine.create(group="f", auto_offset_reset="none", auto_commit=False, overrides={})
     await first.assign([PartitionPosition(name, 0, 1000)])
     with pytest.raises(FacadeError) as kept:
         await first.poll(10, 20)
     await first.close(5)
-    second = engine.create(group="g", auto_offset_reset="earliest", auto_commit=False, overrides={})
+    second = await engine.create(group="g", auto_offset_reset="earliest", auto_commit=False, overrides={})
     asking = asyncio.create_task(second.offsets_at([TopicPartition(name, 0)], 0, 5))
     await asyncio.sleep(0)
     await second.close(0.001)
@@ -111,10 +117,13 @@ async def test_a_failed_consumer_and_one_with_a_running_call(engine: Engine, top
 
 
 async def test_the_prefetch_share_is_released_after_destruction(stack: BackgroundStack) -> None:
-    consuming, closing = Blocking("test-consume", 1), Blocking("test-close", 1)
+    connecting, consuming, closing = (Blocking(f"test-{name}", 1) for name in ("connect", "consume", "close"))
     given_back: list[int] = []
     config: dict[str, Any] = {"bootstrap.servers": stack.bootstrap_servers, "group.id": "g"}
-    consumer = Consumer(config, consuming, closing, lambda: given_back.append(len(destroyed_in)), grouped=False)
+    consumer = Consumer(
+        config, connecting, consuming, closing, lambda: given_back.append(len(destroyed_in)), grouped=False
+    )
+    await consumer.open()
     busy = threading.Event()
     closing.begin(busy.wait)
     started = time.monotonic()
@@ -127,3 +136,35 @@ async def test_the_prefetch_share_is_released_after_destruction(stack: Backgroun
     await _all_destroyed(1)
     await asyncio.sleep(0.1)
     assert given_back == [1]
+
+
+async def test_a_consumer_whose_creation_is_cancelled_is_destroyed_in_a_thread(engine: Engine) -> None:
+    count = 20
+    creating = [
+        asyncio.create_task(engine.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={}))
+        for _ in range(count)
+    ]
+    async with asyncio.timeout(20):
+        while not created_in:  # noqa: ASYNC110  a thread wakes nobody
+            await asyncio.sleep(0)
+    for task in creating:
+        task.cancel()
+    finished = await asyncio.gather(*creating, return_exceptions=True)
+    for consumer in finished:
+        if not isinstance(consumer, BaseException):
+            await consumer.close(5)
+    del consumer, finished
+    creating.clear()
+    await asyncio.sleep(0.1)
+    await _all_destroyed(len(created_in))
+
+
+async def test_the_client_after_unsubscribing_is_created_in_a_thread(engine: Engine, topic: TopicFactory) -> None:
+    name = await topic()
+    consumer = await engine.create(group="h", auto_offset_reset="earliest", auto_commit=False, overrides={})
+    await consumer.subscribe([name])
+    await consumer.unsubscribe()
+    await consumer.subscribe([name])
+    await consumer.close(10)
+    await _all_destroyed(2)
+    assert len(created_in) == 2

@@ -49,7 +49,9 @@ async def test_waiting_commits_do_not_delay_others(three_brokers: BackgroundStac
     consumers: dict[str, ConsumerPort] = {}
     for _ in range(_CONSUMERS):
         group = uuid.uuid4().hex
-        consumers[group] = engine.create(group=group, auto_offset_reset="earliest", auto_commit=False, overrides={})
+        consumers[group] = await engine.create(
+            group=group, auto_offset_reset="earliest", auto_commit=False, overrides={}
+        )
         await consumers[group].assign(places)
     # Each knows its coordinator then.
     await asyncio.gather(*(_first_commit(consumer, commits) for consumer in consumers.values()))

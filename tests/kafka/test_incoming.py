@@ -35,7 +35,7 @@ async def test_a_new_subscription_leaves_the_loop_to_others_while_it_converts_th
     heavy = 0
     async with asyncio.timeout(120):
         while heavy < FEW:
-            consumer = engine.create(
+            consumer = await engine.create(
                 group=f"group-{uuid4()}", auto_offset_reset="earliest", auto_commit=False, overrides={}
             )
             await consumer.subscribe([name])

@@ -62,7 +62,7 @@ async def test_other_settings(stack: BackgroundStack, properties: dict[str, str]
     engine = await LoneEngine.start(options, Shared(PoolOptions(prefetch_bytes=total, max_instances=consumers)))
     await engine.check()
     for _ in range(3):
-        consumer = engine.create(group="g", auto_offset_reset="latest", auto_commit=True, overrides={})
+        consumer = await engine.create(group="g", auto_offset_reset="latest", auto_commit=True, overrides={})
         await consumer.close(5)
     await engine.close(5)
 

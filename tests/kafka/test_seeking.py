@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import pytest
@@ -20,7 +20,7 @@ from kafka_facade.core.topics.positions import EARLIEST, PartitionPosition, Topi
 from kafka_facade.kafka.consuming import consumer, eventful_client, serialized_client
 from kafka_facade.kafka.engine import Engine
 
-Sessions = Callable[..., ConsumerSession]
+Sessions = Callable[..., Awaitable[ConsumerSession]]
 
 COUNT = 1000
 
@@ -63,7 +63,7 @@ async def half_known(
     name, group = await topic(partitions=2), f"group-{uuid4()}"
     for partition in range(2):
         await produce(engine, name, partition, COUNT)
-    session = sessions(group, reset="none", auto_commit=auto_commit)
+    session = await sessions(group, reset="none", auto_commit=auto_commit)
     await commit(session, name, 0)
     async with session.use():
         await session.assign([TopicPartition(name, partition) for partition in range(2)])
@@ -118,7 +118,7 @@ async def test_a_slow_seek(
     SlowSeek.may_go_on.clear()
     name = await topic()
     await produce(engine, name, 0, COUNT)
-    session = sessions(f"group-{uuid4()}")
+    session = await sessions(f"group-{uuid4()}")
     async with session.use():
         await session.assign([TopicPartition(name, 0)])
     assert (await read(session))[0] == 0
@@ -171,7 +171,7 @@ async def test_a_seek_during_a_handover(engine: Engine, topic: TopicFactory, ses
     async with session.use():
         assert session.positions() == {(name, 0): 0, (name, 1): 0}
     await session.close(10)
-    asking = sessions(group).consumer
+    asking = (await sessions(group)).consumer
     assert [entry.offset for entry in await asking.committed([TopicPartition(name, 0)], 10)] == [0]
 
 
@@ -205,7 +205,7 @@ async def test_a_seek_after_partitions_were_revoked_and_assigned_again(
     engine: Engine, topic: TopicFactory, sessions: Sessions
 ) -> None:
     name, group = await topic(partitions=2), f"group-{uuid4()}"
-    session, other = sessions(group), sessions(group)
+    session, other = await sessions(group), await sessions(group)
 
     async def subscribed(subscriber: ConsumerSession, partitions: int) -> None:
         async with subscriber.use():

@@ -84,7 +84,7 @@ async def test_header_names_that_are_not_utf_8(stack: BackgroundStack, engine: E
         [],
     ]
     await produce_with_headers(stack.bootstrap_servers, name, [*ordinary, *odd, *ordinary])
-    reader = engine.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
+    reader = await engine.create(group=None, auto_offset_reset="earliest", auto_commit=False, overrides={})
     await reader.assign([PartitionPosition(name, 0, 0)])
     records = await read(reader, 2000 + len(odd))
     await reader.close(5)
@@ -100,7 +100,9 @@ async def test_a_member_of_a_group_continues_reading(
 ) -> None:
     name = await topic()
     await produce_with_headers(stack.bootstrap_servers, name, [[(b"\xff", b"v")]] * 600)
-    member = engine.create(group=f"group-{uuid4()}", auto_offset_reset="earliest", auto_commit=False, overrides={})
+    member = await engine.create(
+        group=f"group-{uuid4()}", auto_offset_reset="earliest", auto_commit=False, overrides={}
+    )
     await member.subscribe([name])
     assert [record.headers for record in await read(member, 600)] == [[Header("\ufffd", b"v")]] * 600
     await member.close(10)
@@ -110,7 +112,7 @@ async def test_metadata_of_commits_is_unchanged(stack: BackgroundStack, engine: 
     texts = ["m", "", "\u00e9" * 40, "x" * 1000, "a\u0000b", *("y" * n for n in range(2, 17))]
     name, group = await topic(partitions=len(texts)), f"group-{uuid4()}"
     await asyncio.to_thread(_commit, stack.bootstrap_servers, group, name, texts)
-    consumer = engine.create(group=group, auto_offset_reset="earliest", auto_commit=False, overrides={})
+    consumer = await engine.create(group=group, auto_offset_reset="earliest", auto_commit=False, overrides={})
     partitions = [TopicPartition(name, n) for n in reversed(range(len(texts)))]
     found = await consumer.committed([*partitions, TopicPartition(name, 10_000)], 20)
     assert [(entry.partition, entry.offset, entry.metadata) for entry in found] == [

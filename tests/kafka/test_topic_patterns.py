@@ -1,7 +1,7 @@
 """An instance that reads the topics that match a pattern, while topics come and go."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import pytest
@@ -16,7 +16,7 @@ from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.engine import Engine
 
-Sessions = Callable[..., ConsumerSession]
+Sessions = Callable[..., Awaitable[ConsumerSession]]
 
 # Topics are matched anew after 5 s.
 STALE_SECONDS = 5.5
@@ -27,7 +27,7 @@ async def test_the_last_topic_is_deleted_and_recreated_in_a_full_process(
 ) -> None:
     name, group = await topic(), f"group-{uuid4()}"
     await (await engine.producer.submit(name, [SerializedRecord(None, b"1", 0, [], None)]))
-    session = sessions(group)
+    session = await sessions(group)
     matched = [name]
 
     async def matching(_: TopicPattern) -> list[str]:

@@ -15,7 +15,6 @@ from confluent_kafka.admin import AdminClient
 
 from kafka_facade.client_settings.java_names import is_security, translate
 from kafka_facade.core.clusters.identity import ClusterIdentity
-from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.kafka import thread_keys
@@ -153,7 +152,7 @@ class Engine:
             configs=self.configs,
         )
 
-    def create(
+    async def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """Create a consumer; with a ``group`` of None it never joins or commits."""
@@ -177,22 +176,25 @@ class Engine:
             share.give_back()
             self._shared.freed.give_back_soon()
 
+        consumer = Consumer(
+            config,
+            self._shared.connecting,
+            self._shared.consuming,
+            self._shared.closing,
+            gone,
+            grouped=group is not None,
+            coordinators=self._own_groups,
+        )
         try:
-            return Consumer(
-                config,
-                self._shared.consuming,
-                self._shared.closing,
-                gone,
-                grouped=group is not None,
-                coordinators=self._own_groups,
-            )
-        except FacadeError:
+            await consumer.open()
+        except BaseException:
             share.give_back()
             raise
+        return consumer
 
     async def check(self) -> None:
         """Create a consumer and drop it. Raises InvalidKafkaRequest if its settings are invalid together."""
-        consumer = self.create(group="check", auto_offset_reset="latest", auto_commit=False, overrides={})
+        consumer = await self.create(group="check", auto_offset_reset="latest", auto_commit=False, overrides={})
         await consumer.close(_CHECK_SECONDS)
 
     async def close(self, timeout: float) -> None:

@@ -18,6 +18,7 @@ from kafka_facade.core.errors import (
     InvalidTopicName,
     PartitionNotFound,
     TooManyRequests,
+    Unavailable,
 )
 from kafka_facade.core.instances.model import (
     FETCH_OPERATIONS,
@@ -87,6 +88,9 @@ class Consumers:
         self._defaults = defaults
         self._sessions: dict[_Key, ConsumerSession] = {}
         self._leases: dict[_Key, Lease] = {}
+        # Instances whose consumers are being created.
+        self._creating: set[_Key] = set()
+        self._closed = False
         self._endings: set[asyncio.Task[None]] = set()
 
     @property
@@ -110,22 +114,33 @@ class Consumers:
         """Create an instance in the worker that holds its slot."""
         instance = resolve(request, self._defaults)
         key = (call.lease.identity, instance.group, instance.instance_id)
-        if key in self._sessions:
+        if key in self._sessions or key in self._creating:
             raise ConsumerAlreadyExists(group=instance.group, instance=instance.instance_id)
-        if len(self._sessions) >= self._defaults.max_instances:
+        if len(self._sessions) + len(self._creating) >= self._defaults.max_instances:
             limit = f"{self._defaults.max_instances} consumer instances (consumer.instances.max)"
             raise TooManyRequests(f"This worker has reached its limit of {limit}.")
-        consumer = call.kafka.consumers.create(
-            group=instance.group,
-            auto_offset_reset=instance.auto_offset_reset,
-            auto_commit=instance.auto_commit,
-            overrides={},
-        )
+        self._creating.add(key)
+        try:
+            consumer = await call.kafka.consumers.create(
+                group=instance.group,
+                auto_offset_reset=instance.auto_offset_reset,
+                auto_commit=instance.auto_commit,
+                overrides={},
+            )
+        finally:
+            self._creating.discard(key)
         self._sessions[key] = ConsumerSession(
             instance, consumer, self._defaults.request_max_bytes, self._closing, self._decoding
         )
         # The instance uses the clients of its identity for as long as it lives.
         self._leases[key] = call.lease.share()
+        if self._closed:
+            await asyncio.shield(self._end(key))
+            raise Unavailable("The server is shutting down.")
+        if not is_here(self.peers, *key[1:]):
+            # The slot has moved meanwhile: the new owner creates the instance.
+            await asyncio.shield(self._end(key))
+            return await self.create_named(call, request)
         return instance
 
     # The catalogue has no operation for reading an instance; these operations need its settings or return them.
@@ -298,6 +313,7 @@ class Consumers:
 
     async def close(self, timeout: float) -> None:
         """Close all instances concurrently within ``timeout`` (s)."""
+        self._closed = True
         for key in list(self._sessions):
             self._end(key, timeout)
         await asyncio.gather(*self._endings)

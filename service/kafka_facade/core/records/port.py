@@ -107,7 +107,7 @@ class ConsumerPort(Protocol):
 class ConsumerFactory(Protocol):
     """Creates consumers."""
 
-    def create(
+    async def create(
         self, *, group: str | None, auto_offset_reset: str, auto_commit: bool, overrides: Mapping[str, str]
     ) -> ConsumerPort:
         """Create a consumer; with a ``group`` of None it never joins or commits."""

@@ -53,7 +53,7 @@ class Reading:
         for limit in ("max_records", "max_bytes"):
             if getattr(request, limit) < 1:
                 raise InvalidRequest("The limit must be at least 1.", field=limit)
-        consumer = call.kafka.consumers.create(
+        consumer = await call.kafka.consumers.create(
             group=None, auto_offset_reset="earliest", auto_commit=False, overrides={}
         )
         try:

@@ -59,6 +59,7 @@ class Consumer(EventfulClient):
     def __init__(
         self,
         config: Mapping[str, Any],
+        connecting: Blocking,
         blocking: Blocking,
         closing: Blocking,
         on_closed: Callable[[], None],
@@ -66,12 +67,11 @@ class Consumer(EventfulClient):
         grouped: bool,
         coordinators: Coordinators | None = None,
     ) -> None:
-        super().__init__(config, blocking, closing, grouped=grouped)
+        super().__init__(config, connecting, blocking, closing, grouped=grouped)
         self._coordinators = coordinators
         self._on_closed = on_closed
         # Assigned topics whose read access has not been checked yet.
         self._unchecked: set[str] = set()
-        self._closed = False
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics now, not at the first poll, so that records produced from now on are read.
@@ -79,7 +79,7 @@ class Consumer(EventfulClient):
         Afterwards events are served between polls too, so that a member whose caller is idle still joins and does not
         delay rebalances.
         """
-        self._require_client()
+        await self.open()
         await self._convert_incoming()
         kept = [record for record in self._pending if self._subscribed and record.topic_name in topics]
         self._start_anew()
@@ -115,11 +115,11 @@ class Consumer(EventfulClient):
             # The old client would still commit as the former member, which the group rejects.
             await self._destroy(_LEAVE_SECONDS)
             with contextlib.suppress(TooManyRequests):
-                self._require_client()
+                await self.open()
 
     async def assign(self, positions: Sequence[PartitionPosition | TopicPartition]) -> None:
         """Assign exactly these partitions, each at an offset (or EARLIEST, LATEST), or else the committed offset."""
-        self._require_client()
+        await self.open()
         await self._until_free()
         self._store()
         self._start_anew()
@@ -160,7 +160,7 @@ class Consumer(EventfulClient):
 
         Raises KafkaAuthenticationFailed while Kafka rejects the credentials.
         """
-        self._require_client()
+        await self.open()
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
         while True:
@@ -366,7 +366,7 @@ class Consumer(EventfulClient):
         self, within: float, call: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
     ) -> _T:
         """Make a call to the group coordinator, unless the group is known to reject this member."""
-        self._require_client()
+        await self.open()
         known = time.monotonic() + min(within, JOINING_SECONDS)
         while self._is_joining and time.monotonic() < known:  # noqa: ASYNC110  the client has to be asked
             await asyncio.sleep(JOIN_SECONDS)
@@ -379,7 +379,7 @@ class Consumer(EventfulClient):
 
         librdkafka reports rejected credentials only between calls; a report then ends the call.
         """
-        self._require_client()
+        await self.open()
         deadline = time.monotonic() + within
         part = _FIRST_PART_SECONDS
         while True:
@@ -397,11 +397,6 @@ class Consumer(EventfulClient):
             await asyncio.sleep(0)
             self._authentication.check()
             part *= 2
-
-    def _require_client(self) -> None:
-        if self._closed:
-            raise IllegalConsumerState
-        super()._require_client()
 
     async def close(self, timeout: float) -> None:
         """Leave the group and free all resources; never raises. The client may be destroyed after ``timeout`` (s)."""

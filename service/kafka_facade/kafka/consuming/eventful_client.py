@@ -69,8 +69,10 @@ class AssignedPartition:
 class EventfulClient(SerializedClient):
     """Serves a client's events, so that a member whose caller is idle still joins and does not delay rebalances."""
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking, *, grouped: bool) -> None:
-        super().__init__(config, blocking, closing)
+    def __init__(
+        self, config: Mapping[str, Any], connecting: Blocking, blocking: Blocking, closing: Blocking, *, grouped: bool
+    ) -> None:
+        super().__init__(config, connecting, blocking, closing)
         self._grouped = grouped
         self._keeps_its_id = config.get("group.protocol") == "consumer"
         # Such a member gets incremental assignments and rejects complete ones.

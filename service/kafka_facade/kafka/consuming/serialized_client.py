@@ -21,6 +21,7 @@ from kafka_facade.kafka.text import replacing_invalid_text
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+_CREATE_SECONDS: Final = 20.0
 BUSY_SECONDS: Final = 10.0
 """How long operations without a timeout of their own wait for the client's current call."""
 
@@ -35,28 +36,41 @@ class SerializedClient:
     hold one (exceptions keep frames alive): methods are passed unbound, as attributes of the class.
     """
 
-    def __init__(self, config: Mapping[str, Any], blocking: Blocking, closing: Blocking) -> None:
+    def __init__(self, config: Mapping[str, Any], connecting: Blocking, blocking: Blocking, closing: Blocking) -> None:
+        """The client is created by :meth:`open`, in a thread of ``connecting``."""
         self._authentication = Authentication()
         self._config = dict(config) | {"error_cb": self._authentication.on_error}
         # The only reference: removing the client from the list destroys it.
-        self._owned = [self._new_client()]
+        self._owned: list[ClientConsumer] = []
+        self._closed = False
+        self._connecting = connecting
         self._blocking = blocking
         # Leaving a group can block on a broker, so it has its own thread pool.
         self._closing = closing
         self._free = asyncio.Event()
         self._free.set()
 
-    def _new_client(self) -> ClientConsumer:
+    async def open(self) -> None:
+        """Create the client, if there is none. Raises TooManyRequests if the process has too many, and KafkaTimeout."""
+        if self._closed:
+            raise IllegalConsumerState
+        if self._owned:
+            return
+        created = self._connecting.begin(_created, self._config)
         try:
-            with thread_keys.taking():
-                return ClientConsumer(self._config)
-        except TooManyRequests:
-            raise TooManyRequests(
-                "This process has reached its Kafka client limit; "
-                "retry (an instance under another name) or raise workers."
-            ) from None
-        except Exception as error:
-            raise from_exception(error) from error
+            owned = await settled(created, _CREATE_SECONDS)
+        except BaseException:
+            created.add_done_callback(self._drop)
+            raise
+        if self._closed:
+            self._closing.begin(owned.clear)
+            raise IllegalConsumerState
+        self._owned = owned
+
+    def _drop(self, created: Future[list[ClientConsumer]]) -> None:
+        """Destroy a client that nobody waits for any more, in a thread."""
+        if not created.cancelled() and created.exception() is None:
+            self._closing.begin(created.result().clear)
 
     @property
     def _client(self) -> ClientConsumer:
@@ -118,11 +132,6 @@ class SerializedClient:
         except TimeoutError:
             raise KafkaTimeout from None
 
-    def _require_client(self) -> None:
-        """Create a client again after one was destroyed. Raises TooManyRequests if the process has too many."""
-        if not self._owned:
-            self._owned = [self._new_client()]
-
     async def _destroy(self, timeout: float, then: Callable[[], None] | None = None) -> None:
         """Destroy the client in a thread without calling its ``close``, then call ``then``; never raises.
 
@@ -143,6 +152,17 @@ class SerializedClient:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await destroyed.wait()
+
+
+def _created(config: dict[str, Any]) -> list[ClientConsumer]:
+    """Create a client in a thread; the list has the only reference."""
+    try:
+        with thread_keys.taking():
+            return [ClientConsumer(config)]
+    except TooManyRequests:
+        raise TooManyRequests(
+            "This process has reached its Kafka client limit; retry (an instance under another name) or raise workers."
+        ) from None
 
 
 def _called(owned: list[ClientConsumer], method: Any, *args: Any, **named: Any) -> Any:

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 from confluent_kafka import Producer as ClientProducer
 
-from kafka_facade.core.errors import InvalidKafkaRequest
+from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest
 from kafka_facade.core.limits import check_headers
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka import thread_keys
@@ -36,12 +36,21 @@ _GIVEN_UP = frozenset({ClientError._FATAL, ClientError._PURGE_QUEUE, ClientError
 class ProducerClient:
     """The current client, and replaced ones whose delivery reports are still pending.
 
-    Used on one event loop, but created in a thread, because that is slow. ``share`` is the memory for its queue.
+    Used on one event loop, but created and destroyed in threads, because that is slow. ``share`` is the memory for its
+    queue.
     """
 
-    def __init__(self, config: Mapping[str, Any], share: MemoryShare, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        share: MemoryShare,
+        connecting: Blocking,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Create the first client. Call this in a thread; further ones are created in threads of ``connecting``."""
         self._config = dict(config)
         self._share = share
+        self._connecting = connecting
         self.largest_request: int = min(
             int(config.get("batch.size", _BATCH_SIZE)), int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))
         )
@@ -49,12 +58,13 @@ class ProducerClient:
         # Half of its queue, so that a topic that hangs leaves room for others.
         self.records_of_a_topic: int = max(int(config["queue.buffering.max.messages"]) // 2, 1)
         """How many records of one topic it gets at a time."""
-        self.current = ClientProducer(self._config)
+        self.current = _new_client(self._config)
         self._loop = loop
         # The last fatal error, and whether the current client has it.
         self._fatal: ClientError | None = None
         self.doomed = False
         self._renewed_at = -_RENEWAL_SECONDS
+        self._replacing: asyncio.Task[None] | None = None
         self._broken: list[ClientProducer] = []
         self._destructions: set[asyncio.Future[None]] = set()
 
@@ -66,7 +76,7 @@ class ProducerClient:
     def serve(self, *, renew: bool) -> None:
         """Poll for delivery reports. With ``renew``, replace a client that has a fatal error."""
         self._poll(self.current)
-        if self.doomed and renew:
+        if self.doomed and renew and self._replacing is None:
             self._replace()
         if self._broken:
             self._bury()
@@ -89,8 +99,11 @@ class ProducerClient:
 
     async def close(self) -> None:
         """Destroy all clients, in a thread; no record may be in flight, and the object must not be used any more."""
+        if self._replacing is not None:
+            await asyncio.wait([self._replacing])
         await asyncio.gather(*self._destructions, return_exceptions=True)
-        owned = [self.current]
+        owned = [self.current, *self._broken]
+        self._broken.clear()
         del self.current
         try:
             await self._loop.run_in_executor(None, owned.clear)
@@ -106,15 +119,25 @@ class ProducerClient:
                 logger.exception("the Kafka producer can't be served")
 
     def _replace(self) -> None:
-        """Replace the client: after a fatal error (not authorized, broken sequence) it is unusable."""
+        """Begin to replace the client: after a fatal error (not authorized, broken sequence) it is unusable."""
         now = time.monotonic()
         if now - self._renewed_at < _RENEWAL_SECONDS:
             return
         logger.error("the Kafka producer met a fatal error and is replaced: %s", self._fatal)
         self._renewed_at = now
         self.current.purge(blocking=False)
+        self._replacing = self._loop.create_task(self._renew(), name="producer replacement")
+
+    async def _renew(self) -> None:
+        try:
+            fresh = await self._connecting.run(_OPEN_SECONDS, _new_client, self._config)
+        except FacadeError as error:
+            logger.warning("the Kafka producer can't be replaced yet: %s", error)
+            return
+        finally:
+            self._replacing = None
         self._broken.append(self.current)
-        self.current = ClientProducer(self._config)
+        self.current = fresh
         self.doomed = False
 
     def _bury(self) -> None:
@@ -156,15 +179,16 @@ class ProducerOpener:
         share = self._memory.take(self._least, part)
         try:
             config = {**self._configure(share.size), **changed}
-            return await self._connecting.run(_OPEN_SECONDS, _new_client, config, share, asyncio.get_running_loop())
+            loop, connecting = asyncio.get_running_loop(), self._connecting
+            return await connecting.run(_OPEN_SECONDS, ProducerClient, config, share, connecting, loop)
         except BaseException:
             share.give_back()
             raise
 
 
-def _new_client(config: Mapping[str, Any], share: MemoryShare, loop: asyncio.AbstractEventLoop) -> ProducerClient:
+def _new_client(config: dict[str, Any]) -> ClientProducer:
     with thread_keys.taking():
-        return ProducerClient(config, share, loop)
+        return ClientProducer(config)
 
 
 def extras(record: SerializedRecord) -> dict[str, Any]:
