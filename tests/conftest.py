@@ -1,4 +1,4 @@
-"""Real parts for the tests: one Kafka broker with a Schema Registry a session, three brokers and gateways on demand."""
+"""Fixtures: one Kafka broker with a Schema Registry for each session; three brokers and gateways on demand."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ _STACK_TRIES = 2
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[BackgroundStack]:
-    """One broker and the registry, shared by the whole session: leave no ACL and no cluster-wide setting behind."""
+    """One broker and the registry, shared by the session. Tests must remove their ACLs and cluster-wide settings."""
     yield from _running(1)
 
 
@@ -77,7 +77,7 @@ def _start_stack(brokers: int) -> BackgroundStack:
 
 @pytest.fixture
 async def three_brokers(_three_brokers: BackgroundStack) -> AsyncIterator[BackgroundStack]:
-    """Three brokers in three racks. A test may pause, stop or kill them: they are brought back after it."""
+    """Three brokers in three racks. A test may pause, stop or kill them; they are restarted after the test."""
     yield _three_brokers
     await _three_brokers.heal()
 
@@ -200,7 +200,7 @@ class Member:
                 await self._process.wait()
 
     async def kill(self) -> None:
-        """End without a word to the group."""
+        """End without leaving the group."""
         if self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

@@ -1,4 +1,4 @@
-"""Rights that Kafka denies, or allows to one alone, for the time of a test."""
+"""Kafka ACLs for the duration of a test: rights that are denied, or allowed to one principal only."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -34,7 +34,7 @@ async def denied(stack: BackgroundStack, *rights: Right, principal: str = "User:
 
 @asynccontextmanager
 async def allowed(stack: BackgroundStack, *rights: Right, principal: str) -> AsyncIterator[None]:
-    """Allow rights of one broker's stack while the block lasts; nobody else has any right to what they are about."""
+    """Allow rights on one broker's stack during the block; other principals have no rights on these resources."""
     async with _ruled(stack, rights, principal, AclPermissionType.ALLOW):
         yield
 

@@ -1,7 +1,7 @@
-"""How pytest-xdist divides the tests among its workers, each of which has a development stack of its own.
+"""How pytest-xdist distributes the tests over its workers, each of which has its own development stack.
 
-A test goes alone to the next free worker, unless it shares something expensive with others: another Kafka, or what its
-module makes once (`xdist_group`). Such tests stay together. Those that need a quiet machine are marked `serial`.
+Each test goes to the next free worker, unless it shares something expensive with others: another Kafka, or fixtures of
+its module (`xdist_group`). Such tests stay together. Tests that need an idle machine are marked `serial`.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Engines that stand alone, with threads and memory of their own."""
+"""Engines with threads and memory of their own."""
 
 from typing import Self
 
@@ -8,7 +8,7 @@ from kafka_facade.kafka.shared import Shared
 
 
 class LoneEngine(Engine):
-    """An engine that closes what it shares with nobody."""
+    """An engine that closes its own threads."""
 
     @classmethod
     async def start(cls, options: KafkaOptions, shared: Shared | None = None) -> Self:

@@ -1,4 +1,4 @@
-"""A process that has no room for another Kafka client."""
+"""A process in which no further Kafka client can be created."""
 
 import ctypes
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Commits of groups without members."""
+"""Commits for groups without members."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ _SECONDS = 20
 
 
 async def commit(bootstrap_servers: str, groups: list[str], topic: str, offset: int) -> None:
-    """As tools do, for groups without members. The first coordinators of a cluster take a moment to begin."""
+    """Commit for a group without members, as tools do. Retries until the cluster's first coordinators are available."""
     left = set(groups)
     async with asyncio.timeout(_SECONDS * 2):
         while left:

@@ -1,4 +1,4 @@
-"""A Schema Registry that answers every request as a test tells it to."""
+"""A Schema Registry that returns the responses that a test defines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 
 class Peer(ThreadingHTTPServer):
-    """Answers every request as it is told to, and remembers what was asked."""
+    """Answers every request with the configured response, and records the requests."""
 
     daemon_threads = True
     block_on_close = False

@@ -1,4 +1,4 @@
-"""HTTP byte by byte, as no client library sends it."""
+"""A raw HTTP connection, for requests that no client library sends."""
 
 import asyncio
 from typing import Any
@@ -35,11 +35,11 @@ class Connection:
         return status, await asyncio.wait_for(self._reader.readexactly(int(fields["content-length"])), _SECONDS)
 
     async def exactly(self, count: int) -> bytes:
-        """The next so many bytes."""
+        """Read this many bytes."""
         return await asyncio.wait_for(self._reader.readexactly(count), _SECONDS)
 
     async def rest(self) -> bytes:
-        """All that comes before the other side closes the connection."""
+        """Read until the other side closes the connection."""
         return await asyncio.wait_for(self._reader.read(), _SECONDS)
 
     async def until(self, end: bytes) -> bytes:
@@ -49,15 +49,15 @@ class Connection:
         self._writer.transport.abort()
 
     def half_close(self) -> None:
-        """Say that nothing more comes."""
+        """Half-close the connection."""
         self._writer.write_eof()
 
     def stop_reading(self) -> None:
-        """Take nothing more from the system's buffer."""
+        """Stop reading from the socket."""
         self._reading(False)
 
     def read_on(self) -> None:
-        """Go on after `stop_reading`."""
+        """Continue after `stop_reading`."""
         self._reading(True)
 
     def _reading(self, wanted: bool) -> None:

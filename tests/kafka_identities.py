@@ -1,4 +1,4 @@
-"""Kafka identities of tests: users with passwords, and pools of clients."""
+"""Kafka identities for tests: users with passwords, and pools of clients."""
 
 import asyncio
 import uuid

@@ -23,21 +23,21 @@ class LoopWatch:
         self.longest_busy = 0.0
         """The most processor time (s) that the loop's thread took between two beats."""
         self.longest_held = 0.0
-        """The most time (s) between two beats while the process ran: other threads may keep the loop out."""
+        """The longest time (s) between two beats while the process was running: other threads may block the loop."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._task = asyncio.create_task(self._watch(), name="loop watch")
 
     async def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Reset the measurements."""
         self.longest = self.longest_busy = self.longest_held = 0.0
 
     async def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""The operations of gRPC methods, in the gateway as it is shipped."""
+"""The operations of gRPC methods in the shipped gateway."""
 
 from kafka_facade.core.catalogue import CATALOGUE, Operation
 from kafka_facade.core.facade import IMPLEMENTED

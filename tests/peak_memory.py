@@ -1,4 +1,4 @@
-"""The most memory that a process has had."""
+"""The peak memory of a process."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ MEBIBYTE = 1024 * 1024
 
 
 class PeakMemory:
-    """How far the memory of a gateway has grown since this was made; a peak counts even where it was given back."""
+    """The growth of a gateway's memory since creation, including peaks that were released."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._process = Path(f"/proc/{gateway.child.pid}")

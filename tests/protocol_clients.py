@@ -1,4 +1,4 @@
-"""What tests make protocol clients with, and what they see of them."""
+"""Construction and inspection of protocol clients."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Kafka's protocol by hand, for what no client sends: members of groups, commits and configs of any bytes."""
+"""Raw Kafka requests, for group members, commits and configs with arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def array(entries: Sequence[bytes]) -> bytes:
 
 
 def assignment(topics: Sequence[tuple[bytes | None, Sequence[int]]]) -> bytes:
-    """What a member is told of its partitions."""
+    """Encode the assignment of a member."""
     entries = [text(name) + array([struct.pack(">i", number) for number in numbers]) for name, numbers in topics]
     return struct.pack(">h", 0) + array(entries) + struct.pack(">i", -1)
 
@@ -58,7 +58,7 @@ class RawConnection:
             return (await self._reader.readexactly(size))[4:]
 
     async def join(self, group: bytes, instance: bytes, assigned: bytes, protocol: bytes = b"range") -> None:
-        """Be the only member of a classic group; it stays for a minute."""
+        """Join a classic group as its only member, with a session timeout of a minute."""
         while True:
             head = text(group) + struct.pack(">ii", 60_000, 60_000) + text(b"") + text(instance)
             answer = await self._send(_JOIN_GROUP, 5, head + text(b"consumer") + array([text(protocol) + block(b"")]))
@@ -80,7 +80,7 @@ class RawConnection:
         assert struct.unpack(">h", answer[4:6]) == (0,)
 
     async def commit(self, group: bytes, topic: bytes, partition: int, offset: int, metadata: bytes | None) -> int:
-        """Commit as tools do, for a group without members; the error code."""
+        """Commit for a group without members, as tools do, and return the error code."""
         while True:
             entry = struct.pack(">iqi", partition, offset, -1) + text(metadata)
             body = text(group) + struct.pack(">i", -1) + text(b"") + array([text(topic) + array([entry])])
@@ -92,7 +92,7 @@ class RawConnection:
             await asyncio.sleep(0.2)
 
     async def set_cluster_config(self, name: bytes, value: bytes | None) -> int:
-        """Set a config of all brokers, or delete it with None; the error code."""
+        """Set a config of all brokers, or delete it with None, and return the error code."""
         change = text(name) + (b"\1" if value is None else b"\0") + text(value)
         resource = struct.pack(">b", _CLUSTER_WIDE) + text(b"") + array([change])
         answer = await self._send(_ALTER_CONFIGS, 0, array([resource]) + b"\0")

@@ -1,4 +1,4 @@
-"""Records whose header names are bytes that are not text, as some clients write them."""
+"""Records whose header names are not valid UTF-8, as some clients write them."""
 
 import asyncio
 from collections.abc import Sequence

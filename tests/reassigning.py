@@ -1,4 +1,4 @@
-"""A real reassignment that stays under way: replication is throttled until the test is over."""
+"""A real reassignment that does not complete: replication is throttled until the end of the test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Moving:
 
 @contextmanager
 def moving(bootstrap_servers: str) -> Iterator[Moving]:
-    """Blocks while it starts, and while it undoes everything."""
+    """Start the reassignment, and cancel it at the end of the block. Blocks."""
     name = f"moving-{uuid.uuid4().hex[:12]}"
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     configs = {f"{prefix}.replicas": "*" for prefix in _THROTTLED}

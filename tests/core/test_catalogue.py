@@ -1,4 +1,4 @@
-"""The catalogue: every operation once, with a place on each face."""
+"""The catalogue has every operation once, with its REST route, gRPC method and GraphQL field."""
 
 import json
 from collections import Counter

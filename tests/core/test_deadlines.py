@@ -1,4 +1,4 @@
-"""A block ends at its deadline, and only then."""
+"""Blocks end at their deadline, and not before."""
 
 import asyncio
 import time

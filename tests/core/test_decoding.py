@@ -1,4 +1,4 @@
-"""Keys and values as their formats show them, without a registry."""
+"""Decoding of keys and values by format, without a registry."""
 
 import pytest
 from hypothesis import given

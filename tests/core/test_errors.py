@@ -1,4 +1,4 @@
-"""The error table: complete, said on every face, and drawn as it is."""
+"""The error classes: codes and messages for every face."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Pages by key."""
+"""Pagination by sort key."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What every call goes through."""
+"""The pipeline: admission stages, deadlines and draining."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ async def test_draining_gives_up_in_time() -> None:
 
 
 class _Recorder:
-    """A stage that notes what passes, and refuses one operation."""
+    """A stage that records calls and rejects one operation."""
 
     def __init__(self, name: str, seen: list[tuple[str, str, str]]) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""What comes from outside is cut where it is quoted."""
+"""Quotations of external values in messages are truncated."""
 
 import time
 

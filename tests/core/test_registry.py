@@ -1,4 +1,4 @@
-"""What runs an operation is found by its identifier and its request."""
+"""The registry finds the method of an operation by its identifier and request type."""
 
 from dataclasses import dataclass
 

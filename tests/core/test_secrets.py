@@ -1,4 +1,4 @@
-"""What is shown of settings and of texts: no secret, whatever it looks like."""
+"""Redaction of secrets in settings and texts."""
 
 import logging
 import re

@@ -113,7 +113,7 @@ def test_the_whole_stack_answers_the_examples_that_it_prints(tmp_path: Path) -> 
 
 
 def acls_lock_out_plain_clients_alone(told: dict[str, Any]) -> None:
-    """The example of the API reference: from then on nobody but super users may do anything with the cluster."""
+    """The example of the API reference, after which only super users have rights on the cluster."""
     acls = f"{told['rest']}/v3/clusters/{told['cluster_id']}/acls"
     common = {"pattern_type": "LITERAL", "principal": "principalType:principalName", "host": "*"}
     name = "kafka-cluster"
@@ -140,7 +140,7 @@ def acls_lock_out_plain_clients_alone(told: dict[str, Any]) -> None:
 
 
 def posted(command: list[str]) -> Any:
-    """What the address of a printed curl command answers to its data."""
+    """Run a printed curl command and return the response."""
     header = command[command.index("-H") + 1].split(": ")
     data = command[command.index("--data") + 1]
     answer = httpx.post(command[-1], content=data, headers=dict([header]), timeout=SECONDS, trust_env=False)
@@ -148,7 +148,7 @@ def posted(command: list[str]) -> Any:
 
 
 def consumed(command: list[str]) -> list[bytes]:
-    """The values that the call of a printed grpcurl command reads."""
+    """Run a printed grpcurl command and return the values of the records."""
     request = json_format.Parse(command[command.index("-d") + 1], record_pb2.ConsumeRequest())
     *_, address, method = command
     assert method == "kafka_facade.v1.RecordService/Consume"

@@ -1,4 +1,4 @@
-"""The lock files agree with what the projects ask for."""
+"""The lock files match the requirements of the projects."""
 
 import re
 import tomllib

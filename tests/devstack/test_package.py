@@ -1,4 +1,4 @@
-"""What is built to be released: wheels, sdists, and the command line."""
+"""The built distributions (wheels, sdists) and the command line."""
 
 import os
 import subprocess

@@ -19,7 +19,7 @@ SECONDS = 20
 
 
 def produce(bootstrap_servers: str, topic: str, value: bytes, seconds: float = SECONDS) -> KafkaError | None:
-    """What became of one record with acks=all: None if it is in Kafka."""
+    """Produce a record with acks=all and return its error; None if Kafka has stored it."""
     producer = Producer({"bootstrap.servers": bootstrap_servers, "message.timeout.ms": int(seconds * 1000)})
     outcome: list[KafkaError | None] = []
     producer.produce(topic, value, on_delivery=lambda error, _: outcome.append(error))

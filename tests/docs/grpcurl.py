@@ -1,4 +1,4 @@
-"""What the examples need of grpcurl: ``list``, ``describe`` and calls, by reflection.
+"""A stand-in for grpcurl with the commands of the examples: ``list``, ``describe`` and calls, by reflection.
 
 Each message of a response is one line.
 """

@@ -54,7 +54,7 @@ def _documents(text: str) -> list[Any]:
 
 
 def _form(value: Any) -> Any:
-    """A document without what differs between runs."""
+    """Replace what differs between runs in a document."""
     if isinstance(value, dict):
         return {name: _form(entry) for name, entry in value.items() if name not in ("timestamp", "cluster_id")}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The same operations through each face, for scenarios that must not depend on which."""
+"""Clients with the same operations for each face, for scenarios that run on all faces."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ from kafka_facade.core.topics.positions import TopicPartition
 
 @dataclass
 class Data:
-    """A key or value: text for STRING, bytes (or what is wrongly given for them) for BINARY, else a JSON value."""
+    """A key or value: text for STRING, bytes (or an invalid value in their place) for BINARY, else a JSON value."""
 
     format: str
     data: Any
@@ -93,7 +93,7 @@ class Reader(NamedTuple):
 
 
 class Lag(NamedTuple):
-    """How far a group is behind in a partition, and who reads that."""
+    """The lag of a group in a partition, and the member that reads it."""
 
     topic: str
     partition: int
@@ -146,7 +146,7 @@ class FaceClient(Operations, Protocol):
     async def alter_many_configs(
         self, cluster: str, changes: dict[str, list[dict[str, str]]], validate_only: bool = False
     ) -> list[tuple[str, tuple[Any, ...], str]]:
-        """The topics that were refused: name, what tells the kind of the error beside its status, message."""
+        """The rejected topics: name, code of the error besides its status, message."""
 
     async def all_broker_configs(self, cluster: str) -> list[tuple[int, str]]:
         """Broker and name of each config of all brokers."""
@@ -161,7 +161,7 @@ class FaceClient(Operations, Protocol):
 
     async def reassignments(self, cluster: str, topic: str | None = None) -> list[Moving]: ...
     async def reassignment(self, cluster: str, topic: str, partition: int) -> Moving | None:
-        """That of a partition; None where there is none, which REST and gRPC call NotFound."""
+        """The reassignment of a partition; None if there is none (NotFound in REST and gRPC)."""
 
     async def produce_with_schema(self, cluster: str, topic: str, value: dict[str, Any]) -> dict[str, Any]:
         """Produce a value as REST writes it, with ``type``, ``schema``, ``schema_id`` and so on; its report."""

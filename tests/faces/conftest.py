@@ -1,4 +1,4 @@
-"""One client for each face, and a plain Kafka client to see what really happened."""
+"""A client for each face, and a Kafka client to check the effects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
 MOST_BUSY = 0.05
-"""Processor time (s) that callbacks of the loop may take one after the other."""
+"""Maximum processor time (s) of consecutive callbacks of the loop."""
 _TRIES = 3
 _LAUNCHER = str(Path(__file__).parent.parent / "watched_gateway.py")
 
@@ -54,7 +54,7 @@ def cluster(stack: BackgroundStack) -> str:
 
 
 class Kafka:
-    """What is in Kafka, seen by a client that doesn't go through the gateway."""
+    """Access to Kafka by a client that bypasses the gateway."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "faces-check"})
@@ -113,7 +113,7 @@ class Watched:
         self._report = report
 
     async def report(self, worker: int | None = None) -> dict[str, float]:
-        """What has been seen since the last time; with several workers, by the one with the pid ``worker``."""
+        """The measurements since the last call; with several workers, those of the one with the pid ``worker``."""
         report = self._report if worker is None else self._report.with_suffix(f".{worker}")
         report.unlink(missing_ok=True)
         os.kill(worker or self.gateway.child.pid, signal.SIGUSR1)

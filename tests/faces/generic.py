@@ -58,7 +58,7 @@ class Operations(Protocol):
     """A client of one face."""
 
     def codes(self, kind: type[FacadeError], *, v2: bool = False) -> tuple[Any, ...]:
-        """What the face says for this kind of error."""
+        """The codes of the face for this kind of error."""
 
     async def run(self, identifier: str, request: Request[Any]) -> Any:
         """Run an operation, and return its answer. Raises FaceError."""
@@ -136,7 +136,7 @@ class RestOperations:
 
 
 def grpc_error(status: Status) -> FaceError:
-    """The error that a status tells."""
+    """Convert a status to an error."""
     info, blamed = ErrorInfo(), BadRequest()
     for detail in status.details:
         detail.Unpack(info)
@@ -254,7 +254,7 @@ def _prefix(field: FieldDescriptor) -> str:
 
 
 def graphql_error(error: Mapping[str, Any]) -> FaceError:
-    """The error that an entry of ``errors`` tells."""
+    """Convert an entry of ``errors`` to an error."""
     extensions = error.get("extensions") or {}
     return FaceError((extensions.get("code"), extensions.get("errorCode")), error["message"], extensions.get("field"))
 

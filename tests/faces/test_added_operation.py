@@ -1,4 +1,4 @@
-"""Operations that the gateway doesn't have, added as CONTRIBUTING.md says, answer on each face."""
+"""Operations that are added as in CONTRIBUTING.md work on each face."""
 
 from __future__ import annotations
 

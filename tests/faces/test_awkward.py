@@ -1,4 +1,4 @@
-"""What callers do that nobody planned for, through each face."""
+"""Unusual requests and situations, on each face."""
 
 from __future__ import annotations
 

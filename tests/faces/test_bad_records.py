@@ -1,4 +1,4 @@
-"""Records that Kafka refuses among good ones of others, through each face; and how much of bad data errors repeat."""
+"""Records that Kafka rejects among valid ones of others, on each face, and the length of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kafka that doesn't answer: each face says so with the documented error, in time, and goes on once Kafka is back."""
+"""While Kafka does not respond, each face returns the documented error in time; calls succeed once it is back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def _fails_in_time(face: FaceClient, operation: Awaitable[Any]) -> None:
 
 
 async def _eventually(operation: Callable[[], Awaitable[Any]]) -> Any:
-    """The result once Kafka has recovered; a new leader has to be elected first."""
+    """Retry until Kafka has recovered, since a new leader must be elected first."""
     deadline = time.monotonic() + 60
     while True:
         try:

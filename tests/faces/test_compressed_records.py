@@ -1,4 +1,4 @@
-"""Records that are far larger than what Kafka stores of them: their memory and their time stay within bounds."""
+"""Reading records with very high compression ratios takes limited memory and time."""
 
 import asyncio
 import json

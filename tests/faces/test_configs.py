@@ -1,4 +1,4 @@
-"""Configs of brokers, of all brokers together and of several topics, through REST, gRPC and GraphQL."""
+"""Configs of brokers, of all brokers together and of several topics, on REST, gRPC and GraphQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def _fails(face: FaceClient, kind: type[FacadeError], operation: Awaitable
 
 @pytest.fixture
 async def broker(face: FaceClient, cluster: str) -> AsyncIterator[int]:
-    """A broker whose changes, and those of all brokers, are taken back."""
+    """A broker whose config changes, and those of all brokers, are reverted after the test."""
     yield 1
     reset = [{"name": name, "operation": "DELETE"} for name in (NAME, OTHER)]
     await face.alter_broker_configs(cluster, 1, reset)

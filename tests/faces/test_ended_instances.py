@@ -120,7 +120,7 @@ class Stalled:
         await self._channel.close()
 
     async def outcome(self) -> tuple[grpc.StatusCode, str]:
-        """The code, and the reason that the details name, once all is read."""
+        """Read everything, and return the code and the reason in the details."""
         with contextlib.suppress(grpc.aio.AioRpcError):
             while await asyncio.wait_for(self._call.read(), _SECONDS) is not grpc.aio.EOF:
                 pass
@@ -237,7 +237,7 @@ def reading(key: str, instance: Instance) -> str:
 
 
 async def graphql_deleted(gateway: Gateway, instance: Instance, query: str, accept: str, seconds: float) -> Any:
-    """What a mutation says while which an instance is deleted, after so long."""
+    """Delete an instance during a mutation, after a delay, and return the response."""
     async with httpx.AsyncClient(timeout=_SECONDS) as client:
         waiting = asyncio.create_task(client.post(gateway.graphql, json={"query": query}, headers={"accept": accept}))
         await asyncio.sleep(seconds)

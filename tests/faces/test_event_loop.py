@@ -1,4 +1,4 @@
-"""No stream and no large answer keeps the event loop from others, however fast, slow or gone its caller is."""
+"""Streams and large responses do not block the event loop, whether callers are fast, slow or disconnected."""
 
 import asyncio
 import json
@@ -93,7 +93,7 @@ def _fill(stack: BackgroundStack, topic: str) -> None:
 
 @dataclass
 class Many:
-    """Many things of each kind in the cluster: so many entries their lists have at least."""
+    """Many resources of each kind in the cluster; the minimum length of their lists."""
 
     prefix: str
     topics: int = 400
@@ -173,7 +173,7 @@ def _create_all(stack: BackgroundStack, many: Many) -> None:
 
 
 class Reader:
-    """How a caller reads: ``pace`` is the pause (s) after each piece, None leaves without a word after the first."""
+    """How a caller reads: ``pace`` is the pause (s) after each piece; None disconnects after the first."""
 
     def __init__(self, pace: float | None) -> None:
         self.pace = pace
@@ -181,7 +181,7 @@ class Reader:
         self._until = time.monotonic() + SECONDS
 
     async def goes_on(self) -> bool:
-        """After a piece: whether to read another."""
+        """Return whether to read another piece."""
         self.pieces += 1
         if self.pace is None:
             return False
@@ -191,7 +191,7 @@ class Reader:
 
 
 async def _http(url: str, request: bytes, reader: Reader) -> None:
-    """Send a request over a bare connection, read the answer, and leave without a word."""
+    """Send a request over a raw connection, read the response, and abort the connection."""
     parts = urlsplit(url)
     source, sink = await asyncio.open_connection(parts.hostname, parts.port)
     sink.write(request)

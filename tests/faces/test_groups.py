@@ -1,4 +1,4 @@
-"""Consumer groups through each face: members in other processes, over both protocols, and what is left of them."""
+"""Consumer groups on each face: members in other processes with both protocols, and groups without members."""
 
 from __future__ import annotations
 

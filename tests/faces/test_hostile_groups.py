@@ -1,4 +1,4 @@
-"""Groups, commits and configs whose texts no client would write: every read path goes on, on each face."""
+"""Groups, commits and configs with invalid or hostile texts do not break reads, on any face."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TEXTS = {
 
 
 async def _read_all(face: FaceClient, cluster: str, group: str) -> list[tuple[str, int]]:
-    """Read a group in every way; what its only member is assigned."""
+    """Read a group with all operations, and return the assignment of its only member."""
     assert (await face.consumer_groups(cluster))[group] == "STABLE"
     assert (await face.consumer_group(cluster, group))["state"] == "STABLE"
     [reader] = await face.consumers(cluster, group)

@@ -1,4 +1,4 @@
-"""One of three brokers hangs: topics and the cluster are described soon by the others, at the first request too."""
+"""If one of three brokers hangs, the others describe topics and the cluster, also at the first request."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ _BROKERS = 3
 
 
 async def _describe_all(face: FaceClient, cluster: str, topic: str) -> None:
-    """Ask for everything that comes from metadata, at the same time and then one by one, each within the limit."""
+    """Run all operations on metadata, concurrently and then one by one, each within the limit."""
 
     async def ask(work: Callable[[], Any]) -> Any:
         began = time.monotonic()

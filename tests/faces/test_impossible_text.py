@@ -1,4 +1,4 @@
-"""Text that Kafka can't be sent, through each face: it is refused with its place, and nothing else is done instead."""
+"""Texts that can't be sent to Kafka are rejected with their field and have no effect, on each face."""
 
 from __future__ import annotations
 

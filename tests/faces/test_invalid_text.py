@@ -1,4 +1,4 @@
-"""Records whose header names are not text are delivered on every face, and the gateway lives."""
+"""Records whose header names are not valid UTF-8 are delivered on every face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gRPC messages of very many small fields, on any level, leave the loop and the interpreter lock to others."""
+"""gRPC messages with very many small fields block neither the event loop nor the interpreter lock."""
 
 from __future__ import annotations
 

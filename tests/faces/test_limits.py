@@ -1,4 +1,4 @@
-"""Lists that are longer than a request may have are refused before Kafka sees them, with the name of the list."""
+"""Lists that exceed their limit are rejected before anything is sent to Kafka; errors name the list."""
 
 import asyncio
 import uuid
@@ -45,7 +45,7 @@ async def test_acls_of_a_batch(face: FaceClient, cluster: str) -> None:
 
 
 def _bodies(topic: str) -> list[tuple[str, str, Any]]:
-    """Paths below the cluster, the field that is refused, and bodies."""
+    """Paths below the cluster, the rejected field, and bodies."""
     many = [_CONFIG] * (limits.CONFIGS + 1)
     topics = [{"topic_name": topic, "configs": []}] * (limits.CONFIG_TOPICS + 1)
     replicas = {"0": [1], "1": [1] * (limits.REPLICAS + 1)}

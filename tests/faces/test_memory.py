@@ -1,4 +1,4 @@
-"""Callers that don't read cost little memory, and what they did cost is given back."""
+"""Callers that don't read take limited memory, which is released later."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def _fill(stack: BackgroundStack, topic: str, size: int) -> None:
 
 
 async def _events(gateway: Gateway, topic: str) -> socket.socket:
-    """A subscriber over server-sent events whose connection takes next to nothing."""
+    """A subscriber over server-sent events whose connection has a tiny buffer."""
     parts = urlsplit(gateway.rest)
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -67,7 +67,7 @@ async def _events(gateway: Gateway, topic: str) -> socket.socket:
 
 
 async def _subscribed(gateway: Gateway, topic: str) -> ClientConnection:
-    """A subscriber over a websocket that takes an event or two."""
+    """A subscriber over a websocket that reads one or two events."""
     url = gateway.graphql.replace("http", "ws")
     opened = await connect(url, subprotocols=["graphql-transport-ws"], max_queue=1)  # type: ignore[list-item]
     await opened.send('{"type":"connection_init"}')
@@ -78,7 +78,7 @@ async def _subscribed(gateway: Gateway, topic: str) -> ClientConnection:
 
 
 async def _steady(process: psutil.Process) -> int:
-    """The memory of a process (bytes), once it doesn't change any more."""
+    """The memory of a process (bytes), once it is stable."""
     until = time.monotonic() + PATIENCE_SECONDS
     seen = [0.0] * 3
     while time.monotonic() < until:

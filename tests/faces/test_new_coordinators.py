@@ -1,4 +1,4 @@
-"""Consumer instances of a cluster whose groups have no coordinator yet: they wait for it, and read."""
+"""Consumer instances in a cluster without group coordinators wait for the coordinator, then read."""
 
 import asyncio
 import uuid

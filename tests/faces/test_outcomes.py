@@ -1,4 +1,4 @@
-"""What a stage of the pipeline learns of each call, on all faces."""
+"""Stages of the pipeline are notified of the outcome of each call, on all faces."""
 
 import asyncio
 import json

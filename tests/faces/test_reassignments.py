@@ -1,4 +1,4 @@
-"""Reassignments of partitions that are really under way, on three brokers, through each face."""
+"""Ongoing reassignments of partitions on three brokers, on each face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams of records, REST and gRPC, to a partition to which others write what Kafka refuses."""
+"""Streams of records (REST and gRPC) to a partition to which others send records that Kafka rejects."""
 
 from __future__ import annotations
 

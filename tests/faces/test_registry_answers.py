@@ -1,4 +1,4 @@
-"""What each face says where the Schema Registry gives no schema, a wrong one, or no end of it."""
+"""Errors on each face if the Schema Registry is unavailable or returns invalid responses."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _hangs_up(handler: BaseHTTPRequestHandler) -> None:
 
 
 def _graph(references: Callable[[int], list[tuple[int, int]]], format: str = "AVRO") -> Answer:
-    """Each subject is a number, and refers to others: name and subject."""
+    """Schemas whose subjects are numbers, with their references: name and subject."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         parts = handler.path.split("/")
@@ -98,13 +98,13 @@ def _graph(references: Callable[[int], list[tuple[int, int]]], format: str = "AV
 
 
 def _diamond(number: int) -> list[tuple[int, int]]:
-    """Both of two refer to both of the next two."""
+    """A graph of references in which each of two schemas refers to both of the next two."""
     below = number // 2 * 2 + 2
     return [(below, below), (below + 1, below + 1)]
 
 
 class Case(NamedTuple):
-    """What the registry answers, what a producer is told, and whether a record is to blame for it."""
+    """The response of the registry, the error for producers, and whether it is an error of the record."""
 
     answer: Answer
     error: type[FacadeError]
@@ -179,7 +179,7 @@ CASES: dict[str, Case] = {
 
 
 class Unharmed:
-    """The worker's loop is not kept from others, and its memory stays within limits."""
+    """Check that the worker's event loop is not blocked and its memory stays within limits."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
@@ -214,7 +214,7 @@ async def test_producing(to_peer: Watched, peer: Peer, cluster: str, topic: Topi
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_consuming(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic, case: Case) -> None:
-    """What is no record's fault is an error of the read, and not of the record."""
+    """Errors that are not caused by the record fail the read."""
     name = await topic()
     value = b"\0" + next(IDS).to_bytes(4, "big") + b"\2"
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
@@ -266,7 +266,7 @@ async def test_records_with_a_known_schema_are_shown_beside_one_whose_schema_fai
 
 
 async def _consume(gateway: Any, topic: str) -> tuple[tuple[bytes, bool] | None, str | None]:
-    """The bytes of the record and whether it is blamed; the status of the call where it fails."""
+    """The bytes of the record and whether it has an error, or the status of the failed call."""
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
         request = record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), decode_with_registry=True)
         try:
@@ -303,7 +303,7 @@ async def _events(gateway: Any, topic: str) -> tuple[tuple[bytes, bool], str | N
 async def test_records_next_to_one_with_an_unavailable_schema(
     to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic
 ) -> None:
-    """What comes before it is delivered, and what needs no schema has no error."""
+    """Earlier records are delivered, and records without a schema have no error."""
     name = await topic()
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
     for value in (b"plain0", b"\0" + next(IDS).to_bytes(4, "big") + b"\2", b"plain2"):
@@ -386,7 +386,7 @@ async def test_a_record_that_waits_for_the_registry_is_not_lost(
     ids=["half a pair", "controls", "long", "many", "none", "number", "object", "null"],
 )
 async def test_any_subjects(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic, subjects: Any) -> None:
-    """A record is shown whatever the registry calls its subjects."""
+    """Records are returned whatever the names of their subjects."""
     name = await topic()
     value = b"\0" + next(IDS).to_bytes(4, "big") + b"\2"
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
@@ -410,7 +410,7 @@ async def test_any_subjects(to_peer: Watched, peer: Peer, stack: BackgroundStack
 
 
 async def test_diamonds(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic) -> None:
-    """Two to the power of 40 ways lead to the last schema: each is asked for once."""
+    """There are 2^40 paths to the last schema; each schema is requested once."""
     name = await topic()
     peer.answer = _graph(lambda number: _diamond(number) if number < 80 else [])
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})

@@ -1,4 +1,4 @@
-"""Each case through REST, gRPC and GraphQL: the same effect in Kafka and the same kind of error."""
+"""Scenarios on REST, gRPC and GraphQL with the same effects in Kafka and the same kinds of errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _name(prefix: str = "faces") -> str:
 async def _fails(
     face: FaceClient, kind: type[FacadeError], operation: Awaitable[Any], *, v2: bool = False, record: bool = False
 ) -> FaceError:
-    """The operation fails with this kind; ``record``: as an error of one record, which on REST has no HTTP status."""
+    """Check the kind of an error; with ``record`` it is the error of a record, which has no HTTP status on REST."""
     with pytest.raises(FaceError) as caught:
         await operation
     expected = face.codes(kind, v2=v2)

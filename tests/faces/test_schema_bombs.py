@@ -1,4 +1,4 @@
-"""Schemas and records that would take any amount of time or memory: each face says so, and the worker goes on."""
+"""Schemas and records that would take unlimited time or memory are rejected on each face."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SECONDS = 120
 
 @asynccontextmanager
 async def unharmed(watched: Watched, busy: float = MOST_HELD, memory: int = MOST_MEMORY) -> AsyncIterator[None]:
-    """Within the block, the worker's loop is not kept from others, and its memory stays within limits."""
+    """Check that during the block the worker's event loop is not blocked and its memory stays within limits."""
     process = psutil.Process(watched.gateway.child.pid)
     most = before = process.memory_info().rss
 
@@ -69,7 +69,7 @@ async def unharmed(watched: Watched, busy: float = MOST_HELD, memory: int = MOST
 
 
 class Bomb(NamedTuple):
-    """What is produced, and the error."""
+    """The value to produce, and the error."""
 
     format: str
     schema: str
@@ -186,7 +186,7 @@ async def test_producing_with_v2(watched: Watched, topic: Topic, bomb: Bomb) -> 
 
 
 def _nested(levels: int) -> dict[str, Any]:
-    """A record of ten records of ten records and so on: no bytes are ten to this power of nulls."""
+    """Nested records of ten records each: zero bytes decode to this power of ten nulls."""
     inner: Any = "null"
     for level in range(levels):
         fields = [{"name": "f0", "type": inner}]
@@ -456,7 +456,7 @@ async def test_a_large_record_does_not_block_the_event_loop(
 
 
 async def test_json_of_many_arrays(watched: Watched, stack: BackgroundStack, topic: Topic) -> None:
-    """A record of a megabyte becomes some twenty times that, and a read may take sixty of them."""
+    """A record of 1 MB decodes to about 20 MB, and a read may return sixty of them."""
     name = await topic(config={"max.message.bytes": "2000000"})
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "message.max.bytes": 2_000_000})
     value = b"[" + b"[]," * 320_000 + b"1]"

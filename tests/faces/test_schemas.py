@@ -1,4 +1,4 @@
-"""Records with schemas, through each face."""
+"""Records with schemas, on each face."""
 
 from __future__ import annotations
 

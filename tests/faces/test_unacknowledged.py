@@ -1,4 +1,4 @@
-"""Records that brokers don't acknowledge have no offset that could be told."""
+"""Records that brokers do not acknowledge have no offset."""
 
 from __future__ import annotations
 

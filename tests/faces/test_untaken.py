@@ -36,7 +36,7 @@ _SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 655
 
 @pytest.fixture
 async def started(gateway_factory: GatewayFactory) -> AsyncIterator[Gateway]:
-    """A gateway whose log has no error by the end of the test: that callers leave is none."""
+    """A gateway whose log must have no error at the end of the test: disconnects are not errors."""
     gateway = await gateway_factory(_SETTINGS)
     yield gateway
     log = gateway.child.log.read_text()
@@ -60,7 +60,7 @@ async def filled(gateway: Gateway, topic: TopicFactory) -> tuple[str, str]:
 
 
 async def all_offsets(gateway: Gateway, group: str) -> list[int]:
-    """What the instance returns from now on."""
+    """Read the remaining records of the instance."""
     found: list[int] = []
     # One of the calls that are given up may still read: this one waits for its turn.
     async with asyncio.timeout(_SECONDS), httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS) as client:
@@ -92,7 +92,7 @@ def read(group: str) -> bytes:
 
 
 async def stalled(gateway: Gateway, connect: Connect, request: bytes, beginning: bytes = b"") -> Connection:
-    """A connection on which an answer has begun that nobody reads."""
+    """A connection with a response that has begun and is not read."""
     connection = await connect(gateway, 16_384)
     await connection.send(request)
     await connection.head()

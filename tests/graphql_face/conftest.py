@@ -1,4 +1,4 @@
-"""A GraphQL client for the running gateway, and the face in this process over a counted engine."""
+"""A GraphQL client for the running gateway, and the face in this process on an engine that counts calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream that is aborted leaves nothing behind, without the help of the garbage collector."""
+"""Aborted streams release their memory without the garbage collector."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ def uncollected() -> Iterator[None]:
 
 
 class Caller:
-    """Drives an ASGI application as a server does; ``full`` is a connection that takes no more."""
+    """Runs an ASGI application as a server does; with ``full`` the connection accepts no more data."""
 
     def __init__(self, app: Any, scope: dict[str, Any]) -> None:
         self.sent: Messages = asyncio.Queue()
@@ -54,7 +54,7 @@ class Caller:
             return await self.sent.get()
 
     async def blocked(self) -> None:
-        """Until the application waits for the connection."""
+        """Wait until the application waits for the connection."""
         self.full.set()
         async with asyncio.timeout(_SECONDS):
             await self._blocked.wait()

@@ -1,4 +1,4 @@
-"""Compiled selections answer what the executor of graphql-core answers, and do less for it."""
+"""Compiled selections return the same results as graphql-core's executor, with less work."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Records with schemas, and records that can't be decoded."""
+"""Records with schemas, and undecodable records."""
 
 import uuid
 from collections.abc import Awaitable, Callable

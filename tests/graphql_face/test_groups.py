@@ -1,4 +1,4 @@
-"""Consumer groups in the graph: what one document costs, pages, nodes, and what is null where REST says 404."""
+"""Consumer groups in the graph: the cost of documents, pages, nodes, and null instead of REST's 404."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: negotiation, refusals, limits, and the GraphiQL page."""
+"""GraphQL over HTTP: negotiation, errors, limits, and the GraphiQL page."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Inputs that are derived from requests. What the schema makes of them, the committed SDL shows."""
+"""Inputs derived from requests. The committed SDL shows the resulting schema."""
 
 from dataclasses import dataclass, field
 from typing import Any

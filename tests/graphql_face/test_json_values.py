@@ -1,4 +1,4 @@
-"""JSON values: what is accepted is what is stored, and what can't be shown takes nothing else with it."""
+"""JSON values are stored unchanged or rejected, and unrepresentable values affect only their field."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def _exactly(text: str | bytes) -> Any:
 
 
 def _has_room(value: Any) -> bool:
-    """Whether doubles can hold all numbers, be it after rounding."""
+    """Whether all numbers are within the range of doubles."""
     if isinstance(value, list):
         return all(map(_has_room, value))
     return not isinstance(value, Decimal) or abs(float(value)) != float("inf")
@@ -109,7 +109,7 @@ def test_returned_json_keeps_its_digits(text: str) -> None:
 
 
 async def _json(data: bytes) -> Any:
-    """The JSON that is shown of bytes: of many, it has to be awaited."""
+    """The JSON value of bytes; for large ones it is awaitable."""
     use_decoding(Decoding(Schemas(None)))
     found: Any = Content(data=data).json()
     return await found if isawaitable(found) else found

@@ -1,4 +1,4 @@
-"""What documents cost, how long it takes to find out, and what is kept of them."""
+"""Costs of documents, the time to compute them, and the cache of documents."""
 
 import gc
 import time

@@ -1,4 +1,4 @@
-"""What nested queries cost, counted in calls of the real engine."""
+"""The cost of nested queries, counted in calls of the real engine."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Writing through the graph, with the effect in Kafka."""
+"""Mutations, with their effect in Kafka."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The type of an answer, for the headers that stock clients send and for weights of any kind."""
+"""The media type of responses, for the headers of common clients and for any weights."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reading the graph of a real cluster."""
+"""Queries on a real cluster."""
 
 import base64
 from collections.abc import Awaitable, Callable

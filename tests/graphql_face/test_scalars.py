@@ -1,4 +1,4 @@
-"""Scalars: what goes in comes out, and what is none is the caller's error."""
+"""Scalars are converted without loss; invalid values are errors of the caller."""
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The schema against the catalogue, the link table and the committed file."""
+"""The schema matches the catalogue, the link table and the committed file."""
 
 from importlib.resources import files
 

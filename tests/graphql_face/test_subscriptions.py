@@ -1,4 +1,4 @@
-"""Following a topic live, over graphql-transport-ws and server-sent events."""
+"""Subscriptions to a topic, over graphql-transport-ws and server-sent events."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ class Socket:
         await self.send(id=id, type="subscribe", payload={"query": document, "variables": variables})
 
     async def record(self) -> Any:
-        """The next record, whichever event it comes with."""
+        """The next record, from the current or the next event."""
         while not self._records:
             self._records.extend(await self.records())
         return self._records.popleft()

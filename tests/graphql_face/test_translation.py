@@ -1,4 +1,4 @@
-"""Errors as callers see them, and as the log has them."""
+"""Errors as returned to callers, and as logged."""
 
 import logging
 

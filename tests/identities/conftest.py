@@ -1,4 +1,4 @@
-"""Cores with several Kafka identities, over the session's Kafka."""
+"""Cores with several Kafka identities, on the session's Kafka."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

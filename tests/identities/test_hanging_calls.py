@@ -1,4 +1,4 @@
-"""Calls of identities whose broker does not answer leave threads for the calls of others."""
+"""Calls of an identity whose broker hangs leave threads for the calls of others."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ _SECONDS = 20
 
 @asynccontextmanager
 async def _silent_broker() -> AsyncIterator[str]:
-    """The address of a server that takes connections and says nothing."""
+    """The address of a server that accepts connections and never responds."""
     ended = asyncio.Event()
 
     async def hold(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

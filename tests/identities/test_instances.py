@@ -1,4 +1,4 @@
-"""A consumer instance exists for the identity that created it alone: on every operation, face and worker."""
+"""A consumer instance exists only for the identity that created it, on every operation, face and worker."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""The pool of Kafka clients keeps its bounds, shares what may be shared, and leaves nothing behind."""
+"""The pool of Kafka clients respects its limits, shares clients, and releases everything at the end."""
 
 import asyncio
 import ctypes
@@ -67,7 +67,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def use(pool: ClientPool, number: int, topic: str) -> None:
-    """Take part in what identities do: ask for the cluster, and produce."""
+    """Use an identity: describe the cluster and produce."""
     lease = await pool.lease(identity(number), _SECONDS)
     try:
         await lease.ports.admin.describe_cluster(_SECONDS)

@@ -1,4 +1,4 @@
-"""Each caller's operations run with the rights of its own Kafka identity."""
+"""Operations run with the Kafka authorization of their caller's identity."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""An engine on the session's stack, protocol clients, and an eye on the event loop."""
+"""An engine on the session's stack, protocol clients, and a watch on the event loop."""
 
 import asyncio
 import threading
@@ -40,7 +40,7 @@ async def engine(stack: BackgroundStack) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def longest_stall() -> AsyncIterator[LongestStall]:
-    """`longest_stall()`: how long (s) the test's event loop has stood still at the most."""
+    """`longest_stall()`: the longest time (s) for which the test's event loop was blocked."""
     async with watched() as watch:
         yield lambda: watch.longest
 

@@ -1,4 +1,4 @@
-"""What becomes of calls when Kafka refuses the credentials of their client."""
+"""Calls while Kafka rejects the credentials of their client."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ _NO_TOKEN = ClientError(ClientError._AUTHENTICATION, "Failed to acquire SASL OAU
 
 
 class Port:
-    """Calls that wait for Kafka, are answered, time out, or need no answer."""
+    """A port with calls that wait for Kafka, get a response, time out, or need no response."""
 
     name = "a port"
 

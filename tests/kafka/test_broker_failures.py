@@ -1,4 +1,4 @@
-"""A broker that refuses or hangs, and a thread that dies: requests to all other brokers go on."""
+"""If a broker refuses connections or hangs, or a thread dies, requests to other brokers continue."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The Java client's settings, for librdkafka: honoured together, or refused by name."""
+"""Java client settings are translated for librdkafka, or rejected by name."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-"""A member whose caller reads seldom: it loses nothing, holds up nobody, and keeps little."""
+"""Group members whose caller reads seldom lose no records, do not delay others, and buffer little."""
 
 import asyncio
 import time
@@ -209,7 +209,7 @@ async def test_partitions_that_start_one_by_one_respect_seeks(
 
 
 class SlowClient(ClientConsumer):
-    """A client whose next call that finds records takes long enough for more to happen in it."""
+    """A client whose next call that returns records is slow, so that other events happen during it."""
 
     slow = False
 

@@ -1,4 +1,4 @@
-"""Members that come and go: closing never blocks anybody, and leaves nothing behind in the group."""
+"""Closing members does not block, and leaves no member in the group."""
 
 import asyncio
 import random

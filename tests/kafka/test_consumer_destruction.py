@@ -1,4 +1,4 @@
-"""Where and when clients are destroyed: in threads alone, whatever becomes of those who close them."""
+"""Clients are destroyed only in threads, also if closing is cancelled."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ destroyed_in: list[threading.Thread] = []
 
 
 class WatchedClient(ClientConsumer):
-    """A client that tells where it is created and destroyed."""
+    """A client that records the threads in which it is created and destroyed."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         created_in.append(threading.current_thread())

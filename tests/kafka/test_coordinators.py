@@ -1,4 +1,4 @@
-"""What coordinators say of groups, however they are asked and whoever of them answers."""
+"""Descriptions of groups are the same from both clients and from all coordinators."""
 
 import asyncio
 import time

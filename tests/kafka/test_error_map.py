@@ -1,4 +1,4 @@
-"""Every error code of Kafka and of librdkafka has a row."""
+"""Every error code of Kafka and of librdkafka is mapped."""
 
 import confluent_kafka
 import pytest

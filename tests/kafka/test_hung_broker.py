@@ -1,4 +1,4 @@
-"""One broker of three that doesn't answer holds up only what needs it."""
+"""If one of three brokers hangs, only requests that need it are delayed."""
 
 import asyncio
 import contextlib

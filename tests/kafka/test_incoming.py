@@ -1,4 +1,4 @@
-"""Messages that were taken from the client, but are not converted to records yet."""
+"""Messages from the client that are not converted to records yet."""
 
 import asyncio
 from uuid import uuid4

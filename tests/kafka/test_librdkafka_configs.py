@@ -1,4 +1,4 @@
-"""Configs where the settings of security are none that kafka-python can connect with."""
+"""Configs with security settings that kafka-python does not support."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""Where logs begin and end, through each of the clients."""
+"""The earliest and latest offsets of partitions, from both clients."""
 
 import uuid
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What consumers may read ahead: bounded over all, and never in the way of other settings."""
+"""Prefetching is limited over all consumers, and compatible with other settings."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Requests that go around librdkafka: with security, without a broker, and the settings that they take."""
+"""Requests through kafka-python: security, unavailable brokers, and settings."""
 
 import asyncio
 import gc

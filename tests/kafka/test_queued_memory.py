@@ -1,4 +1,4 @@
-"""The records that wait in all producers of a process stay in one budget."""
+"""Records queued in all producers of a process share one budget."""
 
 import asyncio
 
@@ -58,14 +58,14 @@ async def _stuck(engine: Engine, topic: str) -> int:
 
 
 async def _fill(engine: Engine, place: TopicPartition, size: int) -> None:
-    """Submit more than the whole budget has room for, to a partition that takes nothing."""
+    """Submit more than the whole budget, to a partition whose broker hangs."""
     record = SerializedRecord(None, b"x" * size, place.partition, [], None)
     while True:
         await engine.producer.submit(place.topic, [record] * (BUDGET // size // 10))
 
 
 def _queued(engine: Engine) -> int:
-    """The bytes that wait in the three producers of an identity, each of which gets records of one size."""
+    """The queued bytes of the three producers of an identity, each with records of one size."""
     queue = engine.producer._queue
     assert queue is not None
     clients = queue._clients.all()

@@ -1,4 +1,4 @@
-"""A record that Kafka refuses takes no others with it."""
+"""A record that Kafka rejects does not fail others."""
 
 import asyncio
 import itertools
@@ -86,7 +86,7 @@ async def test_a_rejected_record_fails_alone(
 async def _outcomes_by_stream(
     engine: Engine, name: str, *, rounds: int = 30, pauses: Sequence[float] = (0, 0, 0.001, 0.02)
 ) -> list[list[tuple[SerializedRecord, Delivery | FacadeError]]]:
-    """What becomes of streams of records, some of them bad, while others send nothing but bad ones."""
+    """Run streams with some invalid records while other callers send only invalid ones."""
     chance = random.Random(5)
     done = asyncio.Event()
 

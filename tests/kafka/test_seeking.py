@@ -1,4 +1,4 @@
-"""An instance that seeks: where its client stands, what it returns and what it commits stay the same."""
+"""Seeks are consistent with the client's position, returned records and commits."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ async def read(session: ConsumerSession, partition: int = 0) -> list[int]:
 
 
 async def commit(session: ConsumerSession, topic: str, offset: int) -> None:
-    """Commit an offset of the first partition, however long the group's coordinator takes to be there."""
+    """Commit an offset of the first partition, retrying until the group's coordinator is available."""
     async with asyncio.timeout(20):
         while True:
             with contextlib.suppress(RetriableKafkaError):
@@ -59,7 +59,7 @@ async def commit(session: ConsumerSession, topic: str, offset: int) -> None:
 async def half_known(
     engine: Engine, topic: TopicFactory, sessions: Sessions, auto_commit: bool = False
 ) -> tuple[str, ConsumerSession]:
-    """A topic, and an instance that has read of its first partition and knows of the second one nowhere to begin."""
+    """A topic, and an instance that has read its first partition and has no start position in the second."""
     name, group = await topic(partitions=2), f"group-{uuid4()}"
     for partition in range(2):
         await produce(engine, name, partition, COUNT)
@@ -97,7 +97,7 @@ async def test_a_cancelled_seek(engine: Engine, topic: TopicFactory, sessions: S
 
 
 class SlowSeek(ClientConsumer):
-    """A client whose seeks wait until they may go on."""
+    """A client whose seeks wait until the test releases them."""
 
     begun = threading.Event()
     may_go_on = threading.Event()

@@ -1,4 +1,4 @@
-"""Records keep their order and none is lost, however they are submitted."""
+"""Records keep their order and none is lost, in whatever batches they are submitted."""
 
 import asyncio
 import time
@@ -82,7 +82,7 @@ async def test_a_record_that_cannot_be_sent_does_not_delay_others(engine: Engine
 
 
 def nobody_may_write(stack: BackgroundStack) -> AbstractAsyncContextManager[None]:
-    """For as long as the block lasts Kafka gives no producer id to anybody, which is fatal to a producer."""
+    """During the block Kafka returns no producer ids, which is a fatal error of a producer."""
     rights = (ResourceType.TOPIC, "*", AclOperation.WRITE), (*CLUSTER, AclOperation.IDEMPOTENT_WRITE)
     return denied(stack, *rights, principal="User:*")
 

@@ -1,4 +1,4 @@
-"""Text from Kafka that is not UTF-8 arrives with U+FFFD for what is invalid; all other decoding stays strict."""
+"""Invalid UTF-8 from Kafka is decoded with U+FFFD; all other decoding stays strict."""
 
 import _thread
 import asyncio

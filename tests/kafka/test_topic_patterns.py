@@ -1,4 +1,4 @@
-"""An instance that reads the topics that match a pattern, while topics come and go."""
+"""Instances with a topic pattern, while topics are created and deleted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Workers without Kafka, whose slots the test decides."""
+"""Workers without Kafka, with slots assigned by the test."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from kafka_facade.peers.transport import Transport
 
 
 class Table:
-    """An ownership that the test decides: each worker believes its own table."""
+    """An ownership controlled by the test: each worker uses its own table."""
 
     count = SLOTS
 

@@ -1,4 +1,4 @@
-"""Calls run where their instance's slot is owned, also when it moves."""
+"""Calls run in the worker that owns their instance's slot, also after it moves."""
 
 import asyncio
 import contextlib

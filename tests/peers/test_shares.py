@@ -1,4 +1,4 @@
-"""Shares of the slots: each is held by one worker, and none is left alone."""
+"""Each share of the slots is held by one worker, and none stays free."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def held(worker: Shares) -> set[int]:
 
 
 def holder(directory: Path, share: int) -> str | None:
-    """The name of the worker that a new one is led to."""
+    """The name of the worker to which a symbolic link points."""
     address = shares(directory, "new").address_of(share)
     return None if address is None else Path(address).name
 

@@ -1,4 +1,4 @@
-"""A call with another worker ends soon if that worker hangs, and lasts as long as it may if it does not."""
+"""Calls to a worker that hangs end early; long calls to a responsive worker do not."""
 
 import asyncio
 import os

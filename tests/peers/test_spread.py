@@ -1,4 +1,4 @@
-"""Slots are spread evenly, and move only where they have to."""
+"""Slots are distributed evenly, and as few as possible move."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""Transports carry the same messages, between workers only."""
+"""Transports carry the same messages, and accept only workers."""
 
 from __future__ import annotations
 

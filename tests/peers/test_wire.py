@@ -1,4 +1,4 @@
-"""What crosses between workers arrives as it was."""
+"""Messages between workers are decoded unchanged."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Several workers: any of them answers for any consumer instance, whichever it lives in."""
+"""With several workers, any of them serves any consumer instance."""
 
 import asyncio
 import collections

@@ -19,7 +19,7 @@ _SECONDS = 20
 
 
 class RecordStream:
-    """A chunked produce request over a bare socket: the test says when which bytes go out."""
+    """A chunked produce request over a raw socket: the test controls when bytes are sent."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -59,7 +59,7 @@ class RecordStream:
         return document
 
     async def answers(self) -> list[dict[str, Any]]:
-        """All that is left of the answer."""
+        """The rest of the response."""
         found = []
         while (document := await self.answer()) is not None:
             found.append(document)

@@ -68,13 +68,13 @@ class Run:
         return _TOKEN.sub(lambda found: str(self.bound.get(found[1], 1)), text)
 
     def blanked(self, text: str) -> str:
-        """A text that came, with placeholders for the values of this run."""
+        """Replace the values of this run in a received text with placeholders."""
         for name, value in self.values.items():
             text = text.replace(value, f"<{name}>")
         return text
 
     async def send(self, client: httpx.AsyncClient, request: dict[str, Any]) -> httpx.Response:
-        """Send a request as it was recorded: no header but those it has, the path not touched."""
+        """Send a request as it was recorded, with only its headers and its path unchanged."""
         path = self.filled(request["path"])
         headers = {"accept": "*/*"} | {name: self.filled(value) for name, value in request.get("headers", {}).items()}
         content = self.filled(request["body"]).encode() if "body" in request else None
@@ -89,7 +89,7 @@ class Run:
         )
 
     def differences(self, expected: dict[str, Any], response: httpx.Response) -> Differences:
-        """Where an answer isn't what is expected."""
+        """Return the places in which a response differs from the expected one."""
         found: Differences = {}
         self._match("status", expected["status"], response.status_code, found)
         for name, header in _HEADERS.items():

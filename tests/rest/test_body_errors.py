@@ -1,4 +1,4 @@
-"""What callers are told of bodies that aren't of their type names neither Python nor our types."""
+"""Errors about body types name neither Python types nor types of this project."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every link in every answer of v3 leads somewhere, and what is there says that it is there."""
+"""Every link in every v3 response resolves to a resource with that link as its own."""
 
 from __future__ import annotations
 

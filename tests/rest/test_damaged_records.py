@@ -1,4 +1,4 @@
-"""A record that was damaged on a broker's disk is an error, and never data."""
+"""Records that are corrupt on a broker's disk are errors, never data."""
 
 import uuid
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The documents of resources. What they are for each kind, the replay tests show."""
+"""The documents of resources. The replay tests check their content for each kind."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The texts of the REST API for errors without a message of their own."""
+"""The REST API's default messages of errors."""
 
 import json
 

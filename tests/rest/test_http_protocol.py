@@ -1,4 +1,4 @@
-"""What a connection gets for requests that are cut, broken or too long, behind others and alone."""
+"""Split, invalid and over-long requests, alone and pipelined."""
 
 import asyncio
 import contextlib

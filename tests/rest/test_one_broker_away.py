@@ -1,4 +1,4 @@
-"""One of three brokers is stopped or hangs: what the others can answer is answered soon, once it is known."""
+"""If one of three brokers is stopped or hangs, requests to the others are answered fast once that is known."""
 
 import asyncio
 import time

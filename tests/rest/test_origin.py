@@ -1,4 +1,4 @@
-"""What links begin with."""
+"""The base URL of links."""
 
 from typing import Any
 

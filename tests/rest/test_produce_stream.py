@@ -1,4 +1,4 @@
-"""v3 produce: one request, many records, answers while the request is still open."""
+"""v3 streamed produce: many records in one request, with results while it is open."""
 
 import asyncio
 import json
@@ -172,7 +172,7 @@ async def test_a_caller_that_does_not_read_gets_back_pressure(
 
 
 async def _send_until_stuck(stream: Any, part: bytes) -> int:
-    """Send a part again and again until the other side has read nothing for two seconds; how often."""
+    """Send a part repeatedly until the other side has read nothing for two seconds; return the number of parts."""
     for sent in range(1, _LIMIT):
         try:
             await asyncio.wait_for(stream.send(part), 2)

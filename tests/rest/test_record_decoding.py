@@ -115,7 +115,7 @@ def test_answers_are_one_line_each() -> None:
 
 
 async def test_invalid_records_create_no_reference_cycles() -> None:
-    """It holds up the event loop for as long as it looks through what there is."""
+    """The garbage collector blocks the event loop while it runs."""
     schemas = Schemas(None)
     gc.collect()
     gc.disable()

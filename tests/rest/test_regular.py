@@ -1,4 +1,4 @@
-"""Handlers that are derived from an operation's path, request and answer. What they answer, the replay tests show."""
+"""Handlers derived from an operation's path, request and answer. The replay tests check their responses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

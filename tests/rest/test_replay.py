@@ -1,8 +1,8 @@
-"""Exchanges that were recorded with the official proxy, sent again to the gateway on real Kafka.
+"""Requests recorded with the official proxy, sent to the gateway on real Kafka.
 
-Each answer must be the recorded one: status, content type and body. ``replay/differences.json`` names what is different
-on purpose, why, and what is answered instead; a difference that isn't listed fails, and so does a listed one that is
-gone.
+Each response must be the recorded one: status, content type and body. ``replay/differences.json`` lists the intended
+differences with their reasons and the responses instead. Unlisted differences fail, and so do listed ones that do not
+occur any more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PAUSE_SECONDS = 0.1
 
 
 def _listed(scenario: str, exchange: str) -> Differences:
-    """What is different on purpose in an exchange."""
+    """The intended differences of an exchange."""
     found: Differences = {}
     for difference in _DIFFERENCES:
         found |= difference["exchanges"].get(scenario, {}).get(exchange, {})
@@ -52,7 +52,7 @@ async def _prepare(client: httpx.AsyncClient, stack: BackgroundStack, scenario: 
 
 
 async def _replay(client: httpx.AsyncClient, scenario: str, exchange: dict[str, Any], run: Run) -> list[str]:
-    """What is wrong with the answer to one exchange."""
+    """The unexpected differences of the response to one exchange."""
     request, expected = exchange["request"], exchange["expect"]
     listed = _listed(scenario, exchange["name"])
     response = await run.send(client, request)

@@ -1,4 +1,4 @@
-"""A broker that doesn't answer: each request ends within its time, with the code of a retriable error."""
+"""While a broker does not respond, each request ends before its timeout with a retriable error."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Groups whose coordinator doesn't answer: each request ends within its time, and so does nothing else."""
+"""Requests about groups whose coordinator does not respond end before their timeout."""
 
 import asyncio
 import time

@@ -86,7 +86,7 @@ def _with(value: Any, where: tuple[str | int, ...], replacement: Any) -> Any:
 
 
 def _spoilt(operation: Operation) -> Iterator[tuple[Any, int]]:
-    """Bodies that are wrong in one place, with the code that says so."""
+    """Bodies that are invalid in one place, with the expected code."""
     right = body(operation)
     for where in _nodes(right):
         # Data may be any JSON, as far as its format goes.
@@ -249,7 +249,7 @@ async def test_records_that_are_required(client: httpx.AsyncClient, operation: O
     ids=operation_name,
 )
 async def test_invalid_positions(client: httpx.AsyncClient, instance: dict[str, str], operation: Operation) -> None:
-    """Names, partitions and offsets that Kafka has none of."""
+    """Unknown topics, partitions and offsets."""
     url = path(operation, **instance)
     [(name, [right])] = body(operation).items()
     for changed, expected in (
@@ -311,7 +311,7 @@ async def test_invalid_subscriptions(client: httpx.AsyncClient, instance: dict[s
     "operation", [row for row in _PRODUCE if embedded_format(row) not in ("binary", "json")], ids=operation_name
 )
 async def test_invalid_schemas(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
-    """The errors of schemas in each format; of no request anything is produced."""
+    """The errors of schemas in each format; none of the requests produces a record."""
     name = await topic()
     url = path(operation, topic=name)
     right: Any = body(operation, name)

@@ -1,4 +1,4 @@
-"""v2: the life of consumer instances, step by step, with what each operation answers and how it can fail."""
+"""v2: each operation on consumer instances, with its responses and errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Instance:
         return await self.client.delete(f"{self.path}/{what}" if what else self.path)
 
     async def did(self, what: str, body: Any) -> None:
-        """Post something that is answered with nothing."""
+        """Send a POST request whose response has no body."""
         response = await self.post(what, body)
         assert (response.status_code, response.content) == (204, b""), response.text
 
@@ -52,7 +52,7 @@ class Instance:
         return await self.client.get(f"{self.path}/records?{query}", headers={"accept": media_type(self.format)})
 
     async def values(self, count: int, query: str = "timeout=500") -> list[Any]:
-        """The values of the next records, of which there are ``count``."""
+        """The values of the next ``count`` records."""
         found: list[Any] = []
         async with asyncio.timeout(_SECONDS):
             while len(found) < count:

@@ -1,4 +1,4 @@
-"""v2: what Kafka's authorizer refuses is said at once, each time, and holds up nobody."""
+"""v2: operations that Kafka does not authorize fail at once, each time, and do not delay others."""
 
 from __future__ import annotations
 

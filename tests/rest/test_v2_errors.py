@@ -1,4 +1,4 @@
-"""Every error of every operation of v2, as the table of errors has it, on real Kafka and a registry."""
+"""Every error of every v2 operation in the table of errors, on real Kafka and a registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""v2: what isn't in a request's path, query or body: versions of HTTP, encodings, and brokers that create no topics."""
+"""v2: HTTP versions, content codings, and brokers that do not create topics."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _PRODUCE = [row for row in V2_OPERATIONS if "produce-to-" in row.identifier]
 
 @pytest.mark.parametrize("operation", _PRODUCE, ids=operation_name)
 async def test_producing_to_a_topic_that_nobody_creates(strict_gateway: Gateway, operation: Operation) -> None:
-    """It is said at once, before any schema is registered."""
+    """The error is returned at once, before any schema is registered."""
     async with httpx.AsyncClient(base_url=strict_gateway.rest, timeout=5, verify=False) as client:
         response = await send(client, operation, path(operation), body(operation))
         assert error(response) == (404, 40401)

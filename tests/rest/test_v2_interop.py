@@ -1,4 +1,4 @@
-"""v2 beside plain clients, byte for byte: confluent-kafka's serializers, and Kafka's own Java console tools."""
+"""v2: bytes are compatible with confluent-kafka's serializers and Kafka's Java console tools."""
 
 from __future__ import annotations
 

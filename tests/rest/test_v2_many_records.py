@@ -1,4 +1,4 @@
-"""v2: a read ends before what it returns takes too much memory, however small its keys and values are."""
+"""v2: the memory of a read is limited, however small its keys and values are."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""v2: which media types requests and answers may have, and which the answer has, against the running gateway."""
+"""v2: media types of requests and responses, with the running gateway."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _TYPE_OF_406 = JSON
 
 
 async def _accepting(client: httpx.AsyncClient, operation: Operation, accept: str | None) -> httpx.Response:
-    """The answer to a request that concerns nothing that exists."""
+    """The response to a request about unknown resources."""
     headers = {"accept": accept} if accept is not None else {}
     content = None
     if operation.method == "POST" and (sent := body(operation)) is not None:
@@ -112,7 +112,7 @@ async def test_supported_accept_headers(client: httpx.AsyncClient, operation: Op
 
 @pytest.mark.parametrize("format", FORMATS.values())
 async def test_accept_headers_of_reads(client: httpx.AsyncClient, topic: TopicFactory, format: str) -> None:
-    """An instance is read in its format alone; one in binary also by types that name no format."""
+    """An instance is read only in its format; a binary one also with types without a format."""
     name = await topic()
     base = f"/consumers/g-{uuid.uuid4().hex[:12]}"
     settings = {"name": "i", "format": format, "consumer.request.timeout.ms": 0}
@@ -211,7 +211,7 @@ async def test_content_types_of_bodies(client: httpx.AsyncClient, operation: Ope
 
 @pytest.mark.parametrize("operation", _PRODUCE, ids=operation_name)
 async def test_content_types_of_records(client: httpx.AsyncClient, topic: TopicFactory, operation: Operation) -> None:
-    """The type names the format of the data; where it names none, the data is binary."""
+    """The type names the format of the data; without a format the data is binary."""
     name = await topic()
     url = path(operation, topic=name)
     cases: list[tuple[str | None, str | None]] = [

@@ -1,4 +1,4 @@
-"""v2: what an instance has fetched and not delivered is neither skipped nor committed, whatever its caller does."""
+"""v2: records that were fetched but not delivered are neither skipped nor committed."""
 
 import asyncio
 import itertools
@@ -111,7 +111,7 @@ async def _produce(client: httpx.AsyncClient, topic: str, values: range, partiti
 
 
 async def _assigned(instance: Instance, partitions: int) -> None:
-    """Wait until the group has given it all of so many partitions, and it has looked at each."""
+    """Wait until the instance has this many partitions and a position in each."""
     async with asyncio.timeout(30):
         while len((await instance.client.get(f"{instance.path}/assignments")).json()["partitions"]) < partitions:
             assert await instance.read(100) == []
@@ -122,7 +122,7 @@ async def _assigned(instance: Instance, partitions: int) -> None:
 async def test_records_written_after_the_end_was_read(
     client: httpx.AsyncClient, topic: TopicFactory, instance: Instance, what: str
 ) -> None:
-    """Where a member stands is committed too: the next one goes on there and not at a later end."""
+    """The position of a member is committed too: the next member continues there, not at a later end."""
     partitions, values = 2, range(20)
     name, other = await topic(partitions=partitions), await topic()
     settings = {"auto.offset.reset": "latest", "fetch.min.bytes": 1}
@@ -270,7 +270,7 @@ async def test_a_read_waits_longer_than_other_requests_may_take(
 async def test_a_record_that_is_nested_too_deeply(
     client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory, instance: Instance
 ) -> None:
-    """What comes before it is delivered, and the error says where it is."""
+    """Earlier records are delivered, and the error has the position of the record."""
     name = await topic()
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "enable.idempotence": True})
     for value in (b"1", b"2", b"[" * 3000 + b"]" * 3000, b"3"):
@@ -361,7 +361,7 @@ async def test_subscribing_again(
 async def test_members_that_join_and_leave(
     stack: BackgroundStack, client: httpx.AsyncClient, topic: TopicFactory
 ) -> None:
-    """Each record is committed by who got it before the partitions move: none is missed by the group."""
+    """Each member commits its records before its partitions move, so that the group misses none."""
     count, partitions = 40_000, 4
     name, group = await topic(partitions=partitions), f"g-{uuid.uuid4()}"
     client.timeout = 60

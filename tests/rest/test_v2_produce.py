@@ -1,4 +1,4 @@
-"""v2: producing in each format, to a topic and to a partition: what is answered, record by record, and stored."""
+"""v2: producing in each format, to a topic and to a partition, with the result of each record."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ async def test_a_hung_broker_fails_only_its_records_with_a_retriable_error(
 async def test_schemas_without_a_registry_are_rejected(
     gateway_factory: GatewayFactory, topic: TopicFactory, settings: dict[str, str]
 ) -> None:
-    """Formats with schemas can't be produced; the others can."""
+    """Only formats without schemas can be produced."""
     gateway = await gateway_factory(settings | {"api.request.timeout.ms": "3000"})
     name = await topic()
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS, verify=False) as client:
@@ -198,7 +198,7 @@ async def test_schemas_without_a_registry_are_rejected(
 
 
 async def test_a_schema_that_the_registry_rejects(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
-    """The registry's reason reaches the caller, and nothing is produced."""
+    """The caller gets the registry's reason, and nothing is produced."""
     text = 'Schema being registered is incompatible with an earlier schema for subject "s"'
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Large v2 produce requests, whose records are read one by one."""
+"""Large v2 produce requests, which are decoded record by record."""
 
 import json
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""v2 with schemas: producing and consuming, and what plain clients read and write."""
+"""v2 with schemas: producing and consuming, and compatibility with official clients."""
 
 import asyncio
 import json
@@ -328,7 +328,7 @@ def _nested(levels: int, width: int) -> str:
 async def test_a_record_whose_decoded_size_is_too_large(
     client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
 ) -> None:
-    """Five bytes that stand for 10^11 nulls: an error of this record, while others are served."""
+    """Five bytes that encode 10^11 nulls are an error of this record and do not delay other calls."""
     name = await topic()
     schema_id = registry.register_schema(f"{name}-value", Schema(_nested(11, 10), "AVRO"))
     await asyncio.to_thread(_write, stack, name, b"\0" + schema_id.to_bytes(4, "big"))
@@ -357,7 +357,7 @@ async def test_a_record_whose_decoded_size_is_too_large(
 async def test_large_decoded_records_are_split_over_several_reads(
     client: httpx.AsyncClient, topic: Topic, stack: BackgroundStack, registry: SchemaRegistryClient
 ) -> None:
-    """Each is within the limit of one, all of them would be far over that of an answer."""
+    """Each record is within its limit, but all together exceed that of a response."""
     name = await topic()
     schema_id = registry.register_schema(f"{name}-value", Schema('{"type":"array","items":"null"}', "AVRO"))
     nulls = 15_000

@@ -1,4 +1,4 @@
-"""v3 ACLs as the API has them: filters, links, what was deleted, and what cannot be."""
+"""v3 ACLs: filters, links, deleted ACLs, and invalid requests."""
 
 import uuid
 from collections.abc import AsyncIterator

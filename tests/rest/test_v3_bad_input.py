@@ -102,7 +102,7 @@ def _path(operation: Operation, cluster: str, **values: str) -> str:
 
 
 def _error(response: httpx.Response) -> tuple[int, int]:
-    """Status and code of an error, which must look like one."""
+    """The status and code of an error, after a check of its form."""
     body = response.json()
     assert list(body) == ["error_code", "message"], response.text
     assert body["message"]
@@ -129,7 +129,7 @@ def _at(body: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _spoilt(operation: Operation) -> Iterator[tuple[Any, int]]:
-    """Bodies that are wrong in one place, with the code that says so."""
+    """Bodies that are invalid in one place, with the expected code."""
     body = _BODIES[operation.identifier]
     for path in _nodes(body):
         # Data may be any JSON; the errors of a batch's entries are in its answer.

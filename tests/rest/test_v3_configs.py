@@ -1,4 +1,4 @@
-"""v3 configs as the API has them: of topics, of brokers, and of all brokers together."""
+"""v3 configs of topics, of brokers, and of all brokers together."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ NAME = "log.cleaner.threads"
 
 
 def _described(bootstrap_servers: str, kind: ResourceType, name: str) -> dict[str, Any]:
-    """What a plain admin client is told."""
+    """The configs that an admin client gets from Kafka."""
     resource = ConfigResource(kind, name)
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     found: dict[str, Any] = admin.describe_configs([resource], request_timeout=20)[resource].result(20)
@@ -30,7 +30,7 @@ def _described(bootstrap_servers: str, kind: ResourceType, name: str) -> dict[st
 
 
 async def _compare(stack: BackgroundStack, kind: ResourceType, name: str, data: list[dict[str, Any]]) -> None:
-    """All configs are there, in order, and say what Kafka says."""
+    """Check that all configs are returned in order, with Kafka's values."""
     plain = await asyncio.to_thread(_described, stack.bootstrap_servers, kind, name)
     assert [config["name"] for config in data] == sorted(plain)
     for config in data:
@@ -51,7 +51,7 @@ async def _compare(stack: BackgroundStack, kind: ResourceType, name: str, data: 
 
 @pytest.fixture
 async def broker(client: httpx.AsyncClient, cluster: str) -> AsyncIterator[str]:
-    """The path of a broker whose changes, and those of all brokers, are taken back."""
+    """The path of a broker whose config changes, and those of all brokers, are reverted after the test."""
     yield f"{cluster}/brokers/1"
     for where in (f"{cluster}/brokers/1/configs", f"{cluster}/broker-configs"):
         changes = [{"name": name, "operation": "DELETE"} for name in (NAME, "compression.type")]
@@ -328,7 +328,7 @@ async def test_configs_of_three_brokers(three_brokers: BackgroundStack, gateway_
     async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
 
         async def until(path: str, status: int, code: int | None = None) -> None:
-            """Each answer comes in time, and at last it is this one."""
+            """Check that each response arrives in time, and wait for this one."""
             deadline = time.monotonic() + 40
             while True:
                 started = time.monotonic()

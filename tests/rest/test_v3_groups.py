@@ -1,4 +1,4 @@
-"""v3 consumer groups, consumers, assignments and lags as the API has them: members, order, links, codes."""
+"""v3 consumer groups, consumers, assignments and lags: members, order, links, codes."""
 
 import asyncio
 import uuid

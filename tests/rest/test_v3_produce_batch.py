@@ -1,4 +1,4 @@
-"""v3 ``records:batch``: what became of each record, by its id, and batches that cannot be."""
+"""v3 ``records:batch``: the result of each record by its id, and invalid batches."""
 
 import base64
 from typing import Any

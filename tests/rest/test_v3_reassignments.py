@@ -1,4 +1,4 @@
-"""v3 reassignments where none goes on, and requests that cannot be; those under way: tests/faces."""
+"""v3 reassignments: none, and invalid requests. tests/faces has ongoing ones."""
 
 from typing import Any
 

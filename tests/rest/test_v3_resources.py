@@ -1,4 +1,4 @@
-"""v3 resources as the API has them: members, order, links, codes."""
+"""v3 resources: members, order, links, codes."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""v3 produce with schemas: which schema is meant, what is stored, what is answered."""
+"""v3 produce with schemas: selection of the schema, stored bytes, responses."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The errors of v2: each cause with its codes, the operations that it befalls, and a request that brings it about."""
+"""The errors of v2: each cause with its codes, its operations, and a request that causes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rest.v2_operations import (
 
 @dataclass(slots=True)
 class Trial:
-    """An operation to call, and where. ``limited`` is a gateway with little room, ``blocked`` one without v2."""
+    """An operation to call and its gateways. ``limited`` has low limits, ``blocked`` has v2 disabled."""
 
     operation: Operation
     client: httpx.AsyncClient
@@ -40,7 +40,7 @@ class Trial:
     topic: TopicFactory
 
     async def call(self, content: Any = None, url: str | None = None, **how: Any) -> httpx.Response:
-        """Call the operation, usually with a right request for what doesn't exist."""
+        """Call the operation, by default with a valid request about unknown resources."""
         usual = body(self.operation) if content is None else content
         return await send(self.client, self.operation, url or path(self.operation), usual, **how)
 
@@ -54,7 +54,7 @@ class Trial:
         return {"group": group, "instance": "i"}
 
     async def post(self, where: dict[str, str], what: str, content: Any) -> None:
-        """Have an instance do something."""
+        """Send a POST request to an instance."""
         url = f"/consumers/{where['group']}/instances/{where['instance']}/{what}"
         response = await self.client.post(url, headers={"content-type": V2}, content=json.dumps(content))
         assert response.status_code in (200, 204), response.text
@@ -65,7 +65,7 @@ Provoke = Callable[[Trial], Awaitable[httpx.Response]]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why an operation fails. ``code`` is that of the body, or of a record's outcome where ``status`` is 200."""
+    """The cause of an error. ``code`` is that of the body, or that of a record if ``status`` is 200."""
 
     name: str
     status: int

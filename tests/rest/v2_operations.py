@@ -1,4 +1,4 @@
-"""The operations of v2 with a right request for each: the path's parameters, a body, its media type."""
+"""The operations of v2 with a valid request for each: path parameters, body, media type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A channel to the gateway, and what a failed call says."""
+"""A channel to the gateway, and the details of failed calls."""
 
 from collections.abc import AsyncIterator, Callable
 

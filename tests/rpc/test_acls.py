@@ -1,4 +1,4 @@
-"""What gRPC alone can get wrong in requests about ACLs, batches and reassignments."""
+"""Errors of requests about ACLs, batches and reassignments that only gRPC allows."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Answers and frames stay under the size that a client takes; nothing is lost that doesn't fit."""
+"""Responses and stream messages stay within the size limit of clients, without losing anything."""
 
 import asyncio
 import uuid

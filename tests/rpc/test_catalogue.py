@@ -1,4 +1,4 @@
-"""The protos and the catalogue say the same."""
+"""The protos match the catalogue."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A compressed message is bounded by what it grows to."""
+"""The size limit applies to the decompressed message."""
 
 import grpc
 import pytest

@@ -1,4 +1,4 @@
-"""Many Consume streams over a big topic that are cut at once: others are served, and memory stays within the budget."""
+"""Many Consume streams cancelled at once: other calls continue, and memory stays within the budget."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Reading with formats: of keys and values apart, by the Schema Registry, and of what can't be decoded."""
+"""Separate formats of keys and values, decoding with the Schema Registry, and undecodable records."""
 
 import asyncio
 import uuid

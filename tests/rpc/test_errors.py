@@ -1,4 +1,4 @@
-"""Errors as gRPC says them."""
+"""Conversion of errors to gRPC statuses."""
 
 import pytest
 from google.rpc import code_pb2

@@ -1,4 +1,4 @@
-"""FetchRecords returns what is there, within the caller's deadline, and loses nothing that it did not hand over."""
+"""FetchRecords returns available records before the deadline, and consumes only delivered records."""
 
 import asyncio
 import uuid

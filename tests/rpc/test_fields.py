@@ -1,4 +1,4 @@
-"""Errors name the field to blame by its whole path in the request."""
+"""Errors name the full path of the invalid field in the request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Callers that leave before they have their answer leave nothing in the log."""
+"""Callers that leave before the response cause no log entries."""
 
 import asyncio
 from typing import Any

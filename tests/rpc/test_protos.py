@@ -1,4 +1,4 @@
-"""The protos as others find them: they compile as they lie, and keep their promises."""
+"""The protos compile without changes and follow the conventions that the documentation states."""
 
 import subprocess
 import sys

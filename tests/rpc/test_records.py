@@ -1,4 +1,4 @@
-"""Records in messages."""
+"""Conversion of records in messages."""
 
 import json
 

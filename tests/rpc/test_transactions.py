@@ -1,4 +1,4 @@
-"""Consume without follow, on a topic with a transaction that is open, aborted, committed."""
+"""Consume without follow, on a topic with open, aborted and committed transactions."""
 
 import asyncio
 import uuid

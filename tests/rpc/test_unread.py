@@ -1,4 +1,4 @@
-"""A caller that takes nothing of a stream loses its call."""
+"""A call ends if its client reads nothing of a stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Large messages decode to what their bytes decode to at once, whatever they are made of."""
+"""Large messages decode to the same result in pieces as at once."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a gateway that logs everything says of the secrets that it was given, and of those that callers send."""
+"""The log at its most detailed level contains no secret of the settings or of callers."""
 
 import base64
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A gateway that has to authenticate to Kafka: it does, or every face says that Kafka refuses its credentials."""
+"""SASL authentication to Kafka, and the errors on each face if Kafka rejects the credentials."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A gateway on a Kafka that wants TLS, a client certificate and SASL, all with Java's settings."""
+"""A gateway with Java settings on a Kafka that requires TLS, a client certificate and SASL."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""Settings that are meant to protect: what isn't honoured stops the start by name, and no secret is ever shown."""
+"""Unsupported security settings prevent the start and are named; secrets are never shown."""
 
 from pathlib import Path
 

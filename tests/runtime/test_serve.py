@@ -1,4 +1,4 @@
-"""Starting the gateway with settings that can't be: one line that says which, and no start."""
+"""Invalid settings prevent the start with one line that names the setting."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a gateway that ends owes its callers: nothing acknowledged is lost, and what was begun is finished."""
+"""Shutdown finishes running requests and loses no acknowledged record."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Nobody reads the log: the gateway serves and ends all the same, and says later how many lines are missing."""
+"""With a blocked log output the gateway serves and ends, and later logs the number of dropped lines."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Several workers on one port: it accepts when somebody is there to answer, and no longer."""
+"""Several workers on one port, which is open only while one of them can respond."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Avro's JSON encoding to its binary encoding and back, beside fastavro; hostile schemas and payloads."""
+"""Conversion between Avro's JSON and binary encodings, compared with fastavro; hostile schemas and payloads."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A Schema Registry whose answers are hostile, and names that would lead requests elsewhere."""
+"""Hostile responses of a Schema Registry, and names that could redirect requests."""
 
 import asyncio
 import gzip

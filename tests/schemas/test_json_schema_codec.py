@@ -1,4 +1,4 @@
-"""JSON that is checked against its schema; hostile schemas."""
+"""Validation of JSON with schemas; hostile schemas."""
 
 import json
 import random

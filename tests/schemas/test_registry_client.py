@@ -1,4 +1,4 @@
-"""The Schema Registry's client: what it authenticates with, and what it leaves unloaded."""
+"""The Schema Registry client: authentication, and libraries that are loaded on demand."""
 
 import json
 import subprocess

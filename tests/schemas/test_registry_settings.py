@@ -1,4 +1,4 @@
-"""Credentials of the Schema Registry in the official spellings: sent as they should be, or refused by name."""
+"""Credentials of the Schema Registry in the official spellings are sent, or rejected by name."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Compiling schemas: a format that takes long does not hold up others."""
+"""A format that compiles slowly does not delay others."""
 
 import asyncio
 

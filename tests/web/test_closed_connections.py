@@ -1,4 +1,4 @@
-"""A connection that is over leaves nothing behind that only the garbage collector finds."""
+"""Closed connections leave no reference cycles."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""RFC 9112 and RFC 9110 on the wire, of both faces that are reached over HTTP."""
+"""RFC 9112 and RFC 9110 conformance of REST and GraphQL."""
 
 import asyncio
 import contextlib

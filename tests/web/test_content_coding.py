@@ -1,4 +1,4 @@
-"""Compressed request bodies: what they hold, and what they can't be used for."""
+"""Compressed request bodies, and decompression bombs."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""What a browser may do for a page of another origin, on both faces that it reaches."""
+"""Requests of browsers for pages of other origins, on REST and GraphQL."""
 
 import json
 import uuid

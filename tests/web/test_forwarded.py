@@ -1,4 +1,4 @@
-"""What proxies in front tell of a request, in fields of any text."""
+"""Parsing of proxy headers with arbitrary text."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The certificate of a caller, which applications behind the HTTP protocol can ask for."""
+"""The TLS certificate of a caller, as applications get it."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Many requests in one go: all are answered, and they cost others neither time nor memory."""
+"""Many pipelined requests are all answered, and do not delay others or take much memory."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A caller that takes nothing of its answer loses the connection; a slow one doesn't."""
+"""A connection whose peer does not read is closed; a slow one is not."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What a websocket's peer sends in one go costs others neither time nor memory."""
+"""Floods of websocket frames do not delay others or take much memory."""
 
 import struct
 import zlib
