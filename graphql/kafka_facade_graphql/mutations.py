@@ -19,7 +19,7 @@ from kafka_facade_graphql.inputs import Fields, derive_input
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the fields of a payload are resolved from: the request and its answer."""
+    """The request and its answer, from which the fields of a payload are resolved."""
 
     request: Any
     answer: Any
@@ -98,7 +98,7 @@ def _shown(entry: Shown) -> StrawberryField:
 
 
 def _made(resolve: Callable[..., Any], name: str, type: Any, description: str, **arguments: Any) -> StrawberryField:
-    """Return a field with a resolver that is told its arguments by name."""
+    """Return a field whose resolver gets its arguments by name."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter("self", kind), inspect.Parameter("info", kind, annotation=Info)]
     parameters += [inspect.Parameter(name, kind, annotation=annotation) for name, annotation in arguments.items()]

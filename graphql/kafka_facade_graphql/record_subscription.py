@@ -1,4 +1,4 @@
-"""The subscription root: records as they come."""
+"""The subscription root: the records of a topic."""
 
 from __future__ import annotations
 

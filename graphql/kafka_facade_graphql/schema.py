@@ -37,10 +37,10 @@ from kafka_facade_graphql.scalars import SCALARS
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What the schema is made of.
+    """The parts of the schema.
 
-    ``mutations`` are derived ones, and Strawberry types with fields of their own. ``links`` are fields to add to types,
-    by the names of these.
+    ``mutations`` are derived ones, and Strawberry types with their own fields. ``links`` are fields to add to types, by
+    type name.
     """
 
     mutations: Sequence[Mutation | type[Any]]
@@ -57,7 +57,7 @@ GRAPH: Final = Graph(
         *config_mutations.MUTATIONS,
     )
 )
-"""The graph as it is shipped."""
+"""The graph of the shipped gateway."""
 
 
 def roots(graph: Graph, catalogue: Catalogue) -> dict[str, type[Any]]:

@@ -191,7 +191,7 @@ def _types(headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:
 
 
 def _refusal(operation: Operation, connection: Connection) -> Response | None:
-    """Reject a read of records by HEAD, whose records nobody would see, or from a disallowed origin."""
+    """Reject a read of records with HEAD, which would discard them, or from a disallowed origin."""
     if operation.identifier not in INSTANCE_READS:
         return None
     if connection.method == "HEAD":

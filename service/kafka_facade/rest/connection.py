@@ -1,6 +1,6 @@
-"""What the REST face needs of an HTTP server: one request, and the means to answer it.
+"""The interface between the REST face and an HTTP server: one request and its response.
 
-Handlers know nothing else of the server. :mod:`kafka_facade.rest.asgi` implements this on ASGI.
+Handlers use nothing else of the server. :mod:`kafka_facade.rest.asgi` implements the interface on ASGI.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Connection(Protocol):
 
     @property
     def headers(self) -> Mapping[bytes, bytes]:
-        """The request headers by lower-case name; the last one counts where a name is repeated."""
+        """The request headers by lower-case name; of repeated ones the last."""
 
     @property
     def scheme(self) -> str:

@@ -22,7 +22,7 @@ class V2CreateConsumer(StrictBody):
 
 
 class V2Subscription(StrictBody):
-    """What to subscribe to."""
+    """Topics or a pattern to subscribe to."""
 
     topics: list[str] | None = None
     topic_pattern: str | None = None
@@ -36,13 +36,13 @@ class V2Partition(StrictBody):
 
 
 class V2Partitions(StrictBody):
-    """Partitions to assign, to seek in, or to ask for."""
+    """Partitions to assign, to seek in, or to look up."""
 
     partitions: list[V2Partition]
 
 
 class V2Offset(StrictBody):
-    """An offset in a partition; ``metadata`` is kept with one that is committed."""
+    """An offset in a partition; ``metadata`` is stored with a commit."""
 
     topic: str
     partition: Int32
@@ -57,7 +57,7 @@ class V2Offsets(StrictBody):
 
 
 class V2Time(StrictBody):
-    """A time in a partition: text (RFC 3339) or a number of seconds; ``metadata`` may be there and means nothing."""
+    """A time in a partition: text (RFC 3339) or a number of seconds; ``metadata`` is accepted and ignored."""
 
     topic: str
     partition: Int32

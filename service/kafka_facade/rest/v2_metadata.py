@@ -38,7 +38,7 @@ async def get_root(exchange: Exchange) -> Response:
 
 @route("api.v2.root.post")
 async def post_root(exchange: Exchange) -> Response:
-    """An empty object, for any flat one that is sent."""
+    """An empty object; the request may have any flat object."""
     _anything.optional(await exchange.body())
     return await _root(exchange)
 

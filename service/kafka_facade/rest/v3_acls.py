@@ -37,7 +37,7 @@ _binding = converter(AclBinding)
 
 
 class V3Acls(StrictBody):
-    """ACLs to create; without ``data`` the error has a code of its own."""
+    """ACLs to create; a missing ``data`` has its own error code."""
 
     data: list[_entry] | None = None  # type: ignore[valid-type]
 

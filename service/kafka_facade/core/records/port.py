@@ -98,7 +98,7 @@ class ConsumerPort(Protocol):
         """Store the next offset for the automatic commit."""
 
     async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
-        """What the group has committed; partitions without a commit are left out."""
+        """The committed offsets of the group; partitions without one are omitted."""
 
     async def close(self, timeout: float) -> None:
         """Leave the group and free all resources; never raises."""
