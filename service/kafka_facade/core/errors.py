@@ -471,3 +471,9 @@ class Unavailable(ServerError):
 
     codes = ErrorCodes(503, 503, 503, "UNAVAILABLE", retriable=True)
     default_message = "Service Unavailable"
+
+
+def without_traceback(error: FacadeError) -> FacadeError:
+    """Drop the traceback of an error that is kept: its frames refer to it, a cycle that needs garbage collection."""
+    error.__context__ = None
+    return error.with_traceback(None)

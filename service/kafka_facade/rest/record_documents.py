@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from kafka_facade.core.errors import FacadeError, PayloadTooLarge
+from kafka_facade.core.errors import FacadeError, PayloadTooLarge, without_traceback
 from kafka_facade.core.records.json_text import is_json
 from kafka_facade.core.records.model import RecordToProduce
 from kafka_facade.core.time_slices import time_slice
@@ -47,16 +47,10 @@ async def decode_records(documents: list[bytes], timeout: float, json: _JsonRead
             else:
                 decoded.records.append(decode_record(document))
         except PayloadTooLarge as error:
-            decoded.records.append(_alone(error))
+            decoded.records.append(without_traceback(error))
         except FacadeError as error:
-            decoded.records.append(_alone(error))
+            decoded.records.append(without_traceback(error))
             if not await json.read_json(is_json, document, timeout):
                 decoded.broken = True
                 break
     return decoded
-
-
-def _alone(error: FacadeError) -> FacadeError:
-    """Drop the traceback of an error: its frames refer to the error, a cycle that needs garbage collection."""
-    error.__context__ = None
-    return error.with_traceback(None)

@@ -10,7 +10,7 @@ import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge
+from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge, without_traceback
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT, check_headers
 from kafka_facade.core.records.decoding_budget import weighs_more
@@ -233,13 +233,7 @@ def _read_entry(message: record_pb2.RecordToProduce, partition_id: int | None) -
     try:
         return read_record(message, partition_id)
     except InvalidRequest as error:
-        return _alone(error)
-
-
-def _alone(error: FacadeError) -> FacadeError:
-    """Drop the traceback of an error: its frames refer to the error, a cycle that needs garbage collection."""
-    error.__context__ = None
-    return error.with_traceback(None)
+        return without_traceback(error)
 
 
 async def stream_results(
