@@ -42,8 +42,8 @@ class KafkaAccess(Struct, gc=False):
     """The lease on the clients of the caller's identity, once they are open."""
     has_ended: bool = False
 
-    def opens(self, cluster_id: str | None) -> bool:
-        """Return whether the clients for a cluster are open, and if so lease them. Never waits."""
+    def take(self, cluster_id: str | None) -> bool:
+        """Lease the clients for a cluster if they are open, and return whether they are. Never waits."""
         if self.lease is None and not self.has_ended:
             self.lease = self.pool.take(self.identify(self.caller, cluster_id))
         return self.lease is not None
@@ -96,7 +96,7 @@ class Call(Struct, gc=False):
     def has_kafka(self, cluster_id: str | None) -> bool:
         """Return whether :attr:`kafka` can be used; clients that are open are leased now. Never waits."""
         access = self.access
-        return access is not None and (access.lease is not None or access.opens(cluster_id))
+        return access is not None and (access.lease is not None or access.take(cluster_id))
 
     async def open_kafka(self, cluster_id: str | None) -> None:
         """Make sure that :attr:`kafka` can be used. Raises the errors of :meth:`ClientPool.lease`."""

@@ -68,7 +68,13 @@ class Engine:
     """The ports of one identity in one cluster. Used on one event loop."""
 
     def __init__(
-        self, options: KafkaOptions, shared: Shared, configs: _Configs, client: Owned, authentication: Authentication
+        self,
+        options: KafkaOptions,
+        shared: Shared,
+        configs: _Configs,
+        client: Owned,
+        authentication: Authentication,
+        on_change: Callable[[str], None] | None = None,
     ) -> None:
         """Use :meth:`open`; ``client`` is the admin client, whose errors go to ``authentication``."""
         self._options = options
@@ -108,31 +114,29 @@ class Engine:
         if own_groups is not None and _login(configs.admin) == _login(configs.consumer):
             own_groups = fail_fast(own_groups, authentication)
         self._own_groups = own_groups
-        self._admin = admin
         self.destroyed: Future[None] | None = None
         """Done once the last client is destroyed; set by :meth:`close`."""
-        self.on_change(self.producer.forget)
+        admin.on_change = self.producer.forget if on_change is None else on_change
 
     @classmethod
-    async def open(cls, options: KafkaOptions, shared: Shared) -> Self:
+    async def open(cls, options: KafkaOptions, shared: Shared, on_change: Callable[[str], None] | None = None) -> Self:
         """Create the admin client in a thread; all others are created at their first use.
+
+        ``on_change`` is called with each topic whose partitions were changed with these clients; by default the
+        producer forgets the topic.
 
         Raises InvalidKafkaRequest for invalid settings, TooManyRequests if the process has too many clients, and
         KafkaTimeout.
         """
         authentication = Authentication()
         configs, client = await shared.connecting.run(_OPEN_SECONDS, _open, options, authentication)
-        return cls(options, shared, configs, client, authentication)
+        return cls(options, shared, configs, client, authentication, on_change)
 
     async def prepare(self) -> None:
         """Create the clients that nearly every gateway needs now rather than at their first use."""
         self._metadata_protocol.prepare()
         self._log_protocol.prepare()
         await self.producer.open()
-
-    def on_change(self, listener: Callable[[str], None]) -> None:
-        """Set what is called with each topic whose partitions were changed with these clients."""
-        self._admin.on_change = listener
 
     def _protocol_client(self, given: Mapping[str, Any], in_flight: int) -> ProtocolClient:
         config = roles.protocol_config(self._options.bootstrap_servers, given)

@@ -145,11 +145,11 @@ class ClientPool:
             async with asyncio.timeout(_OPEN_SECONDS):
                 await self._places.acquire()
                 try:
-                    engine = await self._engine.open(self._options_of(identity), self._shared)
+                    forget = partial(self._forget, identity.cluster)
+                    engine = await self._engine.open(self._options_of(identity), self._shared, forget)
                 except BaseException:
                     self._places.release()
                     raise
-            engine.on_change(lambda topic: self._forget(identity.cluster, topic))
             opening.found = self._open[identity.digest] = Clients(identity, engine, opening.waiting)
         except Exception as error:
             opening.failure = from_exception(error)
