@@ -17,7 +17,7 @@ from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.records.model import Delivery
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.options import KafkaOptions, PoolOptions
-from kafka_facade.kafka.pool import ClientPool, Clients
+from kafka_facade.kafka.pool import ClientPool, Lease
 from kafka_facade.kafka.shared import Shared
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_identities import CLUSTER, new_pool
@@ -125,13 +125,15 @@ async def test_calls_at_the_same_time_open_clients_once(stack: BackgroundStack) 
     before = librdkafka_clients()
     async with new_pool(stack.bootstrap_servers) as pool, watched() as watch:
         leases = await asyncio.gather(*(pool.lease(identity(0), _SECONDS) for _ in range(50)))
-        assert len(set(map(id, leases))) == 1
+        assert len({id(lease.engine) for lease in leases}) == 1
         assert librdkafka_clients() == before + 1
         other = await pool.lease(identity(1), _SECONDS)
         assert other.engine is not leases[0].engine
         for lease in [*leases, other]:
             lease.release()
-        assert leases[0].users == other.users == 0
+        assert [clients.users for clients in pool._open.values()] == [0, 0]
+        with pytest.raises(RuntimeError, match="released twice"):
+            other.release()
         assert watch.longest_busy < 0.2
 
 
@@ -181,7 +183,7 @@ async def test_a_call_that_does_not_wait_leaves_nothing_in_use(stack: Background
         await asyncio.sleep(0)
         cancelled.cancel()
         [outcome] = await asyncio.gather(cancelled, return_exceptions=True)
-        if isinstance(outcome, Clients):
+        if isinstance(outcome, Lease):
             # They were open before the task was cancelled.
             outcome.release()
         await until(lambda: identity(0).digest in pool._open)
@@ -217,7 +219,7 @@ async def test_closing_the_pool_closes_all_clients(stack: BackgroundStack, topic
         await asyncio.sleep(0)
     # What was handed over is acknowledged, and who waited has clients or an error.
     assert isinstance((await last)[0], Delivery)
-    assert isinstance((await asyncio.gather(opening, return_exceptions=True))[0], Clients | FacadeError)
+    assert isinstance((await asyncio.gather(opening, return_exceptions=True))[0], Lease | FacadeError)
     with pytest.raises(Unavailable):
         await pool.lease(identity(5), _SECONDS)
     with pytest.raises(KafkaError):

@@ -30,8 +30,8 @@ _LOOK_SECONDS = 1.0
 _LOOKS = 4
 
 
-class Clients:
-    """The open clients of one identity, and at the same time a lease on them."""
+class _Clients:
+    """The open clients of one identity, with the number of leases on them."""
 
     __slots__ = ("engine", "identity", "ports", "used_at", "users")
 
@@ -42,15 +42,43 @@ class Clients:
         self.users = users
         self.used_at = time.monotonic()
 
-    def share(self) -> Clients:
-        """Return another lease on the same clients."""
+    def lease(self) -> Lease:
+        """Return another lease."""
         self.users += 1
-        return self
+        return Lease(self)
 
     def release(self) -> None:
-        """End a lease."""
+        """Count one lease less."""
         self.users -= 1
         self.used_at = time.monotonic()
+
+
+class Lease:
+    """A lease on the clients of one identity."""
+
+    __slots__ = ("_clients", "_has_ended", "identity", "ports")
+
+    def __init__(self, clients: _Clients) -> None:
+        self._clients = clients
+        self._has_ended = False
+        self.identity = clients.identity
+        self.ports = clients.ports
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the clients."""
+        return self._clients.engine
+
+    def share(self) -> Lease:
+        """Return another lease on the same clients."""
+        return self._clients.lease()
+
+    def release(self) -> None:
+        """End the lease. Raises RuntimeError if it has ended: the clients would be closed while another is in use."""
+        if self._has_ended:
+            raise RuntimeError(f"A lease on the Kafka clients of {self.identity.name} is released twice.")
+        self._has_ended = True
+        self._clients.release()
 
 
 class _Opening:
@@ -58,7 +86,7 @@ class _Opening:
 
     def __init__(self) -> None:
         self.waiting = 0
-        self.found: Clients | None = None
+        self.found: _Clients | None = None
         self.failure: FacadeError | None = None
         self.done = asyncio.Event()
 
@@ -84,7 +112,7 @@ class ClientPool:
         self._idle_seconds = idle_seconds
         self._engine = engine
         # By the digest of the identity, which costs less to look up.
-        self._open: dict[bytes, Clients] = {}
+        self._open: dict[bytes, _Clients] = {}
         self._opening: dict[bytes, _Opening] = {}
         # Clients have a place from before they are opened until they are destroyed.
         self._places = asyncio.Semaphore(most)
@@ -92,14 +120,12 @@ class ClientPool:
         self._closed = False
         self._expiry = asyncio.create_task(self._expire(), name="idle Kafka clients")
 
-    def take(self, identity: KafkaIdentity) -> Clients | None:
+    def take(self, identity: KafkaIdentity) -> Lease | None:
         """Lease clients that are open; None if they have to be opened."""
         found = self._open.get(identity.digest)
-        if found is not None:
-            found.users += 1
-        return found
+        return None if found is None else found.lease()
 
-    async def lease(self, identity: KafkaIdentity, timeout: float) -> Clients:
+    async def lease(self, identity: KafkaIdentity, timeout: float) -> Lease:
         """Lease clients, opening them if necessary; calls at the same time open them once.
 
         Raises TooManyRequests if no place is free, KafkaTimeout, Unavailable during shutdown, and the error with which
@@ -122,7 +148,8 @@ class ClientPool:
         if opening.found is None:
             # Each call gets an error of its own, because tracebacks are added to it.
             raise copy.copy(opening.failure or Unavailable("The server is shutting down."))
-        return opening.found
+        # Those who wait have been counted when the clients were open.
+        return Lease(opening.found)
 
     def _begin(self, identity: KafkaIdentity) -> _Opening:
         if self._closed:
@@ -150,7 +177,7 @@ class ClientPool:
                 except BaseException:
                     self._places.release()
                     raise
-            opening.found = self._open[identity.digest] = Clients(identity, engine, opening.waiting)
+            opening.found = self._open[identity.digest] = _Clients(identity, engine, opening.waiting)
         except Exception as error:
             opening.failure = from_exception(error)
             logger.warning("the Kafka clients of %s can't be opened: %s", identity.name, opening.failure)
@@ -164,12 +191,12 @@ class ClientPool:
             if clients.identity.cluster == cluster:
                 clients.engine.producer.forget(topic)
 
-    def _retire(self, clients: Clients, timeout: float) -> None:
+    def _retire(self, clients: _Clients, timeout: float) -> None:
         """Close clients in a task; the identity's next call opens others."""
         del self._open[clients.identity.digest]
         self._run(self._shut(clients, timeout), "Kafka clients close")
 
-    async def _shut(self, clients: Clients, timeout: float) -> None:
+    async def _shut(self, clients: _Clients, timeout: float) -> None:
         try:
             await clients.engine.close(timeout)
         except Exception:

@@ -22,7 +22,7 @@ from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.links import KINDS, Kind
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.kafka.engine import Engine
-from kafka_facade.kafka.pool import ClientPool, Clients
+from kafka_facade.kafka.pool import ClientPool, Lease
 from kafka_facade.kafka.shared import Shared
 from kafka_facade.peers.certificate import Certificate, new_certificate
 from kafka_facade.peers.local import LocalOwnership
@@ -94,7 +94,7 @@ def core(
     settings: Settings,
     parts: Parts,
     clients: ClientPool,
-    own: Clients,
+    own: Lease,
     service: KafkaIdentity,
     registry: SchemaRegistry | None,
     peers: PeerPort | None,
