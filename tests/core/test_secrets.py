@@ -177,7 +177,7 @@ def test_a_secret_within_base64(before: str, secret: str, after: str) -> None:
             for sent in (encoded, escaped, re.sub("%..", lambda byte: byte[0].lower(), escaped)):
                 shown_text = redact(f'{{"said": "{sent}"}}', secrets)
                 assert HIDDEN in shown_text
-                # A character at either end may share its bits with what is no secret.
+                # A character at either end may share its bits with the surrounding text.
                 left = unquote(shown_text.partition(HIDDEN)[0].removeprefix('{"said": "'))
                 assert len(left) * 6 <= (len(before.encode()) + 1) * 8 + 5
 

@@ -17,7 +17,7 @@ from kafka_facade_devstack.gateway import Gateway
 
 _ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Such a command goes on until it is stopped.
+# Such a command runs until it is stopped.
 _ENDLESS = "RecordService/Consume"
 _SECONDS = 30
 
@@ -34,7 +34,7 @@ def _commands(document: str) -> list[tuple[str, str]]:
     for block in _blocks(document, "console"):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.splitlines(keepends=True)
-            # A command goes on after a backslash, and inside quotes.
+            # A command continues after a backslash, and inside quotes.
             count = next(
                 number
                 for number in range(1, len(lines) + 1)

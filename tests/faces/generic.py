@@ -109,7 +109,7 @@ class RestOperations:
             params = {name: str(value).lower() if value is True else value for name, value in others.items() if value}
             response = await self._http.request(row.method, path, params=params, headers=headers)
         else:
-            # v2 takes no body where nothing is given.
+            # v2 has no body if no values are given.
             body = others if others or row.path.startswith("/v3/") else None
             response = await self._http.request(row.method, path, json=body, headers=headers)
         found: Any = response.json() if response.content else None
@@ -331,7 +331,7 @@ class GraphQLOperations:
         payload, given = get_named_type(field.type), get_named_type(field.args["input"].type)
         assert isinstance(payload, GraphQLObjectType)
         assert isinstance(given, GraphQLInputObjectType)
-        # Links of the payload are asked for too: they must resolve, whatever they lead to.
+        # Select the links of the payload too: all of them must resolve.
         parts = ["__typename"]
         shown = None
         for own, entry in payload.fields.items():

@@ -44,7 +44,7 @@ class RestClient(RestOperations, FaceClient):
         body = self._record(record)
         found = await self._call("POST", f"/v3/clusters/{cluster}/topics/{topic}/records", body)
         if found["error_code"] != 200:
-            # An error of a record stands in the document of an HTTP 200, with its code alone.
+            # An error of a record is in the document of an HTTP 200, only with its code.
             raise FaceError((None, found["error_code"]), found["message"])
         return (found["partition_id"], found["offset"])
 

@@ -163,7 +163,7 @@ async def test_a_rebalance_repeats_no_records_and_moves_no_commit_back(
     settings = {"format": "JSON", "auto_offset_reset": "earliest", "auto_commit": "false", "request_timeout_ms": "2000"}
     await face.create_consumer(group, "a", **settings)
     await face.subscribe(group, "a", [name])
-    # One read may bring one partition only: gRPC and GraphQL answer with what is there.
+    # One read may return one partition only: gRPC and GraphQL return available records.
     first: list[tuple[int, Any, Any]] = []
     async with asyncio.timeout(20):
         while len(first) < 20:

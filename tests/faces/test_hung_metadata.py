@@ -50,7 +50,7 @@ async def _describe_all(face: FaceClient, cluster: str, topic: str) -> None:
 async def _client(face_name: str, gateway: Gateway) -> AsyncIterator[FaceClient]:
     face = FACES[face_name](gateway)
     try:
-        # Open the connection, which is not what is timed.
+        # Open the connection first, so that it is not part of the measured time.
         await face.clusters()
         yield face
     finally:

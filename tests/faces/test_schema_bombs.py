@@ -217,7 +217,7 @@ _TREE = '{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"array
 _UNION = '{"type":"record","name":"R","fields":[{"name":"a","type":["null","R"]}]}'
 _MANY = _varint(2**41)
 
-# What stands after the id of the schema.
+# The bytes after the schema id.
 _BOOLEANS = 20_000_000
 CONSUMED: dict[str, tuple[str, str, bytes]] = {
     "nested records": ("AVRO", json.dumps(_nested(11)), b""),

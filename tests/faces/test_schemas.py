@@ -19,7 +19,7 @@ from kafka_facade_devstack.background import BackgroundStack
 
 Topic = Callable[..., Awaitable[str]]
 
-# Of each format: a schema, data, and what stands after the schema id.
+# For each format: a schema, data, and the bytes after the schema id.
 CASES: dict[str, tuple[str, Any, bytes]] = {
     "AVRO": (
         json.dumps({"type": "record", "name": "User", "fields": [{"name": "age", "type": ["null", "int"]}]}),

@@ -22,7 +22,7 @@ from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as instances
 from kafka_facade_devstack.gateway import Gateway
 
 _SECONDS = 60
-# What nobody takes of an answer is given up after this long.
+# Unread responses are aborted after this time.
 _SETTINGS = {"response.write.timeout.ms": "2000", "workers": "2"}
 _V2 = {"content-type": "application/vnd.kafka.v2+json"}
 _BINARY = "application/vnd.kafka.binary.v2+json"
@@ -109,7 +109,7 @@ async def test_undelivered_records_on_rest(started: Gateway, topic: TopicFactory
         # Some leave, others are given up.
         if number:
             connection.abort()
-    # Nothing was returned: where the instance stands is still its beginning.
+    # Nothing was returned: the position of the instance is still its start.
     assert await committed(started, group, name) == [0]
     assert await all_offsets(started, group) == list(range(_RECORDS))
     assert await committed(started, group, name) == [_RECORDS]

@@ -194,7 +194,7 @@ def test_a_compiled_selection_answers_what_the_executor_answers(
 ) -> None:
     async def both() -> None:
         variables = {"a": a} | b
-        # Long lists are completed side by side, so that chance decides what is counted before an error.
+        # Long lists are completed concurrently, so the count before an error varies.
         few = all(entry.headers is not MANY for entry in entries if isinstance(entry, core_records.Record))
         limit = most if few else 10_000
         expected = await _answer(GENERAL, document, variables, entries, limit)

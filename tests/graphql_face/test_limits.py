@@ -55,7 +55,7 @@ def test_variables_count_towards_the_cost() -> None:
     assert _size(page, n=3).cost == 3 + 3 * 2
     assert _size(page, n="many").cost == 3 + 100 * 2
     record = {"value": {"format": "JSON", "data": [1] * 1000}}
-    # Each record has three entries; what is in a JSON scalar isn't looked at. Each result costs three fields.
+    # Each record has three entries; the content of a JSON scalar isn't counted. Each result costs three fields.
     expected = 2 + 100 + 100 * 3 + 2 + 100 * 3
     assert _size(PRODUCE, input={"topicName": "t", "records": [record] * 100}).cost == expected
 
@@ -107,7 +107,7 @@ HOSTILE = {
 def test_a_hostile_document_is_rejected_fast_with_a_short_message(document: str) -> None:
     started = time.process_time()
     errors = _errors(document)
-    # Measured: 0.1 s at the most; without limits some take seconds, and some would never end.
+    # Measured: at most 0.1 s; without limits some take seconds, and some never end.
     assert time.process_time() - started < 1
     assert 1 <= len(errors) <= 11
     assert all(len(error.message) < 600 for error in errors)

@@ -116,7 +116,7 @@ async def test_five_hundred_identities(stack: BackgroundStack, topic: TopicFacto
         assert most_threads <= _MOST * _THREADS_EACH + 48 * 2 + 16 + 8 + 8
         assert keys - fewest_keys <= _MOST * _CLIENTS_EACH
         assert process.memory_info().rss - settled_memory < _MEMORY
-        # Nobody uses them any more.
+        # They are not used any more.
         await until(lambda: librdkafka_clients() == before)
     await until(lambda: free_thread_keys() >= keys)
 

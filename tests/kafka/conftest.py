@@ -26,7 +26,7 @@ from protocol_clients import MakeProtocol, ProtocolThreads
 LongestStall = Callable[[], float]
 Sessions = Callable[..., Awaitable[ConsumerSession]]
 
-# What a read of an instance returns at the most.
+# Maximum bytes of a read of an instance.
 SMALL_READ_BYTES = 50
 
 

@@ -30,7 +30,7 @@ from kafka_facade_devstack.background import BackgroundStack
 from protocol_clients import MakeProtocol, ProtocolThreads
 
 _SECONDS = 20
-# So long (s) a request to a broker that is well may take, beside others to one that isn't.
+# Maximum time (s) of a request to a healthy broker while others wait for a hung one.
 _SOON = 1.5
 
 
@@ -191,7 +191,7 @@ async def test_a_thread_that_ends_is_replaced(
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, poll)
     os.close(nothing)
-    # The thread goes once more to where it waits.
+    # The thread enters its wait once more.
     with pytest.raises(KafkaTimeout):
         await client.send(_list_groups, 0.3, again=False)
     assert not thread.is_alive()

@@ -241,7 +241,7 @@ def test_validation_requests_no_token() -> None:
         }
         for role in ROLES:
             assert unknown_settings(role, config) == []
-        # One that never answers would hold up the start for 20 s with each client.
+        # A server that never responds would delay the start by 20 s for each client.
         with pytest.raises(BlockingIOError):
             issuer.accept()
 

@@ -152,7 +152,7 @@ async def test_a_body_that_becomes_invalid_during_the_response(
     assert b'"offset":0' in await connection.until(b"\n\r\n")
     await connection.send(b"zz\r\n" + _GET)
     assert await connection.rest() == b""
-    # And the gateway has noticed: it goes on as ever.
+    # The gateway has noticed the disconnect and continues.
     response = await client.post(f"{cluster}/topics/{name}/records", json=json.loads(_RECORD))
     assert response.json()["offset"] == 1
 

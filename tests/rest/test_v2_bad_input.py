@@ -147,7 +147,7 @@ async def test_unknown_topics(client: httpx.AsyncClient, operation: Operation) -
     for name in ("%2F", "a%20b", "%F0%9F%A6%8A", "x" * 250, "a%00b", "%C3%A9"):
         response = await send(client, operation, path(operation, topic=name), sent)
         if operation in _PRODUCE:
-            # As in the official proxy, each record says so.
+            # As in the official proxy, each record has the error.
             assert response.status_code == 200, name
             [outcome] = response.json()["offsets"]
             assert (outcome["partition"], outcome["offset"], outcome["error_code"]) == (None, None, 1)

@@ -301,7 +301,7 @@ async def test_positions(client: httpx.AsyncClient, topic: TopicFactory, instanc
     await one.did("positions", {"offsets": [{**_offset(name, 0, 3), "metadata": "m"}, _offset(name, 1, 0)]})
     assert await one.values(2) == [3, 4]
     await one.did("positions/beginning", {"partitions": _places([(name, 0), (name, 1)])})
-    # What was read before, and what is read ahead, is forgotten.
+    # Earlier and prefetched records are discarded.
     assert (await one.values(1, "timeout=500&max_bytes=1")) == [0]
     await one.did("positions/end", {"partitions": _places([(name, 0)])})
     assert (await one.records()).json() == []
@@ -327,10 +327,10 @@ async def test_commits(client: httpx.AsyncClient, topic: TopicFactory, instance:
     assert await one.values(3) == [0, 1, 2]
     response = await one.post("offsets")
     assert (response.status_code, response.headers["content-type"], response.json()) == (200, V2, [])
-    # Where it stands, also in the partition that has nothing.
+    # The positions, also in the empty partition.
     standing = [{**_offset(name, 0, 3), "metadata": ""}, {**_offset(name, 1, 0), "metadata": ""}]
     assert await one.committed((name, 0), (name, 1)) == standing
-    # Offset n commits n + 1; the group goes on there.
+    # Offset n commits n + 1; the group continues there.
     body = {"offsets": [_offset(name, 0, 0), _offset(name, 1, 7)]}
     assert (await one.post("offsets?async=true", body)).json() == []
     expected = [{**_offset(name, 0, 1), "metadata": ""}, {**_offset(name, 1, 8), "metadata": ""}]

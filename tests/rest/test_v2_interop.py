@@ -204,7 +204,7 @@ async def test_avro(
     assert read["next"]["id"] == b"\x00\xff"
     assert read["at"] == {"n": None, "d": 0.5, "k": "A"}
     serialize = AvroSerializer(registry, schema)
-    # A text could be a string of the union or a symbol: the plain client has to be told.
+    # A text could be a string of the union or a symbol, so the official client needs a hint.
     read["at"]["k"] = ("org.example.Kind", "A")
     assert serialize(read, context) == message.value()
     assert await _consume(client, name, "avro", 1) == [(None, data)]

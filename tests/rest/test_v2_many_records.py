@@ -72,7 +72,7 @@ async def test_a_long_read_of_small_records(
         found = [entry["offset"] for entry in json.loads(response.content)]
         assert 0 < len(found) < most
         offsets += found
-    # None of them waited for more.
+    # No read waited for more records.
     assert time.monotonic() - started < TIMEOUT_MS / 1000
     assert offsets == list(range(len(offsets)))
     assert (await client.delete(path)).status_code == 204

@@ -30,7 +30,7 @@ JSON = "application/json"
 BINARY, IN_JSON, AVRO = media_type("binary"), media_type("json"), media_type("avro")
 EMBEDDED = [media_type(format) for format in FORMATS.values()]
 
-# What is accepted -> the type of the answer; None is 406.
+# Accept -> the type of the response; None is 406.
 _ANYWHERE: list[tuple[str | None, str | None]] = [
     (None, V2),
     ("", V2),
@@ -123,7 +123,7 @@ async def test_accept_headers_of_reads(client: httpx.AsyncClient, topic: TopicFa
     await client.post(f"{url}/assignments", headers={"content-type": V2}, content=json.dumps(assigned))
     mine = media_type(format)
     other = BINARY if format != "binary" else AVRO
-    # What is accepted -> the type of the answer, and whether it is the instance's.
+    # Accept -> the type of the response, and whether it is that of the instance.
     cases: list[tuple[str | None, str | None, bool]] = [
         (mine, mine, True),
         (f"{mine}; charset=utf-8", f"{mine};charset=utf-8", True),

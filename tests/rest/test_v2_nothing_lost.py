@@ -304,7 +304,7 @@ async def test_callers_that_disconnect_during_a_response(
     found: list[int] = []
     async with asyncio.timeout(120):
         while len(found) < count:
-            # It would wait for all of its time, with whatever it has fetched in hand.
+            # It would wait until its timeout while it holds the fetched records.
             leaving = asyncio.create_task(instance.read(5000))
             await asyncio.sleep(chance.uniform(0, 0.3))
             leaving.cancel()

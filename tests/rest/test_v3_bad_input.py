@@ -70,7 +70,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 _MISSING = {"api.v3.acls.batch-create": (422, 42206)}
 # Without a whole filter nothing is deleted.
 _QUERIES = {"api.v3.acls.delete": urlencode(_RULE)}
-# What is being moved of a topic that isn't there is nothing.
+# An unknown topic has no reassignments.
 _LISTS_NOTHING = ("api.v3.partition-reassignments.search-by-topic",)
 _NUMBERS = ("broker_id", "partition_id")
 # Their errors are in the documents of the answer, record by record.

@@ -81,7 +81,7 @@ async def test_an_unsupported_charset(
     response = await client.post(f"{cluster}/topics/{name}/records", headers=headers, content=_RECORD.encode("utf-16"))
     message = "The charset in Content-Type must be UTF-8 or ISO-8859-1."
     assert (response.status_code, response.json()) == (400, {"error_code": 400, "message": message})
-    # What is said to be UTF-8 and isn't.
+    # Invalid UTF-8.
     headers = {"content-type": "application/json; charset=utf-8"}
     response = await client.post(f"{cluster}/topics/{name}/records", headers=headers, content=_RECORD.encode("latin-1"))
     assert (response.status_code, response.json()["error_code"]) == (200, 400)

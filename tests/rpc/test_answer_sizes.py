@@ -162,7 +162,7 @@ async def test_a_record_over_the_limit_of_clients_is_not_skipped(
             assert await committed(stub, where, name) == [1]
         size = int(about["size"])
         assert _LARGE < size < _LARGE + 1000
-        # A client that takes it says so, and gets all that follows.
+        # A client with a higher limit sets max_bytes, and gets all following records.
         async with grpc.aio.insecure_channel(gateway.grpc, options=[(_RECEIVE, -1)]) as wide:
             generous = consumer_instance_pb2.FetchRecordsRequest(**where, max_bytes=size)
             willing = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(wide)
@@ -212,7 +212,7 @@ async def test_responses_respect_the_configured_limit(
             partition_pb2.GetPartitionOffsetsRequest(topic_name=name, partition_id=0)
         )
         assert offsets.latest_offset == 0
-        # Errors are told with all that there is room for, and at least with their code.
+        # Errors have as many details as fit, and at least their code.
         bad = RecordToProduce(value=RecordData(json="{" + "\N{SNOWMAN}" * 300))
         answer = await records.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=[bad] * 80))
         assert answer.ByteSize() <= _SMALL

@@ -22,7 +22,7 @@ GatewayFactory = Callable[..., Awaitable[Gateway]]
 STREAMS = 20
 MEBIBYTE = 1 << 20
 BUDGET = 64 * MEBIBYTE
-# What connections, frames that are under way and the interpreter take beside it.
+# Additional memory of connections, frames in flight and the interpreter.
 BESIDE = 200 * MEBIBYTE
 RECORDS, SIZE = 60_000, 1000
 

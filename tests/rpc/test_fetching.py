@@ -114,7 +114,7 @@ async def test_an_undelivered_response_consumes_no_records(
     await produce(channel, name, ["x" * 3000] * 600)
     stub, where = await reader(channel, name)
     fetch = consumer_instance_pb2.FetchRecordsRequest(**where)
-    # Nobody reads this answer, and it is larger than what the connection holds.
+    # This response is not read, and exceeds the buffers of the connection.
     async with grpc.aio.insecure_channel(gateway.grpc, options=_SMALL_WINDOW) as stalled:
         method: grpc.aio.UnaryStreamMultiCallable[Any, bytes] = stalled.unary_stream(
             "/kafka_facade.v1.ConsumerInstanceService/FetchRecords",

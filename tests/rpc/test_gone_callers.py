@@ -27,7 +27,7 @@ async def test_a_response_to_a_caller_that_has_left(gateway_factory: GatewayFact
             if deadline is None:
                 call.cancel()
             assert await call.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
-    # It is told of both before it answers this.
+    # It gets both before it responds to this.
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
         check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
         await check(b"")

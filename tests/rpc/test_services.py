@@ -98,7 +98,7 @@ async def test_health_follows_kafka(three_brokers: BackgroundStack, gateway_fact
             for name in ("", service):
                 answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
                 assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-            # What does without Kafka goes on.
+            # Requests that do not need Kafka still work.
             answer = await stub.Check(health_pb2.HealthCheckRequest(service="kafka_facade.v1.ServerService"))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         finally:

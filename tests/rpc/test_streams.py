@@ -235,7 +235,7 @@ async def test_a_cancelled_stream_leaves_the_gateway_idle(gateway_factory: Gatew
             reading = stub.Consume(record_pb2.ConsumeRequest(topic_name=name, earliest=Empty(), follow=True))
             await asyncio.wait({asyncio.ensure_future(reading.read())}, timeout=1)
             reading.cancel()
-        # A call or a consumer that was left over would hold up the shutdown.
+        # A remaining call or consumer would delay the shutdown.
         await asyncio.sleep(1)
         loop = asyncio.get_running_loop()
         begin = loop.time()

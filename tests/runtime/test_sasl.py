@@ -280,7 +280,7 @@ async def test_wrong_credentials_of_consumers_only(
             await client.request("GET", f"{base}/offsets", json=partitions, headers=v2),
             await client.post(f"{base}/positions/end", json=partitions, headers=v2),
             await client.post(f"{base}/offsets", json=committed, headers=v2),
-            # What was refused holds up nobody.
+            # Rejected requests do not block later ones.
             await client.get(f"{base}/records?timeout=500", headers=binary),
         ):
             assert (answer.status_code, answer.json()["error_code"]) == (401, 40101), answer.request.url

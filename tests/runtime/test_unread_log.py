@@ -120,7 +120,7 @@ def test_lines_within_the_limit_are_written_in_order_and_others_counted(how: str
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        # Writes all of it while nobody reads.
+        # Writes everything while the other side does not read.
         assert process.stdout.readline() == b"logged\n"
         lines = []
         while b"dropped" not in (line := process.stderr.readline()):

@@ -101,7 +101,7 @@ async def test_pages_of_other_origins_consume_no_records(client: httpx.AsyncClie
     for headers in (*_CROSS, {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}):
         for path in (f"{where}/records", f"{where}/x/../records/", f"{where}/%72ecords"):
             assert (await client.get(path, headers=headers)).status_code == 403, (headers, path)
-            # Nobody reads records with HEAD.
+            # HEAD of records is not supported.
             assert (await client.head(path, headers=headers)).status_code == 405, (headers, path)
     response = await client.get(f"{where}/records?timeout=10000")
     assert [record["offset"] for record in response.json()] == [0]
