@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import grpc
+import httpx
 import pytest
 
 from faces.conftest import Watched
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 
 pytestmark = pytest.mark.xdist_group("event_loop")
 
 # Seconds in which nothing else ran: gRPC's own copies of the message take a third of it.
 MOST_HELD = 0.15
+# Processor time (s) of the loop without another turn. One record with very many headers takes up to 20 ms.
+MOST_BUSY = 0.1
 SIZE = 8 * 1024 * 1024
 RECORDS = "/kafka_facade.v1.RecordService/"
 INSTANCES = "/kafka_facade.v1.ConsumerInstanceService/"
@@ -61,3 +67,33 @@ async def test_a_message_of_many_fields_is_refused(watched: Watched, name: str) 
             assert "fields" in (caught.value.details() or "")
 
         assert await watched.quietest(run, "longest_held", MOST_HELD) < MOST_HELD
+
+
+async def test_records_with_very_many_headers_are_produced(
+    watched: Watched, topic: Callable[..., Awaitable[str]]
+) -> None:
+    records = [record_pb2.RecordToProduce(headers=[record_pb2.Header()] * 50_000)] * 9
+    request = record_pb2.ProduceRecordsRequest(topic_name=await topic(), records=records)
+    assert request.ByteSize() < 1024 * 1024
+    async with grpc.aio.insecure_channel(watched.gateway.grpc) as channel:
+
+        async def run() -> None:
+            answer = await record_pb2_grpc.RecordServiceStub(channel).ProduceRecords(request, timeout=60)
+            assert [result.HasField("report") for result in answer.results] == [True] * len(records)
+
+        assert await watched.quietest(run, enough=MOST_BUSY) < MOST_BUSY
+
+
+async def test_a_batch_of_very_many_entries_is_refused(watched: Watched, topic: Callable[..., Awaitable[str]]) -> None:
+    ids = ",".join([f'{{"id":"{number}"}}' for number in range(350_000)])
+    async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
+        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+        path = f"/v3/clusters/{cluster}/topics/{await topic()}/records:batch"
+
+        async def run() -> None:
+            answer = await client.post(
+                path, headers={"content-type": "application/json"}, content=f'{{"entries":[{ids}]}}'
+            )
+            assert answer.json()["message"] == "Too many entries in batch.", answer.text[:300]
+
+        assert await watched.quietest(run, enough=MOST_BUSY) < MOST_BUSY

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from kafka_facade.core.errors import InvalidBatch, InvalidRequest
+from kafka_facade.core.limits import PRODUCED_RECORDS
 from kafka_facade.core.records.model import BatchEntry, BatchProduceRecords, RecordReport
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.bodies import BodyDecoder, StrictBody, is_blank
@@ -75,6 +76,9 @@ async def produce_batch(exchange: Exchange) -> Response:
     if is_blank(body):
         raise InvalidBatch("Request body is empty. Data is required.")
     given = await exchange.facade.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
+    if len(given.entries or ()) > PRODUCED_RECORDS:
+        # No batch may have so many: creating and freeing the entries would block the event loop.
+        raise InvalidBatch("Too many entries in batch.", field="entries")
     entries = []
     for index, entry in enumerate(given.entries or ()):
         if index and not index % _AT_ONCE:

@@ -161,14 +161,17 @@ async def read_records(
     if size > LARGE_MESSAGE:
         return await asyncio.to_thread(_read_entries, messages, partition_id)
     records: list[RecordToProduce | FacadeError] = []
-    large = size > _SMALL_MESSAGE
+    large, many = size > _SMALL_MESSAGE, size > _LARGE
     for start in range(0, len(messages), _AT_ONCE):
         if start:
             await time_slice()
         for message in messages[start : start + _AT_ONCE]:
             if large and message.ByteSize() > _LARGE:
                 await time_slice()
-            records.append(_read_entry(message, partition_id))
+            if many and len(message.headers) > _HEADERS_AT_ONCE:
+                records.append(await asyncio.to_thread(_read_entry, message, partition_id))
+            else:
+                records.append(_read_entry(message, partition_id))
     return records
 
 

@@ -85,7 +85,7 @@ class Produce:
         Raises InvalidBatch for invalid or duplicate ids, no records or too many, and ClusterNotFound.
         """
         entries = request.entries
-        self._check_batch(entries)
+        await self._check_batch(entries)
         await call.kafka.cluster.check(request.cluster_id, call)
         records = [entry.record for entry in entries]
         outcomes: Sequence[RecordReport | FacadeError]
@@ -103,12 +103,16 @@ class Produce:
                 report.successes.append((entry.id, outcome))
         return report
 
-    def _check_batch(self, entries: Sequence[BatchEntry]) -> None:
+    async def _check_batch(self, entries: Sequence[BatchEntry]) -> None:
         seen: set[str] = set()
         for index, entry in enumerate(entries):
+            if not index % _RECORDS_A_SLICE:
+                await time_slice()
             if not _ENTRY_ID.fullmatch(entry.id):
                 raise InvalidBatch("Batch entry identifier is not a valid string.", field=f"entries[{index}].id")
         for index, entry in enumerate(entries):
+            if not index % _RECORDS_A_SLICE:
+                await time_slice()
             if entry.id in seen:
                 raise InvalidBatch("Batch entry IDs are not distinct.", field=f"entries[{index}].id")
             seen.add(entry.id)

@@ -27,6 +27,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
+from kafka_facade.core.time_slices import SLICE_SECONDS
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
@@ -51,6 +52,8 @@ _EAGER_SECONDS = 0.001
 # Poll interval (s) without records in flight, for the client's log lines and errors.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
+# A record with more headers takes up to 10 ms to hand over.
+_MANY_HEADERS = 1_000
 # How long (s) to wait for the reports of purged records.
 _PURGE_SECONDS = 1.0
 
@@ -163,7 +166,8 @@ class SendQueue:
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
     def _hand_over(self, lane: Lane) -> None:
-        """Hand queued records of a topic to the client, up to the limit per iteration and the space in its queue."""
+        """Hand queued records of a topic to the client, up to the limits per iteration and the space in its queue."""
+        ends = time.perf_counter() + SLICE_SECONDS
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
@@ -176,7 +180,7 @@ class SendQueue:
         share = client.records_of_a_topic - (lane.undecided - lane.waiting_records - lane.refused_records)
         left = min(share, _MOST_A_TURN)
         full = False
-        while waiting and left > 0 and not full:
+        while waiting and left > 0 and not full and time.perf_counter() < ends:
             batch = waiting[0]
             begun = batch.handed_over
             if batch.future.cancelled():
@@ -191,7 +195,8 @@ class SendQueue:
             if batch.handed_over == len(batch.records):
                 waiting.popleft()
         if waiting:
-            pause = 0 if share > _MOST_A_TURN and not full else _FULL_QUEUE_SECONDS
+            # With some left, the time was over.
+            pause = 0 if (share > _MOST_A_TURN or left > 0) and not full else _FULL_QUEUE_SECONDS
             lane.timer = self._loop.call_later(pause, self._hand_over, lane)
         if lane.room is not None and lane.waiting_records < _MOST_WAITING:
             lane.room.set()
@@ -204,7 +209,10 @@ class SendQueue:
             del self._lanes[lane.topic]
 
     def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
-        """Hand over up to ``most`` further records of a batch; return False if the client's queue is full."""
+        """Hand over up to ``most`` further records of a batch, but none after one with many headers.
+
+        Return False if the client's queue is full.
+        """
         client = self._clients.at(lane.client) or self._clients.first
         produce, topic, records, report = client.current.produce, lane.topic, batch.records, self._report
         # A record in a request of its own cannot make others fail.
@@ -231,6 +239,8 @@ class SendQueue:
                     else:
                         more = extras(record)
                         produce(topic, record.value, record.key, partition, partial(report, batch, index), **more)
+                        if len(record.headers) > _MANY_HEADERS:
+                            count = index + 1
                 except BufferError:
                     return False
                 except Exception as error:
