@@ -81,6 +81,8 @@ async def _events(app: Any, topic: str, *, blocked: bool) -> None:
         assert b"event: next" in (await caller.got())["body"]
     if blocked:
         await caller.blocked()
+        # Records wait for the connection.
+        assert _records()
     caller.give(type="http.disconnect")
     await caller.ended()
 
@@ -108,7 +110,10 @@ async def _websocket(app: Any, topic: str, *, blocked: bool, complete: bool = Fa
 
 
 def _records() -> int:
-    return sum(type(found) is Record for found in gc.get_objects())
+    """How many records anything refers to. The collector does not track records themselves."""
+    return len(
+        {id(found) for holder in gc.get_objects() for found in gc.get_referents(holder) if type(found) is Record}
+    )
 
 
 @pytest.mark.usefixtures("uncollected")
