@@ -1,11 +1,14 @@
-"""Reading records with very high compression ratios takes limited memory and time."""
+"""Reading records that are far larger than Kafka or its client counts takes limited memory and time."""
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import httpx
+import psutil
 import pytest
 from confluent_kafka import Producer
 from google.protobuf.empty_pb2 import Empty
@@ -28,6 +31,11 @@ HEADERS, HEAVY = 100_000, 20
 MOST_BUSY = 0.05
 TRIES = 3
 DEFAULT_BUDGET = 512 * MEBIBYTE
+KEYS, SUBSCRIBERS = 500, 3
+MOST_TOGETHER = 1100 * MEBIBYTE
+# What remains of subscribers that are idle for long.
+REMAINS = 160 * MEBIBYTE
+PATIENCE_SECONDS = 30
 
 
 def _producer(stack: BackgroundStack) -> Producer:
@@ -43,14 +51,24 @@ def _producer(stack: BackgroundStack) -> Producer:
     )
 
 
-def _fill_with_zeros(stack: BackgroundStack, topic: str) -> None:
-    """1.8 GB of records in some 100 KB of the topic."""
+def _fill_with_zeros(stack: BackgroundStack, topic: str, part: str) -> None:
+    """1.8 GB of records in some 100 KB of the topic. ``part`` is what is large in a record."""
     producer = _producer(stack)
-    value = bytes(RECORD_BYTES)
+    zeros = bytes(RECORD_BYTES)
+    record: dict[str, Any] = {"headers": [("a", zeros)]} if part == "headers" else {part: zeros}
     for _ in range(BATCHES):
         for _ in range(RECORDS):
-            producer.produce(topic, value, partition=0)
+            producer.produce(topic, partition=0, **record)
         assert producer.flush(60) == 0
+
+
+def _fill_with_keys(stack: BackgroundStack, topic: str) -> None:
+    """500 MB of keys that are not compressed, without values."""
+    settings = {"bootstrap.servers": stack.bootstrap_servers, "message.max.bytes": 2_000_000}
+    producer = Producer(settings | {"queue.buffering.max.kbytes": 1_000_000})
+    for _ in range(KEYS):
+        producer.produce(topic, key=bytes(RECORD_BYTES), partition=0)
+    assert producer.flush(60) == 0
 
 
 def _fill_with_headers(stack: BackgroundStack, topic: str) -> None:
@@ -60,9 +78,23 @@ def _fill_with_headers(stack: BackgroundStack, topic: str) -> None:
         assert producer.flush(60) == 0
 
 
+def _resident(gateway: Gateway) -> int:
+    return psutil.Process(gateway.child.pid).memory_info().rss
+
+
+async def _falls_below(gateway: Gateway, limit: int) -> bool:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while _resident(gateway) > limit:
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.5)
+    return True
+
+
 async def _first_event(gateway: Gateway, topic: str, client: httpx.AsyncClient, seen: asyncio.Event) -> None:
     """Subscribe, take the first event, and read no more."""
-    query = "subscription ($t: String!) { records(topicName: $t, from: EARLIEST) { offset value { base64 } } }"
+    what = "offset key { base64 } value { base64 } headers { value { base64 } }"
+    query = f"subscription ($t: String!) {{ records(topicName: $t, from: EARLIEST) {{ {what} }} }}"
     body = {"query": query, "variables": {"t": topic}}
     async with client.stream("POST", gateway.graphql, json=body, headers={"accept": "text/event-stream"}) as answer:
         received = b""
@@ -73,21 +105,45 @@ async def _first_event(gateway: Gateway, topic: str, client: httpx.AsyncClient, 
                 await asyncio.sleep(60)
 
 
+@pytest.mark.parametrize("part", ["value", "key", "headers"])
 async def test_records_with_a_very_high_compression_ratio(
-    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory, part: str
 ) -> None:
     name = await topic(partitions=1)
-    await asyncio.to_thread(_fill_with_zeros, stack, name)
+    await asyncio.to_thread(_fill_with_zeros, stack, name, part)
     gateway = await gateway_factory()
+    before = _resident(gateway)
     peak = PeakMemory(gateway)
     seen = asyncio.Event()
     async with httpx.AsyncClient(timeout=60) as client:
         reading = asyncio.create_task(_first_event(gateway, name, client, seen))
         async with asyncio.timeout(60):
             await seen.wait()
-        await asyncio.sleep(5)
+        await asyncio.sleep(4)
+        assert peak.growth() < DEFAULT_BUDGET
+        assert await _falls_below(gateway, before + REMAINS)
         reading.cancel()
-    assert peak.growth() < DEFAULT_BUDGET
+
+
+async def test_large_keys_of_slow_subscribers(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic(partitions=1)
+    await asyncio.to_thread(_fill_with_keys, stack, name)
+    gateway = await gateway_factory()
+    before = _resident(gateway)
+    peak = PeakMemory(gateway)
+    async with httpx.AsyncClient(timeout=60) as client:
+        seen = [asyncio.Event() for _ in range(SUBSCRIBERS)]
+        reading = [asyncio.create_task(_first_event(gateway, name, client, one)) for one in seen]
+        async with asyncio.timeout(60):
+            for one in seen:
+                await one.wait()
+        await asyncio.sleep(4)
+        assert await _falls_below(gateway, before + REMAINS)
+        for task in reading:
+            task.cancel()
+    assert peak.growth() < MOST_TOGETHER
 
 
 async def _read(gateway: Gateway, topic: str, subscribe: bool) -> None:

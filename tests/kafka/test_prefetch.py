@@ -42,6 +42,26 @@ def test_released_shares_can_be_taken_again() -> None:
     assert [budget.take().size for _ in range(1000)] == sizes
 
 
+def test_the_records_of_all_consumers_are_few_enough_for_large_keys() -> None:
+    budget = PrefetchBudget(512 * MEGABYTE, 1000)
+    configs = [budget.take().config({}) for _ in range(1000)]
+    records = [config["queued.min.messages"] for config in configs]
+    # With keys of 1 MB they take half of the budget for one consumer, and never more than eight times of it.
+    assert records[0] == 306
+    assert sum(records) * MEGABYTE < 8 * 512 * MEGABYTE
+    assert records == sorted(records, reverse=True)
+    backoffs = [config["fetch.queue.backoff.ms"] for config in configs]
+    assert backoffs == sorted(backoffs)
+    assert (backoffs[0], backoffs[-1]) == (1, 10)
+
+
+@pytest.mark.parametrize("total", [MEGABYTE, 64 * MEGABYTE, 1 << 40])
+def test_the_records_of_other_budgets(total: int) -> None:
+    config = PrefetchBudget(total, 1000).take().config({})
+    assert config["queued.min.messages"] == min(20_000, max(1, total // 1_750_000))
+    assert config["fetch.queue.backoff.ms"] == 1
+
+
 @pytest.mark.parametrize(
     ("properties", "total", "consumers"),
     [

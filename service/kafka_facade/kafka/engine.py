@@ -187,6 +187,7 @@ class Engine:
             self._shared.closing,
             gone,
             grouped=group is not None,
+            on_dropped=self._shared.freed.give_back_soon,
             coordinators=self._own_groups,
         )
         try:

@@ -34,9 +34,9 @@ from kafka_facade.kafka.consuming.eventful_client import (
     GROUP,
     JOIN_SECONDS,
     JOINING_SECONDS,
-    AssignedPartition,
     EventfulClient,
 )
+from kafka_facade.kafka.consuming.pausing_client import AssignedPartition
 from kafka_facade.kafka.errors import facade_error
 
 _P = ParamSpec("_P")
@@ -65,9 +65,10 @@ class Consumer(EventfulClient):
         on_closed: Callable[[], None],
         *,
         grouped: bool,
+        on_dropped: Callable[[], None] = lambda: None,
         coordinators: Coordinators | None = None,
     ) -> None:
-        super().__init__(config, connecting, blocking, closing, grouped=grouped)
+        super().__init__(config, connecting, blocking, closing, grouped=grouped, on_dropped=on_dropped)
         self._coordinators = coordinators
         self._on_closed = on_closed
         # Assigned topics whose read access has not been checked yet.
@@ -142,7 +143,7 @@ class Consumer(EventfulClient):
         }
         if self._grouped:
             self._unchecked = {entry.topic for entry in positions}
-            self._serve_from_now_on()
+        self._serve_from_now_on()
 
     def assignment(self) -> list[TopicPartition]:
         """The current assignment, ordered."""
@@ -406,5 +407,6 @@ class Consumer(EventfulClient):
         try:
             if self._grouped:
                 await self._leave(min(timeout / 2, _LEAVE_SECONDS))
+            await self._stop_serving()
         finally:
             await self._destroy(timeout, self._on_closed)

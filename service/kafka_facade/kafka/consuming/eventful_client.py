@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -20,14 +20,13 @@ from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNot
 from kafka_facade.core.records.model import Header, Record
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.blocking import Blocking, settled
-from kafka_facade.kafka.consuming.incoming import Incoming
-from kafka_facade.kafka.consuming.serialized_client import BUSY_SECONDS, SerializedClient
+from kafka_facade.kafka.consuming.incoming import Headers, Incoming
+from kafka_facade.kafka.consuming.pausing_client import AssignedPartition, PausingClient
+from kafka_facade.kafka.consuming.serialized_client import BUSY_SECONDS
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
 
 logger = logging.getLogger("kafka_facade.kafka")
-
-_Headers = Sequence[tuple[str, str | bytes | None]]
 
 # Intervals (s) at which events are served between polls: from the first, increasing while joining, to the second.
 JOIN_SECONDS = 0.02
@@ -39,8 +38,6 @@ _LEAVE_PAUSE_SECONDS = 0.005
 _LEAVE_MESSAGES = 100
 # A KIP-848 member keeps its id, so it counts as having left after this long (s) without an assignment.
 _QUIET_SECONDS = 0.25
-# After this long (s) without a poll, a member stops prefetching and drops prefetched records.
-_IDLE_SECONDS = 5.0
 # Maximum number of records kept from serving events.
 _MOST_PENDING = 20
 # Shared by all records without headers, to save an object for each.
@@ -51,29 +48,20 @@ GROUP = ("", 0)
 ASSIGN_SECONDS = 5.0
 
 
-class AssignedPartition:
-    """The state of a partition from assignment to revocation; a partition assigned again gets a new one."""
-
-    __slots__ = ("paused", "position", "sought", "start")
-
-    def __init__(self, sought: int | None = None) -> None:
-        self.start: int | None = None
-        """The offset of the first read, once known."""
-        self.sought = sought
-        """The offset it was told to start at, until it has started."""
-        self.position = -1 if sought is None else sought
-        """The next offset; negative until something was read."""
-        self.paused = False
-
-
-class EventfulClient(SerializedClient):
+class EventfulClient(PausingClient):
     """Serves a client's events, so that a member whose caller is idle still joins and does not delay rebalances."""
 
     def __init__(
-        self, config: Mapping[str, Any], connecting: Blocking, blocking: Blocking, closing: Blocking, *, grouped: bool
+        self,
+        config: Mapping[str, Any],
+        connecting: Blocking,
+        blocking: Blocking,
+        closing: Blocking,
+        *,
+        grouped: bool,
+        on_dropped: Callable[[], None],
     ) -> None:
-        super().__init__(config, connecting, blocking, closing)
-        self._grouped = grouped
+        super().__init__(config, connecting, blocking, closing, grouped=grouped, on_dropped=on_dropped)
         self._keeps_its_id = config.get("group.protocol") == "consumer"
         # Such a member gets incremental assignments and rejects complete ones.
         strategies = str(config.get("partition.assignment.strategy", ""))
@@ -82,10 +70,6 @@ class EventfulClient(SerializedClient):
         self._pending: deque[Record] = deque()
         # Messages that follow the pending records.
         self._incoming = Incoming()
-        self._polled_at = time.monotonic()
-        # Cached, because asking librdkafka for the assignment needs a round trip to its main thread.
-        self._assigned: dict[tuple[str, int], AssignedPartition] = {}
-        self._has_paused = False
         self._subscribed = False
         self._server: asyncio.Task[None] | None = None
         self._revoked: set[tuple[str, int]] = set()
@@ -110,7 +94,8 @@ class EventfulClient(SerializedClient):
 
     def _serve_from_now_on(self) -> None:
         if self._server is None or self._server.done():
-            self._server = asyncio.create_task(self._serve(), name="consumer events")
+            serving = self._serve() if self._grouped else self._pause_while_idle()
+            self._server = asyncio.create_task(serving, name="consumer events")
 
     async def _stop_serving(self) -> None:
         if self._server is not None:
@@ -125,8 +110,7 @@ class EventfulClient(SerializedClient):
             try:
                 if self._free.is_set():
                     self._read_ahead(1)
-                    if time.monotonic() - self._polled_at > _IDLE_SECONDS:
-                        self._pause()
+                    self._pause_if_idle()
                     if self._gave_up:
                         await self._try_again()
             except FacadeError as failure:
@@ -140,6 +124,17 @@ class EventfulClient(SerializedClient):
             else:
                 joining = JOIN_SECONDS
                 await asyncio.sleep(_SERVE_SECONDS)
+
+    async def _pause_while_idle(self) -> None:
+        """Pause whenever the caller is idle. A consumer without a group has no events to serve meanwhile."""
+        drop = False
+        while True:
+            await asyncio.sleep(_SERVE_SECONDS)
+            with contextlib.suppress(FacadeError):
+                if self._free.is_set():
+                    if drop and self._has_paused:
+                        self._drop_prefetched()
+                    drop = self._pause_if_idle()
 
     async def _try_again(self) -> None:
         """Make the client fetch committed offsets again; if that is not possible now, retry later."""
@@ -171,28 +166,18 @@ class EventfulClient(SerializedClient):
                 begin[place] = partition.position
         return self._begin(on_success, _assign_again, begin | dict(moved), incremental)
 
-    def _pause(self) -> None:
-        """Stop fetching for an idle caller: the prefetched records of many idle members would fill the memory."""
-        more = {place: found for place, found in self._assigned.items() if found.start is not None and not found.paused}
-        if more:
-            self._call(ClientConsumer.pause, [ClientPartition(*place) for place in more])
-            for partition in more.values():
-                partition.paused = True
-            self._has_paused = True
+    def _drop_prefetched(self) -> None:
+        """Make the client drop prefetched records of paused partitions, which it does when it is asked for the next.
 
-    def _resume(self) -> None:
-        if self._has_paused:
-            self._has_paused = False
-            self._forget_pause(self._assigned)
-        self._polled_at = time.monotonic()
+        It does so in a thread, because freeing them may take long.
+        """
+        taken: list[Message] = []
 
-    def _forget_pause(self, places: Collection[tuple[str, int]]) -> None:
-        # Resume only paused partitions; resuming others would make the client fetch again.
-        resumed = [place for place in places if (found := self._assigned.get(place)) is not None and found.paused]
-        if resumed:
-            for place in resumed:
-                self._assigned[place].paused = False
-            self._call(ClientConsumer.resume, [ClientPartition(*place) for place in resumed])
+        def keep() -> None:
+            with replacing_invalid_text:
+                self._pending.extend(self._records(taken))
+
+        self._begin(keep, lambda client: taken.extend(client.consume(1, 0)))
 
     def _read_ahead(self, max_records: int) -> None:
         """Serve events, and keep the records that come with them for the next poll."""
@@ -351,7 +336,7 @@ class EventfulClient(SerializedClient):
             if self._failures:
                 self._failures.pop(place, None)
             kind, timestamp = message.timestamp()
-            headers = cast(_Headers | None, message.headers())
+            headers = cast(Headers | None, message.headers())
             if headers:
                 incoming.count_headers(len(headers))
             records.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import Message
@@ -17,6 +17,8 @@ from kafka_facade.core.errors import IllegalConsumerState
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
 
+Headers = Sequence[tuple[str, str | bytes | None]]
+
 # Messages per call of the client, because parsing the headers of one takes up to 6 ms. At first, and after a message
 # with many headers, one is taken, then twice as many each time.
 _AT_ONCE: Final = 8
@@ -24,6 +26,17 @@ _MANY_HEADERS: Final = 1000
 # How long (s) taking messages and converting them may take, beyond the last one; and their bytes, estimated.
 _SECONDS: Final = 0.005
 _MOST_BYTES: Final = 1024 * 1024
+_HEADER_BYTES: Final = 150
+
+
+def _size(message: Message) -> int:
+    """Estimate the memory that a message takes, in bytes; parses its headers."""
+    size = len(message) + len(message.key() or b"")
+    if headers := cast(Headers | None, message.headers()):
+        size += len(headers) * _HEADER_BYTES
+        if len(headers) < _MANY_HEADERS:
+            size += sum(len(value or b"") for name, value in headers)
+    return size
 
 
 class Incoming:
@@ -64,7 +77,7 @@ class Incoming:
                     messages += some
                     if len(some) < wanted or len(messages) >= most:
                         break
-                    size += wanted * len(some[-1])
+                    size += wanted * _size(some[-1])
                     if size >= _MOST_BYTES or self.is_late:
                         break
                     if wanted < _AT_ONCE:

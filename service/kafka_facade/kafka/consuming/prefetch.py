@@ -8,15 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kafka_facade.core.records.model import RECORD_OVERHEAD
 from kafka_facade.kafka.memory_budget import MemoryBudget, MemoryShare
 
 # A consumer takes one of this many parts of the free budget.
 _PART = 16
 # Half of a share is for queued records, half for one more fetch response.
 _HALVES = 2
+# librdkafka counts neither keys nor headers in the bytes of its queue, so the number of records has to bound them too.
+# It fetches again while fewer are queued, and looks again after the backoff: the event loop may take 400 in one ms.
+# If each record has a key of 1 MB, those of the first consumer take about half of the budget.
 _MOST_RECORDS = 20_000
-_FEWEST_RECORDS = 100
+_RECORD_BYTES = 1_750_000
+# Half of the first consumer's share is about this part of the budget. Later consumers have smaller shares: they queue
+# fewer records, by the square, so that all of them together stay within a few times the budget. Their broker threads
+# wake up less often: while a queue is full, they do so after each backoff.
+_FIRST_PART = 64
+_MOST_BACKOFF_MS = 10
 # A fetch response is limited by its size on the wire but held decompressed, and zstd makes up to 20,000 bytes of one.
 # With these parts of the whole budget a response of one partition stays below the budget, however well its records are
 # compressed; each batch is still returned whole (KIP-74). Larger responses save CPU time only where batches are small.
@@ -58,6 +65,8 @@ class Share:
     def config(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return the client settings that enforce the share, taking the ``given`` ones into account."""
         half = min(_MOST_BYTES, self.size // _HALVES)
+        part = min(1.0, self.size / _HALVES * _FIRST_PART / self._total)
+        records = min(_MOST_RECORDS, self._total // _RECORD_BYTES)
         fetch = min(half // _FETCH_PART, max(_FEWEST_FETCH_BYTES, self._total // _RESPONSE_PART))
         if _LARGEST_ANSWER in given:
             fetch = min(fetch, int(given[_LARGEST_ANSWER]) - _ANSWER_OVERHEAD)
@@ -65,7 +74,8 @@ class Share:
         message = int(given.get(_LARGEST_MESSAGE, min(fetch, _LARGEST_MESSAGE_BYTES)))
         return {
             "queued.max.messages.kbytes": max(1, half // 1024),
-            "queued.min.messages": min(_MOST_RECORDS, max(_FEWEST_RECORDS, half // RECORD_OVERHEAD)),
+            "queued.min.messages": max(1, int(records * part * part)),
+            "fetch.queue.backoff.ms": min(_MOST_BACKOFF_MS, int(1 / part)),
             # A larger single record is still returned (KIP-74).
             _LARGEST_FETCH: max(fetch, message),
             _LARGEST_MESSAGE: message,

@@ -40,11 +40,10 @@ _PRODUCER_DEFAULTS: Final[dict[str, Any]] = {
 # Most requests go to the controller; if it dies, only a metadata refresh reveals the new one. A broker that hangs keeps
 # its connections, so others are tried after the socket timeout.
 _ADMIN_DEFAULTS: Final[dict[str, Any]] = {"topic.metadata.refresh.interval.ms": 2000, "socket.timeout.ms": 3000}
-# By default librdkafka pauses for a second when its queue is full, and does not detect corrupt records.
+# By default librdkafka does not detect corrupt records.
 _CONSUMER_DEFAULTS: Final[dict[str, Any]] = {
     "check.crcs": True,
     "partition.assignment.strategy": "range,roundrobin",
-    "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 100,
 }
 
