@@ -64,10 +64,12 @@ def facade(peers: Peers | None = None) -> Facade:
 
 
 class Worker:
-    def __init__(self, transport: Transport, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self, transport: Transport, silence_seconds: float = SILENCE_SECONDS, idle_seconds: float = 60.0
+    ) -> None:
         self.transport = transport
         self.table = Table()
-        self.peers = Peers(self.table, transport, silence_seconds)
+        self.peers = Peers(self.table, transport, silence_seconds, idle_seconds)
         self.facade = facade(self.peers)
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from kafka_facade.core.call import Call, Caller
@@ -18,6 +19,7 @@ from kafka_facade.core.topics.model import GetTopic
 from kafka_facade.peers.certificate import new_certificate
 from kafka_facade.peers.local import LocalOwnership
 from kafka_facade.peers.ownership import SLOTS
+from kafka_facade.peers.peer import Peer
 from kafka_facade.peers.peers import Peers
 from kafka_facade.peers.transport import TcpTransport, UnixTransport
 from peers.bare_workers import Worker, facade
@@ -159,6 +161,33 @@ async def test_an_error_after_the_answer_reaches_the_caller(workers: list[Worker
         made.hand_over = hand_over
         with pytest.raises(ConsumerInstanceNotFound):
             await asyncio.wait_for(first.peers.forward(made, FetchRecords("g", "i")), _SECONDS)
+
+
+async def test_channels_without_calls_are_closed(tmp_path: Path) -> None:
+    idle_seconds = 0.5
+    async with contextlib.AsyncExitStack() as stack:
+        first, second = (Worker(UnixTransport(tmp_path / name), idle_seconds=idle_seconds) for name in "ab")
+        for worker in (first, second):
+            await worker.peers.start(worker.facade)
+            stack.push_async_callback(worker.peers.close)
+        second.table.owned = {SLOT}
+        first.table.addresses[SLOT] = second.transport.address
+        known: dict[str, Peer] = vars(first.peers)["_known"]
+        for _ in range(2):
+            with pytest.raises(ConsumerInstanceNotFound):
+                await first.peers.forward(call("api.v2.consumers.delete"), DELETE)
+            [peer] = known.values()
+            async with asyncio.timeout(_SECONDS):
+                while known or peer.channel.get_state() is not grpc.ChannelConnectivity.SHUTDOWN:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+        async def long_read(forwarded: Call, _: Any) -> None:
+            await asyncio.sleep(4 * idle_seconds)
+            assert forwarded.hand_over is not None
+            await forwarded.hand_over([])
+
+        vars(second.facade)["perform_forwarded"] = long_read
+        assert await first.peers.forward(call("api.v2.consumers.consume-json"), FetchRecords("g", "i")) == []
 
 
 async def test_the_workers_of_a_node_own_all_slots(tmp_path: Path) -> None:

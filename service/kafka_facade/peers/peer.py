@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -36,6 +37,7 @@ class Peer:
         self._deadlines = deadlines
         self._silence_seconds = silence_seconds
         self._calls: set[Limit] = set()
+        self._used_at = time.monotonic()
         self._pinging = asyncio.create_task(self._ping_during_calls(), name="pings to a worker")
 
     @contextmanager
@@ -52,6 +54,12 @@ class Peer:
             raise SilentPeerError(f"the worker at {self._address} does not respond") from None
         finally:
             self._calls.discard(limit)
+            self._used_at = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last call; 0 while there are calls."""
+        return 0.0 if self._calls else time.monotonic() - self._used_at
 
     async def close(self) -> None:
         """Stop pinging, and close the channel."""

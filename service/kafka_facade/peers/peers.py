@@ -36,6 +36,8 @@ _RETRY_SECONDS = 0.1
 _STOP_SECONDS = 0.5
 # How long (s) the owner may take to end a call after the acknowledgement: it only commits.
 _END_SECONDS = 10.0
+# Channels that had no call for this long (s) are closed: their worker may have ended.
+_IDLE_SECONDS = 60.0
 # The address of the sender, in the metadata of a call.
 _SENDER = "kafka-facade-sender-bin"
 _NO_ANSWER = "The worker that owns this consumer instance does not respond; retry."
@@ -49,15 +51,24 @@ class Peers:
     """The peer port: forwards calls to the owner of the instance's slot, and runs calls for the slots of this
     worker."""
 
-    def __init__(self, ownership: Ownership, transport: Transport, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        ownership: Ownership,
+        transport: Transport,
+        silence_seconds: float = SILENCE_SECONDS,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
         self._ownership = ownership
         self._transport = transport
         self._silence_seconds = silence_seconds
+        self._idle_seconds = idle_seconds
         self._known: dict[str, Peer] = {}
         self._deadlines: Deadlines | None = None
         self._wire: Wire | None = None
         self._server: grpc.aio.Server | None = None
         self._owning: asyncio.Task[None] | None = None
+        self._closing_idle: asyncio.Task[None] | None = None
+        self._ends = asyncio.Event()
 
     def holds(self, group: str, instance: str) -> bool:
         """Return whether this worker owns the slot of an instance, which need not exist."""
@@ -71,6 +82,7 @@ class Peers:
         self._transport.listen(self._server)
         await self._server.start()
         self._owning = asyncio.create_task(self._ownership.run(facade.end_moved_instances), name="ownership of slots")
+        self._closing_idle = asyncio.create_task(self._close_idle(), name="idle channels to workers")
 
     async def close(self) -> None:
         """Release all slots, and end running calls."""
@@ -80,8 +92,23 @@ class Peers:
         if self._server is not None:
             await self._server.stop(_STOP_SECONDS)
         self._deadlines = None
+        self._ends.set()
+        if self._closing_idle is not None:
+            await self._closing_idle
         await asyncio.gather(*(peer.close() for peer in self._known.values()))
         self._transport.close()
+
+    async def _close_idle(self) -> None:
+        """Close the channels to workers without calls until this worker ends; those of dead workers would stay."""
+        while not self._ends.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._idle_seconds / 2):
+                    await self._ends.wait()
+            idle = {address: peer for address, peer in self._known.items() if peer.idle_seconds > self._idle_seconds}
+            for address in idle:
+                # From now on, a call to this address opens another channel.
+                del self._known[address]
+            await asyncio.gather(*(peer.close() for peer in idle.values()))
 
     async def forward(self, call: Call, request: OfInstance) -> Any:
         """Run an operation in the worker that owns the instance. Raises its errors, and Unavailable without an
