@@ -3,7 +3,8 @@
 scripts/bench [--seconds 5] [--warm-up 30] [--connections 32] [--size 100] [--only WORD] [--memory RECORDS]
               [--instances COUNT]
 
-The limits are a bare Kafka client and an empty handler on the same HTTP server. The figures of one run compare; those
+The limits are a bare Kafka client and an empty handler on the same HTTP server. The CPU time is per record, of all
+threads of the gateway. The figures of one run compare; those
 of two runs, or of two machines, don't: the load, the gateway and Kafka share this machine's cores. HTTP load comes from
 wrk where it is installed, and else from Python, which costs more. Set-up: scripts/setup bench, then
 .venv/bin/python scripts/bench
@@ -26,6 +27,8 @@ from http_load import EmptyServer, HttpConnection, load, post
 from instances import measure_instances
 from rich.console import Console
 from rich.table import Table
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 from kafka_facade_devstack.background import BackgroundStack
@@ -64,13 +67,9 @@ class Bench:
             producer = Producer(settings)
             payload = json.dumps("x" * (self.options.size - 2)).encode()
             for number in range(READ_RECORDS):
-                try:
-                    producer.produce(self.read_topic, payload, partition=number % PARTITIONS)
-                except BufferError:
+                while len(producer) >= 50_000:
                     producer.poll(0.1)
-                    producer.produce(self.read_topic, payload, partition=number % PARTITIONS)
-                if not number % 1000:
-                    producer.poll(0)
+                producer.produce(self.read_topic, payload, partition=number % PARTITIONS)
             producer.flush()
 
         await asyncio.to_thread(run)
@@ -265,6 +264,23 @@ class Bench:
         connection.close()
         return read, elapsed
 
+    async def subscription(self) -> tuple[int, float]:
+        document = (
+            "subscription($topic: String!) "
+            "{ records(topicName: $topic, from: EARLIEST) { partitionId offset key { text } value { text } } }"
+        )
+        payload = {"query": document, "variables": {"topic": self.read_topic}}
+        url = self.gateway.graphql.replace("http", "ws")
+        async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], max_size=None) as socket:
+            await socket.send('{"type":"connection_init"}')
+            await socket.recv()
+            started = time.perf_counter()
+            await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            read = 0
+            while read < READ_RECORDS and time.perf_counter() - started < 60:
+                read += str(await socket.recv()).count('"offset":')
+            return read, time.perf_counter() - started
+
     def process(self) -> psutil.Process:
         """The gateway's process."""
         [found] = [p for p in psutil.Process().children(recursive=True) if p.cmdline()[3:4] == ["serve"]]
@@ -280,6 +296,12 @@ class Bench:
             found.append(gateway.memory_info().rss)
         await request
         return [rss >> 20 for rss in found]
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """The CPU time that a process has used."""
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 async def measure(bench: Bench, only: str) -> None:
@@ -305,24 +327,33 @@ async def measure(bench: Bench, only: str) -> None:
             "gRPC Consume": (bench.grpc_consume, bare),
             "REST v2 consumer instance, binary, 1 MB a read": (lambda: bench.rest_consume("binary"), bare),
             "REST v2 consumer instance, JSON, 1 MB a read": (lambda: bench.rest_consume("json"), bare),
+            "GraphQL subscription, 4 fields": (bench.subscription, bare),
         },
     }
-    console = Console(width=110)
+    console = Console(width=120)
+    gateway = bench.process()
     await bench.warm_up(lambda: bench.rest_v2(1), bench.options.warm_up)
     for title, cases in tables.items():
+        needed = {limit for name, (_, limit) in cases.items() if name != limit and only in name}
+        if not needed:
+            continue
         if title == "consuming":
             await bench.fill()
-        table = Table("case", "per second", "ratio", "of", title=f"{title}, {bench.options.size}-byte records")
+        columns = ("case", "per second", "ratio", "of", "gateway's CPU, µs")
+        table = Table(*columns, title=f"{title}, {bench.options.size}-byte records")
         rates: dict[str, float] = {}
         for name, (case, limit) in cases.items():
-            if name != limit and only not in name:
+            if name not in needed and (name == limit or only not in name):
                 continue
             if title == "producing":
                 await bench.warm_up(case)
+            before = cpu_seconds(gateway)
             records, seconds = await case()
+            used = cpu_seconds(gateway) - before
             rates[name] = records / seconds
             of = "" if name == limit else limit.split(",")[0]
-            table.add_row(name, f"{rates[name]:,.0f}", f"{rates[name] / rates[limit]:.2f}", of)
+            cost = "" if name == limit else f"{used / records * 1e6:.2f}"
+            table.add_row(name, f"{rates[name]:,.0f}", f"{rates[name] / rates[limit]:.2f}", of, cost)
         console.print(table)
     if bench.latencies:
         percentiles = statistics.quantiles(bench.latencies, n=100)
