@@ -39,6 +39,8 @@ BigInt = NewType("BigInt", int)
 _encode = msgspec.json.Encoder().encode
 _INT64 = range(-(2**63), 2**63)
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
+# A variable may have hundreds of thousands of these values: no more is asked of each than its type.
+_PLAIN = frozenset((str, int, bool, type(None)))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -100,9 +102,9 @@ def _parse_json(value: Any) -> Any:
     while waiting:
         found = waiting.pop()
         if isinstance(found, dict):
-            waiting += found.values()
+            waiting += [entry for entry in found.values() if type(entry) not in _PLAIN]
         elif isinstance(found, list):
-            waiting += found
+            waiting += [entry for entry in found if type(entry) not in _PLAIN]
         elif isinstance(found, msgspec.Raw):
             is_exact = False
         elif isinstance(found, float):

@@ -539,6 +539,21 @@ async def test_json_of_many_headers_does_not_block_the_event_loop(
         assert await watched.quietest(run) < MOST_BUSY
 
 
+async def test_a_long_list_in_a_json_value_does_not_block_the_event_loop(watched: Watched, topic: TopicFactory) -> None:
+    query = """mutation ($topic: String!, $data: JSON!) {
+      produceRecords(input: { topicName: $topic, records: [{ value: { format: JSON, data: $data } }] }) {
+        results { report { offset } } } }"""
+    variables = {"topic": await topic(), "data": [1] * 230_000}
+    body = json.dumps({"query": query, "variables": variables}, separators=(",", ":"))
+    async with httpx.AsyncClient(timeout=60, headers={"content-type": "application/json"}) as client:
+
+        async def run() -> None:
+            answer = await client.post(watched.gateway.graphql, content=body)
+            assert answer.json()["data"]["produceRecords"]["results"][0]["report"], answer.text[:300]
+
+        assert await watched.quietest(run, enough=2 * MOST_BUSY) < 2 * MOST_BUSY
+
+
 LARGE_RECORDS = {
     "integers": lambda size: record_pb2.RecordData(json=f"[{'1,' * (size // 2)}1]"),
     "arrays": lambda size: record_pb2.RecordData(json=f"[{'[],' * (size // 3)}1]"),
