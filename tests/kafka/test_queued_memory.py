@@ -2,13 +2,14 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import TopicFactory
 from kafka_facade.core.errors import FacadeError, TooManyRequests
-from kafka_facade.core.records.model import Delivery
+from kafka_facade.core.records.model import Delivery, Header
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.engine import Engine
@@ -50,11 +51,15 @@ def test_shares_stay_in_the_budget(total: int, users: int, steps: list[tuple[boo
     assert budget.take(total).size == total
 
 
-async def _stuck(engine: Engine, topic: str) -> int:
-    """A partition of the topic that the paused broker leads."""
-    [found] = await engine.admin.describe_topics([topic], SECONDS)
-    assert not isinstance(found, FacadeError)
-    return next(entry.partition_id for entry in found.partitions if entry.leader_id == PAUSED)
+async def _partition(engine: Engine, topic: str, *, stuck: bool = True) -> int:
+    """A partition of the topic that the paused broker leads, or one that another broker leads."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            [found] = await engine.admin.describe_topics([topic], SECONDS)
+            if not isinstance(found, FacadeError):
+                return next(entry.partition_id for entry in found.partitions if (entry.leader_id == PAUSED) is stuck)
+            # Not all brokers know a new topic yet.
+            await asyncio.sleep(0.1)
 
 
 async def _fill(engine: Engine, place: TopicPartition, size: int) -> None:
@@ -80,7 +85,7 @@ async def test_hung_topics_stay_in_the_budget(three_brokers: BackgroundStack, to
     # One topic gets half of a queue at most.
     for limit, size in [*SIZES.items()] * 2:
         name = await topic(on=three_brokers, partitions=3, config={"max.message.bytes": str(limit)})
-        places.append((TopicPartition(name, await _stuck(engines[0], name)), size))
+        places.append((TopicPartition(name, await _partition(engines[0], name)), size))
         for engine in engines:
             await engine.producer.partition_count(name, SECONDS)
     await three_brokers.pause_broker(PAUSED - 1)
@@ -95,6 +100,59 @@ async def test_hung_topics_stay_in_the_budget(three_brokers: BackgroundStack, to
     assert BUDGET / 3 < sum(queued) <= BUDGET
     # All of it has been given back.
     assert shared.queues.take(BUDGET).size == BUDGET
+    await shared.close()
+
+
+def _names(number: int) -> list[Header]:
+    return [Header(f"{place:05}", b"x" * 10) for place in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("record", "size"),
+    [
+        (SerializedRecord(b"x" * 1_000_000, None, None, [], None), 1_000_000),
+        (SerializedRecord(None, b"x" * 1_000_000, None, [], None), 1_000_000),
+        (SerializedRecord(None, None, None, [Header("x", b"x" * 1_000_000)], None), 1_000_000),
+        (SerializedRecord(None, None, None, _names(20_000), None), 1_500_000),
+    ],
+    ids=["keys", "values", "values of headers", "many headers"],
+)
+async def test_a_hung_topic_gets_half_of_a_queue(
+    three_brokers: BackgroundStack, topic: TopicFactory, record: SerializedRecord, size: int
+) -> None:
+    shared = Shared(PoolOptions(max_identities=1), queued_bytes=BUDGET)
+    engine = await Engine.open(KafkaOptions(three_brokers.bootstrap_servers), shared)
+    name, other = [await topic(on=three_brokers, partitions=3) for _ in range(2)]
+    stuck, moving = await _partition(engine, name), await _partition(engine, other, stuck=False)
+    await engine.producer.partition_count(name, SECONDS)
+    await engine.producer.partition_count(other, SECONDS)
+    await three_brokers.pause_broker(PAUSED - 1)
+    submitted: list[asyncio.Future[list[Delivery | FacadeError]]] = []
+
+    async def fill() -> None:
+        while True:
+            submitted.append(await engine.producer.submit(name, [msgspec.structs.replace(record, partition=stuck)] * 3))
+
+    filling = asyncio.create_task(fill())
+    await asyncio.sleep(3)
+    queue = engine.producer._queue
+    assert queue is not None
+    first = queue._clients.first
+    half = first._share.size // 2
+    assert half - 2 * size <= len(first.current) * size <= half
+    # The topic's own queue is bounded too.
+    assert 3 * len(submitted) * size <= 2 * half + 6 * size
+    async with asyncio.timeout(SECONDS):
+        found = await (await engine.producer.submit(other, [msgspec.structs.replace(record, partition=moving)] * 5))
+    assert all(isinstance(one, Delivery) for one in found)
+    filling.cancel()
+    await asyncio.gather(filling, return_exceptions=True)
+    await three_brokers.resume_broker(PAUSED - 1)
+    async with asyncio.timeout(SECONDS):
+        outcomes = [one for batch in submitted for one in await batch]
+    assert all(isinstance(one, Delivery) for one in outcomes)
+    assert first.queued.size == 0
+    await engine.close(1)
     await shared.close()
 
 

@@ -144,7 +144,7 @@ async def test_records_keep_their_order_after_topic_limits_were_lowered(
 
 async def test_records_are_not_resent_after_a_later_batch_was_stored() -> None:
     series, lane, loop = Series(), Lane("t"), asyncio.get_running_loop()
-    first, second, third = (Batch([GOOD], lane, series, loop.create_future()) for _ in range(3))
+    first, second, third = (Batch([GOOD], 0, lane, series, loop.create_future()) for _ in range(3))
     second.outcomes[0] = Delivery(1, 0, None)
     third.outcomes[0] = Delivery(0, 0, None)
     assert series.stored_after(first) == {0, 1}

@@ -16,13 +16,14 @@ from kafka_facade.core.topics.positions import CommittedOffset, PartitionPositio
 
 
 class SerializedRecord(Struct, gc=False):
-    """A record ready for the wire."""
+    """A record ready for the wire. The producer sets its ``size`` (bytes): that of key, value and headers."""
 
     key: bytes | None
     value: bytes | None
     partition: int | None
     headers: Sequence[Header]
     timestamp: int | None
+    size: int = 0
 
 
 class ProducerPort(Protocol):

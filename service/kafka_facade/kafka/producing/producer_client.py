@@ -18,6 +18,7 @@ from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.memory_budget import MemoryBudget, MemoryShare
+from kafka_facade.kafka.producing.queued_bytes import QueuedBytes
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -58,6 +59,7 @@ class ProducerClient:
         # Half of its queue, so that a topic that hangs leaves room for others.
         self.records_of_a_topic: int = max(int(config["queue.buffering.max.messages"]) // 2, 1)
         """How many records of one topic it gets at a time."""
+        self.queued = QueuedBytes(int(config["queue.buffering.max.kbytes"]) * 1024)
         self.current = _new_client(self._config)
         self._loop = loop
         # The last fatal error, and whether the current client has it.

@@ -52,9 +52,8 @@ class RefusedBatches:
 
     def hold(self, batch: Batch, limits: Limits) -> None:
         """Treat records that were not handed over as rejected: they are resent once earlier ones are complete."""
-        first, batch.handed_over = batch.handed_over, len(batch.records)
+        first = batch.hand_over_rest()
         batch.start()
-        batch.lane.waiting_records -= len(batch.records) - first
         for place in range(first, len(batch.records)):
             record = batch.records[place]
             partition = PARTITIONER_DECIDES if record.partition is None else record.partition

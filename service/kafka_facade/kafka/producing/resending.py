@@ -119,7 +119,9 @@ class Resender:
         """Hand a record to the client; return False if its queue is full."""
         if self.client is None:
             raise AssertionError("there is no client yet")
-        record = batch.records[entry.place]
+        record, queued = batch.records[entry.place], self.client.queued
+        if queued.size and queued.size + record.size > queued.most:
+            return False
         try:
             if batch.future.cancelled():
                 # The caller has disconnected and may retry, so do not send its records now.
@@ -132,6 +134,9 @@ class Resender:
                 partial(self._report, batch, entry.place),
                 **extras(record),
             )
+            batch.queued = queued
+            queued.size += record.size
+            batch.lane.queued_bytes += record.size
         except BufferError:
             return False
         except FacadeError as error:

@@ -33,6 +33,7 @@ from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.clients import Clients
 from kafka_facade.kafka.producing.producer_client import ProducerClient, ProducerOpener, extras
+from kafka_facade.kafka.producing.queued_bytes import MANY_HEADERS, measure
 from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES, Refused
 from kafka_facade.kafka.producing.refused_batches import RefusedBatches
 from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
@@ -52,8 +53,6 @@ _EAGER_SECONDS = 0.001
 # Poll interval (s) without records in flight, for the client's log lines and errors.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
-# A record with more headers takes up to 10 ms to hand over.
-_MANY_HEADERS = 1_000
 # How long (s) to wait for the reports of purged records.
 _PURGE_SECONDS = 1.0
 
@@ -103,9 +102,10 @@ class SendQueue:
             return nothing
         if topic not in self._lanes and not self._closed:
             await self._clients.prepare(self._limits.known(topic).largest)
+        size = await measure(records)
         series = None if order is None else Series.of(order)
         while True:
-            if (lane := self._lanes.get(topic)) is not None and lane.waiting_records >= _MOST_WAITING:
+            if (lane := self._lanes.get(topic)) is not None and self._is_full(lane):
                 if lane.room is None:
                     lane.room = asyncio.Event()
                 await lane.room.wait()
@@ -120,13 +120,14 @@ class SendQueue:
         self.authentication.check()
         if lane is None:
             lane = self._lanes[topic] = Lane(topic)
-        batch = Batch(records, lane, series, self._loop.create_future())
+        batch = Batch(records, size, lane, series, self._loop.create_future())
         count = len(records)
         lane.waiting.append(batch)
         lane.waiting_records += count
+        lane.waiting_bytes += size
         lane.undecided += count
         self._undecided += count
-        if not lane.in_flight or lane.waiting_records >= _MOST_WAITING:
+        if not lane.in_flight or self._is_full(lane):
             self._hand_over(lane)
         elif lane.timer is None:
             lane.timer = self._loop.call_later(_LONGEST_WAIT_SECONDS, self._hand_over, lane)
@@ -165,6 +166,10 @@ class SendQueue:
             self._wake()
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
+    def _is_full(self, lane: Lane) -> bool:
+        most = self._clients.first.queued.most_of_a_topic
+        return lane.waiting_records >= _MOST_WAITING or lane.waiting_bytes >= most
+
     def _hand_over(self, lane: Lane) -> None:
         """Hand queued records of a topic to the client, up to the limits per iteration and the space in its queue."""
         ends = time.perf_counter() + SLICE_SECONDS
@@ -198,7 +203,7 @@ class SendQueue:
             # With some left, the time was over.
             pause = 0 if (share > _MOST_A_TURN or left > 0) and not full else _FULL_QUEUE_SECONDS
             lane.timer = self._loop.call_later(pause, self._hand_over, lane)
-        if lane.room is not None and lane.waiting_records < _MOST_WAITING:
+        if lane.room is not None and not self._is_full(lane):
             lane.room.set()
             lane.room = None
         self._drop_if_idle(lane)
@@ -209,25 +214,34 @@ class SendQueue:
             del self._lanes[lane.topic]
 
     def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
-        """Hand over up to ``most`` further records of a batch, but none after one with many headers.
+        """Hand over up to ``most`` further records of a batch, but none after many headers.
 
-        Return False if the client's queue is full.
+        Return False if the client's queue is full, or the topic's part of it.
         """
         client = self._clients.at(lane.client) or self._clients.first
         produce, topic, records, report = client.current.produce, lane.topic, batch.records, self._report
         # A record in a request of its own cannot make others fail.
         limits = lane.limits if lane.client < refusals.ALONE else UNKNOWN
         needs_key, forbidden = limits.needs_key, False
+        queued = client.queued
+        free = queued.most - queued.size
+        room = min(free, queued.most_of_a_topic - lane.queued_bytes)
+        handed_bytes = failed_bytes = headers = 0
         first = index = batch.handed_over
         count = min(first + most, len(records))
         if not batch.in_flight:
             batch.start()
             batch.client = lane.client
+            batch.queued = queued
             if batch.series is not None:
                 batch.set_under_way(True)
         try:
-            while index < count:
+            while index < count and headers <= MANY_HEADERS:
                 record = records[index]
+                size = record.size
+                # The first record of a topic may take more than half of the queue, and one alone more than all.
+                if handed_bytes + size > room and (handed_bytes or lane.queued_bytes or (size > free and queued.size)):
+                    return False
                 partition = PARTITIONER_DECIDES if record.partition is None else record.partition
                 try:
                     # Fast path: keyword arguments double the cost of the call, and few records need them.
@@ -239,8 +253,8 @@ class SendQueue:
                     else:
                         more = extras(record)
                         produce(topic, record.value, record.key, partition, partial(report, batch, index), **more)
-                        if len(record.headers) > _MANY_HEADERS:
-                            count = index + 1
+                        headers += len(record.headers)
+                    handed_bytes += size
                 except BufferError:
                     return False
                 except Exception as error:
@@ -250,11 +264,16 @@ class SendQueue:
                     if isinstance(failure, (TopicNotFound, PartitionNotFound)):
                         self._on_missing(topic)
                     self._decide(batch, index, failure)
+                    failed_bytes += size
                 index += 1
             return True
         finally:
             batch.handed_over = index
             lane.waiting_records -= index - first
+            lane.waiting_bytes -= handed_bytes + failed_bytes
+            batch.waiting_bytes -= handed_bytes + failed_bytes
+            queued.size += handed_bytes
+            lane.queued_bytes += handed_bytes
             if forbidden:
                 # Kafka will probably reject the record, so send it separately from the others.
                 self._refused.hold(batch, lane.limits)
@@ -262,15 +281,17 @@ class SendQueue:
 
     def _give_up(self, batch: Batch, outcome: FacadeError) -> None:
         """Complete the records of a batch that have not been handed over with this error."""
-        first, batch.handed_over = batch.handed_over, len(batch.records)
+        first = batch.hand_over_rest()
         left = len(batch.records) - first
         batch.outcomes[first:] = [outcome] * left
         batch.left -= left
-        batch.lane.waiting_records -= left
         batch.lane.undecided -= left
         self._settle(batch)
 
     def _report(self, batch: Batch, index: int, error: ClientError | None, message: Message) -> None:
+        size = batch.records[index].size
+        batch.queued.size -= size
+        batch.lane.queued_bytes -= size
         if error is None:
             kind, timestamp = message.timestamp()
             batch.outcomes[index] = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)

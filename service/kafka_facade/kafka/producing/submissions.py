@@ -10,6 +10,7 @@ from typing import Any, Final
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
+from kafka_facade.kafka.producing.queued_bytes import UNQUEUED
 from kafka_facade.kafka.producing.refusals import Refused
 from kafka_facade.kafka.producing.topic_limits import UNKNOWN
 
@@ -68,7 +69,8 @@ class Batch:
     """Records that were submitted together, and their outcomes.
 
     ``refused`` are rejected records to resend once the others are complete. ``client`` is the index in
-    ``refusals.CLIENTS`` of the client that has the records; it is above 0 after resending has begun.
+    ``refusals.CLIENTS`` of the client that has the records; it is above 0 after resending has begun. ``queued`` counts
+    the bytes in that client, ``waiting_bytes`` are those of records that have not been handed over.
     """
 
     __slots__ = (
@@ -80,21 +82,26 @@ class Batch:
         "left",
         "number",
         "outcomes",
+        "queued",
         "records",
         "refused",
         "series",
         "topic",
         "under_way",
+        "waiting_bytes",
     )
 
     def __init__(
         self,
         records: Sequence[SerializedRecord],
+        size: int,
         lane: Lane,
         series: Series | None,
         future: asyncio.Future[list[Delivery | FacadeError]],
     ) -> None:
         self.records = records
+        self.waiting_bytes = size
+        self.queued = UNQUEUED
         self.lane = lane
         self.topic = lane.topic
         self.series = series
@@ -111,6 +118,14 @@ class Batch:
             self.number = series.count
             series.count += 1
             series.batches.append(self)
+
+    def hand_over_rest(self) -> int:
+        """Count all records as handed over, and return how many were before."""
+        first, self.handed_over = self.handed_over, len(self.records)
+        self.lane.waiting_records -= len(self.records) - first
+        self.lane.waiting_bytes -= self.waiting_bytes
+        self.waiting_bytes = 0
+        return first
 
     def start(self) -> None:
         """Note that some of its records go to a client, or wait for an earlier batch of its series."""
@@ -130,19 +145,22 @@ class Lane:
 
     ``client`` is the index in ``refusals.CLIENTS`` of the client that the records go to, the same for all in flight.
     ``undecided`` counts all incomplete records, ``waiting_records`` those not handed to the client yet, and
-    ``refused_records`` those that were rejected and wait to be resent.
+    ``refused_records`` those that were rejected and wait to be resent. ``waiting_bytes`` and ``queued_bytes`` are the
+    sizes of those that wait and of those in a client.
     """
 
     __slots__ = (
         "client",
         "in_flight",
         "limits",
+        "queued_bytes",
         "refused_records",
         "room",
         "timer",
         "topic",
         "undecided",
         "waiting",
+        "waiting_bytes",
         "waiting_records",
     )
 
@@ -153,6 +171,8 @@ class Lane:
         self.in_flight = 0
         self.waiting: deque[Batch] = deque()
         self.waiting_records = 0
+        self.waiting_bytes = 0
+        self.queued_bytes = 0
         self.refused_records = 0
         self.undecided = 0
         self.timer: asyncio.TimerHandle | None = None

@@ -1,0 +1,59 @@
+"""The memory of records in the queues of producers, which librdkafka bounds by their values only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from kafka_facade.core.records.model import Header
+from kafka_facade.core.records.port import SerializedRecord
+from kafka_facade.core.time_slices import time_slice
+
+# Memory (bytes) that librdkafka takes for a header besides its name and value.
+_HEADER_OVERHEAD: Final = 80
+MANY_HEADERS: Final = 1_000
+"""Measuring more headers than this, or handing them over, takes up to 10 ms."""
+
+
+class QueuedBytes:
+    """The ``size`` of a client's unacknowledged records: their keys, values and headers; ``most`` is its limit.
+
+    A record over the limit is taken alone.
+    """
+
+    __slots__ = ("most", "size")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.size = 0
+
+    @property
+    def most_of_a_topic(self) -> int:
+        """Half of the limit, so that a topic that hangs leaves room for others."""
+        return self.most // 2
+
+
+UNQUEUED: Final = QueuedBytes(0)
+"""That of records that have not been handed to a client; never modified."""
+
+
+async def measure(records: Sequence[SerializedRecord]) -> int:
+    """Set the size of each record and return their sum, in time slices if there are many headers."""
+    total = headers = 0
+    for record in records:
+        size = len(record.key or b"") + len(record.value or b"")
+        if record.headers:
+            headers += len(record.headers)
+            if headers > MANY_HEADERS:
+                await time_slice()
+                headers = 0
+            size += _headers_size(record.headers)
+        record.size = size
+        total += size
+    return total
+
+
+def _headers_size(headers: Sequence[Header]) -> int:
+    names = "".join([header.name for header in headers])
+    size = len(names) if names.isascii() else len(names.encode(errors="surrogatepass"))
+    return size + sum([len(header.value or b"") for header in headers]) + len(headers) * _HEADER_OVERHEAD
