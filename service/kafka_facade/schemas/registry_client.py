@@ -17,12 +17,12 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from kafka_facade.schemas.bounded_http import BadAnswer, bound
 from kafka_facade.schemas.registry_answers import MAX_SUBJECTS, NOT_OF_THE_API, reduced
+from kafka_facade.schemas.registry_slots import RegistrySlot, RegistrySlots
 
 _T = TypeVar("_T")
 
 # A registry that doesn't answer a request for this long (s) counts as down.
 _ANSWER_SECONDS: Final = 5.0
-_MAX_REQUESTS: Final = 16
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 _MAX_SUBJECT: Final = 2000
 # Dots are unreserved in URLs (RFC 3986, section 2.3): even if they are encoded, a server may treat such a segment as
@@ -71,7 +71,7 @@ class RegistryClient:
         bound(rest.session, max_bytes=_MAX_ANSWER_BYTES, reduced=reduced)
         if (tokens := getattr(rest.bearer_field_provider, "client", None)) is not None:
             bound(tokens)
-        self._slots = asyncio.Semaphore(_MAX_REQUESTS)
+        self._slots = RegistrySlots()
         self._answered = 0.0
 
     async def close(self) -> None:
@@ -80,11 +80,13 @@ class RegistryClient:
 
     async def schema(self, schema_id: int, deadline: float) -> Schema:
         """Return the schema of an id. Here and below, ``deadline`` is in seconds of the monotonic clock."""
-        return _schema(await self._ask(lambda: self._client.get_schema(schema_id), deadline))
+        slot = self._slots.slot("schema", schema_id)
+        return _schema(await self._ask(slot, lambda: self._client.get_schema(schema_id), deadline))
 
     async def subjects(self, schema_id: int, deadline: float) -> list[str]:
         """Return the valid subjects among the first 10,000 of a schema id, sorted."""
-        found = await self._ask(lambda: self._client.get_subjects_by_schema_id(schema_id), deadline)
+        slot = self._slots.slot("subjects", schema_id)
+        found = await self._ask(slot, lambda: self._client.get_subjects_by_schema_id(schema_id), deadline)
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found[:MAX_SUBJECTS]):
             raise BadAnswer(NOT_OF_THE_API)
         return sorted(subject for subject in found[:MAX_SUBJECTS] if _is_subject(subject))
@@ -92,21 +94,24 @@ class RegistryClient:
     async def version(self, subject: str, version: int | None, deadline: float) -> RegisteredSchema:
         """Return a version of a subject; None means the latest."""
         wanted: Any = "latest" if version is None else version
-        found = _registered(await self._ask(lambda: self._client.get_version(subject, wanted), deadline))
+        slot = self._slots.slot("version", subject)
+        found = _registered(await self._ask(slot, lambda: self._client.get_version(subject, wanted), deadline))
         if version not in (None, -1, found.version):
             raise BadAnswer(f"requested version {version}, got {found.version}")
         return found
 
     async def lookup(self, subject: str, schema: Schema, deadline: float) -> RegisteredSchema:
         """Return the version of a schema in a subject."""
-        return _registered(await self._ask(lambda: self._client.lookup_schema(subject, schema), deadline))
+        slot = self._slots.slot(_lookup_kind(schema), subject)
+        return _registered(await self._ask(slot, lambda: self._client.lookup_schema(subject, schema), deadline))
 
     async def register(self, subject: str, schema: Schema, deadline: float) -> None:
         """Register a schema under a subject."""
-        await self._ask(lambda: self._client.register_schema_full_response(subject, schema), deadline)
+        slot = self._slots.slot(_lookup_kind(schema), subject)
+        await self._ask(slot, lambda: self._client.register_schema_full_response(subject, schema), deadline)
 
-    async def _ask(self, request: Callable[[], Awaitable[_T]], deadline: float) -> _T:
-        waited = await self._slot(deadline)
+    async def _ask(self, slot: RegistrySlot, request: Callable[[], Awaitable[_T]], deadline: float) -> _T:
+        waited = await self._acquire(slot, deadline)
         left = deadline - time.monotonic()
         try:
             async with asyncio.timeout(min(_ANSWER_SECONDS, left)):
@@ -120,22 +125,22 @@ class RegistryClient:
         except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
             raise BadAnswer(NOT_OF_THE_API) from None
         finally:
-            self._slots.release()
+            slot.release()
             # The client's own caches are unbounded.
             await self._client.clear_caches()
         self._answered = time.monotonic()
         return found
 
-    async def _slot(self, deadline: float) -> bool:
+    async def _acquire(self, slot: RegistrySlot, deadline: float) -> bool:
         """Wait for a slot while the registry answers other requests. Return whether this had to wait."""
-        if not self._slots.locked():
-            await self._slots.acquire()
+        if not slot.locked:
+            await slot.acquire()
             return False
         while True:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(min(_ANSWER_SECONDS, deadline - started)):
-                    await self._slots.acquire()
+                    await slot.acquire()
                 return True
             except TimeoutError:
                 now = time.monotonic()
@@ -143,6 +148,11 @@ class RegistryClient:
                     raise NoAnswer from None
                 if now >= deadline:
                     raise Queued from None
+
+
+def _lookup_kind(schema: Schema) -> str:
+    # A schema of the registry may have any type.
+    return schema.schema_type if schema.schema_type in ("JSON", "PROTOBUF") else "AVRO"
 
 
 def _registered(found: RegisteredSchema) -> RegisteredSchema:
