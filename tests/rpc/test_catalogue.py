@@ -43,7 +43,7 @@ def test_comments_name_the_rest_routes(key: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("key", METHODS_OF_PROTOS, ids="/".join)
 def test_comments_say_what_is_not_implemented(key: tuple[str, str]) -> None:
-    assert ("answers UNIMPLEMENTED" in COMMENTS[key]) is (operation_of(*key).identifier not in IMPLEMENTED)
+    assert ("returns UNIMPLEMENTED" in COMMENTS[key]) is (operation_of(*key).identifier not in IMPLEMENTED)
 
 
 @pytest.mark.parametrize("key", METHODS_OF_PROTOS, ids="/".join)
