@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
@@ -14,6 +15,8 @@ from kafka_facade.rpc.services import SERVICES, handlers
 
 _WITHOUT_KAFKA = ("kafka_facade.v1.ServerService",)
 _MINUTE_MS = 60_000
+# How long (s) received calls have to start before new ones are rejected.
+_HAND_OVER_SECONDS = 0.1
 
 
 class GrpcServer:
@@ -51,4 +54,6 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Report NOT_SERVING, reject new calls, and wait up to ``grace`` seconds for running ones."""
         await self._health.stop()
+        # gRPC cancels calls that it has received but not started, as happens while many streams end.
+        await asyncio.sleep(min(_HAND_OVER_SECONDS, grace / 2))
         await self._server.stop(grace)
