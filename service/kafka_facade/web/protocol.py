@@ -194,6 +194,7 @@ class HttpProtocol(HttpToolsProtocol):
         assert self.ws_protocol_class is not None
         make: Any = self.ws_protocol_class
         protocol = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        protocol.message_seconds = self.body_seconds
         protocol.connection_made(watched)
         watched.set_protocol(protocol)
         protocol.data_received(self._head_again())

@@ -1,20 +1,31 @@
-"""uvicorn's websocket protocol, with a bound on how much is parsed at once."""
+"""uvicorn's websocket protocol, with bounds on how much is parsed at once, and on how long a message may take."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
+from websockets.streams import StreamReader
 
 # Bytes to parse at once (a frame can be as short as six bytes), and parse time (s) per iteration of the loop.
 _PIECE: Final = 1024
 _TURN_SECONDS: Final = 0.002
+# Where the parser waits between frames.
+_BETWEEN_FRAMES: Final = StreamReader.at_eof.__name__
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """One connection. Data is parsed in pieces, and only while no message is queued and the peer reads."""
+    """One connection. Data is parsed in pieces, and only while no message is queued and the peer reads.
+
+    A message must arrive within ``message_seconds`` of its first byte.
+    """
+
+    message_seconds: float
+    _message_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,6 +52,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if len(data) > _PIECE:
                 self._unparsed.appendleft(data[_PIECE:])
             super().data_received(bytes(data[:_PIECE]))
+            self._watch_message()
         if self.transport.is_closing():
             self._unparsed.clear()
         elif (bool(self._unparsed) or self._waits()) is not self.read_paused:
@@ -53,6 +65,39 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _waits(self) -> bool:
         """Whether a message is queued for the application; after it has closed, it accepts none."""
         return not self.queue.empty() and not self.close_sent
+
+    def _watch_message(self) -> None:
+        """Start the timer if a frame or a message is incomplete, else stop it."""
+        # The generator in which the parser waits for more.
+        waiting: Any = self.conn.parser
+        while waiting.gi_yieldfrom is not None:
+            waiting = waiting.gi_yieldfrom
+        between = self.conn.current_size is None and waiting.__name__ == _BETWEEN_FRAMES
+        if between or self.transport.is_closing():
+            self._stop_message_timer()
+        elif self._message_timer is None:
+            self._message_timer = self.loop.call_later(self.message_seconds, self._message_timed_out)
+
+    def _message_timed_out(self) -> None:
+        self._message_timer = None
+        if self.transport.is_closing():
+            return
+        if not self._may_parse():
+            # The gateway does not read on.
+            self._message_timer = self.loop.call_later(self.message_seconds, self._message_timed_out)
+            return
+        self.conn.fail(CloseCode.POLICY_VIOLATION, "the message took too long.")
+        self.handle_parser_exception()
+
+    def _stop_message_timer(self) -> None:
+        if self._message_timer is not None:
+            self._message_timer.cancel()
+            self._message_timer = None
+
+    def send_receive_event_to_app(self) -> None:
+        """Queue a complete message."""
+        self._stop_message_timer()
+        super().send_receive_event_to_app()
 
     def _parse_soon(self) -> None:
         if not self._scheduled:
@@ -75,6 +120,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up after the connection is lost."""
         self._unparsed.clear()
+        self._stop_message_timer()
         super().connection_lost(exc)
 
     def handle_text(self, event: Any) -> None:
