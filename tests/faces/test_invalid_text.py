@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import grpc
 import httpx
 from google.protobuf.empty_pb2 import Empty
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from faces.clients import FaceClient
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
@@ -61,3 +64,12 @@ async def test_names_are_decoded_with_replacement(
         body = {"query": events, "variables": {"topic": name}}
         answer = await client.post("/graphql", json=body, headers={"accept": "text/event-stream"})
     assert answer.text.count("a\ufffd") + answer.text.count("a\\ufffd") == COUNT
+    names: list[str] = []
+    url = gateway.graphql.replace("http", "ws")
+    async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket, asyncio.timeout(30):
+        await socket.send('{"type":"connection_init"}')
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": body}))
+        while (message := json.loads(await socket.recv()))["type"] != "complete":
+            if message["type"] == "next":
+                names += [h["name"] for record in message["payload"]["data"]["records"] for h in record["headers"]]
+    assert names == ["a\ufffd", "b"] * COUNT

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.records.decoding_budget import BudgetExceeded, DecodingBudget
 from kafka_facade.schemas import protoc
+from kafka_facade.schemas.limited_process import limited_process
 from kafka_facade.schemas.protobuf import ProtobufCodec
 from kafka_facade.schemas.protobuf_weight import Weights
 from kafka_facade.schemas.protoc import compile_files
@@ -346,17 +348,32 @@ def test_a_reference_may_have_any_name_that_the_schema_could_have() -> None:
     assert found.decode(found.encode({"o": {"s": "x"}, "b": {}})) == {"o": {"s": "x"}, "b": {}}
 
 
-def _in_child(program: str, folder: Path) -> str:
-    """What a program prints that runs as protoc does, with its child's functions."""
+def _require_landlock() -> None:
     path = Path(protoc.__file__).with_name("limited_child.py")
-    head = f"import runpy, sys; child = runpy.run_path({str(path)!r}); restricted = child['_restrict']([], True)\n"
-    head += "if not restricted: print('no Landlock'); sys.exit()\n"
-    shown = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", head + program], capture_output=True, text=True, cwd=folder, timeout=60
-    )
-    if "no Landlock" in shown.stdout:
+    program = f"import runpy; print(runpy.run_path({str(path)!r})['_restrict']([], True))"
+    shown = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60)
+    if "True" not in shown.stdout:
         pytest.skip("this kernel has no Landlock")
-    return shown.stdout + shown.stderr
+
+
+def _in_child(program: str, folder: Path, cpu_seconds: int = 5) -> tuple[str, int]:
+    """What a job prints that runs in the child process of protoc, and its exit status."""
+    job = folder.with_name("job.py")
+    job.write_text(
+        "import os\nimport socket\nimport sys\n\ndef main(_):\n    sys.stdout = sys.stderr\n    "
+        + program
+        + "\n    return 0\n"
+    )
+    with limited_process(
+        str(job),
+        packages=folder,
+        cpu_seconds=cpu_seconds,
+        output_bytes=10_000,
+        folder=folder,
+        stderr=subprocess.PIPE,
+    ) as process:
+        _, shown = process.communicate(timeout=60)
+    return shown.decode(), process.returncode
 
 
 def test_protoc_can_only_read_its_folder(tmp_path: Path) -> None:
@@ -364,13 +381,26 @@ def test_protoc_can_only_read_its_folder(tmp_path: Path) -> None:
     folder.mkdir()
     outside = tmp_path / "outside"
     outside.write_text("secret")
-    assert "PermissionError" in _in_child(f"print(open({str(outside)!r}).read())", folder)
-    assert "PermissionError" in _in_child(f"open({str(outside)!r}, 'w')", folder)
-    assert "PermissionError" in _in_child("import os; os.execv('/bin/sh', ['sh', '-c', 'echo run'])", folder)
-    connect = "import socket; socket.create_connection(('127.0.0.1', 1))"
-    assert "Refused" not in _in_child(connect, folder)
-    assert _in_child("open('inside', 'w').write('x')", folder) == ""
+    _require_landlock()
+    assert "PermissionError" in _in_child(f"print(open({str(outside)!r}).read())", folder)[0]
+    assert "PermissionError" in _in_child(f"open({str(outside)!r}, 'w')", folder)[0]
+    assert "PermissionError" in _in_child("os.execv('/bin/sh', ['sh', '-c', 'echo run'])", folder)[0]
+    connect = "socket.create_connection(('127.0.0.1', 1))"
+    assert "PermissionError" in _in_child(connect, folder)[0]
+    assert _in_child("open('inside', 'w').write('x')", folder) == ("", 0)
     assert outside.read_text() == "secret"
+
+
+def test_protoc_has_limited_resources(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    assert _in_child("while True: pass", folder, cpu_seconds=1)[1] in (-signal.SIGXCPU, -signal.SIGKILL)
+    assert "MemoryError" in _in_child("bytearray(2 << 30)", folder)[0]
+    assert (
+        "File too large"
+        in _in_child("open('large', 'wb', 0).write(bytes(20_000)); open('large', 'ab', 0).write(b'x')", folder)[0]
+    )
+    assert "HOME" not in _in_child("print(sorted(os.environ))", folder)[0]
 
 
 HUGE = 'syntax = "proto3"; message A {' + "".join(f"message M{n} {{}}" for n in range(19_000)) + "}"

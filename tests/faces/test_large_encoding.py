@@ -1,0 +1,56 @@
+"""Encoding a large valid record does not block the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from faces.conftest import FACES, Watched
+
+pytestmark = pytest.mark.xdist_group("large_encoding")
+
+Topic = Callable[..., Awaitable[str]]
+
+# Processor time (s) of the loop for one large record, as for decoding one.
+MOST_BUSY = 0.06
+_SECONDS = 120
+
+
+class Large(NamedTuple):
+    """A schema, and the data of a record close to the largest that Kafka takes."""
+
+    type: str
+    schema: str
+    data: Any
+
+
+LARGE = [
+    Large("AVRO", '{"type":"array","items":{"type":"array","items":"int"}}', [[1]] * 250_000),
+    Large(
+        "PROTOBUF",
+        'syntax = "proto3"; message A { repeated B b = 1; } message B { int32 n = 1; }',
+        {"b": [{"n": 1}] * 150_000},
+    ),
+    Large("JSONSCHEMA", '{"type":"array","items":{"type":"array","items":{"type":"integer"}}}', [[1]] * 150_000),
+]
+
+
+@pytest.mark.parametrize("face_name", ["rest", "grpc"])
+@pytest.mark.parametrize("large", LARGE, ids=[large.type for large in LARGE])
+async def test_a_large_record_does_not_block_the_event_loop(
+    watched: Watched, cluster: str, topic: Topic, face_name: str, large: Large
+) -> None:
+    name = await topic()
+    face = FACES[face_name](watched.gateway)
+    value = {"type": large.type, "schema": large.schema, "data": large.data}
+
+    async def produce() -> None:
+        async with asyncio.timeout(_SECONDS):
+            report = await face.produce_with_schema(cluster, name, value)
+        assert report["size"] > 500_000
+
+    assert await watched.quietest(produce, enough=MOST_BUSY) < MOST_BUSY
+    await face.close()
