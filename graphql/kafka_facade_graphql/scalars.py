@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import marshal
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,9 @@ BigInt = NewType("BigInt", int)
 _encode = msgspec.json.Encoder().encode
 _INT64 = range(-(2**63), 2**63)
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
+# The version of marshal's format that does not look for objects that occur twice.
+_WITHOUT_REFERENCES = 2
+_MOST_LOOKED_AT = 20_000
 # A variable may have hundreds of thousands of these values: no more is asked of each than its type.
 _PLAIN = frozenset((str, int, bool, type(None)))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,15 +100,22 @@ def _serialize_json(value: Any) -> msgspec.Raw:
 
 
 def _parse_json(value: Any) -> Any:
-    """Return JSON data; a msgspec.Raw with its text if it contains a number that a float would round."""
+    """Return JSON data; a msgspec.Raw with its text if it contains a number that a float would round.
+
+    Looking at each entry would take a second for a million of them. That many can only come from the request's JSON.
+    There marshal finds the numbers that are kept as text: it takes all other values of JSON, but no msgspec.Raw.
+    """
     is_exact = True
+    seen = 0
     waiting = [value]
     while waiting:
         found = waiting.pop()
-        if isinstance(found, dict):
-            waiting += [entry for entry in found.values() if type(entry) not in _PLAIN]
-        elif isinstance(found, list):
-            waiting += [entry for entry in found if type(entry) not in _PLAIN]
+        if isinstance(found, dict | list):
+            seen += len(found)
+            if seen > _MOST_LOOKED_AT:
+                return value if _is_marshalled(value) else msgspec.Raw(_encode(value))
+            entries = found.values() if isinstance(found, dict) else found
+            waiting += [entry for entry in entries if type(entry) not in _PLAIN]
         elif isinstance(found, msgspec.Raw):
             is_exact = False
         elif isinstance(found, float):
@@ -113,6 +124,14 @@ def _parse_json(value: Any) -> Any:
         elif not isinstance(found, str | int | None) or isinstance(found, Enum):
             raise _refused(f"JSON cannot represent a value of the type {type(found).__name__}.")
     return value if is_exact else msgspec.Raw(_encode(value))
+
+
+def _is_marshalled(value: Any) -> bool:
+    try:
+        marshal.dumps(value, _WITHOUT_REFERENCES)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:

@@ -21,8 +21,10 @@ from strawberry.types.graphql import OperationType
 from kafka_facade.core.catalogue import CATALOGUE, Catalogue
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.quoting import quote
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql import acls, config_mutations, consumer_instance_mutations, topic_mutations
 from kafka_facade_graphql.context import Context
+from kafka_facade_graphql.conversion import compile_inputs
 from kafka_facade_graphql.documents import Document, Documents
 from kafka_facade_graphql.errors import Code, TranslateErrors, refusal
 from kafka_facade_graphql.execution import SlicedExecutor
@@ -89,6 +91,7 @@ class Schema(strawberry.Schema):
         self._links = links
         self._missing = missing
         super().__init__(**arguments)
+        compile_inputs(found.definition for found in self.schema_converter.type_map.values())
         self.documents = Documents(self._schema, options)
 
     def get_fields(self, type_definition: StrawberryObjectDefinition) -> list[StrawberryField]:
@@ -116,6 +119,8 @@ class Schema(strawberry.Schema):
             return PreExecutionError(data=None, errors=[error])
         context.graphql_document = document.node
         context.pre_execution_errors = document.errors or self._check(document, operation, context)
+        # Checking and converting large variables takes about as long as measuring them.
+        await time_slice()
         return await super()._prepare_operation_async(context, extensions_runner)
 
     def _document(self, context: ExecutionContext) -> Document:

@@ -469,3 +469,16 @@ async def test_a_response_about_another_schema(
     await face.close()
     assert caught.value.codes[-1] == AWAY.codes.v3
     assert "returned an invalid response" in caught.value.message
+
+
+async def test_a_subject_that_is_not_there_is_looked_up_once(to_peer: Watched, peer: Peer, topic: Topic) -> None:
+    """Many records of one request ask for the same schema."""
+    name = await topic()
+    peer.asked.clear()
+    peer.answer = send({"error_code": 40401, "message": "Subject not found"}, 404)
+    record = record_pb2.RecordToProduce(value=record_pb2.RecordData(json="1", schema=record_pb2.SchemaSelector()))
+    request = record_pb2.ProduceRecordsRequest(topic_name=name, records=[record] * 200)
+    async with grpc.aio.insecure_channel(to_peer.gateway.grpc) as channel:
+        answer = await record_pb2_grpc.RecordServiceStub(channel).ProduceRecords(request)
+    assert [result.error.code for result in answer.results] == [grpc.StatusCode.FAILED_PRECONDITION.value[0]] * 200
+    assert [f"{name}-value" in asked for asked in peer.asked] == [True]

@@ -55,8 +55,9 @@ def test_variables_count_towards_the_cost() -> None:
     assert _size(page, n=3).cost == 3 + 3 * 2
     assert _size(page, n="many").cost == 3 + 100 * 2
     record = {"value": {"format": "JSON", "data": [1] * 1000}}
-    # Each record has three entries; the content of a JSON scalar isn't counted. Each result costs three fields.
-    expected = 2 + 100 + 100 * 3 + 2 + 100 * 3
+    # Each record has three entries and two objects; the content of a JSON scalar isn't counted. Each result costs three
+    # fields.
+    expected = 12 + 100 + 100 * (3 + 2 * 10) + 2 + 100 * 3
     assert _size(PRODUCE, input={"topicName": "t", "records": [record] * 100}).cost == expected
 
 
@@ -168,7 +169,7 @@ def test_too_many_entries_in_variables() -> None:
     entries = {"topicName": "t", "records": [{}] * 60_000}
     [error] = _errors(PRODUCE, {"input": entries})
     assert "costs" in error.message
-    assert not _errors(PRODUCE, {"input": entries | {"records": [{}] * 5_000}})
+    assert not _errors(PRODUCE, {"input": entries | {"records": [{}] * 3_500}})
 
 
 def test_queries_of_tools_and_of_the_readme_are_within_the_limits() -> None:

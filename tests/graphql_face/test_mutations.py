@@ -25,7 +25,7 @@ def _data(answer: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("assignments", "message", "field"),
     [
-        ([(0, [1]), (0, [1])], "assigned once only", "input.replicasAssignments[1].partitionId"),
+        ([(0, [1]), (0, [1])], "assigned only once", "input.replicasAssignments[1].partitionId"),
         ([(0, [])], "replicasAssignments must name a broker", None),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from google.protobuf.message import DecodeError, Message
 
@@ -14,9 +16,22 @@ from kafka_facade.rpc.wire import decode_large
 # A larger message is decoded in pieces: this many bytes of the smallest fields take about 10 ms.
 _AT_ONCE_BYTES: Final = 256 * 1024
 
+# So many large messages are decoded at the same time.
+_AT_THE_SAME_TIME: Final = 2
+_slots_of: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
 _Answer = TypeVar("_Answer")
 
 _size: ContextVar[int] = ContextVar("size of the request")
+
+
+def _slots() -> asyncio.Semaphore:
+    """Return the slots of this event loop: a large message may take 25 times its bytes until its limits are checked."""
+    loop = asyncio.get_running_loop()
+    found = _slots_of.get(loop)
+    if found is None:
+        found = _slots_of[loop] = asyncio.Semaphore(_AT_THE_SAME_TIME)
+    return found
 
 
 async def decoded(request: type[Message], data: bytes) -> Message | FacadeError:
@@ -26,7 +41,10 @@ async def decoded(request: type[Message], data: bytes) -> Message | FacadeError:
     """
     _size.set(len(data))
     try:
-        return request.FromString(data) if len(data) <= _AT_ONCE_BYTES else await decode_large(request, data)
+        if len(data) <= _AT_ONCE_BYTES:
+            return request.FromString(data)
+        async with _slots():
+            return await decode_large(request, data)
     except DecodeError:
         return MalformedBody("The request isn't a message of the method's type.")
     except FacadeError as error:

@@ -163,7 +163,7 @@ _LIMITING: Final = {
         "streaming.max.in.flight.records",
     )
 }
-_LISTENERS: Final = ("grpc.listeners", "listeners")
+_LISTENERS: Final = ("grpc.listeners", "listeners", "peers.listener")
 # An official setting without effect here, the grace period of streams, is 0.85 alike.
 _ALIKE_LIMIT: Final = 0.88
 # Those of the official proxy; a misspelling of one may start like a detail setting.
@@ -172,6 +172,10 @@ _OFFICIAL: Final = {"".join(filter(str.isalnum, name)): name for name in _NAMES}
 _ALIKE_OFFICIAL: Final = 0.9
 # Further prefixes that suggest access control or browser security.
 _ENTRANCES: Final = ("cors.", "csrf.", "hsts.", "jetty.login.", "login.", "nosniff.", "oidc.")
+# Words of settings that would decide who may call.
+_PROTECTIVE_WORDS: Final = frozenset(
+    {"allowlist", "authorizer", "blacklist", "blocklist", "denylist", "htpasswd", "whitelist"}
+)
 
 
 def refusal(key: str, value: str) -> str | None:
@@ -201,6 +205,8 @@ def resembled(name: str) -> str | None:
     """Return the address or limit of the gateway that an unknown name may be a misspelling of."""
     name = name.lower()
     words = _words(name)
+    if name.removesuffix("s").endswith("listener"):
+        return "peers.listener" if "peer" in words else "grpc.listeners" if "grpc" in words else "listeners"
     for own in _LIMITING.values():
         if _words(own) == words:
             return own
@@ -240,6 +246,8 @@ def _is_harmless(name: str, value: str) -> bool:
         return True
     if not value:
         return True
+    if not _PROTECTIVE_WORDS.isdisjoint(_words(name)):
+        return False
     return not (name.startswith((*_BEGINNINGS, *_ENTRANCES)) or seems_security(name) or _has_misspelt_prefix(name))
 
 

@@ -41,7 +41,7 @@ from kafka_facade.core.records.model import (
     StreamRecords,
 )
 from kafka_facade.core.records.port import ProducerPort, SerializedRecord, SubjectVersion
-from kafka_facade.core.records.schemas import Schemas
+from kafka_facade.core.records.schemas import FailedLookups, Schemas
 from kafka_facade.core.records.serialization import SchemaNeeded, serialize
 from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import time_slice
@@ -182,6 +182,7 @@ class Produce:
         wire: list[SerializedRecord] = []
         errors = unread
         used: dict[int, UsedSchemas] = {}
+        failed: FailedLookups = {}
         refreshed = False
         for start in range(0, len(request.records), _RECORDS_A_SLICE):
             if start:
@@ -206,7 +207,7 @@ class Produce:
                             record.timestamp,
                         )
                     except SchemaNeeded:
-                        stored, used[index] = await self._with_schemas(call, topic, record)
+                        stored, used[index] = await self._with_schemas(call, topic, record, failed)
                     wire.append(stored)
                 except FacadeError as error:
                     placed = error.within(f"records[{index}]")
@@ -224,10 +225,10 @@ class Produce:
         return await producer.partition_count(topic, call.remaining) if count is None else count
 
     async def _with_schemas(
-        self, call: Call, topic: str, record: RecordToProduce
+        self, call: Call, topic: str, record: RecordToProduce, failed: FailedLookups
     ) -> tuple[SerializedRecord, UsedSchemas]:
-        key, key_schema = await self._schemas.serialize(topic, "key", record.key, call.remaining)
-        value, value_schema = await self._schemas.serialize(topic, "value", record.value, call.remaining)
+        key, key_schema = await self._schemas.serialize(topic, "key", record.key, call.remaining, failed)
+        value, value_schema = await self._schemas.serialize(topic, "value", record.value, call.remaining, failed)
         stored = SerializedRecord(key, value, record.partition_id, record.headers, record.timestamp)
         return stored, (key_schema, value_schema)
 

@@ -16,6 +16,7 @@ from kafka_facade.core.errors import (
     PayloadTooLarge,
     SchemaLookupFailed,
     Unavailable,
+    without_traceback,
 )
 from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.quoting import quote
@@ -28,6 +29,9 @@ from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
 _T = TypeVar("_T")
+
+FailedLookups = dict[tuple[str, Format | None, SchemaSelector | None], FacadeError]
+"""The errors of lookups in one request, by whether it was for a key or a value, the format and the selection."""
 
 SCHEMA_FORMATS: Final = frozenset({Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF})
 
@@ -113,20 +117,28 @@ class Schemas:
         return version.schema_id
 
     async def serialize(
-        self, topic: str, which: str, data: RecordData | None, timeout: float
+        self, topic: str, which: str, data: RecordData | None, timeout: float, failed: FailedLookups
     ) -> tuple[bytes | None, SubjectVersion | None]:
         """Serialize a key or value; return its bytes (None for null) and its schema (None without one).
 
         A null with a schema is encoded with the schema. Raises InvalidRequest if the schema does not allow null.
+        A lookup that is in ``failed`` is not repeated.
         """
         if data is None:
             return None, None
         with contextlib.suppress(SchemaNeeded):
             return serialize(data, which), None
+        wanted = (which, data.format, data.schema)
+        if wanted in failed:
+            raise failed[wanted]
         try:
             version = await self.resolve(topic, which, data, timeout)
         except InvalidRequest as error:
-            raise _blaming(error, f"{which}.schema") from None
+            failed[wanted] = without_traceback(_blaming(error, f"{which}.schema"))
+            raise failed[wanted] from None
+        except FacadeError as error:
+            failed[wanted] = without_traceback(error)
+            raise
         value = data.data
         try:
             if not _weighs_more(value, version.codec.most_data_on_loop):
