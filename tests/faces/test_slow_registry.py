@@ -72,7 +72,9 @@ async def test_slow_requests_of_one_kind_do_not_delay_others(
             await asyncio.sleep(0.02)
         # The other callers wait by now.
         await asyncio.sleep(0.5)
-        kinds = [kind for kind in VALUES if kind.split()[0].rstrip("s") != slow]
+        # The schema of an id is looked up in its subject, and it is an Avro schema.
+        same = {slow, "id"} if slow == "Avro" else {slow}
+        kinds = [kind for kind in VALUES if kind.split()[0].rstrip("s") not in same]
         reports = await asyncio.gather(*(produce(kind, others) for kind in kinds))
     assert [report["size"] > 0 for report in reports] == [True] * len(kinds)
     released.set()

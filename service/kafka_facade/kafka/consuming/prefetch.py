@@ -19,6 +19,9 @@ _HALVES = 2
 # If each record has a key of 1 MB, those of the first consumer take about half of the budget.
 _MOST_RECORDS = 20_000
 _RECORD_BYTES = 1_750_000
+# The end of a partition takes a place in the queue too, and the threads of a full queue wake up after each backoff.
+# With one place, 75 idle members at the end of a partition kept a core busy.
+_FEWEST_RECORDS = 16
 # Half of the first consumer's share is about this part of the budget. Later consumers have smaller shares: they queue
 # fewer records, by the square, so that all of them together stay within a few times the budget. Their broker threads
 # wake up less often: while a queue is full, they do so after each backoff.
@@ -74,7 +77,7 @@ class Share:
         message = int(given.get(_LARGEST_MESSAGE, min(fetch, _LARGEST_MESSAGE_BYTES)))
         return {
             "queued.max.messages.kbytes": max(1, half // 1024),
-            "queued.min.messages": max(1, int(records * part * part)),
+            "queued.min.messages": max(_FEWEST_RECORDS, int(records * part * part)),
             "fetch.queue.backoff.ms": min(_MOST_BACKOFF_MS, int(1 / part)),
             # A larger single record is still returned (KIP-74).
             _LARGEST_FETCH: max(fetch, message),
