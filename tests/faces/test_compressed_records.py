@@ -28,7 +28,8 @@ MEBIBYTE = 1 << 20
 BATCHES, RECORDS, RECORD_BYTES = 60, 30, 1_000_000
 HEADERS, HEAVY = 100_000, 20
 # Processor time (s) that callbacks of the loop may take one after the other.
-MOST_BUSY = 0.05
+# A message with 100,000 headers is parsed in one call, in 20 ms on a fast machine and 80 ms on a slow one.
+MOST_BUSY = 0.15
 TRIES = 3
 DEFAULT_BUDGET = 512 * MEBIBYTE
 KEYS, SUBSCRIBERS = 500, 3

@@ -323,7 +323,7 @@ def test_schemas_have_a_maximum_size(schema: Any) -> None:
         started = time.thread_time()
         with pytest.raises(ValueError, match="too many types"):
             AvroCodec('"long"' if others else text, others)
-        assert time.thread_time() - started < 0.5
+        assert time.thread_time() - started < 1
 
 
 def test_schemas_with_references_have_a_maximum_size() -> None:

@@ -308,7 +308,7 @@ def test_a_schema_compiles_fast_or_in_a_child_process(schema: dict[str, Any], el
         started = time.thread_time()
         found = codec(text)
         took.append(time.thread_time() - started)
-    assert min(took) < 0.05
+    assert min(took) < 0.1
     assert is_checked_elsewhere(found) is elsewhere
     assert found.encode({}) == b"{}"
 
