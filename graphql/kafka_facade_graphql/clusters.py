@@ -19,6 +19,7 @@ from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import NotFound
 from kafka_facade.core.groups import model as core_groups
 from kafka_facade.core.reassignments import model as core_reassignments
+from kafka_facade.core.replica_status import model as core_replica_status
 from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.acls import (
     Acl,
@@ -38,6 +39,7 @@ from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.groups import ConsumerGroup, ConsumerGroupConnection, group_key
 from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.reassignments import PartitionReassignment
+from kafka_facade_graphql.replica_status import ReplicaStatus
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.topics import Replica, Topic, TopicConnection, topic_key
 
@@ -115,6 +117,13 @@ class Cluster(core_clusters.Cluster, Node):
     )
     async def partition_reassignments(self, info: Info) -> list[core_reassignments.PartitionReassignment]:
         return await info.context.loaders.reassignments("api.v3.partition-reassignments.list", self.cluster_id)
+
+    @field(
+        graphql_type=list[ReplicaStatus] | None,
+        description="The status of all replicas, internal topics among them, ordered by topic, partition and broker.",
+    )
+    async def replica_statuses(self, info: Info) -> Sequence[core_replica_status.ReplicaStatus]:
+        return await info.context.loaders.all_replica_statuses(self.cluster_id)
 
     @field(
         graphql_type=list[ClusterConfig] | None,

@@ -30,6 +30,7 @@ from kafka_facade.core.errors import ClusterNotFound, FacadeError, NotFound, Par
 from kafka_facade.core.facade import Facade
 from kafka_facade.core.groups.model import ConsumerGroup, ConsumerLag, DescribeGroups, ListConsumerGroups, ReadLags
 from kafka_facade.core.reassignments.model import ListReassignments, PartitionReassignment
+from kafka_facade.core.replica_status.model import ListAllReplicaStatuses, ReadReplicaStatuses, ReplicaStatus
 from kafka_facade.core.request import Answer, Many, Request
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.model import (
@@ -172,6 +173,14 @@ class Loaders:
         """The replicas that a broker holds, ordered by topic and partition."""
         identifier = "api.v3.replicas.search-by-broker"
         return await self._many(identifier, ReadBrokerReplicas, broker.cluster_id, broker.broker_id)
+
+    async def all_replica_statuses(self, cluster_id: str) -> Sequence[ReplicaStatus]:
+        """The status of all replicas of a cluster."""
+        return await self._once("api.v3.topics.replica-statuses.list-all", ListAllReplicaStatuses(cluster_id))
+
+    async def replica_statuses(self, identifier: str, cluster_id: str, topic: str) -> Sequence[ReplicaStatus]:
+        """The status of the replicas of a topic, ordered by partition and broker; TopicNotFound."""
+        return await self._many(identifier, ReadReplicaStatuses, cluster_id, topic)
 
     async def groups(self, identifier: str, cluster_id: str | None) -> list[ConsumerGroup]:
         """All consumer groups of a cluster."""

@@ -13,6 +13,7 @@ from kafka_facade.core.clusters import model as core_clusters
 from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import NotFound
 from kafka_facade.core.reassignments import model as core_reassignments
+from kafka_facade.core.replica_status import model as core_replica_status
 from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.arguments import BrokerId, ConfigName, PartitionId
 from kafka_facade_graphql.configs import TopicConfig
@@ -20,6 +21,7 @@ from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field, link
 from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.reassignments import PartitionReassignment
+from kafka_facade_graphql.replica_status import ReplicaStatus
 from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.scalars import BigInt
 
@@ -83,6 +85,14 @@ class Topic(core_topics.Topic, Node):
         everything = await info.context.loaders.reassignments(identifier, self.cluster_id)
         return [entry for entry in everything if entry.topic_name == self.topic_name]
 
+    @field(
+        graphql_type=list[ReplicaStatus] | None,
+        description="The status of its replicas, ordered by partition and broker.",
+    )
+    async def replica_statuses(self, info: Info) -> Sequence[core_replica_status.ReplicaStatus]:
+        loaders = info.context.loaders
+        return await loaders.replica_statuses("api.v3.topics.replica-statuses.list", self.cluster_id, self.topic_name)
+
 
 @resource(description="A partition of a topic.", fields={"partition_id": "Its number in the topic, from 0."})
 class Partition(core_topics.Partition, Node):
@@ -127,6 +137,12 @@ class Partition(core_topics.Partition, Node):
         everything = await info.context.loaders.reassignments("api.v3.partition-reassignments.get", self.cluster_id)
         place = (self.topic_name, self.partition_id)
         return next((entry for entry in everything if (entry.topic_name, entry.partition_id) == place), None)
+
+    @field(graphql_type=list[ReplicaStatus] | None, description="The status of its replicas, ordered by broker.")
+    async def replica_statuses(self, info: Info) -> list[core_replica_status.ReplicaStatus]:
+        identifier = "api.v3.partitions.replica-statuses.list"
+        found = await info.context.loaders.replica_statuses(identifier, self.cluster_id, self.topic_name)
+        return [status for status in found if status.partition_id == self.partition_id]
 
 
 @resource(description="The offsets of a partition.")

@@ -31,6 +31,7 @@ from kafka_facade.core.records.produce import Produce
 from kafka_facade.core.records.reading import Reading
 from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.registry import Registry, implemented_by, needs_kafka
+from kafka_facade.core.replica_status.operations import ReplicaStatuses
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.core.server.operations import Server
 from kafka_facade.core.topics.operations import Topics
@@ -50,6 +51,7 @@ FAMILIES: Final[tuple[type[Any], ...]] = (
     ConsumerGroups,
     Acls,
     Reassignments,
+    ReplicaStatuses,
 )
 """The classes whose methods implement the operations. Those that need something are made in :class:`Facade`."""
 

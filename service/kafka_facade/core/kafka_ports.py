@@ -10,6 +10,7 @@ from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.records.port import ConsumerFactory, ProducerPort
+from kafka_facade.core.replica_status.port import ReplicaLogsPort
 from kafka_facade.core.topics.port import AdminPort
 
 
@@ -25,3 +26,4 @@ class KafkaPorts:
     acls: AclPort
     reassignments: ReassignmentPort
     configs: ConfigPort
+    replica_logs: ReplicaLogsPort

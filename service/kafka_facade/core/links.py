@@ -23,6 +23,7 @@ from kafka_facade.core.groups.model import (
     GroupMember,
 )
 from kafka_facade.core.reassignments.model import PartitionReassignment
+from kafka_facade.core.replica_status.model import ReplicaStatus
 from kafka_facade.core.topics.model import Partition, PartitionOffsets, Replica, Topic
 
 # Characters that need no encoding in a path segment (RFC 3986, 3.3).
@@ -256,6 +257,13 @@ CLUSTER_CONFIG = Kind(
     "kafka={cluster_id}/broker-config={name}",
     _CLUSTER + "/broker-configs",
 )
+REPLICA_STATUS = Kind(
+    "KafkaReplicaStatus",
+    ReplicaStatus,
+    _PARTITION + "/brokers/{broker_id}/replica-status",
+    "",
+    _CLUSTER + "/topics/-/partitions/-/replica-status",
+)
 
 KINDS: dict[type[Any], Kind] = {
     kind.type: kind
@@ -271,5 +279,6 @@ KINDS |= {
         CONSUMER_GROUP_LAG_SUMMARY,
         BROKER_CONFIG,
         CLUSTER_CONFIG,
+        REPLICA_STATUS,
     )
 }

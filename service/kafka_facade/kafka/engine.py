@@ -23,6 +23,7 @@ from kafka_facade.kafka.admin.acls import Acls
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.groups import Groups
 from kafka_facade.kafka.admin.reassignments import Reassignments
+from kafka_facade.kafka.admin.replica_logs import ReplicaLogs
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication, fail_fast
 from kafka_facade.kafka.consuming.consumer import Consumer
@@ -96,6 +97,7 @@ class Engine:
         self.acls = fail_fast(Acls(admin_client, self._protocol), authentication)
         self.reassignments = fail_fast(Reassignments(self._protocol), authentication)
         self.configs = fail_fast(Configs(admin, self._protocol), authentication)
+        self.replica_logs = fail_fast(ReplicaLogs(self._metadata_protocol, self._log_protocol), authentication)
         delivery = {"message.timeout.ms": _delivery_timeout_ms(options.request_seconds)}
         opener = ProducerOpener(
             lambda memory: roles.producer_config(servers, configs.producer, memory) | delivery,
@@ -154,6 +156,7 @@ class Engine:
             acls=self.acls,
             reassignments=self.reassignments,
             configs=self.configs,
+            replica_logs=self.replica_logs,
         )
 
     async def create(

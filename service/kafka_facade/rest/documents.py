@@ -15,6 +15,7 @@ from typing import Any, Final
 from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
 from kafka_facade.core.groups.model import ConsumerGroupLagSummary
 from kafka_facade.core.links import Kind
+from kafka_facade.core.replica_status.model import ReplicaStatus
 from kafka_facade.core.topics.model import Topic
 
 # Fields that come last, after the relations.
@@ -41,6 +42,9 @@ _LAYOUTS: Final[dict[type[Any], tuple[str, ...]]] = {
         "max_lag_partition",
     ),
 }
+
+# Fields that are left out while they are None.
+_OPTIONAL: Final[dict[type[Any], str]] = {ReplicaStatus: "link_name"}
 
 Document = Callable[[Any, str, str], dict[str, Any]]
 """Returns the document of a resource, given the base URL of the API and the authority of resource names."""
@@ -82,6 +86,7 @@ def _names(template: str) -> set[str]:
 def _compile(kind: Kind) -> Document:
     members = layout(kind)
     relations = frozenset(kind.relations)
+    optional = _OPTIONAL.get(kind.type)
 
     def document(resource: Any, base: str, authority: str) -> dict[str, Any]:
         related = kind.related_paths(resource)
@@ -91,7 +96,9 @@ def _compile(kind: Kind) -> Document:
         document: dict[str, Any] = {"kind": kind.name, "metadata": metadata}
         for name in members:
             if name not in relations:
-                document[name] = getattr(resource, name)
+                value = getattr(resource, name)
+                if value is not None or name != optional:
+                    document[name] = value
             elif name in related:
                 document[name] = {"related": base + related[name]}
         return document

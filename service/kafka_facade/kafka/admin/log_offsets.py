@@ -29,6 +29,10 @@ from kafka_facade.kafka.protocol.rounds import Find, ask_brokers, is_passing
 
 EARLIEST: Final = -2
 LATEST: Final = -1
+MAX_TIMESTAMP: Final = -3
+"""The record with the largest timestamp (KIP-734)."""
+_MAX_TIMESTAMP_VERSION: Final = 7
+_CONSUMER: Final = -1
 
 Answers = dict[Place, int | FacadeError]
 # One offset or error per spec.
@@ -58,11 +62,8 @@ class LogOffsets:
         """
 
         async def ask(node: int, led: list[Place], left: float) -> dict[Place, _Told | FacadeError]:
-            starts = range(0, len(led), _PARTITIONS_A_REQUEST)
-            parts = [led[start : start + _PARTITIONS_A_REQUEST] for start in starts]
-            asked = (self._ask(node, part, spec, stable, left) for spec in specs for part in parts)
-            told = await asyncio.gather(*asked)
-            by_spec = [dict(ChainMap(*told[at * len(parts) :][: len(parts)])) for at in range(len(specs))]
+            asked = (ask_offsets(self._client, node, led, spec, left, stable=stable) for spec in specs)
+            by_spec = await asyncio.gather(*asked)
             return {place: tuple(answers[place] for answers in by_spec) for place in led}
 
         found = await ask_brokers(places, timeout, self._leaders, ask, passing=_is_passing, patience=_ELECTION_SECONDS)
@@ -71,25 +72,48 @@ class LogOffsets:
             for at in range(len(specs))
         ]
 
-    async def _ask(self, node: int, places: Sequence[Place], spec: int, stable: bool, timeout: float) -> Answers:
-        level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
 
+async def ask_offsets(
+    client: ProtocolClient,
+    node: int,
+    places: Sequence[Place],
+    spec: int,
+    timeout: float,
+    *,
+    stable: bool = False,
+    replica_id: int = _CONSUMER,
+    time_of: bool = False,
+) -> Answers:
+    """Ask a broker for one offset of each partition: as a consumer, whom only leaders answer, or as a replica.
+
+    With ``time_of`` the answer is the timestamp of that record instead.
+    """
+    starts = range(0, len(places), _PARTITIONS_A_REQUEST)
+    parts = [places[start : start + _PARTITIONS_A_REQUEST] for start in starts]
+    level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+
+    async def ask(part: Sequence[Place]) -> Answers:
         def build(_admin: Any) -> Any:
             from kafka.protocol.consumer import ListOffsetsRequest
 
             topic = ListOffsetsRequest.ListOffsetsTopic
             partition = topic.ListOffsetsPartition
             by_topic: dict[str, list[Any]] = defaultdict(list)
-            for name, index in places:
+            for name, index in part:
                 by_topic[name].append(partition(partition_index=index, timestamp=spec))
             topics = [topic(name=name, partitions=partitions) for name, partitions in by_topic.items()]
-            return ListOffsetsRequest(replica_id=-1, isolation_level=level.value, topics=topics, min_version=2)
+            version = _MAX_TIMESTAMP_VERSION if spec == MAX_TIMESTAMP else 2
+            return ListOffsetsRequest(
+                replica_id=replica_id, isolation_level=level.value, topics=topics, min_version=version
+            )
 
         try:
-            answer = await self._client.send(build, timeout, node=node)
+            answer = await client.send(build, timeout, node=node)
         except FacadeError as error:
-            return dict.fromkeys(places, error)
-        return await asyncio.to_thread(_read_offsets, answer, places)
+            return dict.fromkeys(part, error)
+        return await asyncio.to_thread(_read_offsets, answer, part, time_of)
+
+    return dict(ChainMap(*await asyncio.gather(*map(ask, parts))))
 
 
 class ClientLogOffsets:
@@ -128,20 +152,22 @@ class ClientLogOffsets:
         return found
 
 
-def _read_offsets(answer: Any, places: Sequence[Place]) -> Answers:
+def _read_offsets(answer: Any, places: Sequence[Place], time_of: bool) -> Answers:
     told: Answers = {
-        (topic.name, entry.partition_index): _outcome(entry, topic.name)
+        (topic.name, entry.partition_index): _outcome(entry, topic.name, time_of)
         for topic in answer.topics
         for entry in topic.partitions
     }
     return {place: told.get(place, PartitionNotFound(topic_name=place[0])) for place in places}
 
 
-def _outcome(entry: Any, topic: str) -> int | FacadeError:
+def _outcome(entry: Any, topic: str, time_of: bool) -> int | FacadeError:
     if entry.error_code == ClientError.UNKNOWN_TOPIC_OR_PART:
         # The metadata names this broker as leader, but the broker does not know it yet.
         return LeaderNotAvailable(topic_name=topic)
-    return from_code(entry.error_code, None, topic_name=topic) if entry.error_code else int(entry.offset)
+    if entry.error_code:
+        return from_code(entry.error_code, None, topic_name=topic)
+    return int(entry.timestamp if time_of else entry.offset)
 
 
 def _is_passing(answer: _Told | FacadeError) -> bool:

@@ -20,7 +20,9 @@ _OPERATIONS_VERSION: Final = 8
 _OPERATIONS: Final = [operation.value for operation in AclOperation]
 
 
-def metadata_request(names: Sequence[str] | None, *, authorized_operations: bool = False) -> Any:
+def metadata_request(
+    names: Sequence[str] | None, *, authorized_operations: bool = False, min_version: int = _VERSION
+) -> Any:
     """Return kafka-python's request for these topics, or for all; loads kafka-python."""
     from kafka.protocol.metadata import MetadataRequest
 
@@ -29,7 +31,7 @@ def metadata_request(names: Sequence[str] | None, *, authorized_operations: bool
         allow_auto_topic_creation=False,
         include_cluster_authorized_operations=False,
         include_topic_authorized_operations=authorized_operations,
-        min_version=_OPERATIONS_VERSION if authorized_operations else _VERSION,
+        min_version=_OPERATIONS_VERSION if authorized_operations else min_version,
     )
 
 

@@ -58,7 +58,6 @@ class ReplicaStatusServiceServicer:
 
     def ListAllReplicaStatuses(self, request, context):
         """ListAllReplicaStatuses returns the status of all replicas of all topics.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
         """
@@ -68,7 +67,6 @@ class ReplicaStatusServiceServicer:
 
     def ListTopicReplicaStatuses(self, request, context):
         """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
         """
@@ -78,7 +76,6 @@ class ReplicaStatusServiceServicer:
 
     def ListPartitionReplicaStatuses(self, request, context):
         """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
         """

@@ -35,19 +35,16 @@ class ReplicaStatusServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ReplicaStatusServiceAsyncStub: ...
     ListAllReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListAllReplicaStatusesRequest, _replica_status_pb2.ListAllReplicaStatusesResponse]
     """ListAllReplicaStatuses returns the status of all replicas of all topics.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
     """
     ListTopicReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListTopicReplicaStatusesRequest, _replica_status_pb2.ListTopicReplicaStatusesResponse]
     """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
     """
     ListPartitionReplicaStatuses: _grpc.UnaryUnaryMultiCallable[_replica_status_pb2.ListPartitionReplicaStatusesRequest, _replica_status_pb2.ListPartitionReplicaStatusesResponse]
     """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
     """
@@ -59,19 +56,16 @@ class ReplicaStatusServiceAsyncStub(ReplicaStatusServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAllReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListAllReplicaStatusesRequest, _replica_status_pb2.ListAllReplicaStatusesResponse]  # type: ignore[assignment]
     """ListAllReplicaStatuses returns the status of all replicas of all topics.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
     """
     ListTopicReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListTopicReplicaStatusesRequest, _replica_status_pb2.ListTopicReplicaStatusesResponse]  # type: ignore[assignment]
     """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
     """
     ListPartitionReplicaStatuses: _aio.UnaryUnaryMultiCallable[_replica_status_pb2.ListPartitionReplicaStatusesRequest, _replica_status_pb2.ListPartitionReplicaStatusesResponse]  # type: ignore[assignment]
     """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
     """
@@ -86,7 +80,6 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListAllReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListAllReplicaStatusesResponse]]:
         """ListAllReplicaStatuses returns the status of all replicas of all topics.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/-/partitions/-/replica-status
         """
@@ -98,7 +91,6 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListTopicReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListTopicReplicaStatusesResponse]]:
         """ListTopicReplicaStatuses returns the status of all replicas of one topic.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/-/replica-status
         """
@@ -110,7 +102,6 @@ class ReplicaStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replica_status_pb2.ListPartitionReplicaStatusesResponse, _abc.Awaitable[_replica_status_pb2.ListPartitionReplicaStatusesResponse]]:
         """ListPartitionReplicaStatuses returns the status of the replicas of one partition.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/partitions/{partition_id}/replica-status
         """

@@ -1,0 +1,1 @@
+"""The status of replicas: what each broker has of a partition."""
