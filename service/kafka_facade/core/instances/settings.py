@@ -87,9 +87,10 @@ def _is_identifier(text: str) -> bool:
 def _boolean(name: str, value: str | None, default: bool) -> bool:
     if value is None:
         return default
-    if value.lower() not in ("true", "false"):
-        raise _invalid(name, value, "true or false")
-    return value.lower() == "true"
+    try:
+        return boolean(value)
+    except ValueError as error:
+        raise _invalid(name, value, str(error)) from None
 
 
 def _integer(name: str, value: str | None, default: int, lowest: int, highest: int) -> int:

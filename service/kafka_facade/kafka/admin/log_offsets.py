@@ -29,9 +29,6 @@ from kafka_facade.kafka.protocol.rounds import Find, ask_brokers, is_passing
 
 EARLIEST: Final = -2
 LATEST: Final = -1
-MAX_TIMESTAMP: Final = -3
-"""The record with the largest timestamp (KIP-734)."""
-_MAX_TIMESTAMP_VERSION: Final = 7
 _CONSUMER: Final = -1
 
 Answers = dict[Place, int | FacadeError]
@@ -82,12 +79,8 @@ async def ask_offsets(
     *,
     stable: bool = False,
     replica_id: int = _CONSUMER,
-    time_of: bool = False,
 ) -> Answers:
-    """Ask a broker for one offset of each partition: as a consumer, whom only leaders answer, or as a replica.
-
-    With ``time_of`` the answer is the timestamp of that record instead.
-    """
+    """Ask a broker for one offset of each partition: as a consumer, whom only leaders answer, or as a replica."""
     starts = range(0, len(places), _PARTITIONS_A_REQUEST)
     parts = [places[start : start + _PARTITIONS_A_REQUEST] for start in starts]
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
@@ -102,16 +95,13 @@ async def ask_offsets(
             for name, index in part:
                 by_topic[name].append(partition(partition_index=index, timestamp=spec))
             topics = [topic(name=name, partitions=partitions) for name, partitions in by_topic.items()]
-            version = _MAX_TIMESTAMP_VERSION if spec == MAX_TIMESTAMP else 2
-            return ListOffsetsRequest(
-                replica_id=replica_id, isolation_level=level.value, topics=topics, min_version=version
-            )
+            return ListOffsetsRequest(replica_id=replica_id, isolation_level=level.value, topics=topics, min_version=2)
 
         try:
             answer = await client.send(build, timeout, node=node)
         except FacadeError as error:
             return dict.fromkeys(part, error)
-        return await asyncio.to_thread(_read_offsets, answer, part, time_of)
+        return await asyncio.to_thread(_read_offsets, answer, part)
 
     return dict(ChainMap(*await asyncio.gather(*map(ask, parts))))
 
@@ -152,22 +142,20 @@ class ClientLogOffsets:
         return found
 
 
-def _read_offsets(answer: Any, places: Sequence[Place], time_of: bool) -> Answers:
+def _read_offsets(answer: Any, places: Sequence[Place]) -> Answers:
     told: Answers = {
-        (topic.name, entry.partition_index): _outcome(entry, topic.name, time_of)
+        (topic.name, entry.partition_index): _outcome(entry, topic.name)
         for topic in answer.topics
         for entry in topic.partitions
     }
     return {place: told.get(place, PartitionNotFound(topic_name=place[0])) for place in places}
 
 
-def _outcome(entry: Any, topic: str, time_of: bool) -> int | FacadeError:
+def _outcome(entry: Any, topic: str) -> int | FacadeError:
     if entry.error_code == ClientError.UNKNOWN_TOPIC_OR_PART:
         # The metadata names this broker as leader, but the broker does not know it yet.
         return LeaderNotAvailable(topic_name=topic)
-    if entry.error_code:
-        return from_code(entry.error_code, None, topic_name=topic)
-    return int(entry.timestamp if time_of else entry.offset)
+    return from_code(entry.error_code, None, topic_name=topic) if entry.error_code else int(entry.offset)
 
 
 def _is_passing(answer: _Told | FacadeError) -> bool:
