@@ -1,8 +1,8 @@
 """`kafka-facade serve` with a watch on its event loop, for tests: `watched_gateway.py REPORT serve ...`.
 
 At SIGUSR1 it writes what it has seen since the last time to the file REPORT, as JSON: what `LoopWatch` has
-measured, and `collected`, how many objects the garbage collector finds in reference cycles. Of several workers each
-writes a file of its own, with its pid as suffix.
+measured, `slowness`, how slow the machine is at present, and `collected`, how many objects the garbage collector finds
+in reference cycles. Of several workers each writes a file of its own, with its pid as suffix.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kafka_facade.cli import main
 from kafka_facade.runtime import serve
 from kafka_facade.runtime.worker import Worker
 from loop_watch import LoopWatch
+from machine_speed import slowness
 
 # Workers are started with the environment, not with the arguments.
 _REPORT = "WATCHED_GATEWAY_REPORT"
@@ -42,11 +43,12 @@ class WatchedWorker(Worker):
                 "longest_busy": watch.longest_busy,
                 "longest_held": watch.longest_held,
                 "collected": gc.collect(),
+                "slowness": slowness(),
             }
             unfinished = path.with_suffix(f"{path.suffix}.new")
             unfinished.write_text(json.dumps(found))
             unfinished.rename(path)
-            # What the collection took doesn't count.
+            # What this took doesn't count.
             asyncio.get_running_loop().call_later(0.05, watch.reset)
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)

@@ -1,34 +1,17 @@
-"""Streams and large responses do not block the event loop, whether callers are fast, slow or disconnected."""
+"""Large requests and responses do not block the event loop."""
 
 import asyncio
 import json
-import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import grpc
 import httpx
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    NewTopic,
-    OffsetSpec,
-    ResourcePatternType,
-    ResourceType,
-)
-from google.protobuf.empty_pb2 import Empty
+from confluent_kafka import Producer
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from faces.conftest import MOST_BUSY, Watched
+from faces.many_resources import Many, many_resources
 from kafka_facade.rpc.gen.v1 import (
     consumer_instance_pb2,
     consumer_instance_pb2_grpc,
@@ -36,20 +19,13 @@ from kafka_facade.rpc.gen.v1 import (
     record_pb2_grpc,
 )
 from kafka_facade_devstack.background import BackgroundStack
-from kafka_facade_devstack.gateway import Gateway
 
 pytestmark = pytest.mark.xdist_group("event_loop")
 
 TopicFactory = Callable[..., Awaitable[str]]
 
-RECORDS = 500_000
-PARTITIONS = 75
-SECONDS = 2.0
 WIDE, WIDE_BYTES = 120, 400_000
 
-SUBSCRIPTION = """subscription ($topic: String!) {
-  records(topicName: $topic, from: EARLIEST) { offset timestamp key { text } value { text json base64 } }
-}"""
 # Answers with many objects, and one that would have more than there may be, each with a wait for Kafka in the midst.
 LARGE = {
     "nested": """query ($topic: String!) { clusters { topic(topicName: $topic) { partitions { partitionId
@@ -62,230 +38,9 @@ LARGE = {
 
 
 @pytest.fixture(scope="module")
-async def backlog(stack: BackgroundStack) -> AsyncIterator[str]:
-    """A topic with 500,000 records."""
-    name = f"backlog-{os.getpid()}"
-    await asyncio.to_thread(_fill, stack, name)
-    yield name
-    await asyncio.to_thread(_delete, stack, name)
-
-
-def _delete(stack: BackgroundStack, *names: str) -> None:
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    for deleted in admin.delete_topics(list(names)).values():
-        deleted.result(30)
-
-
-def _fill(stack: BackgroundStack, topic: str) -> None:
-    producer = Producer(
-        {
-            "bootstrap.servers": stack.bootstrap_servers,
-            "linger.ms": 20,
-            "queue.buffering.max.messages": RECORDS,
-        }
-    )
-    for number in range(RECORDS):
-        producer.produce(topic, b'{"n":%d,"text":"some text"}' % number, key=b"%d" % number)
-        if not number % 10_000:
-            producer.poll(0)
-    assert producer.flush(60) == 0
-
-
-@dataclass
-class Many:
-    """Many resources of each kind in the cluster; the minimum length of their lists."""
-
-    prefix: str
-    topics: int = 400
-    partitions: int = 3
-    acls: int = 2000
-
-    @property
-    def wide(self) -> str:
-        """A topic with many partitions."""
-        return f"{self.prefix}-wide"
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the topics."""
-        return [f"{self.prefix}-{number:03}" for number in range(self.topics)]
-
-    @property
-    def group(self) -> str:
-        """A group that has committed an offset in each partition."""
-        return f"{self.prefix}-group"
-
-
-@pytest.fixture(scope="module")
 async def many(stack: BackgroundStack) -> AsyncIterator[Many]:
-    made = Many(f"many-{os.getpid()}")
-    await asyncio.to_thread(_create_all, stack, made)
-    yield made
-    await asyncio.to_thread(_delete, stack, made.wide, *made.names)
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    everything = AclBindingFilter(
-        ResourceType.TOPIC,
-        made.prefix,
-        ResourcePatternType.ANY,
-        None,  # type: ignore[arg-type]
-        None,  # type: ignore[arg-type]
-        AclOperation.ANY,
-        AclPermissionType.ANY,
-    )
-    for deleted in admin.delete_acls([everything]).values():
-        await asyncio.to_thread(deleted.result, 20)
-
-
-def _create_all(stack: BackgroundStack, many: Many) -> None:
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    topics = [NewTopic(name, num_partitions=many.partitions) for name in many.names]
-    created = admin.create_topics([*topics, NewTopic(many.wide, num_partitions=PARTITIONS)])
-    acls = [
-        AclBinding(
-            ResourceType.TOPIC,
-            many.prefix,
-            ResourcePatternType.LITERAL,
-            f"User:{number}",
-            "*",
-            AclOperation.READ,
-            AclPermissionType.ALLOW,
-        )
-        for number in range(many.acls)
-    ]
-    for done in [*created.values(), *admin.create_acls(acls).values()]:
-        done.result(30)
-    offsets = [TopicPartition(name, number, 0) for name in many.names for number in range(many.partitions)]
-    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": many.group})
-    offsets += [TopicPartition(many.wide, number, 0) for number in range(PARTITIONS)]
-    deadline = time.monotonic() + 240
-    # A moment after it has created them the broker leads all partitions.
-    while True:
-        ends = admin.list_offsets(dict.fromkeys(offsets, OffsetSpec.latest())).values()
-        try:
-            for end in ends:
-                end.result(20)
-            consumer.commit(offsets=offsets, asynchronous=False)
-            break
-        except KafkaException:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-    consumer.close()
-
-
-class Reader:
-    """How a caller reads: ``pace`` is the pause (s) after each piece; None disconnects after the first."""
-
-    def __init__(self, pace: float | None) -> None:
-        self.pace = pace
-        self.pieces = 0
-        self._until = time.monotonic() + SECONDS
-
-    async def goes_on(self) -> bool:
-        """Return whether to read another piece."""
-        self.pieces += 1
-        if self.pace is None:
-            return False
-        if self.pace:
-            await asyncio.sleep(self.pace)
-        return time.monotonic() < self._until
-
-
-async def _http(url: str, request: bytes, reader: Reader) -> None:
-    """Send a request over a raw connection, read the response, and abort the connection."""
-    parts = urlsplit(url)
-    source, sink = await asyncio.open_connection(parts.hostname, parts.port)
-    sink.write(request)
-    await sink.drain()
-    with suppress(OSError):
-        while await source.read(65_536) and await reader.goes_on():
-            pass
-    sink.transport.abort()
-
-
-def _post(path: str, body: bytes, *headers: str) -> bytes:
-    head = "\r\n".join(
-        [f"POST {path} HTTP/1.1", "host: gateway", f"content-length: {len(body)}", *headers, "connection: close"]
-    )
-    return head.encode() + b"\r\n\r\n" + body
-
-
-async def sse(gateway: Gateway, topic: str, reader: Reader) -> None:
-    body = json.dumps({"query": SUBSCRIPTION, "variables": {"topic": topic}}).encode()
-    request = _post("/graphql", body, "content-type: application/json", "accept: text/event-stream")
-    await _http(gateway.rest, request, reader)
-
-
-async def websocket(gateway: Gateway, topic: str, reader: Reader) -> None:
-    url = gateway.graphql.replace("http", "ws")
-    connection = await connect(url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
-    await connection.send('{"type":"connection_init"}')
-    assert json.loads(await connection.recv())["type"] == "connection_ack"
-    payload = {"query": SUBSCRIPTION, "variables": {"topic": topic}}
-    await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-    with suppress(ConnectionClosed):
-        while await connection.recv() and await reader.goes_on():
-            pass
-    connection.transport.abort()
-
-
-async def consume(gateway: Gateway, topic: str, reader: Reader) -> None:
-    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
-        request = record_pb2.ConsumeRequest(topic_name=topic, earliest=Empty(), follow=True)
-        call = record_pb2_grpc.RecordServiceStub(channel).Consume(request)
-        while await call.read() is not grpc.aio.EOF and await reader.goes_on():
-            pass
-        call.cancel()
-
-
-async def produce(gateway: Gateway, topic: str, reader: Reader) -> None:
-    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
-        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
-    target = f"{topic}-produced"
-    body = b'{"value":{"type":"JSON","data":{"some":"value"}}}' * 50_000
-    path = f"/v3/clusters/{cluster}/topics/{target}/records"
-    await _http(gateway.rest, _post(path, body, "content-type: application/json"), reader)
-
-
-async def fetch(gateway: Gateway, topic: str, reader: Reader) -> None:
-    kind = "application/vnd.kafka.v2+json"
-    async with httpx.AsyncClient(timeout=30, headers={"content-type": kind}) as client:
-        settings = {"format": "binary", "auto.offset.reset": "earliest"}
-        made = await client.post(f"{gateway.rest}/consumers/{topic}-{id(reader)}", json=settings)
-        instance = made.json()["base_uri"]
-        assert (await client.post(f"{instance}/subscription", json={"topics": [topic]})).status_code == 204
-        path = urlsplit(instance).path + "/records?timeout=1500&max_bytes=4000000"
-        accept = "accept: application/vnd.kafka.binary.v2+json"
-        await _http(
-            gateway.rest,
-            f"GET {path} HTTP/1.1\r\nhost: gateway\r\n{accept}\r\nconnection: close\r\n\r\n".encode(),
-            reader,
-        )
-        await client.delete(instance)
-
-
-async def configs(gateway: Gateway, topic: str, reader: Reader) -> None:
-    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
-        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
-    request = f"GET /v3/clusters/{cluster}/topics/-/configs HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n"
-    await _http(gateway.rest, request.encode(), reader)
-
-
-async def answer(gateway: Gateway, topic: str, reader: Reader) -> None:
-    body = json.dumps({"query": LARGE["configs"]}).encode()
-    await _http(gateway.rest, _post("/graphql", body, "content-type: application/json"), reader)
-
-
-@pytest.mark.usefixtures("many")
-@pytest.mark.parametrize("path", [sse, websocket, consume, produce, fetch, configs, answer])
-async def test_fast_slow_and_disconnected_callers_do_not_block_the_event_loop(
-    watched: Watched, backlog: str, path: Callable[[Gateway, str, Reader], Awaitable[None]]
-) -> None:
-    async def run() -> None:
-        readers = [Reader(pace) for pace in (0, 0, 0.2, None)]
-        await asyncio.gather(*(path(watched.gateway, backlog, reader) for reader in readers))
-        assert all(reader.pieces for reader in readers)
-
-    assert await watched.quietest(run) < MOST_BUSY
+    async with many_resources(stack) as made:
+        yield made
 
 
 # Paths below the cluster, and how many bytes their answers have at least.

@@ -70,7 +70,9 @@ async def test_waiting_commits_do_not_delay_others(three_brokers: BackgroundStac
     assert await _timed(asyncio.gather(*free)) < 12
     assert not any(task.done() for task in waiting)
     await three_brokers.resume_broker(hung - 1)
-    await asyncio.gather(*waiting)
+    for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+        # Its groups may have moved to another broker meanwhile.
+        assert outcome is None or (isinstance(outcome, FacadeError) and outcome.codes.retriable), outcome
     await asyncio.gather(*(consumer.close(_SECONDS) for consumer in consumers.values()))
     await engine.close(5)
 
