@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.xdist_group("event_loop")
 MOST_HELD = 0.15
 # Processor time (s) of the loop without another turn. One record with very many headers takes up to 20 ms.
 MOST_BUSY = 0.1
+# Compressed messages are decompressed in time slices.
+MOST_BUSY_COMPRESSED = 0.05
 SIZE = 8 * 1024 * 1024
 RECORDS = "/kafka_facade.v1.RecordService/"
 INSTANCES = "/kafka_facade.v1.ConsumerInstanceService/"
@@ -67,6 +70,35 @@ async def test_a_message_of_many_fields_is_refused(watched: Watched, name: str) 
             assert "fields" in (caught.value.details() or "")
 
         assert await watched.quietest(run, "longest_held", MOST_HELD) < MOST_HELD
+
+
+COMPRESSED = {
+    "in proportion": lambda: b"".join(os.urandom(64) + bytes(6000) for _ in range(150)),
+    "out of proportion": lambda: bytes(900_000),
+}
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+async def test_compressed_messages_do_not_block_the_event_loop(
+    watched: Watched, topic: Callable[..., Awaitable[str]], name: str
+) -> None:
+    value = record_pb2.RecordData(binary=COMPRESSED[name]())
+    records = [record_pb2.RecordToProduce(value=value)] * 68
+    request = record_pb2.ProduceRecordsRequest(topic_name=await topic(), records=records)
+    options = [("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(watched.gateway.grpc, options=options) as channel:
+        produce = record_pb2_grpc.RecordServiceStub(channel).ProduceRecords
+
+        async def run() -> None:
+            if name == "in proportion":
+                answer = await produce(request, compression=grpc.Compression.Gzip, timeout=60)
+                assert [result.HasField("report") for result in answer.results] == [True] * len(records)
+                return
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await produce(request, compression=grpc.Compression.Gzip, timeout=60)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+        assert await watched.quietest(run, enough=MOST_BUSY_COMPRESSED) < MOST_BUSY_COMPRESSED
 
 
 async def test_records_with_very_many_headers_are_produced(

@@ -42,7 +42,7 @@ class Server:
         facade = Facade(Pipeline(AccessLists(), 30), own, defaults, 10)
         serve = Written(self._run, self._identify).serve(facade, RpcOptions(write_seconds=write_seconds))
         handler: grpc.RpcMethodHandler[bytes, Any] = grpc.unary_stream_rpc_method_handler(
-            decoding(messages.FetchRecordsRequest, serve), None, messages.FetchRecordsResponse.SerializeToString
+            decoding(messages.FetchRecordsRequest, serve, 10_000), None, messages.FetchRecordsResponse.SerializeToString
         )
         self._server = grpc.aio.server()
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test", {"Fetch": handler})])

@@ -35,13 +35,13 @@ class _Servicer(health.HealthServicer):  # type: ignore[misc]
             require_message(request)
         await super().Watch(request, context)
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """Return the handlers to add to the server."""
+    def handlers(self, max_bytes: int) -> grpc.GenericRpcHandler:
+        """Return the handlers to add to the server, for requests of at most ``max_bytes``."""
         request = health_pb2.HealthCheckRequest
         encode = health_pb2.HealthCheckResponse.SerializeToString
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-            "Check": grpc.unary_unary_rpc_method_handler(decoding(request, self.Check), None, encode),
-            "Watch": grpc.unary_stream_rpc_method_handler(decoding(request, self.Watch), None, encode),
+            "Check": grpc.unary_unary_rpc_method_handler(decoding(request, self.Check, max_bytes), None, encode),
+            "Watch": grpc.unary_stream_rpc_method_handler(decoding(request, self.Watch, max_bytes), None, encode),
         }
         return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
@@ -50,10 +50,15 @@ class Health:
     """The health service of a server. ``independent`` are the services that do not need Kafka."""
 
     def __init__(
-        self, server: grpc.aio.Server, readiness: Readiness, services: Sequence[str], independent: Sequence[str]
+        self,
+        server: grpc.aio.Server,
+        readiness: Readiness,
+        services: Sequence[str],
+        independent: Sequence[str],
+        max_bytes: int,
     ) -> None:
         self._servicer = _Servicer()
-        server.add_generic_rpc_handlers([self._servicer.handlers()])
+        server.add_generic_rpc_handlers([self._servicer.handlers(max_bytes)])
         self._readiness = readiness
         self._services = [_OVERALL, *(name for name in services if name not in independent)]
         self._independent = [SERVICE.full_name, *independent]

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from google.protobuf.message import DecodeError, Message
 
 from kafka_facade.core.errors import FacadeError, MalformedBody
+from kafka_facade.rpc.inflating import inflated, is_gzip
 from kafka_facade.rpc.wire import decode_large
 
 # A larger message is decoded in pieces: this many bytes of the smallest fields take about 10 ms.
@@ -34,21 +35,31 @@ def _slots() -> asyncio.Semaphore:
     return found
 
 
-async def decoded(request: type[Message], data: bytes) -> Message | FacadeError:
+async def decoded(request: type[Message], data: bytes, max_bytes: int) -> Message | FacadeError:
     """Decode a request, and remember its size in this task.
 
-    Returns the error if it cannot be decoded, which :func:`require_message` then raises.
+    Returns the error if it cannot be decoded, or has more than ``max_bytes`` once it is decompressed;
+    :func:`require_message` then raises it.
     """
-    _size.set(len(data))
     try:
-        if len(data) <= _AT_ONCE_BYTES:
-            return request.FromString(data)
+        if len(data) <= _AT_ONCE_BYTES and not is_gzip(data):
+            return _at_once(request, data)
         async with _slots():
+            if is_gzip(data):
+                data = await inflated(data, max_bytes)
+            if len(data) <= _AT_ONCE_BYTES:
+                return _at_once(request, data)
+            _size.set(len(data))
             return await decode_large(request, data)
     except DecodeError:
         return MalformedBody("The request isn't a message of the method's type.")
     except FacadeError as error:
         return error
+
+
+def _at_once(request: type[Message], data: bytes) -> Message:
+    _size.set(len(data))
+    return request.FromString(data)
 
 
 def require_message(message: Message | FacadeError) -> None:
@@ -63,11 +74,11 @@ def received_bytes() -> int:
 
 
 def decoding(
-    request: type[Message], serve: Callable[[Any, Any], Awaitable[_Answer]]
+    request: type[Message], serve: Callable[[Any, Any], Awaitable[_Answer]], max_bytes: int
 ) -> Callable[[bytes, Any], Awaitable[_Answer]]:
-    """Return a handler of encoded requests, given one of decoded requests."""
+    """Return a handler of encoded requests of at most ``max_bytes``, given one of decoded requests."""
 
     async def decode_and_serve(data: bytes, context: Any) -> _Answer:
-        return await serve(await decoded(request, data), context)
+        return await serve(await decoded(request, data, max_bytes), context)
 
     return decode_and_serve

@@ -22,11 +22,15 @@ _METHOD = "ServerReflectionInfo"
 class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
     """Also finds methods, fields and oneofs, by looking up the service or message that contains them."""
 
+    def __init__(self, services: Sequence[str], pool: Any, max_bytes: int) -> None:
+        super().__init__(services, pool)
+        self._max_bytes = max_bytes
+
     async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
         async def requests() -> AsyncIterator[Any]:
             async for data in request_iterator:
                 async with reporting(context):
-                    request = await decoded(reflection_pb2.ServerReflectionRequest, data)
+                    request = await decoded(reflection_pb2.ServerReflectionRequest, data, self._max_bytes)
                     require_message(request)
                 yield request
 
@@ -52,12 +56,12 @@ def _has(pool: Any, outer: str, name: str) -> bool:
     return name in message.fields_by_name or name in message.oneofs_by_name
 
 
-def handlers(services: Sequence[ServiceDescriptor]) -> list[grpc.GenericRpcHandler]:
-    """Return the handlers of both versions; both also list themselves."""
+def handlers(services: Sequence[ServiceDescriptor], max_bytes: int) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers of both versions, for requests of at most ``max_bytes``; both also list themselves."""
     alpha: Any = reflection_pb2.DESCRIPTOR
     pool = _pool([service.file for service in services] + [alpha])
     pool.AddSerializedFile(_v1(alpha))
-    servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool)
+    servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool, max_bytes)
     # The messages of both versions differ only in the package name.
     method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

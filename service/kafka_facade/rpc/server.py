@@ -10,6 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from kafka_facade.core.facade import Facade
 from kafka_facade.rpc import health, reflection
+from kafka_facade.rpc.inflating import ALGORITHMS
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.services import SERVICES, handlers
 
@@ -23,9 +24,13 @@ class GrpcServer:
     """Serves the core over gRPC. The services may come from any descriptor pools."""
 
     def __init__(self, facade: Facade, options: RpcOptions, services: Sequence[ServiceDescriptor] = SERVICES) -> None:
+        max_bytes = options.max_message_bytes
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_receive_message_length", max_bytes),
+                # gRPC would decompress messages on the event loop, with no other limit than their size.
+                ("grpc.per_message_decompression", 0),
+                ("grpc.compression_enabled_algorithms_bitset", ALGORITHMS),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", int(options.workers > 1)),
                 # Allow keepalive pings of clients on idle connections, and ping clients to detect dead peers.
@@ -37,8 +42,8 @@ class GrpcServer:
         )
         names = [service.full_name for service in services]
         self._server.add_generic_rpc_handlers(handlers(facade, options, services))
-        self._health = health.Health(self._server, facade.readiness, names, _WITHOUT_KAFKA)
-        self._server.add_generic_rpc_handlers(reflection.handlers([*services, health.SERVICE]))
+        self._health = health.Health(self._server, facade.readiness, names, _WITHOUT_KAFKA, max_bytes)
+        self._server.add_generic_rpc_handlers(reflection.handlers([*services, health.SERVICE], max_bytes))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listen on ``host:port`` and return the port. Raises RuntimeError if it cannot be bound."""

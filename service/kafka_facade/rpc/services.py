@@ -37,16 +37,16 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
     service = method.containing_service.name
     operation = operation_of(facade.catalogue, facade.registry, service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
-    encode = types.response.SerializeToString
+    encode, max_bytes = types.response.SerializeToString, options.max_message_bytes
     if method.client_streaming:
         serve_stream = produce_stream(facade, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
     if method.server_streaming:
-        follow = decoding(types.request, consume(facade, operation, options))
+        follow = decoding(types.request, consume(facade, operation, options), max_bytes)
         return grpc.unary_stream_rpc_method_handler(follow, None, encode)
     binding = METHODS.get(f"{service}/{method.name}")
     if isinstance(binding, Written):
-        write = decoding(types.request, binding.serve(facade, options))
+        write = decoding(types.request, binding.serve(facade, options), max_bytes)
         return grpc.unary_stream_rpc_method_handler(write, None, encode)
     if isinstance(binding, Custom):
         serve = binding.serve(facade, operation, options)
@@ -54,4 +54,4 @@ def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> g
         serve = regular(facade, operation, types, options)
     else:
         serve = unimplemented(facade, operation)
-    return grpc.unary_unary_rpc_method_handler(decoding(types.request, serve), None, encode)
+    return grpc.unary_unary_rpc_method_handler(decoding(types.request, serve, max_bytes), None, encode)

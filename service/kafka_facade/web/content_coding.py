@@ -33,10 +33,12 @@ def decoded(headers: Mapping[bytes, bytes], read: Read) -> Read:
         return read
     if coding.lower() not in _GZIP:
         raise UnsupportedMediaType("HTTP 415 Unsupported Media Type: gzip is the only content coding here.")
-    return _Gunzip(read)
+    return Gunzip(read)
 
 
-class _Gunzip:
+class Gunzip:
+    """A reader of what the gzip from ``read`` contains; see :func:`decoded`."""
+
     def __init__(self, read: Read) -> None:
         self._read = read
         self._input = b""
