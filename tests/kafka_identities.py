@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
 from kafka_facade.core.call import Caller
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.kafka.options import KafkaOptions, PoolOptions
 from kafka_facade.kafka.pool import ClientPool
 from kafka_facade.kafka.shared import Shared
 from kafka_facade_devstack.background import BackgroundStack
 
-CoreFactory = Callable[..., Awaitable[Facade]]
+CoreFactory = Callable[..., Awaitable[Core]]
 
 CLUSTER = "default"
 SECONDS = 20

@@ -1,7 +1,7 @@
 """The operations of gRPC methods in the shipped gateway."""
 
 from kafka_facade.core.catalogue import CATALOGUE, Operation
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 from kafka_facade.rpc import dispatch
 
 

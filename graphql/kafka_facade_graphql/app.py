@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.web.refusal import refusal
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.options import GraphQLOptions
@@ -31,9 +31,9 @@ class _Assets(StaticFiles):
         return response
 
 
-def create_app(facade: Facade, options: GraphQLOptions, graph: Graph = GRAPH) -> ASGIApp:
+def create_app(core: Core, options: GraphQLOptions, graph: Graph = GRAPH) -> ASGIApp:
     """Create the ASGI application for HTTP and websockets; it serves ``options.path`` and paths below it."""
-    endpoint = GraphQLEndpoint(facade, options, graph)
+    endpoint = GraphQLEndpoint(core, options, graph)
     routes: list[BaseRoute] = []
     # As on the REST face, a trailing slash is ignored.
     for path in (options.path, options.path + "/"):

@@ -140,7 +140,7 @@ class FetchMutation:
         own = await context.format_of(reference) if input.format is None else input.format
         identifier = core_instances.fetch_operation(own)
         # All fetches of an operation share the byte limit of one; each may still return at least one record.
-        left = max(context.facade.fetch_max_bytes - context.fetched_bytes, 1)
+        left = max(context.core.fetch_max_bytes - context.fetched_bytes, 1)
         max_bytes = left if input.max_bytes is None else min(input.max_bytes, left)
         otherwise = None if input.decode_with_registry else own
         request = core_instances.FetchRecords(

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 
 import strawberry
 
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import (
     AssignConsumer,
     CommitOffsets,
@@ -47,10 +47,10 @@ def use_decoding(decoding: Decoding) -> None:
 class Context:
     """Access to the core, and the state of one operation."""
 
-    def __init__(self, facade: Facade, max_objects: int) -> None:
-        self.facade = facade
+    def __init__(self, core: Core, max_objects: int) -> None:
+        self.core = core
         self.max_objects = max_objects
-        self.loaders = Loaders(facade)
+        self.loaders = Loaders(core)
         self.overflow: InvalidRequest | None = None
         """The error, if the response exceeds the limit of objects."""
         self.decoding = asyncio.Lock()
@@ -93,11 +93,11 @@ class Context:
 
     def forget(self) -> None:
         """Discard loaded data, so that later fields load it again."""
-        self.loaders = Loaders(self.facade)
+        self.loaders = Loaders(self.core)
 
     async def run(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation for a single field, without a loader."""
-        return await self.facade.run(identifier, request, CALLER)
+        return await self.core.run(identifier, request, CALLER)
 
     async def change(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation that changes something, and discard loaded data."""
@@ -112,13 +112,13 @@ class Context:
         """Fetch records for a field of the response. They count as consumed once the caller has received it."""
         await current().taken((request.group, request.instance))
         try:
-            return await current().fetch(self.facade, identifier, request, CALLER, key)
+            return await current().fetch(self.core, identifier, request, CALLER, key)
         finally:
             self.forget()
 
     async def format_of(self, reference: ConsumerRef) -> Format:
         """Return the format of a consumer instance, for a fetch that names none."""
-        return await self.facade.format_of(reference.group, reference.instance, CALLER)
+        return await self.core.format_of(reference.group, reference.instance, CALLER)
 
     async def consumer(self, reference: ConsumerRef) -> ConsumerInstance:
         """Return the settings of a consumer instance. Raises ConsumerInstanceNotFound."""

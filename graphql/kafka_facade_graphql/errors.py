@@ -19,8 +19,8 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import StreamExecutionResult
 from strawberry.utils.str_converters import to_camel_case
 
+from kafka_facade.core.core import FAMILIES
 from kafka_facade.core.errors import FacadeError, MalformedBody, ServerError
-from kafka_facade.core.facade import FAMILIES
 from kafka_facade.core.quoting import QUOTE_LENGTH, quote, shorten
 from kafka_facade.core.registry import field_names
 from kafka_facade_graphql.limits import LimitError

@@ -16,8 +16,8 @@ from typing import Any
 from graphql import GraphQLError
 
 from kafka_facade.core.call import Caller
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import FetchRecords
 from kafka_facade.core.records.model import FetchedRecord
 from kafka_facade.web.scope import until_taken
@@ -45,7 +45,7 @@ class HandOvers:
         self._failed: list[tuple[str, FacadeError]] = []
 
     async def fetch(
-        self, facade: Facade, identifier: str, request: FetchRecords, caller: Caller, key: str
+        self, core: Core, identifier: str, request: FetchRecords, caller: Caller, key: str
     ) -> list[FetchedRecord]:
         """Fetch like :meth:`kafka_facade.core.instances.operations.Consumers.fetch`, for a field of the response."""
         found: asyncio.Future[list[FetchedRecord]] = asyncio.get_running_loop().create_future()
@@ -56,9 +56,9 @@ class HandOvers:
             await taken
 
         async def run() -> list[FetchedRecord]:
-            with facade.admitted(identifier, caller) as call:
+            with core.admitted(identifier, caller) as call:
                 call.hand_over = hand_over
-                return await facade.perform(call, request)
+                return await core.perform(call, request)
 
         task = asyncio.create_task(run(), name="fetch of an answer")
         try:

@@ -26,8 +26,8 @@ from kafka_facade.core.configs.model import (
     ReadTopicConfigs,
     TopicConfig,
 )
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import ClusterNotFound, FacadeError, NotFound, PartitionNotFound
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.groups.model import ConsumerGroup, ConsumerLag, DescribeGroups, ListConsumerGroups, ReadLags
 from kafka_facade.core.reassignments.model import ListReassignments, PartitionReassignment
 from kafka_facade.core.replica_status.model import ListAllReplicaStatuses, ReadReplicaStatuses, ReplicaStatus
@@ -59,8 +59,8 @@ _QUIET_ROUNDS = 3
 class Loaders:
     """The loaders of one GraphQL operation."""
 
-    def __init__(self, facade: Facade) -> None:
-        self._facade = facade
+    def __init__(self, core: Core) -> None:
+        self._core = core
         self._loaders: dict[type[Any], _Loader] = {}
         self._admitted: dict[str, FacadeError | None] = {}
         self._primed: set[tuple[str, str | None]] = set()
@@ -73,7 +73,7 @@ class Loaders:
         if identifier not in self._admitted:
             self._admitted[identifier] = None
             try:
-                with self._facade.admitted(identifier, CALLER):
+                with self._core.admitted(identifier, CALLER):
                     pass
             except FacadeError as error:
                 self._admitted[identifier] = error.with_traceback(None)
@@ -86,7 +86,7 @@ class Loaders:
         found = await self._once(identifier, DescribeCluster(None))
         own = DescribeCluster(found.cluster.cluster_id)
         if self._primes("clusters", None):
-            self._loader(DescribeCluster, partial(_run_each, self._facade, identifier)).prime(own, found)
+            self._loader(DescribeCluster, partial(_run_each, self._core, identifier)).prime(own, found)
         return [found.cluster]
 
     async def cluster(self, identifier: str, cluster_id: str) -> Cluster:
@@ -111,7 +111,7 @@ class Loaders:
         """All topics of a cluster."""
         found = await self._once(identifier, ListTopicDescriptions(cluster_id))
         if self._primes("topics", cluster_id):
-            load = partial(_run_batch, self._facade, "api.v3.topics.get", DescribeTopics)
+            load = partial(_run_batch, self._core, "api.v3.topics.get", DescribeTopics)
             described = self._loader(DescribeTopics, load)
             for entry in found:
                 await time_slice()
@@ -186,7 +186,7 @@ class Loaders:
         """All consumer groups of a cluster."""
         found = await self._once(identifier, ListConsumerGroups(cluster_id))
         if self._primes("groups", cluster_id):
-            load = partial(_run_batch, self._facade, "api.v3.consumer-groups.get", DescribeGroups)
+            load = partial(_run_batch, self._core, "api.v3.consumer-groups.get", DescribeGroups)
             described = self._loader(DescribeGroups, load)
             for group in found:
                 await time_slice()
@@ -212,14 +212,14 @@ class Loaders:
     async def _once(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation once per distinct request, and return its answer."""
         self.admit(identifier)
-        load = partial(_run_each, self._facade, identifier)
+        load = partial(_run_each, self._core, identifier)
         answer: Answer = await self._loader(type(request), load).load(request)
         return answer
 
     async def _many(self, identifier: str, kind: type[Many[_Key, _One]], cluster_id: str | None, key: _Key) -> _One:
         """Return the answer for one key, batched with other keys of the same cluster."""
         self.admit(identifier)
-        load = partial(_run_batch, self._facade, identifier, kind)
+        load = partial(_run_batch, self._core, identifier, kind)
         answer: _One = await self._loader(kind, load).load((cluster_id, key))
         return answer
 
@@ -300,20 +300,20 @@ class _Loader:
 
 
 # Functions, not methods: a reference to the loader would make a reference cycle with all loaded data.
-async def _run_each(facade: Facade, identifier: str, requests: list[Any]) -> list[Any]:
-    runs = (facade.run(identifier, request, CALLER) for request in requests)
+async def _run_each(core: Core, identifier: str, requests: list[Any]) -> list[Any]:
+    runs = (core.run(identifier, request, CALLER) for request in requests)
     return await asyncio.gather(*runs, return_exceptions=True)
 
 
 async def _run_batch(
-    facade: Facade, identifier: str, kind: type[Many[Any, Any]], keys: list[tuple[str | None, Any]]
+    core: Core, identifier: str, kind: type[Many[Any, Any]], keys: list[tuple[str | None, Any]]
 ) -> list[Any]:
     answers: list[Any] = [None] * len(keys)
     for cluster_id in dict.fromkeys(cluster_id for cluster_id, _ in keys):
         places = [place for place, (of, _) in enumerate(keys) if of == cluster_id]
         request = kind(cluster_id, [keys[place][1] for place in places])
         try:
-            found: Sequence[Any] = await facade.run(identifier, request, CALLER)
+            found: Sequence[Any] = await core.run(identifier, request, CALLER)
         except FacadeError as error:
             found = [error] * len(places)
         for place, answer in zip(places, found, strict=True):

@@ -78,7 +78,7 @@ class Subscription:
             ),
         ] = MAX_BYTES,
     ) -> AsyncGenerator[list[core_records.Record], None]:
-        facade = info.context.facade
+        core = info.context.core
         request = ConsumeRecords(
             cluster_id,
             topic_name,
@@ -90,8 +90,8 @@ class Subscription:
             min(max_records, MAX_RECORDS),
             min(max_bytes, MAX_BYTES),
         )
-        with facade.admitted("api.facade.records.consume", CALLER) as call:
-            async with aclosing(facade.stream(call, request)) as batches:
+        with core.admitted("api.facade.records.consume", CALLER) as call:
+            async with aclosing(core.stream(call, request)) as batches:
                 async for batch in batches:
                     info.context.start_event()
                     yield batch

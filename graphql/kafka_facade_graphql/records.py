@@ -153,7 +153,7 @@ async def _decoded(context: Context, record: core_records.Record, which: str) ->
                     core_records.Format.BINARY, error="the response is too large for the decoded data"
                 ),
             )
-        decoding = context.facade.decoding
+        decoding = context.core.decoding
         if (failure := context.decoding_failure) is not None and not (
             context.lookup_failed and decoding.knows_schema(payload)
         ):

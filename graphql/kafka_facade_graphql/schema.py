@@ -73,7 +73,7 @@ class _FreshContext(SchemaExtension):
 
     def on_operation(self) -> Iterator[None]:
         given = self.execution_context.context
-        self.execution_context.context = Context(given.facade, given.max_objects)
+        self.execution_context.context = Context(given.core, given.max_objects)
         yield None
 
 

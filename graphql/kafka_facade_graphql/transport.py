@@ -21,6 +21,7 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import (
     FacadeError,
     MalformedBody,
@@ -30,7 +31,6 @@ from kafka_facade.core.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
@@ -85,14 +85,14 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     schema: Schema
 
-    def __init__(self, facade: Facade, options: GraphQLOptions, graph: Graph) -> None:
+    def __init__(self, core: Core, options: GraphQLOptions, graph: Graph) -> None:
         super().__init__(
-            create_schema(options, facade.catalogue, graph),
+            create_schema(options, core.catalogue, graph),
             graphql_ide="graphiql" if options.graphiql else None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             max_subscriptions_per_connection=_SUBSCRIPTIONS_PER_CONNECTION,
         )
-        self._facade = facade
+        self._core = core
         self._options = options
         self._page = ide.page(options.path) if options.graphiql else ""
 
@@ -142,8 +142,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return the context for resolvers."""
-        use_decoding(self._facade.decoding)
-        return Context(self._facade, self._options.max_objects)
+        use_decoding(self._core.decoding)
+        return Context(self._core, self._options.max_objects)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """Return a response that carries the negotiated media type."""
@@ -202,7 +202,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         body = await request.get_body()
         if isinstance(request, _RequestAdapter) and decodes_slowly(body):
             parsed = _Parsed()
-            parsed.data = await self._facade.read_json(super().parse_json, body, _THREAD_SECONDS, slow=True)
+            parsed.data = await self._core.read_json(super().parse_json, body, _THREAD_SECONDS, slow=True)
             request.parsed = parsed
 
     def parse_json(self, data: str | bytes) -> Any:

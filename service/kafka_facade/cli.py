@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from kafka_facade.core.catalogue import CATALOGUE, GRPC_PACKAGE, Operation
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 
 _COLUMNS = ("operation", "edition", "REST", "gRPC", "GraphQL", "implemented")
 _PROVIDED = "kafka_facade.commands"

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from kafka_facade.cli import main
 from kafka_facade.core.catalogue import CATALOGUE, OPERATIONS
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 
 
 def test_there_are_127_operations() -> None:

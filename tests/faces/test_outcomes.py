@@ -14,7 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from conftest import TopicFactory
 from kafka_facade.core.call import Call
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.outcome import Outcome
@@ -75,7 +75,7 @@ async def faces(stack: BackgroundStack) -> AsyncIterator[Faces]:
     async with new_pool(stack.bootstrap_servers) as pool:
         own = await pool.lease(identity, SECONDS)
         pipeline = Pipeline(AccessLists(), 30, [observer], kafka=Kafka(pool, lambda caller, cluster_id: identity))
-        core = Facade(pipeline, own.ports, ConsumerDefaults(), 10)
+        core = Core(pipeline, own.ports, ConsumerDefaults(), 10)
         await core.start()
         server = GrpcServer(core, RpcOptions())
         port = server.listen("127.0.0.1:0")

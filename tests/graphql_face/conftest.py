@@ -14,7 +14,7 @@ from engines import LoneEngine
 from kafka_facade.core.acls.port import AclPort
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.configs.port import ConfigPort
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_clients import KafkaIdentity
@@ -121,8 +121,8 @@ class Local:
         )
         clients = OpenClients(KafkaIdentity("default", "tests"), ports)
         kafka = Kafka(clients, lambda caller, cluster_id: clients.identity)
-        facade = Facade(Pipeline(AccessLists(block=block), 30, kafka=kafka), ports, ConsumerDefaults(), 10)
-        return create_app(facade, options or GraphQLOptions())
+        core = Core(Pipeline(AccessLists(block=block), 30, kafka=kafka), ports, ConsumerDefaults(), 10)
+        return create_app(core, options or GraphQLOptions())
 
 
 @pytest.fixture

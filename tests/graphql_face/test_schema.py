@@ -7,7 +7,7 @@ from graphql import GraphQLInterfaceType, GraphQLNamedType, GraphQLObjectType, G
 from strawberry.utils.str_converters import to_camel_case
 
 from kafka_facade.core.catalogue import CATALOGUE, OPERATIONS, Operation
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 from kafka_facade.core.links import KINDS, Kind
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from kafka_facade.core.call import Caller, Identify
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_clients import KafkaIdentity
@@ -31,11 +31,11 @@ async def new_core(stack: BackgroundStack, users: tuple[User, User]) -> AsyncIte
 
     async with AsyncExitStack() as opened:
 
-        async def make(identify: Identify = by_name, peers: PeerPort | None = None) -> Facade:
+        async def make(identify: Identify = by_name, peers: PeerPort | None = None) -> Core:
             pool = await opened.enter_async_context(new_pool(stack.super_user["bootstrap.servers"]))
             own = await pool.lease(users[0].identity, SECONDS)
             pipeline = Pipeline(AccessLists(), 30, kafka=Kafka(pool, identify))
-            core = Facade(pipeline, own.ports, ConsumerDefaults(), 10, peers=peers)
+            core = Core(pipeline, own.ports, ConsumerDefaults(), 10, peers=peers)
             await core.start()
             opened.push_async_callback(core.close, 10)
             return core

@@ -16,8 +16,8 @@ from conftest import TopicFactory
 from denial import allowed
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import ConsumerInstanceNotFound, KafkaAuthorizationFailed
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.model import (
     AssignConsumer,
     CommitOffsets,
@@ -76,7 +76,7 @@ def _operations(topic: str, group: str, name: str) -> dict[str, Request[Any]]:
 class Forwarding:
     """A worker without slots: each call goes to another one, as it is on the wire."""
 
-    def __init__(self, other: Facade) -> None:
+    def __init__(self, other: Core) -> None:
         self._other = other
         self.calls = 0
 
@@ -181,7 +181,7 @@ async def test_an_instance_reads_as_its_owner(
             await core.run(f"{_PREFIX}delete", DeleteConsumer(*where), caller(user))
 
 
-async def _fetch_until_refused(core: Facade, fetch: FetchRecords, user: User) -> None:
+async def _fetch_until_refused(core: Core, fetch: FetchRecords, user: User) -> None:
     for _ in range(10):
         await core.run(f"{_PREFIX}consume-binary", fetch, caller(user))
 
@@ -211,7 +211,7 @@ class Faces:
 
 
 @pytest.fixture
-async def faces(new_core: Callable[..., Awaitable[Facade]], users: tuple[User, User]) -> AsyncIterator[Faces]:
+async def faces(new_core: Callable[..., Awaitable[Core]], users: tuple[User, User]) -> AsyncIterator[Faces]:
     def by_face(caller: Caller, cluster_id: str | None) -> KafkaIdentity:
         return users[0 if caller.face == "rest" else 1].identity
 

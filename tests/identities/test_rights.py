@@ -7,8 +7,8 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from conftest import TopicFactory
 from denial import allowed
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, KafkaAuthorizationFailed, TopicNotFound
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.records.model import (
     ConsumeRecords,
     DeliverRecords,
@@ -30,13 +30,13 @@ def _records(text: str) -> list[RecordToProduce]:
     return [RecordToProduce(None, RecordData(Format.STRING, text))]
 
 
-async def _produce(core: Facade, user: User, topic: str, text: str = "x") -> Delivery | FacadeError:
+async def _produce(core: Core, user: User, topic: str, text: str = "x") -> Delivery | FacadeError:
     request = DeliverRecords(None, topic, _records(text))
     [outcome] = await core.run("api.v2.produce-to-topic.binary", request, caller(user))
     return outcome
 
 
-async def _produce_v3(core: Facade, user: User, topic: str) -> RecordReport | FacadeError:
+async def _produce_v3(core: Core, user: User, topic: str) -> RecordReport | FacadeError:
     request = ProduceRecords(None, topic, _records(user.name))
     [outcome] = await core.run("api.v3.produce.produce-to-topic", request, caller(user))
     return outcome
@@ -84,13 +84,13 @@ async def test_caches_are_separate_for_each_identity(
             await _read(core, bob, name)
 
 
-async def _read(core: Facade, user: User, topic: str) -> list[bytes | None]:
+async def _read(core: Core, user: User, topic: str) -> list[bytes | None]:
     request = ConsumeRecords(None, topic, start="earliest", follow=False)
     with core.admitted("api.facade.records.consume", caller(user)) as call:
         return [record.value async for batch in core.stream(call, request) for record in batch]
 
 
-async def _failure(core: Facade, user: User, topic: str) -> FacadeError:
+async def _failure(core: Core, user: User, topic: str) -> FacadeError:
     outcome = await _produce(core, user, topic)
     assert isinstance(outcome, FacadeError)
     return outcome

@@ -8,7 +8,7 @@ from typing import Any
 
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
@@ -56,11 +56,11 @@ class Clients:
         pass
 
 
-def facade(peers: Peers | None = None) -> Facade:
+def core(peers: Peers | None = None) -> Core:
     clients = Clients()
     pipeline = Pipeline(AccessLists(), 30, kafka=Kafka(clients, lambda caller, cluster_id: clients.identity))
     defaults = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
-    return Facade(pipeline, clients.ports, defaults, 10, peers=peers)
+    return Core(pipeline, clients.ports, defaults, 10, peers=peers)
 
 
 class Worker:
@@ -70,12 +70,12 @@ class Worker:
         self.transport = transport
         self.table = Table()
         self.peers = Peers(self.table, transport, silence_seconds, idle_seconds)
-        self.facade = facade(self.peers)
+        self.core = core(self.peers)
 
     @property
     def forwarded(self) -> int:
         """Calls in flight, which counts those of other workers."""
-        return self.facade.pipeline.in_flight
+        return self.core.pipeline.in_flight
 
 
 def read(hand_over: Callable[[Any], Coroutine[Any, Any, None]] | None) -> Call:

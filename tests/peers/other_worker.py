@@ -37,9 +37,9 @@ async def _never_taken(_: Any) -> None:
 
 async def main(socket: Path, address: str) -> None:
     worker = Worker(UnixTransport(socket))
-    vars(worker.facade)["perform_forwarded"] = _long_read
+    vars(worker.core)["perform_forwarded"] = _long_read
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, time.sleep, 600)
-    await worker.peers.start(worker.facade)
+    await worker.peers.start(worker.core)
     if address:
         worker.table.addresses[slot_of("g", "i", SLOTS)] = address
         await worker.peers.forward(read(_never_taken), FetchRecords("g", "i"))

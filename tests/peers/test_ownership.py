@@ -22,7 +22,7 @@ from kafka_facade.peers.ownership import SLOTS
 from kafka_facade.peers.peer import Peer
 from kafka_facade.peers.peers import Peers
 from kafka_facade.peers.transport import TcpTransport, UnixTransport
-from peers.bare_workers import Worker, facade
+from peers.bare_workers import Worker, core
 
 _SECONDS = 30
 
@@ -36,7 +36,7 @@ async def workers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         for name in "abc":
             tcp = request.param == "tcp"
             worker = Worker(TcpTransport("127.0.0.1", certificate) if tcp else UnixTransport(tmp_path / name))
-            await worker.peers.start(worker.facade)
+            await worker.peers.start(worker.core)
             stack.push_async_callback(worker.peers.close)
             made.append(worker)
         yield made
@@ -98,7 +98,7 @@ async def test_a_slot_without_an_owner(workers: list[Worker], known: bool, handi
 async def test_other_operations_are_not_forwarded(workers: list[Worker]) -> None:
     first, _, _ = workers
     with pytest.raises(NotImplementedYet):
-        first.facade.forwardable.named("api.v3.topics.get", GetTopic.__name__)
+        first.core.forwardable.named("api.v3.topics.get", GetTopic.__name__)
 
 
 async def test_a_connection_that_ends_while_the_answer_is_handed_over(workers: list[Worker]) -> None:
@@ -106,7 +106,7 @@ async def test_a_connection_that_ends_while_the_answer_is_handed_over(workers: l
     second.table.owned = {SLOT}
     first.table.addresses[SLOT] = second.transport.address
     made = call("api.v2.consumers.consume-json")
-    vars(second.facade)["perform_forwarded"] = _one_answer
+    vars(second.core)["perform_forwarded"] = _one_answer
     has_begun, go_on = asyncio.Event(), asyncio.Event()
     cancelled = False
 
@@ -157,7 +157,7 @@ async def test_an_error_after_the_answer_reaches_the_caller(workers: list[Worker
             if waits:
                 await asyncio.Event().wait()
 
-        vars(second.facade)["perform_forwarded"] = fails
+        vars(second.core)["perform_forwarded"] = fails
         made.hand_over = hand_over
         with pytest.raises(ConsumerInstanceNotFound):
             await asyncio.wait_for(first.peers.forward(made, FetchRecords("g", "i")), _SECONDS)
@@ -168,7 +168,7 @@ async def test_channels_without_calls_are_closed(tmp_path: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         first, second = (Worker(UnixTransport(tmp_path / name), idle_seconds=idle_seconds) for name in "ab")
         for worker in (first, second):
-            await worker.peers.start(worker.facade)
+            await worker.peers.start(worker.core)
             stack.push_async_callback(worker.peers.close)
         second.table.owned = {SLOT}
         first.table.addresses[SLOT] = second.transport.address
@@ -186,7 +186,7 @@ async def test_channels_without_calls_are_closed(tmp_path: Path) -> None:
             assert forwarded.hand_over is not None
             await forwarded.hand_over([])
 
-        vars(second.facade)["perform_forwarded"] = long_read
+        vars(second.core)["perform_forwarded"] = long_read
         assert await first.peers.forward(call("api.v2.consumers.consume-json"), FetchRecords("g", "i")) == []
 
 
@@ -197,7 +197,7 @@ async def test_the_workers_of_a_node_own_all_slots(tmp_path: Path) -> None:
             transport = UnixTransport(tmp_path / name)
             ownership = LocalOwnership(tmp_path, 3, transport)
             peers = Peers(ownership, transport)
-            await peers.start(facade(peers))
+            await peers.start(core(peers))
             stack.push_async_callback(peers.close)
             made.append((ownership, peers, transport))
         async with asyncio.timeout(_SECONDS):

@@ -30,7 +30,7 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
     """A worker that forwards all calls to the other one."""
     worker = Worker(UnixTransport(tmp_path / "a"), _SILENCE_SECONDS)
     worker.table.addresses[slot_of("g", "i", SLOTS)] = str(tmp_path / "b")
-    await worker.peers.start(worker.facade)
+    await worker.peers.start(worker.core)
     yield worker
     await asyncio.wait_for(worker.peers.close(), _SECONDS)
 
@@ -93,7 +93,7 @@ async def test_a_worker_that_hangs_while_its_caller_takes_the_answer(worker: Wor
             given_back.set()
             raise
 
-    vars(worker.facade)["perform_forwarded"] = answers
+    vars(worker.core)["perform_forwarded"] = answers
     other = await start_other(worker.transport.address)
     await asyncio.sleep(3 * _SILENCE_SECONDS)
     assert not given_back.is_set()

@@ -18,7 +18,7 @@ import pytest
 
 from conftest import TopicFactory
 from kafka_facade.core.catalogue import OPERATIONS, Operation
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 from kafka_facade.rest.routing import Router
 
 _JSON = {"content-type": "application/json"}

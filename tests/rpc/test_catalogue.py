@@ -7,7 +7,7 @@ import pytest
 from google.api import annotations_pb2
 
 from kafka_facade.core.catalogue import EXTENSIONS, OPERATIONS, Operation
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.services import SERVICES
 from operations import operation_of

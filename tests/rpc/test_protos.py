@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 from kafka_facade.rpc.services import SERVICES
 from operations import operation_of
 

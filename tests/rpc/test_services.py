@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from kafka_facade.core.facade import IMPLEMENTED
+from kafka_facade.core.core import IMPLEMENTED
 from kafka_facade.rpc.gen.v1 import (
     broker_pb2,
     broker_pb2_grpc,

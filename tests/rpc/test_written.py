@@ -13,8 +13,8 @@ import pytest
 from google.protobuf.message import Message
 
 from kafka_facade.core.call import Call
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import ConsumerInstanceNotFound
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.interruption import unless
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.pipeline import AccessLists, Pipeline
@@ -39,8 +39,8 @@ class Server:
         self._answer.records.add(value=RecordData(binary=b"x" * size))
         own: Any = SimpleNamespace(admin=None)
         defaults = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
-        facade = Facade(Pipeline(AccessLists(), 30), own, defaults, 10)
-        serve = Written(self._run, self._identify).serve(facade, RpcOptions(write_seconds=write_seconds))
+        core = Core(Pipeline(AccessLists(), 30), own, defaults, 10)
+        serve = Written(self._run, self._identify).serve(core, RpcOptions(write_seconds=write_seconds))
         handler: grpc.RpcMethodHandler[bytes, Any] = grpc.unary_stream_rpc_method_handler(
             decoding(messages.FetchRecordsRequest, serve, 10_000), None, messages.FetchRecordsResponse.SerializeToString
         )
@@ -59,12 +59,12 @@ class Server:
         """End the instance."""
         self._ended.set_result(None)
 
-    async def _identify(self, facade: Facade, message: Any, context: Context) -> str:
+    async def _identify(self, core: Core, message: Any, context: Context) -> str:
         return "api.v2.consumers.consume-binary"
 
     async def _run(
         self,
-        facade: Facade,
+        core: Core,
         call: Call,
         message: Any,
         options: RpcOptions,

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import grpc
 
 from kafka_facade.core.call import Call
+from kafka_facade.core.core import Core
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, ServerError, Unavailable
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.instances.interruption import unless
 from kafka_facade.core.instances.model import FetchRecords, OfInstance
 from kafka_facade.core.instances.placement import slot_of
@@ -74,14 +74,14 @@ class Peers:
         """Return whether this worker owns the slot of an instance, which need not exist."""
         return self._ownership.owns(slot_of(group, instance, self._ownership.count))
 
-    async def start(self, facade: Facade) -> None:
+    async def start(self, core: Core) -> None:
         """Start the server for peers, and claim slots."""
-        self._wire = Wire(facade.forwardable)
-        self._deadlines = facade.pipeline.deadlines
-        self._server = new_server(_Handler(self, self._wire, facade))
+        self._wire = Wire(core.forwardable)
+        self._deadlines = core.pipeline.deadlines
+        self._server = new_server(_Handler(self, self._wire, core))
         self._transport.listen(self._server)
         await self._server.start()
-        self._owning = asyncio.create_task(self._ownership.run(facade.end_moved_instances), name="ownership of slots")
+        self._owning = asyncio.create_task(self._ownership.run(core.end_moved_instances), name="ownership of slots")
         self._closing_idle = asyncio.create_task(self._close_idle(), name="idle channels to workers")
 
     async def close(self) -> None:
@@ -248,10 +248,10 @@ async def _message(stream: _Stream) -> bytes:
 class _Handler(grpc.GenericRpcHandler):
     """Runs forwarded calls for slots of this worker, and answers others with MOVED."""
 
-    def __init__(self, peers: Peers, encoding: Wire, facade: Facade) -> None:
+    def __init__(self, peers: Peers, encoding: Wire, core: Core) -> None:
         self._peers = peers
         self._wire = encoding
-        self._facade = facade
+        self._core = core
         self._methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             wire.PATH: grpc.unary_unary_rpc_method_handler(self._serve),
             wire.HAND_OVER_PATH: grpc.stream_stream_rpc_method_handler(self._serve_and_hand_over),
@@ -266,7 +266,7 @@ class _Handler(grpc.GenericRpcHandler):
             call, request = self._wire.decode_call(payload)
             if not self._is_here(request):
                 return wire.MOVED
-            return self._wire.encode_answer(await self._facade.perform_forwarded(call, request))
+            return self._wire.encode_answer(await self._core.perform_forwarded(call, request))
         except Exception as error:
             return _failure(error)
 
@@ -301,7 +301,7 @@ class _Handler(grpc.GenericRpcHandler):
                 await _answer(context, wire.MOVED)
                 return
             call.hand_over = hand_over
-            await self._facade.perform_forwarded(call, request)
+            await self._core.perform_forwarded(call, request)
         except _PeerGoneError:
             raise
         except Exception as error:

@@ -8,6 +8,7 @@ from typing import Final
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import INSTANCE_READS, Operation
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import (
     FacadeError,
     InvalidRequest,
@@ -16,7 +17,6 @@ from kafka_facade.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from kafka_facade.core.facade import Facade
 from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
@@ -49,14 +49,14 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH")
 
 
-def create_app(facade: Facade, options: RestOptions) -> ASGIApp:
+def create_app(core: Core, options: RestOptions) -> ASGIApp:
     """Create the ASGI application; it handles HTTP requests only. Raises LookupError if a handler can't be derived."""
-    if unknown := HANDLERS.keys() - facade.catalogue.identifiers.keys():
+    if unknown := HANDLERS.keys() - core.catalogue.identifiers.keys():
         raise LookupError(f"no operation is called {', '.join(sorted(unknown))}")
     versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
-    enabled = [operation for operation in facade.catalogue.operations if versions.get(operation.identifier[:7])]
-    documents = Documents(facade.kinds.values())
-    return RestApp(facade, options, documents, Router(enabled), all_handlers(enabled, facade.registry, documents))
+    enabled = [operation for operation in core.catalogue.operations if versions.get(operation.identifier[:7])]
+    documents = Documents(core.kinds.values())
+    return RestApp(core, options, documents, Router(enabled), all_handlers(enabled, core.registry, documents))
 
 
 class RestApp:
@@ -64,13 +64,13 @@ class RestApp:
 
     def __init__(
         self,
-        facade: Facade,
+        core: Core,
         options: RestOptions,
         documents: Documents,
         router: Router,
         handlers: Mapping[str, Handler],
     ) -> None:
-        self._facade = facade
+        self._core = core
         self._options = options
         self._documents = documents
         self._router = router
@@ -96,7 +96,7 @@ class RestApp:
                 response = _refusal(operation, connection)
                 if response is None:
                     # Admit the call before reading the body, so that the body of a rejected call is not needed.
-                    with self._facade.admitted(operation.identifier, CALLER) as call:
+                    with self._core.admitted(operation.identifier, CALLER) as call:
                         exchange = self._exchange(call, match, connection, contract, media_type)
                         response = await self._handlers[operation.identifier](exchange)
         except ClientDisconnected:
@@ -105,7 +105,7 @@ class RestApp:
             response = self._error_response(closed, version, connection, media_type)
         except asyncio.CancelledError:
             # Cancelled by the shutdown timeout: still send an error, unless a response has begun.
-            if not self._facade.pipeline.closing.is_set() or connection.started:
+            if not self._core.pipeline.closing.is_set() or connection.started:
                 raise
             draining = Unavailable("The server is shutting down.")
             response = self._error_response(draining, version, connection, media_type)
@@ -123,7 +123,7 @@ class RestApp:
         media_type: str,
     ) -> Exchange:
         return Exchange(
-            self._facade,
+            self._core,
             self._options,
             self._documents,
             connection,
@@ -155,7 +155,7 @@ class RestApp:
         return Response(200, ", ".join(allowed).encode(), headers, "text/plain")
 
     def _allowed(self, matches: tuple[Match, ...]) -> list[str]:
-        permits = self._facade.pipeline.permits
+        permits = self._core.pipeline.permits
         methods = {
             method
             for match in matches

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 from msgspec import Struct
 
 from kafka_facade.core.call import Call, Caller
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.links import path_segment
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.rest.connection import Connection
@@ -44,7 +44,7 @@ class Exchange(Struct):
     ``read`` returns the body part by part, decompressed and in UTF-8. ``parameters`` are the decoded path parameters.
     """
 
-    facade: Facade
+    core: Core
     options: RestOptions
     documents: Documents
     connection: Connection
@@ -58,11 +58,11 @@ class Exchange(Struct):
 
     def renewed_call(self) -> Call:
         """Return the call of the request with a new deadline."""
-        return self.facade.pipeline.renewed(self.call)
+        return self.core.pipeline.renewed(self.call)
 
     async def run(self, request: Request[Answer]) -> Answer:
         """Run the operation with a new deadline, because the request body may have taken long to arrive."""
-        return await self.facade.perform(self.renewed_call(), request)
+        return await self.core.perform(self.renewed_call(), request)
 
     async def body(self) -> bytes:
         """Read the body without a byte order mark (RFC 8259, 8.1). Raises PayloadTooLarge, ClientDisconnected."""

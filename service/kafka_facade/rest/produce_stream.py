@@ -47,7 +47,7 @@ class RecordStream:
         self._splitter = splitter
         self._cluster_id = named_cluster(exchange.parameters)
         self._complete = complete
-        self._pump: RecordPump[None] = RecordPump(exchange.facade, exchange.call, exchange.options.stream_max_in_flight)
+        self._pump: RecordPump[None] = RecordPump(exchange.core, exchange.call, exchange.options.stream_max_in_flight)
         self._gone = False
         self._record_deadline: float | None = None
 
@@ -128,7 +128,7 @@ class RecordStream:
             # A long body that has already arrived must not block the event loop.
             await time_slice()
             call = self._pump.begin()
-            decoded = await decode_records(part, call.remaining, exchange.facade)
+            decoded = await decode_records(part, call.remaining, exchange.core)
             # The cluster of the path isn't checked (see named_cluster).
             request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
             await self._pump.send(None, len(part), call, request)

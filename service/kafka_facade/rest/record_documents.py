@@ -19,7 +19,7 @@ _PIECE = 16 * 1024
 
 
 class _JsonReader(Protocol):
-    """Parses JSON, in a thread if it is large, as :class:`Facade` does."""
+    """Parses JSON, in a thread if it is large, as :class:`Core` does."""
 
     async def read_json(self, read: Callable[[bytes], _Read], text: bytes, timeout: float) -> _Read: ...
 

@@ -181,7 +181,7 @@ async def _consume(exchange: Exchange, format: Format) -> None:
 
     call = exchange.renewed_call()
     call.hand_over = hand_over
-    fetch = asyncio.create_task(exchange.facade.perform(call, request))
+    fetch = asyncio.create_task(exchange.core.perform(call, request))
     gone = asyncio.create_task(exchange.connection.gone())
     try:
         await asyncio.wait({fetch, gone}, return_when=asyncio.FIRST_COMPLETED)

@@ -67,8 +67,8 @@ async def get_topic(exchange: Exchange) -> Response:
     """Name, configs and partitions of a topic."""
     name = exchange.parameters["topic"]
     call = exchange.renewed_call()
-    partitions = await exchange.facade.perform(call, ListPartitions(None, name))
-    configs = await exchange.facade.perform(call, ListTopicConfigs(None, name))
+    partitions = await exchange.core.perform(call, ListPartitions(None, name))
+    configs = await exchange.core.perform(call, ListTopicConfigs(None, name))
     head = encode({"name": name, "configs": {config.name: config.value for config in configs}})
     return Response(body=await encode_array(partitions, _partition_document, head[:-1] + b',"partitions":', b"}"))
 

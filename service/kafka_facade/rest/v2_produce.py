@@ -108,7 +108,7 @@ async def _produce(exchange: Exchange, format: Format) -> Response:
     if weighs_more(body, JSON_ON_LOOP) and (found := await split(body)) is not None:
         given, records = await _read_one_by_one(exchange, format, partition, *found)
     else:
-        given = await exchange.facade.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
+        given = await exchange.core.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
         selector = _selector(given.value_schema_id, given.value_schema)
         records = await _records(format, given.records or [], selector, partition)
     if not records:
@@ -153,7 +153,7 @@ async def _read_one_by_one(
 ) -> tuple[V2Produce, list[RecordToProduce]]:
     """Decode the result of :func:`split` one record at a time, keeping only the JSON of their data."""
     seconds = exchange.renewed_call().remaining
-    given = await exchange.facade.read_json(_decoder.decode, rest, seconds)
+    given = await exchange.core.read_json(_decoder.decode, rest, seconds)
     selector = _selector(given.value_schema_id, given.value_schema)
     records: list[RecordToProduce] = []
     size = 0
@@ -172,7 +172,7 @@ async def _read_one_by_one(
             size = 0
             await time_slice()
         large = len(text) > PIECE_BYTES
-        record = await exchange.facade.read_json(read, text, seconds) if large else read(text)
+        record = await exchange.core.read_json(read, text, seconds) if large else read(text)
         made = _record(format, record, selector, partition)
         if format is not Format.BINARY:
             for data in (made.key, made.value):

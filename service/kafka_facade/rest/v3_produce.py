@@ -51,10 +51,10 @@ async def _produce_at_once(
     answers: list[Answer] = []
     if documents:
         call = exchange.renewed_call()
-        decoded = await decode_records(documents, call.remaining, exchange.facade)
+        decoded = await decode_records(documents, call.remaining, exchange.core)
         # The cluster of the path isn't checked (see named_cluster).
         request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
-        batch = await send(exchange.facade, None, 0, call, request)
+        batch = await send(exchange.core, None, 0, call, request)
         answers = await answers_of(batch)
         failure = None if decoded.broken else failure
     if failure is not None:

@@ -75,7 +75,7 @@ async def produce_batch(exchange: Exchange) -> Response:
     body = await exchange.body()
     if is_blank(body):
         raise InvalidBatch("Request body is empty. Data is required.")
-    given = await exchange.facade.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
+    given = await exchange.core.read_json(_decoder.decode, body, exchange.renewed_call().remaining)
     if len(given.entries or ()) > PRODUCED_RECORDS:
         # No batch may have so many: creating and freeing the entries would block the event loop.
         raise InvalidBatch("Too many entries in batch.", field="entries")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.configs.model import AlterMultipleTopicConfigs
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import reader
 from kafka_facade.rpc.gen.v1 import topic_config_pb2
@@ -17,10 +17,10 @@ _read = reader(AlterMultipleTopicConfigs, topic_config_pb2.AlterMultipleTopicCon
 
 
 async def alter_multiple(
-    facade: Facade, call: Call, message: topic_config_pb2.AlterMultipleTopicConfigsRequest, options: RpcOptions
+    core: Core, call: Call, message: topic_config_pb2.AlterMultipleTopicConfigsRequest, options: RpcOptions
 ) -> topic_config_pb2.AlterMultipleTopicConfigsResponse:
     """TopicConfigService.AlterMultipleTopicConfigs."""
-    failures = await facade.perform(call, _read(message))
+    failures = await core.perform(call, _read(message))
     room = Room(options.max_response_bytes, len(failures), _FAILURE_BYTES, message)
     response = topic_config_pb2.AlterMultipleTopicConfigsResponse()
     for failure in failures:

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.limits import MESSAGE_ENTRIES
 from kafka_facade.core.records.model import ConsumeRecords, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.sizes import fetched_size, record_size, require_taken
@@ -25,14 +25,14 @@ _MAX_RECORDS = 500
 
 
 def consume(
-    facade: Facade, operation: Operation, options: RpcOptions
+    core: Core, operation: Operation, options: RpcOptions
 ) -> Callable[[record_pb2.ConsumeRequest, Context], Awaitable[None]]:
     """The handler of RecordService.Consume."""
 
     async def serve(message: record_pb2.ConsumeRequest, context: Context) -> None:
         async with reporting(context, message):
             # gRPC enforces the caller's deadline for the whole stream; the call's deadline bounds only the start.
-            with facade.admitted(operation.identifier, caller_of(context)) as call:
+            with core.admitted(operation.identifier, caller_of(context)) as call:
                 require_message(message)
                 if message.max_records < 0:
                     raise InvalidRequest("max_records must not be negative.", field="max_records")
@@ -45,7 +45,7 @@ def consume(
                 request = _read_request(message)
                 request.max_records = min(max_records, _MAX_RECORDS)
                 request.max_bytes = min(max_bytes, request.max_bytes)
-                async with aclosing(facade.stream(call, request)) as batches:
+                async with aclosing(core.stream(call, request)) as batches:
                     async for records in batches:
                         if formats is None:
                             if len(records) == 1:
@@ -53,7 +53,7 @@ def consume(
                             await time_slice()
                             await write_message(context, await write_records(records), options)
                             continue
-                        async for some in _decoded(facade, formats, records, max_records, max_bytes, largest):
+                        async for some in _decoded(core, formats, records, max_records, max_bytes, largest):
                             await time_slice()
                             await write_message(context, await write_decoded(some), options)
 
@@ -84,7 +84,7 @@ def _read_formats(message: record_pb2.ConsumeRequest) -> ReadFormats | None:
 
 
 async def _decoded(
-    facade: Facade, formats: ReadFormats, records: Sequence[Record], max_records: int, max_bytes: int, largest: int
+    core: Core, formats: ReadFormats, records: Sequence[Record], max_records: int, max_bytes: int, largest: int
 ) -> AsyncGenerator[Sequence[FetchedRecord], None]:
     """Decode records and yield them in frames. At most one frame plus one decoded record is in memory.
 
@@ -94,7 +94,7 @@ async def _decoded(
     size = 0
     for record in records:
         try:
-            fetched = await facade.decoding.record(formats, record)
+            fetched = await core.decoding.record(formats, record)
             length = fetched_size(fetched)
             require_taken(record, length, largest)
         except FacadeError:

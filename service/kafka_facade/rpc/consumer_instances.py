@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.call import Call
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.core.instances.model import (
     FETCH_OPERATIONS,
     FetchRecords,
@@ -25,16 +25,16 @@ from kafka_facade.rpc.records import write_headers
 _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
 
 
-async def identify(facade: Facade, message: consumer_instance_pb2.FetchRecordsRequest, context: Context) -> str:
+async def identify(core: Core, message: consumer_instance_pb2.FetchRecordsRequest, context: Context) -> str:
     """Return the operation for the requested format, or for the instance's format."""
     request = _read_request(message)
     if request.format is not None:
         return fetch_operation(request.format)
-    return fetch_operation(await facade.format_of(request.group, request.instance, caller_of(context)))
+    return fetch_operation(await core.format_of(request.group, request.instance, caller_of(context)))
 
 
 async def fetch(
-    facade: Facade,
+    core: Core,
     call: Call,
     message: consumer_instance_pb2.FetchRecordsRequest,
     options: RpcOptions,
@@ -57,7 +57,7 @@ async def fetch(
         await write(await _write(found))
 
     call.hand_over = hand_over
-    await facade.perform(call, request)
+    await core.perform(call, request)
 
 
 async def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecordsResponse:

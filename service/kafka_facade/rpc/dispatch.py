@@ -14,8 +14,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import Catalogue, Operation
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import KafkaTimeout, NotImplementedYet, PayloadTooLarge, Unavailable
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices
@@ -66,22 +66,22 @@ class Types:
     response: type[Message]
 
 
-def regular(facade: Facade, operation: Operation, types: Types, options: RpcOptions) -> Serve:
+def regular(core: Core, operation: Operation, types: Types, options: RpcOptions) -> Serve:
     """Return the handler of a method whose messages have the same fields as the core's request and answer."""
-    implementation = facade.registry.implementation(operation.identifier)
+    implementation = core.registry.implementation(operation.identifier)
     if types.response is not Empty and get_origin(implementation.answer) in (list, Sequence):
-        return _listing(facade, operation, types, options, implementation)
+        return _listing(core, operation, types, options, implementation)
     read = reader(implementation.request, types.request)
     encode = _nothing if types.response is Empty else writer(types.response)
 
     async def run(call: Call, message: Message) -> Message:
-        return encode(await facade.perform(call, read(message)))
+        return encode(await core.perform(call, read(message)))
 
-    return _unary(facade, operation, run)
+    return _unary(core, operation, run)
 
 
 def _listing(
-    facade: Facade, operation: Operation, types: Types, options: RpcOptions, implementation: Implementation
+    core: Core, operation: Operation, types: Types, options: RpcOptions, implementation: Implementation
 ) -> Serve:
     """Return the handler of a method that returns a list: one page, or all items if the method has no pagination.
 
@@ -95,10 +95,10 @@ def _listing(
     paged = "page_token" in types.request.DESCRIPTOR.fields_by_name
     counted = "total_size" in types.response.DESCRIPTOR.fields_by_name
     [item] = get_args(implementation.answer)
-    key = sort_key(operation, facade.kinds.get(item))
+    key = sort_key(operation, core.kinds.get(item))
 
     async def run(call: Call, message: Any) -> Message:
-        found = await facade.perform(call, read(message))
+        found = await core.perform(call, read(message))
         room = options.max_response_bytes - _PAGE_OVERHEAD
         if not paged:
             entries = await in_slices(encode, found)
@@ -123,22 +123,22 @@ def _listing(
         page = _page(found, key, message, fits)
         return types.response(**{items.name: encoded, "next_page_token": page.next_token, "total_size": page.total})
 
-    return _unary(facade, operation, run)
+    return _unary(core, operation, run)
 
 
 @dataclass(frozen=True, slots=True)
 class Custom:
     """A method with its own conversion of messages."""
 
-    run: Callable[[Facade, Call, Any, RpcOptions], Awaitable[Message]]
+    run: Callable[[Core, Call, Any, RpcOptions], Awaitable[Message]]
 
-    def serve(self, facade: Facade, operation: Operation, options: RpcOptions) -> Serve:
+    def serve(self, core: Core, operation: Operation, options: RpcOptions) -> Serve:
         """Return the handler of the method."""
 
         async def run(call: Call, message: Any) -> Message:
-            return await self.run(facade, call, message, options)
+            return await self.run(core, call, message, options)
 
-        return _unary(facade, operation, run)
+        return _unary(core, operation, run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +151,10 @@ class Written:
     status that follows is OK.
     """
 
-    run: Callable[[Facade, Call, Any, RpcOptions, Callable[[Message], Awaitable[None]]], Awaitable[None]]
-    identify: Callable[[Facade, Any, Context], Awaitable[str]]
+    run: Callable[[Core, Call, Any, RpcOptions, Callable[[Message], Awaitable[None]]], Awaitable[None]]
+    identify: Callable[[Core, Any, Context], Awaitable[str]]
 
-    def serve(self, facade: Facade, options: RpcOptions) -> Callable[[Any, Context], Awaitable[None]]:
+    def serve(self, core: Core, options: RpcOptions) -> Callable[[Any, Context], Awaitable[None]]:
         """The handler of the method."""
 
         async def serve(message: Any, context: Context) -> None:
@@ -176,9 +176,9 @@ class Written:
 
             async with reporting(context, message):
                 require_message(message)
-                identifier = await self.identify(facade, message, context)
-                with facade.admitted(identifier, caller_of(context)) as call:
-                    await self.run(facade, call, message, options, write)
+                identifier = await self.identify(core, message, context)
+                with core.admitted(identifier, caller_of(context)) as call:
+                    await self.run(core, call, message, options, write)
 
         return serve
 
@@ -203,23 +203,23 @@ async def write_message(context: Context, message: Message, options: RpcOptions)
         raise Unavailable(f"The client read nothing for {limit}.") from None
 
 
-def unimplemented(facade: Facade, operation: Operation) -> Serve:
+def unimplemented(core: Core, operation: Operation) -> Serve:
     """Return the handler of a method that the core does not implement."""
 
     async def run(call: Call, message: Message) -> Message:
         raise NotImplementedYet(operation=operation.identifier)
 
-    return _unary(facade, operation, run)
+    return _unary(core, operation, run)
 
 
 def _unary(
-    facade: Facade,
+    core: Core,
     operation: Operation,
     run: Callable[[Call, Any], Awaitable[Message]],
 ) -> Serve:
     async def serve(message: Any, context: Context) -> Message:
         async with reporting(context, message):
-            with facade.admitted(operation.identifier, caller_of(context)) as call:
+            with core.admitted(operation.identifier, caller_of(context)) as call:
                 require_message(message)
                 return await run(call, message)
         raise AssertionError("a failed call has been aborted")

@@ -15,8 +15,8 @@ import grpc
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError, Unavailable
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import RecordPump
 from kafka_facade.rpc.answers import Room
@@ -40,14 +40,14 @@ class _Frame:
 
 
 def produce_stream(
-    facade: Facade, operation: Operation, options: RpcOptions
+    core: Core, operation: Operation, options: RpcOptions
 ) -> Callable[[object, Context], Awaitable[None]]:
     """The handler of RecordService.ProduceStream."""
 
     async def serve(_: object, context: Context) -> None:
         async with reporting(context):
-            with facade.admitted(operation.identifier, CALLER) as call:
-                await _Stream(facade, call, context, options).run()
+            with core.admitted(operation.identifier, CALLER) as call:
+                await _Stream(core, call, context, options).run()
 
     return serve
 
@@ -55,10 +55,10 @@ def produce_stream(
 class _Stream:
     """One ProduceStream."""
 
-    def __init__(self, facade: Facade, call: Call, context: Context, options: RpcOptions) -> None:
+    def __init__(self, core: Core, call: Call, context: Context, options: RpcOptions) -> None:
         self._context = context
         self._options = options
-        self._pump: RecordPump[_Frame] = RecordPump(facade, call, options.stream_window_bytes)
+        self._pump: RecordPump[_Frame] = RecordPump(core, call, options.stream_window_bytes)
 
     async def run(self) -> None:
         """Serve the stream. Raises the error that ended it, if any."""

@@ -10,8 +10,8 @@ import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.call import Call
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge, without_traceback
-from kafka_facade.core.facade import Facade
 from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT, check_headers
 from kafka_facade.core.records.decoding_budget import weighs_more
 from kafka_facade.core.records.model import (
@@ -182,7 +182,7 @@ def _read_entries(
 
 
 async def produce(
-    facade: Facade, call: Call, message: record_pb2.ProduceRecordsRequest, options: RpcOptions
+    core: Core, call: Call, message: record_pb2.ProduceRecordsRequest, options: RpcOptions
 ) -> record_pb2.ProduceRecordsResponse:
     """RecordService.ProduceRecords."""
     if not message.topic_name:
@@ -191,7 +191,7 @@ async def produce(
     partition_id = message.partition_id if message.HasField("partition_id") else None
     records = await read_records(message.records, partition_id, received_bytes())
     request = ProduceRecords(message.cluster_id or None, message.topic_name, records, message.all_or_nothing)
-    outcomes = await facade.perform(call, request)
+    outcomes = await core.perform(call, request)
     response = record_pb2.ProduceRecordsResponse()
     for position, outcome in enumerate(outcomes):
         if position and not position % _AT_ONCE:
@@ -209,7 +209,7 @@ async def produce(
 
 
 async def produce_batch(
-    facade: Facade, call: Call, message: record_pb2.BatchProduceRecordsRequest, options: RpcOptions
+    core: Core, call: Call, message: record_pb2.BatchProduceRecordsRequest, options: RpcOptions
 ) -> record_pb2.BatchProduceRecordsResponse:
     """RecordService.BatchProduceRecords."""
     if not message.topic_name:
@@ -219,7 +219,7 @@ async def produce_batch(
     records = await read_records([entry.record for entry in message.entries], None, received_bytes())
     entries = [BatchEntry(entry.id, record) for entry, record in zip(message.entries, records, strict=True)]
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
-    report = await facade.perform(call, request)
+    report = await core.perform(call, request)
     response = record_pb2.BatchProduceRecordsResponse()
     for position, (id, found) in enumerate(report.successes):
         if position and not position % _AT_ONCE:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.rpc import health, reflection
 from kafka_facade.rpc.inflating import ALGORITHMS
 from kafka_facade.rpc.options import RpcOptions
@@ -23,7 +23,7 @@ _HAND_OVER_SECONDS = 0.1
 class GrpcServer:
     """Serves the core over gRPC. The services may come from any descriptor pools."""
 
-    def __init__(self, facade: Facade, options: RpcOptions, services: Sequence[ServiceDescriptor] = SERVICES) -> None:
+    def __init__(self, core: Core, options: RpcOptions, services: Sequence[ServiceDescriptor] = SERVICES) -> None:
         max_bytes = options.max_message_bytes
         self._server = grpc.aio.server(
             options=[
@@ -41,8 +41,8 @@ class GrpcServer:
             ]
         )
         names = [service.full_name for service in services]
-        self._server.add_generic_rpc_handlers(handlers(facade, options, services))
-        self._health = health.Health(self._server, facade.readiness, names, _WITHOUT_KAFKA, max_bytes)
+        self._server.add_generic_rpc_handlers(handlers(core, options, services))
+        self._health = health.Health(self._server, core.readiness, names, _WITHOUT_KAFKA, max_bytes)
         self._server.add_generic_rpc_handlers(reflection.handlers([*services, health.SERVICE], max_bytes))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:

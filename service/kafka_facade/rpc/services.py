@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.rpc.consume import consume
 from kafka_facade.rpc.dispatch import Custom, Types, Written, operation_of, regular, unimplemented
 from kafka_facade.rpc.gen.files import FILES
@@ -21,37 +21,35 @@ from kafka_facade.rpc.receiving import decoding
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(service for file in FILES for service in file.services_by_name.values())
 
 
-def handlers(
-    facade: Facade, options: RpcOptions, services: Iterable[ServiceDescriptor]
-) -> list[grpc.GenericRpcHandler]:
+def handlers(core: Core, options: RpcOptions, services: Iterable[ServiceDescriptor]) -> list[grpc.GenericRpcHandler]:
     """Return the handlers of services. Raises LookupError for a method that the catalogue lacks."""
     return [
         grpc.method_handlers_generic_handler(
-            service.full_name, {method.name: _handler(facade, options, method) for method in service.methods}
+            service.full_name, {method.name: _handler(core, options, method) for method in service.methods}
         )
         for service in services
     ]
 
 
-def _handler(facade: Facade, options: RpcOptions, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(core: Core, options: RpcOptions, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
     service = method.containing_service.name
-    operation = operation_of(facade.catalogue, facade.registry, service, method.name)
+    operation = operation_of(core.catalogue, core.registry, service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
     encode, max_bytes = types.response.SerializeToString, options.max_message_bytes
     if method.client_streaming:
-        serve_stream = produce_stream(facade, operation, options)
+        serve_stream = produce_stream(core, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
     if method.server_streaming:
-        follow = decoding(types.request, consume(facade, operation, options), max_bytes)
+        follow = decoding(types.request, consume(core, operation, options), max_bytes)
         return grpc.unary_stream_rpc_method_handler(follow, None, encode)
     binding = METHODS.get(f"{service}/{method.name}")
     if isinstance(binding, Written):
-        write = decoding(types.request, binding.serve(facade, options), max_bytes)
+        write = decoding(types.request, binding.serve(core, options), max_bytes)
         return grpc.unary_stream_rpc_method_handler(write, None, encode)
     if isinstance(binding, Custom):
-        serve = binding.serve(facade, operation, options)
-    elif operation.identifier in facade.registry:
-        serve = regular(facade, operation, types, options)
+        serve = binding.serve(core, operation, options)
+    elif operation.identifier in core.registry:
+        serve = regular(core, operation, types, options)
     else:
-        serve = unimplemented(facade, operation)
+        serve = unimplemented(core, operation)
     return grpc.unary_unary_rpc_method_handler(decoding(types.request, serve, max_bytes), None, encode)

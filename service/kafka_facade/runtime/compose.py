@@ -16,7 +16,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from kafka_facade.client_settings.options import RegistryOptions
 from kafka_facade.core.catalogue import CATALOGUE, Catalogue
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.links import KINDS, Kind
@@ -98,7 +98,7 @@ def core(
     service: KafkaIdentity,
     registry: SchemaRegistry | None,
     peers: PeerPort | None,
-) -> Facade:
+) -> Core:
     """Return the core. ``own`` are the clients of the gateway's own identity, ``service``."""
     options = settings.core
     pipeline = Pipeline(
@@ -107,7 +107,7 @@ def core(
         kafka=Kafka(clients, all_as(service)),
         catalogue=parts.catalogue,
     )
-    return Facade(
+    return Core(
         pipeline=pipeline,
         own=own.ports,
         consumer_defaults=settings.consumers,
@@ -119,22 +119,22 @@ def core(
     )
 
 
-def http_app(settings: Settings, parts: Parts, facade: Facade) -> App:
+def http_app(settings: Settings, parts: Parts, core: Core) -> App:
     """Return the ASGI application of REST and GraphQL."""
     # An HTTP body obeys both limits.
     limit = min(settings.graphql.max_body_bytes, settings.rest.max_body_bytes)
     options = replace(settings.graphql, max_body_bytes=limit)
-    graphql = create_graphql_app(facade, options, parts.graph) if options.enabled else None
-    faces = HttpFaces(create_rest_app(facade, settings.rest), graphql, options.path)
+    graphql = create_graphql_app(core, options, parts.graph) if options.enabled else None
+    faces = HttpFaces(create_rest_app(core, settings.rest), graphql, options.path)
     closed_path = options.path if options.enabled else ""
     return CrossOriginGuard(faces, replace(settings.cross_origin, closed_path=closed_path))
 
 
-def grpc_server(options: RpcOptions, parts: Parts, facade: Facade) -> GrpcServer | None:
+def grpc_server(options: RpcOptions, parts: Parts, core: Core) -> GrpcServer | None:
     """Return the gRPC server with its ports open, if it has any. Raises OSError if a port is taken."""
     if not options.listeners:
         return None
-    server = GrpcServer(facade, options, parts.services)
+    server = GrpcServer(core, options, parts.services)
     for address in options.listeners:
         server.listen(str(address))
     return server

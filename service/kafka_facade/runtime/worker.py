@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kafka_facade.core.facade import Facade
+from kafka_facade.core.core import Core
 from kafka_facade.kafka.pool import ClientPool
 from kafka_facade.peers.peers import Peers
 from kafka_facade.rpc.server import GrpcServer
@@ -58,7 +58,7 @@ class Worker:
         # The workers of one gateway have it in common, since each is started with a copy of this object.
         self._peers_certificate = None if peers_directory is None else compose.peers_certificate(settings.peers)
         self._peers: Peers | None = None
-        self._facade: Facade | None = None
+        self._core: Core | None = None
         self._clients: ClientPool | None = None
         self._registry: SchemaRegistry | None = None
         self._grpc: GrpcServer | None = None
@@ -83,13 +83,13 @@ class Worker:
         self._registry = compose.schema_registry(settings.registry)
         if self._peers_directory is not None:
             self._peers = compose.peers(settings.peers, self._peers_directory, self._peers_certificate)
-        facade = compose.core(settings, parts, self._clients, own, service, self._registry, self._peers)
-        self._facade = facade
-        await facade.start()
+        core = compose.core(settings, parts, self._clients, own, service, self._registry, self._peers)
+        self._core = core
+        await core.start()
         if self._peers is not None:
-            await self._peers.start(facade)
-        self.http = compose.http_app(settings, parts, facade)
-        self._grpc = compose.grpc_server(settings.grpc, parts, facade)
+            await self._peers.start(core)
+        self.http = compose.http_app(settings, parts, core)
+        self._grpc = compose.grpc_server(settings.grpc, parts, core)
         if self._grpc is not None:
             await self._grpc.start()
         if settings.peers.workers > 1:
@@ -117,8 +117,8 @@ class Worker:
             timeout = self.settings.process.shutdown_seconds
             self._deadline = time.monotonic() + timeout
             end_within(timeout)
-        if self._facade is not None:
-            self._facade.pipeline.closing.set()
+        if self._core is not None:
+            self._core.pipeline.closing.set()
         self._stop_grpc()
 
     def _stop_grpc(self) -> None:
@@ -139,13 +139,13 @@ class Worker:
             await asyncio.gather(self._orphan_watch, return_exceptions=True)
         if self._grpc_stop is not None:
             await self._grpc_stop
-        if self._facade is not None:
-            pipeline = self._facade.pipeline
+        if self._core is not None:
+            pipeline = self._core.pipeline
             if not await pipeline.drain(self._drain_seconds()):
                 logger.warning("shutdown deadline passed with %d requests in flight", pipeline.in_flight)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._close_seconds()):
-                    await self._facade.close(self._close_seconds())
+                    await self._core.close(self._close_seconds())
         if self._peers is not None:
             await self._peers.close()
         if self._clients is not None:

@@ -31,7 +31,7 @@ _Message = TypeVar("_Message")
 
 
 class _Core(Protocol):
-    """What the pump needs of :class:`kafka_facade.core.facade.Facade`."""
+    """What the pump needs of :class:`kafka_facade.core.core.Core`."""
 
     pipeline: Pipeline
 

@@ -53,13 +53,13 @@ FAMILIES: Final[tuple[type[Any], ...]] = (
     Reassignments,
     ReplicaStatuses,
 )
-"""The classes whose methods implement the operations. Those that need something are made in :class:`Facade`."""
+"""The classes whose methods implement the operations. Those that need something are made in :class:`Core`."""
 
 IMPLEMENTED: Final = implemented_by(FAMILIES)
 """The identifiers of the operations that the gateway implements as it is shipped."""
 
 
-class Facade:
+class Core:
     """All operations of the pipeline's catalogue.
 
     ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness. ``more``
@@ -104,7 +104,7 @@ class Facade:
         return self._instances.request_max_bytes
 
     def admitted(self, identifier: str, caller: Caller) -> Admission:
-        """Admit a call of an operation for the duration of a block: ``with facade.admitted(...) as call``.
+        """Admit a call of an operation for the duration of a block: ``with core.admitted(...) as call``.
 
         Enter the block as soon as a request arrives, before it is decoded, so that malformed requests count as calls
         too. Raises OperationBlocked, NotImplementedYet, or Unavailable if the server is draining.
