@@ -29,8 +29,10 @@ _PIECE_BYTES: Final = 16 * 1024
 # How many fields are counted per check of the time slice.
 _STEP: Final = 4096
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _LENGTH, _GROUP, _END, _FIXED32 = range(6)
 _LONGEST_VARINT: Final = 10
+# How deep messages and groups may be nested; protobuf's decoder has the same limit.
+_DEEPEST: Final = 100
 _STRINGS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 
 _Fields = dict[int, "_Field"]
@@ -80,14 +82,13 @@ def _fields_of(descriptor: Any) -> _Fields:
 async def _count(data: bytes, fields: _Fields) -> int:
     """Return the number of fields, at all levels, in time slices. Each number of a packed list is one too.
 
-    Raises PayloadTooLarge, and DecodeError or IndexError if the message is malformed. Groups are: proto3 has none.
+    Raises PayloadTooLarge, and DecodeError or IndexError if the message is malformed.
     """
     position, end, count, pause = 0, len(data), 0, _STEP
     outer: list[tuple[_Fields, int]] = []
     while True:
         while position >= end:
-            if position > end:
-                raise DecodeError("A field is longer than its message.")
+            _check_end(position, end)
             if not outer:
                 _check(count)
                 return count
@@ -113,12 +114,50 @@ async def _count(data: bytes, fields: _Fields) -> int:
                 # If it ends after the message around it, that is noticed when the position is past the end of that.
                 outer.append((fields, end))
                 fields, end = found.fields, position + length
+        elif kind == _GROUP:
+            inside, position = await _after_group(data, position, end, tag, len(outer))
+            count += inside
         else:
             position = _after_number(data, position, kind)
         if count >= pause:
             _check(count)
             await time_slice()
             pause = count + _STEP
+
+
+def _check_end(position: int, end: int) -> None:
+    if position > end:
+        raise DecodeError("A field is longer than its message.")
+
+
+async def _after_group(data: bytes, position: int, end: int, tag: int, depth: int = 0) -> tuple[int, int]:
+    """Return the number of fields in a group, and the position after it, in time slices.
+
+    proto3 has no groups, so they are unknown fields. ``tag`` is that of the group, which is in ``depth`` messages.
+    """
+    count, pause = 0, _STEP
+    ends = [tag + 1]
+    while ends:
+        if position >= end or depth + len(ends) > _DEEPEST:
+            raise DecodeError("A group has no end, or is nested too deeply.")
+        tag, position = _varint(data, position)
+        count += 1
+        kind = tag & 7
+        if kind == _GROUP:
+            ends.append(tag + 1)
+        elif kind == _END:
+            if tag != ends.pop():
+                raise DecodeError("A group has the end of another.")
+        elif kind == _LENGTH:
+            length, position = _varint(data, position)
+            position += length
+        else:
+            position = _after_number(data, position, kind)
+        if count >= pause:
+            _check(count)
+            await time_slice()
+            pause = count + _STEP
+    return count, position
 
 
 def _check(count: int) -> None:
@@ -157,6 +196,8 @@ async def _merge(message: Message, data: bytes, fields: _Fields, start: int, end
         else:
             tag, content, length = _header(data, position)
         following = content + length
+        if tag & 7 == _GROUP:
+            _, following = await _after_group(data, content, end, tag)
         if following - piece > _PIECE_BYTES:
             await _merge_piece(message, data[piece:position])
             piece = position
@@ -169,12 +210,14 @@ async def _merge(message: Message, data: bytes, fields: _Fields, start: int, end
 
 
 def _header(data: bytes, position: int) -> tuple[int, int, int]:
-    """Return a field's tag, and the start and length of its content."""
+    """Return a field's tag, and the start and length of its content; that of a group is looked for elsewhere."""
     tag, position = _varint(data, position)
     kind = tag & 7
     if kind == _LENGTH:
         length, position = _varint(data, position)
         return tag, position, length
+    if kind == _GROUP:
+        return tag, position, 0
     return tag, position, _after_number(data, position, kind) - position
 
 
