@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import Self
 
-_JOIN_GROUP, _SYNC_GROUP, _OFFSET_COMMIT, _FIND_COORDINATOR, _ALTER_CONFIGS = 11, 14, 8, 10, 44
+_OFFSET_COMMIT, _FIND_COORDINATOR, _JOIN_GROUP, _LEAVE_GROUP, _SYNC_GROUP, _ALTER_CONFIGS = 8, 10, 11, 13, 14, 44
 _CLUSTER_WIDE = 4
 _SECONDS = 30
 # The codes of a coordinator that is still starting.
@@ -36,19 +36,25 @@ def assignment(topics: Sequence[tuple[bytes | None, Sequence[int]]]) -> bytes:
 
 
 class RawConnection:
-    """A connection to the only broker, with a client id of any bytes."""
+    """A connection to the only broker, with a client id of any bytes; leaves the groups that it has joined."""
 
     def __init__(self, bootstrap_servers: str, client_id: bytes = b"raw") -> None:
         host, _, port = bootstrap_servers.rpartition(":")
         self._address = (host, int(port))
         self._client_id = client_id
+        self._joined: list[tuple[bytes, bytes]] = []
 
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection(*self._address)
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._writer.close()
+        try:
+            for group, member in self._joined:
+                answer = await self._send(_LEAVE_GROUP, 3, group + array([member]))
+                assert struct.unpack(">h", answer[4:6]) == (0,)
+        finally:
+            self._writer.close()
 
     async def _send(self, key: int, version: int, body: bytes) -> bytes:
         request = struct.pack(">hhi", key, version, 1) + text(self._client_id) + body
@@ -75,6 +81,7 @@ class RawConnection:
             texts.append(answer[position + 2 : position + 2 + size])
             position += 2 + size
         me = text(texts[2])
+        self._joined.append((text(group), me + text(instance)))
         body = text(group) + struct.pack(">i", generation) + me + text(instance) + array([me + block(assigned)])
         answer = await self._send(_SYNC_GROUP, 3, body)
         assert struct.unpack(">h", answer[4:6]) == (0,)
