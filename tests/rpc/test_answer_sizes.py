@@ -19,6 +19,7 @@ from kafka_facade.core.errors import InvalidRequest, PayloadTooLarge
 from kafka_facade.core.records.model import Header, Record
 from kafka_facade.core.records.sizes import record_size
 from kafka_facade.rpc.answers import Room
+from kafka_facade.rpc.frames import size_of
 from kafka_facade.rpc.gen.v1 import (
     acl_pb2,
     acl_pb2_grpc,
@@ -312,7 +313,7 @@ _record = st.builds(
 
 @given(st.lists(_record, max_size=20))
 async def test_estimated_sizes_of_records_are_upper_bounds(records: list[Record]) -> None:
-    assert (await write_records(records)).ByteSize() <= sum(map(record_size, records))
+    assert size_of(await write_records(records)) <= sum(map(record_size, records))
 
 
 @given(st.lists(st.integers(0, 2000), max_size=50), st.integers(0, 40_000))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kafka_facade.core.call import Call
@@ -17,11 +16,14 @@ from kafka_facade.core.instances.model import (
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import reader, to_timestamp
 from kafka_facade.rpc.dispatch import Context, caller_of
+from kafka_facade.rpc.frames import Encoded, Frame
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.reads import error_of, read_formats, write_data
+from kafka_facade.rpc.reads import error_of, large_data, read_formats, write_data
 from kafka_facade.rpc.records import write_headers
 
+_KEY = consumer_instance_pb2.FetchedRecord.KEY_FIELD_NUMBER
+_VALUE = consumer_instance_pb2.FetchedRecord.VALUE_FIELD_NUMBER
 _read_request = reader(FetchRecords, consumer_instance_pb2.FetchRecordsRequest)
 
 
@@ -38,7 +40,7 @@ async def fetch(
     call: Call,
     message: consumer_instance_pb2.FetchRecordsRequest,
     options: RpcOptions,
-    write: Callable[[Message], Awaitable[None]],
+    write: Callable[[Encoded], Awaitable[None]],
 ) -> None:
     """ConsumerInstanceService.FetchRecords. Records that are not delivered are returned by the next fetch."""
     request = _read_request(message)
@@ -60,14 +62,13 @@ async def fetch(
     await core.perform(call, request)
 
 
-async def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchRecordsResponse:
-    response = consumer_instance_pb2.FetchRecordsResponse()
-    add = response.records.add
+async def _write(found: Sequence[FetchedRecord]) -> Encoded:
+    frame = Frame(consumer_instance_pb2.FetchRecordsResponse())
     timestamp: int | None = None
     stored: Timestamp | None = None
     for fetched in found:
         record = fetched.record
-        message = add()
+        message = frame.add()
         message.topic_name = record.topic_name
         message.partition_id = record.partition_id
         message.offset = record.offset
@@ -78,15 +79,19 @@ async def _write(found: Sequence[FetchedRecord]) -> consumer_instance_pb2.FetchR
             message.timestamp.CopyFrom(stored)
         if record.headers:
             await write_headers(message.headers, record.headers)
-        if record.key is not None:
+        large_key = large_data(_KEY, record.key, fetched.key_info)
+        large_value = large_data(_VALUE, record.value, fetched.value_info)
+        if record.key is not None and not large_key:
             _write_data(message.key, record.key, fetched.key, fetched.key_info)
-        if record.value is not None:
+        if record.value is not None and not large_value:
             _write_data(message.value, record.value, fetched.value, fetched.value_info)
         if (error := error_of(fetched.key_info)) is not None:
             message.key_error = error
         if (error := error_of(fetched.value_info)) is not None:
             message.value_error = error
-    return response
+        if large_key or large_value:
+            frame.extend(large_key + large_value)
+    return await frame.finished()
 
 
 def _write_data(target: record_pb2.RecordData, payload: bytes, data: object, info: DataInfo | None) -> None:

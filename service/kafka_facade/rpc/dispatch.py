@@ -21,6 +21,7 @@ from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices
 from kafka_facade.rpc.convert import reader, writer
 from kafka_facade.rpc.errors import CallerGoneError, reporting
+from kafka_facade.rpc.frames import Encoded, size_of
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.receiving import require_message
 from kafka_facade.rpc.sort_keys import sort_key
@@ -151,7 +152,7 @@ class Written:
     status that follows is OK.
     """
 
-    run: Callable[[Core, Call, Any, RpcOptions, Callable[[Message], Awaitable[None]]], Awaitable[None]]
+    run: Callable[[Core, Call, Any, RpcOptions, Callable[[Encoded], Awaitable[None]]], Awaitable[None]]
     identify: Callable[[Core, Any, Context], Awaitable[str]]
 
     def serve(self, core: Core, options: RpcOptions) -> Callable[[Any, Context], Awaitable[None]]:
@@ -161,9 +162,9 @@ class Written:
             seconds = context.time_remaining()
             margin = 0.0 if seconds is None else min(_ARRIVAL_SECONDS, seconds / 10)
 
-            async def write(answer: Message) -> None:
+            async def write(answer: Encoded) -> None:
                 try:
-                    if answer.ByteSize() > _AT_ONCE_BYTES:
+                    if size_of(answer) > _AT_ONCE_BYTES:
                         await _to_the_end(context.send_initial_metadata(()))
                         await write_message(context, answer, options)
                     else:
@@ -171,7 +172,7 @@ class Written:
                 except grpc.aio.BaseError:
                     raise CallerGoneError from None
                 left = context.time_remaining()
-                if answer.ByteSize() and left is not None and left < margin:
+                if size_of(answer) and left is not None and left < margin:
                     raise KafkaTimeout
 
             async with reporting(context, message):
@@ -193,7 +194,7 @@ async def _to_the_end(sending: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-async def write_message(context: Context, message: Message, options: RpcOptions) -> None:
+async def write_message(context: Context, message: Encoded, options: RpcOptions) -> None:
     """Write a message to a stream. Raises Unavailable if the client reads nothing for ``write_seconds``."""
     try:
         async with asyncio.timeout(options.write_seconds):

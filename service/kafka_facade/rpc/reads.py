@@ -8,9 +8,12 @@ import msgspec
 
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import to_timestamp
+from kafka_facade.rpc.frames import LARGE, Encoded, Frame, data_field, field
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, record_pb2
 from kafka_facade.rpc.records import format_of, write_headers
 
+# Formats in which keys and values are sent as they are stored, with their fields in RecordData.
+_FIELDS_AS_STORED = {Format.BINARY: "binary", Format.STRING: "text", Format.JSON: "json"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -26,6 +29,14 @@ def read_formats(
 def error_of(info: DataInfo | None) -> str | None:
     """Return why a key or value could not be decoded."""
     return None if info is None else info.error
+
+
+def large_data(number: int, payload: bytes | None, info: DataInfo | None) -> list[bytes]:
+    """Return a large key or value as the encoded field ``number``; nothing if it is small, or is not sent as stored."""
+    if payload is None or info is None or len(payload) <= LARGE:
+        return []
+    kind = "binary" if info.error is not None else _FIELDS_AS_STORED.get(info.format)
+    return [] if kind is None else data_field(number, payload, kind)
 
 
 def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> record_pb2.RecordData | None:
@@ -44,26 +55,41 @@ def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> re
     return record_pb2.RecordData(json=_encode(data).decode(), format=number, schema=schema)
 
 
-async def write_decoded(records: Sequence[FetchedRecord]) -> record_pb2.ConsumeResponse:
-    """Build a response from decoded records; keys and values that were not decoded stay bytes."""
-    response = record_pb2.ConsumeResponse()
+async def write_decoded(records: Sequence[FetchedRecord]) -> Encoded:
+    """Build a ConsumeResponse from decoded records; keys and values that were not decoded stay bytes."""
+    frame, kind = Frame(record_pb2.ConsumeResponse()), record_pb2.Record
     for fetched in records:
         record = fetched.record
         key_shown, value_shown = _is_decoded(fetched.key_info), _is_decoded(fetched.value_info)
-        message = response.records.add(
+        large_key = _large(record.key, fetched.key_info, kind.KEY_FIELD_NUMBER, kind.DECODED_KEY_FIELD_NUMBER)
+        large_value = _large(record.value, fetched.value_info, kind.VALUE_FIELD_NUMBER, kind.DECODED_VALUE_FIELD_NUMBER)
+        message = frame.add(
             topic_name=record.topic_name,
             partition_id=record.partition_id,
             offset=record.offset,
             timestamp=to_timestamp(record.timestamp),
-            key=None if key_shown else record.key,
-            value=None if value_shown else record.value,
-            decoded_key=write_data(record.key, fetched.key, fetched.key_info) if key_shown else None,
-            decoded_value=write_data(record.value, fetched.value, fetched.value_info) if value_shown else None,
+            key=None if key_shown or large_key else record.key,
+            value=None if value_shown or large_value else record.value,
+            decoded_key=None if large_key else _shown(record.key, fetched.key, fetched.key_info),
+            decoded_value=None if large_value else _shown(record.value, fetched.value, fetched.value_info),
             key_error=error_of(fetched.key_info),
             value_error=error_of(fetched.value_info),
         )
         await write_headers(message.headers, record.headers)
-    return response
+        if large_key or large_value:
+            frame.extend(large_key + large_value)
+    return await frame.finished()
+
+
+def _large(payload: bytes | None, info: DataInfo | None, as_stored: int, decoded: int) -> list[bytes]:
+    """Return a large key or value as one of the encoded fields of these numbers; nothing if it is small."""
+    if payload is None or len(payload) <= LARGE or _is_decoded(info):
+        return large_data(decoded, payload, info)
+    return field(as_stored, [payload])
+
+
+def _shown(payload: bytes | None, data: object, info: DataInfo | None) -> record_pb2.RecordData | None:
+    return write_data(payload, data, info) if _is_decoded(info) else None
 
 
 def _is_decoded(info: DataInfo | None) -> bool:

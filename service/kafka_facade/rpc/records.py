@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -30,6 +30,7 @@ from kafka_facade.core.records.model import (
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.convert import enum_names, reader, to_milliseconds, to_timestamp, writer
+from kafka_facade.rpc.frames import LARGE, Encoded, Frame, field
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.receiving import received_bytes
@@ -58,6 +59,8 @@ _Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 _FORMATS = {number: Format[name] for number, name in enum_names(record_pb2.Format.DESCRIPTOR).items()}
 _FORMAT_OF_DATA = {"binary": Format.BINARY, "text": Format.STRING, "json": Format.JSON}
 _SCHEMA_FORMATS = (Format.AVRO, Format.JSONSCHEMA, Format.PROTOBUF)
+_KEY: Final = record_pb2.Record.KEY_FIELD_NUMBER
+_VALUE: Final = record_pb2.Record.VALUE_FIELD_NUMBER
 _read_selector = reader(SchemaSelector, record_pb2.SchemaSelector)
 _write_report = writer(record_pb2.RecordReport)
 
@@ -279,16 +282,15 @@ async def write_headers(target: Any, headers: Sequence[Header]) -> None:
         target.extend([record_pb2.Header(name=entry.name, value=entry.value) for entry in piece])
 
 
-async def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse:
-    """Build a response from records without decoding them."""
-    response = record_pb2.ConsumeResponse()
-    add = response.records.add
+async def write_records(records: Sequence[Record]) -> Encoded:
+    """Build a ConsumeResponse from records without decoding them."""
+    frame = Frame(record_pb2.ConsumeResponse())
     # Reuse the Timestamp message while the timestamp is the same: creating it costs as much as all the rest.
     timestamp: int | None = None
     stored: Timestamp | None = None
     for record in records:
         # Setting fields one by one costs half as much as keyword arguments.
-        message = add()
+        message = frame.add()
         message.topic_name = record.topic_name
         message.partition_id = record.partition_id
         message.offset = record.offset
@@ -299,8 +301,17 @@ async def write_records(records: Sequence[Record]) -> record_pb2.ConsumeResponse
             message.timestamp.CopyFrom(stored)
         if record.headers:
             await write_headers(message.headers, record.headers)
+        large: list[bytes] = []
         if record.key is not None:
-            message.key = record.key
+            if len(record.key) > LARGE:
+                large += field(_KEY, [record.key])
+            else:
+                message.key = record.key
         if record.value is not None:
-            message.value = record.value
-    return response
+            if len(record.value) > LARGE:
+                large += field(_VALUE, [record.value])
+            else:
+                message.value = record.value
+        if large:
+            frame.extend(large)
+    return await frame.finished()

@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from kafka_facade.core.core import Core
 from kafka_facade.rpc.consume import consume
 from kafka_facade.rpc.dispatch import Custom, Types, Written, operation_of, regular, unimplemented
+from kafka_facade.rpc.frames import encode
 from kafka_facade.rpc.gen.files import FILES
 from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.options import RpcOptions
@@ -35,7 +36,7 @@ def _handler(core: Core, options: RpcOptions, method: MethodDescriptor) -> grpc.
     service = method.containing_service.name
     operation = operation_of(core.catalogue, core.registry, service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
-    encode, max_bytes = types.response.SerializeToString, options.max_message_bytes
+    max_bytes = options.max_message_bytes
     if method.client_streaming:
         serve_stream = produce_stream(core, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)

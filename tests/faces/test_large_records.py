@@ -1,0 +1,130 @@
+"""Large records are consumed unchanged, in every format, and do not block the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+from confluent_kafka import Producer
+from google.protobuf.empty_pb2 import Empty
+
+from faces.conftest import MOST_BUSY, Watched
+from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc, record_pb2, record_pb2_grpc
+from kafka_facade.rpc.gen.v1.record_pb2 import FORMAT_BINARY, FORMAT_JSON, FORMAT_STRING, FORMAT_UNSPECIFIED
+from kafka_facade_devstack.background import BackgroundStack
+
+pytestmark = pytest.mark.xdist_group("event_loop")
+
+TopicFactory = Callable[..., Awaitable[str]]
+
+MEBIBYTE = 1 << 20
+MOST = 100 * MEBIBYTE
+INSTANCE: dict[str, Any] = {"consumer_group_id": "large-records", "instance_id": "i"}
+KEY = b'"' + b"k" * (2 * MEBIBYTE) + b'"'
+VALUE = "\u00e4".join(['"', "v" * (3 * MEBIBYTE), '"']).encode()
+
+
+@pytest.fixture
+async def channel(watched: Watched) -> AsyncIterator[grpc.aio.Channel]:
+    options = [("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(watched.gateway.grpc, options=options) as channel:
+        yield channel
+
+
+async def filled(stack: BackgroundStack, topic: TopicFactory, *records: dict[str, Any]) -> str:
+    name = await topic(config={"max.message.bytes": str(MOST)})
+    limits = {"message.max.bytes": MOST, "queue.buffering.max.kbytes": 1_000_000}
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers} | limits)
+    for record in records:
+        producer.produce(name, **record)
+    assert await asyncio.to_thread(producer.flush, 60) == 0
+    return name
+
+
+async def consumed(channel: grpc.aio.Channel, topic: str, format: Any) -> list[record_pb2.Record]:
+    request = record_pb2.ConsumeRequest(
+        topic_name=topic, earliest=Empty(), max_bytes=MOST, key_format=format, value_format=format
+    )
+    call = record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=60)
+    return [record async for frame in call for record in frame.records]
+
+
+async def fetched(
+    channel: grpc.aio.Channel, topic: str, count: int, format: Any
+) -> list[consumer_instance_pb2.FetchedRecord]:
+    stub = consumer_instance_pb2_grpc.ConsumerInstanceServiceStub(channel)
+    await stub.CreateConsumerInstance(
+        consumer_instance_pb2.CreateConsumerInstanceRequest(**INSTANCE, auto_offset_reset="earliest")
+    )
+    partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
+    await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**INSTANCE, partitions=[partition]))
+    await stub.SeekToBeginning(consumer_instance_pb2.SeekToBeginningRequest(**INSTANCE, partitions=[partition]))
+    request = consumer_instance_pb2.FetchRecordsRequest(
+        **INSTANCE, max_bytes=MOST, key_format=format, value_format=format
+    )
+    found: list[consumer_instance_pb2.FetchedRecord] = []
+    async with asyncio.timeout(60):
+        while len(found) < count:
+            found += (await stub.FetchRecords(request)).records
+    await stub.DeleteConsumerInstance(consumer_instance_pb2.DeleteConsumerInstanceRequest(**INSTANCE))
+    return found
+
+
+FIELDS = {FORMAT_BINARY: "binary", FORMAT_STRING: "text", FORMAT_JSON: "json"}
+
+
+@pytest.mark.parametrize("format", [FORMAT_UNSPECIFIED, FORMAT_BINARY, FORMAT_STRING, FORMAT_JSON])
+async def test_large_keys_and_values_are_consumed(
+    stack: BackgroundStack, channel: grpc.aio.Channel, topic: TopicFactory, format: Any
+) -> None:
+    sent: list[dict[str, Any]] = [
+        {"key": b'"a"', "value": b'"b"', "headers": [("name", b"content")]},
+        {"key": KEY, "value": b"1", "headers": [("name", b"content")]},
+        {"key": b"2", "value": VALUE, "timestamp": 1_700_000_000_000},
+        {"key": KEY, "value": VALUE},
+        {"key": b"\xff" * (2 * MEBIBYTE), "value": None},
+        {"key": None, "value": b"3"},
+    ]
+    name = await filled(stack, topic, *sent)
+    field = FIELDS.get(format, "binary")
+
+    def stored(data: record_pb2.RecordData) -> bytes | None:
+        if data.WhichOneof("data") is None:
+            return None
+        found = getattr(data, "binary" if data.HasField("binary") else field)
+        return bytes(found) if isinstance(found, bytes) else found.encode()
+
+    records = await consumed(channel, name, format)
+    shown = format in (FORMAT_STRING, FORMAT_JSON)
+    assert [record.HasField("decoded_value") for record in records] == [shown] * 4 + [False, shown]
+    keys = [stored(record.decoded_key) or record.key or None for record in records]
+    values = [stored(record.decoded_value) or record.value or None for record in records]
+    assert keys == [record["key"] for record in sent]
+    assert values == [record["value"] for record in sent]
+    assert [record.offset for record in records] == list(range(len(sent)))
+    assert [[header.name for header in record.headers] for record in records] == [["name"], ["name"], [], [], [], []]
+    assert records[2].timestamp.seconds == 1_700_000_000
+
+    found = await fetched(channel, name, len(sent), format)
+    assert [stored(record.key) for record in found] == [record["key"] for record in sent]
+    assert [stored(record.value) for record in found] == [record["value"] for record in sent]
+    assert [record.HasField("key_error") for record in found] == [False] * 4 + [shown, False]
+
+
+@pytest.mark.parametrize("name", ["consume", "consume decoded", "fetch"])
+async def test_a_large_record_does_not_block_the_event_loop(
+    stack: BackgroundStack, watched: Watched, channel: grpc.aio.Channel, topic: TopicFactory, name: str
+) -> None:
+    target = await filled(stack, topic, {"value": bytes(40 * MEBIBYTE)})
+
+    async def run() -> None:
+        if name == "fetch":
+            assert len(await fetched(channel, target, 1, FORMAT_BINARY)) == 1
+        else:
+            format = FORMAT_BINARY if name == "consume decoded" else FORMAT_UNSPECIFIED
+            assert len(await consumed(channel, target, format)) == 1
+
+    assert await watched.quietest(run) < MOST_BUSY
