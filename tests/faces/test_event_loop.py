@@ -319,7 +319,7 @@ LARGE_RECORDS = {
 }
 
 
-@pytest.mark.parametrize("size", [4, 16])
+@pytest.mark.parametrize("size", [4, 16, 31])
 @pytest.mark.parametrize("name", LARGE_RECORDS)
 async def test_one_large_record_does_not_block_the_event_loop(
     watched: Watched, topic: TopicFactory, name: str, size: int

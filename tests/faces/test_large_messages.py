@@ -83,7 +83,7 @@ async def test_compressed_messages_do_not_block_the_event_loop(
     watched: Watched, topic: Callable[..., Awaitable[str]], name: str
 ) -> None:
     value = record_pb2.RecordData(binary=COMPRESSED[name]())
-    records = [record_pb2.RecordToProduce(value=value)] * 68
+    records = [record_pb2.RecordToProduce(value=value)] * 34
     request = record_pb2.ProduceRecordsRequest(topic_name=await topic(), records=records)
     options = [("grpc.max_send_message_length", -1)]
     async with grpc.aio.insecure_channel(watched.gateway.grpc, options=options) as channel:

@@ -1,6 +1,6 @@
 """How much one request may hold, each limit with its reason; docs/compatibility.md tells callers of them.
 
-Limits of whole bodies and messages are settings (``max.request.body.size``).
+Limits of whole bodies and messages are settings (``max.request.body.size``, ``grpc.max.request.bytes``).
 """
 
 from __future__ import annotations

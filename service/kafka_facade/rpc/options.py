@@ -19,7 +19,11 @@ class RpcOptions:
     )
     """Addresses for gRPC, e.g. ``0.0.0.0:50051``, comma-separated; empty disables gRPC."""
 
-    max_message_bytes: int = shared.MAX_REQUEST_BODY_SIZE.field()
+    max_body_bytes: int = shared.MAX_REQUEST_BODY_SIZE.field()
+
+    max_message_bytes: int = setting("grpc.max.request.bytes", "33554432", integer(1024))
+    """Maximum size of a gRPC request, or of a message in a stream, if ``max.request.body.size`` is not smaller. gRPC
+    copies a message while it blocks all other calls: 32 MiB take 25 ms, 64 MiB 50 ms."""
 
     max_response_bytes: int = setting("grpc.max.response.bytes", "4194304", integer(16_384))
     """Maximum size of a gRPC response, or of a message in a stream. gRPC clients accept 4 MiB by default. A larger
@@ -32,3 +36,8 @@ class RpcOptions:
     write_seconds: float = shared.RESPONSE_WRITE_TIMEOUT.field()
 
     workers: int = shared.WORKERS.field()
+
+    @property
+    def max_request_bytes(self) -> int:
+        """Maximum size of a request message."""
+        return min(self.max_body_bytes, self.max_message_bytes)

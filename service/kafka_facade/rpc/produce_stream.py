@@ -109,7 +109,7 @@ class _Stream:
         data = await self._pump.receive(self._context.read())
         if data is grpc.aio.EOF:
             return data
-        message = await decoded(record_pb2.ProduceStreamRequest, data, self._options.max_message_bytes)
+        message = await decoded(record_pb2.ProduceStreamRequest, data, self._options.max_request_bytes)
         require_message(message)
         return message
 

@@ -24,7 +24,7 @@ class GrpcServer:
     """Serves the core over gRPC. The services may come from any descriptor pools."""
 
     def __init__(self, core: Core, options: RpcOptions, services: Sequence[ServiceDescriptor] = SERVICES) -> None:
-        max_bytes = options.max_message_bytes
+        max_bytes = options.max_request_bytes
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max_bytes),

@@ -36,7 +36,7 @@ def _handler(core: Core, options: RpcOptions, method: MethodDescriptor) -> grpc.
     service = method.containing_service.name
     operation = operation_of(core.catalogue, core.registry, service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
-    max_bytes = options.max_message_bytes
+    max_bytes = options.max_request_bytes
     if method.client_streaming:
         serve_stream = produce_stream(core, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)

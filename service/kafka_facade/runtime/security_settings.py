@@ -149,6 +149,7 @@ _LIMITING: Final = {
         "consumer.request.max.bytes",
         "consumer.request.timeout.ms",
         "grpc.listeners",
+        "grpc.max.request.bytes",
         "grpc.max.response.bytes",
         "grpc.stream.window.bytes",
         "host.name",

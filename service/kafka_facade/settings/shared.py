@@ -6,7 +6,8 @@ from kafka_facade.settings.declaration import Setting
 from kafka_facade.settings.parsers import boolean, integer, public_urls, seconds
 
 MAX_REQUEST_BODY_SIZE = Setting("max.request.body.size", "67108864", integer(1024))
-"""Maximum size of a request body, of one record in a streamed body, and of a gRPC message."""
+"""Maximum size of a request body, of one record in a streamed body, and of a gRPC message, for which
+``grpc.max.request.bytes`` is smaller by default."""
 
 REQUEST_BODY_TIMEOUT = Setting("request.body.timeout.ms", "60000", seconds(100))
 """Maximum time from the end of an HTTP request's head to the end of its body. In a stream of records the limit applies
