@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from cachetools import LRUCache
@@ -24,15 +24,19 @@ from graphql import (
     validate,
     visit,
 )
+from graphql.execution.values import VariableValues, get_variable_values
 from graphql.validation import NoFragmentCyclesRule, NoSchemaIntrospectionCustomRule, specified_rules
 from graphql.validation.validate import ValidationAbortedError
 from msgspec import Struct
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import PayloadTooLarge
+from kafka_facade.core.records.decoding_budget import data_weight
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.errors import Code, translate
-from kafka_facade_graphql.limits import LimitError, Measure, Size, check_repetition, introspection_cost
+from kafka_facade_graphql.limits import MAX_COPIED, LimitError, Measure, Size, check_repetition, introspection_cost
 from kafka_facade_graphql.options import GraphQLOptions
 
 _CACHE_BYTES: Final = 16 * 1024 * 1024
@@ -40,6 +44,10 @@ _CACHE_BYTES: Final = 16 * 1024 * 1024
 _BYTES_A_TOKEN: Final = 700
 _BYTES_A_DOCUMENT: Final = 4_000
 _MAX_VALIDATION_ERRORS: Final = 10
+_MAX_VARIABLE_ERRORS: Final = 50
+# Longer documents are read, and variables of a greater weight checked, in a thread: this much takes about 5 ms.
+_DOCUMENT_ON_LOOP: Final = 400
+_VARIABLES_ON_LOOP: Final = 20_000
 
 
 class Document(Struct):
@@ -116,18 +124,40 @@ class Documents:
         self._max_introspection = introspection_cost(schema)
         self._cache: LRUCache[str, Document] = LRUCache(cache_bytes, getsizeof=lambda document: document.bytes)
 
+    async def load(self, text: str, core: Core) -> Document:
+        """Return the document for a text; read a long one in a thread. Raises as :meth:`get`, and Unavailable."""
+        self._check_length(text)
+        if text not in self._cache:
+            await time_slice()
+            if len(text) > _DOCUMENT_ON_LOOP:
+                found = await core.in_thread(partial(self._try_to_read, text), known=partial(self._cache.get, text))
+                if isinstance(found, Exception):
+                    raise found
+                return self._keep(found)
+        return self.get(text)
+
     def get(self, text: str) -> Document:
-        """Return the document for a text. Raises GraphQLSyntaxError, LimitError, PayloadTooLarge, RecursionError."""
+        """Return the document for a text. Raises GraphQLSyntaxError, PayloadTooLarge, RecursionError."""
+        self._check_length(text)
+        document = self._cache.get(text)
+        return self._keep(self._read(text)) if document is None else document
+
+    def _check_length(self, text: str) -> None:
         limit = self._options.max_document_bytes
         # A character has at least one byte, so this avoids encoding a text that is far too long.
         if len(text) > limit or len(text.encode(errors="replace")) > limit:
             raise PayloadTooLarge(f"The document is longer than {limit} bytes.")
-        document = self._cache.get(text)
-        if document is None:
-            document = self._read(text)
-            if document.bytes <= self._cache.maxsize:
-                self._cache[text] = document
+
+    def _keep(self, document: Document) -> Document:
+        if document.bytes <= self._cache.maxsize:
+            self._cache[document.text] = document
         return document
+
+    def _try_to_read(self, text: str) -> Document | GraphQLError | RecursionError:
+        try:
+            return self._read(text)
+        except (GraphQLError, RecursionError) as error:
+            return error.with_traceback(None)
 
     def _read(self, text: str) -> Document:
         node = parse(text, max_tokens=self._options.max_tokens)
@@ -151,13 +181,34 @@ class Documents:
                     self._check_cost(size, entry)
         check_repetition(node)
 
-    def check_variables(
-        self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
-    ) -> None:
-        """Raise LimitError if an operation is too expensive with these variables."""
-        if operation.variable_definitions:
+    async def check_variables(
+        self, document: Document, operation: OperationDefinitionNode, variables: dict[str, Any], core: Core
+    ) -> VariableValues | list[GraphQLError]:
+        """Return the coerced variables of an operation, or what is wrong with them; check large ones in a thread.
+
+        A LimitError if the operation is too expensive with these variables. Raises Unavailable.
+        """
+        check = partial(self.variable_values, document, operation, variables)
+        if data_weight(variables, _VARIABLES_ON_LOOP) > _VARIABLES_ON_LOOP:
+            return await core.in_thread(check)
+        await time_slice()
+        return check()
+
+    def variable_values(
+        self, document: Document, operation: OperationDefinitionNode, variables: dict[str, Any]
+    ) -> VariableValues | list[GraphQLError]:
+        """Do what :meth:`check_variables` does, at once."""
+        try:
             measure = Measure(self._schema, document.node, variables, self._options.max_cost)
-            self._check_cost(measure.operation(operation), operation)
+            size = measure.operation(operation)
+            self._check_cost(size, operation)
+            if size.copied > MAX_COPIED:
+                raise LimitError("A field repeats variables with too much data: pass each of them once.", operation)
+        except LimitError as error:
+            return [error.with_traceback(None)]
+        return get_variable_values(
+            self._schema, operation.variable_definitions or (), variables, max_errors=_MAX_VARIABLE_ERRORS
+        )
 
     def _check_size(self, size: Size, operation: OperationDefinitionNode) -> None:
         options = self._options

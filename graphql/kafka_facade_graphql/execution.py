@@ -6,12 +6,21 @@ Entries of lists are completed by compiled functions if possible (see ``compiled
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from weakref import ref
 
-from graphql import GraphQLError, GraphQLOutputType, GraphQLResolveInfo
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationDefinitionNode,
+)
+from graphql.execution.values import VariableValues
 from graphql.pyutils import Path, gather_with_cancel
 from graphql.type.definition import GraphQLResolveInfoHelpers
 from msgspec import Raw
@@ -33,6 +42,14 @@ _CANCELLED_AT_ONCE = 8
 _encode = Encoder().encode
 
 
+class CoercedVariables(dict[str, Any]):
+    """The caller's variables, with the values that they were coerced to."""
+
+    def __init__(self, raw: Mapping[str, Any], coerced: VariableValues) -> None:
+        super().__init__(raw)
+        self.coerced = coerced
+
+
 class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes one operation."""
 
@@ -43,6 +60,26 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         # Shared by all events of a subscription, whose executors are copies of one.
         self._roots: dict[str, Any] = {}
         self._compiled: dict[tuple[GraphQLOutputType, int], tuple[Any, Complete | None]] = {}
+
+    @classmethod
+    def build(
+        cls,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        root_value: Any = None,
+        context_value: Any = None,
+        raw_variable_values: dict[str, Any] | None = None,
+        *others: Any,
+        **named: Any,
+    ) -> Any:
+        """Return an executor, or a list of errors. Coerced variables are not coerced again."""
+        coerced = raw_variable_values.coerced if isinstance(raw_variable_values, CoercedVariables) else None
+        if coerced is not None:
+            document, raw_variable_values = _without_variables(document), None
+        made = super().build(schema, document, root_value, context_value, raw_variable_values, *others, **named)
+        if coerced is not None and isinstance(made, cls):
+            made.variable_values = coerced
+        return made
 
     def execute_collected_root_fields(
         self, root_type: Any, root_value: Any, grouped_field_set: Any, serially: bool, new_defer_usages: Any
@@ -145,6 +182,15 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         if isinstance(raw_error, FacadeError | GraphQLError):
             raw_error.__traceback__ = None
         super().handle_field_error(raw_error, return_type, field_details_list, path)
+
+
+def _without_variables(document: DocumentNode) -> DocumentNode:
+    """Return the document with operations that declare no variables."""
+    definitions = tuple(
+        replace(entry, variable_definitions=None) if isinstance(entry, OperationDefinitionNode) else entry
+        for entry in document.definitions
+    )
+    return replace(document, definitions=definitions)
 
 
 async def _gather(work: Sequence[Awaitable[Any]]) -> list[Any]:

@@ -1,8 +1,9 @@
 """Limits of operations, checked before they run: depth, aliases, repeated fields, copies of record data, and cost.
 
 The cost is roughly the number of fields in the response. Each field counts once per object, and a list counts as its
-page size, or as its usual size. Entries of lists and input objects in variables count too, and each input object as
-ten more. Measuring takes linear time in the size of the document, because each fragment is measured once.
+page size, or as its usual size. Entries of lists and input objects in arguments count too, and each input object as
+ten more; those in a variable count each time that a field takes it. Measuring takes linear time in the size of the
+document, because each fragment is measured once.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from graphql import (
 )
 
 from kafka_facade.core.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from kafka_facade.core.records.decoding_budget import data_weight
 
 # The cost of an input object: checking and converting it takes about ten times as long as a field of the response.
 _OBJECT_COST: Final = 10
@@ -78,6 +80,8 @@ _MAX_LARGE: Final = 600
 _MAX_PAIRS: Final = 5_000
 # Maximum number of fields of a document with fragments expanded, counted once per place in the response.
 _MAX_FIELDS: Final = 10_000
+MAX_COPIED: Final = 1_000_000
+"""Maximum weight of what a field repeats of variables, see ``data_weight``: their data is copied when it is encoded."""
 # Allowed cost of introspection, relative to the standard introspection query.
 _INTROSPECTION_MARGIN: Final = 2
 
@@ -95,7 +99,8 @@ class Size:
     """The size of selections with fragments expanded.
 
     ``paged`` is the cost of one entry of a page whose size the enclosing field determines; ``introspection`` is the
-    cost of introspection fields. ``large`` has the large fields, each with the names and the response keys on its path.
+    cost of introspection fields. ``copied`` is the weight of what a field repeats of variables. ``large`` has the large
+    fields, each with the names and the response keys on its path.
     """
 
     depth: int = 0
@@ -103,6 +108,7 @@ class Size:
     cost: int = 0
     paged: int = 0
     introspection: int = 0
+    copied: int = 0
     large: set[tuple[str, tuple[Any, ...]]] = field(default_factory=set)
 
     def add(self, other: Size) -> None:
@@ -112,6 +118,7 @@ class Size:
         self.cost += other.cost
         self.paged += other.paged
         self.introspection += other.introspection
+        self.copied = max(self.copied, other.copied)
         if len(self.large) <= _MAX_LARGE:
             self.large |= other.large
 
@@ -144,6 +151,7 @@ class Measure:
             entry.name.value: entry for entry in document.definitions if isinstance(entry, FragmentDefinitionNode)
         }
         self._measured: dict[str, Size] = {}
+        self._costs: dict[str, int] = {}
 
     def operation(self, operation: OperationDefinitionNode) -> Size:
         """Return the size of an operation, including its variables."""
@@ -153,12 +161,13 @@ class Measure:
             for entry in operation.variable_definitions or ()
             if entry.default_value is not None
         }
+        self._costs = {
+            name: _input_cost(type_from_ast(self._schema, entry.type), self._variables[name], self._most_cost)
+            for entry in operation.variable_definitions or ()
+            if self._variables.get(name := entry.variable.name.value) is not None
+        }
         size = self._selections(operation.selection_set, self._root(operation.operation))
         size.cost += size.paged * _USUAL_SIZE
-        for entry in operation.variable_definitions or ():
-            value = self._variables.get(entry.variable.name.value)
-            if value is not None:
-                size.cost += _input_cost(type_from_ast(self._schema, entry.type), value, self._most_cost)
         return size
 
     def _root(self, kind: OperationType) -> GraphQLNamedType | None:
@@ -205,6 +214,8 @@ class Measure:
         size.large = {(f"{name}.{names}", (key, keys)) for names, keys in size.large}
         if f"{parent}.{name}" in _LARGE_FIELDS:
             size.large.add((name, (key,)))
+        given, copied = self._arguments(node)
+        size.copied = max(size.copied, copied)
         if name in ("__schema", "__type"):
             return Size(aliases=size.aliases, introspection=1 + size.cost + size.paged * _USUAL_SIZE)
         if node.selection_set is not None:
@@ -214,11 +225,40 @@ class Measure:
             size.paged = 0
         if isinstance(nullable, GraphQLList):
             if parent is not None and _has_pages(parent):
-                size.cost, size.paged = 1, size.cost + 1
+                size.cost, size.paged = 1 + given, size.cost + 1
                 return size
             size.cost *= _USUAL_SIZES.get(f"{parent}.{name}", _USUAL_SIZE)
-        size.cost += 1
+        size.cost += 1 + given
         return size
+
+    def _arguments(self, node: FieldNode) -> tuple[int, int]:
+        """Return the cost of a field's arguments, and the weight of what they repeat of variables."""
+        cost = 0
+        uses: Counter[str] = Counter()
+        waiting = [argument.value for argument in node.arguments or ()]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, VariableNode):
+                uses[value.name.value] += 1
+            elif isinstance(value, ListValueNode):
+                cost += len(value.values)
+                waiting += value.values
+            elif isinstance(value, ObjectValueNode):
+                cost += _OBJECT_COST + len(value.fields)
+                waiting += [field.value for field in value.fields]
+        copied = 0
+        for name, count in uses.items():
+            cost += count * self._costs.get(name, 0)
+            if count > 1 and copied <= MAX_COPIED:
+                copied += (count - 1) * self._weight(name)
+        return cost, copied
+
+    def _weight(self, name: str) -> int:
+        """Return the weight of a variable's value."""
+        if name in self._variables:
+            return data_weight(self._variables[name], MAX_COPIED)
+        default = self._defaults.get(name)
+        return 0 if default is None or default.loc is None else default.loc.end - default.loc.start
 
     def _page(self, node: FieldNode) -> int:
         """Return the length of the lists directly below a connection or a mutation payload."""

@@ -40,7 +40,7 @@ class GraphQLOptions:
     """Maximum size of a GraphQL request: the document and its variables, over HTTP or in a websocket message."""
 
     max_cost: int = setting("graphql.max.cost", "50000", integer(1))
-    """Maximum cost of an operation: about the number of fields in its response plus entries in its variables."""
+    """Maximum cost of an operation: about the number of fields in its response plus entries in its arguments."""
 
     max_objects: int = setting("graphql.max.objects", "20000", integer(1))
     """Maximum number of objects in a response; the sizes of nested lists multiply."""

@@ -9,6 +9,7 @@ import strawberry
 
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records import model as core_records
+from kafka_facade.core.time_slices import in_slices
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.records import Format, RecordReport
@@ -172,7 +173,7 @@ class ProduceMutations:
     ) -> ProduceRecordsPayload | None:
         context = info.context
         request = core_records.ProduceRecords(
-            input.cluster_id, input.topic_name, [_record(entry) for entry in input.records]
+            input.cluster_id, input.topic_name, await in_slices(_record, input.records)
         )
         outcomes = await context.change("api.v3.produce.produce-to-topic", request)
         return ProduceRecordsPayload(results=[ProduceRecordResult(outcome=outcome) for outcome in outcomes])
@@ -182,13 +183,17 @@ class ProduceMutations:
         self, info: Info, input: Annotated[ProduceRecordBatchInput, strawberry.argument(description="The batch.")]
     ) -> ProduceRecordBatchPayload | None:
         context = info.context
-        entries = [core_records.BatchEntry(entry.id, _record(entry.record)) for entry in input.entries]
+        entries = await in_slices(_entry, input.entries)
         request = core_records.BatchProduceRecords(input.cluster_id, input.topic_name, entries)
         report = await context.change("api.v3.batch-produce.produce-to-topic", request)
         return ProduceRecordBatchPayload(
             successes=[BatchSuccess(id=id, produced=found) for id, found in report.successes],
             failures=[BatchFailure(id=id, error=UserError.of(error)) for id, error in report.failures],
         )
+
+
+def _entry(given: BatchEntryInput) -> core_records.BatchEntry:
+    return core_records.BatchEntry(given.id, _record(given.record))
 
 
 def _record(given: RecordInput) -> core_records.RecordToProduce:

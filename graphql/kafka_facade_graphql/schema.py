@@ -19,6 +19,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.graphql import OperationType
 
 from kafka_facade.core.catalogue import CATALOGUE, Catalogue
+from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.time_slices import time_slice
@@ -27,7 +28,7 @@ from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.conversion import compile_inputs
 from kafka_facade_graphql.documents import Document, Documents
 from kafka_facade_graphql.errors import Code, TranslateErrors, refusal
-from kafka_facade_graphql.execution import SlicedExecutor
+from kafka_facade_graphql.execution import CoercedVariables, SlicedExecutor
 from kafka_facade_graphql.mutations import Mutation, mutation_fields
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
@@ -99,10 +100,10 @@ class Schema(strawberry.Schema):
         name = type_definition.name
         return [*type_definition.fields, *self._links.get(name, ()), *self._missing.get(name, ())]
 
-    def operation_type(self, query: str | None, name: str | None) -> OperationType | None:
+    async def operation_type(self, query: str | None, name: str | None, core: Core) -> OperationType | None:
         """Return the type of the requested operation; None if it is unknown."""
         try:
-            operation = self.documents.get(query or "").operation(name)
+            operation = (await self.documents.load(query or "", core)).operation(name)
         except (GraphQLError, FacadeError, RecursionError):
             return None
         return None if operation is None else OperationType(operation.operation.value)
@@ -112,18 +113,17 @@ class Schema(strawberry.Schema):
     ) -> PreExecutionError | None:
         """Get the document from the cache and check its limits; Strawberry checks the type of the operation."""
         try:
-            document = self._document(context)
+            document = await self._document(context)
             operation = self._operation(document, context._provided_operation_name)
+            context.pre_execution_errors = document.errors or await self._check(document, operation, context)
         except GraphQLError as error:
             context.pre_execution_errors = [error]
             return PreExecutionError(data=None, errors=[error])
         context.graphql_document = document.node
-        context.pre_execution_errors = document.errors or self._check(document, operation, context)
-        # Checking and converting large variables takes about as long as measuring them.
         await time_slice()
         return await super()._prepare_operation_async(context, extensions_runner)
 
-    def _document(self, context: ExecutionContext) -> Document:
+    async def _document(self, context: ExecutionContext) -> Document:
         """Return the document. Raises MissingQueryError, or a GraphQLError for an invalid request or document."""
         query, name = context.query, context._provided_operation_name
         if query is None or query == "":
@@ -136,7 +136,7 @@ class Schema(strawberry.Schema):
         if not isinstance(context.variables, dict | None):
             raise refusal("The variables must be an object or null.", Code.BAD_REQUEST)
         try:
-            return self.documents.get(query)
+            return await self.documents.load(query, context.context.core)
         except GraphQLError:
             raise
         except (FacadeError, RecursionError) as error:
@@ -154,13 +154,20 @@ class Schema(strawberry.Schema):
             raise refusal(f"The document {reason}.", Code.OPERATION_RESOLUTION_FAILURE)
         return operation
 
-    def _check(
+    async def _check(
         self, document: Document, operation: OperationDefinitionNode, context: ExecutionContext
     ) -> list[GraphQLError]:
+        """Coerce the variables, and return what is wrong with them."""
+        if not operation.variable_definitions:
+            return []
+        variables = context.variables or {}
         try:
-            self.documents.check_variables(document, operation, context.variables or {})
-        except GraphQLError as error:
-            return [error]
+            found = await self.documents.check_variables(document, operation, variables, context.context.core)
+        except FacadeError as error:
+            raise GraphQLError(str(error), original_error=error) from error
+        if isinstance(found, list):
+            return found
+        context.variables = CoercedVariables(variables, found)
         return []
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:

@@ -190,7 +190,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             raise refusal("PersistedQueryNotSupported", Code.PERSISTED_QUERY_NOT_SUPPORTED)
         if not data.query:
             raise MalformedBody("The request has no query.")
-        subscription = self.schema.operation_type(data.query, data.operation_name) is OperationType.SUBSCRIPTION
+        kind = await self.schema.operation_type(data.query, data.operation_name, self._core)
+        subscription = kind is OperationType.SUBSCRIPTION
         chosen = choose(request.headers.get("accept"), subscription=subscription)
         if chosen is None:
             raise NotAcceptable(_NEEDS_STREAM if subscription else _NEEDS_JSON)

@@ -61,16 +61,37 @@ def test_variables_count_towards_the_cost() -> None:
     assert _size(PRODUCE, input={"topicName": "t", "records": [record] * 100}).cost == expected
 
 
+def test_arguments_count_each_time_that_a_field_takes_them() -> None:
+    fields = "".join(f" {name}: produceRecords(input: $input) {{ __typename }}" for name in "abc")
+    document = f"mutation ($input: ProduceRecordsInput!) {{{fields} }}"
+    # Each of them has two members, 100 records, and 101 input objects.
+    assert _size(document, input={"topicName": "t", "records": [{}] * 100}).cost == 3 * (2 + 2 + 100 + 101 * 10)
+    literal = f'mutation {{ produceRecords(input: {{ topicName: "t", records: [{"{} " * 100}] }}) {{ __typename }} }}'
+    assert _size(literal).cost == 2 + 2 + 100 + 101 * 10
+
+
+REPEATS = """mutation ($data: JSON = "%s") {
+  produceRecords(input: { topicName: "t", records: [{ value: { data: [%s] } }] }) { __typename } }"""
+
+
+def test_variables_are_not_repeated_with_much_data() -> None:
+    many = REPEATS % ("", "$data " * 900)
+    [error] = _errors(many, {"data": "x" * 10_000})
+    assert "repeats variables" in error.message
+    assert _errors(many, {"data": [1] * 1_000})
+    assert not _errors(many, {"data": "x" * 1_000})
+    assert not _errors(REPEATS % ("", "$data"), {"data": "x" * 3_000_000})
+    assert _errors(REPEATS % ("x" * 10_000, "$data " * 900))
+
+
 def _errors(document: str, variables: dict[str, Any] | None = None) -> list[GraphQLError]:
     documents = Documents(SCHEMA, GraphQLOptions())
     found = documents.get(document)
     if not found.errors:
         operation = found.operation(None)
         assert operation is not None
-        try:
-            documents.check_variables(found, operation, variables or {})
-        except GraphQLError as error:
-            return [error]
+        values = documents.variable_values(found, operation, variables or {})
+        return values if isinstance(values, list) else []
     return found.errors
 
 

@@ -14,6 +14,7 @@ from kafka_facade.core.clusters.operations import Clusters
 from kafka_facade.core.configs.broker_configs import BrokerConfigs
 from kafka_facade.core.configs.cluster_configs import ClusterConfigs
 from kafka_facade.core.configs.topic_configs import TopicConfigs
+from kafka_facade.core.errors import Unavailable
 from kafka_facade.core.groups.operations import ConsumerGroups
 from kafka_facade.core.instances.model import FETCH_OPERATIONS, GetConsumerInstance, fetch_operation
 from kafka_facade.core.instances.operations import Consumers
@@ -35,8 +36,14 @@ from kafka_facade.core.replica_status.operations import ReplicaStatuses
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.core.server.operations import Server
 from kafka_facade.core.topics.operations import Topics
+from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
 _Method = Callable[[Call, Any], Any]
+
+# How long (s) work of the faces waits for the thread. One thread: more would only delay the event loop further.
+_THREADS: Final = 1
+_WAIT_SECONDS: Final = 5.0
+_WORK_SECONDS: Final = 60.0
 
 FAMILIES: Final[tuple[type[Any], ...]] = (
     Server,
@@ -96,6 +103,7 @@ class Core:
         pipeline.serve(self.registry)
         self.forwardable = Registry((self._instances,), self.catalogue)
         """The operations that other workers may forward."""
+        self._threads = WorkerThreads("requests", _THREADS)
         self._expiry: asyncio.Task[None] | None = None
 
     @property
@@ -147,6 +155,19 @@ class Core:
         """Parse JSON with ``read``, in a thread if that is ``slow`` or the text is large. Raises PayloadTooLarge."""
         return await self._schemas.read_json(read, text, timeout, slow=slow)
 
+    async def in_thread(
+        self, work: Callable[[], Answer], *, known: Callable[[], Answer | None] = lambda: None
+    ) -> Answer:
+        """Run CPU-bound Python code of a face in a thread, unless ``known`` returns the result when its turn comes.
+
+        The work must be bounded, and return its errors: one that it raises would stay in a reference cycle. Raises
+        Unavailable if the thread is not free in time.
+        """
+        try:
+            return await self._threads.run(work, wait=_WAIT_SECONDS, limit=_WORK_SECONDS, known=known)
+        except (NoFreeThread, TimeoutError):
+            raise Unavailable("The thread for large requests is busy; retry.") from None
+
     async def perform_forwarded(self, call: Call, request: Request[Answer]) -> Answer:
         """Run an operation on a consumer instance of this worker for a call that another worker has admitted."""
         with self.pipeline.admit_forwarded(call):
@@ -189,6 +210,7 @@ class Core:
         await self.readiness.close()
         await self._instances.close(timeout)
         self._schemas.close()
+        self._threads.close()
 
 
 async def _open_and_run(method: _Method, call: Call, request: Any, cluster_id: str | None) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from kafka_facade.core.limits import RECORDS_WEIGHT
 
 # A weight is roughly the size of the JSON text in bytes. This is the weight of a value besides the text in it.
@@ -11,6 +13,9 @@ VALUE_WEIGHT: Final = 16
 # The weight of an object or array besides its members.
 CONTAINER_WEIGHT: Final = 64
 _MEMBER_WEIGHT: Final = 64
+# The weight of a member of decoded data, see data_weight.
+_DATA_WEIGHT: Final = 10
+_BITS_PER_DIGIT: Final = 3
 # A payload may expand to _FREE plus _PER_BYTE for each of its bytes, up to the overall limit.
 _FREE: Final = 256 * 1024
 _PER_BYTE: Final = 200
@@ -70,3 +75,33 @@ def weighs_more(payload: bytes, most: int) -> bool:
         if left < 0:
             return True
     return False
+
+
+def data_weight(data: object, most: int) -> int:
+    """Return the weight of decoded JSON; stops above ``most``.
+
+    A character counts as 1, a number or a member as 10, and a long integer as its number of digits.
+    """
+    weight = 0
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            weight += _DATA_WEIGHT * len(value)
+            # Copying very many members takes long.
+            if weight > most:
+                return weight
+            if isinstance(value, dict):
+                weight += sum(map(len, value))
+                waiting += value.values()
+            else:
+                waiting += value
+        elif isinstance(value, str):
+            weight += len(value)
+        elif isinstance(value, msgspec.Raw):
+            weight += len(bytes(value))
+        elif isinstance(value, int):
+            weight += value.bit_length() // _BITS_PER_DIGIT
+        if weight > most:
+            break
+    return weight

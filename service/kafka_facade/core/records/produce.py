@@ -47,8 +47,9 @@ from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.operations import is_legal_topic_name
 
-# Number of records processed before yielding to the event loop.
+# Number of records processed before yielding to the event loop, and their bytes.
 _RECORDS_A_SLICE = 200
+_BYTES_A_SLICE = 256 * 1024
 # Number of records handed to the producer at once.
 _PORTION = 2_000
 _ENTRY_ID = re.compile(r"[0-9A-Za-z_-]{1,80}")
@@ -184,6 +185,7 @@ class Produce:
         used: dict[int, UsedSchemas] = {}
         failed: FailedLookups = {}
         refreshed = False
+        size = 0
         for start in range(0, len(request.records), _RECORDS_A_SLICE):
             if start:
                 await time_slice()
@@ -209,6 +211,10 @@ class Produce:
                     except SchemaNeeded:
                         stored, used[index] = await self._with_schemas(call, topic, record, failed)
                     wire.append(stored)
+                    size += len(stored.key or b"") + len(stored.value or b"")
+                    if size > _BYTES_A_SLICE:
+                        size = 0
+                        await time_slice()
                 except FacadeError as error:
                     placed = error.within(f"records[{index}]")
                     if request.all_or_nothing:

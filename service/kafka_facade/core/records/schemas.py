@@ -21,7 +21,13 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records import json_text
-from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, DecodingBudget, json_weight, weighs_more
+from kafka_facade.core.records.decoding_budget import (
+    JSON_ON_LOOP,
+    DecodingBudget,
+    data_weight,
+    json_weight,
+    weighs_more,
+)
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
 from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
 from kafka_facade.core.records.serialization import SchemaNeeded, deserialize, serialize
@@ -45,9 +51,7 @@ _LATEST: Final = SchemaSelector()
 # codecs limit the CPU time themselves.
 _THREADS: Final = 2
 _WORK_SECONDS: Final = 60.0
-_MEMBER_WEIGHT: Final = 10
 _SHORT_JSON: Final = 16 * 1024
-_BITS_PER_DIGIT: Final = 3
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
 # Fail this long (s) before the call's deadline.
@@ -141,7 +145,7 @@ class Schemas:
             raise
         value = data.data
         try:
-            if not _weighs_more(value, version.codec.most_data_on_loop):
+            if data_weight(value, version.codec.most_data_on_loop) <= version.codec.most_data_on_loop:
                 await time_slice()
                 with contextlib.suppress(TakesLong):
                     return _encode(value, version, on_loop=True), version
@@ -238,25 +242,6 @@ def check(format: Format | None, selector: SchemaSelector) -> None:
             raise _excluded("'schema_version=latest' cannot be used with 'type'.")
     elif selector.schema is not None:
         raise _excluded("'schema' cannot be used without 'type'.")
-
-
-def _weighs_more(data: object, most: int) -> bool:
-    """Return whether the weight of data, counted as in ``SchemaCodec.most_data_on_loop``, exceeds ``most``."""
-    weight = 0
-    waiting = [data]
-    while waiting and weight <= most:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            weight += _MEMBER_WEIGHT * len(value) + sum(map(len, value))
-            waiting += value.values()
-        elif isinstance(value, list):
-            weight += _MEMBER_WEIGHT * len(value)
-            waiting += value
-        elif isinstance(value, str | msgspec.Raw):
-            weight += len(bytes(value)) if isinstance(value, msgspec.Raw) else len(value)
-        elif isinstance(value, int):
-            weight += value.bit_length() // _BITS_PER_DIGIT
-    return weight > most
 
 
 def _decode(codec: SchemaCodec, payload: bytes, budget: DecodingBudget) -> object:
