@@ -2,8 +2,8 @@
 
 Python runs signal handlers in the main thread between bytecodes, so a blocked main thread runs none. Therefore SIGTERM
 and SIGINT are blocked in all threads, and a dedicated thread waits for them. Native code that never releases the
-interpreter lock blocks that thread too: if it uses CPU time, a kernel timer ends the process; if it sleeps, only
-another process can.
+interpreter lock blocks that thread too: if it uses CPU time, a kernel timer ends the process; if it sleeps, another
+process does: the supervisor of several workers, or the sentinel of one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ctypes
 import faulthandler
 import logging
 import os
+import select
 import signal
 import stat
 import sys
@@ -20,11 +21,15 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from kafka_facade.runtime import sentinel
 from kafka_facade.runtime.log import flush_log
 
 logger = logging.getLogger("kafka_facade.runtime")
 
+_LINUX = sys.platform == "linux"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# The size of ``sigset_t`` in the C library.
+_SIGNAL_SET_BYTES = 128
 # How long (s) before the hard deadline Python logs the reason and exits.
 _TELLING_SECONDS = 0.3
 # How long (s) output may take to be written when the process ends, and at the hard deadline.
@@ -41,13 +46,19 @@ _armed = threading.Lock()
 class Signals:
     """Waits for SIGTERM and SIGINT in a thread. Create it in the main thread before any other threads."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, supervised: bool) -> None:
+        """``supervised``: whether another process ends this one if need be, ``timeout`` (s) after a signal."""
         self._timeout = timeout
         self._listeners: list[Callable[[int, float], None]] = []
         self._received: list[tuple[int, float]] = []
         self._lock = threading.Lock()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         _end_if_locked(timeout)
+        if _LINUX and not supervised:
+            try:
+                self._sentinel = sentinel.start(timeout)
+            except OSError as error:
+                logger.warning("no other process can end this one if native code blocks it: %s", error)
         threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
     def tell(self, listener: Callable[[int, float], None]) -> None:
@@ -59,7 +70,11 @@ class Signals:
 
     def _wait(self) -> None:
         deadline: float | None = None
+        arrived = _arrivals() if _LINUX else None
         while True:
+            if arrived is not None:
+                # The signal stays in the kernel's queue until Python code runs: the sentinel looks at that.
+                arrived.poll()
             number = signal.sigwait(_SIGNALS)
             if deadline is None:
                 deadline = time.monotonic() + self._timeout
@@ -68,6 +83,21 @@ class Signals:
                 self._received.append((number, deadline))
                 for listener in self._listeners:
                     listener(number, deadline)
+
+
+def _arrivals() -> select.poll:
+    """Return what to poll for the signals, without taking them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    wanted = ctypes.create_string_buffer(_SIGNAL_SET_BYTES)
+    libc.sigemptyset(wanted)
+    for number in _SIGNALS:
+        libc.sigaddset(wanted, int(number))
+    descriptor = libc.signalfd(-1, wanted, os.O_CLOEXEC)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), "signalfd")
+    arrivals = select.poll()
+    arrivals.register(descriptor, select.POLLIN)
+    return arrivals
 
 
 def end_within(seconds: float) -> None:

@@ -18,8 +18,8 @@ class ProcessOptions:
     The REST port refuses connections within half a second, and requests queued by then are still answered. If native
     code spins without releasing the interpreter lock, the process cannot handle signals. It then exits by itself with
     status 27, and the stack of each thread on standard error, after using this much processor time (at least half a
-    second for each processor). If native code blocks forever while it holds the lock, SIGTERM ends the process only
-    with two or more ``workers``; a single one needs SIGKILL.
+    second for each processor). If native code blocks forever while it holds the lock, another process ends it: the
+    supervisor of several ``workers`` or, on Linux, a small process that watches a single one.
     """
 
     log_level: str = setting("log.level", "info", one_of("debug", "info", "warning", "error"))

@@ -71,7 +71,7 @@ def run(
     made: Callable[[Server], None] | None = None,
 ) -> int:
     """Serve until a signal; return the exit status. ``made`` is called with the server before it runs."""
-    signals = Signals(worker.settings.process.shutdown_seconds)
+    signals = Signals(worker.settings.process.shutdown_seconds, supervised=config.workers > 1)
     server = Server(config)
     if made is not None:
         made(server)
