@@ -1,6 +1,7 @@
 """Messages between workers are decoded unchanged."""
 
 import asyncio
+import os
 import time
 import typing
 from typing import Any
@@ -31,6 +32,9 @@ from kafka_facade.core.registry import Registry
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.peers import wire
 from kafka_facade.peers.wire import PIECE_BYTES, Wire
+from loop_watch import watched
+
+MEBIBYTE = 1 << 20
 
 json_values = st.recursive(
     st.none()
@@ -106,6 +110,22 @@ async def test_many_records_and_their_json_are_sent_in_pieces() -> None:
         assert len(pieces) >= 10
         assert max(map(len, pieces)) < most
         assert await read(pieces) == answer
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("where", ["key", "value"])
+async def test_a_very_large_record_does_not_block_the_event_loop(where: str) -> None:
+    large = os.urandom(48 * MEBIBYTE)
+    record = Record("t", 0, 0, None, [], large if where == "key" else None, large if where == "value" else None)
+    answer = [FetchedRecord(record, record.key, record.value)]
+    busy = []
+    for _ in range(3):
+        async with watched() as watch:
+            await asyncio.sleep(0.02)
+            assert await read(await pieces_of(answer)) == answer
+            await asyncio.sleep(0.02)
+            busy.append(watch.longest_busy)
+    assert min(busy) < 0.03
 
 
 async def test_an_error_in_place_of_the_rest_of_an_answer() -> None:

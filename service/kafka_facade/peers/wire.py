@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -73,6 +75,8 @@ class _Fetched(msgspec.Struct, array_like=True, gc=False):
     value: bytes | None
     key_info: DataInfo | None
     value_info: DataInfo | None
+    apart: int = 0
+    """Which of the record's and the decoded keys and values were sent before, as bits."""
 
 
 class _Records(msgspec.Struct, array_like=True, tag=True):
@@ -89,7 +93,14 @@ class _Part(msgspec.Struct, array_like=True, tag=True):
     more: bool
 
 
-_Outcome = _Answer | _Failure | _Moved | _Records | _Part
+class _Payload(msgspec.Struct, array_like=True, tag=True):
+    """A part of a large key or value in the records of the next message. The last part has no ``more``."""
+
+    data: bytes
+    more: bool
+
+
+_Outcome = _Answer | _Failure | _Moved | _Records | _Part | _Payload
 
 _call_decoder = msgspec.msgpack.Decoder(_Call)
 _outcome_decoder = msgspec.msgpack.Decoder(_Outcome)
@@ -135,8 +146,14 @@ class Wire:
         for left, fetched in zip(range(len(answer) - 1, -1, -1), answer, strict=True):
             if not some:
                 await time_slice()
-            some.append(_to_wire(fetched))
-            size += _size(some[-1])
+            entry = _to_wire(fetched)
+            if _size(entry) > _WHOLE_BYTES:
+                entry, payloads = _taken_apart(entry)
+                for payload in payloads:
+                    async for piece in _split(payload, _Payload):
+                        yield piece
+            some.append(entry)
+            size += _size(entry)
             if size >= PIECE_BYTES or len(some) >= _PIECE_RECORDS or not left:
                 async for piece in _parts(_encode(_Records(some, bool(left)))):
                     yield piece
@@ -147,8 +164,9 @@ class Wire:
     async def read_answer(self, call: Call, request: Any, read: Callable[[], Awaitable[bytes]]) -> Any:
         """Read the messages of a result, and return it. Raises the operation's error, MovedError, and those of read."""
         found: list[FetchedRecord] = []
-        while isinstance(outcome := await _whole(read), _Records):
-            await _add(outcome.records, found)
+        payloads: deque[bytes] = deque()
+        while isinstance(outcome := await _whole(read, payloads), _Records):
+            await _add(outcome.records, payloads, found)
             if not outcome.more:
                 return found
         return self._result(call, request, outcome)
@@ -178,33 +196,46 @@ async def _parts(message: bytes) -> AsyncGenerator[bytes, None]:
     if len(message) <= _WHOLE_BYTES:
         yield message
         return
-    for start in range(0, len(message), PIECE_BYTES):
+    async for piece in _split(message, _Part):
+        yield piece
+
+
+async def _split(data: bytes, kind: type[_Part | _Payload]) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(data), PIECE_BYTES):
         await time_slice()
         end = start + PIECE_BYTES
-        yield _encode(_Part(message[start:end], end < len(message)))
+        yield _encode(kind(data[start:end], end < len(data)))
 
 
-async def _whole(read: Callable[[], Awaitable[bytes]]) -> _Outcome:
-    """Read a message, which may come in parts, and decode it."""
-    payload = await read()
-    await time_slice()
-    outcome = _outcome_decoder.decode(payload)
+async def _whole(read: Callable[[], Awaitable[bytes]], payloads: deque[bytes]) -> _Outcome:
+    """Read a message, which may come in parts, and decode it. Append the payloads that precede it."""
     parts: list[bytes] = []
-    while isinstance(outcome, _Part):
+    message = await read()
+    while True:
+        await time_slice()
+        outcome = _outcome_decoder.decode(message)
+        if not isinstance(outcome, _Part | _Payload):
+            return outcome
         parts.append(outcome.data)
         if outcome.more:
-            payload = await read()
+            message = await read()
+            continue
+        # Joining much does not hold the interpreter lock.
+        whole = await asyncio.to_thread(b"".join, parts)
+        parts = []
+        if isinstance(outcome, _Payload):
+            payloads.append(whole)
+            message = await read()
         else:
-            payload = b"".join(parts)
-        await time_slice()
-        outcome = _outcome_decoder.decode(payload)
-    return outcome
+            message = whole
 
 
-async def _add(records: list[_Fetched], found: list[FetchedRecord]) -> None:
+async def _add(records: list[_Fetched], payloads: deque[bytes], found: list[FetchedRecord]) -> None:
     """Append records, with what they have as JSON decoded."""
     room = 0
     for entry in records:
+        if entry.apart:
+            _put_together(entry, payloads)
         room -= len(entry.key or b"") + len(entry.value or b"")
         if room < 0:
             await time_slice()
@@ -218,6 +249,30 @@ def _to_wire(fetched: FetchedRecord) -> _Fetched:
     record = fetched.record
     key, value = _data(fetched.key, record.key), _data(fetched.value, record.value)
     return _Fetched(record, key, value, fetched.key_info, fetched.value_info)
+
+
+def _taken_apart(entry: _Fetched) -> tuple[_Fetched, list[bytes]]:
+    """Return a copy without large keys and values, and these: encoding would copy them several times."""
+    entry = msgspec.structs.replace(entry, record=msgspec.structs.replace(entry.record))
+    payloads = []
+    for number, (holder, name) in enumerate(_places(entry)):
+        payload = getattr(holder, name)
+        if payload is not None and len(payload) > PIECE_BYTES:
+            payloads.append(payload)
+            setattr(holder, name, None)
+            entry.apart |= 1 << number
+    return entry, payloads
+
+
+def _put_together(entry: _Fetched, payloads: deque[bytes]) -> None:
+    for number, (holder, name) in enumerate(_places(entry)):
+        if entry.apart & 1 << number:
+            setattr(holder, name, payloads.popleft())
+
+
+def _places(entry: _Fetched) -> Sequence[tuple[Record | _Fetched, str]]:
+    """Return where the keys and values of a record are, in the order of the bits of ``apart``."""
+    return (entry.record, "key"), (entry.record, "value"), (entry, "key"), (entry, "value")
 
 
 def _size(entry: _Fetched) -> int:
