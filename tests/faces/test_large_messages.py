@@ -116,6 +116,31 @@ async def test_records_with_very_many_headers_are_produced(
         assert await watched.quietest(run, enough=MOST_BUSY) < MOST_BUSY
 
 
+@pytest.mark.parametrize(
+    "header", [record_pb2.Header(), record_pb2.Header(name="name", value=b"value")], ids=["empty", "full"]
+)
+async def test_a_frame_of_records_with_very_many_headers(
+    watched: Watched, topic: Callable[..., Awaitable[str]], header: record_pb2.Header
+) -> None:
+    # Those with full headers are larger than a record may be.
+    count = 6 if header.name else 20
+    records = record_pb2.ProduceStreamRecords(records=[record_pb2.RecordToProduce(headers=[header] * 99_000)] * count)
+    setup = record_pb2.ProduceStreamSetup(topic_name=await topic())
+    options = [("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(watched.gateway.grpc, options=options) as channel:
+
+        async def run() -> None:
+            call = record_pb2_grpc.RecordServiceStub(channel).ProduceStream(timeout=60)
+            await call.write(record_pb2.ProduceStreamRequest(setup=setup))
+            await call.write(record_pb2.ProduceStreamRequest(records=records))
+            answer = await call.read()
+            assert isinstance(answer, record_pb2.ProduceStreamResponse)
+            assert [result.HasField("error") for result in answer.results] == [bool(header.name)] * count
+            call.cancel()
+
+        assert await watched.quietest(run, enough=MOST_BUSY) < MOST_BUSY
+
+
 async def test_a_batch_of_very_many_entries_is_refused(watched: Watched, topic: Callable[..., Awaitable[str]]) -> None:
     ids = ",".join([f'{{"id":"{number}"}}' for number in range(350_000)])
     async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:

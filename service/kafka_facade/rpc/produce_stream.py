@@ -7,7 +7,7 @@ the two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError, Unavailable
-from kafka_facade.core.records.model import StreamRecords
+from kafka_facade.core.records.headers import drop_headers
+from kafka_facade.core.records.model import RecordToProduce, StreamRecords
 from kafka_facade.core.records.pump import RecordPump
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import CALLER, Context, write_message
@@ -37,6 +38,7 @@ class _Frame:
 
     correlation_id: int
     room: Room
+    records: Sequence[RecordToProduce | FacadeError]
 
 
 def produce_stream(
@@ -67,6 +69,7 @@ class _Stream:
                 response = record_pb2.ProduceStreamResponse(correlation_id=batch.tag.correlation_id)
                 await stream_results(response, await batch.outcomes(), batch.tag.room)
                 await write_message(self._context, response, self._options)
+                await drop_headers(batch.tag.records)
                 self._pump.release()
             if self._pump.failure is not None:
                 raise self._pump.failure
@@ -122,4 +125,4 @@ class _Stream:
         partition_id = setup.partition_id if setup.HasField("partition_id") else None
         records = await read_records(frame.records, partition_id, size)
         request = StreamRecords(setup.cluster_id or None, setup.topic_name, records)
-        await self._pump.send(_Frame(frame.correlation_id, room), cost, self._pump.begin(), request)
+        await self._pump.send(_Frame(frame.correlation_id, room, records), cost, self._pump.begin(), request)

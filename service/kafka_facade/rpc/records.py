@@ -14,6 +14,7 @@ from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge, without_traceback
 from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT, check_headers
 from kafka_facade.core.records.decoding_budget import weighs_more
+from kafka_facade.core.records.headers import drop_headers
 from kafka_facade.core.records.model import (
     BatchEntry,
     BatchProduceRecords,
@@ -194,7 +195,10 @@ async def produce(
     partition_id = message.partition_id if message.HasField("partition_id") else None
     records = await read_records(message.records, partition_id, received_bytes())
     request = ProduceRecords(message.cluster_id or None, message.topic_name, records, message.all_or_nothing)
-    outcomes = await core.perform(call, request)
+    try:
+        outcomes = await core.perform(call, request)
+    finally:
+        await drop_headers(records)
     response = record_pb2.ProduceRecordsResponse()
     for position, outcome in enumerate(outcomes):
         if position and not position % _AT_ONCE:
@@ -222,7 +226,10 @@ async def produce_batch(
     records = await read_records([entry.record for entry in message.entries], None, received_bytes())
     entries = [BatchEntry(entry.id, record) for entry, record in zip(message.entries, records, strict=True)]
     request = BatchProduceRecords(message.cluster_id or None, message.topic_name, entries)
-    report = await core.perform(call, request)
+    try:
+        report = await core.perform(call, request)
+    finally:
+        await drop_headers(records)
     response = record_pb2.BatchProduceRecordsResponse()
     for position, (id, found) in enumerate(report.successes):
         if position and not position % _AT_ONCE:

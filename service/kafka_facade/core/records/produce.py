@@ -268,6 +268,9 @@ class PendingReports(Struct):
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """Wait until all records are acknowledged or have failed; return the outcome of each, in order."""
         decided = await self.deliveries if self.deliveries is not None else []
+        for stored in self.wire:
+            # The caller drops those of its records, in time slices.
+            stored.headers = ()
         if self.usage is not None:
             pairs = zip(self.wire, decided, strict=True)
             self.usage.add((stored.key, stored.value) for stored, outcome in pairs if isinstance(outcome, Delivery))

@@ -200,7 +200,7 @@ def extras(record: SerializedRecord) -> dict[str, Any]:
     extras: dict[str, Any] = {} if record.timestamp is None else {"timestamp": record.timestamp}
     if record.headers:
         check_headers(record.headers)
-        if any("\0" in header.name for header in record.headers):
+        if "\0" in "".join([header.name for header in record.headers]):
             raise InvalidKafkaRequest(_CUT_NAME, field="headers")
         extras["headers"] = [(header.name, header.value) for header in record.headers]
     return extras

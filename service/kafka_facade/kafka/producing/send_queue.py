@@ -44,6 +44,8 @@ _LONGEST_WAIT_SECONDS = 0.002
 _MOST_WAITING = 1_000
 # Records of a topic handed to the client per iteration of the event loop.
 _MOST_A_TURN = 2_000
+# Pause (s) after a record that took long, so that the loop runs what has become ready before it takes the next.
+_PAUSE_SECONDS = 0.001
 # Interval (s) at which delivery reports are polled while records are in flight. One poll handles all reports; waking
 # the loop from a poll thread for each record would cost several times as much.
 _POLL_SECONDS = 0.001
@@ -201,7 +203,9 @@ class SendQueue:
                 waiting.popleft()
         if waiting:
             # With some left, the time was over.
-            pause = 0 if (share > _MOST_A_TURN or left > 0) and not full else _FULL_QUEUE_SECONDS
+            pause = 0.0 if (share > _MOST_A_TURN or left > 0) and not full else _FULL_QUEUE_SECONDS
+            if time.perf_counter() > ends + SLICE_SECONDS:
+                pause = max(pause, _PAUSE_SECONDS)
             lane.timer = self._loop.call_later(pause, self._hand_over, lane)
         if lane.room is not None and not self._is_full(lane):
             lane.room.set()
@@ -251,9 +255,10 @@ class SendQueue:
                         forbidden = True
                         break
                     else:
+                        # Those of a record that the client refuses count too.
+                        headers += len(record.headers)
                         more = extras(record)
                         produce(topic, record.value, record.key, partition, partial(report, batch, index), **more)
-                        headers += len(record.headers)
                     handed_bytes += size
                 except BufferError:
                     return False
