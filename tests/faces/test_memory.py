@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
+import grpc
 import psutil
 import pytest
 from confluent_kafka import Producer
+from google.protobuf.empty_pb2 import Empty
 from websockets.asyncio.client import ClientConnection, connect
 
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
@@ -29,6 +32,8 @@ SUBSCRIBERS = 160
 REMAINS = 120 * MEBIBYTE
 ABORTED = 50
 PATIENCE_SECONDS = 60
+SLOW_READERS, SLOW_SECONDS, LARGE_KEY = 60, 15, 900_000
+SMALL_BUDGET = 32 * MEBIBYTE
 
 DOCUMENT = """subscription ($topic: String!) {
   records(topicName: $topic, from: EARLIEST) { offset timestamp key { text } value { text json base64 } }
@@ -142,3 +147,43 @@ async def test_disconnected_subscribers_release_their_memory(
     await abort(ABORTED)
     # One that stayed would hold 3 MB at least.
     assert await _falls_below(process, before + ABORTED * MEBIBYTE)
+
+
+def _fill_with_large_keys(stack: BackgroundStack, topic: str) -> None:
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "message.max.bytes": 2_000_000})
+    for _ in range(100):
+        producer.produce(topic, b"value", key=bytes(LARGE_KEY))
+        producer.flush(60)
+
+
+async def test_slow_readers_of_large_keys_share_a_budget(
+    stack: BackgroundStack, gateway_factory: GatewayFactory, topic: TopicFactory
+) -> None:
+    name = await topic()
+    await asyncio.to_thread(_fill_with_large_keys, stack, name)
+    gateway = await gateway_factory({"consumer.prefetch.max.bytes": str(SMALL_BUDGET)})
+    process = psutil.Process(gateway.child.pid)
+    before = process.memory_info().rss
+    read = [0] * SLOW_READERS
+
+    async def consume(number: int) -> None:
+        options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
+            request = record_pb2.ConsumeRequest(topic_name=name, earliest=Empty(), follow=True)
+            call = record_pb2_grpc.RecordServiceStub(channel).Consume(request)
+            while await call.read() is not grpc.aio.EOF:
+                read[number] += 1
+                await asyncio.sleep(2)
+
+    readers = [asyncio.create_task(consume(number)) for number in range(SLOW_READERS)]
+    taken = 0
+    until = time.monotonic() + SLOW_SECONDS
+    while time.monotonic() < until:
+        await asyncio.sleep(0.2)
+        taken = max(taken, process.memory_info().rss - before)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    assert min(read) > 3
+    # A reader has its client, and a record of 1 MB in a few forms. Without a limit it prefetches 16 more of them.
+    assert taken < SMALL_BUDGET + SLOW_READERS * 9 * MEBIBYTE

@@ -46,7 +46,7 @@ def test_the_records_of_all_consumers_are_few_enough_for_large_keys() -> None:
     budget = PrefetchBudget(512 * MEGABYTE, 1000)
     configs = [budget.take().config({}) for _ in range(1000)]
     records = [config["queued.min.messages"] for config in configs]
-    # With keys of 1 MB they take half of the budget for one consumer, and never more than eight times of it.
+    # With keys of 1 MB they take about half of the budget for one consumer. Slow ones are held back.
     assert records[0] == 306
     assert sum(records) * MEGABYTE < 40 * 512 * MEGABYTE
     assert records == sorted(records, reverse=True)

@@ -192,6 +192,7 @@ class Engine:
             grouped=group is not None,
             on_dropped=self._shared.freed.give_back_soon,
             coordinators=self._own_groups,
+            share=share,
         )
         try:
             await consumer.open()

@@ -36,7 +36,9 @@ from kafka_facade.kafka.consuming.eventful_client import (
     JOINING_SECONDS,
     EventfulClient,
 )
+from kafka_facade.kafka.consuming.holding_back import HoldBack
 from kafka_facade.kafka.consuming.pausing_client import AssignedPartition
+from kafka_facade.kafka.consuming.prefetch import Share
 from kafka_facade.kafka.errors import facade_error
 
 _P = ParamSpec("_P")
@@ -67,8 +69,10 @@ class Consumer(EventfulClient):
         grouped: bool,
         on_dropped: Callable[[], None] = lambda: None,
         coordinators: Coordinators | None = None,
+        share: Share | None = None,
     ) -> None:
         super().__init__(config, connecting, blocking, closing, grouped=grouped, on_dropped=on_dropped)
+        self._holding_back = HoldBack(share, int(config.get("queued.min.messages", 1)))
         self._coordinators = coordinators
         self._on_closed = on_closed
         # Assigned topics whose read access has not been checked yet.
@@ -161,6 +165,23 @@ class Consumer(EventfulClient):
 
         Raises KafkaAuthenticationFailed while Kafka rejects the credentials.
         """
+        self._holding_back.cancel()
+        records = await self._next(max_records, timeout)
+        self._holding_back.polled(self._take_largest() if records else None, self._hold_back)
+        return records
+
+    def _hold_back(self) -> None:
+        """Stop prefetching until the next poll."""
+        if not self._closed and self._free.is_set() and (fetched := self._fetched()):
+            self._held_back = True
+            self._drop_prefetched(fetched)
+
+    def _resume_held_back(self) -> bool:
+        """Begin to resume what :meth:`_hold_back` has stopped; return whether the client is busy with that."""
+        held_back, self._held_back = self._held_back, False
+        return held_back and not self._incoming and self._resume_at_once()
+
+    async def _next(self, max_records: int, timeout: float) -> list[Record]:
         await self.open()
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
@@ -173,6 +194,8 @@ class Consumer(EventfulClient):
                     await self._until_free(max(0.0, deadline - time.monotonic()))
                 except KafkaTimeout:
                     return []
+                continue
+            if self._resume_held_back():
                 continue
             self._resume()
             if self._pending:
@@ -404,6 +427,7 @@ class Consumer(EventfulClient):
         if self._closed:
             return
         self._closed = True
+        self._holding_back.cancel()
         try:
             if self._grouped:
                 await self._leave(min(timeout / 2, _LEAVE_SECONDS))

@@ -83,6 +83,7 @@ class EventfulClient(PausingClient):
         # Offsets for the automatic commit that could not be stored yet because the client is busy.
         self._to_store: dict[tuple[str, int], int] = {}
         self._topic_missing = False
+        self._largest_uncounted = 0
 
     def _start_anew(self) -> None:
         """Reset the state before another subscription or assignment."""
@@ -166,18 +167,31 @@ class EventfulClient(PausingClient):
                 begin[place] = partition.position
         return self._begin(on_success, _assign_again, begin | dict(moved), incremental)
 
-    def _drop_prefetched(self) -> None:
+    def _take_largest(self) -> int:
+        """Return the most bytes of key and headers of the records since the last call."""
+        largest, self._largest_uncounted = self._largest_uncounted, 0
+        return largest
+
+    def _drop_prefetched(self, paused: Sequence[ClientPartition] = ()) -> None:
         """Make the client drop prefetched records of paused partitions, which it does when it is asked for the next.
 
-        It does so in a thread, because freeing them may take long.
+        Pause ``paused`` first. It does so in a thread, because freeing them may take long. The client of a group member
+        drops them when it next serves events, which it must not do in a thread.
         """
         taken: list[Message] = []
+
+        def drop(client: ClientConsumer) -> None:
+            if paused:
+                client.pause(list(paused))
+            if not self._grouped:
+                taken.extend(client.consume(1, 0))
 
         def keep() -> None:
             with replacing_invalid_text:
                 self._pending.extend(self._records(taken))
 
-        self._begin(keep, lambda client: taken.extend(client.consume(1, 0)))
+        self._note_pause(paused)
+        self._begin(keep, drop)
 
     def _read_ahead(self, max_records: int) -> None:
         """Serve events, and keep the records that come with them for the next poll."""
@@ -318,6 +332,7 @@ class EventfulClient(PausingClient):
         """Return the records. Events update positions, or become the failure of the next poll."""
         records: list[Record] = []
         assigned, incoming = self._assigned, self._incoming
+        largest = self._largest_uncounted
         for index, message in enumerate(messages):
             topic, number, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
             place = topic, number
@@ -337,8 +352,13 @@ class EventfulClient(PausingClient):
                 self._failures.pop(place, None)
             kind, timestamp = message.timestamp()
             headers = cast(Headers | None, message.headers())
+            key = message.key()
+            uncounted = 0 if key is None else len(key)
             if headers:
                 incoming.count_headers(len(headers))
+                uncounted += sum(len(value or b"") for _, value in headers)
+            if uncounted > largest:
+                largest = uncounted
             records.append(
                 Record(
                     topic,
@@ -346,13 +366,14 @@ class EventfulClient(PausingClient):
                     offset,
                     timestamp if kind else None,
                     [Header(name, _bytes(value)) for name, value in headers] if headers else _NO_HEADERS,
-                    message.key(),
+                    key,
                     message.value(),
                 )
             )
             if headers and incoming.is_late:
                 incoming.put_back(messages[index + 1 :])
                 break
+        self._largest_uncounted = largest
         return records
 
     def _note(self, error: ClientError, place: tuple[str, int]) -> None:

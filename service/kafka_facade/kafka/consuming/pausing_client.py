@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.kafka.blocking import Blocking
@@ -56,33 +58,66 @@ class PausingClient(SerializedClient):
         # Cached, because asking librdkafka for the assignment needs a round trip to its main thread.
         self._assigned: dict[tuple[str, int], AssignedPartition] = {}
         self._has_paused = False
+        # Whether prefetching has stopped until the next poll, because keys and headers exceed the budget.
+        self._held_back = False
 
     def _pause_if_idle(self) -> bool:
         """Stop fetching for an idle caller: the prefetched records of many idle consumers would fill the memory.
 
-        Returns whether partitions were paused. A member's partition without a start may still be waiting for the
-        committed offset, so it is not paused.
+        Returns whether partitions were paused.
         """
-        if time.monotonic() - self._polled_at <= _IDLE_SECONDS:
+        if time.monotonic() - self._polled_at <= _IDLE_SECONDS or not (more := self._fetched()):
             return False
-        more = {
-            place: found
+        self._call(ClientConsumer.pause, more)
+        self._note_pause(more)
+        self._on_dropped()
+        return True
+
+    def _fetched(self) -> list[ClientPartition]:
+        """Return the partitions that the client fetches from.
+
+        A member's partition without a start may still be waiting for the committed offset, so it is not paused.
+        """
+        return [
+            ClientPartition(*place)
             for place, found in self._assigned.items()
             if not found.paused and (found.start is not None or (not self._grouped and found.position >= 0))
-        }
-        if more:
-            self._call(ClientConsumer.pause, [ClientPartition(*place) for place in more])
-            for partition in more.values():
-                partition.paused = True
-            self._has_paused = True
-            self._on_dropped()
-        return bool(more)
+        ]
+
+    def _note_pause(self, paused: Sequence[ClientPartition]) -> None:
+        for entry in paused:
+            self._assigned[entry.topic, entry.partition].paused = True
+        self._has_paused = True
 
     def _resume(self) -> None:
         if self._has_paused:
             self._has_paused = False
             self._forget_pause(self._assigned)
         self._polled_at = time.monotonic()
+
+    def _resume_at_once(self) -> bool:
+        """Resume the paused partitions in a thread, if there are any; return whether the client is busy with that.
+
+        It must be free, and have no messages to convert. After a resume alone, the thread of a broker fetches again
+        only when it wakes up, after up to 1 s. A seek wakes it.
+        """
+        paused = {place: found for place, found in self._assigned.items() if found.paused}
+        positions = [ClientPartition(*place, found.position) for place, found in paused.items()]
+
+        def resume(client: ClientConsumer) -> None:
+            client.resume(positions)
+            for entry in positions:
+                # If it was revoked meanwhile, the next poll will say so.
+                with contextlib.suppress(KafkaException):
+                    client.seek(entry)
+
+        def done() -> None:
+            for partition in paused.values():
+                partition.paused = False
+
+        if paused:
+            self._begin(done, resume)
+        return bool(paused)
 
     def _forget_pause(self, places: Collection[tuple[str, int]]) -> None:
         # Resume only paused partitions; resuming others would make the client fetch again.

@@ -23,10 +23,12 @@ _RECORD_BYTES = 1_750_000
 # With one place, 75 idle members at the end of a partition kept a core busy.
 _FEWEST_RECORDS = 16
 # Half of the first consumer's share is about this part of the budget. Later consumers have smaller shares: they queue
-# fewer records, by the square, so that all of them together stay within a few times the budget. Their broker threads
-# wake up less often: while a queue is full, they do so after each backoff.
+# fewer records, by the square, since keys and headers count only once they are read. Their broker threads wake up less
+# often: while a queue is full, they do so after each backoff.
 _FIRST_PART = 64
 _MOST_BACKOFF_MS = 10
+# After a poll with smaller keys and headers, those of the queued records may still be almost as large as before.
+_KEPT, _OF = 7, 8
 # A fetch response is limited by its size on the wire but held decompressed, and zstd makes up to 20,000 bytes of one.
 # With these parts of the whole budget a response of one partition stays below the budget, however well its records are
 # compressed; each batch is still returned whole (KIP-74). Larger responses save CPU time only where batches are small.
@@ -50,20 +52,43 @@ class PrefetchBudget:
 
     def __init__(self, total: int, consumers: int) -> None:
         self._memory = MemoryBudget(total, consumers, _PART)
-        self._total = total
+        self.total = total
+        self.uncounted = 0
+        """The estimated bytes of prefetched keys and headers of all consumers, which librdkafka does not count."""
 
     def take(self) -> Share:
         """Take a share for one consumer, to be given back later."""
-        return Share(self._memory.take(), self._total)
+        return Share(self._memory.take(), self)
 
 
 class Share:
-    """The ``size`` in bytes that one consumer may prefetch, of a budget of ``total`` bytes."""
+    """The ``size`` in bytes that one consumer may prefetch."""
 
-    def __init__(self, memory: MemoryShare, total: int) -> None:
+    def __init__(self, memory: MemoryShare, budget: PrefetchBudget) -> None:
         self.size = memory.size
-        self._total = total
-        self.give_back = memory.give_back
+        self._memory = memory
+        self._budget = budget
+        self._total = budget.total
+        self._largest = 0
+        self._uncounted = 0
+
+    def give_back(self) -> None:
+        """Return the share when the client is gone; idempotent."""
+        self._memory.give_back()
+        self._budget.uncounted -= self._uncounted
+        self._uncounted = 0
+
+    def count(self, largest: int, queued: int) -> None:
+        """Estimate what keys and headers of up to ``queued`` records take, of which a poll returned the ``largest``."""
+        self._largest = max(largest, self._largest * _KEPT // _OF)
+        uncounted = self._largest * queued
+        self._budget.uncounted += uncounted - self._uncounted
+        self._uncounted = uncounted
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether this consumer prefetches more keys and headers than its share while all exceed the budget."""
+        return self._uncounted > self.size and self._budget.uncounted > self._budget.total
 
     def config(self, given: Mapping[str, str]) -> dict[str, Any]:
         """Return the client settings that enforce the share, taking the ``given`` ones into account."""
