@@ -22,7 +22,7 @@ from kafka_facade.rpc.dispatch import Context, Written
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2 as messages
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.receiving import decoding
+from kafka_facade.rpc.receiving import Receiver
 
 _SECONDS = 20
 _METHOD = "/test/Fetch"
@@ -39,11 +39,12 @@ class Server:
         self._answer.records.add(value=RecordData(binary=b"x" * size))
         own: Any = SimpleNamespace(admin=None)
         defaults = ConsumerDefaults(1000, 1_000_000, 300_000, -1, "latest", True, 100)
-        core = Core(Pipeline(AccessLists(), 30), own, defaults, 10)
+        pipeline = Pipeline(AccessLists(), 30)
+        core = Core(pipeline, own, defaults, 10)
         serve = Written(self._run, self._identify).serve(core, RpcOptions(write_seconds=write_seconds))
-        handler: grpc.RpcMethodHandler[bytes, Any] = grpc.unary_stream_rpc_method_handler(
-            decoding(messages.FetchRecordsRequest, serve, 10_000), None, messages.FetchRecordsResponse.SerializeToString
-        )
+        encode = messages.FetchRecordsResponse.SerializeToString
+        receiver = Receiver(pipeline.overload, pipeline.deadlines, 10_000, 60)
+        handler = receiver.stream(messages.FetchRecordsRequest, serve, encode)
         self._server = grpc.aio.server()
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test", {"Fetch": handler})])
         self.port = self._server.add_insecure_port("127.0.0.1:0")

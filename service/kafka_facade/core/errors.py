@@ -41,6 +41,7 @@ FacadeError
 │   └── SchemaRegistryUnavailable
 ├── DeserializationFailed
 ├── TooManyRequests
+├── RequestTimeout
 ├── NotImplementedYet
 └── ServerError
     ├── KafkaError
@@ -429,6 +430,13 @@ class TooManyRequests(FacadeError):
 
     codes = ErrorCodes(429, 429, 429, "RESOURCE_EXHAUSTED", retriable=True)
     default_message = "Too Many Requests"
+
+
+class RequestTimeout(FacadeError):
+    """The request took too long to arrive."""
+
+    codes = ErrorCodes(408, 408, 408, "DEADLINE_EXCEEDED", retriable=True)
+    default_message = "The request took too long to arrive."
 
 
 class NotImplementedYet(FacadeError):

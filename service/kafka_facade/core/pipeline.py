@@ -14,6 +14,7 @@ from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import KafkaTimeout, NotImplementedYet, OperationBlocked, Unavailable
 from kafka_facade.core.kafka_clients import ClientPool
 from kafka_facade.core.outcome import Usage
+from kafka_facade.core.overload import Overload
 
 _Result = TypeVar("_Result")
 
@@ -155,7 +156,7 @@ class Pipeline:
     """Takes calls through the stages, applies deadlines, and drains calls at shutdown.
 
     ``default_timeout`` (s) bounds every operation except reads of consumer instances, which have the timeout of the
-    instance. ``stages`` run after the built-in ones: in-flight calls, then access lists. ``kafka`` is the last one, and
+    instance. ``stages`` run after the built-in ones: in-flight calls, overload, access lists. ``kafka`` is last, and
     runs for forwarded calls too.
     """
 
@@ -166,13 +167,16 @@ class Pipeline:
         stages: Sequence[Stage] = (),
         kafka: Kafka | None = None,
         catalogue: Catalogue = CATALOGUE,
+        overload: Overload | None = None,
     ) -> None:
         self.catalogue = catalogue
+        self.overload = overload or Overload()
+        """Rejects calls when memory is short; requests that arrive are noted in its ``arrivals``."""
         self._in_flight = InFlight()
         self._access = Access(access, catalogue.identifiers)
         own: tuple[Stage, ...] = () if kafka is None else (kafka,)
-        self._stages: tuple[Stage, ...] = (self._in_flight, self._access, *stages, *own)
-        self._forwarded_stages: tuple[Stage, ...] = (self._in_flight, *own)
+        self._stages: tuple[Stage, ...] = (self._in_flight, self.overload, self._access, *stages, *own)
+        self._forwarded_stages: tuple[Stage, ...] = (self._in_flight, self.overload, *own)
         # Counting records costs time, which is wasted without a stage that looks.
         self._counts = bool(stages)
         self._default_timeout = default_timeout

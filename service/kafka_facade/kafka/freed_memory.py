@@ -18,6 +18,12 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 _PAUSE_SECONDS: Final = 5.0
 
 
+def trim() -> None:
+    """Return freed memory now; this takes up to a second."""
+    if _trim is not None:
+        _trim(0)
+
+
 class FreedMemory:
     """Trims the heap in a thread shortly after clients were closed."""
 
@@ -39,5 +45,4 @@ class FreedMemory:
 
     def _give_back(self) -> None:
         self._timer = None
-        assert _trim is not None
-        self._blocking.begin(_trim, 0)
+        self._blocking.begin(trim)

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import Final
 
-from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, TooManyRequests, Unavailable
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.core.time_slices import time_slice
@@ -114,6 +114,8 @@ class RecordStream:
             # Stopped while waiting for data, so no record that was read is lost.
             if not self._pump.stopping:
                 raise
+            if isinstance(self._pump.stopped_by, TooManyRequests):
+                failure = self._pump.stopped_by
         except Exception as error:
             failure = as_facade_error(error)
         finally:

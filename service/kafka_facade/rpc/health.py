@@ -14,7 +14,7 @@ from grpc_health.v1.health import aio as health
 
 from kafka_facade.core.readiness import Readiness
 from kafka_facade.rpc.errors import reporting
-from kafka_facade.rpc.receiving import decoding, require_message
+from kafka_facade.rpc.receiving import Receiver, require_message
 
 SERVICE: ServiceDescriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _OVERALL = ""
@@ -35,13 +35,13 @@ class _Servicer(health.HealthServicer):  # type: ignore[misc]
             require_message(request)
         await super().Watch(request, context)
 
-    def handlers(self, max_bytes: int) -> grpc.GenericRpcHandler:
-        """Return the handlers to add to the server, for requests of at most ``max_bytes``."""
+    def handlers(self, receiver: Receiver) -> grpc.GenericRpcHandler:
+        """Return the handlers to add to the server."""
         request = health_pb2.HealthCheckRequest
         encode = health_pb2.HealthCheckResponse.SerializeToString
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-            "Check": grpc.unary_unary_rpc_method_handler(decoding(request, self.Check, max_bytes), None, encode),
-            "Watch": grpc.unary_stream_rpc_method_handler(decoding(request, self.Watch, max_bytes), None, encode),
+            "Check": receiver.unary(request, self.Check, encode),
+            "Watch": receiver.stream(request, self.Watch, encode),
         }
         return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
@@ -55,10 +55,10 @@ class Health:
         readiness: Readiness,
         services: Sequence[str],
         independent: Sequence[str],
-        max_bytes: int,
+        receiver: Receiver,
     ) -> None:
         self._servicer = _Servicer()
-        server.add_generic_rpc_handlers([self._servicer.handlers(max_bytes)])
+        server.add_generic_rpc_handlers([self._servicer.handlers(receiver)])
         self._readiness = readiness
         self._services = [_OVERALL, *(name for name in services if name not in independent)]
         self._independent = [SERVICE.full_name, *independent]

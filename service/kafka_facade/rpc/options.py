@@ -21,6 +21,8 @@ class RpcOptions:
 
     max_body_bytes: int = shared.MAX_REQUEST_BODY_SIZE.field()
 
+    body_seconds: float = shared.REQUEST_BODY_TIMEOUT.field()
+
     max_message_bytes: int = setting("grpc.max.request.bytes", "33554432", integer(1024))
     """Maximum size of a gRPC request, or of a message in a stream, if ``max.request.body.size`` is not smaller. gRPC
     copies a message while it blocks all other calls: 32 MiB take 25 ms, 64 MiB 50 ms."""

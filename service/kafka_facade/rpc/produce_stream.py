@@ -16,7 +16,7 @@ import grpc
 from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.core import Core
-from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError
 from kafka_facade.core.records.headers import drop_headers
 from kafka_facade.core.records.model import RecordToProduce, StreamRecords
 from kafka_facade.core.records.pump import RecordPump
@@ -81,7 +81,7 @@ class _Stream:
         except FacadeError as error:
             failure = error
         except asyncio.CancelledError:
-            failure = Unavailable("The server is shutting down.")
+            failure = self._pump.stopped_by
             raise
         except Exception:
             logger.exception("reading a stream failed unexpectedly")
@@ -108,7 +108,7 @@ class _Stream:
 
     async def _next_frame(self) -> Any:
         if self._pump.stopping:
-            raise Unavailable("The server is shutting down.")
+            raise self._pump.stopped_by
         data = await self._pump.receive(self._context.read())
         if data is grpc.aio.EOF:
             return data

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import grpc
 from google.protobuf.message import DecodeError, Message
 
-from kafka_facade.core.errors import FacadeError, MalformedBody
+from kafka_facade.core.deadlines import Deadlines
+from kafka_facade.core.errors import FacadeError, MalformedBody, RequestTimeout, TooManyRequests
+from kafka_facade.core.overload import MESSAGE, Overload
 from kafka_facade.rpc.inflating import inflated, is_gzip
 from kafka_facade.rpc.wire import decode_large
 
@@ -20,8 +24,6 @@ _AT_ONCE_BYTES: Final = 256 * 1024
 # So many large messages are decoded at the same time.
 _AT_THE_SAME_TIME: Final = 2
 _slots_of: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-_Answer = TypeVar("_Answer")
 
 _size: ContextVar[int] = ContextVar("size of the request")
 
@@ -73,12 +75,52 @@ def received_bytes() -> int:
     return _size.get()
 
 
-def decoding(
-    request: type[Message], serve: Callable[[Any, Any], Awaitable[_Answer]], max_bytes: int
-) -> Callable[[bytes, Any], Awaitable[_Answer]]:
-    """Return a handler of encoded requests of at most ``max_bytes``, given one of decoded requests."""
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Receives the only request of a call, of at most ``max_bytes`` and within ``seconds``.
 
-    async def decode_and_serve(data: bytes, context: Any) -> _Answer:
-        return await serve(await decoded(request, data, max_bytes), context)
+    gRPC itself would wait for ever, and keep what has arrived. A handler of a single request would begin too late, so
+    all handlers take a stream.
+    """
 
-    return decode_and_serve
+    overload: Overload
+    deadlines: Deadlines
+    max_bytes: int
+    seconds: float
+
+    async def receive(self, request: type[Message], context: Any) -> Message | FacadeError:
+        """Return the decoded request, or the error of one that does not arrive or cannot be decoded."""
+        limit = self.deadlines.limit(self.seconds)
+        self.overload.arrivals.begin(limit, limit.expire)
+        try:
+            with limit:
+                data = await context.read()
+                if data is grpc.aio.EOF:
+                    return MalformedBody("The call has no request.")
+                return await decoded(request, data, self.max_bytes)
+        except TimeoutError:
+            if self.overload.exceeded:
+                return TooManyRequests(MESSAGE)
+            return RequestTimeout()
+        finally:
+            self.overload.arrivals.end(limit)
+
+    def unary(
+        self, request: type[Message], serve: Callable[[Any, Any], Awaitable[Any]], encode: Callable[[Any], bytes]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the handler of a method with one response, given one of decoded requests."""
+
+        async def receive_and_serve(_requests: Any, context: Any) -> Any:
+            return await serve(await self.receive(request, context), context)
+
+        return grpc.stream_unary_rpc_method_handler(receive_and_serve, None, encode)
+
+    def stream(
+        self, request: type[Message], serve: Callable[[Any, Any], Awaitable[None]], encode: Callable[[Any], bytes]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the handler of a method that writes its responses, given one of decoded requests."""
+
+        async def receive_and_serve(_requests: Any, context: Any) -> None:
+            await serve(await self.receive(request, context), context)
+
+        return grpc.stream_stream_rpc_method_handler(receive_and_serve, None, encode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
+from kafka_facade.core.overload import Arrivals
 from kafka_facade.rpc.errors import reporting
 from kafka_facade.rpc.receiving import decoded, require_message
 
@@ -22,9 +24,10 @@ _METHOD = "ServerReflectionInfo"
 class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
     """Also finds methods, fields and oneofs, by looking up the service or message that contains them."""
 
-    def __init__(self, services: Sequence[str], pool: Any, max_bytes: int) -> None:
+    def __init__(self, services: Sequence[str], pool: Any, max_bytes: int, arrivals: Arrivals) -> None:
         super().__init__(services, pool)
         self._max_bytes = max_bytes
+        self._arrivals = arrivals
 
     async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
         async def requests() -> AsyncIterator[Any]:
@@ -34,8 +37,14 @@ class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
                     require_message(request)
                 yield request
 
-        async for answer in super().ServerReflectionInfo(requests(), context):
-            yield answer
+        call = asyncio.current_task()
+        assert call is not None
+        self._arrivals.begin(call, call.cancel)
+        try:
+            async for answer in super().ServerReflectionInfo(requests(), context):
+                yield answer
+        finally:
+            self._arrivals.end(call)
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
         outer, _, name = fully_qualified_name.rpartition(".")
@@ -56,12 +65,12 @@ def _has(pool: Any, outer: str, name: str) -> bool:
     return name in message.fields_by_name or name in message.oneofs_by_name
 
 
-def handlers(services: Sequence[ServiceDescriptor], max_bytes: int) -> list[grpc.GenericRpcHandler]:
+def handlers(services: Sequence[ServiceDescriptor], max_bytes: int, arrivals: Arrivals) -> list[grpc.GenericRpcHandler]:
     """Return the handlers of both versions, for requests of at most ``max_bytes``; both also list themselves."""
     alpha: Any = reflection_pb2.DESCRIPTOR
     pool = _pool([service.file for service in services] + [alpha])
     pool.AddSerializedFile(_v1(alpha))
-    servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool, max_bytes)
+    servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool, max_bytes, arrivals)
     # The messages of both versions differ only in the package name.
     method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

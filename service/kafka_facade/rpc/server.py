@@ -12,6 +12,7 @@ from kafka_facade.core.core import Core
 from kafka_facade.rpc import health, reflection
 from kafka_facade.rpc.inflating import ALGORITHMS
 from kafka_facade.rpc.options import RpcOptions
+from kafka_facade.rpc.receiving import Receiver
 from kafka_facade.rpc.services import SERVICES, handlers
 
 _WITHOUT_KAFKA = ("kafka_facade.v1.ServerService",)
@@ -24,7 +25,8 @@ class GrpcServer:
     """Serves the core over gRPC. The services may come from any descriptor pools."""
 
     def __init__(self, core: Core, options: RpcOptions, services: Sequence[ServiceDescriptor] = SERVICES) -> None:
-        max_bytes = options.max_request_bytes
+        max_bytes, overload = options.max_request_bytes, core.pipeline.overload
+        receiver = Receiver(overload, core.pipeline.deadlines, max_bytes, options.body_seconds)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max_bytes),
@@ -38,12 +40,14 @@ class GrpcServer:
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
                 ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
-            ]
+            ],
         )
         names = [service.full_name for service in services]
-        self._server.add_generic_rpc_handlers(handlers(core, options, services))
-        self._health = health.Health(self._server, core.readiness, names, _WITHOUT_KAFKA, max_bytes)
-        self._server.add_generic_rpc_handlers(reflection.handlers([*services, health.SERVICE], max_bytes))
+        self._server.add_generic_rpc_handlers(handlers(core, options, receiver, services))
+        self._health = health.Health(self._server, core.readiness, names, _WITHOUT_KAFKA, receiver)
+        self._server.add_generic_rpc_handlers(
+            reflection.handlers([*services, health.SERVICE], max_bytes, overload.arrivals)
+        )
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listen on ``host:port`` and return the port. Raises RuntimeError if it cannot be bound."""

@@ -17,40 +17,41 @@ from kafka_facade.rpc.gen.files import FILES
 from kafka_facade.rpc.methods import METHODS
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.produce_stream import produce_stream
-from kafka_facade.rpc.receiving import decoding
+from kafka_facade.rpc.receiving import Receiver
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(service for file in FILES for service in file.services_by_name.values())
 
 
-def handlers(core: Core, options: RpcOptions, services: Iterable[ServiceDescriptor]) -> list[grpc.GenericRpcHandler]:
+def handlers(
+    core: Core, options: RpcOptions, receiver: Receiver, services: Iterable[ServiceDescriptor]
+) -> list[grpc.GenericRpcHandler]:
     """Return the handlers of services. Raises LookupError for a method that the catalogue lacks."""
     return [
         grpc.method_handlers_generic_handler(
-            service.full_name, {method.name: _handler(core, options, method) for method in service.methods}
+            service.full_name, {method.name: _handler(core, options, receiver, method) for method in service.methods}
         )
         for service in services
     ]
 
 
-def _handler(core: Core, options: RpcOptions, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler(
+    core: Core, options: RpcOptions, receiver: Receiver, method: MethodDescriptor
+) -> grpc.RpcMethodHandler[Any, Any]:
     service = method.containing_service.name
     operation = operation_of(core.catalogue, core.registry, service, method.name)
     types = Types(GetMessageClass(method.input_type), GetMessageClass(method.output_type))
-    max_bytes = options.max_request_bytes
     if method.client_streaming:
         serve_stream = produce_stream(core, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
     if method.server_streaming:
-        follow = decoding(types.request, consume(core, operation, options), max_bytes)
-        return grpc.unary_stream_rpc_method_handler(follow, None, encode)
+        return receiver.stream(types.request, consume(core, operation, options), encode)
     binding = METHODS.get(f"{service}/{method.name}")
     if isinstance(binding, Written):
-        write = decoding(types.request, binding.serve(core, options), max_bytes)
-        return grpc.unary_stream_rpc_method_handler(write, None, encode)
+        return receiver.stream(types.request, binding.serve(core, options), encode)
     if isinstance(binding, Custom):
         serve = binding.serve(core, operation, options)
     elif operation.identifier in core.registry:
         serve = regular(core, operation, types, options)
     else:
         serve = unimplemented(core, operation)
-    return grpc.unary_unary_rpc_method_handler(decoding(types.request, serve, max_bytes), None, encode)
+    return receiver.unary(types.request, serve, encode)

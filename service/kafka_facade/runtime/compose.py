@@ -20,6 +20,7 @@ from kafka_facade.core.core import Core
 from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.kafka_clients import KafkaIdentity
 from kafka_facade.core.links import KINDS, Kind
+from kafka_facade.core.overload import Overload
 from kafka_facade.core.pipeline import AccessLists, Kafka, Pipeline
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.pool import ClientPool, Lease
@@ -98,6 +99,7 @@ def core(
     service: KafkaIdentity,
     registry: SchemaRegistry | None,
     peers: PeerPort | None,
+    overload: Overload,
 ) -> Core:
     """Return the core. ``own`` are the clients of the gateway's own identity, ``service``."""
     options = settings.core
@@ -106,6 +108,7 @@ def core(
         options.request_seconds,
         kafka=Kafka(clients, all_as(service)),
         catalogue=parts.catalogue,
+        overload=overload,
     )
     return Core(
         pipeline=pipeline,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafka_facade.settings import shared
 from kafka_facade.settings.declaration import setting
-from kafka_facade.settings.parsers import one_of, seconds
+from kafka_facade.settings.parsers import integer, one_of, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,15 @@ class ProcessOptions:
     second for each processor). If native code blocks forever while it holds the lock, another process ends it: the
     supervisor of several ``workers`` or, on Linux, a small process that watches a single one.
     """
+
+    memory_limit: int = setting("memory.max.bytes", "0", integer(0))
+    """Memory that all ``workers`` together may use, on Linux. 0 means 80 % of what the machine or the container has.
+
+    A worker that uses more than its share rejects new calls (429, ``RESOURCE_EXHAUSTED``) and cuts off requests that
+    have been arriving for more than a second, until it uses less.
+    """
+
+    workers: int = shared.WORKERS.field()
 
     log_level: str = setting("log.level", "info", one_of("debug", "info", "warning", "error"))
     """Level of the log on standard error."""

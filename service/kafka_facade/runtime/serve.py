@@ -69,7 +69,7 @@ def serve(settings: Settings, warnings: list[str]) -> int:
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:
     worker = Worker(settings, peers_directory)
-    protocol: Any = HttpProtocolFactory(settings.http)
+    protocol: Any = HttpProtocolFactory(settings.http, worker.overload.arrivals)
     config = uvicorn.Config(
         Gateway(worker),
         loop="uvloop",

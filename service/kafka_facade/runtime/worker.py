@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kafka_facade.core.core import Core
+from kafka_facade.core.overload import Overload
 from kafka_facade.kafka.pool import ClientPool
 from kafka_facade.peers.peers import Peers
 from kafka_facade.rpc.server import GrpcServer
-from kafka_facade.runtime import compose
+from kafka_facade.runtime import compose, memory
 from kafka_facade.runtime.app import App
 from kafka_facade.runtime.ending import end_within
 from kafka_facade.runtime.kafka_identities import service_identity
@@ -53,6 +54,8 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.http: App | None = None
+        self.overload = Overload(memory.limit_of_worker(settings.process.memory_limit, settings.process.workers))
+        self._memory_watch: asyncio.Task[None] | None = None
         self._parts = parts
         self._peers_directory = peers_directory
         # The workers of one gateway have it in common, since each is started with a copy of this object.
@@ -83,7 +86,7 @@ class Worker:
         self._registry = compose.schema_registry(settings.registry)
         if self._peers_directory is not None:
             self._peers = compose.peers(settings.peers, self._peers_directory, self._peers_certificate)
-        core = compose.core(settings, parts, self._clients, own, service, self._registry, self._peers)
+        core = compose.core(settings, parts, self._clients, own, service, self._registry, self._peers, self.overload)
         self._core = core
         await core.start()
         if self._peers is not None:
@@ -92,6 +95,8 @@ class Worker:
         self._grpc = compose.grpc_server(settings.grpc, parts, core)
         if self._grpc is not None:
             await self._grpc.start()
+        if self.overload.limit:
+            self._memory_watch = asyncio.create_task(memory.watch(self.overload), name="memory watch")
         if settings.peers.workers > 1:
             self._orphan_watch = asyncio.create_task(_end_with(_supervisor()), name="supervisor watch")
         # Objects that exist now are permanent, so exclude them from garbage collection.
@@ -134,9 +139,10 @@ class Worker:
         self._begin_shutdown()
         # A signal during startup may arrive before the gRPC server exists.
         self._stop_grpc()
-        if self._orphan_watch is not None:
-            self._orphan_watch.cancel()
-            await asyncio.gather(self._orphan_watch, return_exceptions=True)
+        for watch in (self._orphan_watch, self._memory_watch):
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
         if self._grpc_stop is not None:
             await self._grpc_stop
         if self._core is not None:

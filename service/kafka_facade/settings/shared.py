@@ -12,7 +12,7 @@ MAX_REQUEST_BODY_SIZE = Setting("max.request.body.size", "67108864", integer(102
 REQUEST_BODY_TIMEOUT = Setting("request.body.timeout.ms", "60000", seconds(100))
 """Maximum time from the end of an HTTP request's head to the end of its body. In a stream of records the limit applies
 to each record, and ``streaming.connection.max.duration.ms`` to the whole stream. A websocket message must arrive within
-this time after its first byte."""
+this time after its first byte, and the request of a gRPC call that is no stream of requests after its metadata."""
 
 RESPONSE_WRITE_TIMEOUT = Setting("response.write.timeout.ms", "60000", seconds(100))
 """Maximum time that a client may stop reading a response. After that the gateway closes the HTTP or websocket

@@ -13,6 +13,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from kafka_facade.core.overload import MESSAGE, Arrivals
 from kafka_facade.web.cycle import Cycle, Http10Cycle
 from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target
 from kafka_facade.web.options import HttpOptions
@@ -37,6 +38,7 @@ _BAD_REQUEST = refusal(HTTPStatus.BAD_REQUEST, "the request is not HTTP.")
 _INCOMPLETE = refusal(HTTPStatus.BAD_REQUEST, "the connection was closed before the request was complete.")
 _TOO_LARGE = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 _BODY_TIMEOUT = refusal(HTTPStatus.REQUEST_TIMEOUT, "the body took too long.")
+_NO_MEMORY = refusal(HTTPStatus.TOO_MANY_REQUESTS, MESSAGE)
 # The parser's errors for an unknown version and for the HTTP/2 preface.
 _VERSION_ERRORS = ("Invalid HTTP version", "Pause on PRI")
 
@@ -58,7 +60,8 @@ class _Place(Enum):
 class HttpProtocolFactory:
     """Creates the protocol of each connection; pass it to uvicorn as ``http``. Picklable until first used."""
 
-    def __init__(self, options: HttpOptions) -> None:
+    def __init__(self, options: HttpOptions, arrivals: Arrivals | None = None) -> None:
+        self._arrivals = arrivals or Arrivals()
         self._body_seconds = options.body_seconds
         self._write_seconds = options.write_seconds
         self._unread: UnreadAnswers | None = None
@@ -76,6 +79,7 @@ class HttpProtocolFactory:
         protocol = HttpProtocol(config, server_state, app_state, _loop)
         protocol.unread = self._unread
         protocol.body_seconds = self._body_seconds
+        protocol.arrivals = self._arrivals
         return protocol
 
 
@@ -84,6 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     unread: UnreadAnswers
     body_seconds: float
+    arrivals: Arrivals
     cycle: Cycle
     flow: Reading
     _unparsed = b""
@@ -195,6 +200,7 @@ class HttpProtocol(HttpToolsProtocol):
         make: Any = self.ws_protocol_class
         protocol = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
         protocol.message_seconds = self.body_seconds
+        protocol.arrivals = self.arrivals
         protocol.connection_made(watched)
         watched.set_protocol(protocol)
         protocol.data_received(self._head_again())
@@ -350,6 +356,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self._held = len(data.lstrip(b"\r\n")) if alone else self._head_bytes
         elif self._body_timer is None:
             self._body_timer = self.loop.call_later(self.body_seconds, self._body_timed_out)
+            self.arrivals.begin(self, self._cut_off)
         if self._held > MAX_HEADER_BYTES:
             self._refuse(_TOO_LARGE)
         return taken
@@ -395,7 +402,13 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._refuse(_BODY_TIMEOUT)
 
+    def _cut_off(self) -> None:
+        """Reject a request whose body is incomplete, because memory is short; a streamed body is cut off elsewhere."""
+        if self._place is _Place.BODY and not self.cycle.scope.get(STREAMED_BODY):
+            self._refuse(_NO_MEMORY)
+
     def _stop_body_timer(self) -> None:
+        self.arrivals.end(self)
         if self._body_timer is not None:
             self._body_timer.cancel()
             self._body_timer = None

@@ -11,6 +11,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode
 from websockets.streams import StreamReader
 
+from kafka_facade.core.overload import MESSAGE, Arrivals
+
 # Bytes to parse at once (a frame can be as short as six bytes), and parse time (s) per iteration of the loop.
 _PIECE: Final = 1024
 _TURN_SECONDS: Final = 0.002
@@ -25,6 +27,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     message_seconds: float
+    arrivals: Arrivals
     _message_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -77,6 +80,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._stop_message_timer()
         elif self._message_timer is None:
             self._message_timer = self.loop.call_later(self.message_seconds, self._message_timed_out)
+            self.arrivals.begin(self, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Close a connection whose message is incomplete, because memory is short."""
+        if not self.transport.is_closing():
+            self.conn.fail(CloseCode.TRY_AGAIN_LATER, MESSAGE)
+            self.handle_parser_exception()
 
     def _message_timed_out(self) -> None:
         self._message_timer = None
@@ -90,6 +100,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.handle_parser_exception()
 
     def _stop_message_timer(self) -> None:
+        self.arrivals.end(self)
         if self._message_timer is not None:
             self._message_timer.cancel()
             self._message_timer = None

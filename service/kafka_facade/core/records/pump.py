@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
+from kafka_facade.core import overload
 from kafka_facade.core.call import Call
-from kafka_facade.core.errors import FacadeError, KafkaTimeout
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, TooManyRequests, Unavailable
 from kafka_facade.core.pipeline import Pipeline
 from kafka_facade.core.records.model import (
     Delivery,
@@ -106,6 +107,7 @@ class RecordPump(Generic[_Tag]):
 
     def __init__(self, core: _Core, call: Call, limit: int) -> None:
         self._core = core
+        self._arrivals = core.pipeline.overload.arrivals
         self._call = call
         self._limit = limit
         self._order = RecordOrder()
@@ -117,6 +119,8 @@ class RecordPump(Generic[_Tag]):
         self._receiving = False
         self.stopping = False
         """Whether reading has stopped; records read before are still produced and answered."""
+        self.stopped_by: FacadeError = Unavailable("The server is shutting down.")
+        """Why reading has stopped."""
         self.failure: FacadeError | None = None
         """The error that ended the stream; None if the caller ended it."""
 
@@ -133,6 +137,7 @@ class RecordPump(Generic[_Tag]):
             closing.cancel()
             self._reader.cancel()
             await asyncio.gather(self._reader, closing, return_exceptions=True)
+            self._arrivals.end(self)
 
     async def _stop_at_closing(self, stop: Callable[[], None]) -> None:
         await self._core.pipeline.closing.wait()
@@ -147,10 +152,17 @@ class RecordPump(Generic[_Tag]):
     async def receive(self, message: Awaitable[_Message]) -> _Message:
         """Await the caller's next message; only this wait is cancelled by :meth:`stop`."""
         self._receiving = True
+        # It may be a part of what the next batch consists of.
+        self._arrivals.begin(self, self._cut_off)
         try:
             return await message
         finally:
             self._receiving = False
+
+    def _cut_off(self) -> None:
+        """Stop reading, because memory is short."""
+        self.stopped_by = TooManyRequests(overload.MESSAGE)
+        self.stop()
 
     async def room(self, cost: int) -> None:
         """Wait until the window has space for a batch of this cost; call this before decoding it."""
@@ -165,6 +177,7 @@ class RecordPump(Generic[_Tag]):
 
     async def send(self, tag: _Tag, cost: int, call: Call, request: StreamRecords) -> None:
         """Hand the records of a batch to the producer, after those of earlier batches."""
+        self._arrivals.end(self)
         request.order = self._order
         self._batches.append(await send(self._core, tag, cost, call, request))
         self._changed.set()

@@ -1,0 +1,75 @@
+"""Protection against a shortage of memory: reject new calls, and cut off requests that are still arriving."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from kafka_facade.core.call import Call
+from kafka_facade.core.errors import TooManyRequests
+
+MESSAGE: Final = "The gateway is short of memory. Try again later."
+
+# Requests that take longer than this (s) to arrive are cut off, and at this multiple of the limit earlier ones too.
+_PATIENCE_SECONDS: Final = 1.0
+_URGENT: Final = 1.1
+_URGENT_SECONDS: Final = 0.1
+# So many are cut off at a time: each takes up to 50 us.
+_AT_A_TIME: Final = 200
+# The shortage ends at this share of the limit.
+_ENOUGH: Final = 0.95
+
+
+class Arrivals:
+    """Requests of which a part has arrived: nothing else bounds what all of them hold."""
+
+    def __init__(self) -> None:
+        self._arriving: dict[object, tuple[float, Callable[[], object]]] = {}
+
+    def begin(self, request: object, cut_off: Callable[[], object]) -> None:
+        """Note that a request begins to arrive, if it has not begun yet; ``cut_off`` ends it with an error."""
+        self._arriving.setdefault(request, (time.monotonic(), cut_off))
+
+    def end(self, request: object) -> None:
+        """Note that the request has arrived, or has ended."""
+        self._arriving.pop(request, None)
+
+    def cut_off(self, patience: float) -> int:
+        """Cut off those that have been arriving for longest, and for more than ``patience`` (s). Return how many."""
+        before = time.monotonic() - patience
+        late: list[tuple[object, Callable[[], object]]] = []
+        for request, (began, end) in self._arriving.items():
+            if began > before or len(late) == _AT_A_TIME:
+                break
+            late.append((request, end))
+        for request, end in late:
+            self.end(request)
+            end()
+        return len(late)
+
+
+class Overload:
+    """A stage that rejects all calls while the process uses more than ``limit`` bytes of memory; 0 is no limit."""
+
+    def __init__(self, limit: int = 0) -> None:
+        self.limit = limit
+        self.exceeded = False
+        self.arrivals = Arrivals()
+
+    def enter(self, call: Call) -> None:
+        """Raise TooManyRequests while there is a shortage."""
+        if self.exceeded:
+            raise TooManyRequests(MESSAGE)
+
+    def leave(self, call: Call, error: BaseException | None) -> None:
+        """Do nothing."""
+
+    def measured(self, used: int) -> int:
+        """Take the memory in use (bytes), and cut requests off if it is too much. Return how many."""
+        if not self.limit:
+            return 0
+        self.exceeded = used > self.limit * (_ENOUGH if self.exceeded else 1)
+        if not self.exceeded:
+            return 0
+        return self.arrivals.cut_off(_URGENT_SECONDS if used > self.limit * _URGENT else _PATIENCE_SECONDS)

@@ -1,0 +1,62 @@
+"""The memory of this process, and the watch that protects it from a shortage."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from kafka_facade.core.overload import Overload
+from kafka_facade.kafka.freed_memory import trim
+
+logger = logging.getLogger("kafka_facade.runtime")
+
+_LOOK_SECONDS: Final = 0.1
+_SHARE: Final = 0.8
+_PROCESS: Final = Path("/proc/self/statm")
+# The limits of containers, of both versions of control groups.
+_CONTAINER: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+def limit_of_worker(limit: int, workers: int) -> int:
+    """Return the memory (bytes) that a worker may use; 0 if that is unknown. ``limit`` is the setting for all."""
+    if not _PROCESS.exists():
+        return 0
+    return (limit or int(_available() * _SHARE)) // workers
+
+
+def _available() -> int:
+    """Return the memory (bytes) of the machine or of the container, whichever is less."""
+    found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in _CONTAINER:
+        try:
+            found = min(found, int(path.read_text()))
+        except (OSError, ValueError):
+            # There is no such file, or it says "max".
+            continue
+    return found
+
+
+def used() -> int:
+    """Return the memory (bytes) that this process uses."""
+    return int(_PROCESS.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def watch(overload: Overload) -> None:
+    """Measure the memory in use for ever, and tell ``overload``."""
+    was = False
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        cut_off = overload.measured(used())
+        if overload.exceeded and not was:
+            logger.warning("memory.max.bytes is exceeded: new calls are rejected")
+        elif was and not overload.exceeded:
+            logger.warning("memory.max.bytes is no longer exceeded")
+        was = overload.exceeded
+        if cut_off:
+            logger.warning("cut off %d requests that were still arriving", cut_off)
+        if was:
+            # The C library keeps what was freed.
+            await asyncio.to_thread(trim)

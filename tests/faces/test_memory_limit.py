@@ -1,0 +1,157 @@
+"""A gateway that is short of memory rejects new calls, and cuts off requests that are still arriving."""
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+import psutil
+import pytest
+
+from http2_connection import Http2Connection, message
+from http_connection import Connection
+from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc, topic_pb2, topic_pb2_grpc
+from kafka_facade_devstack.gateway import Gateway
+from peak_memory import MEBIBYTE, PeakMemory
+
+GatewayFactory = Callable[..., Awaitable[Gateway]]
+Connect = Callable[..., Awaitable[Connection]]
+
+LIMIT = 400 * MEBIBYTE
+# What arrives before the gateway looks at its memory.
+SLACK = 400 * MEBIBYTE
+SENT = 1500 * MEBIBYTE
+RECORDS = "/kafka_facade.v1.RecordService/"
+
+
+async def test_each_face_rejects_calls(gateway_factory: GatewayFactory) -> None:
+    # No gateway is this small.
+    gateway = await gateway_factory({"memory.max.bytes": str(32 * MEBIBYTE)}, answering=False)
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        async with asyncio.timeout(30):
+            while (answer := await client.get("/topics")).status_code != 429:  # noqa: ASYNC110  nothing tells of it
+                await asyncio.sleep(0.1)
+        assert answer.json() == {"error_code": 429, "message": "The gateway is short of memory. Try again later."}
+        answer = await client.post("/graphql", json={"query": "{ clusters { clusterId } }"})
+        [error] = answer.json()["errors"]
+        assert error["extensions"]["code"] == "TOO_MANY_REQUESTS"
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await topic_pb2_grpc.TopicServiceStub(channel).ListTopics(topic_pb2.ListTopicsRequest(), timeout=20)
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        call = record_pb2_grpc.RecordServiceStub(channel).ProduceStream(timeout=20)
+        await call.write(record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name="a")))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call.read()
+        assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def _bodies(gateway: Gateway, path: str, kind: str, size: int, start: bytes) -> None:
+    """Send a body that never ends."""
+    parts = urlsplit(gateway.rest)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: {kind}\r\ncontent-length: {size}\r\n\r\n"
+    try:
+        with suppress(OSError):
+            writer.write(head.encode() + start)
+            for _ in range(size // 65_536 - 1):
+                writer.write(b"a" * 65_536)
+                await writer.drain()
+            await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+async def _websockets(gateway: Gateway, size: int) -> None:
+    """Send a message that never ends."""
+    parts = urlsplit(gateway.rest)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        with suppress(OSError):
+            writer.write(
+                b"GET /graphql HTTP/1.1\r\nhost: gateway\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+                b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n"
+                b"sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
+            )
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(struct.pack("!BBQ4x", 0x81, 0xFF, size) + b"a" * (size - 1))
+            await writer.drain()
+            await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+async def rest(gateway: Gateway) -> None:
+    kind, size = "application/vnd.kafka.binary.v2+json", 30 * MEBIBYTE
+    start = b'{"records":[{"value":"'
+    await asyncio.gather(*(_bodies(gateway, "/topics/a", kind, size, start) for _ in range(SENT // size)))
+
+
+async def rest_stream(gateway: Gateway) -> None:
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+        cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
+    path, size = f"/v3/clusters/{cluster}/topics/a/records", 30 * MEBIBYTE
+    start = b'{"value":{"type":"STRING","data":"'
+    await asyncio.gather(*(_bodies(gateway, path, "application/json", size, start) for _ in range(SENT // size)))
+
+
+async def websockets(gateway: Gateway) -> None:
+    size = 4 * MEBIBYTE
+    await asyncio.gather(*(_websockets(gateway, size) for _ in range(SENT // size)))
+
+
+async def _calls(gateway: Gateway, method: str, before: bytes) -> None:
+    size = 30 * MEBIBYTE
+    part = message(size, b"a" * (size - 1))
+    async with AsyncExitStack() as opened:
+        tasks = []
+        for _ in range(4):
+            connection = await opened.enter_async_context(Http2Connection(gateway.grpc))
+            for _ in range(SENT // size // 4):
+                stream = connection.call(RECORDS + method)
+                tasks.append(asyncio.create_task(connection.send(stream, before + part)))
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(1)
+
+
+async def grpc_requests(gateway: Gateway) -> None:
+    await _calls(gateway, "ProduceRecords", b"")
+
+
+async def grpc_frames(gateway: Gateway) -> None:
+    setup = record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name="a")).SerializeToString()
+    await _calls(gateway, "ProduceStream", message(len(setup), setup))
+
+
+@pytest.mark.parametrize("attack", [rest, rest_stream, websockets, grpc_requests, grpc_frames])
+async def test_requests_that_never_end_do_not_exhaust_memory(
+    gateway_factory: GatewayFactory, attack: Callable[[Gateway], Awaitable[None]]
+) -> None:
+    gateway = await gateway_factory({"memory.max.bytes": str(LIMIT)})
+    peak = PeakMemory(gateway)
+    async with asyncio.timeout(60):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(15):
+                await attack(gateway)
+        async with httpx.AsyncClient(base_url=gateway.rest, timeout=30) as client:
+            while (answer := await client.get("/v3/clusters")).status_code == 429:  # noqa: ASYNC110  the same
+                await asyncio.sleep(0.1)
+    assert answer.status_code == 200
+    assert "cut off" in gateway.child.log.read_text()
+    assert peak.growth() < LIMIT + SLACK
+    assert psutil.Process(gateway.child.pid).memory_info().rss < LIMIT
+
+
+@pytest.mark.parametrize("sent", [0, 100])
+async def test_a_grpc_request_that_does_not_arrive_ends_the_call(gateway_factory: GatewayFactory, sent: int) -> None:
+    gateway = await gateway_factory({"request.body.timeout.ms": "1000"})
+    async with Http2Connection(gateway.grpc) as connection:
+        stream = connection.call(RECORDS + "ProduceRecords")
+        if sent:
+            await connection.send(stream, message(sent + 1, b"a" * sent))
+        status, text = await connection.status(stream)
+        assert int(status) == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+        assert text == "The request took too long to arrive."
