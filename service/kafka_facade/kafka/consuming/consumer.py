@@ -93,9 +93,9 @@ class Consumer(EventfulClient):
         self._call(
             ClientConsumer.subscribe,
             list(topics),
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_revoke,
+            on_assign=partial(self._on_the_loop, self._on_assign),
+            on_revoke=partial(self._on_the_loop, self._on_revoke),
+            on_lost=partial(self._on_the_loop, self._on_revoke),
         )
         self._subscribed = True
         self._topic_missing = False
@@ -304,7 +304,8 @@ class Consumer(EventfulClient):
             if again:
                 begun = self._begin_again(moving, on_success)
             else:
-                begun = self._begin(on_success, ClientConsumer.seek, ClientPartition(*place, targets[place]))
+                target = ClientPartition(*place, targets[place])
+                begun = self._begin_and_drop(on_success, partial(_seek, target))
             try:
                 # Nothing of this waits for Kafka.
                 await settled(begun, ASSIGN_SECONDS)
@@ -329,9 +330,10 @@ class Consumer(EventfulClient):
         for place, offset in moved.items():
             del targets[place]
             self._failures.pop(place, None)
+            # It may have been revoked meanwhile, because events were served.
             if (partition := self._assigned.get(place)) is not None:
                 partition.start, partition.sought, partition.position = None, offset, offset
-            on_moved(*place, offset)
+                on_moved(*place, offset)
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 if there is none."""
@@ -434,3 +436,7 @@ class Consumer(EventfulClient):
             await self._stop_serving()
         finally:
             await self._destroy(timeout, self._on_closed)
+
+
+def _seek(target: ClientPartition, client: ClientConsumer) -> None:
+    client.seek(target)

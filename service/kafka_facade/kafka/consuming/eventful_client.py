@@ -107,11 +107,16 @@ class EventfulClient(PausingClient):
     async def _serve(self) -> None:
         """Serve events until the subscription ends; keep records that come with them for the next poll."""
         joining = JOIN_SECONDS
+        drop = False
         while True:
             try:
                 if self._free.is_set():
+                    if drop and self._has_paused:
+                        self._drop_prefetched()
+                        drop = False
+                        await self._until_free()
                     self._read_ahead(1)
-                    self._pause_if_idle()
+                    drop = self._pause_if_idle()
                     if self._gave_up:
                         await self._try_again()
             except FacadeError as failure:
@@ -175,23 +180,37 @@ class EventfulClient(PausingClient):
     def _drop_prefetched(self, paused: Sequence[ClientPartition] = ()) -> None:
         """Make the client drop prefetched records of paused partitions, which it does when it is asked for the next.
 
-        Pause ``paused`` first. It does so in a thread, because freeing them may take long. The client of a group member
-        drops them when it next serves events, which it must not do in a thread.
+        Pause ``paused`` first. It does so in a thread, because freeing them may take long.
         """
-        taken: list[Message] = []
 
-        def drop(client: ClientConsumer) -> None:
+        def pause(client: ClientConsumer) -> None:
             if paused:
                 client.pause(list(paused))
-            if not self._grouped:
-                taken.extend(client.consume(1, 0))
-
-        def keep() -> None:
-            with replacing_invalid_text:
-                self._pending.extend(self._records(taken))
 
         self._note_pause(paused)
-        self._begin(keep, drop)
+        self._begin_and_drop(None, pause)
+
+    def _begin_and_drop(
+        self, on_success: Callable[[], None] | None, method: Callable[[ClientConsumer], object]
+    ) -> Future[None]:
+        """Start a call in a thread, then make the client drop the prefetched records that it has made obsolete.
+
+        The client does so when it is asked for the next record, which becomes an incoming one. Events are served too.
+        """
+        taken: list[Message] = []
+        self._just_revoked.clear()
+
+        def call(client: ClientConsumer) -> None:
+            method(client)
+            taken.extend(client.consume(1, 0))
+
+        def done() -> None:
+            if on_success is not None:
+                on_success()
+            self._incoming.append(taken)
+            self._incoming.keep(lambda place: place not in self._just_revoked)
+
+        return self._begin(done, call)
 
     def _read_ahead(self, max_records: int) -> None:
         """Serve events, and keep the records that come with them for the next poll."""
@@ -233,7 +252,7 @@ class EventfulClient(PausingClient):
             self._incoming.keep(lambda place: place not in self._just_revoked)
         return len(messages), records
 
-    def _on_assign(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
+    def _on_assign(self, partitions: list[ClientPartition]) -> None:
         self._authentication.answered()
         for entry in partitions:
             self._assigned.setdefault((entry.topic, entry.partition), AssignedPartition())
@@ -241,7 +260,7 @@ class EventfulClient(PausingClient):
         there = {entry.topic for entry in partitions} | {GROUP[0]}
         self._failures = {place: failure for place, failure in self._failures.items() if place[0] not in there}
 
-    def _on_revoke(self, client: ClientConsumer, partitions: list[ClientPartition]) -> None:
+    def _on_revoke(self, partitions: list[ClientPartition]) -> None:
         gone = {(entry.topic, entry.partition) for entry in partitions}
         # The client commits stored offsets before it gives up partitions. It also remembers pauses, so undo them.
         with contextlib.suppress(FacadeError):
@@ -305,6 +324,9 @@ class EventfulClient(PausingClient):
         try:
             await self._until_free(timeout)
             self._store()
+            for partition in self._assigned.values():
+                # The client need not undo pauses: its callers have, or destroy it.
+                partition.paused = False
             # The client can only leave once the coordinator has answered its first join request.
             while subscribed and not self._call(ClientConsumer.memberid):
                 hopeless = self._topic_missing or self._failures
@@ -325,7 +347,8 @@ class EventfulClient(PausingClient):
             return
 
     async def _serve_leaving(self) -> None:
-        self._call(ClientConsumer.consume, _LEAVE_MESSAGES, 0)
+        # In a thread, because the client frees prefetched records meanwhile.
+        await self._in_thread(BUSY_SECONDS, _discard)
         await asyncio.sleep(_LEAVE_PAUSE_SECONDS)
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:
@@ -404,6 +427,10 @@ def _assign_again(client: ClientConsumer, begin: Mapping[tuple[str, int], int], 
         client.incremental_assign(changed)
     else:
         client.assign(changed)
+
+
+def _discard(client: ClientConsumer) -> None:
+    client.consume(_LEAVE_MESSAGES, 0)
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:

@@ -103,6 +103,10 @@ class Incoming:
         """Keep messages that were taken, but not converted."""
         self._left[:0] = messages
 
+    def append(self, messages: Sequence[Message]) -> None:
+        """Keep messages that were taken after all others."""
+        self._left += messages
+
     def keep(self, wanted: Callable[[tuple[str, int]], bool]) -> None:
         """Drop messages of partitions that are not ``wanted``."""
         self._left = [entry for entry in self._left if wanted((entry.topic() or "", entry.partition() or 0))]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from confluent_kafka import Consumer as ClientConsumer
+from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import IllegalConsumerState, KafkaTimeout, TooManyRequests
 from kafka_facade.kafka import thread_keys
@@ -49,6 +51,8 @@ class SerializedClient:
         self._closing = closing
         self._free = asyncio.Event()
         self._free.set()
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
 
     async def open(self) -> None:
         """Create the client, if there is none. Raises TooManyRequests if the process has too many, and KafkaTimeout."""
@@ -120,6 +124,26 @@ class SerializedClient:
 
         _when_done(begun, done)
         return begun
+
+    def _on_the_loop(
+        self, change: Callable[[list[ClientPartition]], None], client: ClientConsumer, partitions: list[ClientPartition]
+    ) -> None:
+        """Call a callback of the client on the event loop, also if a thread serves the client's events."""
+        if threading.get_ident() == self._loop_thread:
+            change(partitions)
+            return
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                change(partitions)
+            finally:
+                done.set_result(None)
+
+        # At shutdown the loop may be closed, or not run any more.
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            self._loop.call_soon_threadsafe(run)
+            done.result(BUSY_SECONDS)
 
     async def _until_free(self, within: float = BUSY_SECONDS) -> None:
         """Wait until no thread uses the client; a call may outlive its caller. Raises KafkaTimeout."""
