@@ -35,11 +35,13 @@ from kafka_facade.core.request import Answer, Many, Request
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.model import (
     DescribeTopics,
+    LastProducedTime,
     ListTopicDescriptions,
     Partition,
     PartitionOffsets,
     ReadAuthorizedOperations,
     ReadBrokerReplicas,
+    ReadLastProducedTimes,
     ReadOffsets,
     Replica,
     Topic,
@@ -168,6 +170,10 @@ class Loaders:
     async def offsets(self, partition: Partition) -> PartitionOffsets:
         """The earliest and the latest offset of a partition."""
         return await self._many("api.v3.partitions.list.offsets", ReadOffsets, partition.cluster_id, partition)
+
+    async def last_produced_time(self, cluster_id: str, topic: str) -> LastProducedTime:
+        """The largest timestamp of a topic's records; TopicNotFound."""
+        return await self._many("api.v3.topics.last-produced-time", ReadLastProducedTimes, cluster_id, topic)
 
     async def broker_replicas(self, broker: Broker) -> Sequence[Replica]:
         """The replicas that a broker holds, ordered by topic and partition."""

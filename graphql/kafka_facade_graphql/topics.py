@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -25,7 +26,7 @@ from kafka_facade_graphql.node import local_id
 from kafka_facade_graphql.reassignments import PartitionReassignment
 from kafka_facade_graphql.replica_status import ReplicaStatus
 from kafka_facade_graphql.resource import resource
-from kafka_facade_graphql.scalars import BigInt
+from kafka_facade_graphql.scalars import BigInt, from_millis
 
 
 def topic_key(topic: core_topics.Topic) -> str:
@@ -94,6 +95,11 @@ class Topic(core_topics.Topic, Node):
     async def replica_statuses(self, info: Info) -> Sequence[core_replica_status.ReplicaStatus]:
         loaders = info.context.loaders
         return await loaders.replica_statuses("api.v3.topics.replica-statuses.list", self.cluster_id, self.topic_name)
+
+    @field(description="The largest timestamp of its records; null if it has none.")
+    async def last_produced_time(self, info: Info) -> datetime | None:
+        found = await info.context.loaders.last_produced_time(self.cluster_id, self.topic_name)
+        return from_millis(found.last_produced_time)
 
 
 @resource(description="A partition of a topic.", fields={"partition_id": "Its number in the topic, from 0."})

@@ -11,7 +11,7 @@ from kafka_facade.core.errors import LeaderNotAvailable, PartitionNotFound, Retr
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.core.topics.positions import TopicPartition
-from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
+from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, MAX_TIMESTAMP, ClientLogOffsets, LogOffsets
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.options import KafkaOptions
@@ -39,6 +39,16 @@ async def test_earliest_and_latest_offsets(
         earliest, latest = await offsets.of(places, (EARLIEST, LATEST), _SECONDS, stable=stable)
         assert earliest == {(name, 1): 0, (name, 0): 0}
         assert latest == {(name, 1): 5, (name, 0): 0}
+
+
+async def test_the_largest_timestamp(
+    offsets: LogOffsets | ClientLogOffsets, engine: Engine, topic: TopicFactory
+) -> None:
+    name = await topic(partitions=2)
+    for timestamp in (1000, 3000, 2000):
+        await (await engine.producer.submit(name, [SerializedRecord(None, b"x", 1, [], timestamp)]))
+    [times] = await offsets.of([(name, 0), (name, 1)], [MAX_TIMESTAMP], _SECONDS)
+    assert times == {(name, 0): -1, (name, 1): 3000}
 
 
 async def test_unknown_partitions_have_errors_as_results(engine: Engine, topic: TopicFactory) -> None:

@@ -24,7 +24,7 @@ from kafka_facade.core.groups.model import (
 )
 from kafka_facade.core.reassignments.model import PartitionReassignment
 from kafka_facade.core.replica_status.model import ReplicaStatus
-from kafka_facade.core.topics.model import Partition, PartitionOffsets, Replica, Topic
+from kafka_facade.core.topics.model import LastProducedTime, Partition, PartitionOffsets, Replica, Topic
 
 # Characters that need no encoding in a path segment (RFC 3986, 3.3).
 _SEGMENT = "!$&'()*+,;=:@~"
@@ -165,6 +165,13 @@ PARTITION_OFFSETS = Kind(
     "kafka={cluster_id}/topic={topic_name}/partition={partition_id}/offset_type=earliest_and_latest",
     _PARTITION + "/offset",
 )
+LAST_PRODUCED_TIME = Kind(
+    "KafkaLastProducedTime",
+    LastProducedTime,
+    _TOPIC + "/last-produced-time",
+    "kafka={cluster_id}/topic={topic_name}/last-produced-time",
+    _TOPIC + "/last-produced-time",
+)
 REPLICA = Kind(
     "KafkaReplica",
     Replica,
@@ -280,5 +287,6 @@ KINDS |= {
         BROKER_CONFIG,
         CLUSTER_CONFIG,
         REPLICA_STATUS,
+        LAST_PRODUCED_TIME,
     )
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from string import Formatter
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicCo
 from kafka_facade.core.groups.model import ConsumerGroupLagSummary
 from kafka_facade.core.links import Kind
 from kafka_facade.core.replica_status.model import ReplicaStatus
-from kafka_facade.core.topics.model import Topic
+from kafka_facade.core.topics.model import LastProducedTime, Topic
 
 # Fields that come last, after the relations.
 _LAST: Final[dict[type[Any], str]] = {
@@ -45,6 +46,10 @@ _LAYOUTS: Final[dict[type[Any], tuple[str, ...]]] = {
 
 # Fields that are left out while they are None.
 _OPTIONAL: Final[dict[type[Any], str]] = {ReplicaStatus: "link_name"}
+
+# Times in milliseconds since 1970, which REST writes as text (RFC 3339).
+_TIMES: Final[dict[type[Any], str]] = {LastProducedTime: "last_produced_time"}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Document = Callable[[Any, str, str], dict[str, Any]]
 """Returns the document of a resource, given the base URL of the API and the authority of resource names."""
@@ -87,6 +92,7 @@ def _compile(kind: Kind) -> Document:
     members = layout(kind)
     relations = frozenset(kind.relations)
     optional = _OPTIONAL.get(kind.type)
+    time = _TIMES.get(kind.type)
 
     def document(resource: Any, base: str, authority: str) -> dict[str, Any]:
         related = kind.related_paths(resource)
@@ -98,9 +104,20 @@ def _compile(kind: Kind) -> Document:
             if name not in relations:
                 value = getattr(resource, name)
                 if value is not None or name != optional:
-                    document[name] = value
+                    document[name] = _time_text(value) if name == time else value
             elif name in related:
                 document[name] = {"related": base + related[name]}
         return document
 
     return document
+
+
+def _time_text(milliseconds: int | None) -> str | None:
+    """The time as text; None for None, and outside of the years 1 to 9999."""
+    if milliseconds is None:
+        return None
+    try:
+        found = _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from kafka_facade.core.request import Many, Request
+from kafka_facade.core.request import Int64, Many, Request
 
 
 @dataclass(slots=True)
@@ -52,6 +52,15 @@ class PartitionOffsets:
     partition_id: int
     earliest_offset: int
     latest_offset: int
+
+
+@dataclass(slots=True)
+class LastProducedTime:
+    """The largest timestamp of a topic's records, in milliseconds since 1970; None if it has none."""
+
+    cluster_id: str
+    topic_name: str
+    last_produced_time: Int64 | None
 
 
 @dataclass(slots=True)
@@ -125,6 +134,12 @@ class ListReplicas(PartitionRef, Request[Sequence[Replica]]):
 
 
 @dataclass(slots=True)
+class GetLastProducedTime(Request[LastProducedTime]):
+    cluster_id: str | None
+    topic_name: str
+
+
+@dataclass(slots=True)
 class GetReplica(Request[Replica]):
     cluster_id: str | None
     topic_name: str
@@ -163,6 +178,10 @@ class ReadAuthorizedOperations(Many[str, list[str]]):
 
 class ReadOffsets(Many[Partition, PartitionOffsets]):
     """The earliest and the latest offsets of partitions."""
+
+
+class ReadLastProducedTimes(Many[str, LastProducedTime]):
+    """The largest timestamps of topics, by name."""
 
 
 class ReadBrokerReplicas(Many[int, Sequence[Replica]]):

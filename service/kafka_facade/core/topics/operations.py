@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from kafka_facade.core import limits
@@ -12,8 +13,10 @@ from kafka_facade.core.errors import (
     FacadeError,
     InvalidPayload,
     InvalidTopicName,
+    LeaderNotAvailable,
     NotFound,
     PartitionNotFound,
+    RetriableKafkaError,
     TopicNotFound,
 )
 from kafka_facade.core.kafka_text import check_text
@@ -24,10 +27,12 @@ from kafka_facade.core.topics.model import (
     CreateTopic,
     DeleteTopic,
     DescribeTopics,
+    GetLastProducedTime,
     GetPartition,
     GetPartitionOffsets,
     GetReplica,
     GetTopic,
+    LastProducedTime,
     ListBrokerReplicas,
     ListPartitions,
     ListReplicas,
@@ -37,6 +42,7 @@ from kafka_facade.core.topics.model import (
     PartitionOffsets,
     ReadAuthorizedOperations,
     ReadBrokerReplicas,
+    ReadLastProducedTimes,
     ReadOffsets,
     Replica,
     Topic,
@@ -44,7 +50,7 @@ from kafka_facade.core.topics.model import (
     UpdatePartitionCount,
 )
 from kafka_facade.core.topics.port import TopicSpec
-from kafka_facade.core.topics.positions import TopicPartition
+from kafka_facade.core.topics.positions import NO_TIMESTAMP, TopicPartition
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}\Z")
 
@@ -173,6 +179,35 @@ class Topics:
         found = await call.kafka.admin.offsets(wanted, call.remaining)
         return await in_slices(_offsets, zip(request.keys, found, strict=True))
 
+    @implements("api.v3.topics.last-produced-time")
+    async def get_last_produced_time(self, call: Call, request: GetLastProducedTime) -> LastProducedTime:
+        """The largest timestamp of a topic's records; TopicNotFound, RetriableKafkaError if a leader doesn't answer."""
+        [found] = await self.read_last_produced_times(
+            call, ReadLastProducedTimes(request.cluster_id, [request.topic_name])
+        )
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+    @also_answers("api.v3.topics.last-produced-time")
+    async def read_last_produced_times(
+        self, call: Call, request: ReadLastProducedTimes
+    ) -> Sequence[LastProducedTime | FacadeError]:
+        """The largest timestamps of many topics, from one request to each leader."""
+        described = await self._describe_many(call, request)
+        places = [
+            TopicPartition(partition.topic_name, partition.partition_id)
+            for entry in described
+            if not isinstance(entry, FacadeError)
+            for partition in entry.partitions
+        ]
+        times = iter(await call.kafka.admin.last_timestamps(places, call.remaining))
+
+        def newest(entry: TopicDescription | FacadeError) -> LastProducedTime | FacadeError:
+            return entry if isinstance(entry, FacadeError) else _newest(entry, islice(times, len(entry.partitions)))
+
+        return await in_slices(newest, described)
+
     @implements("api.v3.replicas.list")
     async def list_replicas(self, call: Call, request: ListReplicas) -> Sequence[Replica]:
         """The replicas of a partition, in order of preference."""
@@ -263,6 +298,19 @@ def _require_possible(name: str) -> None:
     """TopicNotFound, as Kafka answers for names that no topic can have: some can't be sent to it."""
     if not is_legal_topic_name(name):
         raise TopicNotFound(topic_name=name)
+
+
+def _newest(description: TopicDescription, times: Iterable[int | FacadeError]) -> LastProducedTime | FacadeError:
+    """The largest of all partitions' times, or the error of one: never the largest of some."""
+    topic = description.topic
+    newest = NO_TIMESTAMP
+    for found in times:
+        if isinstance(found, LeaderNotAvailable):
+            return RetriableKafkaError("A partition has no leader at the moment.", topic_name=topic.topic_name)
+        if isinstance(found, FacadeError):
+            return found
+        newest = max(newest, found)
+    return LastProducedTime(topic.cluster_id, topic.topic_name, None if newest == NO_TIMESTAMP else newest)
 
 
 def _offsets(entry: tuple[Partition, tuple[int, int] | FacadeError]) -> PartitionOffsets | FacadeError:

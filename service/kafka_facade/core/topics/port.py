@@ -48,6 +48,9 @@ class AdminPort(ClusterPort, Protocol):
     async def create_partitions(self, topic: str, count: int, timeout: float) -> TopicDescription:
         """Raise the number of a topic's partitions to ``count``, wait until metadata shows it, and describe it."""
 
+    async def last_timestamps(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The largest timestamp (Unix ms) in each partition, in order; -1 if it has no records (KIP-734)."""
+
     async def offsets(
         self, partitions: Sequence[TopicPartition], timeout: float
     ) -> list[tuple[int, int] | FacadeError]:

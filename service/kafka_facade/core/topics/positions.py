@@ -10,6 +10,8 @@ EARLIEST = -2
 """Where a partition position stands for the first offset that can be read."""
 LATEST = -1
 """Where a partition position stands for the next offset to be written."""
+NO_TIMESTAMP = -1
+"""What Kafka tells instead of a timestamp if there is none."""
 
 
 @dataclass(slots=True)

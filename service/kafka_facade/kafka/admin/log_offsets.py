@@ -1,4 +1,4 @@
-"""Earliest and latest offsets of partitions, from their leaders.
+"""Earliest and latest offsets of partitions and their largest timestamps, from their leaders.
 
 Uses kafka-python, because ListOffsets of librdkafka 2.16 can crash the process: the calling thread and a client thread
 race on the same operation when metadata arrives (``query_leaders_async_worker``).
@@ -29,6 +29,9 @@ from kafka_facade.kafka.protocol.rounds import Find, ask_brokers, is_passing
 
 EARLIEST: Final = -2
 LATEST: Final = -1
+MAX_TIMESTAMP: Final = -3
+"""The largest timestamp (KIP-734)."""
+_MAX_TIMESTAMP_VERSION: Final = 7
 _CONSUMER: Final = -1
 
 Answers = dict[Place, int | FacadeError]
@@ -41,6 +44,11 @@ _PARTITIONS_A_REQUEST: Final = 1_000
 _PARTITIONS_A_CALL: Final = 500
 # How long (s) to retry partitions without a leader or with a new one.
 _ELECTION_SECONDS: Final = 2.0
+_SPECS: Final[dict[int, Any]] = {
+    EARLIEST: OffsetSpec.earliest,
+    LATEST: OffsetSpec.latest,
+    MAX_TIMESTAMP: OffsetSpec.max_timestamp,
+}
 
 
 class LogOffsets:
@@ -53,7 +61,7 @@ class LogOffsets:
     async def of(
         self, places: Sequence[Place], specs: Sequence[int], timeout: float, *, stable: bool = False
     ) -> list[Answers]:
-        """For each spec (EARLIEST or LATEST) the offset of each partition, or its error.
+        """For each spec the offset of each partition, or its error; for MAX_TIMESTAMP the timestamp in Unix ms.
 
         With ``stable``, LATEST is the last stable offset.
         """
@@ -80,7 +88,10 @@ async def ask_offsets(
     stable: bool = False,
     replica_id: int = _CONSUMER,
 ) -> Answers:
-    """Ask a broker for one offset of each partition: as a consumer, whom only leaders answer, or as a replica."""
+    """Ask a broker for one offset of each partition, as :meth:`LogOffsets.of` does.
+
+    Only leaders answer a consumer; followers answer a replica.
+    """
     starts = range(0, len(places), _PARTITIONS_A_REQUEST)
     parts = [places[start : start + _PARTITIONS_A_REQUEST] for start in starts]
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
@@ -95,13 +106,16 @@ async def ask_offsets(
             for name, index in part:
                 by_topic[name].append(partition(partition_index=index, timestamp=spec))
             topics = [topic(name=name, partitions=partitions) for name, partitions in by_topic.items()]
-            return ListOffsetsRequest(replica_id=replica_id, isolation_level=level.value, topics=topics, min_version=2)
+            version = _MAX_TIMESTAMP_VERSION if spec == MAX_TIMESTAMP else 2
+            return ListOffsetsRequest(
+                replica_id=replica_id, isolation_level=level.value, topics=topics, min_version=version
+            )
 
         try:
             answer = await client.send(build, timeout, node=node)
         except FacadeError as error:
             return dict.fromkeys(part, error)
-        return await asyncio.to_thread(_read_offsets, answer, part)
+        return await asyncio.to_thread(_read_offsets, answer, part, spec)
 
     return dict(ChainMap(*await asyncio.gather(*map(ask, parts))))
 
@@ -120,9 +134,14 @@ class ClientLogOffsets:
         wanted = list(dict.fromkeys(places))
         futures = await self._blocking.run(timeout, self._begin, wanted, specs, timeout, stable)
         answers = await settled_all(futures, timeout, [topic for topic, _ in wanted] * len(specs))
-        offsets = [answer if isinstance(answer, FacadeError) else answer.offset for answer in answers]
         count = len(wanted)
-        return [dict(zip(wanted, offsets[at * count :], strict=False)) for at in range(len(specs))]
+        return [
+            {
+                place: answer if isinstance(answer, FacadeError) else int(_told(answer, spec))
+                for place, answer in zip(wanted, answers[at * count :], strict=False)
+            }
+            for at, spec in enumerate(specs)
+        ]
 
     def _begin(self, places: list[Place], specs: Sequence[int], timeout: float, stable: bool) -> list[Any]:
         """Start the requests and return their futures, spec by spec. Blocks."""
@@ -132,7 +151,7 @@ class ClientLogOffsets:
             self._client.list_topics(topic, timeout=positive(timeout))
         found: list[Any] = []
         for spec in specs:
-            asked = OffsetSpec.earliest() if spec == EARLIEST else OffsetSpec.latest()
+            asked = _SPECS[spec]()
             for start in range(0, len(places), _PARTITIONS_A_CALL):
                 some = [ClientPartition(*place) for place in places[start : start + _PARTITIONS_A_CALL]]
                 futures = self._client.list_offsets(
@@ -142,20 +161,26 @@ class ClientLogOffsets:
         return found
 
 
-def _read_offsets(answer: Any, places: Sequence[Place]) -> Answers:
+def _read_offsets(answer: Any, places: Sequence[Place], spec: int) -> Answers:
     told: Answers = {
-        (topic.name, entry.partition_index): _outcome(entry, topic.name)
+        (topic.name, entry.partition_index): _outcome(entry, topic.name, spec)
         for topic in answer.topics
         for entry in topic.partitions
     }
     return {place: told.get(place, PartitionNotFound(topic_name=place[0])) for place in places}
 
 
-def _outcome(entry: Any, topic: str) -> int | FacadeError:
+def _outcome(entry: Any, topic: str, spec: int) -> int | FacadeError:
     if entry.error_code == ClientError.UNKNOWN_TOPIC_OR_PART:
         # The metadata names this broker as leader, but the broker does not know it yet.
         return LeaderNotAvailable(topic_name=topic)
-    return from_code(entry.error_code, None, topic_name=topic) if entry.error_code else int(entry.offset)
+    if entry.error_code:
+        return from_code(entry.error_code, None, topic_name=topic)
+    return int(_told(entry, spec))
+
+
+def _told(entry: Any, spec: int) -> Any:
+    return entry.timestamp if spec == MAX_TIMESTAMP else entry.offset
 
 
 def _is_passing(answer: _Told | FacadeError) -> bool:

@@ -21,7 +21,7 @@ from kafka_facade.core.topics.model import TopicDescription
 from kafka_facade.core.topics.port import TopicSpec
 from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin import clients
-from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, ClientLogOffsets, LogOffsets
+from kafka_facade.kafka.admin.log_offsets import EARLIEST, LATEST, MAX_TIMESTAMP, ClientLogOffsets, LogOffsets
 from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive, settled
@@ -175,6 +175,14 @@ class Admin:
             else:
                 found.append((first, last))
         return found
+
+    async def last_timestamps(self, partitions: Sequence[TopicPartition], timeout: float) -> list[int | FacadeError]:
+        """The largest timestamp (Unix ms) in each partition, in order; -1 if it has no records."""
+        if not partitions:
+            return []
+        places = [(entry.topic, entry.partition) for entry in partitions]
+        [found] = await self._log_offsets.of(places, [MAX_TIMESTAMP], timeout)
+        return [found[place] for place in places]
 
     async def cluster_id(self, timeout: float) -> str:
         """The id of the cluster, which never changes."""

@@ -303,7 +303,7 @@ Global___GetLastProducedTimeRequest: _TypeAlias = GetLastProducedTimeRequest  # 
 
 @_typing.final
 class LastProducedTime(_message.Message):
-    """LastProducedTime is the time of a topic's newest record."""
+    """LastProducedTime is the largest timestamp of a topic's records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,7 +316,7 @@ class LastProducedTime(_message.Message):
     """The name of the topic."""
     @_builtins.property
     def last_produced_time(self) -> _timestamp_pb2.Timestamp:
-        """The timestamp of the newest record; absent if the topic has none."""
+        """The largest timestamp; absent if the topic has no records."""
 
     def __init__(
         self,

@@ -121,8 +121,7 @@ class TopicServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLastProducedTime(self, request, context):
-        """GetLastProducedTime returns the time of the newest record of a topic.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetLastProducedTime returns the largest timestamp of a topic's records.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
         """

@@ -63,8 +63,7 @@ class TopicServiceStub:
     REST: PATCH /v3/clusters/{cluster_id}/topics/{topic_name}
     """
     GetLastProducedTime: _grpc.UnaryUnaryMultiCallable[_topic_pb2.GetLastProducedTimeRequest, _topic_pb2.LastProducedTime]
-    """GetLastProducedTime returns the time of the newest record of a topic.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetLastProducedTime returns the largest timestamp of a topic's records.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
     """
@@ -103,8 +102,7 @@ class TopicServiceAsyncStub(TopicServiceStub):
     REST: PATCH /v3/clusters/{cluster_id}/topics/{topic_name}
     """
     GetLastProducedTime: _aio.UnaryUnaryMultiCallable[_topic_pb2.GetLastProducedTimeRequest, _topic_pb2.LastProducedTime]  # type: ignore[assignment]
-    """GetLastProducedTime returns the time of the newest record of a topic.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetLastProducedTime returns the largest timestamp of a topic's records.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
     """
@@ -176,8 +174,7 @@ class TopicServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_pb2.GetLastProducedTimeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_pb2.LastProducedTime, _abc.Awaitable[_topic_pb2.LastProducedTime]]:
-        """GetLastProducedTime returns the time of the newest record of a topic.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetLastProducedTime returns the largest timestamp of a topic's records.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/last-produced-time
         """
