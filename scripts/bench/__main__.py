@@ -23,6 +23,7 @@ import grpc.aio
 import psutil
 import uvloop
 from confluent_kafka import Consumer, Producer, TopicPartition
+from google.protobuf.empty_pb2 import Empty
 from http_load import EmptyServer, HttpConnection, load, post
 from instances import measure_instances
 from rich.console import Console
@@ -232,7 +233,7 @@ class Bench:
             self.gateway.grpc, options=[("grpc.max_receive_message_length", -1)]
         ) as channel:
             stub = record_pb2_grpc.RecordServiceStub(channel)
-            request = record_pb2.ConsumeRequest(topic_name=self.read_topic, earliest={})
+            request = record_pb2.ConsumeRequest(topic_name=self.read_topic, earliest=Empty())
             started = time.perf_counter()
             read = 0
             stream = stub.Consume(request)

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from kafka_facade.web.options import HttpOptions
 from kafka_facade.web.protocol import HttpProtocolFactory
 from kafka_facade_devstack.ports import PortPlan
 
@@ -131,7 +132,7 @@ if __name__ == "__main__":
         empty_handler,
         port=int(sys.argv[1]),
         loop="uvloop",
-        http=HttpProtocolFactory(),  # type: ignore[arg-type]
+        http=HttpProtocolFactory(HttpOptions()),  # type: ignore[arg-type]
         log_config=None,
         server_header=False,
     )
