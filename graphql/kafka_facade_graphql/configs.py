@@ -60,6 +60,19 @@ class TopicConfig(core_configs.TopicConfig, Node):
         return self.synonyms
 
 
+@resource(description="A config that a new topic would have.", fields=CONFIG_FIELDS)
+class TopicDefaultConfig(core_configs.TopicConfig):
+    """A default. It has no id, because caches of clients would take it for the config of the topic."""
+
+    @field(
+        name="synonyms",
+        graphql_type=list[ConfigSynonym],
+        description="The source of the value.",
+    )
+    def all_synonyms(self) -> list[core_configs.ConfigSynonym]:
+        return self.synonyms
+
+
 @resource(description="A config of a broker.", fields=CONFIG_FIELDS)
 class BrokerConfig(core_configs.BrokerConfig, Node):
     """A config of a broker."""

@@ -24,6 +24,7 @@ from kafka_facade.core.configs.model import (
     ListTopicConfigs,
     ReadBrokerConfigs,
     ReadTopicConfigs,
+    ReadTopicDefaultConfigs,
     TopicConfig,
 )
 from kafka_facade.core.core import Core
@@ -138,6 +139,10 @@ class Loaders:
     async def configs(self, identifier: str, cluster_id: str | None, topic: str) -> Sequence[TopicConfig]:
         """The configs of a topic; TopicNotFound."""
         return await self._many(identifier, ReadTopicConfigs, cluster_id, topic)
+
+    async def default_configs(self, cluster_id: str, topic: str) -> Sequence[TopicConfig]:
+        """The configs that a new topic of this name would have."""
+        return await self._many("api.v3.topic-default-configs.list", ReadTopicDefaultConfigs, cluster_id, topic)
 
     async def all_configs(self, cluster_id: str | None) -> Sequence[TopicConfig]:
         """The configs of all topics."""

@@ -19,7 +19,7 @@ from kafka_facade.core.reassignments import model as core_reassignments
 from kafka_facade.core.replica_status import model as core_replica_status
 from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.arguments import BrokerId, ConfigName, PartitionId
-from kafka_facade_graphql.configs import TopicConfig
+from kafka_facade_graphql.configs import TopicConfig, TopicDefaultConfig
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field, link
 from kafka_facade_graphql.node import local_id
@@ -78,6 +78,13 @@ class Topic(core_topics.Topic, Node):
     @field(graphql_type=TopicConfig | None, description="One of its configs.")
     async def config(self, info: Info, name: ConfigName) -> core_configs.TopicConfig:
         return await info.context.loaders.config(self.cluster_id, self.topic_name, name)
+
+    @field(
+        graphql_type=list[TopicDefaultConfig] | None,
+        description="The configs that it would have if it were created now without any, ordered by name.",
+    )
+    async def default_configs(self, info: Info) -> Sequence[core_configs.TopicConfig]:
+        return await info.context.loaders.default_configs(self.cluster_id, self.topic_name)
 
     @field(
         graphql_type=list[PartitionReassignment] | None,

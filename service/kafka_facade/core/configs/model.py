@@ -78,6 +78,12 @@ class ListTopicConfigs(Request[Sequence[TopicConfig]]):
 
 
 @dataclass(slots=True)
+class ListTopicDefaultConfigs(Request[Sequence[TopicConfig]]):
+    cluster_id: str | None
+    topic_name: str
+
+
+@dataclass(slots=True)
 class GetTopicConfig(Request[TopicConfig]):
     cluster_id: str | None
     topic_name: str
@@ -203,6 +209,10 @@ class AlterClusterConfigs(Request[None]):
 
 class ReadTopicConfigs(Many[str, Sequence[TopicConfig]]):
     """The configs of topics, by name."""
+
+
+class ReadTopicDefaultConfigs(Many[str, Sequence[TopicConfig]]):
+    """The configs that new topics would have, by name."""
 
 
 class ReadBrokerConfigs(Many[int, Sequence[BrokerConfig]]):

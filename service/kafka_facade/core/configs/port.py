@@ -15,6 +15,11 @@ class ConfigPort(Protocol):
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name."""
 
+    async def default_topic_configs(
+        self, names: Sequence[str], timeout: float
+    ) -> list[list[TopicConfig] | FacadeError]:
+        """The configs that new topics of these names would have, in order, each ordered by name."""
+
     async def broker_configs(
         self, broker_ids: Sequence[int] | None, timeout: float
     ) -> list[list[BrokerConfig] | FacadeError]:

@@ -14,7 +14,9 @@ from kafka_facade.core.configs.model import (
     ConfigAlteration,
     GetTopicConfig,
     ListTopicConfigs,
+    ListTopicDefaultConfigs,
     ReadTopicConfigs,
+    ReadTopicDefaultConfigs,
     ResetTopicConfig,
     TopicConfig,
     TopicConfigFailure,
@@ -48,6 +50,31 @@ class TopicConfigs:
         """The configs of many topics at once; a topic whose configs cannot be read is replaced by its error."""
         await call.kafka.cluster.check(request.cluster_id, call)
         return await call.kafka.configs.topic_configs(request.keys, call.remaining)
+
+    @implements("api.v3.topic-default-configs.list")
+    async def list_default_configs(self, call: Call, request: ListTopicDefaultConfigs) -> Sequence[TopicConfig]:
+        """The configs that a new topic of this name would have, ordered by name; InvalidTopicName.
+
+        The topic need not exist.
+        """
+        asked = ReadTopicDefaultConfigs(request.cluster_id, [request.topic_name])
+        [found] = await self.read_default_configs(call, asked)
+        if isinstance(found, FacadeError):
+            raise found
+        return found
+
+    @also_answers("api.v3.topic-default-configs.list")
+    async def read_default_configs(
+        self, call: Call, request: ReadTopicDefaultConfigs
+    ) -> Sequence[Sequence[TopicConfig] | FacadeError]:
+        """The default configs of many topics at once."""
+        await call.kafka.cluster.check(request.cluster_id, call)
+        legal = [name for name in request.keys if is_legal_topic_name(name)]
+        found = iter(await call.kafka.configs.default_topic_configs(legal, call.remaining))
+        return [
+            next(found) if is_legal_topic_name(name) else InvalidTopicName(topic_name=name, field="topic_name")
+            for name in request.keys
+        ]
 
     @implements("api.v3.topic-configs.get")
     async def get_config(self, call: Call, request: GetTopicConfig) -> TopicConfig:

@@ -6,6 +6,7 @@
 | describe the cluster | kafka-python | it keeps its list of brokers fresh with the answer |
 | offsets, groups | kafka-python | librdkafka 2.16 can crash or abort the process in them |
 | configs | kafka-python | librdkafka loses synonyms and lacks cluster-wide configs |
+| default configs of topics | kafka-python | librdkafka returns no configs of a topic that it validates |
 | list ACLs | kafka-python | librdkafka loses the error, and lacks users and delegation tokens |
 | create and delete ACLs | librdkafka, except those that it lacks | it loses nothing in these |
 | reassignments | kafka-python | librdkafka has no request for them |

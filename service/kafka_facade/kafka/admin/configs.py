@@ -32,6 +32,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.admin import clients, librdkafka_configs
 from kafka_facade.kafka.admin.clients import ALL_BROKERS, Client
+from kafka_facade.kafka.admin.default_configs import default_configs
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.admin.visibility import looks
 from kafka_facade.kafka.errors import from_code
@@ -86,6 +87,28 @@ class Configs:
                     else [TopicConfig(cluster_id=cluster_id, topic_name=name, **fields) for fields in result]
                 )
         return [found[name] for name in names]
+
+    async def default_topic_configs(
+        self, names: Sequence[str], timeout: float
+    ) -> list[list[TopicConfig] | FacadeError]:
+        """The configs that new topics of these names would have, in order, each ordered by name."""
+        if not names:
+            return []
+        deadline = time.monotonic() + timeout
+        cluster_id = await self._admin.cluster_id(timeout)
+        results = await default_configs(self._protocol, names, _left(deadline))
+        found: list[list[TopicConfig] | FacadeError] = []
+        for name, result in zip(names, results, strict=True):
+            await time_slice()
+            found.append(
+                result
+                if isinstance(result, FacadeError)
+                else [
+                    TopicConfig(cluster_id=cluster_id, topic_name=name, **fields)
+                    for fields in _fields(result, _only_synonym)
+                ]
+            )
+        return found
 
     async def broker_configs(
         self, broker_ids: Sequence[int] | None, timeout: float
@@ -210,7 +233,7 @@ class Configs:
         synonyms = _Synonyms()
         for result in answer.results:
             await time_slice()
-            found[result.resource_name] = _error(kind, result) or _fields(result, synonyms)
+            found[result.resource_name] = _error(kind, result) or _fields(result, synonyms.of)
         return found
 
     async def _alter(
@@ -271,7 +294,13 @@ class _Synonyms:
         return made
 
 
-def _fields(result: Any, synonyms: _Synonyms) -> list[dict[str, Any]]:
+def _only_synonym(entry: Any) -> list[ConfigSynonym]:
+    """The source that gives a default its value: Kafka tells no other."""
+    value = None if entry.is_sensitive else entry.value
+    return [ConfigSynonym(entry.name, value, _SOURCES.get(entry.config_source, "UNKNOWN"))]
+
+
+def _fields(result: Any, synonyms: Callable[[Any], list[ConfigSynonym]]) -> list[dict[str, Any]]:
     """The common fields of configs, ordered by name."""
     return [
         {
@@ -280,7 +309,7 @@ def _fields(result: Any, synonyms: _Synonyms) -> list[dict[str, Any]]:
             "is_read_only": entry.read_only,
             "is_sensitive": entry.is_sensitive,
             "source": _SOURCES.get(entry.config_source, "UNKNOWN"),
-            "synonyms": synonyms.of(entry),
+            "synonyms": synonyms(entry),
             "is_default": entry.config_source == _DEFAULT,
         }
         for entry in sorted(result.configs, key=lambda entry: str(entry.name))

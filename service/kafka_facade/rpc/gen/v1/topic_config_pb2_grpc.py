@@ -146,8 +146,7 @@ class TopicConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTopicDefaultConfigs(self, request, context):
-        """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListTopicDefaultConfigs returns the configs that a new topic with this name would have, ordered by name.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
         """

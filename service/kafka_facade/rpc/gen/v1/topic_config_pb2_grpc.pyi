@@ -70,8 +70,7 @@ class TopicConfigServiceStub:
     REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
     """
     ListTopicDefaultConfigs: _grpc.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]
-    """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListTopicDefaultConfigs returns the configs that a new topic with this name would have, ordered by name.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
     """
@@ -117,8 +116,7 @@ class TopicConfigServiceAsyncStub(TopicConfigServiceStub):
     REST: POST /v3/clusters/{cluster_id}/topics/-/configs:alter
     """
     ListTopicDefaultConfigs: _aio.UnaryUnaryMultiCallable[_topic_config_pb2.ListTopicDefaultConfigsRequest, _topic_config_pb2.ListTopicDefaultConfigsResponse]  # type: ignore[assignment]
-    """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListTopicDefaultConfigs returns the configs that a new topic with this name would have, ordered by name.
 
     REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
     """
@@ -209,8 +207,7 @@ class TopicConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _topic_config_pb2.ListTopicDefaultConfigsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topic_config_pb2.ListTopicDefaultConfigsResponse, _abc.Awaitable[_topic_config_pb2.ListTopicDefaultConfigsResponse]]:
-        """ListTopicDefaultConfigs returns the configs that a new topic with this name would have.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListTopicDefaultConfigs returns the configs that a new topic with this name would have, ordered by name.
 
         REST: GET /v3/clusters/{cluster_id}/topics/{topic_name}/default-configs
         """
