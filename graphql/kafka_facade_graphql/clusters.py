@@ -44,6 +44,31 @@ from kafka_facade_graphql.resource import resource
 from kafka_facade_graphql.topics import Replica, Topic, TopicConnection, topic_key
 
 
+@resource(
+    description="A part of a cluster in which tenants are placed.",
+    fields={
+        "cell_id": "The number of the cell.",
+        "state": "The state of the cell.",
+        "brokers": "The ids of the brokers in the cell.",
+        "open_for_tenant_assignment": "Whether tenants may be placed in the cell.",
+    },
+)
+class Cell(core_clusters.Cell):
+    """A cell."""
+
+
+@resource(
+    description="The cells of a cluster. Open Kafka has none.",
+    fields={"cells_enabled": "Whether the cluster uses cells."},
+)
+class ClusterCells(core_clusters.ClusterCells):
+    """The cells."""
+
+    @field(name="cells", graphql_type=list[Cell], description="The cells, in order.")
+    def all_cells(self) -> list[core_clusters.Cell]:
+        return self.cells
+
+
 @resource(description="A Kafka cluster.", fields={"cluster_id": "The id that the cluster has in Kafka."})
 class Cluster(core_clusters.Cluster, Node):
     """A cluster and what is in it."""
@@ -124,6 +149,10 @@ class Cluster(core_clusters.Cluster, Node):
     )
     async def replica_statuses(self, info: Info) -> Sequence[core_replica_status.ReplicaStatus]:
         return await info.context.loaders.all_replica_statuses(self.cluster_id)
+
+    @field(graphql_type=ClusterCells | None, description="Its cells.")
+    async def cells(self, info: Info) -> core_clusters.ClusterCells:
+        return await info.context.loaders.cells(self.cluster_id)
 
     @field(
         graphql_type=list[ClusterConfig] | None,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from kafka_facade.core.acls.model import Acl, ListAcls
 from kafka_facade.core.call import Caller
-from kafka_facade.core.clusters.model import Broker, Cluster, DescribeCluster
+from kafka_facade.core.clusters.model import Broker, Cluster, ClusterCells, DescribeCluster, ListCells
 from kafka_facade.core.configs.changes import find
 from kafka_facade.core.configs.model import (
     BrokerConfig,
@@ -98,6 +98,10 @@ class Loaders:
             return (await self._once(identifier, DescribeCluster(cluster_id))).cluster
         except ClusterNotFound:
             raise NotFound(cluster_id=cluster_id) from None
+
+    async def cells(self, cluster_id: str) -> ClusterCells:
+        """The cells of a cluster."""
+        return await self._once("api.v3.cells.list", ListCells(cluster_id))
 
     async def brokers(self, identifier: str, cluster_id: str | None) -> list[Broker]:
         """The live brokers of a cluster."""

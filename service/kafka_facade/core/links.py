@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from kafka_facade.core.acls.model import Acl
-from kafka_facade.core.clusters.model import Broker, Cluster
+from kafka_facade.core.clusters.model import Broker, Cluster, ClusterCells
 from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
 from kafka_facade.core.groups.model import (
     ConsumerAssignment,
@@ -134,6 +134,7 @@ BROKER = Kind(
     _CLUSTER + "/brokers",
     {"configs": _BROKER + "/configs", "partition_replicas": _BROKER + "/partition-replicas"},
 )
+CELLS = Kind("KafkaCells", ClusterCells, _CLUSTER + "/cells", "kafka={cluster_id}", _CLUSTER + "/cells")
 TOPIC = Kind(
     "KafkaTopic",
     Topic,
@@ -288,5 +289,6 @@ KINDS |= {
         CLUSTER_CONFIG,
         REPLICA_STATUS,
         LAST_PRODUCED_TIME,
+        CELLS,
     )
 }

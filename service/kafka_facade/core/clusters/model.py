@@ -27,6 +27,30 @@ class Broker:
 
 
 @dataclass(slots=True)
+class Cell:
+    """A part of a cluster in which tenants are placed."""
+
+    cell_id: int
+    state: int
+    brokers: list[int]
+    open_for_tenant_assignment: bool
+
+
+@dataclass(slots=True)
+class ClusterCells:
+    """The cells of a cluster. Open Kafka has none."""
+
+    cluster_id: str
+    cells: list[Cell]
+    cells_enabled: bool
+
+
+@dataclass(slots=True)
+class ListCells(Request[ClusterCells]):
+    cluster_id: str | None
+
+
+@dataclass(slots=True)
 class ListClusters(Request[list[Cluster]]):
     pass
 

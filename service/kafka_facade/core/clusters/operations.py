@@ -6,11 +6,13 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.model import (
     Broker,
     Cluster,
+    ClusterCells,
     ClusterDescription,
     DescribeCluster,
     GetBroker,
     GetCluster,
     ListBrokers,
+    ListCells,
     ListClusters,
 )
 from kafka_facade.core.errors import NotFound
@@ -39,6 +41,12 @@ class Clusters:
         if request.cluster_id is not None and cluster.cluster_id != request.cluster_id:
             raise NotFound(cluster_id=request.cluster_id)
         return cluster
+
+    @implements("api.v3.cells.list")
+    async def list_cells(self, call: Call, request: ListCells) -> ClusterCells:
+        """The cells of the cluster: none, because open Kafka does not have cells."""
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
+        return ClusterCells(cluster_id, cells=[], cells_enabled=False)
 
     @implements("api.v3.brokers.list", "api.v2.brokers.list")
     async def list_brokers(self, call: Call, request: ListBrokers) -> list[Broker]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akafka_facade/v1/cell.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\"_\n\x10ListCellsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"}\n\x11ListCellsResponse\x12$\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x15.kafka_facade.v1.Cell\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\x12\x15\n\rcells_enabled\x18\x04 \x01(\x08\"s\n\x04\x43\x65ll\x12\x15\n\x07\x63\x65ll_id\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05state\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x62rokers\x18\x03 \x03(\x05\x42\x04\xe2\x41\x01\x03\x12(\n\x1aopen_for_tenant_assignment\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x32\x61\n\x0b\x43\x65llService\x12R\n\tListCells\x12!.kafka_facade.v1.ListCellsRequest\x1a\".kafka_facade.v1.ListCellsResponseB<\n\x0ekafkafacade.v1B\tCellProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akafka_facade/v1/cell.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\",\n\x10ListCellsRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"d\n\x11ListCellsResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12$\n\x05\x63\x65lls\x18\x02 \x03(\x0b\x32\x15.kafka_facade.v1.Cell\x12\x15\n\rcells_enabled\x18\x03 \x01(\x08\"s\n\x04\x43\x65ll\x12\x15\n\x07\x63\x65ll_id\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x13\n\x05state\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x15\n\x07\x62rokers\x18\x03 \x03(\x05\x42\x04\xe2\x41\x01\x03\x12(\n\x1aopen_for_tenant_assignment\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x32\x61\n\x0b\x43\x65llService\x12R\n\tListCells\x12!.kafka_facade.v1.ListCellsRequest\x1a\".kafka_facade.v1.ListCellsResponseB<\n\x0ekafkafacade.v1B\tCellProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\016kafkafacade.v1B\tCellProtoP\001Z\035kafka_facade/v1;kafkafacadev1'
   _globals['_LISTCELLSREQUEST'].fields_by_name['cluster_id']._loaded_options = None
   _globals['_LISTCELLSREQUEST'].fields_by_name['cluster_id']._serialized_options = b'\342A\001\001'
-  _globals['_LISTCELLSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTCELLSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
-  _globals['_LISTCELLSREQUEST'].fields_by_name['page_token']._loaded_options = None
-  _globals['_LISTCELLSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
   _globals['_CELL'].fields_by_name['cell_id']._loaded_options = None
   _globals['_CELL'].fields_by_name['cell_id']._serialized_options = b'\342A\001\003'
   _globals['_CELL'].fields_by_name['state']._loaded_options = None
@@ -48,11 +44,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CELL'].fields_by_name['open_for_tenant_assignment']._loaded_options = None
   _globals['_CELL'].fields_by_name['open_for_tenant_assignment']._serialized_options = b'\342A\001\003'
   _globals['_LISTCELLSREQUEST']._serialized_start=80
-  _globals['_LISTCELLSREQUEST']._serialized_end=175
-  _globals['_LISTCELLSRESPONSE']._serialized_start=177
-  _globals['_LISTCELLSRESPONSE']._serialized_end=302
-  _globals['_CELL']._serialized_start=304
-  _globals['_CELL']._serialized_end=419
-  _globals['_CELLSERVICE']._serialized_start=421
-  _globals['_CELLSERVICE']._serialized_end=518
+  _globals['_LISTCELLSREQUEST']._serialized_end=124
+  _globals['_LISTCELLSRESPONSE']._serialized_start=126
+  _globals['_LISTCELLSRESPONSE']._serialized_end=226
+  _globals['_CELL']._serialized_start=228
+  _globals['_CELL']._serialized_end=343
+  _globals['_CELLSERVICE']._serialized_start=345
+  _globals['_CELLSERVICE']._serialized_end=442
 # @@protoc_insertion_point(module_scope)

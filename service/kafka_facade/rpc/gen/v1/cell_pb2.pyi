@@ -25,24 +25,16 @@ class ListCellsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the gateway's cluster."""
-    page_size: _builtins.int
-    """The maximum number of items per page; 0 means the default (100), values above 1000 mean 1000."""
-    page_token: _builtins.str
-    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
         cluster_id: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -54,31 +46,27 @@ class ListCellsResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
     CELLS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     CELLS_ENABLED_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """The token of the next page; empty on the last one."""
-    total_size: _builtins.int
-    """The number of items on all pages."""
+    cluster_id: _builtins.str
+    """The id of the Kafka cluster."""
     cells_enabled: _builtins.bool
     """Whether the cluster uses cells."""
     @_builtins.property
     def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cell]:
-        """The cells of this page, in order."""
+        """The cells, in order."""
 
     def __init__(
         self,
         *,
+        cluster_id: _builtins.str = ...,
         cells: _abc.Iterable[Global___Cell] | None = ...,
-        next_page_token: _builtins.str = ...,
-        total_size: _builtins.int = ...,
         cells_enabled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "cells_enabled", b"cells_enabled", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "cells_enabled", b"cells_enabled", "cluster_id", b"cluster_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

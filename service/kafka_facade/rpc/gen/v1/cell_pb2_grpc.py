@@ -47,8 +47,7 @@ class CellServiceServicer:
     """
 
     def ListCells(self, request, context):
-        """ListCells returns the cells of a cluster.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListCells returns the cells of a cluster. Open Kafka has none.
 
         REST: GET /v3/clusters/{cluster_id}/cells
         """

@@ -34,8 +34,7 @@ class CellServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CellServiceAsyncStub: ...
     ListCells: _grpc.UnaryUnaryMultiCallable[_cell_pb2.ListCellsRequest, _cell_pb2.ListCellsResponse]
-    """ListCells returns the cells of a cluster.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListCells returns the cells of a cluster. Open Kafka has none.
 
     REST: GET /v3/clusters/{cluster_id}/cells
     """
@@ -46,8 +45,7 @@ class CellServiceAsyncStub(CellServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCells: _aio.UnaryUnaryMultiCallable[_cell_pb2.ListCellsRequest, _cell_pb2.ListCellsResponse]  # type: ignore[assignment]
-    """ListCells returns the cells of a cluster.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListCells returns the cells of a cluster. Open Kafka has none.
 
     REST: GET /v3/clusters/{cluster_id}/cells
     """
@@ -61,8 +59,7 @@ class CellServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cell_pb2.ListCellsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cell_pb2.ListCellsResponse, _abc.Awaitable[_cell_pb2.ListCellsResponse]]:
-        """ListCells returns the cells of a cluster.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListCells returns the cells of a cluster. Open Kafka has none.
 
         REST: GET /v3/clusters/{cluster_id}/cells
         """
