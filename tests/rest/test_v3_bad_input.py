@@ -72,6 +72,8 @@ _MISSING = {"api.v3.acls.batch-create": (422, 42206)}
 _QUERIES = {"api.v3.acls.delete": urlencode(_RULE)}
 # An unknown topic has no reassignments.
 _LISTS_NOTHING = ("api.v3.partition-reassignments.search-by-topic",)
+# The topic need not exist.
+_OF_NEW_TOPICS = ("api.v3.topic-default-configs.list",)
 _NUMBERS = ("broker_id", "partition_id")
 # Their errors are in the documents of the answer, record by record.
 _STREAMS = "api.v3.produce.produce-to-topic"
@@ -178,7 +180,8 @@ async def test_unknown_resources(
     there = {"topic_name": await topic(), "partition_id": "0", "broker_id": "1", "name": "compression.type"}
     body = _BODIES.get(operation.identifier)
     for name in _parameters(operation):
-        if name == "cluster_id" or (name == "topic_name" and operation.identifier in _CREATING + _LISTS_NOTHING):
+        needless = _CREATING + _LISTS_NOTHING + _OF_NEW_TOPICS
+        if name == "cluster_id" or (name == "topic_name" and operation.identifier in needless):
             continue
         for missing in ("4242", "-7") if name in _NUMBERS else ("not-there", "-", "a%20b", "%F0%9F%A6%8A", "x" * 300):
             path = _path(operation, cluster, **there | {name: missing})
