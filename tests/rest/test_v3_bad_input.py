@@ -74,6 +74,7 @@ _QUERIES = {"api.v3.acls.delete": urlencode(_RULE)}
 _LISTS_NOTHING = ("api.v3.partition-reassignments.search-by-topic",)
 # The topic need not exist.
 _OF_NEW_TOPICS = ("api.v3.topic-default-configs.list",)
+_WITHOUT_BODY = ("api.v3.brokers.unregister",)
 _NUMBERS = ("broker_id", "partition_id")
 # Their errors are in the documents of the answer, record by record.
 _STREAMS = "api.v3.produce.produce-to-topic"
@@ -83,7 +84,7 @@ _CREATING = (_STREAMS, _BATCHES)
 
 _OPERATIONS = [row for row in OPERATIONS if row.identifier.startswith("api.v3.")]
 _SERVED = [row for row in _OPERATIONS if row.identifier in IMPLEMENTED]
-_WITH_BODY = [row for row in _SERVED if row.method in ("POST", "PUT", "PATCH")]
+_WITH_BODY = [row for row in _SERVED if row.method in ("POST", "PUT", "PATCH") and row.identifier not in _WITHOUT_BODY]
 _router = Router(OPERATIONS)
 
 

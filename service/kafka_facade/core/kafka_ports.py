@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kafka_facade.core.acls.port import AclPort
 from kafka_facade.core.clusters.identity import ClusterIdentity
+from kafka_facade.core.clusters.port import BrokerPort
 from kafka_facade.core.configs.port import ConfigPort
 from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.reassignments.port import ReassignmentPort
@@ -25,5 +26,6 @@ class KafkaPorts:
     groups: GroupPort
     acls: AclPort
     reassignments: ReassignmentPort
+    brokers: BrokerPort
     configs: ConfigPort
     replica_logs: ReplicaLogsPort

@@ -20,6 +20,7 @@ from kafka_facade.core.records.port import ConsumerPort
 from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.admin import clients
 from kafka_facade.kafka.admin.acls import Acls
+from kafka_facade.kafka.admin.brokers import Brokers
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.groups import Groups
 from kafka_facade.kafka.admin.reassignments import Reassignments
@@ -96,6 +97,7 @@ class Engine:
         self._protocol = self._protocol_client(configs.admin, _CONTROLLER_REQUESTS)
         self.acls = fail_fast(Acls(admin_client, self._protocol), authentication)
         self.reassignments = fail_fast(Reassignments(self._protocol), authentication)
+        self.brokers = fail_fast(Brokers(admin, self._protocol), authentication)
         self.configs = fail_fast(Configs(admin, self._protocol), authentication)
         self.replica_logs = fail_fast(ReplicaLogs(self._metadata_protocol, self._log_protocol), authentication)
         delivery = {"message.timeout.ms": _delivery_timeout_ms(options.request_seconds)}
@@ -155,6 +157,7 @@ class Engine:
             groups=self.groups,
             acls=self.acls,
             reassignments=self.reassignments,
+            brokers=self.brokers,
             configs=self.configs,
             replica_logs=self.replica_logs,
         )

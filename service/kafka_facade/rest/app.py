@@ -22,6 +22,7 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_metadata,
     v2_produce,
     v3_acls,
+    v3_brokers,
     v3_configs,
     v3_produce,
     v3_produce_batch,

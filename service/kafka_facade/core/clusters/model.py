@@ -72,6 +72,20 @@ class GetBroker(Request[Broker]):
 
 
 @dataclass(slots=True)
+class BrokerUnregistration:
+    """A broker that is no longer registered in its cluster."""
+
+    cluster_id: str
+    broker_id: int
+
+
+@dataclass(slots=True)
+class UnregisterBroker(Request[BrokerUnregistration]):
+    cluster_id: str | None
+    broker_id: int
+
+
+@dataclass(slots=True)
 class ClusterDescription:
     """A cluster and its live brokers, ordered by id, from one answer."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kafka_facade.core.call import Call
 from kafka_facade.core.clusters.model import (
     Broker,
+    BrokerUnregistration,
     Cluster,
     ClusterCells,
     ClusterDescription,
@@ -14,8 +15,9 @@ from kafka_facade.core.clusters.model import (
     ListBrokers,
     ListCells,
     ListClusters,
+    UnregisterBroker,
 )
-from kafka_facade.core.errors import NotFound
+from kafka_facade.core.errors import BrokerNotRegistered, InvalidRequest, NotFound
 from kafka_facade.core.registry import also_answers, implements
 
 
@@ -62,3 +64,20 @@ class Clusters:
             if broker.broker_id == request.broker_id:
                 return broker
         raise NotFound(broker_id=str(request.broker_id))
+
+    @implements("api.v3.brokers.unregister")
+    async def unregister_broker(self, call: Call, request: UnregisterBroker) -> BrokerUnregistration:
+        """Remove a stopped broker from the registry; BrokerNotRegistered, InvalidRequest while it is running.
+
+        Kafka itself would unregister a running broker too. A broker may be removed although partitions still have
+        replicas on it, because its machine may be lost.
+        """
+        cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
+        broker_id = request.broker_id
+        known = await call.kafka.brokers.registrations(call.remaining)
+        if known.alive.get(broker_id):
+            raise InvalidRequest(f"Broker {broker_id} is running; stop it first.", broker_id=str(broker_id))
+        if known.is_complete and broker_id not in known.alive:
+            raise BrokerNotRegistered(BrokerNotRegistered.default_message, broker_id=str(broker_id))
+        await call.kafka.brokers.unregister(broker_id, call.remaining)
+        return BrokerUnregistration(cluster_id, broker_id)

@@ -27,10 +27,10 @@ from kafka_facade.core.errors import (
     KafkaTimeout,
     NotFound,
     RetriableKafkaError,
-    UnsupportedVersion,
 )
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.admin import clients, librdkafka_configs
+from kafka_facade.kafka.admin.brokers import Brokers
 from kafka_facade.kafka.admin.clients import ALL_BROKERS, Client
 from kafka_facade.kafka.admin.default_configs import default_configs
 from kafka_facade.kafka.admin.topics import Admin
@@ -67,7 +67,7 @@ class Configs:
     def __init__(self, admin: Admin, protocol: ProtocolClient) -> None:
         self._admin = admin
         self._protocol = protocol
-        self._tells_fenced = True
+        self._brokers = Brokers(admin, protocol)
 
     async def topic_configs(self, names: Sequence[str], timeout: float) -> list[list[TopicConfig] | FacadeError]:
         """The configs of these topics, in order, each ordered by name; sends one request per 100 topics."""
@@ -115,7 +115,8 @@ class Configs:
     ) -> list[list[BrokerConfig] | FacadeError]:
         """The configs of these brokers, in order, or of all live ones; asks each broker itself, concurrently."""
         deadline = time.monotonic() + timeout
-        cluster_id, known = await self._brokers(timeout)
+        registrations = await self._brokers.registrations(timeout)
+        known = registrations.alive
         slots = asyncio.Semaphore(_BROKERS_AT_ONCE)
 
         async def ask(broker_id: int) -> list[BrokerConfig] | FacadeError:
@@ -132,7 +133,9 @@ class Configs:
             if isinstance(result, FacadeError):
                 return result
             await time_slice()
-            return [BrokerConfig(cluster_id=cluster_id, broker_id=broker_id, **fields) for fields in result]
+            return [
+                BrokerConfig(cluster_id=registrations.cluster_id, broker_id=broker_id, **fields) for fields in result
+            ]
 
         wanted = sorted(broker for broker, live in known.items() if live) if broker_ids is None else broker_ids
         async with asyncio.TaskGroup() as tasks:
@@ -199,23 +202,6 @@ class Configs:
 
         if not validate_only:
             await _until(shown, deadline)
-
-    async def _brokers(self, timeout: float) -> tuple[str, dict[int, bool]]:
-        """The cluster's id, and whether each broker is alive; Kafka before 4.0 lists only live ones (KIP-1073)."""
-        if self._tells_fenced and clients.fenced_brokers(self._protocol) is Client.KAFKA_PYTHON:
-            try:
-                answer = await self._protocol.send(
-                    lambda messages: messages.DescribeClusterRequest(include_fenced_brokers=True, min_version=2),
-                    timeout,
-                )
-            except UnsupportedVersion:
-                self._tells_fenced = False
-            else:
-                if answer.error_code:
-                    raise from_code(answer.error_code, answer.error_message)
-                return answer.cluster_id, {broker.broker_id: not broker.is_fenced for broker in answer.brokers}
-        cluster, live = await self._admin.describe_cluster(timeout)
-        return cluster.cluster_id, dict.fromkeys((broker.broker_id for broker in live), True)
 
     async def _describe(
         self, kind: int, names: Sequence[str], timeout: float, node: int | None = None

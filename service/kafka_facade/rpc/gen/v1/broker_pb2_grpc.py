@@ -106,8 +106,8 @@ class BrokerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnregisterBroker(self, request, context):
-        """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-        Not implemented yet: returns UNIMPLEMENTED.
+        """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft). A running broker is
+        INVALID_ARGUMENT.
 
         REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
         """

@@ -57,8 +57,8 @@ class BrokerServiceStub:
     REST: POST /v3/clusters/{cluster_id}/brokers:delete
     """
     UnregisterBroker: _grpc.UnaryUnaryMultiCallable[_broker_pb2.UnregisterBrokerRequest, _broker_pb2.UnregisterBrokerResponse]
-    """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-    Not implemented yet: returns UNIMPLEMENTED.
+    """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft). A running broker is
+    INVALID_ARGUMENT.
 
     REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
     """
@@ -92,8 +92,8 @@ class BrokerServiceAsyncStub(BrokerServiceStub):
     REST: POST /v3/clusters/{cluster_id}/brokers:delete
     """
     UnregisterBroker: _aio.UnaryUnaryMultiCallable[_broker_pb2.UnregisterBrokerRequest, _broker_pb2.UnregisterBrokerResponse]  # type: ignore[assignment]
-    """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-    Not implemented yet: returns UNIMPLEMENTED.
+    """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft). A running broker is
+    INVALID_ARGUMENT.
 
     REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
     """
@@ -154,8 +154,8 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.UnregisterBrokerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.UnregisterBrokerResponse, _abc.Awaitable[_broker_pb2.UnregisterBrokerResponse]]:
-        """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft).
-        Not implemented yet: returns UNIMPLEMENTED.
+        """UnregisterBroker removes a stopped broker from the cluster's registry (KRaft). A running broker is
+        INVALID_ARGUMENT.
 
         REST: POST /v3/clusters/{cluster_id}/brokers/{broker_id}:unregister
         """
