@@ -10,7 +10,7 @@ import time
 from typing import Any, Final
 
 from kafka_facade.core.clusters.port import Registrations
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, UnsupportedVersion
+from kafka_facade.core.errors import BrokerNotRegistered, FacadeError, KafkaTimeout, UnsupportedVersion
 from kafka_facade.kafka.admin import clients
 from kafka_facade.kafka.admin.clients import Client
 from kafka_facade.kafka.admin.topics import Admin
@@ -51,7 +51,8 @@ class Brokers:
     async def unregister(self, broker_id: int, timeout: float) -> None:
         """Remove a broker from the registry; BrokerNotRegistered, UnsupportedVersion.
 
-        A request without an answer may have been executed. So the registry is read before it is sent again.
+        A request without an answer may have been executed. So the registry is read before it is sent again, and a
+        broker that is gone then counts as removed.
         """
         deadline = time.monotonic() + timeout
         lost = False
@@ -62,7 +63,8 @@ class Brokers:
             except FacadeError as error:
                 failure = error
                 lost = True
-            if failure is None:
+            # It is not registered any more if a lost request has been executed meanwhile.
+            if failure is None or (lost and isinstance(failure, BrokerNotRegistered)):
                 return
             if not is_passing(failure):
                 raise failure

@@ -11,7 +11,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kafka_facade.core.errors import FacadeError, KafkaAuthorizationFailed, KafkaTimeout, RetriableKafkaError
+from kafka_facade.core.errors import (
+    FacadeError,
+    KafkaAuthorizationFailed,
+    KafkaTimeout,
+    RetriableKafkaError,
+    TooManyRequests,
+)
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.rounds import is_passing
@@ -60,9 +66,14 @@ async def _validate(protocol: ProtocolClient, names: Sequence[str], deadline: fl
         answer = await protocol.send(build, left)
         outcomes = {result.name: _outcome(result) for result in answer.topics}
         found = [outcomes.get(name, RetriableKafkaError()) for name in names]
-        if not any(map(is_passing, found)) or deadline - time.monotonic() <= _PAUSE_SECONDS:
+        if not any(map(_is_passing, found)) or deadline - time.monotonic() <= _PAUSE_SECONDS:
             return found
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _is_passing(result: Any | FacadeError) -> bool:
+    """Return whether to ask again: not if a quota is used up, which the caller should know."""
+    return is_passing(result) and not isinstance(result, TooManyRequests)
 
 
 def _outcome(result: Any) -> Any | FacadeError:
