@@ -25,6 +25,7 @@ from kafka_facade.core.records.model import FetchedRecord, Format
 from kafka_facade.core.request import Answer, Request
 from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import CALLER, Loaders
+from kafka_facade_graphql.turns import Turn, Turns
 
 # Requests that change a consumer instance.
 _OF_INSTANCES = ConsumerRef | SubscribeConsumer | AssignConsumer | ConsumerPartitions | CommitOffsets | SeekConsumer
@@ -47,9 +48,11 @@ def use_decoding(decoding: Decoding) -> None:
 class Context:
     """Access to the core, and the state of one operation."""
 
-    def __init__(self, core: Core, max_objects: int) -> None:
+    def __init__(self, core: Core, max_objects: int, turns: Turns) -> None:
         self.core = core
         self.max_objects = max_objects
+        self.turns = turns
+        self.turn = Turn(turns)
         self.loaders = Loaders(core)
         self.overflow: InvalidRequest | None = None
         """The error, if the response exceeds the limit of objects."""
@@ -84,6 +87,7 @@ class Context:
 
     def start_event(self) -> None:
         """Reset the counts for the next event of a subscription."""
+        self.turn.end()
         self._objects = 0
         self.overflow = None
         self.decoded_weight = 0

@@ -118,6 +118,7 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> list[Any]:
         completed: list[Any] = []
         waiting: list[int] = []
+        await info.context.turn.take(len(entries))
         try:
             for index, entry in enumerate(entries):
                 await time_slice()

@@ -75,8 +75,11 @@ class _FreshContext(SchemaExtension):
 
     def on_operation(self) -> Iterator[None]:
         given = self.execution_context.context
-        self.execution_context.context = Context(given.core, given.max_objects)
-        yield None
+        own = self.execution_context.context = Context(given.core, given.max_objects, given.turns)
+        try:
+            yield None
+        finally:
+            own.turn.end()
 
 
 class Schema(strawberry.Schema):

@@ -45,6 +45,7 @@ from kafka_facade_graphql.numbers import decode_exactly, decodes_slowly
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Graph, Schema, create_schema
 from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
+from kafka_facade_graphql.turns import Turns
 
 _SUBSCRIPTIONS_PER_CONNECTION = 100
 # How long (s) a large body waits for a thread.
@@ -94,6 +95,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         )
         self._core = core
         self._options = options
+        self._turns = Turns()
         self._page = ide.page(options.path) if options.graphiql else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,7 +145,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return the context for resolvers."""
         use_decoding(self._core.decoding)
-        return Context(self._core, self._options.max_objects)
+        return Context(self._core, self._options.max_objects, self._turns)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """Return a response that carries the negotiated media type."""

@@ -19,6 +19,7 @@ from kafka_facade_graphql.execution import SlicedExecutor
 from kafka_facade_graphql.fields import field, subscription
 from kafka_facade_graphql.records import Content, Record
 from kafka_facade_graphql.scalars import SCALARS
+from kafka_facade_graphql.turns import Turns
 
 EVENTS = 10
 
@@ -173,7 +174,7 @@ def _record(offset: int) -> core_records.Record:
 async def _answer(
     schema: strawberry.Schema, document: str, variables: dict[str, Any], entries: list[Any], most: int
 ) -> tuple[Any, ...]:
-    context = Context(None, most)  # type: ignore[arg-type]  # nothing is loaded
+    context = Context(None, most, Turns())  # type: ignore[arg-type]  # nothing is loaded
     found: Any = await schema.execute(document, variables, context_value=context, root_value=entries)
     if context.overflow is not None:
         return (context.overflow.message,)
@@ -208,7 +209,7 @@ async def test_plain_fields_of_records_create_no_info_objects() -> None:
     Counting.infos = 0
     found = await COUNTING.execute(
         document,
-        context_value=Context(None, 10_000),  # type: ignore[arg-type]
+        context_value=Context(None, 10_000, Turns()),  # type: ignore[arg-type]
         root_value=[_record(number) for number in range(1000)],
     )
     assert found.errors is None
@@ -217,7 +218,7 @@ async def test_plain_fields_of_records_create_no_info_objects() -> None:
 
 async def test_a_subscription_caches_its_selection_once() -> None:
     seen = []
-    context = Context(None, 10_000)  # type: ignore[arg-type]
+    context = Context(None, 10_000, Turns())  # type: ignore[arg-type]
     events: Any = await COMPILED.subscribe("subscription { records { offset key { text } } }", context_value=context)
     number = 0
     async for event in events:
