@@ -558,3 +558,57 @@ def test_an_any_holds_a_copy_of_what_is_in_it() -> None:
         with pytest.raises(ValueError, match="too"):
             found.decode(payload)
         assert time.process_time() - started < 0.02
+
+
+UNCHECKED = """
+syntax = "proto2";
+import "google/protobuf/any.proto";
+message Text {
+  optional string one = 1;
+  repeated string many = 2;
+  map<string, string> map = 3;
+  map<string, Text> texts = 4;
+  optional Text nested = 5;
+  oneof either { string left = 6; string right = 7; }
+  optional group Part = 8 { optional string inner = 1; }
+  optional google.protobuf.Any any = 9;
+  optional bytes raw = 10;
+  map<int32, string> numbered = 11;
+  extensions 100 to 200;
+}
+extend Text { optional string extension = 100; }
+"""
+
+
+def part(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (part(1, b"a\xffz"), {"one": "a\ufffdz"}),
+        # As Java does, one character for an encoded surrogate.
+        (part(1, b"\xed\xa0\x80"), {"one": "\ufffd"}),
+        (part(2, b"a") + part(2, b"\xff") + part(2, "é".encode()), {"many": ["a", "\ufffd", "é"]}),
+        (part(3, part(1, b"k\xff") + part(2, b"\xfe")), {"map": {"k\ufffd": "\ufffd"}}),
+        (part(11, b"\x08\x01" + part(2, b"\xfe")), {"numbered": {"1": "\ufffd"}}),
+        (part(4, part(1, b"\xff") + part(2, part(7, b"\xfe"))), {"texts": {"\ufffd": {"right": "\ufffd"}}}),
+        (part(5, part(6, b"\xff" * 200)) + part(1, b"b'"), {"nested": {"left": "\ufffd" * 200}, "one": "b'"}),
+        (b"\x43" + part(1, b"\xff") + b"\x44" + part(1, b"x"), {"part": {"inner": "\ufffd"}, "one": "x"}),
+        (
+            part(9, part(1, b"a.com/Text") + part(2, part(1, b"\xff"))),
+            {"any": {"@type": "a.com/Text", "one": "\ufffd"}},
+        ),
+        (part(100, b"\xff"), {"[extension]": "\ufffd"}),
+        (part(1, b"\xff") + part(10, b"\xff") + part(50, b"\xff"), {"one": "\ufffd", "raw": "/w=="}),
+    ],
+)
+def test_strings_that_are_not_utf_8(payload: bytes, shown: dict[str, Any]) -> None:
+    assert _without_empty(codec(UNCHECKED).decode(b"\0" + payload)) == shown
+
+
+def _without_empty(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _without_empty(value) for name, value in data.items() if value not in ([], {})}
+    return data

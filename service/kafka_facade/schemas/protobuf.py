@@ -17,6 +17,7 @@ from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.decoding_budget import VALUE_WEIGHT, DecodingBudget
 from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.protobuf_json import StrictValues
+from kafka_facade.schemas.protobuf_text import may_have_invalid_text, mend
 from kafka_facade.schemas.protobuf_weight import Weights
 
 # Short form of the indexes of the first message in a file.
@@ -67,6 +68,8 @@ class ProtobufCodec:
         except (TypeError, KeyError) as error:
             raise ValueError(quote(error)) from None
         self._values = StrictValues(self._pool)
+        # In proto3, upb rejects strings that are not UTF-8.
+        self._checks_text = all(file.syntax == "proto3" for file in files)
         self._schema = schema
         self._descriptors: dict[tuple[int, ...], Descriptor] = {(0,): first}
         self._first: type[Message] = GetMessageClass(first)
@@ -100,12 +103,20 @@ class ProtobufCodec:
         descriptor, content = self._find(indexes), payload[start:]
         self._weights.spend(descriptor, content, budget or self.budget(len(payload)))
         try:
-            message = GetMessageClass(descriptor).FromString(content)
-            return json_format.MessageToDict(
-                message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
-            )
+            if self._checks_text or content.isascii():
+                return self._mapping(descriptor, content)
+            try:
+                mapped = self._mapping(descriptor, content)
+            except json_format.SerializeToJsonError:
+                # Entries of a map whose key is not UTF-8 cannot be read.
+                return self._mapping(descriptor, mend(descriptor, content))
+            return self._mapping(descriptor, mend(descriptor, content)) if may_have_invalid_text(mapped) else mapped
         except (DecodeError, json_format.Error, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"the message doesn't match the schema: {quote(error)}") from None
+
+    def _mapping(self, descriptor: Descriptor, content: bytes) -> object:
+        message = GetMessageClass(descriptor).FromString(content)
+        return json_format.MessageToDict(message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool)
 
     def _check_memory(self, data: object) -> None:
         """Raise InvalidRequest if the messages would take too much memory: each allocates all its fields."""

@@ -24,12 +24,12 @@ _MESSAGE_WEIGHT: Final = 192
 _FIELD_WEIGHT: Final = 16
 _MAX_DEPTH: Final = 100
 # Wire types.
-_VARINT, _LENGTH = 0, 2
+_VARINT, LENGTH = 0, 2
 _GROUPS: Final = (3, 4)
 _FIXED: Final = {1: 8, 5: 4}
 _TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 # The content type of ``google.protobuf.Any`` is known only from the payload.
-_ANY: Final = "google.protobuf.Any"
+ANY: Final = "google.protobuf.Any"
 _ANY_FILE: Final = "google/protobuf/any.proto"
 _TYPE_URL, _CONTENT = 1, 2
 # Minimum bytes of an Any within an Any: its type name, and two tags and lengths.
@@ -131,7 +131,7 @@ class Weights:
             budget.spend(self._of(value))
         if depth > _MAX_DEPTH:
             raise ValueError("the message is nested too deeply")
-        if message.full_name == _ANY:
+        if message.full_name == ANY:
             self._walk_any(message, payload, budget, depth)
             return
         if message.is_extendable:
@@ -140,13 +140,13 @@ class Weights:
         fields = message.fields_by_number
         position, end = 0, len(payload)
         while position < end:
-            key, position = _varint(payload, position)
+            key, position = read_varint(payload, position)
             wire = key & 7
             if wire in _GROUPS:
                 # Charge the maximum for a group instead of parsing it.
                 budget.spend(self._most(end - position))
                 return
-            start, position = _value(payload, position, wire)
+            start, position = read_value(payload, position, wire)
             field = fields.get(key >> 3)
             if field is None:
                 # Unknown fields are not decoded, but they take time.
@@ -154,11 +154,11 @@ class Weights:
                 continue
             budget.spend(len(field.json_name) + VALUE_WEIGHT)
             if field.message_type is not None:
-                if wire == _LENGTH:
+                if wire == LENGTH:
                     self._walk(field.message_type, payload[start:position], budget, depth + 1)
             elif field.enum_type is not None:
                 budget.spend((position - start) * (self._enum + 2 * VALUE_WEIGHT))
-            elif wire == _LENGTH and field.type not in _TEXTS:
+            elif wire == LENGTH and field.type not in _TEXTS:
                 budget.spend((position - start) * 2 * VALUE_WEIGHT)
 
     def _walk_any(self, message: Descriptor, payload: memoryview, budget: DecodingBudget, depth: int) -> None:
@@ -166,11 +166,11 @@ class Weights:
         fields: dict[int, memoryview] = {}
         position = 0
         while position < len(payload):
-            key, position = _varint(payload, position)
+            key, position = read_varint(payload, position)
             if key & 7 in _GROUPS:
                 budget.spend(self._most(len(payload) - position))
                 return
-            start, position = _value(payload, position, key & 7)
+            start, position = read_value(payload, position, key & 7)
             budget.spend(VALUE_WEIGHT)
             # The last occurrence of a field counts.
             fields[key >> 3] = payload[start:position]
@@ -184,14 +184,14 @@ class Weights:
         self._walk(held, fields.get(_CONTENT, payload[:0]), budget, depth + 1)
 
 
-def _value(payload: memoryview, position: int, wire: int) -> tuple[int, int]:
+def read_value(payload: memoryview, position: int, wire: int) -> tuple[int, int]:
     """Return start and end of a value. Raises ValueError if the payload is truncated."""
     start = position
-    if wire == _LENGTH:
-        length, start = _varint(payload, position)
+    if wire == LENGTH:
+        length, start = read_varint(payload, position)
         position = start + length
     elif wire == _VARINT:
-        _, position = _varint(payload, position)
+        _, position = read_varint(payload, position)
     else:
         position += _FIXED.get(wire, 0)
     if position > len(payload):
@@ -199,7 +199,7 @@ def _value(payload: memoryview, position: int, wire: int) -> tuple[int, int]:
     return start, position
 
 
-def _varint(payload: memoryview, position: int) -> tuple[int, int]:
+def read_varint(payload: memoryview, position: int) -> tuple[int, int]:
     shift = result = 0
     while True:
         if position >= len(payload) or shift > 63:
