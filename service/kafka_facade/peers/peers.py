@@ -296,7 +296,11 @@ class _Handler(grpc.GenericRpcHandler):
                 raise _PeerGoneError
 
         try:
-            call, request = self._wire.decode_call(await context.read())
+            message = await context.read()
+            if not isinstance(message, bytes):
+                # The end of the stream, before the call.
+                raise _PeerGoneError
+            call, request = self._wire.decode_call(message)
             if not self._is_here(request):
                 await _answer(context, wire.MOVED)
                 return

@@ -20,13 +20,14 @@ class Cycle(RequestResponseCycle):
     _body_delivered = False
 
     async def run_asgi(self, app: Any) -> None:
-        """Run the application. Cancellation at shutdown is expected and not logged as an error."""
+        """Run the application. Do not log the expected cancellation at shutdown, or for a caller that has left."""
 
         async def ended(scope: Any, receive: Any, send: Any) -> None:
             try:
                 await app(scope, receive, send)
             except asyncio.CancelledError:
-                if not self.response_started:
+                # uvicorn does not start responses to callers that have left.
+                if not (self.response_started or self.disconnected):
                     raise
                 self.disconnected = True
                 self.transport.close()
