@@ -1,6 +1,8 @@
 """A raw HTTP connection, for requests that no client library sends."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 _SECONDS = 20
@@ -47,6 +49,11 @@ class Connection:
 
     def abort(self) -> None:
         self._writer.transport.abort()
+
+    def reset(self) -> None:
+        """Close the connection with a reset instead of an orderly end."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
 
     def half_close(self) -> None:
         """Half-close the connection."""

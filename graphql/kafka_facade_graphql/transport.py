@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from codecs import BOM_UTF8
 from contextlib import suppress
@@ -31,11 +32,13 @@ from kafka_facade.core.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from kafka_facade.core.instances.interruption import unless
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
 from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.media_types import LATIN_1, UNICODE, parse_media_type
+from kafka_facade.web.scope import until_lost
 from kafka_facade_graphql import ide
 from kafka_facade_graphql.context import Context, use_decoding
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
@@ -236,7 +239,34 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Run a query or mutation; reject a subscription."""
+        """Run a query or mutation; reject a subscription. Raises ClientDisconnect if the caller of a query is gone."""
+        found: ExecutionResult | None = None
+
+        async def run() -> None:
+            nonlocal found
+            found = await self._execute(request_adapter, context, root_value, request_data)
+
+        kind = await self.schema.operation_type(request_data.query, request_data.operation_name, self._core)
+        if kind is OperationType.QUERY:
+            lost = asyncio.create_task(until_lost(request.scope), name="caller of a query")
+            try:
+                await unless(lost, run())
+            finally:
+                lost.cancel()
+                await asyncio.gather(lost, return_exceptions=True)
+        else:
+            await run()
+        if found is None:
+            raise ClientDisconnect
+        return found
+
+    async def _execute(
+        self,
+        request_adapter: AsyncHTTPRequestAdapter,
+        context: Context,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
         allowed = OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION}
         try:
             return await self.schema.execute(

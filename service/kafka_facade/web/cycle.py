@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+_INTERIM: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Interval (s) of interim responses to a half-closed connection; the system of a caller that is gone rejects them.
+_INTERIM_SECONDS: Final = 1.0
 
 
 class Cycle(RequestResponseCycle):
@@ -17,6 +21,8 @@ class Cycle(RequestResponseCycle):
     """
 
     half_closed = False
+    # Whether the caller understands interim responses.
+    _interim = True
     _body_delivered = False
 
     async def run_asgi(self, app: Any) -> None:
@@ -55,10 +61,29 @@ class Cycle(RequestResponseCycle):
             self._body_delivered = not message["more_body"]
         return message
 
+    async def until_lost(self) -> None:
+        """Wait until the connection is lost; call this before the response begins, and after the body was read.
+
+        A half-close looks like a disconnect. Interim responses, which a caller ignores (RFC 9110, 15.2), tell them
+        apart after a second or two.
+        """
+        try:
+            while not (self.disconnected or self.response_started):
+                try:
+                    async with asyncio.timeout(_INTERIM_SECONDS if self.half_closed and self._interim else None):
+                        await self.message_event.wait()
+                except TimeoutError:
+                    self.transport.write(_INTERIM)
+                self.message_event.clear()
+        finally:
+            # Wake a later call of ``receive``.
+            self.message_event.set()
+
 
 class Http10Cycle(Cycle):
     """A cycle for HTTP/1.0, which has no chunked coding: a response without a length ends at close (RFC 9112, 6.1)."""
 
+    _interim = False
     _until_close = False
 
     async def send(self, message: Any) -> None:

@@ -19,7 +19,7 @@ from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_hea
 from kafka_facade.web.options import HttpOptions
 from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal
-from kafka_facade.web.scope import PEER_CERTIFICATE, STREAMED_BODY, TAKEN
+from kafka_facade.web.scope import LOST, PEER_CERTIFICATE, STREAMED_BODY, TAKEN
 from kafka_facade.web.writes import JoinedWrites, UnreadAnswers, WatchedWrites
 
 MAX_HEADER_BYTES: Final = 8192
@@ -166,6 +166,13 @@ class HttpProtocol(HttpToolsProtocol):
             raise ConnectionResetError
         joined.set_write_buffer_limits()
 
+    async def _until_lost(self) -> None:
+        if self._current is not None:
+            if not self.pipeline:
+                # Nothing else shows the end of the connection. Part of a large body may have paused it.
+                self.flow.resume_reading()
+            await self._current.until_lost()
+
     def _lose(self) -> None:
         """Mark the running request as disconnected, since its response cannot be sent."""
         if self._current is not None and not self._current.response_complete:
@@ -274,6 +281,7 @@ class HttpProtocol(HttpToolsProtocol):
         scope["raw_path"] = path
         scope["query_string"] = query
         scope[TAKEN] = self._until_taken  # type: ignore[typeddict-unknown-key]
+        scope[LOST] = self._until_lost  # type: ignore[typeddict-unknown-key]
         if self.scheme == "https":
             scope[PEER_CERTIFICATE] = self._peer_certificate  # type: ignore[typeddict-unknown-key]
         old = version == "1.0"

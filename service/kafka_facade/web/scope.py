@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ CROSS_ORIGIN: Final = "kafka_facade.cross_origin"
 TAKEN: Final = "kafka_facade.taken"
 """A coroutine function for :func:`until_taken`."""
 
+LOST: Final = "kafka_facade.lost"
+"""A coroutine function for :func:`until_lost`."""
+
 PEER_CERTIFICATE: Final = "kafka_facade.peer_certificate"
 """A function for :func:`peer_certificate`."""
 
@@ -25,6 +29,19 @@ async def until_taken(scope: Mapping[str, Any]) -> None:
     """
     wait: Callable[[], Awaitable[None]] | None = scope.get(TAKEN)
     if wait is not None:
+        await wait()
+
+
+async def until_lost(scope: Mapping[str, Any]) -> None:
+    """Wait until the connection is lost; a half-close is no loss.
+
+    Call this after the body was read, and end the wait before the response begins.
+    """
+    wait: Callable[[], Awaitable[None]] | None = scope.get(LOST)
+    if wait is None:
+        # The server does not tell.
+        await asyncio.get_running_loop().create_future()
+    else:
         await wait()
 
 
