@@ -35,6 +35,9 @@ async def test_each_face_rejects_calls(gateway_factory: GatewayFactory) -> None:
             while (answer := await client.get("/topics")).status_code != 429:  # noqa: ASYNC110  nothing tells of it
                 await asyncio.sleep(0.1)
         assert answer.json() == {"error_code": 429, "message": "The gateway is short of memory. Try again later."}
+        # What frees memory is let through.
+        answer = await client.delete("/consumers/group/instances/instance")
+        assert answer.json()["error_code"] == 40403
         answer = await client.post("/graphql", json={"query": "{ clusters { clusterId } }"})
         [error] = answer.json()["errors"]
         assert error["extensions"]["code"] == "TOO_MANY_REQUESTS"
@@ -43,7 +46,6 @@ async def test_each_face_rejects_calls(gateway_factory: GatewayFactory) -> None:
             await topic_pb2_grpc.TopicServiceStub(channel).ListTopics(topic_pb2.ListTopicsRequest(), timeout=20)
         assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         call = record_pb2_grpc.RecordServiceStub(channel).ProduceStream(timeout=20)
-        await call.write(record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name="a")))
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await call.read()
         assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -103,7 +105,7 @@ async def websockets(gateway: Gateway) -> None:
     await asyncio.gather(*(_websockets(gateway, size) for _ in range(SENT // size)))
 
 
-async def _calls(gateway: Gateway, method: str, before: bytes) -> None:
+async def _calls(gateway: Gateway, path: str, before: bytes) -> None:
     size = 30 * MEBIBYTE
     part = message(size, b"a" * (size - 1))
     async with AsyncExitStack() as opened:
@@ -111,22 +113,26 @@ async def _calls(gateway: Gateway, method: str, before: bytes) -> None:
         for _ in range(4):
             connection = await opened.enter_async_context(Http2Connection(gateway.grpc))
             for _ in range(SENT // size // 4):
-                stream = connection.call(RECORDS + method)
+                stream = connection.call(path)
                 tasks.append(asyncio.create_task(connection.send(stream, before + part)))
         await asyncio.gather(*tasks)
         await asyncio.sleep(1)
 
 
 async def grpc_requests(gateway: Gateway) -> None:
-    await _calls(gateway, "ProduceRecords", b"")
+    await _calls(gateway, RECORDS + "ProduceRecords", b"")
 
 
 async def grpc_frames(gateway: Gateway) -> None:
     setup = record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name="a")).SerializeToString()
-    await _calls(gateway, "ProduceStream", message(len(setup), setup))
+    await _calls(gateway, RECORDS + "ProduceStream", message(len(setup), setup))
 
 
-@pytest.mark.parametrize("attack", [rest, rest_stream, websockets, grpc_requests, grpc_frames])
+async def reflection(gateway: Gateway) -> None:
+    await _calls(gateway, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", b"")
+
+
+@pytest.mark.parametrize("attack", [rest, rest_stream, websockets, grpc_requests, grpc_frames, reflection])
 async def test_requests_that_never_end_do_not_exhaust_memory(
     gateway_factory: GatewayFactory, attack: Callable[[Gateway], Awaitable[None]]
 ) -> None:
@@ -155,3 +161,28 @@ async def test_a_grpc_request_that_does_not_arrive_ends_the_call(gateway_factory
         status, text = await connection.status(stream)
         assert int(status) == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
         assert text == "The request took too long to arrive."
+
+
+async def _refused(stub: "record_pb2_grpc.RecordServiceAsyncStub", streamed: bool) -> None:
+    records = [record_pb2.RecordToProduce()] * 900_000
+    if not streamed:
+        await stub.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name="a", records=records))
+        return
+    call = stub.ProduceStream(timeout=60)
+    frame = record_pb2.ProduceStreamRecords(records=records)
+    await call.write(record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name="a")))
+    await call.write(record_pb2.ProduceStreamRequest(records=frame))
+    await call.read()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_refused_grpc_requests_are_freed(gateway_factory: GatewayFactory, streamed: bool) -> None:
+    gateway = await gateway_factory()
+    before = psutil.Process(gateway.child.pid).memory_info().rss
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        stub: record_pb2_grpc.RecordServiceAsyncStub = record_pb2_grpc.RecordServiceStub(channel)
+        for _ in range(10):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await _refused(stub, streamed)
+            assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert psutil.Process(gateway.child.pid).memory_info().rss - before < 250 * MEBIBYTE

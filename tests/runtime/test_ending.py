@@ -142,3 +142,15 @@ async def test_a_gateway_continues_after_sigstop_and_sigcont(gateway_factory: Ga
         for _ in range(4):
             assert (await client.get("/v3/clusters")).status_code == 200
             await asyncio.sleep(0.2)
+
+
+async def test_a_stopped_gateway_shuts_down_once_it_continues(gateway_factory: GatewayFactory) -> None:
+    gateway = await gateway_factory({"shutdown.timeout.ms": "1000"})
+    os.kill(gateway.child.pid, signal.SIGSTOP)
+    os.kill(gateway.child.pid, signal.SIGTERM)
+    await asyncio.sleep(4)
+    os.kill(gateway.child.pid, signal.SIGCONT)
+    async with asyncio.timeout(20):
+        while gateway.child.running:  # noqa: ASYNC110  nothing tells of its end
+            await asyncio.sleep(0.05)
+    assert "Finished server process" in gateway.child.log.read_text()

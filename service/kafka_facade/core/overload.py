@@ -11,6 +11,14 @@ from kafka_facade.core.errors import TooManyRequests
 
 MESSAGE: Final = "The gateway is short of memory. Try again later."
 
+# Calls that free memory, or that a reader needs to end in order.
+_FREEING: Final = frozenset(
+    (
+        "api.v2.consumers.delete",
+        "api.v2.consumers.unsubscribe",
+        "api.v2.consumers.commit-offsets",
+    )
+)
 # Requests that take longer than this (s) to arrive are cut off, and at this multiple of the limit earlier ones too.
 _PATIENCE_SECONDS: Final = 1.0
 _URGENT: Final = 1.1
@@ -50,7 +58,7 @@ class Arrivals:
 
 
 class Overload:
-    """A stage that rejects all calls while the process uses more than ``limit`` bytes of memory; 0 is no limit."""
+    """A stage that rejects calls while the process uses more than ``limit`` bytes of memory; 0 is no limit."""
 
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit
@@ -59,7 +67,7 @@ class Overload:
 
     def enter(self, call: Call) -> None:
         """Raise TooManyRequests while there is a shortage."""
-        if self.exceeded:
+        if self.exceeded and call.operation.identifier not in _FREEING:
             raise TooManyRequests(MESSAGE)
 
     def leave(self, call: Call, error: BaseException | None) -> None:

@@ -106,7 +106,8 @@ async def reporting(
     try:
         yield
     except FacadeError as error:
-        failure: FacadeError = error
+        # Its frames refer to the error, and to the request.
+        failure: FacadeError = error.with_traceback(None)
     except grpc.aio.AbortError:
         raise
     except CallerGoneError:

@@ -25,7 +25,7 @@ from kafka_facade.rpc.dispatch import CALLER, Context, write_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.receiving import decoded, received_bytes, require_message
+from kafka_facade.rpc.receiving import decoded, forgetful, received_bytes, require_message
 from kafka_facade.rpc.records import STREAM_RESULT_BYTES, read_records, stream_results
 
 # Approximate memory overhead of a record, in bytes.
@@ -47,9 +47,12 @@ def produce_stream(
     """The handler of RecordService.ProduceStream."""
 
     async def serve(_: object, context: Context) -> None:
-        async with reporting(context):
-            with core.admitted(operation.identifier, CALLER) as call:
-                await _Stream(core, call, context, options).run()
+        try:
+            async with reporting(context):
+                with core.admitted(operation.identifier, CALLER) as call:
+                    await _Stream(core, call, context, options).run()
+        except grpc.aio.AbortError as error:
+            raise forgetful(error) from None
 
     return serve
 
@@ -79,7 +82,8 @@ class _Stream:
         try:
             await self._read_frames()
         except FacadeError as error:
-            failure = error
+            # Its frames refer to the error, and to what was received.
+            failure = error.with_traceback(None)
         except asyncio.CancelledError:
             failure = self._pump.stopped_by
             raise
@@ -109,7 +113,10 @@ class _Stream:
     async def _next_frame(self) -> Any:
         if self._pump.stopping:
             raise self._pump.stopped_by
-        data = await self._pump.receive(self._context.read())
+        return await self._pump.receive(self._decoded_frame())
+
+    async def _decoded_frame(self) -> Any:
+        data = await self._context.read()
         if data is grpc.aio.EOF:
             return data
         message = await decoded(record_pb2.ProduceStreamRequest, data, self._options.max_request_bytes)

@@ -21,6 +21,8 @@ from kafka_facade.rpc.wire import decode_large
 # A larger message is decoded in pieces: this many bytes of the smallest fields take about 10 ms.
 _AT_ONCE_BYTES: Final = 256 * 1024
 
+_FOREVER_SECONDS: Final = 1e9
+
 # So many large messages are decoded at the same time.
 _AT_THE_SAME_TIME: Final = 2
 _slots_of: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -64,6 +66,12 @@ def _at_once(request: type[Message], data: bytes) -> Message:
     return request.FromString(data)
 
 
+def forgetful(error: grpc.aio.AbortError) -> grpc.aio.AbortError:
+    """Return the error without its frames: gRPC keeps it with the call, which they refer to, and to the request."""
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
 def require_message(message: Message | FacadeError) -> None:
     """Raise the error of a request that could not be decoded."""
     if isinstance(message, FacadeError):
@@ -88,6 +96,23 @@ class Receiver:
     max_bytes: int
     seconds: float
 
+    async def next(self, request: type[Message], context: Any) -> Any:
+        """Return the next decoded request of a stream, which may pause; EOF at its end. Raises the errors of one."""
+        limit = self.deadlines.limit(_FOREVER_SECONDS)
+        self.overload.arrivals.begin(limit, limit.expire)
+        try:
+            with limit:
+                data = await context.read()
+                if data is grpc.aio.EOF:
+                    return data
+                message = await decoded(request, data, self.max_bytes)
+        except TimeoutError:
+            raise TooManyRequests(MESSAGE) from None
+        finally:
+            self.overload.arrivals.end(limit)
+        require_message(message)
+        return message
+
     async def receive(self, request: type[Message], context: Any) -> Message | FacadeError:
         """Return the decoded request, or the error of one that does not arrive or cannot be decoded."""
         limit = self.deadlines.limit(self.seconds)
@@ -111,7 +136,10 @@ class Receiver:
         """Return the handler of a method with one response, given one of decoded requests."""
 
         async def receive_and_serve(_requests: Any, context: Any) -> Any:
-            return await serve(await self.receive(request, context), context)
+            try:
+                return await serve(await self.receive(request, context), context)
+            except grpc.aio.AbortError as error:
+                raise forgetful(error) from None
 
         return grpc.stream_unary_rpc_method_handler(receive_and_serve, None, encode)
 
@@ -121,6 +149,9 @@ class Receiver:
         """Return the handler of a method that writes its responses, given one of decoded requests."""
 
         async def receive_and_serve(_requests: Any, context: Any) -> None:
-            await serve(await self.receive(request, context), context)
+            try:
+                await serve(await self.receive(request, context), context)
+            except grpc.aio.AbortError as error:
+                raise forgetful(error) from None
 
         return grpc.stream_stream_rpc_method_handler(receive_and_serve, None, encode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from typing import Any
 
@@ -12,9 +11,8 @@ from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
-from kafka_facade.core.overload import Arrivals
 from kafka_facade.rpc.errors import reporting
-from kafka_facade.rpc.receiving import decoded, require_message
+from kafka_facade.rpc.receiving import Receiver
 
 _ALPHA = reflection.SERVICE_NAME
 _V1 = "grpc.reflection.v1.ServerReflection"
@@ -24,27 +22,21 @@ _METHOD = "ServerReflectionInfo"
 class _Servicer(aio.ReflectionServicer):  # type: ignore[misc]
     """Also finds methods, fields and oneofs, by looking up the service or message that contains them."""
 
-    def __init__(self, services: Sequence[str], pool: Any, max_bytes: int, arrivals: Arrivals) -> None:
+    def __init__(self, services: Sequence[str], pool: Any, receiver: Receiver) -> None:
         super().__init__(services, pool)
-        self._max_bytes = max_bytes
-        self._arrivals = arrivals
+        self._receiver = receiver
 
     async def ServerReflectionInfo(self, request_iterator: AsyncIterable[Any], context: Any) -> AsyncIterator[Any]:
         async def requests() -> AsyncIterator[Any]:
-            async for data in request_iterator:
+            while True:
                 async with reporting(context):
-                    request = await decoded(reflection_pb2.ServerReflectionRequest, data, self._max_bytes)
-                    require_message(request)
+                    request = await self._receiver.next(reflection_pb2.ServerReflectionRequest, context)
+                if request is grpc.aio.EOF:
+                    return
                 yield request
 
-        call = asyncio.current_task()
-        assert call is not None
-        self._arrivals.begin(call, call.cancel)
-        try:
-            async for answer in super().ServerReflectionInfo(requests(), context):
-                yield answer
-        finally:
-            self._arrivals.end(call)
+        async for answer in super().ServerReflectionInfo(requests(), context):
+            yield answer
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
         outer, _, name = fully_qualified_name.rpartition(".")
@@ -65,12 +57,12 @@ def _has(pool: Any, outer: str, name: str) -> bool:
     return name in message.fields_by_name or name in message.oneofs_by_name
 
 
-def handlers(services: Sequence[ServiceDescriptor], max_bytes: int, arrivals: Arrivals) -> list[grpc.GenericRpcHandler]:
-    """Return the handlers of both versions, for requests of at most ``max_bytes``; both also list themselves."""
+def handlers(services: Sequence[ServiceDescriptor], receiver: Receiver) -> list[grpc.GenericRpcHandler]:
+    """Return the handlers of both versions, which also list themselves."""
     alpha: Any = reflection_pb2.DESCRIPTOR
     pool = _pool([service.file for service in services] + [alpha])
     pool.AddSerializedFile(_v1(alpha))
-    servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool, max_bytes, arrivals)
+    servicer = _Servicer([*(service.full_name for service in services), _ALPHA, _V1], pool, receiver)
     # The messages of both versions differ only in the package name.
     method: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

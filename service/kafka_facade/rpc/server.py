@@ -25,8 +25,8 @@ class GrpcServer:
     """Serves the core over gRPC. The services may come from any descriptor pools."""
 
     def __init__(self, core: Core, options: RpcOptions, services: Sequence[ServiceDescriptor] = SERVICES) -> None:
-        max_bytes, overload = options.max_request_bytes, core.pipeline.overload
-        receiver = Receiver(overload, core.pipeline.deadlines, max_bytes, options.body_seconds)
+        pipeline, max_bytes = core.pipeline, options.max_request_bytes
+        receiver = Receiver(pipeline.overload, pipeline.deadlines, max_bytes, options.body_seconds)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max_bytes),
@@ -45,9 +45,7 @@ class GrpcServer:
         names = [service.full_name for service in services]
         self._server.add_generic_rpc_handlers(handlers(core, options, receiver, services))
         self._health = health.Health(self._server, core.readiness, names, _WITHOUT_KAFKA, receiver)
-        self._server.add_generic_rpc_handlers(
-            reflection.handlers([*services, health.SERVICE], max_bytes, overload.arrivals)
-        )
+        self._server.add_generic_rpc_handlers(reflection.handlers([*services, health.SERVICE], receiver))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listen on ``host:port`` and return the port. Raises RuntimeError if it cannot be bound."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +17,10 @@ logger = logging.getLogger("kafka_facade.runtime")
 
 _LOOK_SECONDS: Final = 0.1
 _SHARE: Final = 0.8
-_PROCESS: Final = Path("/proc/self/statm")
+# A smaller share would hardly be enough for a process without calls.
+_LEAST_SHARE: Final = 256 * 1024 * 1024
+_GARBAGE_SECONDS: Final = 5.0
+_PROCESS: Final = Path("/proc/self/status")
 # The limits of containers, of both versions of control groups.
 _CONTAINER: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -24,7 +29,7 @@ def limit_of_worker(limit: int, workers: int) -> int:
     """Return the memory (bytes) that a worker may use; 0 if that is unknown. ``limit`` is the setting for all."""
     if not _PROCESS.exists():
         return 0
-    return (limit or int(_available() * _SHARE)) // workers
+    return limit // workers if limit else max(int(_available() * _SHARE) // workers, _LEAST_SHARE)
 
 
 def _available() -> int:
@@ -40,13 +45,14 @@ def _available() -> int:
 
 
 def used() -> int:
-    """Return the memory (bytes) that this process uses."""
-    return int(_PROCESS.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Return the memory (bytes) that this process uses, without pages of files, which processes share."""
+    _, _, after = _PROCESS.read_bytes().partition(b"RssAnon:")
+    return int(after.split(maxsplit=1)[0]) * 1024
 
 
 async def watch(overload: Overload) -> None:
     """Measure the memory in use for ever, and tell ``overload``."""
-    was = False
+    was, collect_at = False, 0.0
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         cut_off = overload.measured(used())
@@ -58,5 +64,8 @@ async def watch(overload: Overload) -> None:
         if cut_off:
             logger.warning("cut off %d requests that were still arriving", cut_off)
         if was:
-            # The C library keeps what was freed.
+            # Libraries leave reference cycles, and the C library keeps what was freed.
+            if time.monotonic() > collect_at:
+                gc.collect()
+                collect_at = time.monotonic() + _GARBAGE_SECONDS
             await asyncio.to_thread(trim)

@@ -25,13 +25,15 @@ _LAST_SECONDS = 5.0
 def start(seconds: float) -> subprocess.Popen[bytes]:
     """Start the process for the caller's, which must have both signals blocked, and keep it. Raises OSError."""
     command = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(seconds)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env={})
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 def _is_pending(pid: int) -> bool:
-    """Return whether one of the signals waits in the queue of the process."""
+    """Return whether one of the signals waits in the queue of the process, while it is not stopped."""
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
         for line in status:
+            if line.startswith("State:") and line.split()[1] in "Tt":
+                return False
             if line.startswith("ShdPnd:"):
                 pending = int(line.split()[1], 16)
                 return any(pending >> number - 1 & 1 for number in _SIGNALS)
