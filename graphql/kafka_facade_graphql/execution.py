@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate, iscoroutine
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -137,7 +138,8 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         finally:
             # Only after a failure or cancellation: close coroutines that have not started.
             for index in waiting:
-                completed[index].close()
+                await time_slice()
+                _close(completed[index])
         return completed
 
     def complete_list_item_value(
@@ -209,9 +211,19 @@ async def _then_encoded(work: Coroutine[Any, Any, Any]) -> Any:
         # All entries start in the same iteration of the event loop.
         await time_slice()
     except BaseException:
-        work.close()
+        _close(work)
         raise
     return _encoded(await work)
+
+
+def _close(work: Coroutine[Any, Any, Any]) -> None:
+    """Close a coroutine that has not started, and those in its variables, which it would have awaited."""
+    variables = getcoroutinelocals(work)
+    work.close()
+    for value in variables.values():
+        for found in value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,):
+            if iscoroutine(found) and getcoroutinestate(found) == CORO_CREATED:
+                _close(found)
 
 
 async def _together(work: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
