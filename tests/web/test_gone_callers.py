@@ -1,6 +1,8 @@
 """An application that gives up a response to a caller that has left is no error."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -34,6 +36,9 @@ async def test_a_response_that_is_given_up(caplog: pytest.LogCaptureFixture) -> 
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
             await running.wait()
+            # Reset the connection: after a mere end, the caller could still read the response.
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
             await ended.wait()
     finally:
