@@ -155,16 +155,27 @@ class JsonSplitter:
         if self._buffer[0] not in b'[{"':
             return _end_of_word(self._buffer, 0)
         part = bytes(memoryview(self._buffer)[self._position :])
-        plain = self._read + _without_surrogates(part).translate(_AS_ARRAYS)
-        before = self._position - len(self._read)
         try:
-            place, self._read = _progress(plain)
+            place, self._read = scan(part, self._read)
         except Malformed as error:
-            raise _unexpected(part, error.place - len(self._read), "JSON") from None
+            raise _unexpected(part, error.place, "JSON") from None
         if not self._read:
-            return before + place
-        self._position = before + place
+            return self._position + place
+        self._position += place
         return 0
+
+
+def scan(part: bytes, read: bytes) -> tuple[int, bytes]:
+    """Scan a further part of an array, object or string; ``read`` stands in for what is before, b"" at the start.
+
+    Returns how far the part was scanned, from where the next one begins, and its stand-in text, which is b"" if the
+    value ends there. Brackets may be of the wrong kind. Raises Malformed, and MalformedBody if it is nested too deeply.
+    """
+    try:
+        place, behind = _progress(read + _without_surrogates(part).translate(_AS_ARRAYS))
+    except Malformed as error:
+        raise Malformed(error.place - len(read)) from None
+    return place - len(read), behind
 
 
 def _progress(text: bytes) -> tuple[int, bytes]:

@@ -101,6 +101,8 @@ class RecordStream:
             more = not self._complete
             while healthy and more and self._splitter.error is None and not self._pump.stopping:
                 data, more = await self._receive()
+                # Many streams may receive at the same time.
+                await time_slice()
                 documents = self._splitter.feed(data)
                 self._watch_record(begun=bool(documents))
                 healthy = await self._enqueue(documents)

@@ -158,13 +158,19 @@ async def _read_one_by_one(
     records: list[RecordToProduce] = []
     size = 0
 
-    def read(text: bytes) -> V2Record:
+    def read(text: bytes) -> RecordToProduce:
         try:
-            return _record_decoder.decode(text)
+            record = _record_decoder.decode(text)
         except FacadeError:
             # Decode again at the record's index, so that the error has the right path.
             _decoder.decode(b'{"records":[' + b"{}," * len(records) + text + b"]}")
             raise
+        made = _record(format, record, selector, partition)
+        if format is not Format.BINARY:
+            for data in (made.key, made.value):
+                if data is not None and data.data is not None:
+                    data.data = Raw(encode(data.data))
+        return made
 
     for text in texts:
         size += len(text)
@@ -172,13 +178,7 @@ async def _read_one_by_one(
             size = 0
             await time_slice()
         large = len(text) > PIECE_BYTES
-        record = await exchange.core.read_json(read, text, seconds) if large else read(text)
-        made = _record(format, record, selector, partition)
-        if format is not Format.BINARY:
-            for data in (made.key, made.value):
-                if data is not None and data.data is not None:
-                    data.data = Raw(encode(data.data))
-        records.append(made)
+        records.append(await exchange.core.read_json(read, text, seconds) if large else read(text))
     return given, records
 
 

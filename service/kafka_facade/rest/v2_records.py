@@ -7,15 +7,18 @@ from typing import Final
 
 from kafka_facade.core.errors import MalformedBody, PayloadTooLarge
 from kafka_facade.core.limits import PRODUCED_RECORDS, RECORDS_WEIGHT
-from kafka_facade.core.records.decoding_budget import weighs_more
+from kafka_facade.core.records.decoding_budget import json_weight
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade.rest.json_stream import Malformed, find_end
+from kafka_facade.rest.json_stream import Malformed, find_end, scan
 
 PIECE_BYTES: Final = 16 * 1024
 """Bytes of records to split or decode before yielding to the event loop."""
 
 # Look for the end of a record in this many bytes first, because most records are small.
 _WINDOW: Final = 1024
+_MAX_WINDOW: Final = 128 * 1024
+# Bytes of a larger value to scan at once.
+_PART: Final = 256 * 1024
 _NAME = re.compile(rb'[ \t\r\n]*+"([^"\\]*+)"[ \t\r\n]*+:[ \t\r\n]*+')
 _START = re.compile(rb"[ \t\r\n]*+\{")
 _RECORDS: Final = b"records"
@@ -38,7 +41,7 @@ async def split(body: bytes) -> tuple[bytes, list[bytes]] | None:
         position = name.end()
         if name[1] == _RECORDS and body[position : position + 1] == b"[":
             after = -1 if records else await _take_elements(body, position + 1, records)
-        elif (after := _end_of_value(body, position)) > 0:
+        elif (after := await _end_of_value(body, position)) > 0:
             members.append(name[0] + body[position:after])
         if after < 0:
             return None
@@ -57,7 +60,7 @@ async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> i
         if position - cut > PIECE_BYTES:
             cut = position
             await time_slice()
-        after = _end_of_value(body, position)
+        after = await _end_of_value(body, position)
         if after < 0:
             return -1
         if len(elements) == PRODUCED_RECORDS:
@@ -67,16 +70,14 @@ async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> i
         position = after + 1
     if separator != b"]":
         return -1
-    while body[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
-        position += 1
-    return position
+    return _skip_space(body, position)
 
 
-def _end_of_value(body: bytes, start: int) -> int:
+async def _end_of_value(body: bytes, start: int) -> int:
     """Return the end of the value at ``start``, with white space after it; -1 if invalid. Raises PayloadTooLarge."""
     window = _WINDOW
     view = memoryview(body)
-    while True:
+    while window <= _MAX_WINDOW:
         part = view[start : start + window]
         try:
             end = find_end(part)
@@ -87,6 +88,31 @@ def _end_of_value(body: bytes, start: int) -> int:
             return start + end
         if start + window >= len(body):
             return -1
-        if weighs_more(bytes(part), RECORDS_WEIGHT):
-            raise PayloadTooLarge("A record has more objects, arrays and members than can be read at once.")
         window *= 2
+    return await _end_of_large_value(body, start)
+
+
+async def _end_of_large_value(body: bytes, start: int) -> int:
+    """Do the same in time slices, reading each part of the value once."""
+    position, read, weight = start, b"", 0
+    while True:
+        await time_slice()
+        part = body[position : position + _PART]
+        weight += json_weight(part, 0, len(part))
+        if weight > RECORDS_WEIGHT:
+            raise PayloadTooLarge("A record has more objects, arrays and members than can be read at once.")
+        try:
+            scanned, read = scan(part, read)
+        except (Malformed, MalformedBody):
+            return -1
+        if not read:
+            return _skip_space(body, position + scanned)
+        if position + len(part) == len(body):
+            return -1
+        position += scanned
+
+
+def _skip_space(body: bytes, position: int) -> int:
+    while body[position : position + 1] in (b" ", b"\t", b"\r", b"\n"):
+        position += 1
+    return position

@@ -7,6 +7,7 @@ from typing import Final
 from kafka_facade.core.errors import FacadeError, InvalidPayload
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import send
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.json_stream import JsonSplitter
@@ -15,6 +16,8 @@ from kafka_facade.rest.record_decoding import Answer, encode_answers, named_clus
 from kafka_facade.rest.record_documents import decode_records
 
 _NOTHING: Final = Response(200)
+# Bytes that are split without checking the time slice.
+_SMALL: Final = 8 * 1024
 
 
 @route("api.v3.produce.produce-to-topic")
@@ -24,6 +27,8 @@ async def produce_records(exchange: Exchange) -> Response | None:
     exchange.connection.stream_body()
     data, more = await exchange.read()
     splitter = JsonSplitter(exchange.options.max_body_bytes)
+    if len(data) > _SMALL:
+        await time_slice()
     documents = splitter.feed(data)
     if more:
         await RecordStream(exchange, splitter).run(documents)

@@ -42,7 +42,7 @@ from kafka_facade.core.records.model import (
 )
 from kafka_facade.core.records.port import ProducerPort, SerializedRecord, SubjectVersion
 from kafka_facade.core.records.schemas import FailedLookups, Schemas
-from kafka_facade.core.records.serialization import SchemaNeeded, serialize
+from kafka_facade.core.records.serialization import NotAtOnce, serialize
 from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.operations import is_legal_topic_name
@@ -208,7 +208,7 @@ class Produce:
                             record.headers,
                             record.timestamp,
                         )
-                    except SchemaNeeded:
+                    except NotAtOnce:
                         stored, used[index] = await self._with_schemas(call, topic, record, failed)
                     wire.append(stored)
                     size += len(stored.key or b"") + len(stored.value or b"")

@@ -30,7 +30,7 @@ from kafka_facade.core.records.decoding_budget import (
 )
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
 from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
-from kafka_facade.core.records.serialization import SchemaNeeded, deserialize, serialize
+from kafka_facade.core.records.serialization import NotAtOnce, decode_long, deserialize, is_long, serialize
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
@@ -130,7 +130,9 @@ class Schemas:
         """
         if data is None:
             return None, None
-        with contextlib.suppress(SchemaNeeded):
+        if is_long(data):
+            return await decode_long(data, which), None
+        with contextlib.suppress(NotAtOnce):
             return serialize(data, which), None
         wanted = (which, data.format, data.schema)
         if wanted in failed:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Final
 
 import msgspec
 
@@ -14,23 +15,28 @@ from kafka_facade.core.errors import InvalidRequest, NotImplementedYet
 from kafka_facade.core.quoting import quote_json
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records.model import Format, RecordData
+from kafka_facade.core.time_slices import time_slice
 
 _encode_json = msgspec.json.Encoder().encode
 _JSON, _BINARY, _STRING = Format.JSON, Format.BINARY, Format.STRING
 
 
-class SchemaNeeded(Exception):
-    """The data can only be serialized with a schema."""
+# Base64 of more characters is decoded in time slices, in pieces of so many.
+_PIECE: Final = 512 * 1024
+
+
+class NotAtOnce(Exception):
+    """The data can only be serialized with a schema, or in time slices."""
 
 
 def serialize(data: RecordData, which: str = "value") -> bytes | None:
     """Serialize a key or value (``which``); None for null.
 
     Raises InvalidRequest for the field ``value.data`` or ``key.data`` if the data does not fit its format, and
-    SchemaNeeded.
+    NotAtOnce.
     """
     if data.schema is not None:
-        raise SchemaNeeded
+        raise NotAtOnce
     value = data.data
     if value is None:
         return None
@@ -39,23 +45,54 @@ def serialize(data: RecordData, which: str = "value") -> bytes | None:
     if format is _JSON:
         return _encode_json(value)
     if format is _BINARY:
-        return value if isinstance(value, bytes) else _from_base64(value, which)
+        if isinstance(value, bytes):
+            return value
+        if is_long(data):
+            raise NotAtOnce
+        return _from_base64(value, which)
     if format is _STRING:
         if not isinstance(value, str):
             raise InvalidRequest(f"Bad Request: data={quote_json(value)} is not a string.", field=f"{which}.data")
         return value.encode()
-    raise SchemaNeeded
+    raise NotAtOnce
+
+
+def is_long(data: RecordData) -> bool:
+    """Return whether data is base64 for :func:`decode_long`."""
+    return data.format is _BINARY and isinstance(data.data, str) and len(data.data) > _PIECE
+
+
+async def decode_long(data: RecordData, which: str) -> bytes:
+    """Decode base64 in time slices. Raises InvalidRequest."""
+    text: str = data.data  # type: ignore[assignment]
+    last = (len(text) - 1) // _PIECE * _PIECE
+    decoded = []
+    for start in range(0, last, _PIECE):
+        await time_slice()
+        piece = text[start : start + _PIECE]
+        if "=" in piece:
+            raise _not_base64(text, which)
+        decoded.append(_decode(piece, text, which))
+    await time_slice()
+    decoded.append(_decode(text[last:], text, which))
+    return b"".join(decoded)
 
 
 def _from_base64(value: object, which: str) -> bytes:
     if not isinstance(value, str):
         raise InvalidRequest(f"Bad Request: data={quote_json(value)} is not a base64 string.", field=f"{which}.data")
+    return _decode(value, value, which)
+
+
+def _decode(piece: str, value: str, which: str) -> bytes:
     try:
-        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+        return base64.b64decode(piece + "=" * (-len(piece) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest(
-            f"Bad Request: data={quote_json(value)} is not a valid base64 string.", field=f"{which}.data"
-        ) from None
+        raise _not_base64(value, which) from None
+
+
+def _not_base64(value: str, which: str) -> InvalidRequest:
+    return InvalidRequest(f"Bad Request: data={quote_json(value)} is not a valid base64 string.", field=f"{which}.data")
 
 
 def deserialize(format: Format, payload: bytes) -> object:
