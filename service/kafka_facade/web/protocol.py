@@ -31,6 +31,8 @@ _MOST_WAITING = 100
 # Check that after parsing this many bytes, which is about 150 of the smallest requests.
 _PIECE = 4096
 _BODY_PIECE = 65_536
+# How long (s) the rest of a rejected body is read and dropped.
+_LINGER_SECONDS = 1.0
 # Average overhead allowed for chunk sizes and extensions: per byte of data, and per chunk.
 _CHUNK_FACTOR = 3
 _CHUNK_OVERHEAD = 16
@@ -492,4 +494,12 @@ class HttpProtocol(HttpToolsProtocol):
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (refusal.status, refusal.status.phrase.encode(), len(refusal.body), refusal.body)
         )
-        self.transport.close()
+        if self._place is not _Place.BODY or self._half_closed or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # With unread data the kernel would reset the connection and drop the response (RFC 9112, 9.6).
+        joined: Any = self.transport
+        joined.flush()
+        joined.write_eof()
+        self.flow.go_on()
+        self.loop.call_later(_LINGER_SECONDS, joined.close)
