@@ -6,7 +6,7 @@ import time
 import pytest
 from confluent_kafka import KafkaError as ClientError
 
-from kafka_facade.core.errors import KafkaAuthenticationFailed, KafkaTimeout
+from kafka_facade.core.errors import KafkaAuthenticationFailed, KafkaTimeout, RetriableKafkaError
 from kafka_facade.kafka.authentication import Authentication, fail_fast
 
 _REFUSED = ClientError(ClientError._AUTHENTICATION)
@@ -108,6 +108,34 @@ async def test_without_a_token_calls_fail_until_one_succeeds(monkeypatch: pytest
     await asyncio.sleep(0.2)
     assert not waiting.done()
     waiting.cancel()
+
+
+@pytest.mark.parametrize(
+    ("reason", "retriable"),
+    [
+        ("Failed to connect to 127.0.0.1:9 after 0 ms: Could not connect to server", True),
+        ("Could not resolve host: idp", True),
+        ("Operation timed out after 10000 milliseconds with 0 bytes received", True),
+        ('{"error":"invalid_client"}', False),
+        ("Server did not provide an error string", False),
+        ("<html>Could not resolve host</html>", False),
+    ],
+)
+async def test_a_token_endpoint_that_does_not_respond_has_not_refused_the_credentials(
+    reason: str, retriable: bool
+) -> None:
+    authentication = Authentication()
+    port = fail_fast(Port(), authentication)
+    report = f"Failed to acquire SASL OAUTHBEARER token: {reason}"
+    authentication.on_error(ClientError(ClientError._AUTHENTICATION, report))
+    await asyncio.sleep(0)
+    expected = RetriableKafkaError if retriable else KafkaAuthenticationFailed
+    for call in (port.is_answered, port.waits, port.times_out):
+        with pytest.raises(expected) as raised:
+            await call()
+        assert ("token endpoint" in raised.value.message) is retriable
+    with pytest.raises(expected):
+        authentication.check(polled=True)
 
 
 async def test_a_client_that_has_lost_its_token_may_still_have_connections() -> None:

@@ -285,3 +285,40 @@ async def test_wrong_credentials_of_consumers_only(
         ):
             assert (answer.status_code, answer.json()["error_code"]) == (401, 40101), answer.request.url
         assert (await client.delete(base, headers=v2)).status_code == 204
+
+
+async def test_a_token_endpoint_that_is_down(
+    stack: BackgroundStack, gateway_factory: Callable[..., Awaitable[Gateway]]
+) -> None:
+    settings = {
+        "bootstrap.servers": stack.super_user["bootstrap.servers"],
+        "client.security.protocol": "SASL_PLAINTEXT",
+        "client.sasl.mechanism": "OAUTHBEARER",
+        "client.sasl.oauthbearer.method": "oidc",
+        "client.sasl.oauthbearer.client.id": "facade",
+        "client.sasl.oauthbearer.client.secret": _WRONG,
+        # Nothing listens there.
+        "client.sasl.oauthbearer.token.endpoint.url": "http://127.0.0.1:9/token",
+    }
+    gateway = await gateway_factory(settings, answering=False)
+    v2 = {"Content-Type": "application/vnd.kafka.v2+json"}
+    await asyncio.sleep(5)
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=_SECONDS, headers=v2) as client:
+        for method, path, content in (
+            ("GET", "/v3/clusters", None),
+            ("GET", f"/v3/clusters/{stack.cluster_id}/topics", None),
+            ("POST", "/topics/t", '{"records":[{"value":"aGk="}]}'),
+        ):
+            began = time.monotonic()
+            answer = await client.request(method, path, content=content)
+            assert (answer.status_code, answer.json()["error_code"]) == (500, 50003), path
+            assert "token endpoint" in answer.json()["message"]
+            assert time.monotonic() - began < _AT_ONCE_SECONDS, path
+        base = (await client.post("/consumers/waiting", content="{}")).json()["base_uri"]
+        await client.post(f"{base}/subscription", json={"topics": ["t"]})
+        await asyncio.sleep(3)
+        read = await client.get(
+            f"{base}/records?timeout=5000", headers={"Accept": "application/vnd.kafka.binary.v2+json"}
+        )
+        assert (read.status_code, read.json()["error_code"]) == (500, 50003)
+        await client.delete(base)

@@ -5,7 +5,8 @@ for a connection. It retries continuously (see ``reconnect.backoff.max.ms``), so
 the last rejection and succeed again by themselves once Kafka accepts the credentials.
 
 librdkafka requests an OAuth token every 10 s, but reports the same failure only once. So a client without a token stays
-rejected until a call gets an answer: from time to time some calls may try, for a short time.
+rejected until a call gets an answer: from time to time some calls may try, for a short time. If the token endpoint does
+not respond, the credentials may be right, so the calls fail with a retriable error.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ _POLL_SECONDS: Final = 0.1
 _IDLE_POLL_SECONDS: Final = 1.0
 # The beginning of librdkafka's report that it has no OAuth token.
 _NO_TOKEN: Final = "Failed to acquire SASL OAUTHBEARER token"
+# Then follows the body of the endpoint's response, or the error of libcurl if there was none.
+_NO_RESPONSE: Final = re.compile(
+    re.escape(_NO_TOKEN)
+    + ": (?:Failed to connect|Could ?n[o']t (?:connect|resolve)|Resolving timed out|Operation timed out"
+    "|Connection (?:time|refused|reset|was)|(?:Recv|Send) failure|Empty reply|SSL connection timeout|OpenSSL )"
+)
+_UNAVAILABLE: Final = "No token for Kafka could be fetched, because the token endpoint does not respond; retry."
 # How long (s) calls then fail before some may try again, and how long (s) those wait.
 _TOKEN_SECONDS: Final = 10.0
 _TRY_SECONDS: Final = 2.0
@@ -57,6 +65,8 @@ class Authentication:
         self._answered_at = float("-inf")
         self._seen_at = float("-inf")
         self._has_no_token = False
+        # Whether that is because the token endpoint did not respond.
+        self._undecided = False
         self._no_token_until = float("-inf")
         self._waiting: set[_Waiting] = set()
         # Iterations of the loop while calls run: a call that ends within its first one has not asked Kafka.
@@ -81,7 +91,7 @@ class Authentication:
         if refused or _CERTIFICATE_ALERT.search(error.str()):
             # The loop may already be closed during shutdown.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._refuse, error.str().startswith(_NO_TOKEN))
+                self._loop.call_soon_threadsafe(self._refuse, error.str())
 
     @property
     def refused(self) -> bool:
@@ -91,21 +101,28 @@ class Authentication:
             return True
         return self._refused_at > self._answered_at and now - self._refused_at < _FRESH_SECONDS
 
+    @property
+    def failure(self) -> FacadeError:
+        """The error of calls that fail because of the credentials."""
+        if self._has_no_token and self._undecided:
+            return RetriableKafkaError(_UNAVAILABLE)
+        return KafkaAuthenticationFailed()
+
     def answered(self) -> None:
         """Note that Kafka has answered and thus accepts the credentials."""
         self._answered_at = time.monotonic()
         self._has_no_token = False
 
     def check(self, *, polled: bool = False) -> None:
-        """Raise KafkaAuthenticationFailed if Kafka currently rejects the credentials.
+        """Raise :attr:`failure` if Kafka currently rejects the credentials.
 
         After the client was ``polled`` in vain, also if it has no token, because there is no call that could try.
         """
         if self.refused or (polled and self._lacks_token):
-            raise KafkaAuthenticationFailed
+            raise self.failure
 
     def waiting(self) -> _Waiting:
-        """Return a context manager for awaiting Kafka; KafkaAuthenticationFailed ends it on a rejection."""
+        """Return a context manager for awaiting Kafka; :attr:`failure` ends it on a rejection."""
         return _Waiting(self)
 
     def close(self) -> None:
@@ -151,9 +168,11 @@ class Authentication:
         """Whether the client has never had a token; one that has had one may still have connections."""
         return self._has_no_token and self._answered_at == float("-inf")
 
-    def _refuse(self, no_token: bool) -> None:
+    def _refuse(self, report: str) -> None:
         self._seen_at = now = time.monotonic()
-        self._has_no_token |= no_token
+        if report.startswith(_NO_TOKEN):
+            self._has_no_token = True
+            self._undecided = _NO_RESPONSE.match(report) is not None
         if now - self._answered_at < _ANSWERED_SECONDS:
             return
         self._refused_at = now
@@ -200,12 +219,12 @@ class _Waiting:
         if self._failed:
             # If the task was also cancelled by someone else, let that CancelledError propagate.
             if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-                raise KafkaAuthenticationFailed from None
+                raise self._owner.failure from None
         elif error is None:
             if self._owner.turns != self._turn:
                 self._owner.answered()
         elif self._owner.explains(error):
-            raise KafkaAuthenticationFailed from error
+            raise self._owner.failure from error
 
     def fail(self) -> None:
         """Cancel the block, once."""

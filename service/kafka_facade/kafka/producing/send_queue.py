@@ -19,7 +19,6 @@ from confluent_kafka.admin import ClusterMetadata
 
 from kafka_facade.core.errors import (
     FacadeError,
-    KafkaAuthenticationFailed,
     PartitionNotFound,
     RetriableKafkaError,
     TopicNotFound,
@@ -361,7 +360,7 @@ class SendQueue:
         record, topic = batch.records[index], batch.topic
         error = error if client is None else client.cause(error)
         if error.code() == ClientError._PURGE_QUEUE and self.authentication.refused:
-            return KafkaAuthenticationFailed()
+            return self.authentication.failure
         if (verdict := refusals.verdict(record, error, topic)) is not None:
             return verdict
         failure = facade_error(error, topic_name=topic)
