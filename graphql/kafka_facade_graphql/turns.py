@@ -10,8 +10,11 @@ from kafka_facade.core.errors import TooManyRequests
 # So many operations may build large responses at a time.
 _AT_A_TIME: Final = 3
 # Lists with so many entries in all are no large response.
-_FEW_ENTRIES: Final = 200
+_FEW_ENTRIES: Final = 50
+# So many operations may wait for their turn.
+_MOST_WAITING: Final = 100
 _WAIT_SECONDS: Final = 30.0
+_TOO_MANY: Final = "Too many large responses are being built. Try again later."
 
 
 class Turns:
@@ -19,6 +22,7 @@ class Turns:
 
     def __init__(self) -> None:
         self.free = asyncio.Semaphore(_AT_A_TIME)
+        self.waiting = 0
 
 
 class Turn:
@@ -30,7 +34,10 @@ class Turn:
         self._taking: asyncio.Task[None] | None = None
 
     async def take(self, entries: int) -> None:
-        """Wait for the turn, before a list with so many entries is completed. Raises TooManyRequests after 30 s."""
+        """Wait for the turn, before a list with so many entries is completed.
+
+        Raises TooManyRequests after 30 s, and if too many operations wait.
+        """
         self._entries += entries
         if self._entries <= _FEW_ENTRIES:
             return
@@ -40,11 +47,16 @@ class Turn:
         await asyncio.shield(self._taking)
 
     async def _take(self) -> None:
+        if self._turns.waiting >= _MOST_WAITING:
+            raise TooManyRequests(_TOO_MANY)
+        self._turns.waiting += 1
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
                 await self._turns.free.acquire()
         except TimeoutError:
-            raise TooManyRequests("Too many large responses are being built. Try again later.") from None
+            raise TooManyRequests(_TOO_MANY) from None
+        finally:
+            self._turns.waiting -= 1
 
     def end(self) -> None:
         """Give the turn back, if it was taken."""
