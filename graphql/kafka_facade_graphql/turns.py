@@ -8,7 +8,7 @@ from typing import Final
 from kafka_facade.core.errors import TooManyRequests
 
 # So many operations may build large responses at a time.
-_AT_A_TIME: Final = 3
+_AT_A_TIME: Final = 2
 # Lists with so many entries in all are no large response.
 _FEW_ENTRIES: Final = 50
 # So many operations may wait for their turn.
