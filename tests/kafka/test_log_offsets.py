@@ -1,5 +1,6 @@
 """The earliest and latest offsets of partitions, from both clients."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -65,8 +66,11 @@ async def test_partitions_without_a_leader_do_not_delay_others(
 ) -> None:
     name = await topic(on=three_brokers, partitions=6)
     engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers))
-    [described] = await engine.admin.describe_topics([name], _SECONDS)
-    assert isinstance(described, TopicDescription)
+    described: object = None
+    async with asyncio.timeout(_SECONDS):
+        # A broker that was restarted may not know the topic yet.
+        while not isinstance(described, TopicDescription):
+            [described] = await engine.admin.describe_topics([name], _SECONDS)
     others = [partition.partition_id for partition in described.partitions if partition.leader_id != 3]
     await three_brokers.kill_broker(2)
     partitions = [TopicPartition(name, index) for index in range(6)]

