@@ -87,7 +87,7 @@ class Context:
 
     def start_event(self) -> None:
         """Reset the counts for the next event of a subscription."""
-        self.turn.end()
+        self.turn.needed = False
         self._objects = 0
         self.overflow = None
         self.decoded_weight = 0

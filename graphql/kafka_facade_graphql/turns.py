@@ -32,6 +32,8 @@ class Turn:
         self._turns = turns
         self._entries = 0
         self._taking: asyncio.Task[None] | None = None
+        self.needed = True
+        """Whether the operation takes a turn. A subscription does not: it would keep it while nobody reads."""
 
     async def take(self, entries: int) -> None:
         """Wait for the turn, before a list with so many entries is completed.
@@ -39,7 +41,7 @@ class Turn:
         Raises TooManyRequests after 30 s, and if too many operations wait.
         """
         self._entries += entries
-        if self._entries <= _FEW_ENTRIES:
+        if self._entries <= _FEW_ENTRIES or not self.needed:
             return
         if self._taking is None:
             self._taking = asyncio.create_task(self._take(), name="turn of a large response")

@@ -6,13 +6,17 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
+from confluent_kafka import Producer
+from websockets.asyncio.client import connect as connect_websocket
 
 from faces.conftest import MOST_BUSY, Watched
+from http_connection import Connection
+from kafka_facade_devstack.background import BackgroundStack
 
 pytestmark = pytest.mark.xdist_group("event_loop")
 
 TopicFactory = Callable[..., Awaitable[str]]
+Connect = Callable[..., Awaitable[Connection]]
 
 QUERIES, ALIASES, PARTITIONS = 30, 12, 60
 SELECTED = "partitions { partitionId topic { topicName } replicas { brokerId isLeader } offsets { latestOffset } }"
@@ -32,7 +36,7 @@ async def _document(watched: Watched, topic: TopicFactory) -> str:
 async def test_over_one_websocket(watched: Watched, topic: TopicFactory) -> None:
     document = await _document(watched, topic)
     url = watched.gateway.graphql.replace("http", "ws", 1)
-    async with connect(url, subprotocols=["graphql-transport-ws"], max_size=None) as websocket:  # type: ignore[list-item]
+    async with connect_websocket(url, subprotocols=["graphql-transport-ws"], max_size=None) as websocket:  # type: ignore[list-item]
         await websocket.send('{"type":"connection_init"}')
         await websocket.recv()
 
@@ -60,3 +64,27 @@ async def test_over_http(watched: Watched, topic: TopicFactory) -> None:
                 assert "errors" not in answer.json()
 
         assert await watched.quietest(run) < MOST_BUSY
+
+
+async def test_unread_subscriptions_do_not_delay_queries(
+    watched: Watched, stack: BackgroundStack, topic: TopicFactory, connect: Connect
+) -> None:
+    document = await _document(watched, topic)
+    name = await topic()
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for _ in range(5000):
+        producer.produce(name, b"x" * 1000)
+    assert await asyncio.to_thread(producer.flush, 30) == 0
+    subscription = (
+        f'subscription {{ records(topicName: "{name}", from: EARLIEST) {{ offset value {{ text base64 }} }} }}'
+    )
+    body = json.dumps({"query": subscription})
+    head = "POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\naccept: text/event-stream\r\n"
+    for _ in range(5):
+        connection = await connect(watched.gateway, receive_buffer=4096)
+        connection.stop_reading()
+        await connection.send(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+    await asyncio.sleep(2)
+    async with httpx.AsyncClient(timeout=20) as client:
+        answer = (await client.post(watched.gateway.graphql, json={"query": document})).json()
+    assert "errors" not in answer
