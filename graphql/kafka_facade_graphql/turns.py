@@ -7,11 +7,11 @@ from typing import Final
 
 from kafka_facade.core.errors import TooManyRequests
 
-# So many operations may build large responses at a time.
+# Maximum number of operations that build large responses at a time.
 _AT_A_TIME: Final = 2
-# Lists with so many entries in all are no large response.
+# A response is large if its lists have more entries than this in all.
 _FEW_ENTRIES: Final = 50
-# So many operations may wait for their turn.
+# Maximum number of operations that wait for their turn.
 _MOST_WAITING: Final = 100
 _WAIT_SECONDS: Final = 30.0
 _TOO_MANY: Final = "Too many large responses are being built. Try again later."

@@ -22,7 +22,7 @@ Connect = Callable[..., Awaitable[Connection]]
 
 LIMIT = 400 * MEBIBYTE
 # What arrives before the gateway looks at its memory.
-SLACK = 400 * MEBIBYTE
+SLACK = 600 * MEBIBYTE
 SENT = 1500 * MEBIBYTE
 RECORDS = "/kafka_facade.v1.RecordService/"
 

@@ -11,7 +11,7 @@ from kafka_facade.core.errors import TooManyRequests
 
 MESSAGE: Final = "The gateway is short of memory. Try again later."
 
-# Calls that free memory, or that a reader needs to end in order.
+# These calls free memory, or let a consumer commit before it ends.
 _FREEING: Final = frozenset(
     (
         "api.v2.consumers.delete",
@@ -23,7 +23,7 @@ _FREEING: Final = frozenset(
 _PATIENCE_SECONDS: Final = 1.0
 _URGENT: Final = 1.1
 _URGENT_SECONDS: Final = 0.1
-# So many are cut off at a time: each takes up to 50 us.
+# Maximum number of requests to cut off at a time: each takes up to 50 us.
 _AT_A_TIME: Final = 200
 # The shortage ends at this share of the limit.
 _ENOUGH: Final = 0.95

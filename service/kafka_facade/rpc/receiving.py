@@ -98,35 +98,25 @@ class Receiver:
 
     async def next(self, request: type[Message], context: Any) -> Any:
         """Return the next decoded request of a stream, which may pause; EOF at its end. Raises the errors of one."""
-        limit = self.deadlines.limit(_FOREVER_SECONDS)
-        self.overload.arrivals.begin(limit, limit.expire)
-        try:
-            with limit:
-                data = await context.read()
-                if data is grpc.aio.EOF:
-                    return data
-                message = await decoded(request, data, self.max_bytes)
-        except TimeoutError:
-            raise TooManyRequests(MESSAGE) from None
-        finally:
-            self.overload.arrivals.end(limit)
-        require_message(message)
-        return message
+        found = await self._read(request, context, _FOREVER_SECONDS)
+        if found is not grpc.aio.EOF:
+            require_message(found)
+        return found
 
     async def receive(self, request: type[Message], context: Any) -> Message | FacadeError:
         """Return the decoded request, or the error of one that does not arrive or cannot be decoded."""
-        limit = self.deadlines.limit(self.seconds)
+        found: Any = await self._read(request, context, self.seconds)
+        return MalformedBody("The call has no request.") if found is grpc.aio.EOF else found
+
+    async def _read(self, request: type[Message], context: Any, seconds: float) -> Any:
+        limit = self.deadlines.limit(seconds)
         self.overload.arrivals.begin(limit, limit.expire)
         try:
             with limit:
                 data = await context.read()
-                if data is grpc.aio.EOF:
-                    return MalformedBody("The call has no request.")
-                return await decoded(request, data, self.max_bytes)
+                return data if data is grpc.aio.EOF else await decoded(request, data, self.max_bytes)
         except TimeoutError:
-            if self.overload.exceeded:
-                return TooManyRequests(MESSAGE)
-            return RequestTimeout()
+            return TooManyRequests(MESSAGE) if self.overload.exceeded else RequestTimeout()
         finally:
             self.overload.arrivals.end(limit)
 
@@ -134,24 +124,19 @@ class Receiver:
         self, request: type[Message], serve: Callable[[Any, Any], Awaitable[Any]], encode: Callable[[Any], bytes]
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """Return the handler of a method with one response, given one of decoded requests."""
+        return grpc.stream_unary_rpc_method_handler(self._handler(request, serve), None, encode)
 
+    def stream(
+        self, request: type[Message], serve: Callable[[Any, Any], Awaitable[None]], encode: Callable[[Any], bytes]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the handler of a method that writes its responses, given one of decoded requests."""
+        return grpc.stream_stream_rpc_method_handler(self._handler(request, serve), None, encode)
+
+    def _handler(self, request: type[Message], serve: Callable[[Any, Any], Awaitable[Any]]) -> Any:
         async def receive_and_serve(_requests: Any, context: Any) -> Any:
             try:
                 return await serve(await self.receive(request, context), context)
             except grpc.aio.AbortError as error:
                 raise forgetful(error) from None
 
-        return grpc.stream_unary_rpc_method_handler(receive_and_serve, None, encode)
-
-    def stream(
-        self, request: type[Message], serve: Callable[[Any, Any], Awaitable[None]], encode: Callable[[Any], bytes]
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Return the handler of a method that writes its responses, given one of decoded requests."""
-
-        async def receive_and_serve(_requests: Any, context: Any) -> None:
-            try:
-                await serve(await self.receive(request, context), context)
-            except grpc.aio.AbortError as error:
-                raise forgetful(error) from None
-
-        return grpc.stream_stream_rpc_method_handler(receive_and_serve, None, encode)
+        return receive_and_serve

@@ -39,7 +39,7 @@ async def until_lost(scope: Mapping[str, Any]) -> None:
     """
     wait: Callable[[], Awaitable[None]] | None = scope.get(LOST)
     if wait is None:
-        # The server does not tell.
+        # This server does not report lost connections.
         await asyncio.get_running_loop().create_future()
     else:
         await wait()
