@@ -18,6 +18,7 @@ from kafka_facade_devstack.gateway import Gateway
 from peak_memory import MEBIBYTE, PeakMemory
 
 GatewayFactory = Callable[..., Awaitable[Gateway]]
+TopicFactory = Callable[..., Awaitable[str]]
 Connect = Callable[..., Awaitable[Connection]]
 
 LIMIT = 400 * MEBIBYTE
@@ -149,6 +150,68 @@ async def test_requests_that_never_end_do_not_exhaust_memory(
     assert "cut off" in gateway.child.log.read_text()
     assert peak.growth() < LIMIT + SLACK
     assert psutil.Process(gateway.child.pid).memory_info().rss < LIMIT
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+RECORD = b'{"value":{"type":"STRING","data":"a"}}'
+
+
+async def _open(connect: Connect, gateway: Gateway, cluster: str, topic: str, begun: bytes) -> Connection:
+    """Begin a streamed request."""
+    connection = await connect(gateway)
+    head = f"POST /v3/clusters/{cluster}/topics/{topic}/records HTTP/1.1\r\nhost: gateway\r\n"
+    await connection.send(
+        head.encode() + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n" + _chunk(begun)
+    )
+    return connection
+
+
+async def test_streams_that_pause_outlast_a_shortage(
+    gateway_factory: GatewayFactory, connect: Connect, cluster: str, topic: TopicFactory
+) -> None:
+    gateway, name = await gateway_factory({"memory.max.bytes": str(LIMIT)}), await topic()
+    async with asyncio.timeout(60), grpc.aio.insecure_channel(gateway.grpc) as channel:
+        streamed = await _open(connect, gateway, cluster, name, RECORD)
+        assert (await streamed.head())[0] == 200
+        await streamed.until(b"}\n\r\n")
+        stub: record_pb2_grpc.RecordServiceAsyncStub = record_pb2_grpc.RecordServiceStub(channel)
+        call = stub.ProduceStream()
+        await call.write(record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name=name)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(15):
+                await rest(gateway)
+        assert "cut off" in gateway.child.log.read_text()
+        await streamed.send(_chunk(RECORD) + b"0\r\n\r\n")
+        assert (await streamed.until(b"\r\n0\r\n\r\n")).count(b'"error_code":200') == 1
+        frame = record_pb2.ProduceStreamRecords(records=[record_pb2.RecordToProduce()])
+        await call.write(record_pb2.ProduceStreamRequest(records=frame))
+        response = await call.read()
+        assert isinstance(response, record_pb2.ProduceStreamResponse)
+        assert not response.results[0].HasField("error")
+
+
+async def test_a_streamed_request_that_is_cut_off_ends_its_connection(
+    gateway_factory: GatewayFactory, connect: Connect, cluster: str, topic: TopicFactory
+) -> None:
+    gateway, name = await gateway_factory({"memory.max.bytes": str(LIMIT)}), await topic()
+    async with asyncio.timeout(60):
+        answered = await _open(connect, gateway, cluster, name, RECORD + RECORD[:5])
+        assert (await answered.head())[0] == 200
+        await answered.until(b"}\n\r\n")
+        unanswered = await _open(connect, gateway, cluster, name, RECORD[:5])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(15):
+                await rest(gateway)
+        response = await answered.rest()
+        assert b'"error_code":429' in response
+        # The last chunk is missing.
+        assert not response.endswith(b"0\r\n\r\n")
+        status, fields = await unanswered.head()
+        assert (status, fields["connection"]) == (429, "close")
+        assert len(await unanswered.rest()) == int(fields["content-length"])
 
 
 @pytest.mark.parametrize("sent", [0, 100])

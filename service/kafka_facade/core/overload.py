@@ -23,6 +23,8 @@ _FREEING: Final = frozenset(
 _PATIENCE_SECONDS: Final = 1.0
 _URGENT: Final = 1.1
 _URGENT_SECONDS: Final = 0.1
+# What is cut off frees its memory within this time (s); only then streams that may pause are cut off too.
+_RELIEF_SECONDS: Final = 0.3
 # Maximum number of requests to cut off at a time: each takes up to 50 us.
 _AT_A_TIME: Final = 200
 # The shortage ends at this share of the limit.
@@ -34,20 +36,29 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._arriving: dict[object, tuple[float, Callable[[], object]]] = {}
+        # gRPC does not tell which of these hold a part of a message; most hold nothing, so they are cut off last.
+        self._pausing: dict[object, tuple[float, Callable[[], object]]] = {}
 
-    def begin(self, request: object, cut_off: Callable[[], object]) -> None:
-        """Note that a request begins to arrive, if it has not begun yet; ``cut_off`` ends it with an error."""
-        self._arriving.setdefault(request, (time.monotonic(), cut_off))
+    def begin(self, request: object, cut_off: Callable[[], object], *, may_pause: bool = False) -> None:
+        """Note that a request begins to arrive, if it has not begun yet; ``cut_off`` ends it with an error.
+
+        ``may_pause``: it is the next message of a stream, of which perhaps nothing has arrived.
+        """
+        (self._pausing if may_pause else self._arriving).setdefault(request, (time.monotonic(), cut_off))
 
     def end(self, request: object) -> None:
         """Note that the request has arrived, or has ended."""
         self._arriving.pop(request, None)
+        self._pausing.pop(request, None)
 
-    def cut_off(self, patience: float) -> int:
-        """Cut off those that have been arriving for longest, and for more than ``patience`` (s). Return how many."""
+    def cut_off(self, patience: float, *, may_pause: bool = False) -> int:
+        """Cut off those that have been arriving for longest, and for more than ``patience`` (s). Return how many.
+
+        ``may_pause``: cut off streams that may pause, instead of the others.
+        """
         before = time.monotonic() - patience
         late: list[tuple[object, Callable[[], object]]] = []
-        for request, (began, end) in self._arriving.items():
+        for request, (began, end) in (self._pausing if may_pause else self._arriving).items():
             if began > before or len(late) == _AT_A_TIME:
                 break
             late.append((request, end))
@@ -64,6 +75,8 @@ class Overload:
         self.limit = limit
         self.exceeded = False
         self.arrivals = Arrivals()
+        # When the shortage began, or requests were last cut off that certainly hold something.
+        self._since = 0.0
 
     def enter(self, call: Call) -> None:
         """Raise TooManyRequests while there is a shortage."""
@@ -77,7 +90,14 @@ class Overload:
         """Take the memory in use (bytes), and cut requests off if it is too much. Return how many."""
         if not self.limit:
             return 0
-        self.exceeded = used > self.limit * (_ENOUGH if self.exceeded else 1)
+        now, was = time.monotonic(), self.exceeded
+        self.exceeded = used > self.limit * (_ENOUGH if was else 1)
         if not self.exceeded:
             return 0
-        return self.arrivals.cut_off(_URGENT_SECONDS if used > self.limit * _URGENT else _PATIENCE_SECONDS)
+        patience = _URGENT_SECONDS if used > self.limit * _URGENT else _PATIENCE_SECONDS
+        count = self.arrivals.cut_off(patience)
+        if count or not was:
+            self._since = now
+        elif now - self._since > max(patience, _RELIEF_SECONDS):
+            count = self.arrivals.cut_off(patience, may_pause=True)
+        return count

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.rest.connection import Headers
 from kafka_facade.web.body import Message, Receive, from_asgi
-from kafka_facade.web.scope import CROSS_ORIGIN, STREAMED_BODY, peer_certificate, until_taken
+from kafka_facade.web.scope import CROSS_ORIGIN, cut_off, peer_certificate, stream_body, until_taken
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -69,7 +69,11 @@ class AsgiConnection:
 
     def stream_body(self) -> None:
         """Declare that the body is read as a stream."""
-        self._scope[STREAMED_BODY] = True
+        stream_body(self._scope)
+
+    def cut_off(self) -> None:
+        """Reject the rest of a streamed body, because memory is short, and end the connection."""
+        cut_off(self._scope)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the response."""

@@ -55,6 +55,12 @@ class Connection(Protocol):
     def stream_body(self) -> None:
         """Declare that the body is read as a stream, which may pause and has its own time limits."""
 
+    def cut_off(self) -> None:
+        """Reject the rest of a streamed body, because memory is short, and end the connection.
+
+        A response that has begun stays incomplete; without one the caller gets status 429.
+        """
+
     @property
     def read(self) -> Read:
         """Returns the next part of the body and whether more follow; raises ClientDisconnected."""

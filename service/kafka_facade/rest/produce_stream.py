@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import Final
 
-from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, TooManyRequests, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, Unavailable
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.core.time_slices import time_slice
@@ -81,7 +81,7 @@ class RecordStream:
         """
         try:
             async with asyncio.timeout_at(self._record_deadline):
-                return await self._pump.receive(self._exchange.read())
+                return await self._pump.receive(self._exchange.read(), begun=not self._splitter.clean)
         except TimeoutError:
             seconds = self._exchange.options.record_seconds
             raise MalformedBody(f"A record was not complete after {seconds:g} s.") from None
@@ -110,13 +110,15 @@ class RecordStream:
                 healthy = await self._enqueue(self._splitter.finish())
             if healthy:
                 failure = self._splitter.error
+            if more and self._pump.cut_off:
+                failure = self._pump.stopped_by
         except ClientDisconnected:
             self._gone = True
         except asyncio.CancelledError:
             # Stopped while waiting for data, so no record that was read is lost.
             if not self._pump.stopping:
                 raise
-            if isinstance(self._pump.stopped_by, TooManyRequests):
+            if self._pump.cut_off:
                 failure = self._pump.stopped_by
         except Exception as error:
             failure = as_facade_error(error)
@@ -152,9 +154,16 @@ class RecordStream:
             failure = as_facade_error(error)
             if not connection.started:
                 raise failure from None
+        cut_off = self._pump.cut_off and failure is self._pump.stopped_by
         if failure is not None:
+            if cut_off and not connection.started:
+                connection.cut_off()
+                raise failure
             await self._send(encode_answers([failure], self._cluster_id))
-        await self._send(b"", more=False)
+        if cut_off:
+            connection.cut_off()
+        else:
+            await self._send(b"", more=False)
 
     async def _write_answers(self) -> None:
         pump = self._pump

@@ -113,7 +113,7 @@ class _Stream:
     async def _next_frame(self) -> Any:
         if self._pump.stopping:
             raise self._pump.stopped_by
-        return await self._pump.receive(self._decoded_frame())
+        return await self._pump.receive(self._decoded_frame(), begun=None)
 
     async def _decoded_frame(self) -> Any:
         data = await self._context.read()

@@ -98,7 +98,7 @@ class Receiver:
 
     async def next(self, request: type[Message], context: Any) -> Any:
         """Return the next decoded request of a stream, which may pause; EOF at its end. Raises the errors of one."""
-        found = await self._read(request, context, _FOREVER_SECONDS)
+        found = await self._read(request, context, _FOREVER_SECONDS, may_pause=True)
         if found is not grpc.aio.EOF:
             require_message(found)
         return found
@@ -108,9 +108,9 @@ class Receiver:
         found: Any = await self._read(request, context, self.seconds)
         return MalformedBody("The call has no request.") if found is grpc.aio.EOF else found
 
-    async def _read(self, request: type[Message], context: Any, seconds: float) -> Any:
+    async def _read(self, request: type[Message], context: Any, seconds: float, *, may_pause: bool = False) -> Any:
         limit = self.deadlines.limit(seconds)
-        self.overload.arrivals.begin(limit, limit.expire)
+        self.overload.arrivals.begin(limit, limit.expire, may_pause=may_pause)
         try:
             with limit:
                 data = await context.read()

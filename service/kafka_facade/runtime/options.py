@@ -27,7 +27,8 @@ class ProcessOptions:
     """Memory that all ``workers`` together may use, on Linux. 0 means 80 % of what the machine or the container has.
 
     A worker that uses more than its share rejects new calls (429, ``RESOURCE_EXHAUSTED``) and cuts off requests that
-    have been arriving for more than a second, until it uses less.
+    have been arriving for more than a second, until it uses less. Streams of gRPC requests, which may be pausing, are
+    cut off last, and streamed REST requests only within a record.
     """
 
     workers: int = shared.WORKERS.field()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from kafka_facade.web.cycle import Cycle
 from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal
-from kafka_facade.web.timers import Place, TimedProtocol
+from kafka_facade.web.timers import NO_MEMORY, Place, TimedProtocol
 from kafka_facade.web.writes import JoinedWrites, UnreadAnswers
 
 # How long (s) the rest of a rejected body is read and dropped.
@@ -90,6 +90,26 @@ class AnsweringProtocol(TimedProtocol):
                 self.flow.resume_reading()
             await self._current.until_lost()
 
+    def _stream_body(self) -> None:
+        """Note that the application reads the body as a stream, and counts what arrives."""
+        if self._current is not None:
+            self._current.streamed = True
+            if self._current is self.cycle:
+                self.arrivals.end(self)
+
+    def _cut_off_stream(self) -> None:
+        """Reject the rest of a streamed body, because memory is short, and end the connection."""
+        cycle = self._current
+        if cycle is None or cycle.response_complete or self.transport.is_closing():
+            return
+        if self._place is Place.BODY and self.cycle is cycle:
+            self._refuse(NO_MEMORY)
+        elif cycle.response_started:
+            cycle.disconnected = True
+            self.transport.close()
+        else:
+            cycle.keep_alive = False
+
     def _lose(self) -> None:
         """Mark the running request as disconnected, since its response cannot be sent."""
         if self._current is not None and not self._current.response_complete:
@@ -144,7 +164,7 @@ class AnsweringProtocol(TimedProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
             if cycle.response_started:
-                self.transport.close()
+                self._close()
             else:
                 self._say(refusal)
 
@@ -153,6 +173,10 @@ class AnsweringProtocol(TimedProtocol):
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (refusal.status, refusal.status.phrase.encode(), len(refusal.body), refusal.body)
         )
+        self._close()
+
+    def _close(self) -> None:
+        """Close the connection so that the caller gets what was written."""
         if self._place is not Place.BODY or self._half_closed or not self.transport.can_write_eof():
             self.transport.close()
             return

@@ -21,6 +21,8 @@ class Cycle(RequestResponseCycle):
     """
 
     half_closed = False
+    # The application reads the body as a stream.
+    streamed = False
     # Whether the caller understands interim responses.
     _interim = True
     _body_delivered = False

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-STREAMED_BODY: Final = "kafka_facade.streamed_body"
-"""True if the face reads the body as a stream, which has its own time limit."""
+STREAM_BODY: Final = "kafka_facade.stream_body"
+"""A function for :func:`stream_body`."""
+
+CUT_OFF: Final = "kafka_facade.cut_off"
+"""A function for :func:`cut_off`."""
 
 CROSS_ORIGIN: Final = "kafka_facade.cross_origin"
 """True if the request comes from an origin that CORS does not allow: it must not change anything."""
@@ -20,6 +23,20 @@ LOST: Final = "kafka_facade.lost"
 
 PEER_CERTIFICATE: Final = "kafka_facade.peer_certificate"
 """A function for :func:`peer_certificate`."""
+
+
+def stream_body(scope: Mapping[str, Any]) -> None:
+    """Declare that the body is read as a stream, which has its own limits on time and memory."""
+    declare: Callable[[], None] | None = scope.get(STREAM_BODY)
+    if declare is not None:
+        declare()
+
+
+def cut_off(scope: Mapping[str, Any]) -> None:
+    """Reject the rest of a streamed body, because memory is short, and end the connection."""
+    end: Callable[[], None] | None = scope.get(CUT_OFF)
+    if end is not None:
+        end()
 
 
 async def until_taken(scope: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from enum import Enum
 from http import HTTPStatus
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -12,10 +13,9 @@ from kafka_facade.core.overload import MESSAGE, Arrivals
 from kafka_facade.web.cycle import Cycle
 from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal
-from kafka_facade.web.scope import STREAMED_BODY
 
 _BODY_TIMEOUT = refusal(HTTPStatus.REQUEST_TIMEOUT, "the body took too long.")
-_NO_MEMORY = refusal(HTTPStatus.TOO_MANY_REQUESTS, MESSAGE)
+NO_MEMORY: Final = refusal(HTTPStatus.TOO_MANY_REQUESTS, MESSAGE)
 
 
 class Place(Enum):
@@ -46,23 +46,24 @@ class TimedProtocol(HttpToolsProtocol):
         """Start the timer, unless it runs."""
         if self._body_timer is None:
             self._body_timer = self.loop.call_later(self.body_seconds, self._body_timed_out)
-            self.arrivals.begin(self, self._cut_off)
+            if not self.cycle.streamed:
+                self.arrivals.begin(self, self._cut_off)
 
     def _body_timed_out(self) -> None:
         self._body_timer = None
         if self._place is not Place.BODY:
             return
         # The application may be slow to read, or the request waits for earlier ones.
-        patient = self.flow.read_paused or self.cycle.scope.get(STREAMED_BODY)
+        patient = self.flow.read_paused or self.cycle.streamed
         if patient and not self.cycle.response_complete:
             self._body_timer = self.loop.call_later(self.body_seconds, self._body_timed_out)
         else:
             self._refuse(_BODY_TIMEOUT)
 
     def _cut_off(self) -> None:
-        """Reject a request whose body is incomplete, because memory is short; a streamed body is cut off elsewhere."""
-        if self._place is Place.BODY and not self.cycle.scope.get(STREAMED_BODY):
-            self._refuse(_NO_MEMORY)
+        """Reject a request whose body is incomplete, because memory is short."""
+        if self._place is Place.BODY:
+            self._refuse(NO_MEMORY)
 
     def _stop_body_timer(self) -> None:
         self.arrivals.end(self)

@@ -123,6 +123,8 @@ class RecordPump(Generic[_Tag]):
         """Why reading has stopped."""
         self.failure: FacadeError | None = None
         """The error that ended the stream; None if the caller ended it."""
+        self.cut_off = False
+        """Whether the stream was cut off because memory is short."""
 
     @asynccontextmanager
     async def reading(
@@ -149,11 +151,14 @@ class RecordPump(Generic[_Tag]):
         if self._receiving and self._reader is not None:
             self._reader.cancel()
 
-    async def receive(self, message: Awaitable[_Message]) -> _Message:
-        """Await the caller's next message; only this wait is cancelled by :meth:`stop`."""
+    async def receive(self, message: Awaitable[_Message], *, begun: bool | None) -> _Message:
+        """Await the caller's next message; only this wait is cancelled by :meth:`stop`.
+
+        ``begun``: whether the gateway holds a part of the next record; None if that is unknown.
+        """
         self._receiving = True
-        # It may be a part of what the next batch consists of.
-        self._arrivals.begin(self, self._cut_off)
+        if begun is not False:
+            self._arrivals.begin(self, self._cut_off, may_pause=begun is None)
         try:
             return await message
         finally:
@@ -161,6 +166,7 @@ class RecordPump(Generic[_Tag]):
 
     def _cut_off(self) -> None:
         """Stop reading, because memory is short."""
+        self.cut_off = True
         self.stopped_by = TooManyRequests(overload.MESSAGE)
         self.stop()
 
