@@ -144,6 +144,25 @@ async def test_a_gateway_continues_after_sigstop_and_sigcont(gateway_factory: Ga
             await asyncio.sleep(0.2)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_the_process_that_ends_a_blocked_gateway_is_replaced(
+    gateway_factory: GatewayFactory, number: signal.Signals
+) -> None:
+    gateway = await gateway_factory()
+    process = psutil.Process(gateway.child.pid)
+
+    def sentinels() -> list[psutil.Process]:
+        return [child for child in process.children() if "sentinel.py" in " ".join(child.cmdline())]
+
+    [first] = sentinels()
+    first.send_signal(number)
+    async with asyncio.timeout(30):
+        while first.is_running() or not sentinels():  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.1)
+    assert "starting another" in gateway.child.log.read_text()
+    assert psutil.STATUS_ZOMBIE not in [child.status() for child in process.children()]
+
+
 async def test_a_stopped_gateway_shuts_down_once_it_continues(gateway_factory: GatewayFactory) -> None:
     gateway = await gateway_factory({"shutdown.timeout.ms": "1000"})
     os.kill(gateway.child.pid, signal.SIGSTOP)

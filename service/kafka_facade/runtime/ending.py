@@ -39,6 +39,8 @@ _LAST_FLUSH_SECONDS = 0.2
 _BEAT_SECONDS = 0.25
 # Minimum CPU time (s) per processor without a heartbeat before the process is ended.
 _MISSED_SECONDS = 0.5
+# Pause (s) before another sentinel is started.
+_RESTART_SECONDS = 1.0
 
 _armed = threading.Lock()
 
@@ -55,10 +57,7 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         _end_if_locked(timeout)
         if _LINUX and not supervised:
-            try:
-                self._sentinel = sentinel.start(timeout)
-            except OSError as error:
-                logger.warning("no other process can end this one if native code blocks it: %s", error)
+            threading.Thread(target=_keep_sentinel, args=(timeout,), name="sentinel", daemon=True).start()
         threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
     def tell(self, listener: Callable[[int, float], None]) -> None:
@@ -83,6 +82,18 @@ class Signals:
                 self._received.append((number, deadline))
                 for listener in self._listeners:
                     listener(number, deadline)
+
+
+def _keep_sentinel(timeout: float) -> None:
+    while True:
+        try:
+            process = sentinel.start(timeout)
+        except OSError as error:
+            logger.warning("no other process can end this one if native code blocks it: %s", error)
+            return
+        sentinel.wait_for_end(process)
+        logger.warning("the process that ends this one if native code blocks it was stopped; starting another")
+        time.sleep(_RESTART_SECONDS)
 
 
 def _arrivals() -> select.poll:
