@@ -3,19 +3,23 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 
+import httpx
 import pytest
 
-from kafka_facade_devstack.gateway import Gateway
+from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import PROGRAM, Gateway
+
+READ_ONLY = (str(Path(__file__).with_name("read_only_gateway.py")),)
 
 
-async def _serve(*options: str) -> tuple[int, str]:
+async def _serve(*options: str, program: Sequence[str] = PROGRAM) -> tuple[int, str]:
     arguments = [part for option in options for part in ("-p", option)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "kafka_facade",
+        *program,
         "serve",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
@@ -43,6 +47,41 @@ async def test_an_invalid_setting_is_reported_in_one_line(options: list[str], sa
     assert output.startswith("kafka-facade: ")
     assert said in output
     assert output.count("\n") == 1
+
+
+@pytest.fixture
+async def read_only_gateway(stack: BackgroundStack) -> AsyncIterator[Gateway]:
+    """A gateway without a writable temporary directory."""
+    gateway = await stack.start_gateway({}, program=READ_ONLY)
+    yield gateway
+    await stack.stop_gateway(gateway)
+
+
+async def test_a_gateway_without_a_temporary_directory(
+    read_only_gateway: Gateway, topic: Callable[..., Awaitable[str]]
+) -> None:
+    schemas = {
+        "avro": ('{"type":"record","name":"A","fields":[{"name":"a","type":"int"}]}', {"a": 1}),
+        "jsonschema": ('{"type":"object"}', {"a": 1}),
+        "protobuf": ('syntax="proto3"; message A { int32 a = 1; }', {"a": 1}),
+    }
+    found = {}
+    async with httpx.AsyncClient(base_url=read_only_gateway.rest, timeout=30) as client:
+        for kind, (schema, value) in schemas.items():
+            found[kind] = await client.post(
+                f"/topics/{await topic()}",
+                headers={"content-type": f"application/vnd.kafka.{kind}.v2+json"},
+                json={"value_schema": schema, "records": [{"value": value}]},
+            )
+    assert [answer.status_code for answer in found.values()] == [200, 200, 503]
+    assert "compiling a Protobuf schema needs a writable temporary directory; set TMPDIR" in found["protobuf"].text
+
+
+async def test_several_workers_need_a_temporary_directory() -> None:
+    code, output = await _serve("workers=2", "listeners=http://127.0.0.1:0", program=READ_ONLY)
+    assert code == 1
+    assert "kafka-facade: workers is 2; more than 1 needs a writable temporary directory; set TMPDIR" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("key", ["listeners", "grpc.listeners"])

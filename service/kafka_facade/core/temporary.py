@@ -22,11 +22,32 @@ _LOCK: Final = "lock"
 _LONGEST_UNLOCKED: Final = 60
 
 
+class NoTemporaryDirectory(Exception):
+    """No temporary directory can be created; the message completes "... needs"."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"a writable temporary directory; set TMPDIR to one ({error.strerror})")
+
+
+def temporary_directory() -> Path:
+    """Return the system's directory for temporary ones. Raises NoTemporaryDirectory."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise NoTemporaryDirectory(error) from None
+
+
 @contextlib.contextmanager
 def locked_directory(prefix: str, parent: Path) -> Iterator[Path]:
-    """Create a directory, locked through a file in it while this process uses it, and remove it at the end."""
+    """Create a directory, locked through a file in it while this process uses it, and remove it at the end.
+
+    Raises NoTemporaryDirectory.
+    """
     # Another process may run remove_abandoned before the lock is taken; the leading dot protects it until then.
-    made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=parent))
+    except OSError as error:
+        raise NoTemporaryDirectory(error) from None
     with (made / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         path = made.rename(parent / made.name.removeprefix("."))

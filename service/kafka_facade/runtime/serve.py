@@ -22,6 +22,7 @@ from kafka_facade.client_settings.registry import inherits
 from kafka_facade.core.catalogue import OPERATIONS
 from kafka_facade.core.pipeline import IDENTIFIERS
 from kafka_facade.core.secrets import SecretProperties, shown
+from kafka_facade.core.temporary import NoTemporaryDirectory
 from kafka_facade.kafka.settings.check import unknown_settings
 from kafka_facade.runtime.app import Gateway
 from kafka_facade.runtime.log import configure_logging
@@ -63,8 +64,11 @@ def serve(settings: Settings, warnings: list[str]) -> int:
     remove_leftovers()
     if settings.peers.workers == 1:
         return _run(settings, sockets, None)
-    with shared_directory() as directory:
-        return _run(settings, sockets, directory)
+    try:
+        with shared_directory() as directory:
+            return _run(settings, sockets, directory)
+    except NoTemporaryDirectory as error:
+        raise SettingsError(f"workers is {settings.peers.workers}; more than 1 needs {error}") from None
 
 
 def _run(settings: Settings, sockets: list[socket.socket], peers_directory: Path | None) -> int:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from kafka_facade.core.temporary import WORKERS, locked_directory, remove_abandoned
+from kafka_facade.core.temporary import (
+    WORKERS,
+    NoTemporaryDirectory,
+    locked_directory,
+    remove_abandoned,
+    temporary_directory,
+)
 
 # Paths of Unix sockets have at most 107 characters.
 _LONGEST_PARENT = 60
@@ -15,16 +20,17 @@ _LONGEST_PARENT = 60
 
 @contextlib.contextmanager
 def shared_directory() -> Iterator[Path]:
-    """Create a directory, and remove it at the end."""
+    """Create a directory, and remove it at the end. Raises NoTemporaryDirectory."""
     with locked_directory(WORKERS, _parent()) as path:
         yield path
 
 
 def remove_leftovers() -> None:
     """Remove the temporary directories of gateways that were killed."""
-    remove_abandoned(_parent(), Path(tempfile.gettempdir()))
+    with contextlib.suppress(NoTemporaryDirectory):
+        remove_abandoned(_parent(), temporary_directory())
 
 
 def _parent() -> Path:
-    temporary = tempfile.gettempdir()
-    return Path(temporary if len(temporary) < _LONGEST_PARENT else "/tmp")
+    temporary = temporary_directory()
+    return temporary if len(str(temporary)) < _LONGEST_PARENT else Path("/tmp")

@@ -11,7 +11,6 @@ import os
 import re
 import selectors
 import subprocess
-import tempfile
 import time
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,8 @@ from confluent_kafka.schema_registry.confluent.type import decimal_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from kafka_facade.core.temporary import PROTOC, locked_directory
+from kafka_facade.core.errors import Unavailable
+from kafka_facade.core.temporary import PROTOC, NoTemporaryDirectory, locked_directory, temporary_directory
 from kafka_facade.schemas.json_schema import NamedText
 from kafka_facade.schemas.limited_process import limited_process
 
@@ -52,7 +52,8 @@ _BUILT_IN: Final = tuple(
 def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescriptorProto]:
     """Return the files of a schema, each after those that it imports; the last is the schema itself.
 
-    Blocks. Raises ValueError for an invalid schema, or if compiling takes more than 5 seconds of CPU time.
+    Blocks. Raises ValueError for an invalid schema, or if compiling takes more than 5 seconds of CPU time, and
+    Unavailable without a temporary directory.
     """
     name = "default.proto"
     while any(source.name == name for source in references):
@@ -69,7 +70,10 @@ def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescri
             ready[path] = file
         else:
             texts[path] = content
-    return _needed(_compile(texts, ready, name), name)
+    try:
+        return _needed(_compile(texts, ready, name), name)
+    except NoTemporaryDirectory as error:
+        raise Unavailable(f"compiling a Protobuf schema needs {error}") from None
 
 
 def _serialized(content: str) -> FileDescriptorProto | None:
@@ -98,7 +102,7 @@ def _needed(found: Mapping[str, FileDescriptorProto], name: str) -> list[FileDes
 def _compile(
     texts: Mapping[str, str], ready: Mapping[str, FileDescriptorProto], name: str
 ) -> dict[str, FileDescriptorProto]:
-    with locked_directory(PROTOC, Path(tempfile.gettempdir())) as folder:
+    with locked_directory(PROTOC, temporary_directory()) as folder:
         _write(folder, texts, ready)
         _run(
             folder,
