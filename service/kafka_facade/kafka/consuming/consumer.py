@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from confluent_kafka import OFFSET_INVALID
 from confluent_kafka import Consumer as ClientConsumer
@@ -20,29 +20,19 @@ from kafka_facade.core.errors import (
     KafkaAuthenticationFailed,
     KafkaAuthorizationFailed,
     KafkaTimeout,
-    PartitionNotFound,
     TooManyRequests,
-    TopicNotFound,
 )
 from kafka_facade.core.records.model import Record
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade.core.topics.positions import CommittedOffset, PartitionPosition, TopicPartition
+from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.kafka.admin.coordinators import Coordinators
 from kafka_facade.kafka.blocking import Blocking, positive, settled
-from kafka_facade.kafka.consuming.eventful_client import (
-    ASSIGN_SECONDS,
-    GROUP,
-    JOIN_SECONDS,
-    JOINING_SECONDS,
-    EventfulClient,
-)
+from kafka_facade.kafka.consuming.eventful_client import ASSIGN_SECONDS
 from kafka_facade.kafka.consuming.holding_back import HoldBack
+from kafka_facade.kafka.consuming.offsets_client import OffsetsClient
 from kafka_facade.kafka.consuming.pausing_client import AssignedPartition
 from kafka_facade.kafka.consuming.prefetch import Share
 from kafka_facade.kafka.errors import facade_error
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 # Pauses (s) between polls that return nothing, doubled each time.
 _FIRST_PAUSE_SECONDS = 0.001
@@ -51,11 +41,11 @@ _LONGEST_PAUSE_SECONDS = 0.025
 _LEAVE_SECONDS = 5.0
 _SEEK_RETRY_SECONDS = 0.02
 _SEEK_PATIENCE_SECONDS = 1.0
-# Length (s) of the first part of a call that is made in parts.
-_FIRST_PART_SECONDS = 1.0
+# How long (s) a poll waits for a thread that takes a message, at least.
+_TAKE_SECONDS = 0.1
 
 
-class Consumer(EventfulClient):
+class Consumer(OffsetsClient):
     """The consumer port over one librdkafka consumer."""
 
     def __init__(
@@ -71,9 +61,16 @@ class Consumer(EventfulClient):
         coordinators: Coordinators | None = None,
         share: Share | None = None,
     ) -> None:
-        super().__init__(config, connecting, blocking, closing, grouped=grouped, on_dropped=on_dropped)
+        super().__init__(
+            config,
+            connecting,
+            blocking,
+            closing,
+            grouped=grouped,
+            on_dropped=on_dropped,
+            coordinators=coordinators,
+        )
         self._holding_back = HoldBack(share, int(config.get("queued.min.messages", 1)))
-        self._coordinators = coordinators
         self._on_closed = on_closed
         # Assigned topics whose read access has not been checked yet.
         self._unchecked: set[str] = set()
@@ -119,6 +116,7 @@ class Consumer(EventfulClient):
         if member:
             # The old client would still commit as the former member, which the group rejects.
             await self._destroy(_LEAVE_SECONDS)
+            self._left_paused.clear()
             with contextlib.suppress(TooManyRequests):
                 await self.open()
 
@@ -185,13 +183,15 @@ class Consumer(EventfulClient):
         await self.open()
         deadline = time.monotonic() + timeout
         pause = _FIRST_PAUSE_SECONDS
+        taken = False
         while True:
             # Many consumers with records must not block the loop together. Do not await anything after this point:
             # events served meanwhile could return records that precede these.
             await time_slice()
             if not self._free.is_set():
                 try:
-                    await self._until_free(max(0.0, deadline - time.monotonic()))
+                    least = _TAKE_SECONDS if taken else 0.0
+                    await self._until_free(max(least, deadline - time.monotonic()))
                 except KafkaTimeout:
                     return []
                 continue
@@ -199,14 +199,16 @@ class Consumer(EventfulClient):
                 continue
             self._resume()
             if self._pending:
-                if len(self._pending) < max_records:
-                    self._read_ahead(max_records - len(self._pending))
-                return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
+                return self._take_pending(max_records)
             for place, failure in self._failures.items():
                 self._look_again(place)
                 # The same exception is raised repeatedly: drop the traceback, or it would grow each time.
                 raise failure.with_traceback(None)
-            messages, records = self._consume(max_records)
+            if not taken and self._begin_to_take():
+                taken = True
+                continue
+            messages, records = (0, []) if taken and not self._incoming else self._consume(max_records)
+            taken = False
             if records or (messages and not self._grouped and not self._failures):
                 return records
             if self._incoming:
@@ -218,6 +220,12 @@ class Consumer(EventfulClient):
                     return []
                 await asyncio.sleep(min(pause, left))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _take_pending(self, max_records: int) -> list[Record]:
+        """Return pending records, and those after them that can be taken without a thread."""
+        if len(self._pending) < max_records and (self._incoming or not self._is_large):
+            self._read_ahead(max_records - len(self._pending))
+        return [self._pending.popleft() for _ in range(min(max_records, len(self._pending)))]
 
     async def check(self, timeout: float) -> None:
         """Raise KafkaAuthorizationFailed if an assigned topic may not be read; librdkafka does not report that."""
@@ -334,95 +342,6 @@ class Consumer(EventfulClient):
             if (partition := self._assigned.get(place)) is not None:
                 partition.start, partition.sought, partition.position = None, offset, offset
                 on_moved(*place, offset)
-
-    async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
-        """For each partition the first offset at or after the timestamp (ms); -1 if there is none."""
-        wanted = [ClientPartition(entry.topic, entry.partition, timestamp) for entry in partitions]
-        found = await self._in_parts(timeout, ClientConsumer.offsets_for_times, wanted)
-        for entry in found:
-            if entry.error is not None:
-                raise facade_error(entry.error)
-        return [entry.offset for entry in found]
-
-    async def commit(
-        self, offsets: Mapping[tuple[str, int], int], timeout: float, metadata: Mapping[tuple[str, int], str]
-    ) -> None:
-        """Commit next-to-read offsets with their metadata, and return once the group coordinator has them."""
-        # librdkafka appends a NUL to metadata, even if it is empty.
-        wanted = [
-            ClientPartition(*place, offset, said) if (said := metadata.get(place)) else ClientPartition(*place, offset)
-            for place, offset in offsets.items()
-        ]
-        try:
-            found = await self._ask(timeout, ClientConsumer.commit, offsets=wanted, asynchronous=False)
-        except TopicNotFound:
-            # Kafka has one error code for unknown topics and partitions; here a partition was named.
-            raise PartitionNotFound from None
-        for entry in found or ():
-            if entry.error is not None:
-                failure = facade_error(entry.error)
-                where = {"topic": entry.topic, "partition": str(entry.partition)}
-                raise PartitionNotFound(**where) if isinstance(failure, TopicNotFound) else failure
-
-    async def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[CommittedOffset]:
-        """The group's committed offsets; partitions without one are omitted.
-
-        Uses kafka-python if it can connect; otherwise librdkafka, and then metadata is empty.
-        """
-        if self._closed:
-            raise IllegalConsumerState
-        if self._coordinators is not None:
-            # librdkafka's client reports it if Kafka rejects the credentials.
-            self._serve_from_now_on()
-            with self._authentication.waiting():
-                return await self._coordinators.committed_of(self._config["group.id"], partitions, timeout)
-        wanted = [ClientPartition(entry.topic, entry.partition) for entry in partitions]
-        found = await self._ask(timeout, ClientConsumer.committed, wanted, timeout=positive(timeout))
-        for entry in found:
-            if entry.error is not None:
-                raise facade_error(entry.error)
-        # Ignore the metadata: confluent-kafka reads past its end in memory.
-        return [CommittedOffset(entry.topic, entry.partition, entry.offset, "") for entry in found if entry.offset >= 0]
-
-    @property
-    def _is_joining(self) -> bool:
-        return self._subscribed and not (self._assigned or self._failures)
-
-    async def _ask(
-        self, within: float, call: Callable[Concatenate[ClientConsumer, _P], _T], *args: _P.args, **named: _P.kwargs
-    ) -> _T:
-        """Make a call to the group coordinator, unless the group is known to reject this member."""
-        await self.open()
-        known = time.monotonic() + min(within, JOINING_SECONDS)
-        while self._is_joining and time.monotonic() < known:  # noqa: ASYNC110  the client has to be asked
-            await asyncio.sleep(JOIN_SECONDS)
-        if GROUP in self._failures:
-            raise self._failures[GROUP]
-        return await self._in_thread(within, call, *args, **named)
-
-    async def _in_parts(self, within: float, call: Any, *args: Any) -> Any:
-        """Make a repeatable call with increasing timeouts.
-
-        librdkafka reports rejected credentials only between calls; a report then ends the call.
-        """
-        await self.open()
-        deadline = time.monotonic() + within
-        part = _FIRST_PART_SECONDS
-        while True:
-            began = time.monotonic()
-            seconds = min(part, deadline - began)
-            try:
-                return await self._in_thread(seconds, call, *args, timeout=positive(seconds))
-            except FacadeError as error:
-                ended = time.monotonic()
-                if not error.codes.retriable or seconds < part or ended - began < part / 2:
-                    raise
-            await self._until_free(max(0.0, deadline - ended))
-            self._read_ahead(1)
-            # Its callback is scheduled for the next iteration of the loop.
-            await asyncio.sleep(0)
-            self._authentication.check()
-            part *= 2
 
     async def close(self, timeout: float) -> None:
         """Leave the group and free all resources; never raises. The client may be destroyed after ``timeout`` (s)."""

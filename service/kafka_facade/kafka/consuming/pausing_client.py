@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer as ClientConsumer
@@ -58,6 +58,8 @@ class PausingClient(SerializedClient):
         # Cached, because asking librdkafka for the assignment needs a round trip to its main thread.
         self._assigned: dict[tuple[str, int], AssignedPartition] = {}
         self._has_paused = False
+        # Revoked partitions that the client still has paused.
+        self._left_paused: set[tuple[str, int]] = set()
         # Whether prefetching has stopped until the next poll, because keys and headers exceed the budget.
         self._held_back = False
 
@@ -92,7 +94,7 @@ class PausingClient(SerializedClient):
     def _resume(self) -> None:
         if self._has_paused:
             self._has_paused = False
-            self._forget_pause(self._assigned)
+            self._undo_pause(self._assigned)
         self._polled_at = time.monotonic()
 
     def _resume_at_once(self) -> bool:
@@ -119,7 +121,31 @@ class PausingClient(SerializedClient):
             self._begin(done, resume)
         return bool(paused)
 
-    def _forget_pause(self, places: Collection[tuple[str, int]]) -> None:
+    def _note_assigned(self, places: Iterable[tuple[str, int]]) -> None:
+        """Note new partitions. Call :meth:`_resume_assigned` or :meth:`_resume` once the client has assigned them."""
+        for place in places:
+            if place not in self._assigned:
+                self._assigned[place] = AssignedPartition()
+                self._assigned[place].paused = place in self._left_paused
+                self._has_paused |= place in self._left_paused
+        self._left_paused.difference_update(self._assigned)
+
+    def _note_revoked(self, places: Iterable[tuple[str, int]]) -> None:
+        """Note revoked partitions, of which the client remembers whether they were paused.
+
+        Do not resume them here: within a callback of the client that would wait until the callback has returned.
+        """
+        for place in places:
+            revoked = self._assigned.pop(place, None)
+            if revoked is not None and revoked.paused:
+                self._left_paused.add(place)
+
+    def _resume_assigned(self) -> None:
+        """Resume partitions that are assigned again, even if the caller is idle: they have to find their start."""
+        if self._has_paused:
+            self._undo_pause([place for place, found in self._assigned.items() if found.start is None])
+
+    def _undo_pause(self, places: Collection[tuple[str, int]]) -> None:
         # Resume only paused partitions; resuming others would make the client fetch again.
         resumed = [place for place in places if (found := self._assigned.get(place)) is not None and found.paused]
         if resumed:
