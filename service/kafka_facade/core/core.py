@@ -35,6 +35,8 @@ from kafka_facade.core.registry import Registry, implemented_by, needs_kafka
 from kafka_facade.core.replica_status.operations import ReplicaStatuses
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.core.server.operations import Server
+from kafka_facade.core.state.options import DEFAULT_TOPIC
+from kafka_facade.core.state.state import State
 from kafka_facade.core.topics.operations import Topics
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
@@ -69,8 +71,8 @@ IMPLEMENTED: Final = implemented_by(FAMILIES)
 class Core:
     """All operations of the pipeline's catalogue.
 
-    ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness. ``more``
-    has families besides those here, and ``kinds`` is the link table.
+    ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness and
+    for its state in ``state_topic``. ``more`` has families besides those here, and ``kinds`` is the link table.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Core:
         peers: PeerPort | None = None,
         more: Iterable[object] = (),
         kinds: Mapping[type[Any], Kind] = KINDS,
+        state_topic: str = DEFAULT_TOPIC,
     ) -> None:
         topics = Topics()
         self._schemas = Schemas(registry)
@@ -91,6 +94,7 @@ class Core:
         self.kinds = kinds
         self.decoding = Decoding(self._schemas)
         self.readiness = Readiness(own.admin)
+        self._state = State(own, state_topic)
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
         made: dict[type[Any], object] = {
             Topics: topics,
@@ -197,8 +201,9 @@ class Core:
                 yield entry
 
     async def start(self) -> None:
-        """Start the background tasks: expiry of consumer instances, and readiness checks."""
+        """Start the background tasks: expiry of consumer instances, readiness checks, and the state."""
         self._expiry = asyncio.create_task(self._instances.expire(), name="consumer expiry")
+        await self._state.start()
         await self.readiness.start()
 
     async def close(self, timeout: float) -> None:
@@ -208,7 +213,7 @@ class Core:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._expiry
         await self.readiness.close()
-        await self._instances.close(timeout)
+        await asyncio.gather(self._state.close(), self._instances.close(timeout))
         self._schemas.close()
         self._threads.close()
 

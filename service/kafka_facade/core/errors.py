@@ -45,8 +45,9 @@ FacadeError
 ├── NotImplementedYet
 └── ServerError
     ├── KafkaError
-    │   └── RetriableKafkaError
-    │       └── KafkaTimeout
+    │   ├── RetriableKafkaError
+    │   │   └── KafkaTimeout
+    │   └── StateUnusable
     └── Unavailable
 
 Faces translate the codes of an error, and may use messages of their own. Kafka's errors are mapped to these in
@@ -472,6 +473,18 @@ class KafkaTimeout(RetriableKafkaError):
 
     codes = ErrorCodes(50003, 50003, 500, "DEADLINE_EXCEEDED", retriable=True)
     default_message = "Timed out waiting for Kafka."
+
+
+class StateUnusable(KafkaError):
+    """The topic with the gateway's state would lose records, or only a newer gateway understands it."""
+
+    default_message = "The state topic can't be used."
+
+    @classmethod
+    def newer(cls, topic: str, key: str, offset: int, version: int) -> Self:
+        """The error for a record that a newer gateway wrote."""
+        where = f"version {version} at offset {offset} (key {quote(key)})"
+        return cls(f"The state topic {topic} has a record of {where}, which needs a newer gateway.", topic_name=topic)
 
 
 class Unavailable(ServerError):

@@ -12,6 +12,7 @@ from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.records.port import ConsumerFactory, ProducerPort
 from kafka_facade.core.replica_status.port import ReplicaLogsPort
+from kafka_facade.core.state.port import TransactionPort
 from kafka_facade.core.topics.port import AdminPort
 
 
@@ -29,3 +30,4 @@ class KafkaPorts:
     brokers: BrokerPort
     configs: ConfigPort
     replica_logs: ReplicaLogsPort
+    transactions: TransactionPort

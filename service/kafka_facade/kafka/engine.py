@@ -33,6 +33,7 @@ from kafka_facade.kafka.owned import Owned
 from kafka_facade.kafka.producing.producer import Producer
 from kafka_facade.kafka.producing.producer_client import ProducerOpener
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
+from kafka_facade.kafka.producing.transactions import Transactions
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.settings import roles
 from kafka_facade.kafka.shared import Shared
@@ -108,6 +109,7 @@ class Engine:
             shared.connecting,
         )
         self.producer = Producer(opener, self._producing, self.admin, TopicLimits(self.configs))
+        self.transactions = Transactions(servers, configs.producer, shared.connecting, self._control, shared.closing)
         # Unresponsive coordinators must block neither each other nor requests to the controller.
         self._group_protocol = self._protocol_client(configs.admin, _GROUP_REQUESTS)
         coordinators = clients.groups(admin_client, self._control, self._group_protocol)
@@ -160,6 +162,7 @@ class Engine:
             brokers=self.brokers,
             configs=self.configs,
             replica_logs=self.replica_logs,
+            transactions=self.transactions,
         )
 
     async def create(

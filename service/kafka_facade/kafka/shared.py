@@ -25,6 +25,8 @@ _CONNECTING_THREADS = 8
 # may have several producers.
 _QUEUED_BYTES = 512 * 1024 * 1024
 _QUEUE_PART = 2
+# Consumers of the gateway itself: one for a check at start, and two for its state.
+_OWN_CONSUMERS = 3
 _STOP_SECONDS = 5.0
 
 
@@ -35,7 +37,7 @@ class Shared:
         self._control = Blocking("kafka-control", _CONTROL_THREADS, options.max_identities)
         self._producing = Blocking("kafka-produce", _CONTROL_THREADS, options.max_identities)
         # One thread per consumer: each makes one call at a time, which may block on its coordinator.
-        self.consuming = Blocking("kafka-consume", options.max_instances + 1)
+        self.consuming = Blocking("kafka-consume", options.max_instances + _OWN_CONSUMERS)
         self.closing = Blocking("kafka-close", _CLOSE_THREADS)
         self.connecting = Blocking("kafka-connect", _CONNECTING_THREADS)
         self.names = Names()

@@ -115,6 +115,7 @@ def core(
         own=own.ports,
         consumer_defaults=settings.consumers,
         batch_max_entries=options.batch_max_entries,
+        state_topic=settings.state.topic,
         registry=registry,
         peers=peers,
         more=parts.families,

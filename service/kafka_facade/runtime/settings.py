@@ -21,6 +21,7 @@ from kafka_facade.client_settings.registry import without_credentials
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.options import CoreOptions
 from kafka_facade.core.secrets import SecretProperties, secrets_of, shown
+from kafka_facade.core.state.options import StateOptions
 from kafka_facade.kafka.options import PoolOptions
 from kafka_facade.peers.options import PeersOptions
 from kafka_facade.rest.options import RestOptions
@@ -53,6 +54,7 @@ class Settings:
     cross_origin: CrossOriginOptions = field(default_factory=CrossOriginOptions)
     core: CoreOptions = field(default_factory=CoreOptions)
     consumers: ConsumerDefaults = field(default_factory=ConsumerDefaults)
+    state: StateOptions = field(default_factory=StateOptions)
     pool: PoolOptions = field(default_factory=PoolOptions)
     process: ProcessOptions = field(default_factory=ProcessOptions)
 
