@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector
-from kafka_facade.core.records.serialization import NotAtOnce, decode_long, deserialize, is_long, serialize
+from kafka_facade.core.records.serialization import NotAtOnce, deserialize, is_long, serialize, serialize_long
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -64,12 +64,19 @@ def test_formats_with_schemas_need_one() -> None:
         serialize(RecordData(None, None, SchemaSelector()))
 
 
+async def test_long_text() -> None:
+    text = "\u00e4\U0001f600x" * 400_000
+    with pytest.raises(NotAtOnce):
+        serialize(RecordData(Format.STRING, text))
+    assert await serialize_long(RecordData(Format.STRING, text), "value") == text.encode()
+
+
 @pytest.mark.parametrize("size", [393_217, 1_179_648, 1_500_001])
 async def test_long_base64(size: int) -> None:
     content = bytes(range(251)) * (size // 251) + b"x" * (size % 251)
     for text in (base64.b64encode(content).decode(), base64.b64encode(content).decode().rstrip("=")):
         data = RecordData(Format.BINARY, text)
-        assert (await decode_long(data, "value") if is_long(data) else serialize(data)) == content
+        assert (await serialize_long(data, "value") if is_long(data) else serialize(data)) == content
     for wrong in (
         text[:100] + "=" + text[101:],
         text[:-1] + "!",
@@ -77,4 +84,4 @@ async def test_long_base64(size: int) -> None:
         text[:524_287] + "=" + text[524_288:],
     ):
         with pytest.raises(InvalidRequest, match="not a valid base64 string"):
-            await decode_long(RecordData(Format.BINARY, wrong), "value")
+            await serialize_long(RecordData(Format.BINARY, wrong), "value")

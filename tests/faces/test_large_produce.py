@@ -18,6 +18,8 @@ TopicFactory = Callable[..., Awaitable[str]]
 
 BINARY = "application/vnd.kafka.binary.v2+json"
 JSON = "application/vnd.kafka.json.v2+json"
+# Processor time (s) of the loop: copying 45 MB takes longer.
+MOST_BUSY_LARGE = 0.03
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: bytes, media_type: str) -> None:
@@ -36,6 +38,28 @@ async def test_one_large_v2_record(watched: Watched, topic: TopicFactory, media_
             await _post(client, path, body, media_type)
 
         assert await watched.quietest(run) < MOST_BUSY
+
+
+LARGE_BODIES = {
+    "one JSON record": (JSON, 1, 45_000_000),
+    "one binary record": (BINARY, 1, 45_000_000),
+    "large records": (JSON, 45, 1_000_000),
+    "many records": (JSON, 80_000, 500),
+}
+
+
+@pytest.mark.parametrize("name", LARGE_BODIES)
+async def test_a_v2_body_of_45_mb(watched: Watched, topic: TopicFactory, name: str) -> None:
+    media_type, count, size = LARGE_BODIES[name]
+    path = f"/topics/{await topic()}"
+    body = json.dumps({"records": [{"value": "A" * size}] * count}).encode()
+    async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
+
+        async def run() -> None:
+            await _post(client, path, body, media_type)
+
+        most = MOST_BUSY if name == "many records" else MOST_BUSY_LARGE
+        assert await watched.quietest(run, enough=most) < most
 
 
 async def test_many_large_v3_requests(watched: Watched, connect: Connect, topic: TopicFactory) -> None:

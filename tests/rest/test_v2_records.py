@@ -26,7 +26,7 @@ async def test_records_are_split(indent: int | None) -> None:
     assert found is not None
     rest, texts = found
     assert json.loads(rest) == {"value_schema": '{"a":"],"}', "key_schema_id": None}
-    assert [json.loads(text) for text in texts] == records
+    assert [json.loads(bytes(text)) for text in texts] == records
 
 
 @pytest.mark.parametrize(

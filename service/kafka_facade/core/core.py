@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kafka_facade.core.acls.operations import Acls
 from kafka_facade.core.call import Call, Caller
@@ -39,6 +39,8 @@ from kafka_facade.core.state.options import DEFAULT_TOPIC
 from kafka_facade.core.state.state import State
 from kafka_facade.core.topics.operations import Topics
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
+
+_Text = TypeVar("_Text", bound=bytes | memoryview)
 
 _Method = Callable[[Call, Any], Any]
 
@@ -154,7 +156,7 @@ class Core:
         return found.format
 
     async def read_json(
-        self, read: Callable[[bytes], Answer], text: bytes, timeout: float, *, slow: bool = False
+        self, read: Callable[[_Text], Answer], text: _Text, timeout: float, *, slow: bool = False
     ) -> Answer:
         """Parse JSON with ``read``, in a thread if that is ``slow`` or the text is large. Raises PayloadTooLarge."""
         return await self._schemas.read_json(read, text, timeout, slow=slow)

@@ -54,7 +54,7 @@ class BodyDecoder(Generic[_Body]):
         # If a number exceeds the range of a float, decode again and keep numbers as JSON text.
         self._exact = msgspec.json.Decoder(type_, strict=False, float_hook=_verbatim)
 
-    def decode(self, body: bytes) -> _Body:
+    def decode(self, body: bytes | memoryview) -> _Body:
         """Decode a body. Raises MalformedBody, and UnprocessableEntity for an unknown member."""
         try:
             try:
@@ -64,9 +64,9 @@ class BodyDecoder(Generic[_Body]):
                     raise
                 return self._exact.decode(body)
         except msgspec.ValidationError as error:
-            raise explained(str(error), self._type, body) from None
+            raise explained(str(error), self._type, bytes(body)) from None
         except msgspec.DecodeError as error:
-            if is_json(body):
+            if is_json(bytes(body)):
                 raise MalformedBody("An escape sequence in a string is half of a surrogate pair.") from None
             text = "Unexpected end of input: the JSON is incomplete" if str(error) == _TRUNCATED else str(error)
             raise MalformedBody(f"{text}.") from None

@@ -15,6 +15,7 @@ from kafka_facade.core.core import Core
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.links import path_segment
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.rest.body_parts import BodyParts
 from kafka_facade.rest.connection import Connection
 from kafka_facade.rest.documents import Documents
 from kafka_facade.rest.options import RestOptions
@@ -73,13 +74,14 @@ class Exchange(Struct):
         chunk, more = await self.read()
         if not more and len(chunk) <= limit:
             return chunk.removeprefix(BOM_UTF8)
-        body = bytearray(chunk)
-        while more and len(body) <= limit:
+        parts = BodyParts()
+        parts.add(chunk)
+        while more and parts.size <= limit:
             chunk, more = await self.read()
-            body += chunk
-        if len(body) > limit:
+            parts.add(chunk)
+        if parts.size > limit:
             raise PayloadTooLarge(f"The body is longer than {limit} bytes.")
-        return bytes(body).removeprefix(BOM_UTF8)
+        return await parts.joined()
 
     def integer(self, name: str) -> int:
         """Return a path parameter as a number. If it is invalid, raises InvalidRequest in v3 and NotFound in v2."""

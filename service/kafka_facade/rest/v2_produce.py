@@ -149,7 +149,7 @@ async def _each(make: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[
 
 
 async def _read_one_by_one(
-    exchange: Exchange, format: Format, partition: int | None, rest: bytes, texts: list[bytes]
+    exchange: Exchange, format: Format, partition: int | None, rest: bytes, texts: list[bytes | memoryview]
 ) -> tuple[V2Produce, list[RecordToProduce]]:
     """Decode the result of :func:`split` one record at a time, keeping only the JSON of their data."""
     seconds = exchange.renewed_call().remaining
@@ -158,7 +158,7 @@ async def _read_one_by_one(
     records: list[RecordToProduce] = []
     size = 0
 
-    def read(text: bytes) -> RecordToProduce:
+    def read(text: bytes | memoryview) -> RecordToProduce:
         try:
             record = _record_decoder.decode(text)
         except FacadeError:
@@ -169,7 +169,8 @@ async def _read_one_by_one(
         if format is not Format.BINARY:
             for data in (made.key, made.value):
                 if data is not None and data.data is not None:
-                    data.data = Raw(encode(data.data))
+                    encoded = encode(data.data)
+                    data.data = encoded if format is Format.JSON else Raw(encoded)
         return made
 
     for text in texts:

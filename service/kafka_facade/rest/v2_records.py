@@ -24,14 +24,15 @@ _START = re.compile(rb"[ \t\r\n]*+\{")
 _RECORDS: Final = b"records"
 
 
-async def split(body: bytes) -> tuple[bytes, list[bytes]] | None:
+async def split(body: bytes) -> tuple[bytes, list[bytes | memoryview]] | None:
     """Return a body without its records, and the records; None if it has none or must be decoded as a whole.
 
-    Does not validate the JSON; decoding does. Raises PayloadTooLarge for too many records.
+    Large records are views of the body, since copying them takes long. Does not validate the JSON; decoding does.
+    Raises PayloadTooLarge for too many records.
     """
     start = _START.match(body)
     position = 0 if start is None else start.end()
-    records: list[bytes] = []
+    records: list[bytes | memoryview] = []
     members: list[bytes] = []
     separator = b"," if start is not None else b""
     while separator == b",":
@@ -52,7 +53,7 @@ async def split(body: bytes) -> tuple[bytes, list[bytes]] | None:
     return b"{" + b",".join(members) + b"}", records
 
 
-async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> int:
+async def _take_elements(body: bytes, position: int, elements: list[bytes | memoryview]) -> int:
     """Add the elements of an array; return the position after it and white space, -1 if it cannot be determined."""
     separator = b","
     cut = position
@@ -65,7 +66,7 @@ async def _take_elements(body: bytes, position: int, elements: list[bytes]) -> i
             return -1
         if len(elements) == PRODUCED_RECORDS:
             raise PayloadTooLarge(f"A request may have {PRODUCED_RECORDS} records.")
-        elements.append(body[position:after])
+        elements.append(body[position:after] if after - position <= _PART else memoryview(body)[position:after])
         separator = body[after : after + 1]
         position = after + 1
     if separator != b"]":

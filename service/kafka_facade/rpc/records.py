@@ -99,7 +99,7 @@ def _read_data(data: record_pb2.RecordData) -> RecordData:
         return RecordData(format, data.text)
     if which == "binary":
         return RecordData(format, data.binary)
-    return RecordData(format, None if which is None else _read_json(data.json))
+    return RecordData(format, None if which is None else _json_of(format, data.json))
 
 
 def _read_with_schema(data: record_pb2.RecordData) -> RecordData:
@@ -109,7 +109,7 @@ def _read_with_schema(data: record_pb2.RecordData) -> RecordData:
         raise InvalidRequest(
             "schema needs json data, and AVRO, JSONSCHEMA or PROTOBUF where a format is named.", field="schema"
         )
-    return RecordData(format, _read_json(data.json) if which else None, _read_selector(data.schema))
+    return RecordData(format, _json_of(format, data.json) if which else None, _read_selector(data.schema))
 
 
 def _format(which: str | None, asked: int) -> Format:
@@ -132,7 +132,14 @@ def format_of(number: int, field: str) -> Format | None:
     return _FORMATS[number]
 
 
-def _read_json(text: str) -> object:
+def _json_of(format: Format | None, text: str) -> bytes | msgspec.Raw | None:
+    compact = _read_json(text)
+    if compact == b"null":
+        return None
+    return compact if format is Format.JSON else msgspec.Raw(compact)
+
+
+def _read_json(text: str) -> bytes:
     # Reformat the text instead of decoding it: decoding loses digits of numbers and is much slower.
     data = text.encode()
     if weighs_more(data, RECORDS_WEIGHT):
@@ -147,7 +154,7 @@ def _read_json(text: str) -> object:
             msgspec.json.decode(compact)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"The JSON text can't be read: {error}", field="json") from None
-    return None if compact == b"null" else msgspec.Raw(compact)
+    return compact
 
 
 def _may_be_out_of_range(compact: bytes) -> bool:

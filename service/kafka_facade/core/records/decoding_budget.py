@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from kafka_facade.core.limits import RECORDS_WEIGHT
+from kafka_facade.core.time_slices import time_slice
 
 # A weight is roughly the size of the JSON text in bytes. This is the weight of a value besides the text in it.
 VALUE_WEIGHT: Final = 16
@@ -72,6 +73,17 @@ def weighs_more(payload: bytes, most: int) -> bool:
     left = most
     for start in range(0, len(payload), _PART):
         left -= json_weight(payload, start, start + _PART)
+        if left < 0:
+            return True
+    return False
+
+
+async def weighs_more_in_slices(payload: bytes | memoryview, most: int) -> bool:
+    """Like :func:`weighs_more`, for a large text, in time slices."""
+    left = most
+    for start in range(0, len(payload), _PART):
+        await time_slice()
+        left -= json_weight(bytes(payload[start : start + _PART]))
         if left < 0:
             return True
     return False

@@ -340,6 +340,7 @@ async def _submit(
     loop = asyncio.get_running_loop()
     try:
         while (start := len(portions) * _PORTION) < len(wire):
+            await time_slice()
             portions.append(await producer.submit(topic, wire[start : start + _PORTION], order))
     except FacadeError as error:
         if not portions:

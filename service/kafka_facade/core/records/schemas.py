@@ -27,14 +27,16 @@ from kafka_facade.core.records.decoding_budget import (
     data_weight,
     json_weight,
     weighs_more,
+    weighs_more_in_slices,
 )
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
 from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
-from kafka_facade.core.records.serialization import NotAtOnce, decode_long, deserialize, is_long, serialize
+from kafka_facade.core.records.serialization import NotAtOnce, deserialize, is_long, serialize, serialize_long
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
 _T = TypeVar("_T")
+_Text = TypeVar("_Text", bound=bytes | memoryview)
 
 FailedLookups = dict[tuple[str, Format | None, SchemaSelector | None], FacadeError]
 """The errors of lookups in one request, by whether it was for a key or a value, the format and the selection."""
@@ -131,7 +133,7 @@ class Schemas:
         if data is None:
             return None, None
         if is_long(data):
-            return await decode_long(data, which), None
+            return await serialize_long(data, which), None
         with contextlib.suppress(NotAtOnce):
             return serialize(data, which), None
         wanted = (which, data.format, data.schema)
@@ -188,13 +190,14 @@ class Schemas:
         await time_slice()
         return work(), weight
 
-    async def read_json(self, read: Callable[[bytes], _T], text: bytes, timeout: float, *, slow: bool = False) -> _T:
+    async def read_json(self, read: Callable[[_Text], _T], text: _Text, timeout: float, *, slow: bool = False) -> _T:
         """Parse a caller's JSON with ``read``, in a thread if that is ``slow`` or the text is large.
 
         Raises PayloadTooLarge, before parsing, if the JSON would become too large.
         """
-        if slow or weighs_more(text, JSON_ON_LOOP):
-            if weighs_more(text, RECORDS_WEIGHT):
+        # A view is of a large text.
+        if slow or isinstance(text, memoryview) or weighs_more(text, JSON_ON_LOOP):
+            if await weighs_more_in_slices(text, RECORDS_WEIGHT):
                 raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.")
             return await self._in_thread(Format.JSON, functools.partial(read, text), timeout)
         if len(text) > _SHORT_JSON:

@@ -5,6 +5,7 @@ Formats with schemas are in :mod:`kafka_facade.core.records.schemas`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from typing import Final
@@ -21,7 +22,7 @@ _encode_json = msgspec.json.Encoder().encode
 _JSON, _BINARY, _STRING = Format.JSON, Format.BINARY, Format.STRING
 
 
-# Base64 of more characters is decoded in time slices, in pieces of so many.
+# Texts of more characters are converted in time slices, in pieces of so many.
 _PIECE: Final = 512 * 1024
 
 
@@ -43,7 +44,7 @@ def serialize(data: RecordData, which: str = "value") -> bytes | None:
     # Compare by identity: comparing or hashing members of a string enum costs more than all the rest.
     format = data.format
     if format is _JSON:
-        return _encode_json(value)
+        return value if isinstance(value, bytes) else _encode_json(value)
     if format is _BINARY:
         if isinstance(value, bytes):
             return value
@@ -53,29 +54,34 @@ def serialize(data: RecordData, which: str = "value") -> bytes | None:
     if format is _STRING:
         if not isinstance(value, str):
             raise InvalidRequest(f"Bad Request: data={quote_json(value)} is not a string.", field=f"{which}.data")
+        if is_long(data):
+            raise NotAtOnce
         return value.encode()
     raise NotAtOnce
 
 
 def is_long(data: RecordData) -> bool:
-    """Return whether data is base64 for :func:`decode_long`."""
-    return data.format is _BINARY and isinstance(data.data, str) and len(data.data) > _PIECE
+    """Return whether data is a text for :func:`serialize_long`."""
+    fits = data.schema is None and (data.format is _BINARY or data.format is _STRING)
+    return fits and isinstance(data.data, str) and len(data.data) > _PIECE
 
 
-async def decode_long(data: RecordData, which: str) -> bytes:
-    """Decode base64 in time slices. Raises InvalidRequest."""
+async def serialize_long(data: RecordData, which: str) -> bytes:
+    """Encode a long text, or decode it from base64, in time slices. Raises InvalidRequest."""
     text: str = data.data  # type: ignore[assignment]
     last = (len(text) - 1) // _PIECE * _PIECE
-    decoded = []
-    for start in range(0, last, _PIECE):
+    parts = []
+    for start in range(0, len(text), _PIECE):
         await time_slice()
         piece = text[start : start + _PIECE]
-        if "=" in piece:
+        if data.format is _STRING:
+            parts.append(piece.encode())
+            continue
+        if start < last and "=" in piece:
             raise _not_base64(text, which)
-        decoded.append(_decode(piece, text, which))
-    await time_slice()
-    decoded.append(_decode(text[last:], text, which))
-    return b"".join(decoded)
+        parts.append(_decode(piece, text, which))
+    # Joining much does not hold the interpreter lock.
+    return await asyncio.to_thread(b"".join, parts)
 
 
 def _from_base64(value: object, which: str) -> bytes:
