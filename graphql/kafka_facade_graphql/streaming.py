@@ -128,9 +128,18 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
             else:
                 yield message
 
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send a message. Raises WebSocketDisconnected once the connection has ended, from whichever side."""
+        try:
+            await super().send_json(message)
+        except RuntimeError as error:
+            # Starlette's error once it has sent a close.
+            raise WebSocketDisconnected from error
+
     async def close(self, code: int, reason: str) -> None:
-        """Close the connection; a reason that is too long is truncated."""
-        await super().close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
+        """Close the connection, unless it has ended; a reason that is too long is truncated."""
+        with suppress(RuntimeError, WebSocketDisconnect):
+            await super().close(code, reason.encode()[:_MAX_REASON].decode(errors="ignore"))
 
 
 class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):

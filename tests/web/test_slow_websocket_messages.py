@@ -8,26 +8,17 @@ import pytest
 from conftest import Connect, GatewayFactory
 from http_connection import Connection
 from kafka_facade_devstack.gateway import Gateway
+from websocket_frames import CONT, FIN, HEAD, PING, TEXT, frame
 
-_HEAD = (
-    b"GET /graphql HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-)
-_FIN, _CONT, _TEXT, _PING = 0x80, 0, 1, 9
 _PING_MESSAGE = b'{"type":"ping"}'
 _SECONDS = 20
 
 
-def _frame(first: int, data: bytes) -> bytes:
-    """A frame whose mask is zeros."""
-    return bytes([first, 0x80 | len(data)]) + bytes(4) + data
-
-
 async def _connected(gateway: Gateway, connect: Connect) -> Connection:
     connection = await connect(gateway)
-    await connection.send(_HEAD)
+    await connection.send(HEAD + b"\r\n\r\n")
     assert (await connection.head())[0] == 101
-    await connection.send(_frame(_FIN | _TEXT, b'{"type":"connection_init"}'))
+    await connection.send(frame(FIN | TEXT, b'{"type":"connection_init"}'))
     await connection.until(b"}")
     return connection
 
@@ -35,10 +26,10 @@ async def _connected(gateway: Gateway, connect: Connect) -> Connection:
 @pytest.mark.parametrize(
     ("first", "further"),
     [
-        (_frame(_FIN | _TEXT, b"x" * 100)[:7], b"x"),
-        (_frame(_FIN | _TEXT, b"x")[:1], b""),
-        (_frame(_TEXT, b"x"), _frame(_CONT, b"x") + _frame(_FIN | _PING, b"")),
-        (_frame(_FIN | _PING, b"x" * 100)[:7], b"x"),
+        (frame(FIN | TEXT, b"x" * 100)[:7], b"x"),
+        (frame(FIN | TEXT, b"x")[:1], b""),
+        (frame(TEXT, b"x"), frame(CONT, b"x") + frame(FIN | PING, b"")),
+        (frame(FIN | PING, b"x" * 100)[:7], b"x"),
     ],
     ids=["one frame", "half of a head", "parts", "ping"],
 )
@@ -65,10 +56,10 @@ async def test_each_message_has_the_whole_time(gateway_factory: GatewayFactory, 
     connection = await _connected(await gateway_factory({"request.body.timeout.ms": "3000"}), connect)
     # Idle connections have no such limit.
     await asyncio.sleep(3.5)
-    frame = _frame(_FIN | _TEXT, _PING_MESSAGE)
-    await connection.send(frame[:10])
+    ping = frame(FIN | TEXT, _PING_MESSAGE)
+    await connection.send(ping[:10])
     for _ in range(5):
         # The next message has begun when one is complete.
         await asyncio.sleep(1)
-        await connection.send(frame[10:] + frame[:10])
+        await connection.send(ping[10:] + ping[:10])
         assert b"pong" in await connection.until(b"}")

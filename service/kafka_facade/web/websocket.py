@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 from websockets.streams import StreamReader
@@ -85,8 +86,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _cut_off(self) -> None:
         """Close a connection whose message is incomplete, because memory is short."""
         if not self.transport.is_closing():
-            self.conn.fail(CloseCode.TRY_AGAIN_LATER, MESSAGE)
-            self.handle_parser_exception()
+            self._fail(CloseCode.TRY_AGAIN_LATER, MESSAGE)
 
     def _message_timed_out(self) -> None:
         self._message_timer = None
@@ -96,8 +96,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             # The gateway does not read on.
             self._message_timer = self.loop.call_later(self.message_seconds, self._message_timed_out)
             return
-        self.conn.fail(CloseCode.POLICY_VIOLATION, "the message took too long.")
-        self.handle_parser_exception()
+        self._fail(CloseCode.POLICY_VIOLATION, "the message took too long.")
 
     def _stop_message_timer(self) -> None:
         self.arrivals.end(self)
@@ -106,9 +105,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._message_timer = None
 
     def send_receive_event_to_app(self) -> None:
-        """Queue a complete message."""
+        """Queue a complete message, or close the connection if a text is not UTF-8 (RFC 6455, 8.1)."""
         self._stop_message_timer()
-        super().send_receive_event_to_app()
+        if self.close_sent or self.curr_msg_data_type != "text":
+            super().send_receive_event_to_app()
+            return
+        data, self.frames = b"".join(self.frames), []
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            # uvicorn would log it with a traceback, and fail if the peer has closed behind the message.
+            self._fail(CloseCode.INVALID_DATA, "the message is not UTF-8.")
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "text": text})
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        """Close the connection because of an error, and tell the application."""
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
 
     def _parse_soon(self) -> None:
         if not self._scheduled:
@@ -121,6 +138,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.queue.empty() and (self.read_paused or self._unparsed):
             self._parse_soon()
         return message
+
+    async def send(self, message: Any) -> None:
+        """Send a message. Raises ClientDisconnected if the connection has ended, unless the message closes it."""
+        await self.writable.wait()
+        # An invalid frame closes the connection while the application is about to send.
+        if self.disconnected or (self.close_sent and self.initial_response is None):
+            if message["type"] == "websocket.close":
+                return
+            raise ClientDisconnected
+        await super().send(message)
 
     def resume_writing(self) -> None:
         """Continue parsing when the peer reads again."""
