@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import strawberry
 
@@ -20,12 +21,12 @@ from kafka_facade.core.instances.model import (
     SeekConsumer,
     SubscribeConsumer,
 )
+from kafka_facade.core.memory_budget import Reservation
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.model import FetchedRecord, Format
 from kafka_facade.core.request import Answer, Request
 from kafka_facade_graphql.handing_over import current
 from kafka_facade_graphql.loaders import CALLER, Loaders
-from kafka_facade_graphql.turns import Turn, Turns
 
 # Requests that change a consumer instance.
 _OF_INSTANCES = ConsumerRef | SubscribeConsumer | AssignConsumer | ConsumerPartitions | CommitOffsets | SeekConsumer
@@ -45,14 +46,24 @@ def use_decoding(decoding: Decoding) -> None:
     _decoding.set(decoding)
 
 
+class Memory(NamedTuple):
+    """The memory of one operation."""
+
+    request: Reservation
+    response: Reservation
+
+    def another(self) -> Memory:
+        """Return empty reservations for another operation of the same caller."""
+        return Memory(self.request.another(), self.response.another())
+
+
 class Context:
     """Access to the core, and the state of one operation."""
 
-    def __init__(self, core: Core, max_objects: int, turns: Turns) -> None:
+    def __init__(self, core: Core, max_objects: int, memory: Memory) -> None:
         self.core = core
         self.max_objects = max_objects
-        self.turns = turns
-        self.turn = Turn(turns)
+        self.memory = memory
         self.loaders = Loaders(core)
         self.overflow: InvalidRequest | None = None
         """The error, if the response exceeds the limit of objects."""
@@ -87,7 +98,6 @@ class Context:
 
     def start_event(self) -> None:
         """Reset the counts for the next event of a subscription."""
-        self.turn.needed = False
         self._objects = 0
         self.overflow = None
         self.decoded_weight = 0

@@ -51,11 +51,15 @@ _VARIABLES_ON_LOOP: Final = 20_000
 
 
 class Document(Struct):
-    """A parsed document. ``errors`` are its validation errors."""
+    """A parsed document. ``errors`` are its validation errors, and ``costs`` those of its operations by name.
+
+    The cost of an operation with variables depends on them, see :class:`Variables`.
+    """
 
     text: str
     node: DocumentNode
     errors: list[GraphQLError]
+    costs: dict[str | None, int]
 
     @property
     def bytes(self) -> int:
@@ -67,7 +71,18 @@ class Document(Struct):
         operations = [entry for entry in self.node.definitions if isinstance(entry, OperationDefinitionNode)]
         if name is None:
             return operations[0] if len(operations) == 1 else None
-        return next((entry for entry in operations if entry.name is not None and entry.name.value == name), None)
+        return next((entry for entry in operations if _name(entry) == name), None)
+
+
+class Variables(Struct):
+    """The coerced variables of an operation, and its cost with them."""
+
+    values: VariableValues
+    cost: int
+
+
+def _name(operation: OperationDefinitionNode) -> str | None:
+    return None if operation.name is None else operation.name.value
 
 
 def _translated(error: GraphQLError, document: DocumentNode) -> GraphQLError:
@@ -161,29 +176,33 @@ class Documents:
 
     def _read(self, text: str) -> Document:
         node = parse(text, max_tokens=self._options.max_tokens)
+        costs: dict[str | None, int] = {}
         try:
-            self._check(node)
+            costs = self._check(node)
             errors = validate(self._schema, node, self._rules, max_errors=_MAX_VALIDATION_ERRORS)
         except LimitError as error:
             # If fragments form a cycle, report that as the reason instead.
             found = validate(self._schema, node, [NoFragmentCyclesRule], max_errors=1)
             errors = [cycle for cycle in found if not isinstance(cycle, ValidationAbortedError)] or [error]
-        return Document(text, node, [_translated(error, node) for error in errors])
+        return Document(text, node, [_translated(error, node) for error in errors], costs)
 
-    def _check(self, node: DocumentNode) -> None:
-        """Check the limits that do not depend on variables. Raises LimitError."""
+    def _check(self, node: DocumentNode) -> dict[str | None, int]:
+        """Check the limits that do not depend on variables, and return the costs. Raises LimitError."""
         measure = Measure(self._schema, node, {})
+        costs: dict[str | None, int] = {}
         for entry in node.definitions:
             if isinstance(entry, OperationDefinitionNode):
                 size = measure.operation(entry)
                 self._check_size(size, entry)
+                costs[_name(entry)] = size.cost + size.introspection
                 if not entry.variable_definitions:
                     self._check_cost(size, entry)
         check_repetition(node)
+        return costs
 
     async def check_variables(
         self, document: Document, operation: OperationDefinitionNode, variables: dict[str, Any], core: Core
-    ) -> VariableValues | list[GraphQLError]:
+    ) -> Variables | list[GraphQLError]:
         """Return the coerced variables of an operation, or what is wrong with them; check large ones in a thread.
 
         A LimitError if the operation is too expensive with these variables. Raises Unavailable.
@@ -196,7 +215,7 @@ class Documents:
 
     def variable_values(
         self, document: Document, operation: OperationDefinitionNode, variables: dict[str, Any]
-    ) -> VariableValues | list[GraphQLError]:
+    ) -> Variables | list[GraphQLError]:
         """Do what :meth:`check_variables` does, at once."""
         try:
             measure = Measure(self._schema, document.node, variables, self._options.max_cost)
@@ -206,9 +225,10 @@ class Documents:
                 raise LimitError("A field repeats variables with too much data: pass each of them once.", operation)
         except LimitError as error:
             return [error.with_traceback(None)]
-        return get_variable_values(
+        found = get_variable_values(
             self._schema, operation.variable_definitions or (), variables, max_errors=_MAX_VARIABLE_ERRORS
         )
+        return found if isinstance(found, list) else Variables(found, size.cost + size.introspection)
 
     def _check_size(self, size: Size, operation: OperationDefinitionNode) -> None:
         options = self._options

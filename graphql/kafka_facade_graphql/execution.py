@@ -40,6 +40,9 @@ _FEW = 8
 # Maximum number of entries that are awaited together; a page of maximum size is loaded at once.
 _MOST_WAITING = MAX_PAGE_SIZE
 _CANCELLED_AT_ONCE = 8
+# Memory for each entry while a list is completed: of an entry that is awaited, for the tasks of its fields.
+_BYTES_AN_ENTRY = 1024
+_BYTES_AWAITED = 32 * 1024
 _encode = Encoder().encode
 
 
@@ -105,8 +108,23 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         """Complete the entries of a list, a short one at once."""
         entries = items if isinstance(items, Sequence) else list(items)
         if len(entries) > _FEW:
-            return self._complete_entries(item_type, field_details_list, info, path, entries, position_context)
+            return self._complete_long(item_type, field_details_list, info, path, entries, position_context)
         return super().complete_iterable_value(item_type, field_details_list, info, path, entries, position_context)
+
+    async def _complete_long(
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: Any,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        entries: Sequence[Any],
+        position_context: Any,
+    ) -> list[Any]:
+        size = _BYTES_AN_ENTRY * len(entries)
+        if self._compile(item_type, field_details_list) is None:
+            size += _BYTES_AWAITED * min(len(entries), _MOST_WAITING)
+        async with info.context.memory.response.more(size):
+            return await self._complete_entries(item_type, field_details_list, info, path, entries, position_context)
 
     async def _complete_entries(
         self,
@@ -119,7 +137,6 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> list[Any]:
         completed: list[Any] = []
         waiting: list[int] = []
-        await info.context.turn.take(len(entries))
         try:
             for index, entry in enumerate(entries):
                 await time_slice()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import strawberry
 from graphql import GraphQLError, OperationDefinitionNode
+from graphql import OperationType as OperationTypeNode
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
@@ -36,6 +37,9 @@ from kafka_facade_graphql.query import Query
 from kafka_facade_graphql.record_mutations import ProduceMutations
 from kafka_facade_graphql.record_subscription import Subscription
 from kafka_facade_graphql.scalars import SCALARS
+
+# Memory for each unit of an operation's cost. Long lists take more once their length is known.
+_BYTES_A_FIELD: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,11 @@ class _FreshContext(SchemaExtension):
 
     def on_operation(self) -> Iterator[None]:
         given = self.execution_context.context
-        own = self.execution_context.context = Context(given.core, given.max_objects, given.turns)
+        own = self.execution_context.context = Context(given.core, given.max_objects, given.memory.another())
         try:
             yield None
         finally:
-            own.turn.end()
+            own.memory.request.release()
 
 
 class Schema(strawberry.Schema):
@@ -120,6 +124,9 @@ class Schema(strawberry.Schema):
             document = await self._document(context)
             operation = self._operation(document, context._provided_operation_name)
             context.pre_execution_errors = document.errors or await self._check(document, operation, context)
+        except FacadeError as error:
+            context.pre_execution_errors = [GraphQLError(str(error), original_error=error)]
+            return PreExecutionError(data=None, errors=context.pre_execution_errors)
         except GraphQLError as error:
             context.pre_execution_errors = [error]
             return PreExecutionError(data=None, errors=[error])
@@ -161,17 +168,21 @@ class Schema(strawberry.Schema):
     async def _check(
         self, document: Document, operation: OperationDefinitionNode, context: ExecutionContext
     ) -> list[GraphQLError]:
-        """Coerce the variables, and return what is wrong with them."""
-        if not operation.variable_definitions:
-            return []
-        variables = context.variables or {}
-        try:
+        """Coerce the variables, and wait for memory. Return what is wrong with the variables.
+
+        Raises Unavailable, and TooManyRequests if there is no memory.
+        """
+        cost = document.costs[None if operation.name is None else operation.name.value]
+        if operation.variable_definitions:
+            variables = context.variables or {}
             found = await self.documents.check_variables(document, operation, variables, context.context.core)
-        except FacadeError as error:
-            raise GraphQLError(str(error), original_error=error) from error
-        if isinstance(found, list):
-            return found
-        context.variables = CoercedVariables(variables, found)
+            if isinstance(found, list):
+                return found
+            context.variables = CoercedVariables(variables, found.values)
+            cost = found.cost
+        # A subscription would keep its memory while nobody reads.
+        if operation.operation is not OperationTypeNode.SUBSCRIPTION:
+            await context.context.memory.request.resize(_BYTES_A_FIELD * cost)
         return []
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:

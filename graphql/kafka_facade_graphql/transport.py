@@ -40,7 +40,7 @@ from kafka_facade.web.content_coding import decoded
 from kafka_facade.web.media_types import LATIN_1, UNICODE, parse_media_type
 from kafka_facade.web.scope import until_lost
 from kafka_facade_graphql import ide
-from kafka_facade_graphql.context import Context, use_decoding
+from kafka_facade_graphql.context import Context, Memory, use_decoding
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
 from kafka_facade_graphql.handing_over import current, handing_over
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
@@ -48,7 +48,6 @@ from kafka_facade_graphql.numbers import decode_exactly, decodes_slowly
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Graph, Schema, create_schema
 from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
-from kafka_facade_graphql.turns import Turns
 
 _SUBSCRIPTIONS_PER_CONNECTION = 100
 # How long (s) a large body waits for a thread.
@@ -98,7 +97,6 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         )
         self._core = core
         self._options = options
-        self._turns = Turns()
         self._page = ide.page(options.path) if options.graphiql else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +146,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return the context for resolvers."""
         use_decoding(self._core.decoding)
-        return Context(self._core, self._options.max_objects, self._turns)
+        overload = self._core.pipeline.overload
+        memory = Memory(overload.requests.reservation(request), overload.responses.reservation(request))
+        return Context(self._core, self._options.max_objects, memory)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """Return a response that carries the negotiated media type."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from websockets.asyncio.client import connect as connect_websocket
 from faces.conftest import MOST_BUSY, Watched
 from http_connection import Connection
 from kafka_facade_devstack.background import BackgroundStack
+from peak_memory import MEBIBYTE, PeakMemory
 
 pytestmark = pytest.mark.xdist_group("event_loop")
 
@@ -52,6 +54,28 @@ async def test_over_one_websocket(watched: Watched, topic: TopicFactory) -> None
                     ended += message["type"] == "complete"
 
         assert await watched.quietest(run) < MOST_BUSY
+
+
+async def test_many_over_several_websockets_leave_room_for_others(watched: Watched, topic: TopicFactory) -> None:
+    document = await _document(watched, topic)
+    url = watched.gateway.graphql.replace("http", "ws", 1)
+    memory = PeakMemory(watched.gateway)
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            websocket = await stack.enter_async_context(
+                connect_websocket(url, subprotocols=["graphql-transport-ws"], max_size=None)  # type: ignore[list-item]
+            )
+            await websocket.send('{"type":"connection_init"}')
+            await websocket.recv()
+            for number in range(100):
+                message = {"id": str(number), "type": "subscribe", "payload": {"query": document}}
+                await websocket.send(json.dumps(message))
+        async with httpx.AsyncClient(timeout=20) as client:
+            for _ in range(3):
+                answer = (await client.post(watched.gateway.graphql, json={"query": document})).json()
+                assert "errors" not in answer
+    # All at once would take a gigabyte.
+    assert memory.growth() < 300 * MEBIBYTE
 
 
 async def test_over_http(watched: Watched, topic: TopicFactory) -> None:

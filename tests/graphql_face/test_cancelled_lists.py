@@ -8,12 +8,14 @@ import pytest
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from kafka_facade_graphql.context import Context
+from kafka_facade.core.memory_budget import MemoryBudget
+from kafka_facade_graphql.context import Context, Memory
 from kafka_facade_graphql.execution import SlicedExecutor
-from kafka_facade_graphql.turns import Turns
 
 ENTRIES = 600
 DOCUMENT = "{ entries { inner { values } innermost { inner { values } } } }"
+
+MEMORY = Memory(MemoryBudget(1).reservation(None), MemoryBudget(1).reservation(None))
 
 
 @strawberry.type
@@ -54,7 +56,7 @@ SCHEMA = strawberry.Schema(Query, config=StrawberryConfig(), execution_context_c
 
 @pytest.mark.parametrize("iterations", [2, 3, 4, 5])
 async def test_no_coroutine_is_left_unawaited(iterations: int) -> None:
-    context = Context(None, 100_000, Turns())  # type: ignore[arg-type]  # nothing is loaded
+    context = Context(None, 100_000, MEMORY)  # type: ignore[arg-type]  # nothing is loaded
     with warnings.catch_warnings(record=True, action="always") as found:
         operation = asyncio.create_task(SCHEMA.execute(DOCUMENT, context_value=context))
         for _ in range(iterations):

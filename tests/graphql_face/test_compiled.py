@@ -12,16 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
+from kafka_facade.core.memory_budget import MemoryBudget
 from kafka_facade.core.records import model as core_records
 from kafka_facade_graphql.compiled import MOST_NESTED
-from kafka_facade_graphql.context import Context, Info
+from kafka_facade_graphql.context import Context, Info, Memory
 from kafka_facade_graphql.execution import SlicedExecutor
 from kafka_facade_graphql.fields import field, subscription
 from kafka_facade_graphql.records import Content, Record
 from kafka_facade_graphql.scalars import SCALARS
-from kafka_facade_graphql.turns import Turns
 
 EVENTS = 10
+
+MEMORY = Memory(MemoryBudget(1).reservation(None), MemoryBudget(1).reservation(None))
 
 
 @strawberry.type
@@ -174,7 +176,7 @@ def _record(offset: int) -> core_records.Record:
 async def _answer(
     schema: strawberry.Schema, document: str, variables: dict[str, Any], entries: list[Any], most: int
 ) -> tuple[Any, ...]:
-    context = Context(None, most, Turns())  # type: ignore[arg-type]  # nothing is loaded
+    context = Context(None, most, MEMORY)  # type: ignore[arg-type]  # nothing is loaded
     found: Any = await schema.execute(document, variables, context_value=context, root_value=entries)
     if context.overflow is not None:
         return (context.overflow.message,)
@@ -209,7 +211,7 @@ async def test_plain_fields_of_records_create_no_info_objects() -> None:
     Counting.infos = 0
     found = await COUNTING.execute(
         document,
-        context_value=Context(None, 10_000, Turns()),  # type: ignore[arg-type]
+        context_value=Context(None, 10_000, MEMORY),  # type: ignore[arg-type]
         root_value=[_record(number) for number in range(1000)],
     )
     assert found.errors is None
@@ -218,7 +220,7 @@ async def test_plain_fields_of_records_create_no_info_objects() -> None:
 
 async def test_a_subscription_caches_its_selection_once() -> None:
     seen = []
-    context = Context(None, 10_000, Turns())  # type: ignore[arg-type]
+    context = Context(None, 10_000, MEMORY)  # type: ignore[arg-type]
     events: Any = await COMPILED.subscribe("subscription { records { offset key { text } } }", context_value=context)
     number = 0
     async for event in events:

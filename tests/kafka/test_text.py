@@ -3,7 +3,9 @@
 import _thread
 import asyncio
 import ctypes
+import gc
 from collections import deque
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -44,6 +46,18 @@ def test_invalid_utf_8_outside_of_the_block_is_an_error() -> None:
         assert (refused.value.start, refused.value.end) == (1, 2)
     with replacing_invalid_text, pytest.raises(UnicodeEncodeError):
         "\ud800".encode()
+
+
+def test_an_error_leaves_no_reference_cycle() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(1000):
+            with suppress(UnicodeDecodeError):
+                INVALID.decode()
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
 
 
 async def test_only_threads_of_the_client_decode_with_replacement() -> None:

@@ -8,7 +8,9 @@ from typing import Final
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import TooManyRequests
+from kafka_facade.core.memory_budget import MemoryBudget
 
+REQUESTS_BYTES: Final = 128 * 1024 * 1024
 MESSAGE: Final = "The gateway is short of memory. Try again later."
 
 # These calls free memory, or let a consumer commit before it ends.
@@ -69,10 +71,15 @@ class Arrivals:
 
 
 class Overload:
-    """A stage that rejects calls while the process uses more than ``limit`` bytes of memory; 0 is no limit."""
+    """A stage that rejects calls while the process uses more than ``limit`` bytes of memory; 0 is no limit.
 
-    def __init__(self, limit: int = 0) -> None:
+    ``budget`` (bytes) is the memory for large requests, and as much is for large responses that are being built.
+    """
+
+    def __init__(self, limit: int = 0, budget: int = REQUESTS_BYTES) -> None:
         self.limit = limit
+        self.requests = MemoryBudget(budget)
+        self.responses = MemoryBudget(budget)
         self.exceeded = False
         self.arrivals = Arrivals()
         # When the shortage began, or requests were last cut off that certainly hold something.
@@ -86,6 +93,11 @@ class Overload:
     def leave(self, call: Call, error: BaseException | None) -> None:
         """Do nothing."""
 
+    def close(self) -> None:
+        """Reject requests that wait for memory, because the server drains."""
+        self.requests.close()
+        self.responses.close()
+
     def measured(self, used: int) -> int:
         """Take the memory in use (bytes), and cut requests off if it is too much. Return how many."""
         if not self.limit:
@@ -94,6 +106,8 @@ class Overload:
         self.exceeded = used > self.limit * (_ENOUGH if was else 1)
         if not self.exceeded:
             return 0
+        self.requests.reject_waiting()
+        self.responses.reject_waiting()
         patience = _URGENT_SECONDS if used > self.limit * _URGENT else _PATIENCE_SECONDS
         count = self.arrivals.cut_off(patience)
         if count or not was:

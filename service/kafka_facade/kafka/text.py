@@ -42,7 +42,11 @@ def _strict(error: UnicodeError) -> tuple[str | bytes, int]:
     here = replacing_invalid_text
     if isinstance(error, UnicodeDecodeError) and (here.depth or here.always or _is_native_thread()):
         return codecs.replace_errors(error)
-    raise error
+    try:
+        raise error
+    finally:
+        # Its traceback refers to this frame, which would make a reference cycle.
+        del error
 
 
 def _is_native_thread() -> bool:

@@ -99,7 +99,10 @@ class RestApp:
                     # Admit the call before reading the body, so that the body of a rejected call is not needed.
                     with self._core.admitted(operation.identifier, CALLER) as call:
                         exchange = self._exchange(call, match, connection, contract, media_type)
-                        response = await self._handlers[operation.identifier](exchange)
+                        try:
+                            response = await self._handlers[operation.identifier](exchange)
+                        finally:
+                            exchange.reservation.release()
         except ClientDisconnected:
             # The response only arrives if the caller has merely half-closed the connection.
             closed = InvalidRequest("The caller closed its side of the connection before the answer was there.")
@@ -130,6 +133,8 @@ class RestApp:
             connection,
             _decoded(connection, contract),
             call,
+            # A connection of HTTP/1.1 has one request at a time.
+            self._core.pipeline.overload.requests.reservation(connection),
             match.parameters,
             match.prefix,
             match.endpoint.template,

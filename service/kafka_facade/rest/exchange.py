@@ -14,6 +14,8 @@ from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import InvalidRequest, NotFound, PayloadTooLarge
 from kafka_facade.core.links import path_segment
+from kafka_facade.core.memory_budget import Reservation
+from kafka_facade.core.records.decoding_budget import structure_weight
 from kafka_facade.core.request import Answer, Request
 from kafka_facade.rest.body_parts import BodyParts
 from kafka_facade.rest.connection import Connection
@@ -23,6 +25,12 @@ from kafka_facade.rest.origin import origin
 from kafka_facade.web.body import Read
 
 CALLER: Final = Caller("rest")
+
+# The memory of smaller bodies does not matter.
+_FEW_BYTES: Final = 2 * 1024
+# A body takes about twice the bytes of its text, and four times the weight of its structure.
+_TEXT: Final = 2
+_STRUCTURE: Final = 4
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z", re.ASCII)
 
@@ -43,6 +51,7 @@ class Exchange(Struct):
     """A request as passed to a handler.
 
     ``read`` returns the body part by part, decompressed and in UTF-8. ``parameters`` are the decoded path parameters.
+    The memory of a body is taken from the reservation.
     """
 
     core: Core
@@ -51,6 +60,7 @@ class Exchange(Struct):
     connection: Connection
     read: Read
     call: Call
+    reservation: Reservation
     parameters: Mapping[str, str]
     prefix: str
     template: str
@@ -66,7 +76,16 @@ class Exchange(Struct):
         return await self.core.perform(self.renewed_call(), request)
 
     async def body(self) -> bytes:
-        """Read the body without a byte order mark (RFC 8259, 8.1). Raises PayloadTooLarge, ClientDisconnected."""
+        """Read the body without a byte order mark (RFC 8259, 8.1).
+
+        Raises PayloadTooLarge, ClientDisconnected, and TooManyRequests if a large one must wait for too long.
+        """
+        body = await self._body()
+        if len(body) > _FEW_BYTES:
+            await self.reservation.resize(_TEXT * len(body) + _STRUCTURE * await structure_weight(body))
+        return body
+
+    async def _body(self) -> bytes:
         limit = self.options.max_body_bytes
         length = self.connection.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:

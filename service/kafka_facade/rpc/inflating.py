@@ -20,6 +20,8 @@ gRPC does not tell which messages are compressed. Those of deflate cannot be dis
 # The first bytes of gzip (RFC 1952, 2.3.1). No message begins with them: there is no wire type 7.
 _MAGIC: Final = b"\x1f\x8b"
 _PIECE: Final = 64 * 1024
+# The last bytes are the size.
+_SIZE_BYTES: Final = 4
 
 
 def is_gzip(data: bytes) -> bool:
@@ -27,10 +29,16 @@ def is_gzip(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
+def inflated_size(data: bytes) -> int:
+    """Return the size that a compressed message claims to have (RFC 1952, 2.3.1); :func:`inflated` checks it."""
+    return int.from_bytes(data[-_SIZE_BYTES:], "little")
+
+
 async def inflated(data: bytes, max_bytes: int) -> bytes:
     """Return what a compressed message contains.
 
-    Raises PayloadTooLarge if it is longer than ``max_bytes`` or grows out of proportion, and MalformedBody.
+    Raises PayloadTooLarge if it is longer than ``max_bytes`` or grows out of proportion, and MalformedBody if it is
+    invalid or longer than :func:`inflated_size`.
     """
     position = 0
 
@@ -43,14 +51,16 @@ async def inflated(data: bytes, max_bytes: int) -> bytes:
 
     decode = Gunzip(read)
     found: list[bytes] = []
-    left, more = max_bytes, True
+    size, claimed, more = 0, inflated_size(data), True
     try:
         while more:
             piece, more = await decode()
             found.append(piece)
-            left -= len(piece)
-            if left < 0:
+            size += len(piece)
+            if size > max_bytes:
                 raise PayloadTooLarge(f"The message has more than {max_bytes} bytes once it is decompressed.")
+            if size > claimed:
+                raise MalformedBody
     except MalformedBody:
         raise MalformedBody("The compressed message isn't valid gzip.") from None
     # Joining does not hold the interpreter lock if it is much.

@@ -64,6 +64,7 @@ class _Stream:
         self._context = context
         self._options = options
         self._pump: RecordPump[_Frame] = RecordPump(core, call, options.stream_window_bytes)
+        self._reservation = core.pipeline.overload.requests.reservation(context.peer())
 
     async def run(self) -> None:
         """Serve the stream. Raises the error that ended it, if any."""
@@ -91,6 +92,7 @@ class _Stream:
             logger.exception("reading a stream failed unexpectedly")
             failure = ServerError()
         finally:
+            self._reservation.release()
             self._pump.end(failure)
 
     async def _read_frames(self) -> None:
@@ -119,7 +121,8 @@ class _Stream:
         data = await self._context.read()
         if data is grpc.aio.EOF:
             return data
-        message = await decoded(record_pb2.ProduceStreamRequest, data, self._options.max_request_bytes)
+        limit = self._options.max_request_bytes
+        message = await decoded(record_pb2.ProduceStreamRequest, data, limit, self._reservation)
         require_message(message)
         return message
 
@@ -133,3 +136,5 @@ class _Stream:
         records = await read_records(frame.records, partition_id, size)
         request = StreamRecords(setup.cluster_id or None, setup.topic_name, records)
         await self._pump.send(_Frame(frame.correlation_id, room, records), cost, self._pump.begin(), request)
+        # From here on it is bounded by the window.
+        self._reservation.release()

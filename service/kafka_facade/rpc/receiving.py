@@ -2,63 +2,73 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import FacadeError, MalformedBody, RequestTimeout, TooManyRequests
+from kafka_facade.core.memory_budget import Reservation
 from kafka_facade.core.overload import MESSAGE, Overload
-from kafka_facade.rpc.inflating import inflated, is_gzip
+from kafka_facade.rpc.inflating import inflated, inflated_size, is_gzip
 from kafka_facade.rpc.wire import decode_large
 
 # A larger message is decoded in pieces: this many bytes of the smallest fields take about 10 ms.
 _AT_ONCE_BYTES: Final = 256 * 1024
+# The memory of smaller messages does not matter.
+_FEW_BYTES: Final = 2 * 1024
 
 _FOREVER_SECONDS: Final = 1e9
 
-# So many large messages are decoded at the same time.
-_AT_THE_SAME_TIME: Final = 2
-_slots_of: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+# A message takes up to 25 times its bytes until its limits have been checked, and then about 4 times its bytes and
+# this much for each entry of its lists.
+_DECODING: Final = 25
+_DECODED: Final = 4
+_ENTRY_BYTES: Final = 700
 
 _size: ContextVar[int] = ContextVar("size of the request")
 
 
-def _slots() -> asyncio.Semaphore:
-    """Return the slots of this event loop: a large message may take 25 times its bytes until its limits are checked."""
-    loop = asyncio.get_running_loop()
-    found = _slots_of.get(loop)
-    if found is None:
-        found = _slots_of[loop] = asyncio.Semaphore(_AT_THE_SAME_TIME)
-    return found
+async def decoded(
+    request: type[Message], data: bytes, max_bytes: int, reservation: Reservation
+) -> Message | FacadeError:
+    """Decode a request, and remember its size in this task. Its memory is taken from the reservation.
 
-
-async def decoded(request: type[Message], data: bytes, max_bytes: int) -> Message | FacadeError:
-    """Decode a request, and remember its size in this task.
-
-    Returns the error if it cannot be decoded, or has more than ``max_bytes`` once it is decompressed;
-    :func:`require_message` then raises it.
+    Returns the error if it cannot be decoded, has more than ``max_bytes`` once it is decompressed, or must wait for
+    memory for too long; :func:`require_message` then raises it.
     """
     try:
-        if len(data) <= _AT_ONCE_BYTES and not is_gzip(data):
-            return _at_once(request, data)
-        async with _slots():
-            if is_gzip(data):
-                data = await inflated(data, max_bytes)
-            if len(data) <= _AT_ONCE_BYTES:
-                return _at_once(request, data)
+        if is_gzip(data):
+            await reservation.resize(_DECODING * min(inflated_size(data), max_bytes))
+            data = await inflated(data, max_bytes)
+        if len(data) <= _AT_ONCE_BYTES:
+            message = _at_once(request, data)
+        else:
+            await reservation.resize(_DECODING * len(data))
             _size.set(len(data))
-            return await decode_large(request, data)
+            message = await decode_large(request, data)
+        if len(data) > _FEW_BYTES:
+            await reservation.resize(_DECODED * len(data) + _ENTRY_BYTES * _entries(message))
     except DecodeError:
         return MalformedBody("The request isn't a message of the method's type.")
     except FacadeError as error:
         return error
+    return message
+
+
+def _entries(message: Message) -> int:
+    """Return the number of entries of the message's own lists, and of those of a frame."""
+    found = 0
+    for field, value in message.ListFields():
+        if field.is_repeated:
+            found += len(value)
+        elif field.message_type is not None:
+            found += sum(len(entries) for inner, entries in value.ListFields() if inner.is_repeated)
+    return found
 
 
 def _at_once(request: type[Message], data: bytes) -> Message:
@@ -98,23 +108,33 @@ class Receiver:
 
     async def next(self, request: type[Message], context: Any) -> Any:
         """Return the next decoded request of a stream, which may pause; EOF at its end. Raises the errors of one."""
-        found = await self._read(request, context, _FOREVER_SECONDS, may_pause=True)
+        reservation = self.reservation(context)
+        try:
+            found = await self._read(request, context, _FOREVER_SECONDS, reservation, may_pause=True)
+        finally:
+            reservation.release()
         if found is not grpc.aio.EOF:
             require_message(found)
         return found
 
-    async def receive(self, request: type[Message], context: Any) -> Message | FacadeError:
+    def reservation(self, context: Any) -> Reservation:
+        """Return the reservation of memory for a request. Those on one connection have the same caller."""
+        return self.overload.requests.reservation(context.peer())
+
+    async def _receive(self, request: type[Message], context: Any, reservation: Reservation) -> Message | FacadeError:
         """Return the decoded request, or the error of one that does not arrive or cannot be decoded."""
-        found: Any = await self._read(request, context, self.seconds)
+        found: Any = await self._read(request, context, self.seconds, reservation)
         return MalformedBody("The call has no request.") if found is grpc.aio.EOF else found
 
-    async def _read(self, request: type[Message], context: Any, seconds: float, *, may_pause: bool = False) -> Any:
+    async def _read(
+        self, request: type[Message], context: Any, seconds: float, reservation: Reservation, *, may_pause: bool = False
+    ) -> Any:
         limit = self.deadlines.limit(seconds)
         self.overload.arrivals.begin(limit, limit.expire, may_pause=may_pause)
         try:
             with limit:
                 data = await context.read()
-                return data if data is grpc.aio.EOF else await decoded(request, data, self.max_bytes)
+                return data if data is grpc.aio.EOF else await decoded(request, data, self.max_bytes, reservation)
         except TimeoutError:
             return TooManyRequests(MESSAGE) if self.overload.exceeded else RequestTimeout()
         finally:
@@ -134,9 +154,12 @@ class Receiver:
 
     def _handler(self, request: type[Message], serve: Callable[[Any, Any], Awaitable[Any]]) -> Any:
         async def receive_and_serve(_requests: Any, context: Any) -> Any:
+            reservation = self.reservation(context)
             try:
-                return await serve(await self.receive(request, context), context)
+                return await serve(await self._receive(request, context, reservation), context)
             except grpc.aio.AbortError as error:
                 raise forgetful(error) from None
+            finally:
+                reservation.release()
 
         return receive_and_serve

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import time
@@ -12,6 +11,7 @@ from typing import Final
 
 from kafka_facade.core.overload import Overload
 from kafka_facade.kafka.freed_memory import trim
+from kafka_facade.runtime.garbage import Garbage
 
 logger = logging.getLogger("kafka_facade.runtime")
 
@@ -50,7 +50,7 @@ def used() -> int:
     return int(after.split(maxsplit=1)[0]) * 1024
 
 
-async def watch(overload: Overload) -> None:
+async def watch(overload: Overload, garbage: Garbage) -> None:
     """Measure the memory in use for ever, and tell ``overload``."""
     was, collect_at = False, 0.0
     while True:
@@ -66,6 +66,6 @@ async def watch(overload: Overload) -> None:
         if was:
             # Libraries leave reference cycles, and the C library keeps what was freed.
             if time.monotonic() > collect_at:
-                gc.collect()
+                garbage.collect()
                 collect_at = time.monotonic() + _GARBAGE_SECONDS
             await asyncio.to_thread(trim)

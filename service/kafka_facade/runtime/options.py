@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kafka_facade.core.overload import REQUESTS_BYTES
 from kafka_facade.settings import shared
 from kafka_facade.settings.declaration import setting
 from kafka_facade.settings.parsers import integer, one_of, seconds
@@ -29,6 +30,14 @@ class ProcessOptions:
     A worker that uses more than its share rejects new calls (429, ``RESOURCE_EXHAUSTED``) and cuts off requests that
     have been arriving for more than a second, until it uses less. Streams of gRPC requests, which may be pausing, are
     cut off last, and streamed REST requests only within a record.
+    """
+
+    requests_memory: int = setting("memory.requests.max.bytes", str(REQUESTS_BYTES), integer(1))
+    """Memory of each worker for the large requests that it is processing, by an estimate; and as much again for large
+    responses of GraphQL that it is building.
+
+    Further ones wait until earlier ones are done, and are rejected (429, ``RESOURCE_EXHAUSTED``) after 30 s. Those of
+    one connection get at most half of it. A request that needs more than all of it runs alone.
     """
 
     workers: int = shared.WORKERS.field()

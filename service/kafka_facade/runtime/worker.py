@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ from kafka_facade.rpc.server import GrpcServer
 from kafka_facade.runtime import compose, memory
 from kafka_facade.runtime.app import App
 from kafka_facade.runtime.ending import end_within
+from kafka_facade.runtime.garbage import Garbage
 from kafka_facade.runtime.kafka_identities import service_identity
 from kafka_facade.runtime.log import configure_logging
 from kafka_facade.runtime.settings import Settings
@@ -34,8 +34,6 @@ logger = logging.getLogger("kafka_facade.runtime")
 _OPEN_SECONDS = 30.0
 _LINGER_SECONDS = 1.0
 _PARENT_CHECK_SECONDS = 1.0
-# The gateway's own objects have no reference cycles, but those of libraries must not accumulate.
-_GC_THRESHOLDS = (5_000, 10, 10)
 HTTP_SHARE = 0.6
 """The share of the shutdown timeout in which HTTP requests may finish before they are cancelled."""
 # The share reserved for closing consumers and flushing the producer.
@@ -54,8 +52,10 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.http: App | None = None
-        self.overload = Overload(memory.limit_of_worker(settings.process.memory_limit, settings.process.workers))
-        self._memory_watch: asyncio.Task[None] | None = None
+        process = settings.process
+        limit = memory.limit_of_worker(process.memory_limit, process.workers)
+        self.overload = Overload(limit, process.requests_memory)
+        self._watches: list[asyncio.Task[None]] = []
         self._parts = parts
         self._peers_directory = peers_directory
         # The workers of one gateway have it in common, since each is started with a copy of this object.
@@ -69,7 +69,6 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadline: float | None = None
         self._ending = False
-        self._orphan_watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start everything, in order. Raises the error of what can't start; :meth:`stop` closes the rest."""
@@ -95,14 +94,13 @@ class Worker:
         self._grpc = compose.grpc_server(settings.grpc, parts, core)
         if self._grpc is not None:
             await self._grpc.start()
-        if self.overload.limit:
-            self._memory_watch = asyncio.create_task(memory.watch(self.overload), name="memory watch")
         if settings.peers.workers > 1:
-            self._orphan_watch = asyncio.create_task(_end_with(_supervisor()), name="supervisor watch")
-        # Objects that exist now are permanent, so exclude them from garbage collection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+            self._watches.append(asyncio.create_task(_end_with(_supervisor()), name="supervisor watch"))
+        garbage = Garbage()
+        self._watches.append(asyncio.create_task(garbage.watch(), name="garbage collection"))
+        if self.overload.limit:
+            watch = memory.watch(self.overload, garbage)
+            self._watches.append(asyncio.create_task(watch, name="memory watch"))
 
     def end_by(self, deadline: float) -> None:
         """Start the shutdown, to be done by ``deadline`` (``time.monotonic``). May be called in any thread."""
@@ -124,6 +122,7 @@ class Worker:
             end_within(timeout)
         if self._core is not None:
             self._core.pipeline.closing.set()
+        self.overload.close()
         self._stop_grpc()
 
     def _stop_grpc(self) -> None:
@@ -139,10 +138,9 @@ class Worker:
         self._begin_shutdown()
         # A signal during startup may arrive before the gRPC server exists.
         self._stop_grpc()
-        for watch in (self._orphan_watch, self._memory_watch):
-            if watch is not None:
-                watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         if self._grpc_stop is not None:
             await self._grpc_stop
         if self._core is not None:

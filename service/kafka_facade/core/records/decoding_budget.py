@@ -65,6 +65,16 @@ def json_weight(payload: bytes, start: int = 0, end: int | None = None) -> int:
     return max(0, end - start) + CONTAINER_WEIGHT * containers + values
 
 
+async def structure_weight(payload: bytes) -> int:
+    """Return the part of :func:`json_weight` that is not text, in time slices."""
+    weight = -len(payload)
+    for start in range(0, len(payload), _PART):
+        if start:
+            await time_slice()
+        weight += json_weight(payload, start, start + _PART)
+    return weight
+
+
 def weighs_more(payload: bytes, most: int) -> bool:
     """Return whether the weight of a JSON text may exceed ``most``, scanning only as much as necessary."""
     # The heaviest text consists of brackets only.

@@ -1,0 +1,233 @@
+"""Memory for large requests and responses in progress, shared fairly by their callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from kafka_facade.core.errors import TooManyRequests
+
+SMALL: Final = 64 * 1024
+"""What takes no more memory (bytes) needs none of the budget."""
+
+_MESSAGE: Final = "Too many large requests are in progress. Try again later."
+_WAIT_SECONDS: Final = 30.0
+# Maximum number of requests that wait. Beyond it, the last one of the caller that has most of them is rejected.
+_MOST_WAITING: Final = 1000
+# Maximum number of requests in progress that grow.
+_MOST_GROWING: Final = 8
+
+
+class _Waiter:
+    """A reservation that waits for bytes."""
+
+    __slots__ = ("admitted", "reservation", "size")
+
+    def __init__(self, size: int, reservation: Reservation) -> None:
+        self.size = size
+        self.reservation = reservation
+        self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class MemoryBudget:
+    """Divides ``total`` bytes among requests.
+
+    Requests that do not fit wait, and are admitted in turn: one of each caller after the other. Several requests of one
+    caller get at most half of the budget, so that they cannot keep others waiting for as long as they take. Those in
+    progress may grow: the oldest one at once, so that there is always one that comes to its end, others once there is
+    memory for it.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._free = total
+        # The reservations that hold bytes, the oldest first, and the bytes of each caller.
+        self._held: dict[Reservation, int] = {}
+        self._callers: dict[object, int] = {}
+        self._waiting: OrderedDict[object, deque[_Waiter]] = OrderedDict()
+        self._growing: list[_Waiter] = []
+        self._count = 0
+        self._closed = False
+
+    def reservation(self, caller: object) -> Reservation:
+        """Return an empty reservation for a request. Requests on one connection have the same ``caller``."""
+        return Reservation(self, caller)
+
+    async def take(self, size: int, reservation: Reservation) -> None:
+        """Take bytes, at most ``total``, once they are free.
+
+        Raises TooManyRequests after 30 s, if too many requests wait, in a shortage of memory, and at shutdown.
+        """
+        waiter = _Waiter(size, reservation)
+        if reservation in self._held:
+            self._growing.append(waiter)
+        else:
+            self._add(waiter)
+        self._admit()
+        if self._closed:
+            self.reject_waiting()
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await waiter.admitted
+        except BaseException as error:
+            if waiter.admitted.done() and not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
+                self.give_back(size, reservation)
+            else:
+                self._remove(waiter)
+                self._admit()
+            if isinstance(error, TimeoutError):
+                raise TooManyRequests(_MESSAGE) from None
+            raise
+
+    def give_back(self, size: int, reservation: Reservation) -> None:
+        """Return bytes, and admit requests that fit now. A negative size takes bytes without waiting."""
+        self._hold(-size, reservation)
+        self._admit()
+
+    def close(self) -> None:
+        """Reject the requests that wait, and those that would have to."""
+        self._closed = True
+        self.reject_waiting()
+
+    def reject_waiting(self) -> None:
+        """Reject the requests that wait."""
+        waiting = [*self._growing, *(waiter for queue in self._waiting.values() for waiter in queue)]
+        for waiter in waiting:
+            self._reject(waiter)
+
+    def _hold(self, size: int, reservation: Reservation) -> None:
+        self._free -= size
+        held = self._held.get(reservation, 0) + size
+        of_caller = self._callers.pop(reservation.caller, 0) + size
+        if of_caller:
+            self._callers[reservation.caller] = of_caller
+        if held:
+            self._held[reservation] = held
+        else:
+            self._held.pop(reservation, None)
+
+    def _add(self, waiter: _Waiter) -> None:
+        caller = waiter.reservation.caller
+        if self._count >= _MOST_WAITING:
+            longest = max(self._waiting.values(), key=len)
+            if len(longest) <= len(self._waiting.get(caller, ())) + 1:
+                raise TooManyRequests(_MESSAGE)
+            self._reject(longest[-1])
+        self._waiting.setdefault(caller, deque()).append(waiter)
+        self._count += 1
+
+    def _reject(self, waiter: _Waiter) -> None:
+        self._remove(waiter)
+        if not waiter.admitted.done():
+            waiter.admitted.set_exception(TooManyRequests(_MESSAGE))
+
+    def _remove(self, waiter: _Waiter) -> None:
+        """Remove a request from those that wait, if it does."""
+        if waiter in self._growing:
+            self._growing.remove(waiter)
+        caller = waiter.reservation.caller
+        queue = self._waiting.get(caller, deque())
+        if waiter not in queue:
+            return
+        queue.remove(waiter)
+        self._count -= 1
+        if not queue:
+            del self._waiting[caller]
+
+    def _admit(self) -> None:
+        """Admit what waits: growing requests, then the first one of each caller in turn, until one does not fit."""
+        self._let_grow()
+        passed_over = 0
+        while not self._growing and passed_over < len(self._waiting):
+            caller, queue = next(iter(self._waiting.items()))
+            waiter = queue[0]
+            held = self._callers.get(caller, 0)
+            if held and held + waiter.size > self.total // 2:
+                self._waiting.move_to_end(caller)
+                passed_over += 1
+            elif waiter.size > self._free:
+                # Smaller requests must not overtake it for ever.
+                return
+            else:
+                self._grant(waiter)
+                if caller in self._waiting:
+                    self._waiting.move_to_end(caller)
+                passed_over = 0
+
+    def _let_grow(self) -> None:
+        while self._growing:
+            oldest = next(iter(self._held), None)
+            waiter = next((entry for entry in self._growing if entry.reservation is oldest), self._growing[0])
+            if waiter.reservation is not oldest and waiter.size > self._free:
+                return
+            self._grant(waiter)
+
+    def _grant(self, waiter: _Waiter) -> None:
+        self._remove(waiter)
+        # It may have been cancelled.
+        if not waiter.admitted.done():
+            self._hold(waiter.size, waiter.reservation)
+            waiter.admitted.set_result(None)
+
+
+class Reservation:
+    """The part of the budget that a request holds."""
+
+    __slots__ = ("_budget", "_failure", "_size", "_taking", "caller")
+
+    def __init__(self, budget: MemoryBudget, caller: object) -> None:
+        self._budget = budget
+        self.caller = caller
+        self._size = 0
+        self._taking = asyncio.Lock()
+        self._failure: TooManyRequests | None = None
+
+    def another(self) -> Reservation:
+        """Return an empty reservation for another request of the same caller."""
+        return Reservation(self._budget, self.caller)
+
+    async def resize(self, size: int) -> None:
+        """Hold so many bytes, none if they are few. An empty reservation waits for them, see MemoryBudget.take."""
+        size = min(size, self._budget.total) if size > SMALL else 0
+        if self._size:
+            held, self._size = self._size, size
+            self._budget.give_back(held - size, self)
+        elif size:
+            await self._budget.take(size, self)
+            self._size = size
+
+    @asynccontextmanager
+    async def more(self, size: int) -> AsyncIterator[None]:
+        """Hold so many bytes more during the block, once there are.
+
+        An empty reservation takes an eighth of the budget at least, since it may grow. If several tasks of the request
+        wait, one rejection is for all of them.
+        """
+        if size <= SMALL:
+            yield
+            return
+        total = self._budget.total
+        async with self._taking:
+            if self._failure is not None:
+                raise self._failure
+            size = min(size if self._size else max(size, total // _MOST_GROWING), total)
+            try:
+                await self._budget.take(size, self)
+            except TooManyRequests as error:
+                self._failure = error.with_traceback(None)
+                raise
+            self._size += size
+        try:
+            yield
+        finally:
+            self._size -= size
+            self._budget.give_back(size, self)
+
+    def release(self) -> None:
+        """Give all back."""
+        if self._size:
+            size, self._size = self._size, 0
+            self._budget.give_back(size, self)

@@ -1,0 +1,268 @@
+"""The budget of memory for large requests."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_facade.core.errors import TooManyRequests
+from kafka_facade.core.memory_budget import SMALL, MemoryBudget, Reservation
+
+UNIT = SMALL * 2
+TOTAL = 10 * UNIT
+
+
+async def _settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def _admitted(work: Awaitable[None]) -> bool:
+    task = asyncio.ensure_future(work)
+    await _settle()
+    return task.done()
+
+
+async def _hold(budget: MemoryBudget, caller: object, units: int) -> Reservation:
+    reservation = budget.reservation(caller)
+    await reservation.resize(units * UNIT)
+    return reservation
+
+
+async def test_requests_wait_until_memory_is_free() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 7)
+    waiting = asyncio.create_task(_hold(budget, "b", 4))
+    await _settle()
+    assert not waiting.done()
+    first.release()
+    (await waiting).release()
+
+
+async def test_small_requests_do_not_wait() -> None:
+    budget = MemoryBudget(TOTAL)
+    await _hold(budget, "a", 10)
+    await budget.reservation("b").resize(SMALL)
+
+
+async def test_a_request_larger_than_the_budget_takes_all_of_it() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 100)
+    waiting = asyncio.create_task(_hold(budget, "b", 1))
+    await _settle()
+    assert not waiting.done()
+    first.release()
+    await waiting
+
+
+async def test_a_caller_with_many_requests_leaves_half_to_others() -> None:
+    budget = MemoryBudget(TOTAL)
+    many = [asyncio.create_task(_hold(budget, "a", 1)) for _ in range(20)]
+    await _settle()
+    assert sum(task.done() for task in many) == 5
+    assert await _admitted(budget.reservation("b").resize(5 * UNIT))
+    for task in many:
+        task.cancel()
+
+
+async def test_callers_are_admitted_in_turn() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "x", 10)
+    order: list[str] = []
+
+    async def one(caller: str) -> None:
+        reservation = await _hold(budget, caller, 10)
+        order.append(caller)
+        reservation.release()
+
+    tasks = [asyncio.create_task(one(caller)) for caller in ("a", "a", "a", "a", "b", "c")]
+    await _settle()
+    first.release()
+    await asyncio.gather(*tasks)
+    assert order == ["a", "b", "c", "a", "a", "a"]
+
+
+async def test_large_requests_are_not_overtaken_for_ever() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 3)
+    large = asyncio.create_task(_hold(budget, "b", 9))
+    await _settle()
+    small = asyncio.create_task(_hold(budget, "c", 1))
+    await _settle()
+    assert not small.done()
+    first.release()
+    await large
+    await small
+
+
+async def test_reservations_shrink_and_grow() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+    waiting = asyncio.create_task(_hold(budget, "b", 5))
+    await _settle()
+    await first.resize(4 * UNIT)
+    second = await waiting
+    # Does not wait, though it is more than there is.
+    await first.resize(9 * UNIT)
+    first.release()
+    second.release()
+    await _hold(budget, "c", 10)
+
+
+async def test_a_cancelled_request_leaves_its_place() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+    waiting = asyncio.create_task(_hold(budget, "b", 10))
+    await _settle()
+    waiting.cancel()
+    await _settle()
+    first.release()
+    await _hold(budget, "c", 10)
+
+
+async def test_a_request_cancelled_when_it_is_admitted_gives_its_memory_back() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+    waiting = asyncio.create_task(_hold(budget, "b", 10))
+    await _settle()
+    first.release()
+    waiting.cancel()
+    await _settle()
+    assert waiting.cancelled()
+    await _hold(budget, "c", 10)
+
+
+async def test_too_many_of_one_caller_are_rejected_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kafka_facade.core.memory_budget._MOST_WAITING", 3)
+    budget = MemoryBudget(TOTAL)
+    await _hold(budget, "a", 10)
+    greedy = [asyncio.create_task(_hold(budget, "b", 1)) for _ in range(3)]
+    await _settle()
+    modest = asyncio.create_task(_hold(budget, "c", 1))
+    await _settle()
+    assert [task.done() for task in greedy] == [False, False, True]
+    assert not modest.done()
+    with pytest.raises(TooManyRequests):
+        await greedy[2]
+    with pytest.raises(TooManyRequests):
+        await _hold(budget, "b", 1)
+    for task in (*greedy, modest):
+        task.cancel()
+
+
+async def test_waiting_requests_are_rejected_in_a_shortage() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+    waiting = [asyncio.create_task(_hold(budget, caller, 1)) for caller in ("b", "b", "c")]
+    await _settle()
+    budget.reject_waiting()
+    for task in waiting:
+        with pytest.raises(TooManyRequests):
+            await task
+    first.release()
+    await _hold(budget, "d", 10)
+
+
+async def test_requests_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kafka_facade.core.memory_budget._WAIT_SECONDS", 0.01)
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+    with pytest.raises(TooManyRequests):
+        await _hold(budget, "b", 1)
+    first.release()
+    await _hold(budget, "c", 10)
+
+
+async def test_parts_of_a_request_are_admitted_together() -> None:
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+    request = budget.reservation("b")
+    ended: list[int] = []
+
+    async def part(number: int) -> None:
+        async with request.more(4 * UNIT):
+            await _settle()
+            ended.append(number)
+
+    parts = [asyncio.create_task(part(number)) for number in range(6)]
+    await _settle()
+    assert not ended
+    first.release()
+    await asyncio.gather(*parts)
+    assert ended == list(range(6))
+    await _hold(budget, "c", 10)
+
+
+async def test_the_oldest_request_grows_at_once_and_others_wait() -> None:
+    budget = MemoryBudget(TOTAL)
+    requests = [budget.reservation(caller) for caller in "abc"]
+    grown: list[int] = []
+    go_on = [asyncio.Event() for _ in requests]
+
+    async def run(number: int) -> None:
+        async with requests[number].more(3 * UNIT), requests[number].more(4 * UNIT):
+            grown.append(number)
+            await go_on[number].wait()
+
+    tasks = [asyncio.create_task(run(number)) for number in range(3)]
+    await _settle()
+    newcomer = asyncio.create_task(_hold(budget, "d", 1))
+    await _settle()
+    assert grown == [0]
+    go_on[0].set()
+    await _settle()
+    assert grown == [0, 1]
+    assert not newcomer.done()
+    go_on[1].set()
+    await _settle()
+    assert grown == [0, 1, 2]
+    go_on[2].set()
+    await asyncio.gather(*tasks, newcomer)
+
+
+async def test_parts_of_a_request_are_rejected_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kafka_facade.core.memory_budget._WAIT_SECONDS", 0.05)
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+    request = budget.reservation("b")
+
+    async def part() -> None:
+        async with request.more(UNIT):
+            pass
+
+    async with asyncio.timeout(0.15):
+        outcomes = await asyncio.gather(*(part() for _ in range(10)), return_exceptions=True)
+    assert all(isinstance(outcome, TooManyRequests) for outcome in outcomes)
+    first.release()
+    await _hold(budget, "c", 10)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 12), st.booleans()), max_size=40))
+def test_all_requests_are_admitted_and_all_memory_comes_back(requests: list[tuple[str, int, bool]]) -> None:
+    async def run() -> None:
+        budget = MemoryBudget(TOTAL)
+        in_use = 0
+
+        async def one(caller: str, units: int) -> None:
+            nonlocal in_use
+            reservation = await _hold(budget, caller, units)
+            in_use += min(units, 10)
+            try:
+                assert in_use <= 10
+                await asyncio.sleep(0)
+            finally:
+                in_use -= min(units, 10)
+                reservation.release()
+
+        tasks = [asyncio.create_task(one(caller, units)) for caller, units, _ in requests]
+        await asyncio.sleep(0)
+        for task, (_, _, cancelled) in zip(tasks, requests, strict=True):
+            if cancelled:
+                task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            assert outcome is None or isinstance(outcome, asyncio.CancelledError), outcome
+        await asyncio.wait_for(_hold(budget, "z", 10), 1)
+
+    asyncio.run(run())
