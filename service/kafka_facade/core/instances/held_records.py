@@ -12,8 +12,8 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.instances.model import ConsumerInstance, FetchRecords
 from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.records.decoding import Decoding, together
-from kafka_facade.core.records.model import RECORD_OVERHEAD, FetchedRecord, Format, Header, ReadFormats, Record
-from kafka_facade.core.records.sizes import fetched_size, require_taken
+from kafka_facade.core.records.model import RECORD_OVERHEAD, FetchedRecord, Format, ReadFormats, Record
+from kafka_facade.core.records.sizes import fetched_size, headers_bytes, require_taken
 from kafka_facade.core.time_slices import time_slice
 
 # Limits (bytes of keys and values, and records) of what is decoded at once: a few milliseconds for the heaviest JSON.
@@ -106,7 +106,7 @@ class HeldRecords:
             taken.append(entry)
             ahead.popleft()
             self._bytes += length
-            self._weight += entry.weight + (_header_weight(record.headers) if record.headers else 0)
+            self._weight += entry.weight + (_headers_weight(record) if record.headers else 0)
             self._answer_bytes += size
         if not taken:
             return False
@@ -138,8 +138,8 @@ class HeldRecords:
         self._bytes += size if len(entries) == len(some) else sum(_length(entry.record) for entry in entries)
         self._weight += weight
         for _ in entries:
-            if headers := ahead.popleft().headers:
-                self._weight += _header_weight(headers)
+            if (record := ahead.popleft()).headers:
+                self._weight += _headers_weight(record)
         return bool(entries)
 
     async def _decode(self, record: Record, formats: ReadFormats | None) -> FetchedRecord:
@@ -154,5 +154,5 @@ def _length(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"")
 
 
-def _header_weight(headers: Iterable[Header]) -> int:
-    return sum(_HEADER_OVERHEAD + len(header.name) + len(header.value or b"") for header in headers)
+def _headers_weight(record: Record) -> int:
+    return _HEADER_OVERHEAD * len(record.headers) + headers_bytes(record)

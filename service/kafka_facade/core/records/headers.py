@@ -1,4 +1,4 @@
-"""Headers of records that are produced."""
+"""Headers of records, of which one may have 100,000."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.records.model import RecordToProduce
+from kafka_facade.core.records.model import Header, RecordToProduce
 from kafka_facade.core.time_slices import time_slice
 
 # To free so many takes about 0.1 ms.
 _AT_ONCE: Final = 1000
+
+
+def count_bytes(headers: Sequence[Header]) -> int:
+    """Return the bytes of all names and values."""
+    names = "".join([header.name for header in headers])
+    size = len(names) if names.isascii() else len(names.encode(errors="surrogatepass"))
+    return size + sum([len(header.value) for header in headers if header.value is not None])
 
 
 async def drop_headers(records: Sequence[RecordToProduce | FacadeError]) -> None:

@@ -44,7 +44,11 @@ RECORD_OVERHEAD: Final = 500
 
 
 class Record(Struct, gc=False):
-    """A record as stored in Kafka. ``timestamp`` is None if the record has none."""
+    """A record as stored in Kafka. ``timestamp`` is None if the record has none.
+
+    ``headers_bytes`` remembers the bytes of all names and values of headers, -1 if they are not counted yet (see
+    :func:`kafka_facade.core.records.sizes.headers_bytes`).
+    """
 
     topic_name: str
     partition_id: int
@@ -53,6 +57,7 @@ class Record(Struct, gc=False):
     headers: list[Header]
     key: bytes | None
     value: bytes | None
+    headers_bytes: int = -1
 
 
 class DataInfo(Struct, gc=False):

@@ -16,7 +16,10 @@ from kafka_facade.core.topics.positions import CommittedOffset, PartitionPositio
 
 
 class SerializedRecord(Struct, gc=False):
-    """A record ready for the wire. The producer sets its ``size`` (bytes): that of key, value and headers."""
+    """A record ready for the wire. The producer sets its ``size`` (bytes): that of key, value and headers.
+
+    ``pairs`` are its headers as the producer's client takes them, until they are handed over.
+    """
 
     key: bytes | None
     value: bytes | None
@@ -24,6 +27,7 @@ class SerializedRecord(Struct, gc=False):
     headers: Sequence[Header]
     timestamp: int | None
     size: int = 0
+    pairs: list[tuple[str, bytes | None]] | None = None
 
 
 class ProducerPort(Protocol):

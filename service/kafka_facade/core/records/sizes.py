@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from kafka_facade.core.errors import RecordTooLarge
+from kafka_facade.core.records.headers import count_bytes
 from kafka_facade.core.records.model import FetchedRecord, Format, Record
 
 _encode_json = msgspec.json.Encoder().encode
@@ -20,11 +21,14 @@ _AS_STORED = (Format.BINARY, Format.JSON, Format.STRING)
 def record_size(record: Record) -> int:
     """The size of a record that is sent without decoding."""
     size = _RECORD_OVERHEAD + len(record.topic_name) + len(record.key or b"") + len(record.value or b"")
-    for header in record.headers:
-        name = header.name
-        size += _HEADER_OVERHEAD + len(header.value or b"")
-        size += len(name) if name.isascii() else len(name.encode(errors="replace"))
-    return size
+    return size + headers_bytes(record) + _HEADER_OVERHEAD * len(record.headers) if record.headers else size
+
+
+def headers_bytes(record: Record) -> int:
+    """The bytes of all names and values of headers; they are counted once."""
+    if record.headers_bytes < 0:
+        record.headers_bytes = count_bytes(record.headers)
+    return record.headers_bytes
 
 
 def fetched_size(fetched: FetchedRecord) -> int:

@@ -17,7 +17,7 @@ from kafka_facade.core.errors import IllegalConsumerState
 from kafka_facade.kafka.errors import from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
 
-Headers = Sequence[tuple[str, str | bytes | None]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 # Messages per call of the client, because parsing the headers of one takes up to 6 ms. At first, and after a message
 # with many headers, one is taken, then twice as many each time.

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import starmap
 from typing import Any, cast
 
 from confluent_kafka import Consumer as ClientConsumer
@@ -15,6 +16,7 @@ from confluent_kafka import Message
 from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNotFound
+from kafka_facade.core.records.headers import count_bytes
 from kafka_facade.core.records.model import Header, Record
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.kafka.blocking import Blocking
@@ -218,12 +220,14 @@ class ReadingClient(PausingClient):
             if self._failures:
                 self._failures.pop(place, None)
             kind, timestamp = message.timestamp()
-            headers = cast(Headers | None, message.headers())
             key = message.key()
             uncounted = 0 if key is None else len(key)
-            if headers:
-                incoming.count_headers(len(headers))
-                uncounted += sum(len(value or b"") for _, value in headers)
+            headers, headers_bytes = _NO_HEADERS, 0
+            if found := cast(Headers | None, message.headers()):
+                incoming.count_headers(len(found))
+                headers = list(starmap(Header, found))
+                headers_bytes = count_bytes(headers)
+                uncounted += headers_bytes
             if uncounted > largest:
                 largest = uncounted
             size = max(size, len(message))
@@ -233,9 +237,10 @@ class ReadingClient(PausingClient):
                     number,
                     offset,
                     timestamp if kind else None,
-                    [Header(name, _bytes(value)) for name, value in headers] if headers else _NO_HEADERS,
+                    headers,
                     key,
                     message.value(),
+                    headers_bytes,
                 )
             )
             if headers and incoming.is_late:
@@ -265,7 +270,3 @@ class ReadingClient(PausingClient):
 
 def _do_nothing(client: ClientConsumer) -> None:
     pass
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

@@ -18,7 +18,7 @@ from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka import thread_keys
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.memory_budget import MemoryBudget, MemoryShare
-from kafka_facade.kafka.producing.queued_bytes import QueuedBytes
+from kafka_facade.kafka.producing.queued_bytes import QueuedBytes, pairs
 
 logger = logging.getLogger("kafka_facade.kafka")
 
@@ -202,5 +202,6 @@ def extras(record: SerializedRecord) -> dict[str, Any]:
         check_headers(record.headers)
         if "\0" in "".join([header.name for header in record.headers]):
             raise InvalidKafkaRequest(_CUT_NAME, field="headers")
-        extras["headers"] = [(header.name, header.value) for header in record.headers]
+        extras["headers"] = pairs(record.headers) if record.pairs is None else record.pairs
+        record.pairs = None
     return extras
