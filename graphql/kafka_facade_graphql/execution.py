@@ -20,6 +20,7 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
 )
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path, gather_with_cancel
@@ -123,7 +124,8 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         size = _BYTES_AN_ENTRY * len(entries)
         if self._compile(item_type, field_details_list) is None:
             size += _BYTES_AWAITED * min(len(entries), _MOST_WAITING)
-        async with info.context.memory.response.more(size):
+        patient = info.operation.operation is OperationType.SUBSCRIPTION
+        async with info.context.memory.response.more(size, patient=patient):
             return await self._complete_entries(item_type, field_details_list, info, path, entries, position_context)
 
     async def _complete_entries(

@@ -165,6 +165,26 @@ async def test_waiting_requests_are_rejected_in_a_shortage() -> None:
     await _hold(budget, "d", 10)
 
 
+async def test_patient_requests_are_not_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kafka_facade.core.memory_budget._WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("kafka_facade.core.memory_budget._MOST_WAITING", 1)
+    budget = MemoryBudget(TOTAL)
+    first = await _hold(budget, "a", 10)
+
+    async def event() -> None:
+        async with budget.reservation("b").more(UNIT, patient=True):
+            pass
+
+    events = [asyncio.create_task(event()) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    budget.reject_waiting()
+    with pytest.raises(TooManyRequests):
+        await _hold(budget, "c", 1)
+    assert not any(event.done() for event in events)
+    first.release()
+    await asyncio.gather(*events)
+
+
 async def test_requests_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kafka_facade.core.memory_budget._WAIT_SECONDS", 0.01)
     budget = MemoryBudget(TOTAL)

@@ -24,11 +24,12 @@ _MOST_GROWING: Final = 8
 class _Waiter:
     """A reservation that waits for bytes."""
 
-    __slots__ = ("admitted", "reservation", "size")
+    __slots__ = ("admitted", "patient", "reservation", "size")
 
-    def __init__(self, size: int, reservation: Reservation) -> None:
+    def __init__(self, size: int, reservation: Reservation, *, patient: bool) -> None:
         self.size = size
         self.reservation = reservation
+        self.patient = patient
         self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -56,12 +57,13 @@ class MemoryBudget:
         """Return an empty reservation for a request. Requests on one connection have the same ``caller``."""
         return Reservation(self, caller)
 
-    async def take(self, size: int, reservation: Reservation) -> None:
+    async def take(self, size: int, reservation: Reservation, *, patient: bool = False) -> None:
         """Take bytes, at most ``total``, once they are free.
 
-        Raises TooManyRequests after 30 s, if too many requests wait, in a shortage of memory, and at shutdown.
+        Raises TooManyRequests after 30 s, if too many requests wait, in a shortage of memory, and at shutdown. A
+        ``patient`` request is never rejected, because that would lose what it has read.
         """
-        waiter = _Waiter(size, reservation)
+        waiter = _Waiter(size, reservation, patient=patient)
         if reservation in self._held:
             self._growing.append(waiter)
         else:
@@ -70,7 +72,7 @@ class MemoryBudget:
         if self._closed:
             self.reject_waiting()
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(None if patient else _WAIT_SECONDS):
                 await waiter.admitted
         except BaseException as error:
             if waiter.admitted.done() and not waiter.admitted.cancelled() and waiter.admitted.exception() is None:
@@ -96,7 +98,8 @@ class MemoryBudget:
         """Reject the requests that wait."""
         waiting = [*self._growing, *(waiter for queue in self._waiting.values() for waiter in queue)]
         for waiter in waiting:
-            self._reject(waiter)
+            if not waiter.patient:
+                self._reject(waiter)
 
     def _hold(self, size: int, reservation: Reservation) -> None:
         self._free -= size
@@ -111,9 +114,9 @@ class MemoryBudget:
 
     def _add(self, waiter: _Waiter) -> None:
         caller = waiter.reservation.caller
-        if self._count >= _MOST_WAITING:
+        if self._count >= _MOST_WAITING and not waiter.patient:
             longest = max(self._waiting.values(), key=len)
-            if len(longest) <= len(self._waiting.get(caller, ())) + 1:
+            if longest[-1].patient or len(longest) <= len(self._waiting.get(caller, ())) + 1:
                 raise TooManyRequests(_MESSAGE)
             self._reject(longest[-1])
         self._waiting.setdefault(caller, deque()).append(waiter)
@@ -200,8 +203,8 @@ class Reservation:
             self._size = size
 
     @asynccontextmanager
-    async def more(self, size: int) -> AsyncIterator[None]:
-        """Hold so many bytes more during the block, once there are.
+    async def more(self, size: int, *, patient: bool = False) -> AsyncIterator[None]:
+        """Hold so many bytes more during the block, once there are; see MemoryBudget.take.
 
         An empty reservation takes an eighth of the budget at least, since it may grow. If several tasks of the request
         wait, one rejection is for all of them.
@@ -215,7 +218,7 @@ class Reservation:
                 raise self._failure
             size = min(size if self._size else max(size, total // _MOST_GROWING), total)
             try:
-                await self._budget.take(size, self)
+                await self._budget.take(size, self, patient=patient)
             except TooManyRequests as error:
                 self._failure = error.with_traceback(None)
                 raise

@@ -14,11 +14,11 @@ from typing import Final
 
 # Young objects are collected after so many allocations; survivors once more after so many such collections. That takes
 # up to 0.6 us for each object: tasks with their coroutines are the slowest.
-_YOUNG: Final = (4_000, 3)
+_YOUNG: Final = (3_000, 2)
 # Python itself never runs a full collection.
 _NEVER: Final = 2**31 - 1
 # A full collection is due after this many collections of survivors.
-_DUE: Final = 20
+_DUE: Final = 40
 _LOOK_SECONDS: Final = 0.2
 # A full collection that may take longer is postponed.
 _PAUSE_SECONDS: Final = 0.015
