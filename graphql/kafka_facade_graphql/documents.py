@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Any, Final
 
@@ -75,10 +76,11 @@ class Document(Struct):
 
 
 class Variables(Struct):
-    """The coerced variables of an operation, and its cost with them."""
+    """The coerced variables of an operation, its cost with them, and the weight of their data (``data_weight``)."""
 
     values: VariableValues
     cost: int
+    weight: int
 
 
 def _name(operation: OperationDefinitionNode) -> str | None:
@@ -228,7 +230,9 @@ class Documents:
         found = get_variable_values(
             self._schema, operation.variable_definitions or (), variables, max_errors=_MAX_VARIABLE_ERRORS
         )
-        return found if isinstance(found, list) else Variables(found, size.cost + size.introspection)
+        if isinstance(found, list):
+            return found
+        return Variables(found, size.cost + size.introspection, data_weight(variables, sys.maxsize))
 
     def _check_size(self, size: Size, operation: OperationDefinitionNode) -> None:
         options = self._options

@@ -40,6 +40,8 @@ from kafka_facade_graphql.scalars import SCALARS
 
 # Memory for each unit of an operation's cost. Long lists take more once their length is known.
 _BYTES_A_FIELD: Final = 1024
+# Memory for the data of variables, in relation to its weight: it is decoded, converted and encoded.
+_COPIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +174,17 @@ class Schema(strawberry.Schema):
 
         Raises Unavailable, and TooManyRequests if there is no memory.
         """
-        cost = document.costs[None if operation.name is None else operation.name.value]
+        weight, cost = 0, document.costs[None if operation.name is None else operation.name.value]
         if operation.variable_definitions:
             variables = context.variables or {}
             found = await self.documents.check_variables(document, operation, variables, context.context.core)
             if isinstance(found, list):
                 return found
             context.variables = CoercedVariables(variables, found.values)
-            cost = found.cost
+            weight, cost = found.weight, found.cost
         # A subscription would keep its memory while nobody reads.
         if operation.operation is not OperationTypeNode.SUBSCRIPTION:
-            await context.context.memory.request.resize(_BYTES_A_FIELD * cost)
+            await context.context.memory.request.resize(_BYTES_A_FIELD * cost + _COPIES * weight)
         return []
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
