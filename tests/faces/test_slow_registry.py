@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -13,12 +14,16 @@ import pytest
 
 from conftest import GatewayFactory
 from faces.conftest import FACES
+from faces.generic import FaceError
 from hostile_registry import Peer, running, send
 
 TopicFactory = Callable[..., Awaitable[str]]
 
 _SECONDS = 30
 _CALLERS = 40
+_SUBJECTS = 80
+# All of them take longer than a registry has for its answer (5 s), but each of them does not.
+_ANSWER_SECONDS = 0.8
 _IDS = itertools.count(1)
 
 # A value for the produced record, by the kind of request that it needs; its subject may be the name of a topic.
@@ -79,4 +84,38 @@ async def test_slow_requests_of_one_kind_do_not_delay_others(
     assert [report["size"] > 0 for report in reports] == [True] * len(kinds)
     released.set()
     await gathered
+    await face.close()
+
+
+async def test_many_protobuf_texts_do_not_delay_avro(
+    gateway_factory: GatewayFactory, peer: Peer, cluster_id: str, topic: TopicFactory
+) -> None:
+    held, others = await topic(), await topic()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if f"/subjects/{held}" in handler.path:
+            time.sleep(_ANSWER_SECONDS)
+        send({"subject": "s", "version": 1, "id": next(_IDS), "schema": '"int"'})(handler)
+
+    peer.answer = answer
+    face = FACES["rest"](await gateway_factory({"schema.registry.url": peer.url}))
+
+    async def produce(number: int) -> dict[str, Any]:
+        # A few texts are soon compiled.
+        text = f'syntax="proto3"; message A {{ int32 a = {number % 4 + 1}; }}'
+        value = {"subject": f"{held}-{number}", "type": "PROTOBUF", "schema": text, "data": {"a": 1}}
+        return await face.produce_with_schema(cluster_id, held, value)
+
+    callers = [asyncio.create_task(produce(number)) for number in range(1, _SUBJECTS + 1)]
+    async with asyncio.timeout(2 * _SECONDS):
+        while not any("/subjects/" in asked for asked in peer.asked):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        for _ in range(10):
+            await face.produce_with_schema(cluster_id, others, VALUES["Avro"](others))
+    assert sum(caller.done() for caller in callers) < _SUBJECTS * 3 / 4
+    found = await asyncio.gather(*callers, return_exceptions=True)
+    refused = [failure for failure in found if isinstance(failure, BaseException)]
+    # On a slow machine some wait for longer than a request may take.
+    assert all(isinstance(failure, FaceError) and "queue is full" in str(failure) for failure in refused)
+    assert len(refused) < _SUBJECTS
     await face.close()
