@@ -272,4 +272,10 @@ async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
 
 def _encoded(entry: Any) -> Any:
     """Encode an entry of a long list as JSON at once, so that its objects do not burden the garbage collector."""
-    return Raw(_encode(entry)) if isinstance(entry, dict) else entry
+    if not isinstance(entry, dict):
+        return entry
+    try:
+        return Raw(_encode(entry))
+    except TypeError:
+        # It has a long value, which is encoded in pieces later.
+        return entry

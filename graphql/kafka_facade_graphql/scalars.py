@@ -32,6 +32,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from kafka_facade.core.errors import DeserializationFailed, MalformedBody
 from kafka_facade.core.quoting import quote
+from kafka_facade.core.records.long_values import marked
 from kafka_facade_graphql.errors import Code, extensions_of
 from kafka_facade_graphql.numbers import exact_number
 
@@ -78,6 +79,11 @@ def _parse_big_int_literal(node: ValueNode, _variables: Any = None) -> int:
     if not isinstance(node, IntValueNode | StringValueNode):
         raise GraphQLError(f"BigInt cannot represent {print_ast(node)}.", node)
     return _parse_big_int(node.value)
+
+
+def _serialize_base64(value: bytes) -> object:
+    long = marked(value)
+    return base64.b64encode(value).decode() if long is value else long
 
 
 def _parse_base64(value: Any) -> bytes:
@@ -186,7 +192,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="Base64",
         description="Bytes as base64 text (RFC 4648, section 4).",
         specified_by_url="https://datatracker.ietf.org/doc/html/rfc4648#section-4",
-        serialize=lambda value: base64.b64encode(value).decode(),
+        serialize=_serialize_base64,
         parse_value=_parse_base64,
     ),
     JSON: strawberry.scalar(

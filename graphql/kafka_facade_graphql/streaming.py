@@ -32,6 +32,8 @@ from kafka_facade_graphql.numbers import decodes_slowly
 # Interval (s) of comments that keep an idle stream alive for proxies and the peer.
 _HEARTBEAT_SECONDS: Final = 15.0
 _HEARTBEAT: Final = b": ping\n\n"
+# Bytes of an event to send at once.
+_PART: Final = 256 * 1024
 # Maximum bytes of the reason in a close frame (RFC 6455, 5.5).
 _MAX_REASON: Final = 123
 # The close code for a message that is too big (RFC 6455, 7.4.1).
@@ -45,7 +47,7 @@ class EventStream(Response):
     def __init__(
         self,
         results: AsyncGenerator[ExecutionResult, None],
-        encode: Callable[[ExecutionResult], Awaitable[bytes]],
+        encode: Callable[[ExecutionResult], Awaitable[bytearray]],
         headers: Mapping[str, str],
     ) -> None:
         """``encode`` returns the JSON of a result, without line breaks."""
@@ -86,9 +88,21 @@ class EventStream(Response):
                         await asyncio.gather(following, return_exceptions=True)
                 if result is None:
                     break
-                await _send_body(send, b"event: next\ndata: %b\n\n" % await self._encode(result))
+                await _send_event(send, await self._encode(result))
         # Browsers ignore an event without data.
         await _send_body(send, b"event: complete\ndata: \n\n", more=False)
+
+
+async def _send_event(send: Send, data: bytearray) -> None:
+    """Send an event, a long one in parts, with flow control between them."""
+    if len(data) <= _PART:
+        await _send_body(send, b"event: next\ndata: %b\n\n" % bytes(data))
+        return
+    await _send_body(send, b"event: next\ndata: ")
+    for start in range(0, len(data), _PART):
+        await time_slice()
+        await _send_body(send, bytes(data[start : start + _PART]))
+    await _send_body(send, b"\n\n")
 
 
 async def _send_body(send: Send, body: bytes, *, more: bool = True) -> None:

@@ -33,6 +33,7 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.instances.interruption import unless
+from kafka_facade.core.records.long_values import LongEncoder, whole
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
@@ -228,7 +229,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> str:
         """Encode data as JSON."""
-        return msgspec.json.encode(data).decode()
+        return msgspec.json.encode(data, enc_hook=whole).decode()
 
     async def execute_single(
         self,
@@ -290,9 +291,12 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     ) -> Response:
         """Return a response that streams results."""
 
-        async def encode(found: ExecutionResult) -> bytes:
+        async def encode(found: ExecutionResult) -> bytearray:
             await time_slice()
-            return self.encode_json(await self.process_result(request, found)).encode()
+            text, encoder = bytearray(), LongEncoder()
+            encoder.encode_into(await self.process_result(request, found), text)
+            await encoder.fill_in(text)
+            return text
 
         transport = self._get_stream_transport(protocol)
         return EventStream(result, encode, transport.headers if transport is not None else {})

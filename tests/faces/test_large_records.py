@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import grpc
+import httpx
 import pytest
 from confluent_kafka import Producer
 from google.protobuf.empty_pb2 import Empty
@@ -15,6 +19,7 @@ from faces.conftest import MOST_BUSY, Watched
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc, record_pb2, record_pb2_grpc
 from kafka_facade.rpc.gen.v1.record_pb2 import FORMAT_BINARY, FORMAT_JSON, FORMAT_STRING, FORMAT_UNSPECIFIED
 from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 pytestmark = pytest.mark.xdist_group("event_loop")
 
@@ -114,17 +119,61 @@ async def test_large_keys_and_values_are_consumed(
     assert [record.HasField("key_error") for record in found] == [False] * 4 + [shown, False]
 
 
-@pytest.mark.parametrize("name", ["consume", "consume decoded", "fetch"])
+async def read_by_rest(gateway: Gateway, topic: str, format: str) -> str:
+    """The body of a response with the topic's record."""
+    headers = {"content-type": "application/vnd.kafka.v2+json", "accept-encoding": "identity"}
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=60, headers=headers) as client:
+        settings = {"format": format, "auto.offset.reset": "earliest"}
+        instance = (await client.post(f"/consumers/g-{uuid4()}", json=settings)).json()["base_uri"]
+        await client.post(f"{instance}/subscription", json={"topics": [topic]})
+        accept = {"accept": f"application/vnd.kafka.{format}.v2+json"}
+        async with asyncio.timeout(60):
+            while len(body := (await client.get(f"{instance}/records", headers=accept)).text) < MEBIBYTE:
+                assert body == "[]"
+        await client.delete(instance)
+        return body
+
+
+async def read_by_graphql(gateway: Gateway, topic: str, representation: str) -> str:
+    """The events of a subscription to the topic's record."""
+    asked = f'topicName: "{topic}", from: EARLIEST, follow: false'
+    query = f"subscription {{ records({asked}) {{ value {{ {representation} }} }} }}"
+    async with httpx.AsyncClient(timeout=60, headers={"accept": "text/event-stream"}) as client:
+        return (await client.post(gateway.graphql, json={"query": query})).text
+
+
+READ = {"rest": read_by_rest, "graphql": read_by_graphql}
+TEXT = '"' + "v" * (40 * MEBIBYTE) + '"'
+
+
+@pytest.mark.parametrize(
+    ("face", "form"),
+    [("rest", "binary"), ("rest", "json"), ("graphql", "base64"), ("graphql", "text"), ("graphql", "json")],
+)
+async def test_a_large_record_is_encoded_in_pieces(
+    stack: BackgroundStack, watched: Watched, topic: TopicFactory, face: str, form: str
+) -> None:
+    target = await filled(stack, topic, {"value": TEXT.encode()})
+    shown = {"text": json.dumps(TEXT), "json": TEXT}.get(form, f'"{base64.b64encode(TEXT.encode()).decode()}"')
+
+    async def run() -> None:
+        assert shown in await READ[face](watched.gateway, target, form)
+
+    assert await watched.quietest(run) < MOST_BUSY
+
+
+@pytest.mark.parametrize("name", ["consume", "consume decoded", "consume JSON", "fetch"])
 async def test_a_large_record_does_not_block_the_event_loop(
     stack: BackgroundStack, watched: Watched, channel: grpc.aio.Channel, topic: TopicFactory, name: str
 ) -> None:
-    target = await filled(stack, topic, {"value": bytes(40 * MEBIBYTE)})
+    target = await filled(stack, topic, {"value": TEXT.encode()})
+    formats = {"consume decoded": FORMAT_BINARY, "consume JSON": FORMAT_JSON}
 
     async def run() -> None:
         if name == "fetch":
             assert len(await fetched(channel, target, 1, FORMAT_BINARY)) == 1
         else:
-            format = FORMAT_BINARY if name == "consume decoded" else FORMAT_UNSPECIFIED
+            format = formats.get(name, FORMAT_UNSPECIFIED)
             assert len(await consumed(channel, target, format)) == 1
 
     assert await watched.quietest(run) < MOST_BUSY

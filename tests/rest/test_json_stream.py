@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kafka_facade.core.errors import MalformedBody, PayloadTooLarge
-from kafka_facade.rest.json_stream import MAX_DEPTH, JsonSplitter
+from kafka_facade.rest.json_stream import MAX_DEPTH, Document, JsonSplitter
 
 LIMIT = 1_000_000
 
@@ -27,7 +27,7 @@ def _pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
 
 
-def _split(data: bytes, cuts: list[int]) -> tuple[list[bytes], JsonSplitter]:
+def _split(data: bytes, cuts: list[int]) -> tuple[list[Document], JsonSplitter]:
     splitter = JsonSplitter(LIMIT)
     documents = [document for piece in _pieces(data, cuts) for document in splitter.feed(piece)]
     return documents + splitter.finish(), splitter

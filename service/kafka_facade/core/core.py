@@ -40,7 +40,7 @@ from kafka_facade.core.state.state import State
 from kafka_facade.core.topics.operations import Topics
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
-_Text = TypeVar("_Text", bound=bytes | memoryview)
+_Text = TypeVar("_Text", bound=bytes | bytearray | memoryview)
 
 _Method = Callable[[Call, Any], Any]
 

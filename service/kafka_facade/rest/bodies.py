@@ -54,7 +54,7 @@ class BodyDecoder(Generic[_Body]):
         # If a number exceeds the range of a float, decode again and keep numbers as JSON text.
         self._exact = msgspec.json.Decoder(type_, strict=False, float_hook=_verbatim)
 
-    def decode(self, body: bytes | memoryview) -> _Body:
+    def decode(self, body: bytes | bytearray | memoryview) -> _Body:
         """Decode a body. Raises MalformedBody, and UnprocessableEntity for an unknown member."""
         try:
             try:

@@ -10,11 +10,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from kafka_facade.core.records.long_values import LongEncoder
 from kafka_facade.core.time_slices import time_slice
 
 _encoder = msgspec.json.Encoder()
 encode: Final = _encoder.encode
-_encode_into = _encoder.encode_into
 
 _Item = TypeVar("_Item")
 
@@ -32,15 +32,19 @@ MIN_COMPRESSED_BYTES: Final = 32
 async def encode_array(
     found: Sequence[_Item], document: Callable[[_Item], object], before: bytes = b"", after: bytes = b""
 ) -> bytearray:
-    """Encode documents as a JSON array between ``before`` and ``after``, yielding to the event loop between pieces."""
-    array = bytearray(before)
+    """Encode documents as a JSON array between ``before`` and ``after``, yielding to the event loop between pieces.
+
+    They may have values of the type LongValue.
+    """
+    array, encoder = bytearray(before), LongEncoder()
     position, count, pause = 0, 1, 0
     while position < len(found):
         if len(array) >= pause:
             await time_slice()
             pause = len(array) + _PIECE
         start = len(array)
-        _encode_into([document(item) for item in found[position : position + count]], array, -1)
+        encoder.encode_into([document(item) for item in found[position : position + count]], array, -1)
+        await encoder.fill_in(array, start)
         # Each piece is encoded as an array: turn its "[" into a comma, and drop its "]".
         array[start] = _COMMA
         array.pop()

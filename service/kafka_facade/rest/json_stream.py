@@ -44,6 +44,8 @@ _SMALL: Final = 256
 # Bytes to which the expression is applied at once, because the scan of a longer document is wasted.
 _WINDOW: Final = 4096
 _SPACE = re.compile(_WHITESPACE)
+# White space after a document is not longer than the part of the stream in which it ends.
+_TAIL: Final = 1024 * 1024
 _ESCAPE_START = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _WORD_CHARACTERS = b"+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WORD = re.compile(rb"[-+.0-9A-Za-z]*+")
@@ -55,6 +57,10 @@ _AS_ARRAYS = bytes.maketrans(b"{}:", b"[],")
 _CLOSING = b"]" * (MAX_DEPTH + 1)
 _look = msgspec.json.Decoder(msgspec.Raw).decode
 _PLACE = re.compile(r"(trailing characters )?\(byte (\d+)\)\Z")
+
+
+Document = bytes | bytearray
+"""One JSON document of a stream."""
 
 
 class Malformed(Exception):
@@ -86,9 +92,9 @@ class JsonSplitter:
         """Whether no document is incomplete, so that the stream may end here."""
         return not self._buffer and not self._mark
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> list[Document]:
         """Return the documents that end in ``data``, in order, without surrounding white space."""
-        documents: list[bytes] = []
+        documents: list[Document] = []
         if self.error is not None:
             return documents
         if self._mark is not None:
@@ -107,7 +113,7 @@ class JsonSplitter:
                 self._fail(self._too_large())
         return documents
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> list[Document]:
         """End the stream; return the last document if it is a number or literal, which only the end completes."""
         self._buffer += self._mark or b""
         document = bytes(self._buffer)
@@ -134,16 +140,19 @@ class JsonSplitter:
     def _too_large(self) -> FacadeError:
         return PayloadTooLarge(f"A record is longer than {self._max_bytes} bytes.")
 
-    def _split(self, data: bytes, documents: list[bytes]) -> None:
+    def _split(self, data: bytes, documents: list[Document]) -> None:
         """Add the documents that end in ``data``, and buffer the rest."""
         if self._buffer:
             self._buffer += data
             end = self._read_on()
             if not end:
                 return
-            documents.append(bytes(memoryview(self._buffer)[:end]).rstrip())
             data = bytes(memoryview(self._buffer)[end:])
-            self._buffer.clear()
+            # Copying a large document takes long, so hand out the buffer.
+            document, self._buffer = self._buffer, bytearray()
+            tail = document[max(0, end - _TAIL) : end]
+            del document[end - len(tail) + len(tail.rstrip()) :]
+            documents.append(document)
         position = _take(data, documents)
         if position < len(data):
             self._buffer += memoryview(data)[position:]
@@ -234,7 +243,7 @@ def find_end(text: bytes | memoryview) -> int:
     return len(text)
 
 
-def _take(data: bytes, documents: list[bytes]) -> int:
+def _take(data: bytes, documents: list[Document]) -> int:
     """Add all complete documents; return their end."""
     # A number or literal at the end may continue.
     text = memoryview(_without_surrogates(data))[: len(data) - _length_of_last_word(data)]
@@ -257,7 +266,7 @@ def _take(data: bytes, documents: list[bytes]) -> int:
     return position
 
 
-def _take_small(data: bytes, position: int, documents: list[bytes]) -> int:
+def _take_small(data: bytes, position: int, documents: list[Document]) -> int:
     """Add the documents that the expression finds; return their end."""
     while position < len(data):
         end = min(position + _WINDOW, len(data))

@@ -17,7 +17,7 @@ from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.errors import as_facade_error
 from kafka_facade.rest.exchange import Exchange
-from kafka_facade.rest.json_stream import JsonSplitter
+from kafka_facade.rest.json_stream import Document, JsonSplitter
 from kafka_facade.rest.record_decoding import Answer, encode_answers, named_cluster
 from kafka_facade.rest.record_documents import decode_records
 from kafka_facade.web.body import ClientDisconnected
@@ -51,7 +51,7 @@ class RecordStream:
         self._gone = False
         self._record_deadline: float | None = None
 
-    async def run(self, documents: list[bytes]) -> None:
+    async def run(self, documents: list[Document]) -> None:
         """Serve until the body ends or is invalid, the caller disconnects, or the server closes; answer what was read.
 
         ``documents`` were read before. Raises only errors that are the response to the whole request.
@@ -93,7 +93,7 @@ class RecordStream:
         elif begun or self._record_deadline is None:
             self._record_deadline = asyncio.get_running_loop().time() + self._exchange.options.record_seconds
 
-    async def _read(self, documents: list[bytes]) -> None:
+    async def _read(self, documents: list[Document]) -> None:
         failure: FacadeError | None = None
         try:
             self._watch_record(begun=True)
@@ -125,7 +125,7 @@ class RecordStream:
         finally:
             self._pump.end(failure)
 
-    async def _enqueue(self, documents: list[bytes]) -> bool:
+    async def _enqueue(self, documents: list[Document]) -> bool:
         """Produce records; return False after a document that is not JSON, whose error is the last answer."""
         exchange = self._exchange
         for start in range(0, len(documents), MAX_BATCH):

@@ -101,7 +101,7 @@ class Report(Struct, gc=False):
 Answer = RecordReport | FacadeError
 
 
-def decode_record(document: bytes) -> RecordToProduce:
+def decode_record(document: bytes | bytearray) -> RecordToProduce:
     """Decode the record in a document of a stream. Raises InvalidRequest, which applies to this record only."""
     try:
         record = _decode(document)

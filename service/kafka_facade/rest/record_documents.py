@@ -10,6 +10,7 @@ from kafka_facade.core.errors import FacadeError, PayloadTooLarge, without_trace
 from kafka_facade.core.records.json_text import is_json
 from kafka_facade.core.records.model import RecordToProduce
 from kafka_facade.core.time_slices import time_slice
+from kafka_facade.rest.json_stream import Document
 from kafka_facade.rest.record_decoding import decode_record
 
 _Read = TypeVar("_Read")
@@ -21,7 +22,7 @@ _PIECE = 16 * 1024
 class _JsonReader(Protocol):
     """Parses JSON, in a thread if it is large, as :class:`Core` does."""
 
-    async def read_json(self, read: Callable[[bytes], _Read], text: bytes, timeout: float) -> _Read: ...
+    async def read_json(self, read: Callable[[Document], _Read], text: Document, timeout: float) -> _Read: ...
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Decoded:
     broken: bool = False
 
 
-async def decode_records(documents: list[bytes], timeout: float, json: _JsonReader) -> Decoded:
+async def decode_records(documents: list[Document], timeout: float, json: _JsonReader) -> Decoded:
     """Decode documents in time slices, large ones in a thread. Stops after a document that is not JSON."""
     decoded = Decoded([])
     size = 0

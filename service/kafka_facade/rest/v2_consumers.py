@@ -26,6 +26,7 @@ from kafka_facade.core.instances.model import (
     SubscribeConsumer,
     Unsubscribe,
 )
+from kafka_facade.core.records.long_values import marked
 from kafka_facade.core.records.model import FetchedRecord, Format
 from kafka_facade.core.topics.positions import PartitionPosition, PartitionTime, TopicPartition
 from kafka_facade.rest import sending
@@ -203,7 +204,8 @@ async def _consume(exchange: Exchange, format: Format) -> None:
 
 def _record(fetched: FetchedRecord) -> _Record:
     record = fetched.record
-    return _Record(record.topic_name, fetched.key, fetched.value, record.partition_id, record.offset)
+    key, value = marked(fetched.key), marked(fetched.value)
+    return _Record(record.topic_name, key, value, record.partition_id, record.offset)
 
 
 @route("api.v2.consumers.commit-offsets")

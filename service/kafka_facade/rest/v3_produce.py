@@ -10,7 +10,7 @@ from kafka_facade.core.records.pump import send
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
-from kafka_facade.rest.json_stream import JsonSplitter
+from kafka_facade.rest.json_stream import Document, JsonSplitter
 from kafka_facade.rest.produce_stream import MAX_BATCH, RecordStream, answers_of
 from kafka_facade.rest.record_decoding import Answer, encode_answers, named_cluster
 from kafka_facade.rest.record_documents import decode_records
@@ -50,7 +50,7 @@ def empty_response(exchange: Exchange) -> Response:
 
 
 async def _produce_at_once(
-    exchange: Exchange, cluster_id: str, documents: list[bytes], failure: FacadeError | None
+    exchange: Exchange, cluster_id: str, documents: list[Document], failure: FacadeError | None
 ) -> Response:
     """Fast path for a complete body with few records, without a task or a queue."""
     answers: list[Answer] = []

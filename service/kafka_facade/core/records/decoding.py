@@ -17,7 +17,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.quoting import showable
 from kafka_facade.core.records import json_text
-from kafka_facade.core.records.decoding_budget import json_weight, weighs_more
+from kafka_facade.core.records.decoding_budget import json_weight, weighs_more_in_slices
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
 from kafka_facade.core.records.serialization import deserialize
@@ -131,7 +131,7 @@ class Decoding:
         and the info's ``error`` says why. Raises FacadeError if a retry may succeed, such as when the registry does not
         answer.
         """
-        if format is Format.JSON and weighs_more(payload, RECORDS_WEIGHT):
+        if format is Format.JSON and await weighs_more_in_slices(payload, RECORDS_WEIGHT):
             return None, DataInfo(format, error=TOO_HEAVY)
         if format is not None and format not in SCHEMA_FORMATS:
             try:

@@ -54,7 +54,7 @@ class DecodingBudget:
             raise BudgetExceeded
 
 
-def json_weight(payload: bytes, start: int = 0, end: int | None = None) -> int:
+def json_weight(payload: bytes | bytearray, start: int = 0, end: int | None = None) -> int:
     """Return an upper bound of the weight of a JSON text, or of the part from ``start`` to ``end``.
 
     It counts punctuation, which may also occur inside strings.
@@ -75,7 +75,7 @@ async def structure_weight(payload: bytes) -> int:
     return weight
 
 
-def weighs_more(payload: bytes, most: int) -> bool:
+def weighs_more(payload: bytes | bytearray, most: int) -> bool:
     """Return whether the weight of a JSON text may exceed ``most``, scanning only as much as necessary."""
     # The heaviest text consists of brackets only.
     if len(payload) * (1 + CONTAINER_WEIGHT) <= most:
@@ -88,8 +88,11 @@ def weighs_more(payload: bytes, most: int) -> bool:
     return False
 
 
-async def weighs_more_in_slices(payload: bytes | memoryview, most: int) -> bool:
+async def weighs_more_in_slices(payload: bytes | bytearray | memoryview, most: int) -> bool:
     """Like :func:`weighs_more`, for a large text, in time slices."""
+    # The heaviest text consists of brackets only.
+    if len(payload) * (1 + CONTAINER_WEIGHT) <= most:
+        return False
     left = most
     for start in range(0, len(payload), _PART):
         await time_slice()

@@ -26,7 +26,7 @@ def _refuse(constant: str) -> None:
 _any_json = json.JSONDecoder(parse_float=len, parse_int=len, parse_constant=_refuse)
 
 
-def is_json(document: bytes) -> bool:
+def is_json(document: bytes | bytearray) -> bool:
     """Return whether a document is JSON, of any size, range or depth."""
     try:
         _any_json.decode(document.decode())

@@ -25,7 +25,7 @@ from kafka_facade.core.records.decoding_budget import (
     JSON_ON_LOOP,
     DecodingBudget,
     data_weight,
-    json_weight,
+    structure_weight,
     weighs_more,
     weighs_more_in_slices,
 )
@@ -36,7 +36,7 @@ from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
 _T = TypeVar("_T")
-_Text = TypeVar("_Text", bound=bytes | memoryview)
+_Text = TypeVar("_Text", bound=bytes | bytearray | memoryview)
 
 FailedLookups = dict[tuple[str, Format | None, SchemaSelector | None], FacadeError]
 """The errors of lookups in one request, by whether it was for a key or a value, the format and the selection."""
@@ -183,7 +183,7 @@ class Schemas:
 
     async def decode_json(self, payload: bytes, timeout: float) -> tuple[object, int]:
         """Decode JSON without a schema; return the value and its weight. Raises ValueError if it is invalid."""
-        weight = json_weight(payload)
+        weight = len(payload) + await structure_weight(payload)
         work = functools.partial(deserialize, Format.JSON, payload)
         if weight > JSON_ON_LOOP:
             return await self._in_thread(Format.JSON, work, timeout), weight

@@ -44,6 +44,8 @@ def serialize(data: RecordData, which: str = "value") -> bytes | None:
     # Compare by identity: comparing or hashing members of a string enum costs more than all the rest.
     format = data.format
     if format is _JSON:
+        if isinstance(value, str) and len(value) > _PIECE:
+            raise NotAtOnce
         return value if isinstance(value, bytes) else _encode_json(value)
     if format is _BINARY:
         if isinstance(value, bytes):
@@ -62,8 +64,9 @@ def serialize(data: RecordData, which: str = "value") -> bytes | None:
 
 def is_long(data: RecordData) -> bool:
     """Return whether data is a text for :func:`serialize_long`."""
-    fits = data.schema is None and (data.format is _BINARY or data.format is _STRING)
-    return fits and isinstance(data.data, str) and len(data.data) > _PIECE
+    if data.schema is not None or not isinstance(data.data, str) or len(data.data) <= _PIECE:
+        return False
+    return data.format is _BINARY or data.format is _STRING or data.format is _JSON
 
 
 async def serialize_long(data: RecordData, which: str) -> bytes:
@@ -77,9 +80,14 @@ async def serialize_long(data: RecordData, which: str) -> bytes:
         if data.format is _STRING:
             parts.append(piece.encode())
             continue
+        if data.format is _JSON:
+            parts.append(_encode_json(piece)[1:-1])
+            continue
         if start < last and "=" in piece:
             raise _not_base64(text, which)
         parts.append(_decode(piece, text, which))
+    if data.format is _JSON:
+        parts = [b'"', *parts, b'"']
     # Joining much does not hold the interpreter lock.
     return await asyncio.to_thread(b"".join, parts)
 
