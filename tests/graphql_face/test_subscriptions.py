@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 from confluent_kafka import Producer
+from httpx_sse import aconnect_sse
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -257,14 +258,35 @@ async def test_unsubscribing_and_leaving_close_the_kafka_consumer(
     assert await closed()
 
 
+async def _events(client: httpx.AsyncClient, body: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The events of an operation, as a parser of the standard sees them."""
+    found = []
+    async with aconnect_sse(client, "POST", "/graphql", json=body) as source:
+        async for event in source.aiter_sse():
+            assert (event.id, event.retry) == ("", None)
+            found.append((event.event, event.data and event.json()))
+    return found
+
+
 async def test_server_sent_events(client: httpx.AsyncClient, stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic()
-    await asyncio.to_thread(_produce, stack, name, b"one", b"two")
-    body = {"query": RECORDS, "variables": {"topic": name, "from": "EARLIEST", "follow": False}}
-    async with client.stream("POST", "/graphql", json=body, headers={"accept": "text/event-stream"}) as response:
-        assert response.headers["content-type"].startswith("text/event-stream")
-        events = [line async for line in response.aiter_lines() if line.startswith("event:")]
-    assert events == ["event: next", "event: complete"]
+    # The line breaks of the format, and of other standards; and what looks like a field.
+    values = ["one", "a\nb", "a\r\nb\rc", "data: x\n\nevent: complete\n\n", "\u2028\u2029\x85\x0b\x0c\ufeff", ":", ""]
+    await asyncio.to_thread(_produce, stack, name, *(value.encode() for value in values))
+    body = {"query": RECORDS, "variables": {"topic": name, "from": "EARLIEST", "follow": False, "maxRecords": 1}}
+    *events, end = await _events(client, body)
+    assert [kind for kind, _ in events] == ["next"] * len(values)
+    found = [record["value"]["text"] for _, result in events for record in result["data"]["records"]]
+    assert found == values
+    assert end == ("complete", "")
+
+
+async def test_a_failure_as_server_sent_events(client: httpx.AsyncClient) -> None:
+    body = {"query": RECORDS, "variables": {"topic": "no such topic", "from": "EARLIEST"}}
+    (kind, result), end = await _events(client, body)
+    assert kind == "next"
+    assert result["errors"][0]["extensions"]["code"] == "INVALID_TOPIC_NAME"
+    assert end == ("complete", "")
 
 
 async def test_aliases_do_not_multiply_the_bytes_of_an_event(
