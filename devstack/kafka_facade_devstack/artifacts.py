@@ -63,7 +63,7 @@ def cache_dir() -> Path:
 
 
 def missing(artifacts: Sequence[Artifact], cache: Path) -> list[Artifact]:
-    """Return the artifacts that the cache doesn't have in the locked size."""
+    """Return the artifacts that the cache does not have in the locked size."""
     return [artifact for artifact in artifacts if not _has_size(cache / artifact.path, artifact.size)]
 
 

@@ -103,7 +103,7 @@ class BackgroundStack:
         await self._soon(self.stack.resume_broker, index)
 
     async def heal(self) -> None:
-        """Resumes and restarts whatever brokers tests have paused, stopped or killed."""
+        """Resumes and restarts the brokers that tests have paused, stopped or killed."""
         await self.call(self.stack.heal())
 
     def _soon(self, function: Callable[[int], None], index: int) -> Awaitable[None]:

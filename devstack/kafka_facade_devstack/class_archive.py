@@ -1,7 +1,7 @@
 """Kafka's classes, parsed once and mapped into memory at later starts: the JVM's class data sharing archive.
 
 The first stack on a machine creates the archive from its running broker; later ones start in two thirds of the time. It
-is optional: if the runtime has no `jcmd`, or the archive doesn't match, the JVM starts without it.
+is optional: if the runtime has no `jcmd`, or the archive does not match, the JVM starts without it.
 """
 
 import hashlib

@@ -33,7 +33,7 @@ class StackFolder:
         return self.path / "logs"
 
     def node(self, index: int) -> Path:
-        """Folder of Kafka node `index`, from 0."""
+        """Folder of broker `index`, from 0."""
         return self.path / "nodes" / str(index + 1)
 
     @classmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jgo.maven import MavenContext
 
-# `!` keeps jgo from taking log4j's dependencyManagement for ours: it would put Kafka on older kafka-clients.
+# `!` keeps jgo from taking log4j's dependencyManagement for the stack's: it would put Kafka on older kafka-clients.
 ROOTS = (
     "org.apache.kafka:kafka_2.13:4.3.1",
     "org.apache.logging.log4j:log4j-core:2.25.5!",

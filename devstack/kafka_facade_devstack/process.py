@@ -30,7 +30,7 @@ class Watchdog:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Starts the helper in a new session, so that signals of the terminal don't reach it."""
+        """Starts the helper in a new session, so that signals of the terminal do not reach it."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-S",

@@ -89,7 +89,7 @@ class Stack:
 
     @property
     def super_user(self) -> dict[str, str]:
-        """Client settings of the super user, whom no ACL can lock out."""
+        """Client settings of the super user, which no ACL can lock out."""
         internal = (f"{HOST}:{self.ports.internal + index}" for index in range(self.brokers))
         return {
             "bootstrap.servers": ",".join(internal),
@@ -155,7 +155,7 @@ class Stack:
         return Gateway(rest_port, grpc_port, {**endpoints, **settings}, log, self.watchdog, program=program)
 
     def _as_super_user(self, settings: Mapping[str, str]) -> Gateway:
-        """The stack's own gateway: ACLs that are made through it can't lock it out."""
+        """The stack's own gateway: ACLs that are made through it cannot lock it out."""
         login = dict(self.super_user)
         endpoints = {"bootstrap.servers": login.pop("bootstrap.servers"), "schema.registry.url": self.schema_registry}
         environment = {f"{_SETTING}CLIENT_{name.replace('.', '_').upper()}": value for name, value in login.items()}

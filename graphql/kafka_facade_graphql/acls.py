@@ -25,7 +25,7 @@ AclPermission = strawberry.enum(core_acls.AclPermission, description="The permis
 MatchedResourceType = Annotated[core_acls.AclResourceType, strawberry.argument(description="The type of the resource.")]
 MatchedResourceName = Annotated[str | None, strawberry.argument(description="The name of the resource.")]
 MatchedPatternType = Annotated[core_acls.AclPatternType, strawberry.argument(description="How the name is matched.")]
-MatchedPrincipal = Annotated[str | None, strawberry.argument(description="The principal, e.g. User:alice.")]
+MatchedPrincipal = Annotated[str | None, strawberry.argument(description="The principal, such as User:alice.")]
 MatchedHost = Annotated[str | None, strawberry.argument(description="The host.")]
 MatchedOperation = Annotated[core_acls.AclOperation, strawberry.argument(description="The operation.")]
 MatchedPermission = Annotated[
@@ -36,7 +36,7 @@ _SHOWN: Final = {
     "resource_type": "The type of the resource.",
     "resource_name": "The name of the resource.",
     "pattern_type": "How the name is matched.",
-    "principal": "The principal, e.g. User:alice.",
+    "principal": "The principal, such as User:alice.",
     "host": "The host, or * for all.",
     "operation": "The operation.",
     "permission": "The permission: allowed or denied.",

@@ -45,7 +45,7 @@ _CONDITIONS = frozenset(("skip", "include"))
 
 
 class UnusualError(Exception):
-    """The value must be completed by the executor."""
+    """The executor must complete the value."""
 
 
 def compile_selection(executor: Executor[Any], type_: GraphQLOutputType, selected: list[Any]) -> Complete | None:

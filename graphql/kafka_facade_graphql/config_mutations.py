@@ -42,7 +42,7 @@ _ALTERATIONS: Final[Fields] = {
 
 @strawberry.type(description="A topic whose configs were not altered.")
 class TopicConfigFailure:
-    """A topic that Kafka refused."""
+    """A topic that Kafka rejected."""
 
     topic_name: str = strawberry.field(description="The topic's name.")
     error: UserError = strawberry.field(description="The error.")

@@ -99,7 +99,7 @@ def _translated(error: GraphQLError, document: DocumentNode) -> GraphQLError:
 
 
 def _path_to(value: ValueNode, document: DocumentNode) -> str:
-    """Return the path of a value in the arguments or variables, e.g. ``input.records[1].value.data``."""
+    """Return the path of a value in the arguments or variables, such as ``input.records[1].value.data``."""
     keys: list[str | int] = []
 
     class Finder(Visitor):

@@ -83,7 +83,7 @@ def message_of(error: FacadeError) -> str:
 
 
 def field_path(error: FacadeError, *, prefix: str = _INPUT) -> str | None:
-    """Return the path of the invalid field in GraphQL's names, e.g. ``input.records[1].value.data``."""
+    """Return the path of the invalid field in GraphQL's names, such as ``input.records[1].value.data``."""
     if error.field is None:
         return None
     path = ".".join(to_camel_case(part) for part in error.field.split("."))
@@ -161,7 +161,7 @@ def translate_all(errors: Sequence[GraphQLError], overflow: FacadeError | None) 
 
 
 class TranslateErrors(SchemaExtension):
-    """Translates the errors of every result, on whatever transport."""
+    """Translates the errors of every result, on every transport."""
 
     _streamed = False
 

@@ -92,7 +92,7 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         """Execute the root fields.
 
         Each event of a subscription collects equal root fields again. Reuse those of the first event, because caches
-        are keyed by the identity of selections and would grow with each event.
+        have the identity of selections as a key and would grow with each event.
         """
         roots = {name: self._roots.setdefault(name, selected) for name, selected in grouped_field_set.items()}
         return super().execute_collected_root_fields(root_type, root_value, roots, serially, new_defer_usages)

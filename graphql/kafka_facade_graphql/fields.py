@@ -33,7 +33,7 @@ def subscription(*, description: str, graphql_type: object) -> Callable[[_Resolv
 
 
 def link(reference: str) -> Any:
-    """Return a lazy, nullable type by module and name, e.g. ``topics.Topic``, to avoid a circular import."""
+    """Return a lazy, nullable type by module and name, such as ``topics.Topic``, to avoid a circular import."""
     return _lazy(reference) | None
 
 

@@ -62,7 +62,7 @@ async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) 
     fields={
         "consumer_group_id": "The group's id, unique in its cluster.",
         "is_simple": "Whether it only stores offsets and has no members that Kafka manages.",
-        "partition_assignor": "The partition assignment strategy; empty while a classic group isn't stable.",
+        "partition_assignor": "The partition assignment strategy; empty while a classic group is not stable.",
         "state": "Its state.",
         "type": "Its protocol.",
         "is_mixed_consumer_group": "Whether members of the classic and of the newer protocol are mixed.",

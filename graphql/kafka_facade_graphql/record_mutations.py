@@ -32,7 +32,7 @@ class SchemaInput:
         default=None, description="The text of the schema, registered if it is new; requires a format."
     )
     subject: str | None = strawberry.field(
-        default=None, description="The subject; can't be combined with the strategy."
+        default=None, description="The subject; cannot be combined with the strategy."
     )
     subject_name_strategy: SubjectNameStrategy | None = strawberry.field(  # type: ignore[valid-type]
         default=None, description="The rule for the subject's name; default: TOPIC_NAME."
@@ -48,8 +48,8 @@ class RecordDataInput:
     )
     data: JSON | None = strawberry.field(
         default=None,
-        description="BINARY: base64 text; STRING: text; others: any value. Null is encoded by the schema, or rejected"
-        " if the schema does not allow null; without a schema null is stored.",
+        description="BINARY: base64 text; STRING: text; others: any value. The schema encodes null; if it does not"
+        " allow null, the record is rejected; without a schema null is stored.",
     )
     schema: SchemaInput | None = strawberry.field(
         default=None,
@@ -178,7 +178,7 @@ class ProduceMutations:
         outcomes = await context.change("api.v3.produce.produce-to-topic", request)
         return ProduceRecordsPayload(results=[ProduceRecordResult(outcome=outcome) for outcome in outcomes])
 
-    @field(description="Produce records that are identified by ids; an error of one doesn't affect the others.")
+    @field(description="Produce records that are identified by ids; an error of one does not affect the others.")
     async def produce_record_batch(
         self, info: Info, input: Annotated[ProduceRecordBatchInput, strawberry.argument(description="The batch.")]
     ) -> ProduceRecordBatchPayload | None:

@@ -29,7 +29,7 @@ class Start(Enum):
     EARLIEST = strawberry.enum_value("earliest", description="At the first offset that can be read.")
     LATEST = strawberry.enum_value("latest", description="At the end: only records written from now on.")
     OFFSET = strawberry.enum_value(
-        "offset", description="At the given offset, or at the end if the offset doesn't exist yet."
+        "offset", description="At the given offset, or at the end if the offset does not exist yet."
     )
     TIMESTAMP = strawberry.enum_value("timestamp", description="At the first record at or after the given timestamp.")
 

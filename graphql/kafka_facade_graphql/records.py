@@ -44,7 +44,7 @@ class Content:
     def base64(self) -> Base64:
         return Base64(self.data)
 
-    @field(description="The bytes as text; null if they aren't UTF-8.")
+    @field(description="The bytes as text; null if they are not UTF-8.")
     def text(self) -> str | None:
         try:
             return self.data.decode()
@@ -52,8 +52,8 @@ class Content:
             return None
 
     @field(
-        description="The bytes as a JSON value; null if they aren't JSON; an error if JSON can't represent them, or if "
-        "they are too large."
+        description="The bytes as a JSON value; null if they are not JSON; an error if JSON cannot represent them, or "
+        "if they are too large."
     )
     def json(self) -> JSON | None:
         return cast(JSON, _LaterJson(self.data)) if weighs_more(self.data, _AT_ONCE_WEIGHT) else _json(self.data)
@@ -215,11 +215,11 @@ class FetchedRecord(plain(core_records.FetchedRecord)):  # type: ignore[misc]
         record: core_records.Record = self.record
         return record
 
-    @field(name="key", description="The key in its format; BINARY is base64 text; null if it can't be decoded.")
+    @field(name="key", description="The key in its format; BINARY is base64 text; null if it cannot be decoded.")
     def key_data(self) -> JSON | None:
         return _data(self.key)
 
-    @field(name="value", description="The value in its format; BINARY is base64 text; null if it can't be decoded.")
+    @field(name="value", description="The value in its format; BINARY is base64 text; null if it cannot be decoded.")
     def value_data(self) -> JSON | None:
         return _data(self.value)
 

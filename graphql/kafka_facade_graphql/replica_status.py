@@ -38,6 +38,6 @@ class ReplicaStatus(core_replica_status.ReplicaStatus):
         description="When it last fetched, in milliseconds since 1970; -1 for followers, as Kafka does not tell it."
     )
 
-    @field(graphql_type=link("clusters.Broker"), description="The broker; null if it isn't alive.")
+    @field(graphql_type=link("clusters.Broker"), description="The broker; null if it is not alive.")
     async def broker(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.broker_id)

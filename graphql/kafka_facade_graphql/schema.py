@@ -182,7 +182,7 @@ class Schema(strawberry.Schema):
                 return found
             context.variables = CoercedVariables(variables, found.values)
             weight, cost = found.weight, found.cost
-        # A subscription would keep its memory while nobody reads.
+        # A subscription would keep its memory while its caller does not read.
         if operation.operation is not OperationTypeNode.SUBSCRIPTION:
             await context.context.memory.request.resize(_BYTES_A_FIELD * cost + _COPIES * weight)
         return []

@@ -54,7 +54,7 @@ MUTATIONS: Final = (
             "partitions_count": "The number of partitions; default: Kafka's default.",
             "replication_factor": "The number of replicas of each partition; default: Kafka's default.",
             "replicas_assignments": Given(
-                "The brokers of each partition's replicas; can't be combined with the two counts.",
+                "The brokers of each partition's replicas; cannot be combined with the two counts.",
                 kind=list[ReplicasAssignmentInput],
                 read=_assignments,
             ),

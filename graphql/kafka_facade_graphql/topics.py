@@ -193,7 +193,7 @@ class Replica(core_topics.Replica, Node):
 
     @field(
         graphql_type=link("clusters.Broker"),
-        description="The broker that stores it; null if the broker isn't alive.",
+        description="The broker that stores it; null if the broker is not alive.",
     )
     async def broker(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.broker_id)

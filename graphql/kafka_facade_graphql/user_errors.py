@@ -18,7 +18,7 @@ class UserError:
     retriable: bool = strawberry.field(description="Whether a retry may succeed.")
     field: str | None = strawberry.field(
         default=None,
-        description="The path of the invalid field, e.g. input.records[1].value.data; null if the error has no field.",
+        description="The path of the invalid field, such as input.records[1].value.data; null if it has none.",
     )
 
     @classmethod

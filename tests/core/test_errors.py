@@ -21,7 +21,7 @@ def _tree(cls: type[FacadeError], prefix: str = "") -> list[str]:
 
 def test_the_module_opens_with_the_hierarchy_as_it_is() -> None:
     assert errors.__doc__ is not None
-    drawn = [line for line in errors.__doc__.splitlines() if re.match(r"[│ ]*[├└]──", line)]
+    drawn = [line[4:] for line in errors.__doc__.splitlines() if re.match(r" {4}[│ ]*[├└]──", line)]
     assert drawn == _tree(FacadeError)
 
 

@@ -288,7 +288,7 @@ CAUSES: Final = (
     ),
     Cause("the allowlist or blocklist excludes the operation", 405, 405, lambda row: row.method != "GET", _blocked),
     Cause("an unsupported `Content-Type`", 415, 415, _with_body, _unsupported),
-    Cause("a body that isn't JSON, or that doesn't match the request", 400, 400, _takes_json, _malformed),
+    Cause("a body that is not JSON, or that does not match the request", 400, 400, _takes_json, _malformed),
     Cause("a body with an unknown member", 422, 422, lambda row: bool(body(row)), _unknown_member),
     Cause(
         "no body",
@@ -299,8 +299,8 @@ CAUSES: Final = (
     ),
     Cause("no records", 422, 422, _produces, _no_records),
     Cause("a body larger than `max.request.body.size`", 413, 413, _takes_json, _too_large),
-    Cause("a partition in the path that isn't a number", 404, 404, _of_partitions, _no_number),
-    Cause("a `timeout` or `max_bytes` that isn't a number", 404, 404, _reads, _query),
+    Cause("a partition in the path that is not a number", 404, 404, _of_partitions, _no_number),
+    Cause("a `timeout` or `max_bytes` that is not a number", 404, 404, _reads, _query),
     Cause("unknown topic", 404, 40401, _describes, _no_topic),
     Cause("unknown partition", 404, 40402, lambda row: _of_partitions(row) or _produces(row), _no_partition),
     Cause(
@@ -314,7 +314,7 @@ CAUSES: Final = (
     Cause("unknown consumer instance", 404, 40403, _of_instances, _no_instance),
     Cause("the instance has another format", 406, 40601, _reads, _another_format),
     Cause(
-        "a record that can't be decoded in the instance's format",
+        "a record that cannot be decoded in the instance's format",
         408,
         40801,
         lambda row: _reads(row) and embedded_format(row) != "binary",
@@ -329,7 +329,7 @@ CAUSES: Final = (
         _too_many,
     ),
     Cause(
-        "more than one of topics, pattern and assignment; a read without any of them; a partition that isn't assigned",
+        "more than one of topics, pattern and assignment; a read without any of them; a partition that is not assigned",
         409,
         40903,
         lambda row: _reads(row) or _seeks(row) or _last("subscribe", "assign")(row),
@@ -340,9 +340,9 @@ CAUSES: Final = (
     Cause("keys without a key schema", 422, 42201, _has_schemas, _no_key_schema),
     Cause("values without a value schema", 422, 42202, _has_schemas, _no_value_schema),
     Cause("an invalid schema", 422, 42205, _has_schemas, _bad_schema),
-    Cause("a schema that can't be looked up or registered", 408, 40801, _has_schemas, _unknown_schema),
+    Cause("a schema that cannot be looked up or registered", 408, 40801, _has_schemas, _unknown_schema),
     Cause(
-        "data that doesn't match its format or schema",
+        "data that does not match its format or schema",
         400,
         400,
         lambda row: _produces(row) and embedded_format(row) != "json",
@@ -360,13 +360,13 @@ CAUSES: Final = (
     Cause("in a record: Kafka's authorizer denies access", 200, 1, _produces, _forbidden),
 )
 
-_WITHOUT_KAFKA: Final = "Kafka doesn't answer within `api.request.timeout.ms`"
+_WITHOUT_KAFKA: Final = "Kafka does not answer within `api.request.timeout.ms`"
 NEEDS_KAFKA: Final = [
     row
     for row in V2_OPERATIONS
     if _describes(row) or _produces(row) or _last("list", "commit-offsets", "get-committed-offsets")(row)
 ]
-"""What fails with 500 and 50003 while Kafka doesn't answer; the other operations don't wait for it."""
+"""What fails with 500 and 50003 while Kafka does not answer; the other operations do not wait for it."""
 
 
 def table() -> list[str]:

@@ -88,7 +88,7 @@ class SchemaLog:
             consumer.close()
 
     def append(self, key: Key, value: Value) -> None:
-        """Writes one record. Raises RegistryError 50001 if it isn't acknowledged in time."""
+        """Writes one record. Raises RegistryError 50001 if it is not acknowledged in time."""
         failures: list[str] = []
 
         def delivered(error: KafkaError | None, _: object) -> None:

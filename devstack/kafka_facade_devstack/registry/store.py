@@ -32,7 +32,7 @@ class Store:
             self.state.apply(key, value)
 
     async def register(self, subject: str, document: Any) -> int:
-        """Id of the schema, under the subject from now on if it wasn't already. Raises 42201, 42205."""
+        """Id of the schema, under the subject from now on if it was not already. Raises 42201, 42205."""
         async with self._writing:
             schema = self.state.parse(document)
             versions = self.state.subjects.get(subject, {})

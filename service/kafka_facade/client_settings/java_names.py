@@ -150,7 +150,7 @@ def is_security(name: str) -> bool:
 def translate(properties: Mapping[str, str]) -> Translated:
     """Return the settings under librdkafka's names. Other names stay unchanged, including unknown ones.
 
-    Raises BadSettings for a security setting that can't be applied. Reads key stores.
+    Raises BadSettings for a security setting that cannot be applied. Reads key stores.
     """
     found = Translated()
     for name, value in properties.items():

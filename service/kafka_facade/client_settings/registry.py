@@ -96,7 +96,7 @@ def client_config(url: str, properties: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings for confluent-kafka's client.
 
     ``properties`` have names without ``schema.registry.``, and ``sasl.*`` of the Kafka client if credentials are
-    inherited. Raises BadSettings for settings that can't be applied. Reads key stores.
+    inherited. Raises BadSettings for settings that cannot be applied. Reads key stores.
     """
     urls, in_url = without_credentials(url.split(","))
     found: dict[str, Any] = {"url": ",".join(urls)}

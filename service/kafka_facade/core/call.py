@@ -25,7 +25,7 @@ class Caller(Struct, frozen=True, gc=False):
 
 
 Identify = Callable[[Caller, str | None], KafkaIdentity]
-"""Returns as whom a caller acts in the cluster with an id (None: the default cluster).
+"""Returns the Kafka identity of a caller in the cluster with an id (None: the default cluster).
 
 It runs for each call, so it must be fast. For a cluster id that it does not know it returns the identity in the default
 cluster, or raises ClusterNotFound.

@@ -73,7 +73,7 @@ class Limit:
             self._timer.cancel()
         else:
             self._owner.discard(self)
-        # If the task was also cancelled by someone else, let that CancelledError propagate.
+        # If the task was also cancelled for another reason, let that CancelledError propagate.
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

@@ -1,54 +1,54 @@
 """All errors that a caller can get, with their codes on each face.
 
-FacadeError
-├── InvalidRequest
-│   ├── MalformedBody
-│   ├── InvalidKafkaRequest
-│   │   └── TopicAlreadyExists
-│   ├── InvalidTopicName
-│   ├── UnsupportedVersion
-│   ├── PayloadTooLarge
-│   ├── UnprocessableEntity
-│   │   ├── KeySchemaMissing
-│   │   ├── ValueSchemaMissing
-│   │   ├── InvalidConsumerConfig
-│   │   ├── InvalidSchema
-│   │   ├── InvalidPayload
-│   │   ├── SerializationFailed
-│   │   └── InvalidBatch
-│   ├── UnsupportedMediaType
-│   └── NotAcceptable
-│       └── ConsumerFormatMismatch
-├── Unauthenticated
-│   └── KafkaAuthenticationFailed
-├── PermissionDenied
-│   ├── KafkaAuthorizationFailed
-│   └── OperationBlocked
-├── NotFound
-│   ├── ClusterNotFound
-│   ├── TopicNotFound
-│   ├── PartitionNotFound
-│   ├── ConsumerInstanceNotFound
-│   ├── ConsumerGroupNotFound
-│   ├── LeaderNotAvailable
-│   └── BrokerNotRegistered
-├── MethodNotAllowed
-├── Conflict
-│   ├── ConsumerAlreadyExists
-│   ├── IllegalConsumerState
-│   └── RecordTooLarge
-├── SchemaLookupFailed
-│   └── SchemaRegistryUnavailable
-├── DeserializationFailed
-├── TooManyRequests
-├── RequestTimeout
-├── NotImplementedYet
-└── ServerError
-    ├── KafkaError
-    │   ├── RetriableKafkaError
-    │   │   └── KafkaTimeout
-    │   └── StateUnusable
-    └── Unavailable
+    FacadeError
+    ├── InvalidRequest
+    │   ├── MalformedBody
+    │   ├── InvalidKafkaRequest
+    │   │   └── TopicAlreadyExists
+    │   ├── InvalidTopicName
+    │   ├── UnsupportedVersion
+    │   ├── PayloadTooLarge
+    │   ├── UnprocessableEntity
+    │   │   ├── KeySchemaMissing
+    │   │   ├── ValueSchemaMissing
+    │   │   ├── InvalidConsumerConfig
+    │   │   ├── InvalidSchema
+    │   │   ├── InvalidPayload
+    │   │   ├── SerializationFailed
+    │   │   └── InvalidBatch
+    │   ├── UnsupportedMediaType
+    │   └── NotAcceptable
+    │       └── ConsumerFormatMismatch
+    ├── Unauthenticated
+    │   └── KafkaAuthenticationFailed
+    ├── PermissionDenied
+    │   ├── KafkaAuthorizationFailed
+    │   └── OperationBlocked
+    ├── NotFound
+    │   ├── ClusterNotFound
+    │   ├── TopicNotFound
+    │   ├── PartitionNotFound
+    │   ├── ConsumerInstanceNotFound
+    │   ├── ConsumerGroupNotFound
+    │   ├── LeaderNotAvailable
+    │   └── BrokerNotRegistered
+    ├── MethodNotAllowed
+    ├── Conflict
+    │   ├── ConsumerAlreadyExists
+    │   ├── IllegalConsumerState
+    │   └── RecordTooLarge
+    ├── SchemaLookupFailed
+    │   └── SchemaRegistryUnavailable
+    ├── DeserializationFailed
+    ├── TooManyRequests
+    ├── RequestTimeout
+    ├── NotImplementedYet
+    └── ServerError
+        ├── KafkaError
+        │   ├── RetriableKafkaError
+        │   │   └── KafkaTimeout
+        │   └── StateUnusable
+        └── Unavailable
 
 Faces translate the codes of an error, and may use messages of their own. Kafka's errors are mapped to these in
 :mod:`kafka_facade.kafka.errors`.
@@ -117,7 +117,7 @@ class FacadeError(Exception):
         return moved
 
     def move_within(self, outer: str) -> None:
-        """Move the field path below ``outer`` as :meth:`within` does, without a copy: for errors nobody else holds."""
+        """Move the field path below ``outer`` as :meth:`within` does, without a copy: for errors with one owner."""
         if self.field is not None:
             self.metadata["field"] = showable(quote(f"{outer}.{self.field}"))
 
@@ -178,7 +178,7 @@ class InvalidTopicName(InvalidRequest):
 
 
 class UnsupportedVersion(InvalidRequest):
-    """The brokers don't support the request."""
+    """The brokers do not support the request."""
 
     codes = ErrorCodes(40035, 40035, 400, "FAILED_PRECONDITION")
     default_message = "The version of this API is not supported in the underlying Kafka cluster."
@@ -234,7 +234,7 @@ class InvalidPayload(UnprocessableEntity):
 
 
 class SerializationFailed(UnprocessableEntity):
-    """A message can't be serialized."""
+    """A message cannot be serialized."""
 
     codes = ErrorCodes(42207, 42207, 422, "INVALID_ARGUMENT")
     default_message = "Error serializing message"
@@ -248,7 +248,7 @@ class InvalidBatch(UnprocessableEntity):
 
 
 class UnsupportedMediaType(InvalidRequest):
-    """The body's content type isn't one that the operation takes."""
+    """The body's content type is not one that the operation takes."""
 
     codes = ErrorCodes(415, 415, 415, "INVALID_ARGUMENT")
     default_message = "HTTP 415 Unsupported Media Type"
@@ -262,7 +262,7 @@ class NotAcceptable(InvalidRequest):
 
 
 class ConsumerFormatMismatch(NotAcceptable):
-    """The format asked for isn't that of the consumer instance."""
+    """The format asked for is not that of the consumer instance."""
 
     codes = ErrorCodes(40601, 40601, 406, "FAILED_PRECONDITION")
     default_message = "The requested embedded data format does not match the deserializer for this consumer instance"
@@ -276,21 +276,21 @@ class Unauthenticated(FacadeError):
 
 
 class KafkaAuthenticationFailed(Unauthenticated):
-    """Kafka didn't accept the credentials."""
+    """Kafka did not accept the credentials."""
 
     codes = ErrorCodes(40101, 40101, 401, "UNAUTHENTICATED")
     default_message = "Authentication failed"
 
 
 class PermissionDenied(FacadeError):
-    """The caller isn't allowed to do this."""
+    """The caller is not allowed to do this."""
 
     codes = ErrorCodes(403, 403, 403, "PERMISSION_DENIED")
     default_message = "Forbidden"
 
 
 class KafkaAuthorizationFailed(PermissionDenied):
-    """Kafka's authorizer refused."""
+    """Kafka's authorizer rejected the request."""
 
     codes = ErrorCodes(40301, 40301, 403, "PERMISSION_DENIED")
     default_message = "Request is not authorized"
@@ -319,7 +319,7 @@ class NotFound(FacadeError):
 
 
 class ClusterNotFound(NotFound):
-    """The cluster id isn't that of the cluster behind the gateway."""
+    """The cluster id is not that of the cluster behind the gateway."""
 
     codes = ErrorCodes(404, 404, 404, "NOT_FOUND")
     default_message = "Cluster not found"
@@ -366,7 +366,7 @@ class LeaderNotAvailable(NotFound):
 
 
 class BrokerNotRegistered(NotFound):
-    """The broker id isn't registered in the cluster."""
+    """The broker id is not registered in the cluster."""
 
     codes = ErrorCodes(404102, 404102, 404, "NOT_FOUND")
     default_message = "The given broker ID was not registered in the cluster."
@@ -394,7 +394,7 @@ class ConsumerAlreadyExists(Conflict):
 
 
 class IllegalConsumerState(Conflict):
-    """The instance can't do this as it is now: no assignment, or a subscription of another kind."""
+    """The instance cannot do this as it is now: no assignment, or a subscription of another kind."""
 
     codes = ErrorCodes(40903, 40903, 409, "FAILED_PRECONDITION")
     default_message = "Illegal state: Subscription to topics, partitions and pattern are mutually exclusive"
@@ -407,7 +407,7 @@ class RecordTooLarge(Conflict):
 
 
 class SchemaLookupFailed(FacadeError):
-    """The Schema Registry doesn't have a schema, or doesn't take it."""
+    """The Schema Registry does not have a schema, or does not take it."""
 
     codes = ErrorCodes(40801, 50002, 408, "FAILED_PRECONDITION")
     default_message = "Schema registration or lookup failed"
@@ -420,7 +420,7 @@ class SchemaRegistryUnavailable(SchemaLookupFailed):
 
 
 class DeserializationFailed(FacadeError):
-    """A consumed record isn't of the instance's format; the position stays at it."""
+    """A consumed record is not of the instance's format; the position stays at it."""
 
     codes = ErrorCodes(40801, 40801, 408, "DATA_LOSS")
     default_message = "Error deserializing a record."
@@ -455,7 +455,7 @@ class ServerError(FacadeError):
 
 
 class KafkaError(ServerError):
-    """Kafka failed, and trying again won't help."""
+    """Kafka failed, and trying again will not help."""
 
     codes = ErrorCodes(50002, 50002, 500, "INTERNAL")
     default_message = "Kafka error"
@@ -469,7 +469,7 @@ class RetriableKafkaError(KafkaError):
 
 
 class KafkaTimeout(RetriableKafkaError):
-    """Kafka didn't answer within the request's deadline."""
+    """Kafka did not answer within the request's deadline."""
 
     codes = ErrorCodes(50003, 50003, 500, "DEADLINE_EXCEEDED", retriable=True)
     default_message = "Timed out waiting for Kafka."

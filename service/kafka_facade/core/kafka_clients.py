@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from kafka_facade.core.kafka_ports import KafkaPorts
 
-# Keyed, so that nobody can test guesses of a password against a digest.
+# Keyed, so that an attacker cannot test guesses of a password against a digest.
 _DIGEST_KEY: Final = os.urandom(32)
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaIdentity:
-    """As whom a call acts in a cluster, with the properties of its clients (names of the Java client).
+    """The identity with which a call acts in a cluster, and the properties of its clients (names of the Java client).
 
     ``cluster`` is the name of a configured cluster, ``name`` the user for logs. ``digest`` covers all of them, and two
     identities with the same digest are one: the same user with another password is another identity.

@@ -41,8 +41,8 @@ class Kind:
 
     ``name`` is the API's ``kind``, ``crn`` the resource name after ``crn:///``, ``list_path`` the path of the
     collection, and ``relations`` maps names to paths. A relation is omitted if an attribute in its path is None.
-    A resource without a path of its own, such as an ACL, is found by a search: ``query`` names the attributes to search
-    for, and there is no ``crn``.
+    A resource without a path of its own, such as an ACL, has a search as its link: ``query`` names the attributes to
+    search for, and there is no ``crn``.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Kind:
     query: tuple[str, ...] = ()
 
     def resource_name(self, resource: object, authority: str = "") -> str:
-        """The Confluent resource name, e.g. ``crn:///kafka=id/topic=name``."""
+        """The Confluent resource name, such as ``crn:///kafka=id/topic=name``."""
         return f"crn://{authority}/{self.crn.format_map(_Attributes(resource))}"
 
     def self_path(self, resource: object) -> str:

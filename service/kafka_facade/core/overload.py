@@ -42,14 +42,14 @@ class Arrivals:
         self._pausing: dict[object, tuple[float, Callable[[], object]]] = {}
 
     def begin(self, request: object, cut_off: Callable[[], object], *, may_pause: bool = False) -> None:
-        """Note that a request begins to arrive, if it has not begun yet; ``cut_off`` ends it with an error.
+        """Record that a request begins to arrive, if it has not begun yet; ``cut_off`` ends it with an error.
 
         ``may_pause``: it is the next message of a stream, of which perhaps nothing has arrived.
         """
         (self._pausing if may_pause else self._arriving).setdefault(request, (time.monotonic(), cut_off))
 
     def end(self, request: object) -> None:
-        """Note that the request has arrived, or has ended."""
+        """Record that the request has arrived, or has ended."""
         self._arriving.pop(request, None)
         self._pausing.pop(request, None)
 

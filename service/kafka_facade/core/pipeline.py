@@ -216,7 +216,7 @@ class Pipeline:
         return renewed
 
     def _call(self, operation: Operation, caller: Caller) -> Call:
-        # Reads of a consumer instance are bounded by the timeout of the instance.
+        # The timeout of a consumer instance bounds its reads.
         limit = _LONGEST_READ_SECONDS if operation.identifier in INSTANCE_READS else self._default_timeout
         if caller.timeout is not None:
             limit = min(caller.timeout, limit)

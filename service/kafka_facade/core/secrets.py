@@ -16,8 +16,8 @@ _SECRET_NAME: Final = re.compile(
     r"passw|secret|jaas|user[._]?info|private|credentials?$|assertion|oauthbearer\.config|kinit\.cmd"
     r"|(^|[._-])token([._]?value)?$|(^|[._-])key(\.pem)?$"
 )
-# Misspelt names count too, because the message about an unknown setting quotes its value.
-_MISSPELT: Final = ("passphrase", "passwd", "password", "secret")
+# Misspelled names count too, because the message about an unknown setting quotes its value.
+_MISSPELLED: Final = ("passphrase", "passwd", "password", "secret")
 _WORD_OF_A_NAME: Final = re.compile(r"[a-z]+")
 _ALIKE: Final = 0.8
 # A word that may contain a URL or "user:password@host"; unencoded passwords may contain any other character.
@@ -52,7 +52,7 @@ def is_secret(name: str) -> bool:
     name = name.lower()
     if _SECRET_NAME.search(name) is not None:
         return True
-    return any(get_close_matches(word, _MISSPELT, 1, _ALIKE) for word in _WORD_OF_A_NAME.findall(name))
+    return any(get_close_matches(word, _MISSPELLED, 1, _ALIKE) for word in _WORD_OF_A_NAME.findall(name))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

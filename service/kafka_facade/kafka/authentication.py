@@ -109,7 +109,7 @@ class Authentication:
         return KafkaAuthenticationFailed()
 
     def answered(self) -> None:
-        """Note that Kafka has answered and thus accepts the credentials."""
+        """Record that Kafka has answered, and so accepts the credentials."""
         self._answered_at = time.monotonic()
         self._has_no_token = False
 
@@ -217,7 +217,7 @@ class _Waiting:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._owner.end(self)
         if self._failed:
-            # If the task was also cancelled by someone else, let that CancelledError propagate.
+            # If the task was also cancelled for another reason, let that CancelledError propagate.
             if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
                 raise self._owner.failure from None
         elif error is None:

@@ -153,13 +153,13 @@ async def settled(future: Future[_T], timeout: float, **about: str) -> _T:
 
 
 async def settled_topics(futures: Mapping[str, Future[Any]], timeout: float) -> dict[str, Any]:
-    """Await futures by topic; a failed one is replaced by the core's error."""
+    """Await futures by topic; the core's error replaces a failed one."""
     answers = await settled_all(list(futures.values()), timeout, list(futures))
     return dict(zip(futures, answers, strict=True))
 
 
 async def settled_all(futures: Sequence[Future[Any]], timeout: float, topics: Sequence[str] = ()) -> list[Any]:
-    """Await futures in order; a failed one is replaced by the core's error, an unfinished one by KafkaTimeout.
+    """Await futures in order; the core's error replaces a failed one, KafkaTimeout an unfinished one.
 
     ``topics`` has the topic of each future, if any.
     """

@@ -125,7 +125,7 @@ def from_code(code: int, message: str | None, **about: str) -> FacadeError:
 
 
 def from_exception(error: BaseException | ClientError, **about: str) -> FacadeError:
-    """Convert whatever a client call raised, or returned as an error."""
+    """Convert what a client call raised, or returned as an error."""
     if isinstance(error, FacadeError):
         return error
     if isinstance(error, KafkaException) and error.args and isinstance(error.args[0], ClientError):

@@ -51,7 +51,7 @@ class LocalOwnership:
                     self._shares.claim()
                     failing = False
                 except OSError as error:
-                    # For example no file descriptor is free, or somebody has removed the directory.
+                    # For example no file descriptor is free, or the directory was removed.
                     if not failing:
                         logger.error("can't claim shares of the consumer instances; retrying: %s", error)
                     failing = True

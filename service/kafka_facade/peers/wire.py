@@ -22,7 +22,7 @@ HAND_OVER_PATH = "/kafka_facade.Peers/HandOver"
 """A stream: the call, its answer in messages of :meth:`Wire.pieces` or its error, and the caller's acknowledgement.
 
 An error may replace what is left of the answer. After the acknowledgement the stream ends, with an error if the
-operation has failed nevertheless.
+operation has still failed.
 """
 ACKNOWLEDGEMENT = b"\0"
 PING_PATH = "/kafka_facade.Peers/Ping"

@@ -51,7 +51,7 @@ _METHOD_ORDER: Final = ("HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATC
 
 
 def create_app(core: Core, options: RestOptions) -> ASGIApp:
-    """Create the ASGI application; it handles HTTP requests only. Raises LookupError if a handler can't be derived."""
+    """Create the ASGI application; it handles HTTP requests only. Raises LookupError if a handler cannot be derived."""
     if unknown := HANDLERS.keys() - core.catalogue.identifiers.keys():
         raise LookupError(f"no operation is called {', '.join(sorted(unknown))}")
     versions = {"api.v2.": options.v2_enabled, "api.v3.": options.v3_enabled}
@@ -104,7 +104,7 @@ class RestApp:
                         finally:
                             exchange.reservation.release()
         except ClientDisconnected:
-            # The response only arrives if the caller has merely half-closed the connection.
+            # The response only arrives if the caller has only half-closed the connection.
             closed = InvalidRequest("The caller closed its side of the connection before the answer was there.")
             response = self._error_response(closed, version, connection, media_type)
         except asyncio.CancelledError:

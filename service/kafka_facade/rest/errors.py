@@ -76,7 +76,7 @@ def error_body(error: FacadeError, version: int) -> ErrorBody:
 
 
 def error_response(error: FacadeError, version: int, method: str) -> tuple[int, bytes]:
-    """Return status and body. An operation that is blocked by the access lists appears not to exist."""
+    """Return status and body. An operation that the access lists block appears not to exist."""
     if isinstance(error, OperationBlocked):
         if method in _SAFE_METHODS:
             return 404, _encode(ErrorBody(404, _NOT_FOUND))

@@ -131,12 +131,12 @@ class Exchange(Struct):
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port in links, e.g. ``http://localhost:8082``."""
+        """Scheme, host and port in links, such as ``http://localhost:8082``."""
         return origin(self.connection, self.options)
 
     @property
     def base(self) -> str:
-        """The base URL of v3 resources, e.g. ``http://localhost:8082/v3``."""
+        """The base URL of v3 resources, such as ``http://localhost:8082/v3``."""
         return f"{self.origin}{self.prefix}/v3"
 
     def document_maker(self) -> Callable[[object], dict[str, Any]]:

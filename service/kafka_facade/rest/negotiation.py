@@ -27,7 +27,7 @@ EMBEDDED: Final = {
 
 
 def embedded_type(format: str) -> str:
-    """The v2 media type of an embedded format, e.g. ``application/vnd.kafka.avro.v2+json``."""
+    """The v2 media type of an embedded format, such as ``application/vnd.kafka.avro.v2+json``."""
     return f"application/vnd.kafka.{format}.v2+json"
 
 

@@ -135,7 +135,7 @@ class RecordStream:
             await time_slice()
             call = self._pump.begin()
             decoded = await decode_records(part, call.remaining, exchange.core)
-            # The cluster of the path isn't checked (see named_cluster).
+            # The cluster of the path is not checked (see named_cluster).
             request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
             await self._pump.send(None, len(part), call, request)
             if decoded.broken:

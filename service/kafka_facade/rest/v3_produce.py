@@ -57,7 +57,7 @@ async def _produce_at_once(
     if documents:
         call = exchange.renewed_call()
         decoded = await decode_records(documents, call.remaining, exchange.core)
-        # The cluster of the path isn't checked (see named_cluster).
+        # The cluster of the path is not checked (see named_cluster).
         request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
         batch = await send(exchange.core, None, 0, call, request)
         answers = await answers_of(batch)

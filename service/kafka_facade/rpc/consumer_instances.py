@@ -42,7 +42,7 @@ async def fetch(
     options: RpcOptions,
     write: Callable[[Encoded], Awaitable[None]],
 ) -> None:
-    """ConsumerInstanceService.FetchRecords. Records that are not delivered are returned by the next fetch."""
+    """ConsumerInstanceService.FetchRecords. The next fetch returns records that are not delivered."""
     request = _read_request(message)
     request.max_answer_bytes = request.max_record_bytes = options.max_response_bytes
     if request.max_bytes is not None:

@@ -100,7 +100,7 @@ async def reporting(
 ) -> AsyncIterator[None]:
     """Abort the RPC with any error raised in the block. The request may be the error with which it was decoded.
 
-    Unexpected exceptions are logged; the caller only sees INTERNAL. A handler that merely ends without a status would
+    Unexpected exceptions are logged; the caller only sees INTERNAL. A handler that ends without a status would
     leave a caller waiting, so CallerGoneError is answered with CANCELLED.
     """
     try:

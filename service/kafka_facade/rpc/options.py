@@ -17,7 +17,7 @@ class RpcOptions:
     listeners: Sequence[Address] = setting(
         "grpc.listeners", "grpc://0.0.0.0:50051", listeners("grpc", optional_scheme=True)
     )
-    """Addresses for gRPC, e.g. ``0.0.0.0:50051``, comma-separated; empty disables gRPC."""
+    """Addresses for gRPC, such as ``0.0.0.0:50051``, comma-separated; empty disables gRPC."""
 
     max_body_bytes: int = shared.MAX_REQUEST_BODY_SIZE.field()
 

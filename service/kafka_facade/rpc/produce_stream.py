@@ -136,5 +136,5 @@ class _Stream:
         records = await read_records(frame.records, partition_id, size)
         request = StreamRecords(setup.cluster_id or None, setup.topic_name, records)
         await self._pump.send(_Frame(frame.correlation_id, room, records), cost, self._pump.begin(), request)
-        # From here on it is bounded by the window.
+        # From here on the window bounds it.
         self._reservation.release()

@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 def read_formats(
     message: record_pb2.ConsumeRequest | consumer_instance_pb2.FetchRecordsRequest,
 ) -> ReadFormats | None:
-    """Return the requested formats, or None if none is requested. A format of None is detected by the registry."""
+    """Return the requested formats, or None if none is requested. The registry detects a format of None."""
     if not (message.key_format or message.value_format or message.decode_with_registry):
         return None
     return ReadFormats(format_of(message.key_format, "key_format"), format_of(message.value_format, "value_format"))

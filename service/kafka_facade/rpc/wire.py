@@ -31,7 +31,7 @@ _STEP: Final = 4096
 
 _VARINT, _FIXED64, _LENGTH, _GROUP, _END, _FIXED32 = range(6)
 _LONGEST_VARINT: Final = 10
-# How deep messages and groups may be nested; protobuf's decoder has the same limit.
+# How deep messages and groups may be nested; Protobuf's decoder has the same limit.
 _DEEPEST: Final = 100
 _STRINGS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 
@@ -47,7 +47,7 @@ class _Field:
     """The fields of a message; None for packed numbers."""
     is_repeated: bool
     is_entry: bool
-    """Whether it is an entry of a map, which can't be decoded in pieces."""
+    """Whether it is an entry of a map, which cannot be decoded in pieces."""
 
 
 async def decode_large(request: type[Message], data: bytes) -> Message:

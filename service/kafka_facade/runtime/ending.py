@@ -1,4 +1,4 @@
-"""Termination of a process after a signal, by a hard deadline, whatever the event loop does.
+"""Termination of a process after a signal, by a hard deadline, even if the event loop hangs.
 
 Python runs signal handlers in the main thread between bytecodes, so a blocked main thread runs none. Therefore SIGTERM
 and SIGINT are blocked in all threads, and a dedicated thread waits for them. Native code that never releases the

@@ -22,7 +22,7 @@ _DUE: Final = 40
 _LOOK_SECONDS: Final = 0.2
 # A full collection that may take longer is postponed.
 _PAUSE_SECONDS: Final = 0.015
-# It runs nevertheless at twice as many blocks of memory as after the last one, plus this many: about 150 MB.
+# It still runs at twice as many blocks of memory as after the last one, plus this many: about 150 MB.
 _GROWTH: Final = 2_000_000
 # Duration of a full collection for each block of memory, until it has been measured with this many.
 _SECONDS_A_BLOCK: Final = 200e-9

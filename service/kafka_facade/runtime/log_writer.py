@@ -98,7 +98,7 @@ class _Listener(QueueListener):
             except BlockingIOError:
                 select.select([], [_STDERR], [])
             except OSError:
-                # Nobody can read it any more.
+                # Its reader is gone.
                 return
 
 

@@ -23,7 +23,7 @@ def registry_name(key: str) -> str | None:
 
 
 def take(found: dict[str, str], key: str, name: str, value: str) -> bool:
-    """Add a setting and return whether it is known. Raises BadSettings if it cannot be honoured."""
+    """Add a setting and return whether it is known. Raises BadSettings if it cannot be applied."""
     if name not in KNOWN:
         try:
             return check_unknown(name, value)

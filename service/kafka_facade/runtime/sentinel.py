@@ -3,7 +3,7 @@
 The gateway takes SIGTERM and SIGINT out of the kernel's queue when its Python code sees them. If one stays there for
 longer than the gateway may take to end, no Python code runs.
 
-Runs as a script, with the gateway's process ID and that time (s) as arguments. It ends with the gateway, because that
+Runs as a script, with the gateway's process id and that time (s) as arguments. It ends with the gateway, because that
 closes its standard input. It writes to its standard output at each look, so that the gateway notices if it is stopped.
 """
 

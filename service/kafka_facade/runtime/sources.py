@@ -23,7 +23,7 @@ class SettingsError(Exception):
 
 
 def properties_of(file: Path | None, overrides: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of all sources, by key. Raises SettingsError if one can't be read."""
+    """Return the values of all sources, by key. Raises SettingsError if one cannot be read."""
     return _from_file(file) | _from_environment(environment) | _from_options(overrides)
 
 

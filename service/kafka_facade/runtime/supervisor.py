@@ -27,7 +27,10 @@ class _Worker(multiprocess.Process):
     """A worker process. ``target`` runs in the worker, everything else in the supervisor."""
 
     def start(self) -> None:
-        """Start the worker, and close our copy of its pipe: else the library would wait for a dead worker's ping."""
+        """Start the worker, and close the supervisor's copy of its pipe.
+
+        With the copy open, the library would wait for a dead worker's ping.
+        """
         super().start()
         self.child_conn.close()
 
@@ -69,7 +72,7 @@ class Supervisor(multiprocess.Multiprocess):
         for listener in self.sockets:
             with contextlib.suppress(OSError):
                 if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    # New connections go to workers that still accept, or are refused on retry.
+                    # New connections go to workers that still accept, or fail on retry.
                     listener.listen(0)
         for process in self.processes:
             if process.exitcode is None and process.pid is not None:

@@ -71,7 +71,7 @@ class Worker:
         self._ending = False
 
     async def start(self) -> None:
-        """Start everything, in order. Raises the error of what can't start; :meth:`stop` closes the rest."""
+        """Start everything, in order. Raises the error of what cannot start; :meth:`stop` closes the rest."""
         settings = self.settings
         self._loop = asyncio.get_running_loop()
         configure_logging(settings.process.log_level, settings.secrets())
@@ -170,7 +170,7 @@ def _supervisor() -> int:
 
 
 async def _end_with(supervisor: int) -> None:
-    """Shut this worker down if its supervisor dies, because nobody else would."""
+    """Shut this worker down if its supervisor dies: no other process would do so."""
     while os.getppid() == supervisor:  # noqa: ASYNC110  nothing tells of a parent's end
         await asyncio.sleep(_PARENT_CHECK_SECONDS)
     logger.error("the supervisor has ended; stopping this worker")

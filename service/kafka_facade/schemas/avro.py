@@ -61,7 +61,7 @@ class AvroCodec:
             self.record_name = schema["name"]
 
     def encode(self, data: object, *, on_loop: bool = False) -> bytes:
-        """Return the binary encoding of JSON data. Raises InvalidRequest if the data doesn't match the schema."""
+        """Return the binary encoding of JSON data. Raises InvalidRequest if the data does not match the schema."""
         out = bytearray()
         try:
             self._encode(data, out)
@@ -76,7 +76,7 @@ class AvroCodec:
         return DecodingBudget(size)
 
     def decode(self, payload: bytes, budget: DecodingBudget | None = None) -> object:
-        """Return the JSON encoding of a payload. Raises ValueError if it doesn't match the schema, and
+        """Return the JSON encoding of a payload. Raises ValueError if it does not match the schema, and
         BudgetExceeded."""
         reader = AvroReader(payload, budget or self.budget(len(payload)))
         try:
@@ -88,7 +88,7 @@ class AvroCodec:
 def _check_size(schemas: Sequence[Any]) -> int:
     """Return the estimated memory (bytes) of the schemas' parts and names.
 
-    Raises ValueError for schemas that take too long or too much memory to compile: fastavro can't be interrupted.
+    Raises ValueError for schemas that take too long or too much memory to compile: fastavro cannot be interrupted.
     """
     parts = named = longest = 0
     waiting = list(schemas)

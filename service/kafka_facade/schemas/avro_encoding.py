@@ -1,7 +1,7 @@
 """Encodes Avro's JSON encoding to its binary encoding (Avro 1.12 specification, "JSON Encoding", "Binary Encoding").
 
 Encoders are compiled once for a schema. They take decoded JSON, and raise ValueError with the path of the value if it
-doesn't match the schema. Logical types are encoded as their underlying types: a decimal is its bytes.
+does not match the schema. Logical types are encoded as their underlying types: a decimal is its bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOT_FINITE: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity"
 
 
 class AvroMismatch(ValueError):
-    """A value doesn't match its schema; ``path`` locates it, innermost name first."""
+    """A value does not match its schema; ``path`` locates it, innermost name first."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

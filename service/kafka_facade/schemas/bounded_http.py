@@ -23,7 +23,7 @@ SMALL_ANSWER: Final = 64 * 1024
 
 
 class BadAnswer(Exception):
-    """The server's response doesn't match its API, or is too large."""
+    """The server's response does not match its API, or is too large."""
 
 
 def bound(

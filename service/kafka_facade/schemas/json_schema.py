@@ -1,6 +1,6 @@
 """The JSON Schema codec: validates JSON when it is produced.
 
-jsonschema-rs can't be interrupted and blocks all other threads. Therefore only values with a short, known maximum cost
+jsonschema-rs cannot be interrupted and blocks all other threads. Therefore only values with a short, known maximum cost
 are validated in this process; others are validated in a limited child process.
 """
 

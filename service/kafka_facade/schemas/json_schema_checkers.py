@@ -1,6 +1,6 @@
 """Limited child processes for JSON Schema checks that may take long.
 
-A check in this process can't be interrupted and blocks all other threads.
+A check in this process cannot be interrupted and blocks all other threads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROOT: Final = Path(os.sep)
 # Schemas that a process keeps, and the number of idle processes to keep.
 _SLOTS: Final = 16
 _IDLE: Final = 2
-# A process that doesn't respond for this long (s) hangs: its CPU limit is far lower.
+# A process that does not respond for this long (s) hangs: its CPU limit is far lower.
 _SECONDS: Final = 60.0
 
 

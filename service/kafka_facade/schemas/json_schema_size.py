@@ -237,7 +237,7 @@ def _last_segment(uri: str) -> str:
 
 
 def _scan(document: Any) -> None:
-    """Raise _Unbounded for parts that may be referenced by an id or anchor instead of a pointer."""
+    """Raise _Unbounded for parts that references may name by id or anchor instead of a pointer."""
     waiting = [document]
     while waiting:
         part = waiting.pop()

@@ -1,8 +1,14 @@
 """The entry point of the sandboxed child process for untrusted schemas, started by its path.
 
-Arguments: the file of the job, the folder of the packages that the job needs, the CPU time (s; 0 for a job that limits
-itself), the maximum size of files that it may write in the working directory (bytes; 0 for a job that reads and writes
-nothing there), the other folders that it may read, joined with ``os.pathsep``, and the arguments of the job.
+Arguments, in this order:
+
+- the file of the job
+- the folder of the packages that the job needs
+- the CPU time (s; 0 for a job that limits itself)
+- the maximum size of files that it may write in the working directory (bytes; 0 for a job that reads and writes nothing
+  there)
+- the other folders that it may read, joined with ``os.pathsep``
+- the arguments of the job
 
 A job is a Python file that imports nothing of this package, with a function ``main(arguments)`` that returns the exit
 status. Before it reads any untrusted data, the process restricts itself: resource limits, no new privileges, and, if

@@ -51,6 +51,6 @@ def limited_process(
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the process and everything that it may have started."""
     if process.returncode is None:
-        # The process is not reaped yet, so its group id can't have been reused.
+        # The process is not reaped yet, so its group id cannot have been reused.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

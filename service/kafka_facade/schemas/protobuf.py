@@ -23,7 +23,7 @@ from kafka_facade.schemas.protobuf_weight import Weights
 # Short form of the indexes of the first message in a file.
 _FIRST_MESSAGE: Final = b"\0"
 _MAX_INDEXES: Final = 100
-# Building descriptors can't be interrupted; this many take about 20 ms.
+# Building descriptors cannot be interrupted; this many take about 20 ms.
 _MAX_PARTS: Final = 20_000
 _MAX_NAMES: Final = 8 * 1024 * 1024
 # Memory (bytes) of a part with its generated class, of a character of the names, and of a byte of the other content.
@@ -76,7 +76,7 @@ class ProtobufCodec:
         self.record_name: str | None = first.full_name
 
     def encode(self, data: object, *, on_loop: bool = False) -> bytes:
-        """Return the indexes of the message type, and the message. Raises InvalidRequest if the data doesn't match."""
+        """Return the indexes of the message type, and the message. Raises InvalidRequest if the data does not match."""
         self._check_memory(data)
         try:
             message = self._first()

@@ -156,7 +156,7 @@ def _run(folder: Path, arguments: Sequence[str]) -> None:
     if process.returncode != 0:
         lines = errors.decode(errors="replace").replace("schemas/", "").splitlines()
         shown = [line for line in lines if ".proto:" in line and "warning:" not in line]
-        # Log lines of protoc begin with a level and a date; errors don't.
+        # Log lines of protoc begin with a level and a date; errors do not.
         shown = [line for line in shown if not _LOG.match(line)]
         raise ValueError("; ".join(shown)[:_MAX_MESSAGE] or "the schema cannot be compiled")
 

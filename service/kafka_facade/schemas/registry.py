@@ -61,7 +61,7 @@ _Key = tuple[object, ...]
 
 
 class _Unreadable(Exception):
-    """The schema can't be compiled."""
+    """The schema cannot be compiled."""
 
 
 @dataclass(frozen=True, slots=True)

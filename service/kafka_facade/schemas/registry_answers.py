@@ -42,7 +42,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def reduced(content: bytes) -> bytes:
-    """Return the needed part of a successful response. Raises BadAnswer if the content doesn't match the API."""
+    """Return the needed part of a successful response. Raises BadAnswer if the content does not match the API."""
     if content.lstrip()[:1] == b"[" and content.count(b",") > _MAX_NAMES:
         raise BadAnswer(f"the response has more than {_MAX_NAMES} names")
     try:

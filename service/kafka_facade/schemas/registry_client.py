@@ -1,6 +1,6 @@
 """Requests to the Schema Registry through confluent-kafka's client, with limits on number, time and size.
 
-Names from callers, records or the registry can't redirect a request: subjects stay within their path segment, and the
+Names from callers, records or the registry cannot redirect a request: subjects stay within their path segment, and the
 client follows no redirects.
 """
 
@@ -21,7 +21,7 @@ from kafka_facade.schemas.registry_slots import RegistrySlot, RegistrySlots
 
 _T = TypeVar("_T")
 
-# A registry that doesn't answer a request for this long (s) counts as down.
+# A registry that does not answer a request for this long (s) counts as down.
 _ANSWER_SECONDS: Final = 5.0
 _MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 _MAX_SUBJECT: Final = 2000
@@ -33,7 +33,7 @@ _INT32: Final = range(-(2**31), 2**31)
 
 
 class NoAnswer(Exception):
-    """The registry doesn't answer in time."""
+    """The registry does not answer in time."""
 
 
 class Queued(Exception):
@@ -41,7 +41,7 @@ class Queued(Exception):
 
 
 def check_subject(subject: str) -> None:
-    """Raise ValueError for an invalid subject, or one that can't be a segment of a URL's path."""
+    """Raise ValueError for an invalid subject, or one that cannot be a segment of a URL's path."""
     if not subject:
         raise ValueError("the subject must not be empty.")
     if len(subject) > _MAX_SUBJECT:
@@ -62,7 +62,7 @@ class RegistryClient:
     """A registry at one or several URLs. Raises ValueError for settings that the client rejects.
 
     Every request raises NoAnswer, Queued, BadAnswer, SchemaRegistryError if the registry rejects it, and other
-    exceptions if the registry can't be reached. Callers check subjects with ``check_subject``.
+    exceptions if the registry cannot be reached. Callers check subjects with ``check_subject``.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:

@@ -19,8 +19,8 @@ RESPONSE_WRITE_TIMEOUT = Setting("response.write.timeout.ms", "60000", seconds(1
 connection, or ends the gRPC call."""
 
 ADVERTISED_LISTENERS = Setting("advertised.listeners", "", public_urls)
-"""Base URLs of links, e.g. ``https://proxy-1.example.org``, comma-separated. Links use the first URL with the request's
-scheme, or else the first one."""
+"""Base URLs of links, such as ``https://proxy-1.example.org``, comma-separated. Links use the first URL with the
+request's scheme, or else the first one."""
 
 HOST_NAME = Setting("host.name", "", str)
 """Host name in links if ``advertised.listeners`` is empty; default: the host of the request."""

@@ -91,7 +91,7 @@ class AnsweringProtocol(TimedProtocol):
             await self._current.until_lost()
 
     def _stream_body(self) -> None:
-        """Note that the application reads the body as a stream, and counts what arrives."""
+        """Record that the application reads the body as a stream, and counts what arrives."""
         if self._current is not None:
             self._current.streamed = True
             if self._current is self.cycle:

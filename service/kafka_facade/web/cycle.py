@@ -48,7 +48,7 @@ class Cycle(RequestResponseCycle):
         await super().run_asgi(ended)
 
     def half_close(self) -> None:
-        """Note that the caller has closed its sending side."""
+        """Record that the caller has closed its sending side."""
         self.half_closed = True
         self.message_event.set()
 

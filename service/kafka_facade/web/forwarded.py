@@ -15,7 +15,7 @@ _PAIR: Final = re.compile(r"""(?<!\w)(\w++)\s*+=\s*+(?:"([^"]*+)"|([^\s;,"]++))"
 def asked(
     scheme: str, server: tuple[str, int | None] | None, headers: Mapping[bytes, bytes], *, forwarded: bool
 ) -> tuple[str, Authority]:
-    """Return scheme and authority of a request, e.g. ``https`` and ``proxy.example.org:8082``.
+    """Return scheme and authority of a request, such as ``https`` and ``proxy.example.org:8082``.
 
     Without ``forwarded``, those are ``scheme`` and the Host header, or else ``server``, the address of the listener.
     With it, take those that the outermost proxy received, from ``Forwarded`` (RFC 7239) or

@@ -15,7 +15,7 @@ class HttpOptions:
     """HTTP, for REST and GraphQL."""
 
     listeners: Sequence[Address] = setting("listeners", "http://0.0.0.0:8082", listeners("http"))
-    """Addresses for REST and GraphQL, e.g. ``http://0.0.0.0:8082``, comma-separated."""
+    """Addresses for REST and GraphQL, such as ``http://0.0.0.0:8082``, comma-separated."""
 
     idle_seconds: float = setting("idle.timeout.ms", "30000", seconds(1000))
     """Idle timeout of an HTTP connection, also for an incomplete request head."""
@@ -30,7 +30,7 @@ class CrossOriginOptions:
     """Pages in browsers."""
 
     allow_origins: Sequence[str] = setting("access.control.allow.origin", "", words)
-    """Comma-separated origins whose pages may call REST, GraphQL and its websocket from a browser, e.g.
+    """Comma-separated origins whose pages may call REST, GraphQL and its websocket from a browser, such as
     ``https://console.example.org,http://*.example.org``; ``*`` allows all. If empty, pages of other origins can neither
     read nor change anything."""
 
@@ -45,8 +45,8 @@ class CrossOriginOptions:
     """Response header fields that pages of these origins may read in addition to the CORS-safelisted ones."""
 
     own_hosts: Sequence[str] = setting("access.control.own.hosts", "", words)
-    """Host names under which browsers reach the gateway over plain HTTP, e.g. ``gateway,*.example.org``. The names in
-    ``advertised.listeners`` and ``host.name``, ``localhost`` and IP addresses are always accepted. Pages under other
+    """Host names under which browsers reach the gateway over plain HTTP, such as ``gateway,*.example.org``. The names
+    in ``advertised.listeners`` and ``host.name``, ``localhost`` and IP addresses are always accepted. Pages under other
     names cannot change anything."""
 
     skip_options: bool = setting("access.control.skip.options", "true", boolean)

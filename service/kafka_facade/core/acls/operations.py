@@ -51,7 +51,7 @@ class Acls:
     async def create_acls(self, call: Call, request: BatchCreateAcls) -> list[Acl]:
         """Create several ACLs, and return them in order; InvalidRequest before any is created.
 
-        InvalidKafkaRequest is the first that Kafka refuses; the others are created then.
+        InvalidKafkaRequest is the first that Kafka rejects; the others are created then.
         """
         limits.check_length(request.data, limits.ACLS, "data")
         for index, binding in enumerate(request.data):

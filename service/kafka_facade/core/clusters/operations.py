@@ -38,7 +38,7 @@ class Clusters:
 
     @implements("api.v3.clusters.get")
     async def get_cluster(self, call: Call, request: GetCluster) -> Cluster:
-        """The cluster; NotFound if it isn't this one."""
+        """The cluster; NotFound if it is not this one."""
         cluster, _ = await call.kafka.admin.describe_cluster(call.remaining)
         if request.cluster_id is not None and cluster.cluster_id != request.cluster_id:
             raise NotFound(cluster_id=request.cluster_id)

@@ -53,7 +53,7 @@ class BrokerConfigs:
 
     @implements("api.v3.broker-configs.get")
     async def get_config(self, call: Call, request: GetBrokerConfig) -> BrokerConfig:
-        """One config; NotFound for a name that the broker doesn't have."""
+        """One config; NotFound for a name that the broker does not have."""
         await call.kafka.cluster.check(request.cluster_id, call)
         return find(await self._of(call, request.broker_id), request.name)
 

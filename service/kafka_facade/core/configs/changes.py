@@ -25,7 +25,7 @@ def find(configs: Iterable[_Config], name: str) -> _Config:
 
 
 def config_not_found(name: str, owner: str, cluster_id: str) -> NotFound:
-    """Return the error for changing an unknown config; ``owner`` is its resource, e.g. ``TOPIC name``."""
+    """Return the error for changing an unknown config; ``owner`` is its resource, such as ``TOPIC name``."""
     return NotFound(f"Config {quote(name)} cannot be found for {owner} in cluster {cluster_id}.", name=name)
 
 

@@ -43,7 +43,7 @@ class ClusterConfigs:
 
     @implements("api.v3.cluster-configs.update")
     async def update_config(self, call: Call, request: UpdateClusterConfig) -> None:
-        """Set one config; NotFound for a name that brokers don't have, InvalidKafkaRequest for what Kafka rejects."""
+        """Set one config; NotFound for a name that brokers do not have, InvalidKafkaRequest for what Kafka rejects."""
         cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
         change = ConfigAlteration(request.name, request.value)
         if await self._unknown(call, [change]):

@@ -78,7 +78,7 @@ class TopicConfigs:
 
     @implements("api.v3.topic-configs.get")
     async def get_config(self, call: Call, request: GetTopicConfig) -> TopicConfig:
-        """One config; TopicNotFound, NotFound for a name that topics don't have."""
+        """One config; TopicNotFound, NotFound for a name that topics do not have."""
         await call.kafka.cluster.check(request.cluster_id, call)
         return find(await self._of(call, request.topic_name), request.name)
 

@@ -60,7 +60,7 @@ class GroupMember:
 class ConsumerGroup:
     """A consumer group; ``coordinator_id`` is the broker that keeps it, ``consumers`` are ordered by id.
 
-    ``is_simple`` groups only keep offsets. ``partition_assignor`` is empty while a classic group isn't stable.
+    ``is_simple`` groups only keep offsets. ``partition_assignor`` is empty while a classic group is not stable.
     """
 
     cluster_id: str

@@ -17,7 +17,7 @@ async def unless(event: asyncio.Future[Any], work: Coroutine[Any, Any, None]) ->
         await asyncio.wait({task, event}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         task.cancel()
-        # Also take the error of work that has just ended, since asyncio logs those that nobody takes.
+        # Also take the error of work that has just ended, since asyncio logs those that are not taken.
         await asyncio.gather(task, return_exceptions=True)
     if not event.done():
         task.result()

@@ -113,7 +113,7 @@ def data_weight(data: object, most: int) -> int:
         value = waiting.pop()
         if isinstance(value, dict | list):
             weight += _DATA_WEIGHT * len(value)
-            # Copying very many members takes long.
+            # Copying many members takes long.
             if weight > most:
                 return weight
             if isinstance(value, dict):

@@ -37,7 +37,7 @@ def whole(value: Any) -> str | bytes:
 
 
 class LongEncoder:
-    """Encodes JSON. Long values are left out at first, and filled in in time slices."""
+    """Encodes JSON. It leaves out long values at first, and adds them in time slices."""
 
     def __init__(self) -> None:
         self._values: list[str | bytes] = []

@@ -141,8 +141,8 @@ class RecordData(Struct, gc=False):
     """A key or value to embed.
 
     ``data`` is bytes or base64 text for BINARY, text for STRING, any JSON value (None, bool, int, float, str, list,
-    dict) for JSON and the formats with schemas, and also encoded JSON (bytes) for JSON, or as ``msgspec.Raw`` for the
-    formats with schemas; None is a null, which a schema encodes or refuses. Without a
+    dict) for JSON and the formats with schemas. Encoded JSON may be bytes for JSON, or ``msgspec.Raw`` for the
+    formats with schemas. None is a null, which a schema encodes or rejects. Without a
     ``format`` it is that of the schema. Formats with schemas need a ``schema``, others have none.
     """
 

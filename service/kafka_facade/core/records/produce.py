@@ -93,7 +93,7 @@ class Produce:
         try:
             outcomes = await self.produce(call, ProduceRecords(request.cluster_id, request.topic_name, records))
         except FacadeError as error:
-            # Those that couldn't be read have their paths already.
+            # Those that could not be read have their paths already.
             outcomes = [record if isinstance(record, FacadeError) else error for record in records]
         report = BatchReport([], [])
         for index, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True)):
@@ -315,7 +315,7 @@ class PendingReports(Struct):
 
 
 async def _unread(request: RecordBatch) -> dict[int, FacadeError]:
-    """The errors of records that couldn't be read, with their paths; the first is raised where all or none count."""
+    """The errors of records that could not be read, with their paths; the first is raised where all or none count."""
     unread: dict[int, FacadeError] = {}
     for index, record in enumerate(request.records):
         if index and not index % _RECORDS_A_SLICE:

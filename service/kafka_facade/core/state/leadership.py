@@ -276,7 +276,7 @@ class Leadership:
         await self._forget_old()
 
     async def _forget_old(self) -> None:
-        """Delete requests and answers that nobody waits for any more."""
+        """Delete requests and answers that no call waits for any more."""
         before = _now_ms() - _KEPT_MS
         old = [key_of(RequestRecord, name) for name, entry in self._requests() if entry.deadline_ms < before]
         old += [

@@ -66,7 +66,7 @@ def encode(record: StateRecord) -> bytes:
 
 
 class NewerVersion(Exception):
-    """A record was written by a newer gateway."""
+    """A newer gateway wrote the record."""
 
     def __init__(self, version: int) -> None:
         super().__init__(version)

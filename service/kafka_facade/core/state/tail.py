@@ -20,7 +20,7 @@ from kafka_facade.core.topics.positions import EARLIEST, PartitionPosition
 logger = logging.getLogger("kafka_facade.core")
 
 _BATCH: Final = 500
-# Pauses (s) between polls: while nobody waits for a record, of the leader while it waits for requests, and otherwise
+# Pauses (s) between polls: while no call waits for a record, of the leader while it waits for requests, and otherwise
 # from the third to the fourth, doubled.
 _IDLE_SECONDS: Final = 0.25
 _LEADER_SECONDS: Final = 0.1

@@ -174,14 +174,14 @@ class Topics:
 
     @also_answers("api.v3.partitions.list.offsets")
     async def read_offsets(self, call: Call, request: ReadOffsets) -> Sequence[PartitionOffsets | FacadeError]:
-        """The offsets of many partitions in one go; a partition whose offsets can't be had is its error."""
+        """The offsets of many partitions in one go; a partition whose offsets cannot be had is its error."""
         wanted = [TopicPartition(partition.topic_name, partition.partition_id) for partition in request.keys]
         found = await call.kafka.admin.offsets(wanted, call.remaining)
         return await in_slices(_offsets, zip(request.keys, found, strict=True))
 
     @implements("api.v3.topics.last-produced-time")
     async def get_last_produced_time(self, call: Call, request: GetLastProducedTime) -> LastProducedTime:
-        """The largest timestamp of a topic's records; TopicNotFound, RetriableKafkaError if a leader doesn't answer."""
+        """The largest timestamp of a topic's records; TopicNotFound, RetriableKafkaError if no leader answers."""
         [found] = await self.read_last_produced_times(
             call, ReadLastProducedTimes(request.cluster_id, [request.topic_name])
         )
@@ -295,7 +295,7 @@ class Topics:
 
 
 def _require_possible(name: str) -> None:
-    """TopicNotFound, as Kafka answers for names that no topic can have: some can't be sent to it."""
+    """TopicNotFound, as Kafka answers for names that no topic can have: some cannot be sent to it."""
     if not is_legal_topic_name(name):
         raise TopicNotFound(topic_name=name)
 

@@ -57,7 +57,7 @@ _SOURCES: Final = {
 _DEFAULT: Final = 5
 _TOPICS_AT_ONCE: Final = 100
 _BROKERS_AT_ONCE: Final = 32
-# How long (s) to wait for a change to become visible. Kafka may normalise a value; then the comparison never succeeds.
+# How long (s) to wait for a change to become visible. Kafka may normalize a value; then the comparison never succeeds.
 _VISIBLE_SECONDS: Final = 1.0
 
 

@@ -232,7 +232,7 @@ def _assigned(data: bytes) -> list[TopicPartition]:
         topics = ConsumerProtocolAssignment.decode(bytes(data)).assigned_partitions
     except (struct.error, ValueError):
         return []
-    # The data is written by clients and may be invalid, such as a topic without a name.
+    # Clients write the data, which may be invalid, such as a topic without a name.
     named = [entry for entry in topics or () if entry.topic]
     return [TopicPartition(entry.topic, partition) for entry in named for partition in entry.partitions or ()]
 

@@ -31,8 +31,8 @@ _TOPICS_AT_ONCE: Final = 100
 async def default_configs(protocol: ProtocolClient, names: Sequence[str], timeout: float) -> list[Any | FacadeError]:
     """Return Kafka's result, which has the configs, for each name.
 
-    Kafka's defaults are the same for all names, and it rejects a name that exists. So this asks for a name that nobody
-    has, and for the names themselves only if that one may not be created.
+    Kafka's defaults are the same for all names, and it rejects a name that exists. So this asks for a name that no
+    topic has, and for the names themselves only if that one may not be created.
     """
     deadline = time.monotonic() + timeout
     fresh = f"default-configs-{uuid.uuid4().hex}"

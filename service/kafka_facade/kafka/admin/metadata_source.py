@@ -38,7 +38,7 @@ class MetadataSource:
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
         """The cluster and its live brokers, ordered by id.
 
-        Always asks the protocol client, whom the regular checks of readiness thus tell of all brokers.
+        Always asks the protocol client, so that the regular checks of readiness tell it of all brokers.
         """
         return await self._steady.describe_cluster(timeout)
 

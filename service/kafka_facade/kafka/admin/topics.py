@@ -54,7 +54,7 @@ class Admin:
         self._metadata = clients.describing(client, blocking, metadata)
         self._log_offsets = clients.offsets(client, blocking, protocol, metadata)
         self.on_change: Callable[[str], None] | None = None
-        """Called with each topic whose partitions were changed by this object."""
+        """Called with each topic whose partitions this object has changed."""
         self._known_cluster_id: str | None = None
         # auto.create.topics.enable; cached, because brokers read it only at startup.
         self._creates_topics: bool | None = None

@@ -24,7 +24,7 @@ class HoldBack:
         self._timer: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
-        """Note that the consumer polls again, or closes."""
+        """Record that the consumer polls again, or closes."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

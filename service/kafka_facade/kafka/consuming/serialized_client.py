@@ -72,7 +72,7 @@ class SerializedClient:
         self._owned = owned
 
     def _drop(self, created: Future[list[ClientConsumer]]) -> None:
-        """Destroy a client that nobody waits for any more, in a thread."""
+        """Destroy a client that no call waits for any more, in a thread."""
         if not created.cancelled() and created.exception() is None:
             self._closing.begin(created.result().clear)
 

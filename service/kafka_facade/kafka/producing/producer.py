@@ -103,7 +103,7 @@ class Producer:
             return self._queue
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(), name="producer open")
-            # Nobody may be left to retrieve the exception.
+            # Perhaps no call is left to retrieve the exception.
             self._opening.add_done_callback(lambda opening: opening.cancelled() or opening.exception())
         # Continue even if the caller is cancelled, because the client must have an owner.
         return await asyncio.shield(self._opening)
@@ -128,7 +128,7 @@ class Producer:
         return await queue.close(timeout)
 
     async def _until_ready(self, topic: str, partitions: Sequence[int]) -> None:
-        """Wait briefly until the leaders of a topic that was not used before really serve it.
+        """Wait briefly until the leaders of a topic that was not used before serve it.
 
         Metadata names a leader before that broker has the partition. If it rejected the first batch and accepted the
         second, they would be reordered. To an idempotent producer the resent first batch would even look like a

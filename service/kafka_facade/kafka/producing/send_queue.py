@@ -254,7 +254,7 @@ class SendQueue:
                         forbidden = True
                         break
                     else:
-                        # Those of a record that the client refuses count too.
+                        # Those of a record that the client rejects count too.
                         headers += len(record.headers)
                         more = extras(record)
                         produce(topic, record.value, record.key, partition, partial(report, batch, index), **more)

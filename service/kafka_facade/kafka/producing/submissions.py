@@ -128,7 +128,7 @@ class Batch:
         return first
 
     def start(self) -> None:
-        """Note that some of its records go to a client, or wait for an earlier batch of its series."""
+        """Record that some of its records go to a client, or wait for an earlier batch of its series."""
         if not self.in_flight:
             self.in_flight = True
             self.lane.in_flight += 1
@@ -176,5 +176,5 @@ class Lane:
         self.refused_records = 0
         self.undecided = 0
         self.timer: asyncio.TimerHandle | None = None
-        # Set when there is room again; None while nobody waits for it.
+        # Set when there is room again; None while no call waits for it.
         self.room: asyncio.Event | None = None

@@ -21,7 +21,7 @@ from kafka_facade.kafka.settings import roles
 
 _PARTITION: Final = 0
 _SETTINGS: Final[dict[str, Any]] = {
-    # What transactions need, whatever is set for the producer.
+    # What transactions need. It overrides the producer's settings.
     "acks": "all",
     "enable.idempotence": True,
     "retries": 2**31 - 1,

@@ -142,7 +142,7 @@ class Connections:
     async def ask_any(self, build: Callable[[Any], Any], timeout: float) -> Any:
         """Send a request that any broker can answer; return the first answer. Raises the core's errors.
 
-        While a broker doesn't answer, others are asked too, one by one.
+        While a broker does not answer, others are asked too, one by one.
         """
         with _translating():
             async with asyncio.timeout(timeout):
@@ -334,7 +334,7 @@ class Connections:
 
 
 def _expected(error: BaseException) -> BaseException:
-    """Return the error; unexpected ones, such as those of a connection closed by us, become retriable."""
+    """Return the error; unexpected ones, such as those of a connection that this client closed, become retriable."""
     if isinstance(error, client_errors.KafkaError | OSError | FacadeError):
         return error
     return RetriableKafkaError(f"{type(error).__name__}: {error}")

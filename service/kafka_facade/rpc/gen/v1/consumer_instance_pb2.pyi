@@ -174,10 +174,10 @@ class SubscribeRequest(_message.Message):
     instance_id: _builtins.str
     """The id of the consumer instance within its group."""
     topic_pattern: _builtins.str
-    """A regular expression for the names of topics; can't be combined with topic_names."""
+    """A regular expression for the names of topics; cannot be combined with topic_names."""
     @_builtins.property
     def topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the topics; can't be combined with topic_pattern."""
+        """The names of the topics; cannot be combined with topic_pattern."""
 
     def __init__(
         self,
@@ -381,8 +381,8 @@ class FetchRecordsRequest(_message.Message):
     """
     max_bytes: _builtins.int
     """The maximum size of the response in bytes, at least 1. The gateway's limits also apply: grpc.max.response.bytes
-    (4 MiB by default), and consumer.request.max.bytes for keys and values. Records that do not fit are returned by
-    the next fetch.
+    (4 MiB by default), and consumer.request.max.bytes for keys and values. The next fetch returns the
+    records that do not fit.
 
     A single record that exceeds max_bytes is returned alone, if it is within grpc.max.response.bytes. A record that
     exceeds grpc.max.response.bytes is returned only if max_bytes allows its size; the client must accept messages
@@ -471,9 +471,9 @@ class FetchedRecord(_message.Message):
     offset: _builtins.int
     """The offset of the record."""
     key_error: _builtins.str
-    """The reason why the key can't be decoded; it is then binary, as stored in Kafka."""
+    """The reason why the key cannot be decoded; it is then binary, as stored in Kafka."""
     value_error: _builtins.str
-    """The reason why the value can't be decoded; it is then binary, as stored in Kafka."""
+    """The reason why the value cannot be decoded; it is then binary, as stored in Kafka."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """The record's timestamp; absent if there is none in the years 1 to 9999."""

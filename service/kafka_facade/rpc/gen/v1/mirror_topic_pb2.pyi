@@ -261,7 +261,7 @@ class PromoteMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with a pattern."""
+        """The names of the mirror topics; cannot be combined with a pattern."""
 
     def __init__(
         self,
@@ -327,7 +327,7 @@ class FailOverMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with a pattern."""
+        """The names of the mirror topics; cannot be combined with a pattern."""
 
     def __init__(
         self,
@@ -393,7 +393,7 @@ class PauseMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with a pattern."""
+        """The names of the mirror topics; cannot be combined with a pattern."""
 
     def __init__(
         self,
@@ -459,7 +459,7 @@ class ResumeMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with a pattern."""
+        """The names of the mirror topics; cannot be combined with a pattern."""
 
     def __init__(
         self,
@@ -525,7 +525,7 @@ class ReverseAndStartMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with a pattern."""
+        """The names of the mirror topics; cannot be combined with a pattern."""
 
     def __init__(
         self,
@@ -591,7 +591,7 @@ class ReverseAndPauseMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with a pattern."""
+        """The names of the mirror topics; cannot be combined with a pattern."""
 
     def __init__(
         self,
@@ -657,7 +657,7 @@ class TruncateAndRestoreMirrorsRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def mirror_topic_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the mirror topics; can't be combined with a pattern."""
+        """The names of the mirror topics; cannot be combined with a pattern."""
 
     def __init__(
         self,

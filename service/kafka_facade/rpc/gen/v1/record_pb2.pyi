@@ -691,7 +691,7 @@ class SchemaSelector(_message.Message):
     schema: _builtins.str
     """The text of the schema, which the gateway registers if it is new. Requires a format."""
     subject: _builtins.str
-    """The name of the subject; can't be combined with the strategy."""
+    """The name of the subject; cannot be combined with the strategy."""
     subject_name_strategy: Global___SubjectNameStrategy.ValueType
     """The rule for the name of the subject; by default TOPIC_NAME."""
     def __init__(
@@ -909,9 +909,9 @@ class Record(_message.Message):
     value: _builtins.bytes
     """The value; absent for null, and if decoded_value is present."""
     key_error: _builtins.str
-    """The reason why the key can't be decoded; its bytes are then in key."""
+    """The reason why the key cannot be decoded; its bytes are then in key."""
     value_error: _builtins.str
-    """The reason why the value can't be decoded; its bytes are then in value."""
+    """The reason why the value cannot be decoded; its bytes are then in value."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """The record's timestamp; absent if there is none in the years 1 to 9999."""

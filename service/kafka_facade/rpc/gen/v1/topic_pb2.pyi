@@ -163,7 +163,7 @@ class CreateTopicRequest(_message.Message):
     """Whether to validate the request without executing it."""
     @_builtins.property
     def replicas_assignments(self) -> _containers.MessageMap[_builtins.int, Global___BrokerIds]:
-        """The brokers of each partition, preferred leader first; can't be combined with the two counts."""
+        """The brokers of each partition, preferred leader first; cannot be combined with the two counts."""
 
     @_builtins.property
     def configs(self) -> _containers.RepeatedCompositeFieldContainer[_config_pb2.ConfigEntry]:
