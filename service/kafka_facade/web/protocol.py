@@ -11,7 +11,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from kafka_facade.core.overload import Arrivals
+from kafka_facade.core.arrivals import Arrivals
 from kafka_facade.web.answering import AnsweringProtocol
 from kafka_facade.web.cycle import Cycle, Http10Cycle
 from kafka_facade.web.head import CHECKED_FIELDS, UNSUPPORTED_VERSION, check_head, split_target

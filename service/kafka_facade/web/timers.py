@@ -9,7 +9,8 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from kafka_facade.core.overload import MESSAGE, Arrivals
+from kafka_facade.core.arrivals import Arrivals
+from kafka_facade.core.overload import MESSAGE
 from kafka_facade.web.cycle import Cycle
 from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal

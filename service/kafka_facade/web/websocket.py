@@ -12,7 +12,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode
 from websockets.streams import StreamReader
 
-from kafka_facade.core.overload import MESSAGE, Arrivals
+from kafka_facade.core.arrivals import Arrivals
+from kafka_facade.core.overload import MESSAGE
 
 # Bytes to parse at once (a frame can be as short as six bytes), and parse time (s) per iteration of the loop.
 _PIECE: Final = 1024
