@@ -25,8 +25,8 @@ _FREEING: Final = frozenset(
 _PATIENCE_SECONDS: Final = 1.0
 _URGENT: Final = 1.1
 _URGENT_SECONDS: Final = 0.1
-# What is cut off frees its memory within this time (s); only then streams that may pause are cut off too.
-_RELIEF_SECONDS: Final = 0.3
+# What is cut off has freed its memory after so many measurements; only then streams that may pause are cut off too.
+_RELIEF_MEASUREMENTS: Final = 2
 # The shortage ends at this share of the limit.
 _ENOUGH: Final = 0.95
 
@@ -45,6 +45,7 @@ class Overload:
         self.arrivals = Arrivals()
         # When the shortage began, or requests were last cut off that certainly hold something.
         self._since = 0.0
+        self._measurements = 0
 
     def enter(self, call: Call) -> None:
         """Raise TooManyRequests while there is a shortage."""
@@ -71,8 +72,9 @@ class Overload:
         self.responses.reject_waiting()
         patience = _URGENT_SECONDS if used > self.limit * _URGENT else _PATIENCE_SECONDS
         count = self.arrivals.cut_off(patience)
+        self._measurements += 1
         if count or not was:
-            self._since = now
-        elif now - self._since > max(patience, _RELIEF_SECONDS):
+            self._since, self._measurements = now, 0
+        elif now - self._since > patience and self._measurements >= _RELIEF_MEASUREMENTS:
             count = self.arrivals.cut_off(patience, may_pause=True)
         return count
