@@ -17,6 +17,7 @@ from kafka_facade.core.acls.model import ListAcls
 from kafka_facade.core.clusters import model as core_clusters
 from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import NotFound
+from kafka_facade.core.exclusions import model as core_exclusions
 from kafka_facade.core.groups import model as core_groups
 from kafka_facade.core.reassignments import model as core_reassignments
 from kafka_facade.core.replica_status import model as core_replica_status
@@ -35,6 +36,7 @@ from kafka_facade_graphql.arguments import After, BrokerId, ConfigName, First, T
 from kafka_facade_graphql.configs import BrokerConfig, ClusterConfig
 from kafka_facade_graphql.connections import page
 from kafka_facade_graphql.context import Info
+from kafka_facade_graphql.exclusions import BrokerReplicaExclusion
 from kafka_facade_graphql.fields import field
 from kafka_facade_graphql.groups import ConsumerGroup, ConsumerGroupConnection, group_key
 from kafka_facade_graphql.node import local_id
@@ -150,6 +152,14 @@ class Cluster(core_clusters.Cluster, Node):
     async def replica_statuses(self, info: Info) -> Sequence[core_replica_status.ReplicaStatus]:
         return await info.context.loaders.all_replica_statuses(self.cluster_id)
 
+    @field(
+        graphql_type=list[BrokerReplicaExclusion] | None,
+        description="The brokers that get no new replicas, ordered by id; those that other tools cordoned among them.",
+    )
+    async def broker_replica_exclusions(self, info: Info) -> Sequence[core_exclusions.BrokerReplicaExclusion]:
+        identifier = "api.v3.broker-replica-exclusions.list"
+        return await info.context.loaders.exclusions(identifier, self.cluster_id)
+
     @field(graphql_type=ClusterCells | None, description="Its cells.")
     async def cells(self, info: Info) -> core_clusters.ClusterCells:
         return await info.context.loaders.cells(self.cluster_id)
@@ -198,3 +208,12 @@ class Broker(core_clusters.Broker, Node):
     @field(graphql_type=BrokerConfig | None, description="One of its configs.")
     async def config(self, info: Info, name: ConfigName) -> core_configs.BrokerConfig:
         return await info.context.loaders.broker_config(self.cluster_id, self.broker_id, name)
+
+    @field(
+        graphql_type=BrokerReplicaExclusion | None,
+        description="Its exclusion from new replicas; null if it gets new replicas.",
+    )
+    async def replica_exclusion(self, info: Info) -> core_exclusions.BrokerReplicaExclusion | None:
+        identifier = "api.v3.broker-replica-exclusions.search-by-broker"
+        found = await info.context.loaders.exclusions(identifier, self.cluster_id)
+        return next((exclusion for exclusion in found if exclusion.broker_id == self.broker_id), None)

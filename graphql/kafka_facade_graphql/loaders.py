@@ -29,6 +29,7 @@ from kafka_facade.core.configs.model import (
 )
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import ClusterNotFound, FacadeError, NotFound, PartitionNotFound
+from kafka_facade.core.exclusions.model import BrokerReplicaExclusion, ListBrokerReplicaExclusions
 from kafka_facade.core.groups.model import ConsumerGroup, ConsumerLag, DescribeGroups, ListConsumerGroups, ReadLags
 from kafka_facade.core.reassignments.model import ListReassignments, PartitionReassignment
 from kafka_facade.core.replica_status.model import ListAllReplicaStatuses, ReadReplicaStatuses, ReplicaStatus
@@ -223,6 +224,10 @@ class Loaders:
     async def reassignments(self, identifier: str, cluster_id: str) -> list[PartitionReassignment]:
         """All reassignments of a cluster, ordered by topic and partition, from one request."""
         return await self._once(identifier, ListReassignments(cluster_id))
+
+    async def exclusions(self, identifier: str, cluster_id: str) -> Sequence[BrokerReplicaExclusion]:
+        """All exclusions of brokers from new replicas, ordered by broker."""
+        return await self._once(identifier, ListBrokerReplicaExclusions(cluster_id))
 
     async def _once(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation once per distinct request, and return its answer."""

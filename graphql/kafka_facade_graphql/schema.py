@@ -24,7 +24,14 @@ from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade_graphql import acls, broker_mutations, config_mutations, consumer_instance_mutations, topic_mutations
+from kafka_facade_graphql import (
+    acls,
+    broker_mutations,
+    config_mutations,
+    consumer_instance_mutations,
+    exclusion_mutations,
+    topic_mutations,
+)
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.conversion import compile_inputs
 from kafka_facade_graphql.documents import Document, Documents
@@ -65,6 +72,7 @@ GRAPH: Final = Graph(
         *acls.MUTATIONS,
         *config_mutations.MUTATIONS,
         *broker_mutations.MUTATIONS,
+        *exclusion_mutations.MUTATIONS,
     )
 )
 """The graph of the shipped gateway."""

@@ -113,7 +113,8 @@ class RestOperations:
             body = others if others or row.path.startswith("/v3/") else None
             response = await self._http.request(row.method, path, json=body, headers=headers)
         found: Any = response.json() if response.content else None
-        if response.status_code >= 400:
+        # A list of results has the status of the first that failed.
+        if response.status_code >= 400 and "data" not in found:
             raise FaceError((response.status_code, found["error_code"]), found["message"])
         if isinstance(found, dict) and "data" in found:
             return [self._shown(entry) for entry in found["data"]]

@@ -32,12 +32,15 @@ _RULE = {
     "operation": "READ",
     "permission": "ALLOW",
 }
+_EXCLUSIONS = {"data": [{"broker_id": 4242, "reason": "because"}]}
 _BODIES: dict[str, Any] = {
     "api.v3.acls.batch-create": {"data": [_RULE]},
     "api.v3.acls.create": _RULE,
     "api.v3.batch-produce.produce-to-topic": {"entries": [{"id": "1", "value": {"type": "JSON", "data": 1}}]},
     "api.v3.broker-configs.alter": _CONFIGS,
     "api.v3.broker-configs.update": {"value": "gzip"},
+    "api.v3.broker-replica-exclusions.create": _EXCLUSIONS,
+    "api.v3.broker-replica-exclusions.delete": _EXCLUSIONS,
     "api.v3.cluster-configs.alter": _CONFIGS,
     "api.v3.cluster-configs.update": {"value": "gzip"},
     "api.v3.produce.produce-to-topic": {"value": {"type": "JSON", "data": 1}},
@@ -60,6 +63,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "api.v3.acls.batch-create": ("data",),
     "api.v3.acls.create": tuple(_RULE),
     "api.v3.broker-configs.alter": ("data",),
+    "api.v3.broker-replica-exclusions.create": ("data",),
+    "api.v3.broker-replica-exclusions.delete": ("data",),
     "api.v3.cluster-configs.alter": ("data",),
     "api.v3.topic-configs.alter": ("data",),
     "api.v3.topic-configs.alter-multi": ("data",),

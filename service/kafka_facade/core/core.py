@@ -15,6 +15,8 @@ from kafka_facade.core.configs.broker_configs import BrokerConfigs
 from kafka_facade.core.configs.cluster_configs import ClusterConfigs
 from kafka_facade.core.configs.topic_configs import TopicConfigs
 from kafka_facade.core.errors import Unavailable
+from kafka_facade.core.exclusions.keeper import ExclusionKeeper
+from kafka_facade.core.exclusions.operations import Exclusions
 from kafka_facade.core.groups.operations import ConsumerGroups
 from kafka_facade.core.instances.model import FETCH_OPERATIONS, GetConsumerInstance, fetch_operation
 from kafka_facade.core.instances.operations import Consumers
@@ -63,6 +65,7 @@ FAMILIES: Final[tuple[type[Any], ...]] = (
     Acls,
     Reassignments,
     ReplicaStatuses,
+    Exclusions,
 )
 """The classes whose methods implement the operations. Those that need something are made in :class:`Core`."""
 
@@ -97,12 +100,14 @@ class Core:
         self.decoding = Decoding(self._schemas)
         self.readiness = Readiness(own.admin)
         self._state = State(own, state_topic)
+        ExclusionKeeper(own).register(self._state.handlers)
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
         made: dict[type[Any], object] = {
             Topics: topics,
             Produce: Produce(batch_max_entries, self._schemas),
             Reading: Reading(topics, pipeline.closing),
             Consumers: self._instances,
+            Exclusions: Exclusions(self._state),
         }
         families = [made[family] if family in made else family() for family in FAMILIES]
         self.registry = Registry((*families, *more), self.catalogue)

@@ -8,6 +8,7 @@ from kafka_facade.core.acls.port import AclPort
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.clusters.port import BrokerPort
 from kafka_facade.core.configs.port import ConfigPort
+from kafka_facade.core.exclusions.port import CordonPort
 from kafka_facade.core.groups.port import GroupPort
 from kafka_facade.core.reassignments.port import ReassignmentPort
 from kafka_facade.core.records.port import ConsumerFactory, ProducerPort
@@ -31,3 +32,4 @@ class KafkaPorts:
     configs: ConfigPort
     replica_logs: ReplicaLogsPort
     transactions: TransactionPort
+    cordons: CordonPort

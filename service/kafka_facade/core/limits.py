@@ -18,6 +18,10 @@ CONFIG_TOPICS: Final = 1_000
 """Topics whose configs one request alters: all their configs are read before and after."""
 ACLS: Final = 1_000
 """ACLs that one request creates: librdkafka converts them on the event loop."""
+EXCLUSIONS: Final = 1_000
+"""Brokers whose exclusion one request changes: more than a cluster has."""
+REASON: Final = 1_000
+"""Characters of the reason of an exclusion: reasons are kept in the memory of each worker."""
 CREATED_PARTITIONS: Final = 10_000
 """Partitions that are assigned when a topic is created: Kafka's controller accepts no more at once."""
 REPLICAS: Final = 1_000

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from kafka_facade.core.acls.model import Acl
 from kafka_facade.core.clusters.model import Broker, Cluster, ClusterCells
 from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
+from kafka_facade.core.exclusions.model import BrokerReplicaExclusion, BrokerReplicaExclusionAlteration
 from kafka_facade.core.groups.model import (
     ConsumerAssignment,
     ConsumerGroup,
@@ -109,6 +110,7 @@ _BROKER = _CLUSTER + "/brokers/{broker_id}"
 _GROUP = _CLUSTER + "/consumer-groups/{consumer_group_id}"
 _CONSUMER = _GROUP + "/consumers/{consumer_id}"
 _LAG = _GROUP + "/lags/{topic_name}/partitions/{partition_id}"
+_EXCLUSIONS = _CLUSTER + "/broker-replica-exclusions"
 
 CLUSTER = Kind(
     "KafkaCluster",
@@ -272,6 +274,22 @@ REPLICA_STATUS = Kind(
     "",
     _CLUSTER + "/topics/-/partitions/-/replica-status",
 )
+BROKER_REPLICA_EXCLUSION = Kind(
+    "KafkaBrokerReplicaExclusion",
+    BrokerReplicaExclusion,
+    _EXCLUSIONS + "/{broker_id}",
+    "kafka={cluster_id}/broker-replica-exclusions={broker_id}",
+    _EXCLUSIONS,
+    {"broker": _BROKER},
+)
+BROKER_REPLICA_EXCLUSION_ALTERATION = Kind(
+    "KafkaAlterBrokerReplicaExclusion",
+    BrokerReplicaExclusionAlteration,
+    _EXCLUSIONS + "/{broker_id}",
+    "kafka={cluster_id}/broker-replica-exclusions={broker_id}",
+    _EXCLUSIONS,
+    {"broker": _BROKER},
+)
 
 KINDS: dict[type[Any], Kind] = {
     kind.type: kind
@@ -290,5 +308,7 @@ KINDS |= {
         REPLICA_STATUS,
         LAST_PRODUCED_TIME,
         CELLS,
+        BROKER_REPLICA_EXCLUSION,
+        BROKER_REPLICA_EXCLUSION_ALTERATION,
     )
 }

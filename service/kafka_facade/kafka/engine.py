@@ -22,6 +22,7 @@ from kafka_facade.kafka.admin import clients
 from kafka_facade.kafka.admin.acls import Acls
 from kafka_facade.kafka.admin.brokers import Brokers
 from kafka_facade.kafka.admin.configs import Configs
+from kafka_facade.kafka.admin.cordons import Cordons
 from kafka_facade.kafka.admin.groups import Groups
 from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.admin.replica_logs import ReplicaLogs
@@ -102,6 +103,7 @@ class Engine:
         self.configs = fail_fast(Configs(admin, self._protocol), authentication)
         self.replica_logs = fail_fast(ReplicaLogs(self._metadata_protocol, self._log_protocol), authentication)
         delivery = {"message.timeout.ms": _delivery_timeout_ms(options.request_seconds)}
+        self.cordons = fail_fast(Cordons(self._log_protocol), authentication)
         opener = ProducerOpener(
             lambda memory: roles.producer_config(servers, configs.producer, memory) | delivery,
             roles.queue_bytes(configs.producer),
@@ -163,6 +165,7 @@ class Engine:
             configs=self.configs,
             replica_logs=self.replica_logs,
             transactions=self.transactions,
+            cordons=self.cordons,
         )
 
     async def create(

@@ -24,6 +24,7 @@ from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v3_acls,
     v3_brokers,
     v3_configs,
+    v3_exclusions,
     v3_produce,
     v3_produce_batch,
     v3_topics,

@@ -21,8 +21,11 @@ def created_response(exchange: Exchange, resource: object, *, created: bool) -> 
     return Response(201 if created else 200, encode(document), [(b"location", location.encode())])
 
 
-async def list_response(exchange: Exchange, kind: Kind, resources: Sequence[object], query: str = "") -> Response:
-    """A list of resources, whose self link is the requested URL with a query."""
-    head = encode({"kind": f"{kind.name}List", "metadata": {"self": exchange.url + query, "next": None}})
+async def list_response(
+    exchange: Exchange, kind: Kind, resources: Sequence[object], query: str = "", *, url: str | None = None
+) -> Response:
+    """A list of resources, whose self link is ``url``, or the requested URL with a query."""
+    link = exchange.url + query if url is None else url
+    head = encode({"kind": f"{kind.name}List", "metadata": {"self": link, "next": None}})
     before = head[:-1] + b',"data":'
     return Response(body=await encode_array(resources, exchange.document_maker(), before, b"}"))

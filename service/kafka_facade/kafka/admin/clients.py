@@ -9,7 +9,7 @@
 | default configs of topics | kafka-python | librdkafka returns no configs of a topic that it validates |
 | list ACLs | kafka-python | librdkafka loses the error, and lacks users and delegation tokens |
 | create and delete ACLs | librdkafka, except those that it lacks | it loses nothing in these |
-| reassignments, unregistering brokers | kafka-python | librdkafka has no request for them |
+| reassignments, unregistering and cordoned brokers | kafka-python | librdkafka has no request for them |
 | create and delete topics, create partitions | librdkafka | it loses nothing in these |
 
 kafka-python cannot connect with some security settings. Then librdkafka sends all that it can.

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _BrokerReplicaExclusionChange:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BrokerReplicaExclusionChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BrokerReplicaExclusionChange.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BROKER_REPLICA_EXCLUSION_CHANGE_UNSPECIFIED: _BrokerReplicaExclusionChange.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    BROKER_REPLICA_EXCLUSION_CHANGE_SET: _BrokerReplicaExclusionChange.ValueType  # 1
+    """The broker is excluded."""
+    BROKER_REPLICA_EXCLUSION_CHANGE_DELETE: _BrokerReplicaExclusionChange.ValueType  # 2
+    """The broker is not excluded any more."""
+
+class BrokerReplicaExclusionChange(_BrokerReplicaExclusionChange, metaclass=_BrokerReplicaExclusionChangeEnumTypeWrapper):
+    """BrokerReplicaExclusionChange is a change of an exclusion."""
+
+BROKER_REPLICA_EXCLUSION_CHANGE_UNSPECIFIED: BrokerReplicaExclusionChange.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+BROKER_REPLICA_EXCLUSION_CHANGE_SET: BrokerReplicaExclusionChange.ValueType  # 1
+"""The broker is excluded."""
+BROKER_REPLICA_EXCLUSION_CHANGE_DELETE: BrokerReplicaExclusionChange.ValueType  # 2
+"""The broker is not excluded any more."""
+Global___BrokerReplicaExclusionChange: _TypeAlias = BrokerReplicaExclusionChange  # noqa: Y015
 
 @_typing.final
 class ListBrokerReplicaExclusionsRequest(_message.Message):
@@ -221,7 +246,7 @@ class BrokerReplicaExclusionEntry(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     reason: _builtins.str
-    """A human-readable reason."""
+    """A human-readable reason of up to 1000 characters."""
     def __init__(
         self,
         *,
@@ -282,12 +307,12 @@ class BrokerReplicaExclusionAlteration(_message.Message):
     """The id of the Kafka cluster."""
     broker_id: _builtins.int
     """The id of the broker."""
-    exclusion: _builtins.str
-    """The operation: SET or DELETE."""
+    exclusion: Global___BrokerReplicaExclusionChange.ValueType
+    """The change."""
     reason: _builtins.str
     """A human-readable reason."""
     error_code: _builtins.int
-    """The error code; absent on success."""
+    """The error code, as in REST; absent on success."""
     error_message: _builtins.str
     """A human-readable error message; absent on success."""
     def __init__(
@@ -295,7 +320,7 @@ class BrokerReplicaExclusionAlteration(_message.Message):
         *,
         cluster_id: _builtins.str = ...,
         broker_id: _builtins.int = ...,
-        exclusion: _builtins.str = ...,
+        exclusion: Global___BrokerReplicaExclusionChange.ValueType = ...,
         reason: _builtins.str = ...,
         error_code: _builtins.int | None = ...,
         error_message: _builtins.str | None = ...,

@@ -62,8 +62,8 @@ class BrokerReplicaExclusionServiceServicer:
     """
 
     def ListBrokerReplicaExclusions(self, request, context):
-        """ListBrokerReplicaExclusions returns all brokers that are excluded.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListBrokerReplicaExclusions returns all brokers that are excluded, ordered by id. Brokers that other
+        tools have cordoned are among them.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
         """
@@ -72,8 +72,7 @@ class BrokerReplicaExclusionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBrokerReplicaExclusion(self, request, context):
-        """GetBrokerReplicaExclusion returns the exclusion of one broker.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetBrokerReplicaExclusion returns the exclusion of one broker, or NOT_FOUND.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
         """
@@ -82,8 +81,7 @@ class BrokerReplicaExclusionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateBrokerReplicaExclusions(self, request, context):
-        """CreateBrokerReplicaExclusions excludes brokers.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """CreateBrokerReplicaExclusions excludes brokers. A broker that cannot be excluded has an error in the response.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
         """
@@ -92,8 +90,7 @@ class BrokerReplicaExclusionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBrokerReplicaExclusions(self, request, context):
-        """DeleteBrokerReplicaExclusions removes exclusions.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """DeleteBrokerReplicaExclusions removes exclusions. A broker that is not excluded has an error in the response.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
         """

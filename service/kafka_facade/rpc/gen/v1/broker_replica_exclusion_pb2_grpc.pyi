@@ -34,26 +34,23 @@ class BrokerReplicaExclusionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BrokerReplicaExclusionServiceAsyncStub: ...
     ListBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]
-    """ListBrokerReplicaExclusions returns all brokers that are excluded.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListBrokerReplicaExclusions returns all brokers that are excluded, ordered by id. Brokers that other
+    tools have cordoned are among them.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
     """
     GetBrokerReplicaExclusion: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest, _broker_replica_exclusion_pb2.BrokerReplicaExclusion]
-    """GetBrokerReplicaExclusion returns the exclusion of one broker.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetBrokerReplicaExclusion returns the exclusion of one broker, or NOT_FOUND.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
     """
     CreateBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]
-    """CreateBrokerReplicaExclusions excludes brokers.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """CreateBrokerReplicaExclusions excludes brokers. A broker that cannot be excluded has an error in the response.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
     """
     DeleteBrokerReplicaExclusions: _grpc.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]
-    """DeleteBrokerReplicaExclusions removes exclusions.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """DeleteBrokerReplicaExclusions removes exclusions. A broker that is not excluded has an error in the response.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
     """
@@ -64,26 +61,23 @@ class BrokerReplicaExclusionServiceAsyncStub(BrokerReplicaExclusionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
-    """ListBrokerReplicaExclusions returns all brokers that are excluded.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListBrokerReplicaExclusions returns all brokers that are excluded, ordered by id. Brokers that other
+    tools have cordoned are among them.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
     """
     GetBrokerReplicaExclusion: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest, _broker_replica_exclusion_pb2.BrokerReplicaExclusion]  # type: ignore[assignment]
-    """GetBrokerReplicaExclusion returns the exclusion of one broker.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetBrokerReplicaExclusion returns the exclusion of one broker, or NOT_FOUND.
 
     REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
     """
     CreateBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
-    """CreateBrokerReplicaExclusions excludes brokers.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """CreateBrokerReplicaExclusions excludes brokers. A broker that cannot be excluded has an error in the response.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
     """
     DeleteBrokerReplicaExclusions: _aio.UnaryUnaryMultiCallable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest, _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]  # type: ignore[assignment]
-    """DeleteBrokerReplicaExclusions removes exclusions.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """DeleteBrokerReplicaExclusions removes exclusions. A broker that is not excluded has an error in the response.
 
     REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
     """
@@ -97,8 +91,8 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.ListBrokerReplicaExclusionsResponse]]:
-        """ListBrokerReplicaExclusions returns all brokers that are excluded.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListBrokerReplicaExclusions returns all brokers that are excluded, ordered by id. Brokers that other
+        tools have cordoned are among them.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions
         """
@@ -109,8 +103,7 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.GetBrokerReplicaExclusionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.BrokerReplicaExclusion, _abc.Awaitable[_broker_replica_exclusion_pb2.BrokerReplicaExclusion]]:
-        """GetBrokerReplicaExclusion returns the exclusion of one broker.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetBrokerReplicaExclusion returns the exclusion of one broker, or NOT_FOUND.
 
         REST: GET /v3/clusters/{cluster_id}/broker-replica-exclusions/{broker_id}
         """
@@ -121,8 +114,7 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.CreateBrokerReplicaExclusionsResponse]]:
-        """CreateBrokerReplicaExclusions excludes brokers.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """CreateBrokerReplicaExclusions excludes brokers. A broker that cannot be excluded has an error in the response.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:create
         """
@@ -133,8 +125,7 @@ class BrokerReplicaExclusionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse, _abc.Awaitable[_broker_replica_exclusion_pb2.DeleteBrokerReplicaExclusionsResponse]]:
-        """DeleteBrokerReplicaExclusions removes exclusions.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """DeleteBrokerReplicaExclusions removes exclusions. A broker that is not excluded has an error in the response.
 
         REST: POST /v3/clusters/{cluster_id}/broker-replica-exclusions:delete
         """

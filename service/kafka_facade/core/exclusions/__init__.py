@@ -1,0 +1,1 @@
+"""Broker replica exclusions: brokers that get no new replicas."""
