@@ -25,6 +25,7 @@ pytest_plugins = ("distribution",)
 
 # How long an example takes on the clock says more of the machine than of the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("tests"), max_examples=1000)
 settings.load_profile("tests")
 
 TopicFactory = Callable[..., Awaitable[str]]

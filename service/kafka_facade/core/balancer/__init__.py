@@ -1,0 +1,1 @@
+"""The balancer: which replicas move between brokers."""

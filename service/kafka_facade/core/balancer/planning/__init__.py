@@ -1,0 +1,1 @@
+"""The planner: pure and deterministic, with nothing but the standard library."""
