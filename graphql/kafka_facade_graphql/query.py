@@ -14,6 +14,7 @@ from kafka_facade.core.errors import InvalidRequest, NotFound
 from kafka_facade.core.groups import model as core_groups
 from kafka_facade.core.instances import model as core_instances
 from kafka_facade.core.server import model as core_server
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics import model as core_topics
 from kafka_facade_graphql.clusters import Cluster
 from kafka_facade_graphql.consumer_instances import Consumer
@@ -61,6 +62,8 @@ class Query:
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The `id` of the resource.")]
     ) -> Any:
+        # Long ids take up to 30 ms each.
+        await time_slice()
         type_name, parts = parse_id(id)
         try:
             read, *kinds = _NODES[type_name]

@@ -113,6 +113,10 @@ async def test_configs_of_all_topics(
     assert {"name": "retention.ms", "value": "777", "topic": {"topicName": name}} in configs
 
 
+# A cursor in which lists are nested more deeply than a decoder may go.
+_DEEP = base64.urlsafe_b64encode(b"[" * 5000).decode()
+
+
 @pytest.mark.parametrize(
     "selection",
     [
@@ -143,7 +147,18 @@ async def test_a_node_is_found_by_its_id(
 
 
 @pytest.mark.parametrize(
-    "given", ["", "x", "%", base64.b64encode(b"Topic:a").decode(), base64.b64encode(b"X:1").decode()]
+    "given",
+    [
+        "",
+        "x",
+        "%",
+        "é",
+        base64.b64encode(b"Topic:a").decode(),
+        base64.b64encode(b"X:1").decode(),
+        base64.b64encode(b"Cluster:\xff").decode(),
+        base64.b64encode(b"Cluster:c").decode() + "\n",
+        base64.b64encode(b"Cluster:" + b"%41" * 300_000).decode(),
+    ],
 )
 async def test_an_id_of_another_kind_is_refused(execute: Execute, given: str) -> None:
     answer = await execute("query ($id: ID!) { node(id: $id) { id } }", id=given)
@@ -163,6 +178,7 @@ async def test_an_id_of_another_kind_is_refused(execute: Execute, given: str) ->
         ('brokerConfig(name: "nope") { id }', "NOT_FOUND", 404),
         ("topics(first: 0) { totalCount }", "INVALID_REQUEST", 400),
         ('topics(after: "!") { totalCount }', "INVALID_REQUEST", 400),
+        (f'topics(after: "{_DEEP}") {{ totalCount }}', "INVALID_REQUEST", 400),
         ("acls(resourceType: UNKNOWN) { host }", "INVALID_REQUEST", 400),
         ("link { __typename }", "NOT_IMPLEMENTED_YET", 50101),
         ("link { config }", "NOT_IMPLEMENTED_YET", 50101),

@@ -1,6 +1,7 @@
 """Unary methods, health and reflection, against a real gateway."""
 
 import asyncio
+import base64
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -227,7 +228,7 @@ async def test_create_read_and_delete_a_topic(channel: grpc.aio.Channel, info_of
     assert info_of(caught.value).reason == "TOPIC_NOT_FOUND"
 
 
-async def test_pagination(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
+async def test_pagination(channel: grpc.aio.Channel, topic: TopicFactory, info_of: InfoOf) -> None:
     name = await topic(partitions=5)
     stub = partition_pb2_grpc.PartitionServiceStub(channel)
     found, token, pages = [], "", 0
@@ -241,11 +242,13 @@ async def test_pagination(channel: grpc.aio.Channel, topic: TopicFactory) -> Non
         if not token:
             break
     assert (found, pages) == ([0, 1, 2, 3, 4], 3)
-    wrong: list[dict[str, Any]] = [{"page_size": -1}, {"page_token": "%"}]
+    deep = base64.urlsafe_b64encode(b"[" * 100_000).decode()
+    wrong: list[dict[str, Any]] = [{"page_size": -1}, {"page_token": "%"}, {"page_token": deep}]
     for bad in wrong:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.ListPartitions(partition_pb2.ListPartitionsRequest(topic_name=name, **bad))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert [info_of(caught.value).metadata["field"]] == list(bad)
 
 
 async def test_pagination_of_lists_with_two_keys(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
