@@ -123,6 +123,40 @@ def test_an_invalid_value_is_reported_with_key_value_and_expectation(option: str
     assert expected in str(caught.value)
 
 
+def test_budgets_may_exceed_2_gib() -> None:
+    names = [
+        "memory.max.bytes",
+        "memory.requests.max.bytes",
+        "consumer.prefetch.max.bytes",
+        "consumer.request.max.bytes",
+        "max.request.body.size",
+    ]
+    settings, _ = load(None, [f"{name}={2**42}" for name in names], {})
+    assert {
+        settings.process.memory_limit,
+        settings.process.requests_memory,
+        settings.pool.prefetch_bytes,
+        settings.consumers.request_max_bytes,
+        settings.rest.max_body_bytes,
+    } == {2**42}
+    with pytest.raises(SettingsError, match="a whole number from 0 to 9223372036854775807"):
+        load(None, [f"memory.max.bytes={2**63}"], {})
+
+
+@pytest.mark.parametrize("host", ["a b", "a\tb", "", ":80", "a:b", "a:0", "[::1", "[x]", "a%20b", "a<b"])
+def test_a_url_without_a_valid_host_is_reported_without_its_password(host: str) -> None:
+    for info in ("", "ann:canary@"):
+        with pytest.raises(SettingsError, match=r"schema\.registry\.url") as caught:
+            load(None, [f"schema.registry.url=http://{info}{host}"], {})
+        assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["a", "a_b.c-d:80", "[::1]:8081", "127.0.0.1", "münchen.example", "a:"])
+def test_a_url_with_a_valid_host(host: str) -> None:
+    settings, _ = load(None, [f"schema.registry.url=https://ann:ca nary@{host}/path"], {})
+    assert settings.registry.urls == (f"https://{host}/path",)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         load(tmp_path / "none.properties", [], {})

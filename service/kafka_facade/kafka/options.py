@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kafka_facade.settings import shared
 from kafka_facade.settings.declaration import setting
-from kafka_facade.settings.parsers import integer, seconds
+from kafka_facade.settings.parsers import integer, seconds, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PoolOptions:
     """Idle timeout of the Kafka clients of an identity: they are closed after this time without a call or a consumer
     instance."""
 
-    prefetch_bytes: int = setting("consumer.prefetch.max.bytes", "536870912", integer(1024 * 1024, 2**40))
+    prefetch_bytes: int = setting("consumer.prefetch.max.bytes", "536870912", size(1024 * 1024))
     """Prefetch buffer, shared by all consumers of a worker."""
 
     max_instances: int = shared.INSTANCES_MAX.field()

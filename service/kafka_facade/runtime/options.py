@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kafka_facade.core.overload import REQUESTS_BYTES
 from kafka_facade.settings import shared
 from kafka_facade.settings.declaration import setting
-from kafka_facade.settings.parsers import integer, one_of, seconds
+from kafka_facade.settings.parsers import one_of, seconds, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ProcessOptions:
     supervisor of several ``workers`` or, on Linux, a small process that watches a single one.
     """
 
-    memory_limit: int = setting("memory.max.bytes", "0", integer(0))
+    memory_limit: int = setting("memory.max.bytes", "0", size(0))
     """Memory that all ``workers`` together may use, on Linux. 0 means 80 % of what the machine or the container has.
 
     A worker that uses more than its share rejects new calls (429, ``RESOURCE_EXHAUSTED``) and cuts off requests that
@@ -32,7 +32,7 @@ class ProcessOptions:
     cut off last, and streamed REST requests only within a record.
     """
 
-    requests_memory: int = setting("memory.requests.max.bytes", str(REQUESTS_BYTES), integer(1))
+    requests_memory: int = setting("memory.requests.max.bytes", str(REQUESTS_BYTES), size(1))
     """Memory of each worker for the large requests that it is processing, by an estimate; and as much again for large
     responses of GraphQL that it is building.
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
+
+# A host, also an international or an IPv6 one, and an optional port.
+_HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,11 @@ def integer(lowest: int, highest: int = 2**31 - 1) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def size(lowest: int) -> Callable[[str], int]:
+    """Return a parser of a number of bytes, which may exceed 2 GiB."""
+    return integer(lowest, 2**63 - 1)
 
 
 def seconds(lowest_ms: int) -> Callable[[str], float]:
@@ -100,7 +110,9 @@ def listeners(scheme: str, *, optional_scheme: bool = False) -> Callable[[str], 
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = _HOST.fullmatch(parts.netloc.rpartition("@")[2])
+        # urlsplit drops tabs and line breaks.
+        return parts.scheme in ("http", "https") and host is not None and parts.port != 0 and text.isprintable()
     except ValueError:
         return False
 

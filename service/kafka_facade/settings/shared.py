@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kafka_facade.settings.declaration import Setting
-from kafka_facade.settings.parsers import boolean, integer, public_urls, seconds
+from kafka_facade.settings.parsers import boolean, integer, public_urls, seconds, size
 
-MAX_REQUEST_BODY_SIZE = Setting("max.request.body.size", "67108864", integer(1024))
+MAX_REQUEST_BODY_SIZE = Setting("max.request.body.size", "67108864", size(1024))
 """Maximum size of a request body, of one record in a streamed body, and of a gRPC message, for which
 ``grpc.max.request.bytes`` is smaller by default."""
 

@@ -12,7 +12,7 @@ from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.model import Format
 from kafka_facade.settings import shared
 from kafka_facade.settings.declaration import setting
-from kafka_facade.settings.parsers import boolean, integer, one_of
+from kafka_facade.settings.parsers import boolean, integer, one_of, size
 
 _FORMATS = {format.value.lower(): format for format in Format if format is not Format.STRING}
 RESETS = ("earliest", "latest", "none")
@@ -27,7 +27,7 @@ class ConsumerDefaults:
     request_timeout_ms: int = setting("consumer.request.timeout.ms", "1000", integer(0))
     """Default for how long a read of a consumer instance waits for records; an instance can override it."""
 
-    request_max_bytes: int = setting("consumer.request.max.bytes", "67108864", integer(0))
+    request_max_bytes: int = setting("consumer.request.max.bytes", "67108864", size(0))
     """Maximum bytes of keys and values in one read of a consumer instance."""
 
     instance_timeout_ms: int = shared.INSTANCE_TIMEOUT.field()
