@@ -46,6 +46,9 @@ _LISTENERS = ["http://in.example.org:8082", "https://out.example.org/"]
         ({"forwarded": True}, {"host": "h", "x-forwarded-host": '"><script>'}, "http://h"),
         ({"forwarded": True}, {"host": "h", "x-forwarded-host": "a/b", "x-forwarded-port": "81"}, "http://h:81"),
         ({"forwarded": True}, {"host": "h", "x-forwarded-port": "99999"}, "http://h"),
+        ({"forwarded": True}, {"host": "h:81", "x-forwarded-port": "0"}, "http://h:81"),
+        ({"forwarded": True}, {"host": "h", "x-forwarded-host": "a:0"}, "http://h"),
+        ({"forwarded": True}, {"host": "h", "forwarded": "host=a:0", "x-forwarded-host": "b"}, "http://b"),
         ({}, {"host": '"><script>'}, "http://10.0.0.1:8082"),
         ({}, {"host": "[::1]:81"}, "http://[::1]:81"),
     ],
@@ -54,3 +57,17 @@ def test_origins(options: dict[str, object], headers: dict[str, str], expected: 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     connection = AsgiConnection({"method": "GET", "headers": raw, **_SCOPE}, _unused, _unused)
     assert origin(connection, RestOptions(**options)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("x-forwarded-host", "first"), ("x-forwarded-host", "second")],
+        [("x-forwarded-host", "first, second"), ("x-forwarded-host", "third")],
+        [("forwarded", "host=first"), ("forwarded", "host=second"), ("x-forwarded-host", "third")],
+    ],
+)
+def test_of_several_fields_the_first_is_from_the_outermost_proxy(fields: list[tuple[str, str]]) -> None:
+    raw = [(b"host", b"h"), *((name.encode(), value.encode()) for name, value in fields)]
+    connection = AsgiConnection({"method": "GET", "headers": raw, **_SCOPE}, _unused, _unused)
+    assert origin(connection, RestOptions(forwarded=True)) == "http://first"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +28,12 @@ class AsgiConnection:
         self.method: str = scope["method"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
+
+    @property
+    def header_fields(self) -> Sequence[tuple[bytes, bytes]]:
+        """All request headers in order."""
+        found: Sequence[tuple[bytes, bytes]] = self._scope["headers"]
+        return found
 
     @property
     def path(self) -> str:

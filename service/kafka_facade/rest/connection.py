@@ -33,6 +33,10 @@ class Connection(Protocol):
         """The request headers by lower-case name; of repeated ones the last."""
 
     @property
+    def header_fields(self) -> Sequence[tuple[bytes, bytes]]:
+        """All request headers in order."""
+
+    @property
     def scheme(self) -> str:
         """``http`` or ``https``."""
 

@@ -13,7 +13,9 @@ def origin(connection: Connection, options: RestOptions) -> str:
     In order of precedence: an advertised listener with the request's scheme; the first advertised listener, because TLS
     may be terminated in front of the gateway; ``host.name`` with the requested port; the requested authority.
     """
-    scheme, authority = asked(connection.scheme, connection.server, connection.headers, forwarded=options.forwarded)
+    scheme, authority = asked(
+        connection.scheme, connection.server, connection.header_fields, forwarded=options.forwarded
+    )
     if options.advertised_listeners:
         urls = options.advertised_listeners
         return next((url for url in urls if url.startswith(f"{scheme}://")), urls[0]).rstrip("/")

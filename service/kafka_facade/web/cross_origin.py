@@ -100,7 +100,7 @@ class CrossOriginGuard:
             return None
         if site is None:
             asked_scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
-            _, authority = asked(asked_scheme, scope.get("server"), dict(scope["headers"]), forwarded=self._forwarded)
+            _, authority = asked(asked_scheme, scope.get("server"), scope["headers"], forwarded=self._forwarded)
             # TLS may be terminated in front of the gateway, so the default port is that of the page's scheme.
             if found != authority.endpoint(scheme):
                 return REFUSED

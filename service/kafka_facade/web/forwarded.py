@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kafka_facade.web.authority import DEFAULT_PORTS, Authority, parse_authority
@@ -13,14 +13,16 @@ _PAIR: Final = re.compile(r"""(?<!\w)(\w++)\s*+=\s*+(?:"([^"]*+)"|([^\s;,"]++))"
 
 
 def asked(
-    scheme: str, server: tuple[str, int | None] | None, headers: Mapping[bytes, bytes], *, forwarded: bool
+    scheme: str, server: tuple[str, int | None] | None, fields: Sequence[tuple[bytes, bytes]], *, forwarded: bool
 ) -> tuple[str, Authority]:
     """Return scheme and authority of a request, such as ``https`` and ``proxy.example.org:8082``.
 
     Without ``forwarded``, those are ``scheme`` and the Host header, or else ``server``, the address of the listener.
     With it, take those that the outermost proxy received, from ``Forwarded`` (RFC 7239) or
-    ``X-Forwarded-Proto``, ``-Host`` and ``-Port``. Invalid values are ignored.
+    ``X-Forwarded-Proto``, ``-Host`` and ``-Port``. Invalid values are ignored. ``fields`` are all header fields in
+    order; of repeated ones the first is from the outermost proxy.
     """
+    headers = dict(reversed(fields))
     authority = parse_authority(headers.get(b"host", b"").decode("latin-1"))
     if authority is None:
         name, port = server or ("localhost", None)
@@ -34,17 +36,22 @@ def _forwarded(headers: Mapping[bytes, bytes], scheme: str, authority: Authority
     proto = (pairs.get("proto") or _first(headers, b"x-forwarded-proto")).lower()
     if proto in DEFAULT_PORTS:
         scheme = proto
-    standard = parse_authority(pairs.get("host", ""))
+    standard = _host(pairs.get("host", ""))
     if standard is not None:
         return scheme, standard
-    named = parse_authority(_first(headers, b"x-forwarded-host"))
+    named = _host(_first(headers, b"x-forwarded-host"))
     port = _first(headers, b"x-forwarded-port")
     found = named or authority
     if (named is None or named.port is None) and port.isascii() and port.isdigit() and len(port) <= 5:
         number = int(port)
-        if number <= 65535:
+        if 0 < number <= 65535:
             found = Authority(found.host, None if number == DEFAULT_PORTS[scheme] else number)
     return scheme, found
+
+
+def _host(text: str) -> Authority | None:
+    found = parse_authority(text)
+    return None if found is None or found.port == 0 else found
 
 
 def _first(headers: Mapping[bytes, bytes], name: bytes) -> str:
