@@ -196,10 +196,10 @@ def test_a_repr_has_no_secrets() -> None:
 
 
 def test_log_lines_and_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
-    from kafka_facade.runtime.log import WithoutSecrets
+    from kafka_facade.runtime.log import SafeFormatter
 
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(WithoutSecrets({"s3cret-canary"}))
+    handler.setFormatter(SafeFormatter({"s3cret-canary"}))
     logger = logging.getLogger("kafka_facade.test_secrets")
     logger.addHandler(handler)
     logger.propagate = False

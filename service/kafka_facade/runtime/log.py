@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import atexit
 import logging
+import re
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from kafka_facade.core.secrets import redact
 from kafka_facade.runtime.log_writer import LogWriter
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_LINE_BREAK: Final = re.compile("[\t\n]")
+# Other controls (C0, DEL and C1), separators of lines and paragraphs, and marks, embeddings and isolates of directions.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _REPEAT_SECONDS = 30.0
 _KEY_CHARACTERS = 60
 _MOST_KEYS = 1000
@@ -53,16 +58,29 @@ def _of_present_callers(record: logging.LogRecord) -> bool:
     return kind is None or kind.__name__ != "ExecuteBatchError"
 
 
-class WithoutSecrets(logging.Formatter):
-    """Redacts credentials in log lines and tracebacks, as a safety net for code that should not log any."""
+class SafeFormatter(logging.Formatter):
+    """Redacts credentials in log lines and tracebacks, as a safety net for code that should not log any.
+
+    Escapes control characters, as ``repr`` does: a message may quote callers, who must not be able to add a line, to
+    control a terminal or to reorder text. Only a traceback has line breaks.
+    """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__(_FORMAT)
         self._secrets = frozenset(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format and redact a record."""
-        return redact(super().format(record), self._secrets)
+        """Format, redact and escape a record."""
+        return _CONTROL.sub(_escape, redact(super().format(record), self._secrets))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Format the line without a traceback."""
+        # Redact first, because an escaped secret may not be recognized.
+        return _LINE_BREAK.sub(_escape, redact(super().formatMessage(record), self._secrets))
+
+
+def _escape(characters: re.Match[str]) -> str:
+    return repr(characters[0])[1:-1]
 
 
 # The thread of a writer may be blocked for good, so a process has one.
@@ -73,10 +91,10 @@ def configure_logging(level: str, secrets: Iterable[str] = ()) -> None:
     """Set up the root logger of this process; idempotent. The ``secrets`` are redacted."""
     global _writer
     if _writer is None:
-        _writer = LogWriter(WithoutSecrets(secrets))
+        _writer = LogWriter(SafeFormatter(secrets))
         atexit.register(flush_log)
     else:
-        _writer.setFormatter(WithoutSecrets(secrets))
+        _writer.setFormatter(SafeFormatter(secrets))
     logging.basicConfig(level=level.upper(), handlers=[_writer], force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level.upper())))
