@@ -1,5 +1,6 @@
 """Decoding of keys and values by format, without a registry."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,30 @@ async def test_json_that_would_become_too_large_is_not_decoded(decoding: Decodin
     with pytest.raises(ValueError, match=TOO_HEAVY):
         await decoding.read_json(arrays, len)
     assert await decoding.read_json(arrays[:300_000], len) == 300_000
+
+
+async def test_json_with_too_many_members_is_not_decoded(decoding: Decoding) -> None:
+    members = b",".join(b'"%x":%d' % (number, number % 10) for number in range(201_000))
+    for text in (b"{" + members + b"}", b"{" + members.replace(b'":', b'\\\\" :') + b"}"):
+        _, info = await decoding.data(Format.JSON, text, "t", "value")
+        assert info.error == TOO_HEAVY
+        with pytest.raises(ValueError, match=TOO_HEAVY):
+            await decoding.read_json(text, len)
+
+
+@pytest.mark.parametrize(
+    "element", [b'{"a":1}', b'{"id":1234}', b"[0]", b'{"a":{}}', b"1", b'"a"', b'{"x":1,"y":[2.5]}', b"1e300"]
+)
+async def test_json_of_a_megabyte_is_decoded(decoding: Decoding, element: bytes) -> None:
+    text = b"[" + b",".join([element] * (1_000_000 // (len(element) + 1))) + b"]"
+    data, info = await decoding.data(Format.JSON, text, "t", "value")
+    assert (data, info.error) == (msgspec.json.decode(text), None)
+
+
+async def test_members_in_a_string_do_not_count(decoding: Decoding) -> None:
+    text = msgspec.json.encode(['"a":1,' * 300_000])
+    data, info = await decoding.data(Format.JSON, text, "t", "value")
+    assert (data, info.error) == (msgspec.json.decode(text), None)
 
 
 async def test_data_without_a_schema_id_is_binary(decoding: Decoding) -> None:

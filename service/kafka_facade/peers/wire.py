@@ -13,6 +13,7 @@ import msgspec
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError
+from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Record
 from kafka_facade.core.registry import Registry
 from kafka_facade.core.time_slices import time_slice
@@ -38,7 +39,7 @@ _JSON_BYTES: Final = 16 * 1024
 
 _encode = msgspec.msgpack.Encoder().encode
 _encode_json = msgspec.json.Encoder().encode
-_decode_json = msgspec.json.Decoder().decode
+_decode_json = JsonDecoder().decode
 
 
 class _Call(msgspec.Struct, array_like=True):

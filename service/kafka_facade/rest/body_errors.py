@@ -54,6 +54,15 @@ def explained(message: str, type_: object, body: bytes) -> FacadeError:
     return MalformedBody(text, field=field) if field else MalformedBody(text)
 
 
+def mismatch(value: object, expected: str, field: str) -> MalformedBody:
+    """Return the error for a value that was decoded without checking its type."""
+    return MalformedBody(
+        f"Cannot deserialize value of type `{expected}` from {_shown(value)}: not a valid `{expected}` value"
+        f" (at {field})",
+        field=field,
+    )
+
+
 def _at(found: inspect.Type, steps: list[str], key: bool) -> inspect.Type:
     """Return the type at a path."""
     for step in steps:
@@ -116,6 +125,10 @@ def _found(body: bytes, steps: list[str]) -> str:
             value = value[int(step)] if isinstance(value, list) else value[step]
     except (msgspec.DecodeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
         return "another value"
+    return _shown(value)
+
+
+def _shown(value: object) -> str:
     match value:
         case None:
             return "null"

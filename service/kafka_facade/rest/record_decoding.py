@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -23,6 +22,7 @@ from kafka_facade.core.records.model import (
     SubjectNameStrategy,
 )
 from kafka_facade.rest.bodies import BodyDecoder, Int32, StrictBody, plain_data
+from kafka_facade.rest.body_errors import mismatch
 from kafka_facade.rest.encoding import timestamp_milliseconds, timestamp_text
 from kafka_facade.rest.errors import ErrorBody, error_body
 
@@ -60,7 +60,8 @@ class V3Record(StrictBody):
     headers: list[V3Header] | None = None
     key: V3Data | None = None
     value: V3Data | None = None
-    timestamp: str | int | float | None = None
+    # A field of the type float would be slow for large exponents, and may be repeated in a body.
+    timestamp: Any = None
 
 
 _decode = BodyDecoder(V3Record).decode
@@ -144,8 +145,8 @@ def _data(given: V3Data, which: str) -> RecordData:
     )
 
 
-def moment(given: str | int | float) -> int:
-    """Convert a timestamp, RFC 3339 text or a number of seconds, to Unix milliseconds."""
+def moment(given: object) -> int:
+    """Convert a timestamp, RFC 3339 text or a number of seconds, to Unix milliseconds. Raises InvalidRequest."""
     if isinstance(given, str):
         try:
             return timestamp_milliseconds(msgspec.convert(given, _Moment))
@@ -155,7 +156,11 @@ def moment(given: str | int | float) -> int:
                 "not a valid time of RFC 3339 with an offset",
                 field="timestamp",
             ) from None
-    if math.isfinite(given) and abs(given) * 1000 <= _MAX_INT64:
+    if isinstance(given, msgspec.Raw):
+        given = float(bytes(given))
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise mismatch(given, "Number or String", "timestamp")
+    if abs(given) * 1000 <= _MAX_INT64:
         return int(given * 1000)
     raise InvalidRequest("The timestamp is out of range.", field="timestamp")
 

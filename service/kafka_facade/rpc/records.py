@@ -13,8 +13,9 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge, without_traceback
 from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT, check_headers
-from kafka_facade.core.records.decoding_budget import weighs_more
+from kafka_facade.core.records.decoding_budget import has_many_members, weighs_more
 from kafka_facade.core.records.headers import drop_headers
+from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import (
     BatchEntry,
     BatchProduceRecords,
@@ -54,6 +55,8 @@ _LARGE_NUMBERS = (b"0" * 200, b"0e000", b"0e+000")
 # Texts are searched for these in pieces, so that other threads can run in between.
 _PIECE = 1024 * 1024
 _OVERLAP = 200
+
+_decode_json = JsonDecoder().decode
 
 _Outcome = TypeVar("_Outcome", RecordReport, Delivery)
 
@@ -142,7 +145,7 @@ def _json_of(format: Format | None, text: str) -> bytes | msgspec.Raw | None:
 def _read_json(text: str) -> bytes:
     # Reformat the text instead of decoding it: decoding loses digits of numbers and is much slower.
     data = text.encode()
-    if weighs_more(data, RECORDS_WEIGHT):
+    if weighs_more(data, RECORDS_WEIGHT) or has_many_members(data):
         raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.", field="json")
     try:
         compact = msgspec.json.format(data, indent=-1)
@@ -151,7 +154,7 @@ def _read_json(text: str) -> bytes:
                 raise InvalidRequest(
                     "The JSON text is too large to have numbers that may be out of range.", field="json"
                 )
-            msgspec.json.decode(compact)
+            _decode_json(compact)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"The JSON text can't be read: {error}", field="json") from None
     return compact

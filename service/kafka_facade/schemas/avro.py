@@ -12,11 +12,13 @@ from fastavro.schema import SchemaParseException, UnknownType
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.decoding_budget import DecodingBudget
+from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.avro_decoding import AvroReader, compile_decoder
 from kafka_facade.schemas.avro_encoding import AvroMismatch, compile_encoder
 
 # Limits of a schema with its references. A record field counts as three parts; 20,000 parts compile in up to 50 ms.
+_decode_json = JsonDecoder().decode
 _MAX_NAME: Final = 1000
 _MAX_PARTS: Final = 20_000
 _MAX_NAMES: Final = 8 * 1024 * 1024
@@ -114,4 +116,4 @@ def _check_size(schemas: Sequence[Any]) -> int:
 
 def _read(text: str) -> Any:
     # A primitive type may be written without quotes.
-    return text if text in _PRIMITIVES else msgspec.json.decode(text)
+    return text if text in _PRIMITIVES else _decode_json(text)

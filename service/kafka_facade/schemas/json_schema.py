@@ -16,7 +16,8 @@ import msgspec
 
 from kafka_facade.core.errors import InvalidRequest, Unavailable
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.records.decoding_budget import DecodingBudget, json_weight
+from kafka_facade.core.records.decoding_budget import BudgetExceeded, DecodingBudget, has_many_members, json_weight
+from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import TakesLong
 from kafka_facade.schemas.json_schema_checkers import CheckEnded, Checkers, NotASchema
@@ -48,7 +49,7 @@ _ENDED: Final = "the data takes too much time or memory to validate"
 _UNEXPLAINED: Final = "the data does not match the schema; finding the position takes too much time or memory"
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
+_decode = JsonDecoder().decode
 
 
 class NamedText(Protocol):
@@ -155,6 +156,8 @@ class JsonSchemaCodec:
         """Return the value of a JSON text. Raises ValueError for invalid JSON."""
         if budget is not None:
             budget.spend(json_weight(payload))
+            if has_many_members(payload):
+                raise BudgetExceeded
         try:
             return _decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:

@@ -14,10 +14,9 @@ from kafka_facade.core.errors import (
     PayloadTooLarge,
     SchemaLookupFailed,
 )
-from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.quoting import showable
 from kafka_facade.core.records import json_text
-from kafka_facade.core.records.decoding_budget import json_weight, weighs_more_in_slices
+from kafka_facade.core.records.decoding_budget import json_weight, too_large_at_once
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats, Record
 from kafka_facade.core.records.schemas import SCHEMA_FORMATS, NoSchemaId, Schemas, id_in
 from kafka_facade.core.records.serialization import deserialize
@@ -36,7 +35,7 @@ _LONGEST_ERROR: Final = 500
 _SMALL_JSON: Final = 256
 _NOT_FOUND: Final = "404"
 TOO_HEAVY: Final = "the JSON has more objects, arrays and members than can be read at once"
-"""Why JSON of a greater weight than RECORDS_WEIGHT is not decoded."""
+"""Why JSON that is too large at once is not decoded."""
 
 
 def together(format: Format, records: Sequence[Record]) -> tuple[list[FetchedRecord], int]:
@@ -131,7 +130,7 @@ class Decoding:
         and the info's ``error`` says why. Raises FacadeError if a retry may succeed, such as when the registry does not
         answer.
         """
-        if format is Format.JSON and await weighs_more_in_slices(payload, RECORDS_WEIGHT):
+        if format is Format.JSON and await too_large_at_once(payload):
             return None, DataInfo(format, error=TOO_HEAVY)
         if format is not None and format not in SCHEMA_FORMATS:
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -25,6 +27,15 @@ _PART: Final = 64 * 1024
 
 JSON_ON_LOOP: Final = 1536 * 1024
 """JSON with a greater weight is decoded in a thread; this much takes about 5 ms."""
+
+
+# Members that the objects of one JSON text may have: msgspec holds the interpreter lock for about 50 ms for them. A
+# record of 1 MB, Kafka's default limit, has fewer.
+_MOST_MEMBERS: Final = 200_000
+# A member takes at least so many bytes, such as `"":1,`.
+_LEAST_MEMBER: Final = 5
+# The end of a member's name; a text in a string has a backslash before the quotation mark.
+_NAME_END: Final = re.compile(rb'(?<!\\)(?:\\\\)*+"[ \t\r\n]*+:')
 
 
 class BudgetExceeded(ValueError):
@@ -100,6 +111,38 @@ async def weighs_more_in_slices(payload: bytes | bytearray | memoryview, most: i
         if left < 0:
             return True
     return False
+
+
+async def too_large_at_once(payload: bytes | bytearray | memoryview) -> bool:
+    """Return whether a JSON text is too large to be decoded at once, in a thread. Takes time slices."""
+    if await weighs_more_in_slices(payload, RECORDS_WEIGHT):
+        return True
+    for has_many in _finds_many_members(payload):
+        if has_many:
+            return True
+        await time_slice()
+    return False
+
+
+def has_many_members(payload: bytes | bytearray | memoryview) -> bool:
+    """Return whether a JSON text has too many members to be decoded at once. May take long for a large text."""
+    return any(_finds_many_members(payload))
+
+
+def _finds_many_members(payload: bytes | bytearray | memoryview) -> Iterator[bool]:
+    """Search part by part; yield after each whether the text has too many members."""
+    if len(payload) <= _LEAST_MEMBER * _MOST_MEMBERS:
+        return
+    # Most texts have so few colons that their strings don't matter.
+    colons = members = 0
+    for start in range(0, len(payload), _PART):
+        colons += bytes(payload[start : start + _PART]).count(b":")
+        yield False
+    if colons <= _MOST_MEMBERS:
+        return
+    for start in range(0, len(payload), _PART):
+        members += len(_NAME_END.findall(bytes(payload[start : start + _PART])))
+        yield members > _MOST_MEMBERS
 
 
 def data_weight(data: object, most: int) -> int:

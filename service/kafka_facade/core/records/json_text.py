@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
+from kafka_facade.core.records.json_numbers import JsonDecoder
+
 MAX_DEPTH: Final = 500
 """Maximum nesting of arrays and objects in responses, well below the limits of decoders and encoders."""
 
-_decode = msgspec.json.Decoder().decode
+_decode = JsonDecoder().decode
 _encode = msgspec.json.Encoder().encode
 _TOO_DEEP: Final = f"it is nested deeper than {MAX_DEPTH}"
 

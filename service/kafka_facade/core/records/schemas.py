@@ -18,7 +18,6 @@ from kafka_facade.core.errors import (
     Unavailable,
     without_traceback,
 )
-from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records.decoding_budget import (
@@ -26,9 +25,10 @@ from kafka_facade.core.records.decoding_budget import (
     DecodingBudget,
     data_weight,
     structure_weight,
+    too_large_at_once,
     weighs_more,
-    weighs_more_in_slices,
 )
+from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, SubjectNameStrategy
 from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
 from kafka_facade.core.records.serialization import NotAtOnce, deserialize, is_long, serialize, serialize_long
@@ -54,7 +54,7 @@ _LATEST: Final = SchemaSelector()
 _THREADS: Final = 2
 _WORK_SECONDS: Final = 60.0
 _SHORT_JSON: Final = 16 * 1024
-_decode_json = msgspec.json.Decoder().decode
+_decode_json = JsonDecoder().decode
 _encode_json = msgspec.json.Encoder().encode
 # Fail this long (s) before the call's deadline.
 _MARGIN_SECONDS: Final = 0.5
@@ -197,7 +197,7 @@ class Schemas:
         """
         # A view is of a large text.
         if slow or isinstance(text, memoryview) or weighs_more(text, JSON_ON_LOOP):
-            if await weighs_more_in_slices(text, RECORDS_WEIGHT):
+            if await too_large_at_once(text):
                 raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.")
             return await self._in_thread(Format.JSON, functools.partial(read, text), timeout)
         if len(text) > _SHORT_JSON:
