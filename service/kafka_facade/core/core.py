@@ -36,6 +36,7 @@ from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.core.registry import Registry, implemented_by, needs_kafka
 from kafka_facade.core.replica_status.operations import ReplicaStatuses
 from kafka_facade.core.request import Answer, Request
+from kafka_facade.core.reserved_topic import ReservedTopic
 from kafka_facade.core.server.operations import Server
 from kafka_facade.core.state.options import DEFAULT_TOPIC
 from kafka_facade.core.state.state import State
@@ -100,6 +101,7 @@ class Core:
         self.decoding = Decoding(self._schemas)
         self.readiness = Readiness(own.admin)
         self._state = State(own, state_topic)
+        self._reserved = ReservedTopic(state_topic)
         ExclusionKeeper(own).register(self._state.handlers)
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
         made: dict[type[Any], object] = {
@@ -192,6 +194,7 @@ class Core:
 
     def _begin(self, call: Call, request: Request[Any]) -> Awaitable[Any]:
         """Return the coroutine of an operation, with the caller's Kafka clients opened if they are not open yet."""
+        self._reserved.check(call.operation, request)
         method = self.registry.method(call.operation.identifier, request)
         cluster_id = getattr(request, "cluster_id", None)
         if not needs_kafka(method) or call.has_kafka(cluster_id):
