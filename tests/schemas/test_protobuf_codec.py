@@ -28,6 +28,7 @@ from kafka_facade.schemas.limited_process import limited_process
 from kafka_facade.schemas.protobuf import ProtobufCodec
 from kafka_facade.schemas.protobuf_weight import Weights
 from kafka_facade.schemas.protoc import compile_files
+from machine_speed import slowness
 
 SCHEMA = """
 syntax = "proto3";
@@ -187,6 +188,59 @@ def test_values_that_would_change_are_rejected(data: Any, field: str) -> None:
     with pytest.raises(InvalidRequest, match=field) as caught:
         values().encode(data)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([1], "the value: expected an object, not an array"),
+        ({"bogus": 1}, "bogus: the message has no such field"),
+        ({"[bogus.x]": 1}, "[bogus.x]: the message has no such field"),
+        ({"list": {"r": 1}}, "list: expected an array, not an object"),
+        ({"list": [1, None]}, "list[1]: expected a number that a float can hold, not null"),
+        ({"messages": 5}, "messages: expected an array, not 5"),
+        ({"messages": [None]}, "messages[0]: expected a value, not null"),
+        ({"messages": [{}, True]}, "messages[1]: expected an object, not true"),
+        ({"bytesOf": [1]}, "bytesOf: expected an object, not an array"),
+        ({"b": {"x": 1}}, "b: expected Base64, not an object"),
+        ({"b": "\u00e9"}, 'b: expected Base64, not "\\u00e9"'),
+        ({"i": {}}, "i: expected an integer that the field can hold, not an object"),
+        ({"i": "x"}, 'i: expected an integer that the field can hold, not "x"'),
+        ({"i": 2**40}, "i: expected an integer that the field can hold, not 1099511627776"),
+        ({"i": 1.5}, "i: expected an integer that the field can hold, not 1.5"),
+        ({"e": []}, "e: expected a symbol of the enum or its number, not an array"),
+        ({"d": {}}, "d: expected a number that a double can hold, not an object"),
+        ({"time": 5}, "time: expected a time, not 5"),
+        ({"time": "x"}, "time: the value doesn't fit the field"),
+        ({"time": "2026-13-01T00:00:00Z"}, "time: the value doesn't fit the field"),
+        ({"span": "xs"}, "span: the value doesn't fit the field"),
+        ({"any": [5]}, "any: expected an object with the member @type, not an array"),
+        ({"any": {"@type": 5}}, "any: expected an object with the member @type, not an object"),
+        ({"any": {"@type": "x/Bogus"}}, 'any.@type: expected a message type that the schema knows, not "x/Bogus"'),
+        ({"any": {"@type": "x/google.protobuf.Any"}}, "any: expected an object with the member value, not an object"),
+        ({"e": "BOGUS"}, "Invalid enum value BOGUS for enum type E at "),
+    ],
+)
+def test_errors_are_in_terms_of_json(data: Any, said: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        values().encode(data)
+    assert said in str(caught.value)
+    assert not any(term in str(caught.value) for term in ("'int'", "dict", "Available Fields", "codec", "format '"))
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("character", ["x", "\u00e9", "\U0001f600"])
+def test_a_large_string_is_checked_fast(character: str) -> None:
+    found = codec('syntax = "proto3"; message A { string s = 1; }')
+    began = time.thread_time()
+    assert found.encode({"s": character * 5_000_000})
+    assert (time.thread_time() - began) / slowness() < 0.1
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * 3_000_000 + "\udc00", "\ud83d\ude00"])
+def test_surrogates_are_rejected(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        codec('syntax = "proto3"; message A { string s = 1; }').encode({"s": text})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.decoding_budget import VALUE_WEIGHT, DecodingBudget
 from kafka_facade.core.records.model import Format
-from kafka_facade.schemas.protobuf_json import StrictValues
+from kafka_facade.schemas.protobuf_json import StrictValues, ValueMismatch
+from kafka_facade.schemas.protobuf_parser import in_json_terms
 from kafka_facade.schemas.protobuf_text import may_have_invalid_text, mend
 from kafka_facade.schemas.protobuf_weight import Weights
 
@@ -78,19 +79,19 @@ class ProtobufCodec:
     def encode(self, data: object, *, on_loop: bool = False) -> bytes:
         """Return the indexes of the message type, and the message. Raises InvalidRequest if the data does not match."""
         self._check_memory(data)
+        name = quote(self.record_name)
         try:
             message = self._first()
-            if not isinstance(data, dict) and not message.DESCRIPTOR.full_name.startswith("google.protobuf."):
-                raise InvalidRequest(f"Bad Request: expected an object for the message {quote(self.record_name)}")
-            json_format.ParseDict(data, message, descriptor_pool=self._pool)  # type: ignore[arg-type]
             self._values.check(data, self._descriptors[(0,)])
+            json_format.ParseDict(data, message, descriptor_pool=self._pool)  # type: ignore[arg-type]
             return _FIRST_MESSAGE + message.SerializeToString()
         except (json_format.ParseError, EncodeError) as error:
-            raise InvalidRequest(f"Bad Request: {quote(error)}") from None
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise InvalidRequest(
-                f"Bad Request: the data doesn't match the message {quote(self.record_name)}: {quote(error)}"
-            ) from None
+            raise InvalidRequest(f"Bad Request: {quote(in_json_terms(error))}") from None
+        except ValueMismatch as error:
+            raise InvalidRequest(f"Bad Request: the data doesn't match the message {name}: {error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            # Their texts are in terms of Python.
+            raise InvalidRequest(f"Bad Request: the data doesn't match the message {name}") from None
 
     def budget(self, size: int) -> DecodingBudget:
         """See the port."""

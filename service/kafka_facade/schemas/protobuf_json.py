@@ -1,7 +1,8 @@
 """Rejects JSON values that Protobuf's Python parser would change, such as the number ``1_0`` or invalid Base64.
 
 The parser accepts Python's number syntax, turns too large numbers into infinity and booleans into numbers, and skips
-characters that are not Base64. A value must be stored unchanged or rejected.
+characters that are not Base64. A value must be stored unchanged or rejected. Values of another type are
+rejected too, since the parser's errors are in terms of Python.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,9 +28,24 @@ _TIME: Final = re.compile(r"[-+.:0-9A-Za-z]*")
 # Smaller values are rounded to a finite number.
 _LIMITS: Final = {FieldDescriptor.TYPE_FLOAT: float.fromhex("0x1.ffffffp+127"), FieldDescriptor.TYPE_DOUBLE: math.inf}
 
+# As many digits as Python converts.
+_MOST_DIGITS: Final = 4300
+_RANGES: Final = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+}
+
 _TIMES: Final = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration"})
-# Their JSON is not made of their fields, and the parser reads it correctly.
-_OTHERS: Final = frozenset(f"google.protobuf.{name}" for name in ("FieldMask", "Struct", "Value", "ListValue"))
+# Their JSON is not made of their fields, and the parser reads it correctly if it has the type.
+_OTHERS: Final[dict[str, tuple[str, type]]] = {
+    "google.protobuf.FieldMask": ("a string", str),
+    "google.protobuf.Struct": ("an object", dict),
+    "google.protobuf.ListValue": ("an array", list),
+    "google.protobuf.Value": ("a value", object),
+}
+_VALUE: Final = "google.protobuf.Value"
 _ANY: Final = "google.protobuf.Any"
 _WRAPPERS: Final = "google/protobuf/wrappers.proto"
 
@@ -37,8 +54,12 @@ _Path = tuple[Any, object] | None
 _Task = tuple[Any, Descriptor, _Path]
 
 
+class ValueMismatch(ValueError):
+    """A value does not match its field; the text has the field's path."""
+
+
 class StrictValues:
-    """Checks JSON that the parser has accepted against the message descriptors."""
+    """Checks JSON against the message descriptors."""
 
     def __init__(self, pool: DescriptorPool) -> None:
         """Takes the pool of the types that an Any may hold."""
@@ -46,25 +67,38 @@ class StrictValues:
         self._fields: dict[str, dict[str, FieldDescriptor]] = {}
 
     def check(self, data: Any, descriptor: Descriptor) -> None:
-        """Raise ValueError with the field for a value that would be changed. Takes linear time."""
+        """Raise ValueMismatch for a value that has another type or would be changed. Takes linear time."""
         waiting: list[_Task] = [(data, descriptor, None)]
         while waiting:
             value, of, path = waiting.pop()
             if of.file.name == _WRAPPERS:
                 _check_scalar(of.fields_by_name["value"], value, path)
             elif of.full_name in _TIMES:
-                if not _TIME.fullmatch(value):
+                if not isinstance(value, str) or not _TIME.fullmatch(value):
                     raise _refusal("a time", value, path)
             elif of.full_name == _ANY:
-                if value:
+                if value != {}:
                     waiting.append(self._any(value, path))
-            elif of.full_name not in _OTHERS:
+            elif of.full_name in _OTHERS:
+                expected, type_ = _OTHERS[of.full_name]
+                if not isinstance(value, type_):
+                    raise _refusal(expected, value, path)
+            elif not isinstance(value, dict):
+                raise _refusal("an object", value, path)
+            else:
                 self._check_message(value, of, path, waiting)
 
-    def _any(self, value: dict[str, Any], path: _Path) -> _Task:
+    def _any(self, value: Any, path: _Path) -> _Task:
         """Return the content of an Any."""
-        of = self._pool.FindMessageTypeByName(value["@type"].rpartition("/")[2])
-        if of.file.name == _WRAPPERS or of.full_name in _TIMES | _OTHERS or of.full_name == _ANY:
+        if not isinstance(value, dict) or not isinstance(value.get("@type"), str):
+            raise _refusal("an object with the member @type", value, path)
+        try:
+            of = self._pool.FindMessageTypeByName(value["@type"].rpartition("/")[2])
+        except KeyError:
+            raise _refusal("a message type that the schema knows", value["@type"], (path, "@type")) from None
+        if of.file.name == _WRAPPERS or of.full_name in _TIMES or of.full_name in _OTHERS or of.full_name == _ANY:
+            if "value" not in value:
+                raise _refusal("an object with the member value", value, path)
             return value["value"], of, (path, "value")
         return {name: member for name, member in value.items() if name != "@type"}, of, path
 
@@ -73,28 +107,19 @@ class StrictValues:
         for name, value in data.items():
             if value is None:
                 continue
-            field = fields.get(name) or self._extension(name)
             here = (path, name)
+            field = fields.get(name) or self._extension(name, here)
             message = field.message_type
             if message is not None and message.GetOptions().map_entry:
-                key, field = message.fields_by_name["key"], message.fields_by_name["value"]
-                if key.type in _CHECKS:
-                    for index in value:
-                        _check_scalar(key, index, here)
-                items: Iterable[tuple[object, Any]] = value.items()
+                _check_map(message, value, here, waiting)
             elif field.is_repeated:
-                items = enumerate(value)
+                if not isinstance(value, list):
+                    raise _refusal("an array", value, here)
+                _check_items(field, enumerate(value), here, waiting)
             elif message is not None:
                 waiting.append((value, message, here))
-                continue
             else:
                 _check_scalar(field, value, here)
-                continue
-            if field.message_type is not None:
-                waiting += [(item, field.message_type, (here, index)) for index, item in items]
-            elif field.type in _CHECKS:
-                for index, item in items:
-                    _check_scalar(field, item, (here, index))
 
     def _fields_of(self, of: Descriptor) -> dict[str, FieldDescriptor]:
         """Return the fields by their JSON and Protobuf names."""
@@ -104,13 +129,38 @@ class StrictValues:
             self._fields[of.full_name] = found
         return found
 
-    def _extension(self, name: str) -> FieldDescriptor:
-        """Return the extension of a name in brackets, or of its message, like the parser. Raises KeyError."""
+    def _extension(self, name: str, path: _Path) -> FieldDescriptor:
+        """Return the extension of a name in brackets, or of its message, like the parser. Raises ValueMismatch."""
         identifier = name[1:-1]
-        try:
-            return self._pool.FindExtensionByName(identifier)
-        except KeyError:
-            return self._pool.FindExtensionByName(identifier.rpartition(".")[0])
+        for known in (identifier, identifier.rpartition(".")[0]):
+            with suppress(KeyError):
+                return self._pool.FindExtensionByName(known)
+        raise ValueMismatch(f"{_where(path)}: the message has no such field")
+
+
+def _check_map(entry: Descriptor, value: Any, path: _Path, waiting: list[_Task]) -> None:
+    key, field = entry.fields_by_name["key"], entry.fields_by_name["value"]
+    if not isinstance(value, dict):
+        raise _refusal("an object", value, path)
+    # The parser checks keys that are strings or booleans.
+    if key.type in _INTEGERS:
+        for index in value:
+            _check_scalar(key, index, path)
+    _check_items(field, value.items(), path, waiting)
+
+
+def _check_items(
+    field: FieldDescriptor, items: Iterable[tuple[object, Any]], path: _Path, waiting: list[_Task]
+) -> None:
+    message = field.message_type
+    if message is None:
+        for index, item in items:
+            _check_scalar(field, item, (path, index))
+        return
+    for index, item in items:
+        if item is None and message.full_name != _VALUE:
+            raise _refusal("a value", item, (path, index))
+        waiting.append((item, message, (path, index)))
 
 
 def _check_scalar(field: FieldDescriptor, value: Any, path: _Path) -> None:
@@ -121,7 +171,7 @@ def _check_scalar(field: FieldDescriptor, value: Any, path: _Path) -> None:
 
 
 def _is_bytes(field: FieldDescriptor, value: Any) -> bool:
-    found = _BASE64.fullmatch(value)
+    found = _BASE64.fullmatch(value) if isinstance(value, str) else None
     if not found:
         return False
     digits, padding = len(found[1]), len(found[2])
@@ -136,6 +186,8 @@ def _is_real(field: FieldDescriptor, value: Any) -> bool:
             return True
         if not _NUMBER.fullmatch(value):
             return False
+    elif not isinstance(value, int | float):
+        return False
     try:
         number = float(value)
     except OverflowError:
@@ -144,14 +196,18 @@ def _is_real(field: FieldDescriptor, value: Any) -> bool:
 
 
 def _is_integer(field: FieldDescriptor, value: Any) -> bool:
-    if not isinstance(value, str) or _INTEGER.fullmatch(value):
-        # The parser has rejected fractions and booleans.
-        return True
+    if isinstance(value, float):
+        return value.is_integer() and _is_in_range(field, int(value))
+    if not isinstance(value, str):
+        return isinstance(value, int) and not isinstance(value, bool) and _is_in_range(field, value)
+    if len(value) <= _MOST_DIGITS and _INTEGER.fullmatch(value):
+        return _is_in_range(field, int(value))
     if not _NUMBER.fullmatch(value):
         return False
     # The parser reads it as a float, which loses digits.
     try:
-        return Decimal(value) == int(float(value))
+        number = int(float(value))
+        return Decimal(value) == number and _is_in_range(field, number)
     except ArithmeticError:
         return False
 
@@ -159,32 +215,57 @@ def _is_integer(field: FieldDescriptor, value: Any) -> bool:
 def _is_symbol(field: FieldDescriptor, value: Any) -> bool:
     if isinstance(value, str):
         return bool(_SYMBOL.match(value) or _INTEGER.fullmatch(value))
-    return not isinstance(value, bool) and value == int(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
 
 
-def _refusal(expected: str, value: Any, path: _Path) -> ValueError:
+def _is_boolean(field: FieldDescriptor, value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_string(field: FieldDescriptor, value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_in_range(field: FieldDescriptor, number: int) -> bool:
+    least, most = _RANGES[field.cpp_type]
+    return least <= number <= most
+
+
+def _refusal(expected: str, value: Any, path: _Path) -> ValueMismatch:
     """Return the error for a value, with the field's path from the message."""
+    return ValueMismatch(f"{_where(path) or 'the value'}: expected {expected}, not {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    return "an object" if isinstance(value, dict) else "an array" if isinstance(value, list) else quote_json(value)
+
+
+def _where(path: _Path) -> str:
     parts: list[str] = []
     while path:
         path, name = path
         parts.append(f"[{name}]" if isinstance(name, int) else f".{name}")
-    where = quote("".join(reversed(parts)).removeprefix("."))
-    return ValueError(f"{where or 'the value'}: expected {expected}, not {quote_json(value)}")
+    return quote("".join(reversed(parts)).removeprefix("."))
 
 
+_INTEGERS: Final = frozenset(
+    {
+        *(FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SFIXED32),
+        *(FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64, FieldDescriptor.TYPE_SFIXED64),
+        *(FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_FIXED32),
+        *(FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64),
+    }
+)
 _Fits = Callable[[FieldDescriptor, Any], bool]
 _CHECKS: Final[dict[int, tuple[str, _Fits]]] = {
+    FieldDescriptor.TYPE_BOOL: ("true or false", _is_boolean),
+    FieldDescriptor.TYPE_STRING: ("a string", _is_string),
     FieldDescriptor.TYPE_BYTES: ("Base64", _is_bytes),
     FieldDescriptor.TYPE_DOUBLE: ("a number that a double can hold", _is_real),
     FieldDescriptor.TYPE_FLOAT: ("a number that a float can hold", _is_real),
     FieldDescriptor.TYPE_ENUM: ("a symbol of the enum or its number", _is_symbol),
     **dict.fromkeys(
-        (
-            *(FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SFIXED32),
-            *(FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64, FieldDescriptor.TYPE_SFIXED64),
-            *(FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_FIXED32),
-            *(FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64),
-        ),
-        ("an integer", _is_integer),
+        _INTEGERS,
+        ("an integer that the field can hold", _is_integer),
     ),
 }
