@@ -20,6 +20,10 @@ class PeakMemory:
         """The growth (bytes) up to now."""
         return self._peak() - self._before
 
+    def now(self) -> int:
+        """The peak (bytes) since creation: if that was just now, the memory in use."""
+        return self._peak()
+
     def _peak(self) -> int:
         [line] = [line for line in (self._process / "status").read_text().splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) * 1024

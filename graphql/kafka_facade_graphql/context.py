@@ -51,10 +51,11 @@ class Memory(NamedTuple):
 
     request: Reservation
     response: Reservation
+    event: Reservation
 
     def another(self) -> Memory:
         """Return empty reservations for another operation of the same caller."""
-        return Memory(self.request.another(), self.response.another())
+        return Memory(self.request.another(), self.response.another(), self.event.another())
 
 
 class Context:

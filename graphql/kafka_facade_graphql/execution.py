@@ -6,7 +6,7 @@ Entries of lists are completed by compiled functions if possible (see ``compiled
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import CORO_CREATED, getcoroutinelocals, getcoroutinestate, iscoroutine
@@ -48,10 +48,10 @@ _encode = Encoder().encode
 
 
 class CoercedVariables(dict[str, Any]):
-    """The caller's variables, with the values that they were coerced to."""
+    """The values that the caller's variables were coerced to; the dict itself is empty."""
 
-    def __init__(self, raw: Mapping[str, Any], coerced: VariableValues) -> None:
-        super().__init__(raw)
+    def __init__(self, coerced: VariableValues) -> None:
+        super().__init__()
         self.coerced = coerced
 
 
@@ -125,7 +125,8 @@ class SlicedExecutor(StrawberryGraphQLCoreExecutionContext):
         if self._compile(item_type, field_details_list) is None:
             size += _BYTES_AWAITED * min(len(entries), _MOST_WAITING)
         patient = info.operation.operation is OperationType.SUBSCRIPTION
-        async with info.context.memory.response.more(size, patient=patient):
+        memory = info.context.memory
+        async with (memory.event if patient else memory.response).more(size, patient=patient):
             return await self._complete_entries(item_type, field_details_list, info, path, entries, position_context)
 
     async def _complete_entries(

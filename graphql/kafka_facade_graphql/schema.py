@@ -21,7 +21,7 @@ from strawberry.types.graphql import OperationType
 
 from kafka_facade.core.catalogue import CATALOGUE, Catalogue
 from kafka_facade.core.core import Core
-from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.errors import FacadeError, PayloadTooLarge
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql import (
@@ -49,6 +49,8 @@ from kafka_facade_graphql.scalars import SCALARS
 _BYTES_A_FIELD: Final = 1024
 # Memory for the data of variables, in relation to its weight: it is decoded, converted and encoded.
 _COPIES: Final = 4
+# Maximum weight of the variables of a subscription (see ``data_weight``).
+_SUBSCRIPTION_WEIGHT: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,13 @@ class _FreshContext(SchemaExtension):
             yield None
         finally:
             own.memory.request.release()
+
+    def on_execute(self) -> Iterator[None]:
+        try:
+            yield None
+        finally:
+            # The result may be sent much later.
+            self.execution_context.context.memory.request.release()
 
 
 class Schema(strawberry.Schema):
@@ -182,16 +191,21 @@ class Schema(strawberry.Schema):
 
         Raises Unavailable, and TooManyRequests if there is no memory.
         """
+        given = dict(context.variables or {})
+        # Callers of streams keep it, with what they have not declared.
+        (context.variables or {}).clear()
         weight, cost = 0, document.costs[None if operation.name is None else operation.name.value]
         if operation.variable_definitions:
-            variables = context.variables or {}
-            found = await self.documents.check_variables(document, operation, variables, context.context.core)
+            found = await self.documents.check_variables(document, operation, given, context.context.core)
             if isinstance(found, list):
                 return found
-            context.variables = CoercedVariables(variables, found.values)
+            context.variables = CoercedVariables(found.values)
             weight, cost = found.weight, found.cost
-        # A subscription would keep its memory while its caller does not read.
-        if operation.operation is not OperationTypeNode.SUBSCRIPTION:
+        if operation.operation is OperationTypeNode.SUBSCRIPTION:
+            # It keeps them for as long as it lasts.
+            if weight > _SUBSCRIPTION_WEIGHT:
+                raise PayloadTooLarge("The variables of a subscription have too much data.")
+        else:
             await context.context.memory.request.resize(_BYTES_A_FIELD * cost + _COPIES * weight)
         return []
 

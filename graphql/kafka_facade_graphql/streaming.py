@@ -140,6 +140,7 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
                 if not ignore_parsing_errors:
                     raise NonJsonMessageReceived from error
             else:
+                del text, data
                 yield message
 
     async def send_json(self, message: Mapping[str, object]) -> None:
@@ -165,6 +166,10 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             await super().handle_message(message)
         except (TypeError, AttributeError):
             await self.handle_invalid_message("Failed to parse message")
+        finally:
+            # The connection keeps it until the next one arrives.
+            if isinstance(message, dict | list):
+                message.clear()
 
     async def handle_subscribe(self, message: Any) -> None:
         """Start an operation, or reject it if there are too many. Raises TypeError for an id that is not a string."""

@@ -147,8 +147,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return the context for resolvers."""
         use_decoding(self._core.decoding)
-        overload = self._core.pipeline.overload
-        memory = Memory(overload.requests.reservation(request), overload.responses.reservation(request))
+        overload, connection = self._core.pipeline.overload, object()
+        budgets = (overload.requests, overload.responses, overload.events)
+        memory = Memory(*(budget.reservation(connection) for budget in budgets))
         return Context(self._core, self._options.max_objects, memory)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
@@ -291,10 +292,13 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     ) -> Response:
         """Return a response that streams results."""
 
+        # The request keeps its body.
+        without_body = Request(request.scope)
+
         async def encode(found: ExecutionResult) -> bytearray:
             await time_slice()
             text, encoder = bytearray(), LongEncoder()
-            encoder.encode_into(await self.process_result(request, found), text)
+            encoder.encode_into(await self.process_result(without_body, found), text)
             await encoder.fill_in(text)
             return text
 

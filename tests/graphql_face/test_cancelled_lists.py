@@ -15,7 +15,7 @@ from kafka_facade_graphql.execution import SlicedExecutor
 ENTRIES = 600
 DOCUMENT = "{ entries { inner { values } innermost { inner { values } } } }"
 
-MEMORY = Memory(MemoryBudget(1).reservation(None), MemoryBudget(1).reservation(None))
+MEMORY = Memory(*(MemoryBudget(1).reservation(None) for _ in Memory._fields))
 
 
 @strawberry.type

@@ -23,7 +23,7 @@ from kafka_facade_graphql.scalars import SCALARS
 
 EVENTS = 10
 
-MEMORY = Memory(MemoryBudget(1).reservation(None), MemoryBudget(1).reservation(None))
+MEMORY = Memory(*(MemoryBudget(1).reservation(None) for _ in Memory._fields))
 
 
 @strawberry.type

@@ -12,7 +12,7 @@ from kafka_facade.runtime.garbage import Garbage
 async def main():
     full = []
     gc.callbacks.append(lambda phase, found: full.append(phase) if found["generation"] == 2 else None)
-    garbage = Garbage()
+    garbage = Garbage(lambda: {idle})
     full.clear()
     watch = asyncio.create_task(garbage.watch())
     live = [[] for _ in range({live})]
@@ -39,9 +39,10 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize(
-    ("live", "more", "least", "most"), [(100, 0, 1, 10), (400_000, 0, 0, 0), (400_000, 4_000_000, 1, 10)]
+    ("live", "more", "idle", "least", "most"),
+    [(100, 0, False, 1, 10), (400_000, 0, False, 0, 0), (400_000, 0, True, 1, 10), (400_000, 6_000_000, False, 1, 10)],
 )
-def test_full_collections(live: int, more: int, least: int, most: int) -> None:
-    script = SCRIPT.replace("{live}", str(live)).replace("{more}", str(more))
+def test_full_collections(live: int, more: int, idle: bool, least: int, most: int) -> None:
+    script = SCRIPT.replace("{live}", str(live)).replace("{more}", str(more)).replace("{idle}", str(idle))
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert least <= int(found.stdout) <= most

@@ -39,7 +39,8 @@ class MemoryBudget:
     Requests that do not fit wait, and are admitted in turn: one of each caller after the other. Several requests of one
     caller get at most half of the budget, so that they cannot keep others waiting for as long as they take. Those in
     progress may grow: the oldest one at once, so that there is always one that comes to its end, others once there is
-    memory for it.
+    memory for it. A request for more than half of the budget waits until no other such request is in progress, since so
+    much may never be free.
     """
 
     def __init__(self, total: int) -> None:
@@ -48,6 +49,8 @@ class MemoryBudget:
         # The reservations that hold bytes, the oldest first, and the bytes of each caller.
         self._held: dict[Reservation, int] = {}
         self._callers: dict[object, int] = {}
+        # Those admitted with more than half of the budget, which are not counted in it.
+        self._huge: set[Reservation] = set()
         self._waiting: OrderedDict[object, deque[_Waiter]] = OrderedDict()
         self._growing: list[_Waiter] = []
         self._count = 0
@@ -102,7 +105,8 @@ class MemoryBudget:
                 self._reject(waiter)
 
     def _hold(self, size: int, reservation: Reservation) -> None:
-        self._free -= size
+        if reservation not in self._huge:
+            self._free -= size
         held = self._held.get(reservation, 0) + size
         of_caller = self._callers.pop(reservation.caller, 0) + size
         if of_caller:
@@ -111,6 +115,7 @@ class MemoryBudget:
             self._held[reservation] = held
         else:
             self._held.pop(reservation, None)
+            self._huge.discard(reservation)
 
     def _add(self, waiter: _Waiter) -> None:
         caller = waiter.reservation.caller
@@ -147,18 +152,36 @@ class MemoryBudget:
         while not self._growing and passed_over < len(self._waiting):
             caller, queue = next(iter(self._waiting.items()))
             waiter = queue[0]
+            if waiter.admitted.done():
+                # It was cancelled.
+                self._remove(waiter)
+                continue
             held = self._callers.get(caller, 0)
             if held and held + waiter.size > self.total // 2:
                 self._waiting.move_to_end(caller)
                 passed_over += 1
+            elif self._is_huge(waiter):
+                if self._huge:
+                    self._waiting.move_to_end(caller)
+                    passed_over += 1
+                    continue
+                self._huge.add(waiter.reservation)
+                self._admit_first(caller, waiter)
+                passed_over = 0
             elif waiter.size > self._free:
                 # Smaller requests must not overtake it for ever.
                 return
             else:
-                self._grant(waiter)
-                if caller in self._waiting:
-                    self._waiting.move_to_end(caller)
+                self._admit_first(caller, waiter)
                 passed_over = 0
+
+    def _is_huge(self, waiter: _Waiter) -> bool:
+        return waiter.size > self.total // 2
+
+    def _admit_first(self, caller: object, waiter: _Waiter) -> None:
+        self._grant(waiter)
+        if caller in self._waiting:
+            self._waiting.move_to_end(caller)
 
     def _let_grow(self) -> None:
         while self._growing:
@@ -170,7 +193,6 @@ class MemoryBudget:
 
     def _grant(self, waiter: _Waiter) -> None:
         self._remove(waiter)
-        # It may have been cancelled.
         if not waiter.admitted.done():
             self._hold(waiter.size, waiter.reservation)
             waiter.admitted.set_result(None)

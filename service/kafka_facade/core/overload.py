@@ -34,13 +34,16 @@ _ENOUGH: Final = 0.95
 class Overload:
     """A stage that rejects calls while the process uses more than ``limit`` bytes of memory; 0 is no limit.
 
-    ``budget`` (bytes) is the memory for large requests, and as much is for large responses that are being built.
+    ``budget`` (bytes) is the memory for large requests, and as much is for large responses that are being built, and
+    for large events of subscriptions.
     """
 
     def __init__(self, limit: int = 0, budget: int = REQUESTS_BYTES) -> None:
         self.limit = limit
         self.requests = MemoryBudget(budget)
         self.responses = MemoryBudget(budget)
+        # A budget of their own, because events may take long: they wait for schemas.
+        self.events = MemoryBudget(budget)
         self.exceeded = False
         self.arrivals = Arrivals()
         # When the shortage began, or requests were last cut off that certainly hold something.

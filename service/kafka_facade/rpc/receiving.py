@@ -16,6 +16,7 @@ from kafka_facade.core.memory_budget import Reservation
 from kafka_facade.core.overload import MESSAGE, Overload
 from kafka_facade.rpc.inflating import inflated, inflated_size, is_gzip
 from kafka_facade.rpc.wire import decode_large
+from kafka_facade.web.content_coding import largest_inflated
 
 # A larger message is decoded in pieces: this many bytes of the smallest fields take about 10 ms.
 _AT_ONCE_BYTES: Final = 256 * 1024
@@ -43,7 +44,7 @@ async def decoded(
     """
     try:
         if is_gzip(data):
-            await reservation.resize(_DECODING * min(inflated_size(data), max_bytes))
+            await reservation.resize(_DECODING * min(inflated_size(data), largest_inflated(data), max_bytes))
             data = await inflated(data, max_bytes)
         if len(data) <= _AT_ONCE_BYTES:
             message = _at_once(request, data)
@@ -150,13 +151,21 @@ class Receiver:
         self, request: type[Message], serve: Callable[[Any, Any], Awaitable[None]], encode: Callable[[Any], bytes]
     ) -> grpc.RpcMethodHandler[Any, Any]:
         """Return the handler of a method that writes its responses, given one of decoded requests."""
-        return grpc.stream_stream_rpc_method_handler(self._handler(request, serve), None, encode)
+        return grpc.stream_stream_rpc_method_handler(self._handler(request, serve, lasts=True), None, encode)
 
-    def _handler(self, request: type[Message], serve: Callable[[Any, Any], Awaitable[Any]]) -> Any:
+    def _handler(
+        self, request: type[Message], serve: Callable[[Any, Any], Awaitable[Any]], *, lasts: bool = False
+    ) -> Any:
         async def receive_and_serve(_requests: Any, context: Any) -> Any:
             reservation = self.reservation(context)
             try:
-                return await serve(await self._receive(request, context, reservation), context)
+                message = await self._receive(request, context, reservation)
+                if lasts:
+                    # The call may take as long as its caller wants to.
+                    reservation.release()
+                    if isinstance(message, Message):
+                        message.DiscardUnknownFields()
+                return await serve(message, context)
             except grpc.aio.AbortError as error:
                 raise forgetful(error) from None
             finally:

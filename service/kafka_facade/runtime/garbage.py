@@ -1,7 +1,7 @@
 """Garbage collection without long pauses of the event loop.
 
 Python collects young objects often, which is quick. A full collection takes as long as there are objects, so it runs
-here: while there are few, or once so many have been added that garbage is likely.
+here: while there are few or the process is idle, or once so many have been added that garbage is likely.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import gc
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 # Young objects are collected after so many allocations; survivors once more after so many such collections. That takes
@@ -22,8 +23,8 @@ _DUE: Final = 40
 _LOOK_SECONDS: Final = 0.2
 # A full collection that may take longer is postponed.
 _PAUSE_SECONDS: Final = 0.015
-# It still runs at twice as many blocks of memory as after the last one, plus this many: about 150 MB.
-_GROWTH: Final = 2_000_000
+# It still runs at twice as many blocks of memory as after the last one, plus this many: about 300 MB.
+_GROWTH: Final = 4_000_000
 # Duration of a full collection for each block of memory, until it has been measured with this many.
 _SECONDS_A_BLOCK: Final = 200e-9
 _ENOUGH: Final = 20_000
@@ -34,8 +35,12 @@ _DECAY: Final = 0.9
 class Garbage:
     """Runs the full collections of this process."""
 
-    def __init__(self) -> None:
-        """Exclude objects that exist now from garbage collection: they are permanent."""
+    def __init__(self, is_idle: Callable[[], bool]) -> None:
+        """Exclude objects that exist now from garbage collection: they are permanent.
+
+        Nothing waits for a collection while ``is_idle`` returns True.
+        """
+        self._is_idle = is_idle
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_YOUNG, _NEVER)
@@ -52,7 +57,7 @@ class Garbage:
     def _may_collect(self) -> bool:
         blocks = sys.getallocatedblocks()
         short = (blocks - self._permanent) * self._seconds_a_block <= _PAUSE_SECONDS
-        return short or blocks > 2 * self._left + _GROWTH
+        return short or self._is_idle() or blocks > 2 * self._left + _GROWTH
 
     def collect(self) -> None:
         """Run a full collection."""

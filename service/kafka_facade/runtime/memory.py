@@ -19,7 +19,7 @@ _LOOK_SECONDS: Final = 0.1
 _SHARE: Final = 0.8
 # A smaller share would hardly be enough for a process without calls.
 _LEAST_SHARE: Final = 256 * 1024 * 1024
-_GARBAGE_SECONDS: Final = 5.0
+_GARBAGE_SECONDS: Final = 30.0
 _PROCESS: Final = Path("/proc/self/status")
 # The limits of containers, of both versions of control groups.
 _CONTAINER: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))

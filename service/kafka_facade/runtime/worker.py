@@ -96,7 +96,7 @@ class Worker:
             await self._grpc.start()
         if settings.peers.workers > 1:
             self._watches.append(asyncio.create_task(_end_with(_supervisor()), name="supervisor watch"))
-        garbage = Garbage()
+        garbage = Garbage(lambda: core.pipeline.in_flight == 0)
         self._watches.append(asyncio.create_task(garbage.watch(), name="garbage collection"))
         if self.overload.limit:
             watch = memory.watch(self.overload, garbage)

@@ -36,6 +36,11 @@ def decoded(headers: Mapping[bytes, bytes], read: Read) -> Read:
     return Gunzip(read)
 
 
+def largest_inflated(data: bytes) -> int:
+    """Return the size beyond which :class:`Gunzip` rejects what is compressed in ``data``."""
+    return max(_FREE_BYTES, _MAX_RATIO * len(data))
+
+
 class Gunzip:
     """A reader of what the gzip from ``read`` contains; see :func:`decoded`."""
 
