@@ -61,8 +61,8 @@ def _of_present_callers(record: logging.LogRecord) -> bool:
 class SafeFormatter(logging.Formatter):
     """Redacts credentials in log lines and tracebacks, as a safety net for code that should not log any.
 
-    Escapes control characters, as ``repr`` does: a message may quote callers, who must not be able to add a line, to
-    control a terminal or to reorder text. Only a traceback has line breaks.
+    Escapes control characters, as ``repr`` does: a message may quote callers, and their text must not add a line,
+    control a terminal or reorder text. Only a traceback has line breaks.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:

@@ -133,7 +133,7 @@ def _finds_many_members(payload: bytes | bytearray | memoryview) -> Iterator[boo
     """Search part by part; yield after each whether the text has too many members."""
     if len(payload) <= _LEAST_MEMBER * _MOST_MEMBERS:
         return
-    # Most texts have so few colons that their strings don't matter.
+    # Most texts have so few colons that their strings do not matter.
     colons = members = 0
     for start in range(0, len(payload), _PART):
         colons += bytes(payload[start : start + _PART]).count(b":")

@@ -52,7 +52,7 @@ def large_exponents(text: Text) -> int:
 class JsonDecoder(Generic[_T]):
     """Decodes JSON like ``msgspec.json.Decoder``; numbers of any exponent take little time.
 
-    A field of the type float is an exception: hooks don't apply to it.
+    A field of the type float is an exception: hooks do not apply to it.
     """
 
     @overload
