@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 from faces.conftest import FACES, MOST_BUSY, Watched
@@ -52,3 +53,20 @@ async def test_a_large_record_does_not_block_the_event_loop(
 
     assert await watched.quietest(produce) < MOST_BUSY
     await face.close()
+
+
+async def test_many_numbers_do_not_block_the_event_loop(watched: Watched, cluster: str, topic: Topic) -> None:
+    name = await topic()
+    numbers = b",".join([b"1.5e300"] * 1_500_000)
+
+    async def produce() -> None:
+        async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=_SECONDS) as client:
+            answer = await client.post(
+                f"/v3/clusters/{cluster}/topics/{name}/records",
+                content=b'{"value":{"type":"JSON","data":[%b]}}' % numbers,
+                headers={"Content-Type": "application/json"},
+            )
+        # It is decoded, and larger than Kafka takes.
+        assert answer.json()["error_code"] == 413
+
+    assert await watched.quietest(produce) < MOST_BUSY

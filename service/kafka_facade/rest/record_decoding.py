@@ -23,7 +23,7 @@ from kafka_facade.core.records.model import (
 )
 from kafka_facade.rest.bodies import BodyDecoder, Int32, StrictBody, plain_data
 from kafka_facade.rest.body_errors import mismatch
-from kafka_facade.rest.encoding import timestamp_milliseconds, timestamp_text
+from kafka_facade.rest.encoding import encode, timestamp_milliseconds, timestamp_text
 from kafka_facade.rest.errors import ErrorBody, error_body
 
 _WITHOUT_SCHEMA: Final = frozenset({Format.BINARY, Format.JSON, Format.STRING})
@@ -112,6 +112,15 @@ def decode_record(document: bytes | bytearray) -> RecordToProduce:
     except RecursionError:
         raise MalformedBody("JSON is nested too deeply.") from None
     return record_of(record)
+
+
+def decode_large_record(document: bytes | bytearray) -> RecordToProduce:
+    """Do the same and encode JSON again, which is done in a thread for a large document."""
+    record = decode_record(document)
+    for data in (record.key, record.value):
+        if data is not None and data.format is Format.JSON and isinstance(data.data, dict | list):
+            data.data = encode(data.data)
+    return record
 
 
 def record_of(record: V3Record) -> RecordToProduce:

@@ -11,7 +11,7 @@ from kafka_facade.core.records.json_text import is_json
 from kafka_facade.core.records.model import RecordToProduce
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.json_stream import Document
-from kafka_facade.rest.record_decoding import decode_record
+from kafka_facade.rest.record_decoding import decode_large_record, decode_record
 
 _Read = TypeVar("_Read")
 
@@ -44,7 +44,7 @@ async def decode_records(documents: list[Document], timeout: float, json: _JsonR
             await time_slice()
         try:
             if len(document) > _PIECE:
-                decoded.records.append(await json.read_json(decode_record, document, timeout))
+                decoded.records.append(await json.read_json(decode_large_record, document, timeout))
             else:
                 decoded.records.append(decode_record(document))
         except PayloadTooLarge as error:
