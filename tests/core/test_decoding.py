@@ -71,6 +71,15 @@ async def test_json_of_a_megabyte_is_decoded(decoding: Decoding, element: bytes)
     assert (data, info.error) == (msgspec.json.decode(text), None)
 
 
+async def test_json_with_too_many_long_numbers_is_not_decoded(decoding: Decoding) -> None:
+    text = b"[" + b",".join([b"9" * 4000] * 1_000) + b"]"
+    _, info = await decoding.data(Format.JSON, text, "t", "value")
+    assert info.error == TOO_HEAVY
+    string = msgspec.json.encode(["9" * 4_000_000])
+    data, info = await decoding.data(Format.JSON, string, "t", "value")
+    assert (data, info.error) == (msgspec.json.decode(string), None)
+
+
 async def test_members_in_a_string_do_not_count(decoding: Decoding) -> None:
     text = msgspec.json.encode(['"a":1,' * 300_000])
     data, info = await decoding.data(Format.JSON, text, "t", "value")

@@ -98,6 +98,8 @@ def test_bodies_without_records_may_have_few_large_numbers() -> None:
     assert decoder.required(b'{"value":[%b9e300]}' % (b"9e300," * 900)).value == [9e300] * 901
     with pytest.raises(PayloadTooLarge):
         decoder.required(b'{"value":[%b9e300]}' % (b"9e300," * 2_000))
+    with pytest.raises(PayloadTooLarge):
+        decoder.required(b'{"value":[%b1]}' % ((b"9" * 4_000 + b",") * 1_000))
 
 
 @pytest.mark.serial

@@ -1,5 +1,6 @@
 """Conversion of records in messages."""
 
+import asyncio
 import json
 
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 
 from kafka_facade.core.errors import FacadeError, InvalidRequest
 from kafka_facade.core.records.model import Format, RecordData
+from kafka_facade.core.records.model import RecordToProduce as Produced
 from kafka_facade.core.records.serialization import serialize
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordData as Data
 from kafka_facade.rpc.gen.v1.record_pb2 import RecordToProduce
 from kafka_facade.rpc.records import read_record, read_records
+from loop_watch import watched
+from machine_speed import slowness
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -108,3 +112,19 @@ def test_a_record_keeps_its_partition_headers_and_time() -> None:
 async def test_errors_replace_the_results_of_their_records(good: list[bool]) -> None:
     records = await read_records([RecordToProduce(value=Data(json="1" if fine else "{")) for fine in good], None, 0)
     assert [not isinstance(record, FacadeError) for record in records] == good
+
+
+@pytest.mark.serial
+async def test_many_large_numbers_do_not_block_the_event_loop() -> None:
+    text = "[" + ",".join(["9e300"] * 150_000) + "]"
+    message = RecordToProduce(value=Data(json=text))
+    least = 1.0
+    for _ in range(3):
+        async with watched() as watch:
+            await asyncio.sleep(0.05)
+            watch.reset()
+            (record,) = await read_records([message], None, message.ByteSize())
+            await asyncio.sleep(0.05)
+            least = min(least, watch.longest_busy)
+        assert isinstance(record, Produced)
+    assert least / slowness() < 0.03

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from kafka_facade.core.errors import InvalidPayload, MalformedBody, PayloadTooLarge
 from kafka_facade.core.limits import BODY_WEIGHT
 from kafka_facade.core.records.decoding_budget import weighs_more
-from kafka_facade.core.records.json_numbers import JsonDecoder, Text, large_exponents
+from kafka_facade.core.records.json_numbers import JsonDecoder, Text, slow_numbers
 from kafka_facade.core.records.json_text import is_json
 from kafka_facade.rest.body_errors import explained
 
@@ -22,8 +22,8 @@ Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 _OUT_OF_RANGE = "out of range"
-# Numbers with large exponents of a body without records, which may have fields of the type float: about 10 ms.
-_MOST_LARGE = 1_000
+# Slow numbers of a body without records, which may have fields of the type float: about 10 ms.
+_MOST_SLOW = 1_000
 _TRUNCATED = "Input data was truncated"
 
 _Body = TypeVar("_Body")
@@ -88,7 +88,7 @@ class BodyDecoder(Generic[_Body]):
 
     def _decode_small(self, body: bytes) -> _Body:
         """Decode a body. Raises PayloadTooLarge if it would block the event loop; bodies without records never do."""
-        if weighs_more(body, BODY_WEIGHT) or large_exponents(body) > _MOST_LARGE:
+        if weighs_more(body, BODY_WEIGHT) or slow_numbers(body) > _MOST_SLOW:
             raise PayloadTooLarge("The body has too many values.")
         return self.decode(body)
 

@@ -13,7 +13,7 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, PayloadTooLarge, without_traceback
 from kafka_facade.core.limits import FRAME_WEIGHT, RECORDS_WEIGHT, check_headers
-from kafka_facade.core.records.decoding_budget import has_many_members, weighs_more
+from kafka_facade.core.records.decoding_budget import decodes_slowly_at_once, weighs_more
 from kafka_facade.core.records.headers import drop_headers
 from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import (
@@ -47,6 +47,8 @@ _LONGEST_ID = 84
 _AT_ONCE = 50
 _LARGE = 16 * 1024
 _HEADERS_AT_ONCE = 1000
+# Numbers that may be out of range are decoded: those of a record of this size take about 15 ms.
+_IN_THREAD = 256 * 1024
 # Messages up to this size are not searched for large records: a piece of such a message is small enough.
 _SMALL_MESSAGE = _AT_ONCE * _LARGE
 # Patterns, after normalizing digits, of numbers that may be out of range; only JSON with these is decoded to check it.
@@ -145,7 +147,7 @@ def _json_of(format: Format | None, text: str) -> bytes | msgspec.Raw | None:
 def _read_json(text: str) -> bytes:
     # Reformat the text instead of decoding it: decoding loses digits of numbers and is much slower.
     data = text.encode()
-    if weighs_more(data, RECORDS_WEIGHT) or has_many_members(data):
+    if weighs_more(data, RECORDS_WEIGHT) or decodes_slowly_at_once(data):
         raise PayloadTooLarge("The JSON has more objects, arrays and members than can be read at once.", field="json")
     try:
         compact = msgspec.json.format(data, indent=-1)
@@ -182,7 +184,7 @@ async def read_records(
         for message in messages[start : start + _AT_ONCE]:
             if large and message.ByteSize() > _LARGE:
                 await time_slice()
-            if many and len(message.headers) > _HEADERS_AT_ONCE:
+            if many and (len(message.headers) > _HEADERS_AT_ONCE or message.ByteSize() > _IN_THREAD):
                 records.append(await asyncio.to_thread(_read_entry, message, partition_id))
             else:
                 records.append(_read_entry(message, partition_id))

@@ -16,7 +16,12 @@ import msgspec
 
 from kafka_facade.core.errors import InvalidRequest, Unavailable
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.records.decoding_budget import BudgetExceeded, DecodingBudget, has_many_members, json_weight
+from kafka_facade.core.records.decoding_budget import (
+    BudgetExceeded,
+    DecodingBudget,
+    decodes_slowly_at_once,
+    json_weight,
+)
 from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import TakesLong
@@ -156,7 +161,7 @@ class JsonSchemaCodec:
         """Return the value of a JSON text. Raises ValueError for invalid JSON."""
         if budget is not None:
             budget.spend(json_weight(payload))
-            if has_many_members(payload):
+            if decodes_slowly_at_once(payload):
                 raise BudgetExceeded
         try:
             return _decode(payload)

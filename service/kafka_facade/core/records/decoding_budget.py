@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from kafka_facade.core.limits import RECORDS_WEIGHT
+from kafka_facade.core.records.json_numbers import has_long_digits
 from kafka_facade.core.time_slices import time_slice
 
 # A weight is roughly the size of the JSON text in bytes. This is the weight of a value besides the text in it.
@@ -32,6 +33,9 @@ JSON_ON_LOOP: Final = 1536 * 1024
 # Members that the objects of one JSON text may have: msgspec holds the interpreter lock for about 50 ms for them. A
 # record of 1 MB, Kafka's default limit, has fewer.
 _MOST_MEMBERS: Final = 200_000
+# Integers of 300 digits or more: one of 4300, the most that Python converts, takes 75 us.
+_MOST_LONG_NUMBERS: Final = 700
+_LONG_NUMBER: Final = re.compile(rb"[:,\[\s]-?[0-9]{300}")
 # A member takes at least so many bytes, such as `"":1,`.
 _LEAST_MEMBER: Final = 5
 # The end of a member's name; a text in a string has a backslash before the quotation mark.
@@ -117,27 +121,30 @@ async def too_large_at_once(payload: bytes | bytearray | memoryview) -> bool:
     """Return whether a JSON text is too large to be decoded at once, in a thread. Takes time slices."""
     if await weighs_more_in_slices(payload, RECORDS_WEIGHT):
         return True
-    for has_many in _finds_many_members(payload):
-        if has_many:
+    for is_slow in _finds_slowness(payload):
+        if is_slow:
             return True
         await time_slice()
     return False
 
 
-def has_many_members(payload: bytes | bytearray | memoryview) -> bool:
-    """Return whether a JSON text has too many members to be decoded at once. May take long for a large text."""
-    return any(_finds_many_members(payload))
+def decodes_slowly_at_once(payload: bytes | bytearray | memoryview) -> bool:
+    """Return whether a JSON text has too many members or long numbers to be decoded at once."""
+    return any(_finds_slowness(payload))
 
 
-def _finds_many_members(payload: bytes | bytearray | memoryview) -> Iterator[bool]:
-    """Search part by part; yield after each whether the text has too many members."""
+def _finds_slowness(payload: bytes | bytearray | memoryview) -> Iterator[bool]:
+    """Search part by part; yield after each whether the text has too many members or long numbers."""
     if len(payload) <= _LEAST_MEMBER * _MOST_MEMBERS:
         return
     # Most texts have so few colons that their strings do not matter.
-    colons = members = 0
+    colons = members = numbers = 0
     for start in range(0, len(payload), _PART):
-        colons += bytes(payload[start : start + _PART]).count(b":")
-        yield False
+        part = bytes(payload[start : start + _PART])
+        colons += part.count(b":")
+        if has_long_digits(part):
+            numbers += len(_LONG_NUMBER.findall(part))
+        yield numbers > _MOST_LONG_NUMBERS
     if colons <= _MOST_MEMBERS:
         return
     for start in range(0, len(payload), _PART):

@@ -17,6 +17,7 @@ Text = bytes | bytearray | memoryview
 # Maps digits to 0, and E and + to e; a number with a large exponent then contains the mark.
 _DIGITS: Final = bytes.maketrans(b"123456789E+", b"000000000ee")
 _MARK: Final = b"e000"
+_LONG: Final = b"0" * 300
 # So short a text takes less time with such numbers than a record takes otherwise.
 _SHORT: Final = 64
 # Texts are searched in pieces, so that other threads can run in between.
@@ -44,9 +45,15 @@ def has_large_exponents(text: Text) -> bool:
     )
 
 
-def large_exponents(text: Text) -> int:
-    """Return at least how many numbers in a JSON text take long, counting text in strings."""
-    return bytes(text).translate(_DIGITS).count(_MARK)
+def has_long_digits(text: bytes) -> bool:
+    """Return whether a JSON text has hundreds of digits in sequence; long integers take long to convert."""
+    return _LONG in text.translate(_DIGITS)
+
+
+def slow_numbers(text: Text) -> int:
+    """Return at least how many times 10 us the numbers in a JSON text take, counting text in strings."""
+    kinds = bytes(text).translate(_DIGITS)
+    return kinds.count(_MARK) + kinds.count(_LONG)
 
 
 class JsonDecoder(Generic[_T]):
