@@ -76,7 +76,7 @@ class JsonDecoder(Generic[_T]):
         """Decode a text. Raises msgspec's errors."""
         # Most records are short: calling a function for them would take as long as decoding.
         if type(text) is bytes and len(text) <= _PIECE:
-            slow = _MARK in text.translate(_DIGITS) and len(text) > _SHORT
+            slow = len(text) > _SHORT and _MARK in text.translate(_DIGITS)
         else:
             text = text.encode(errors="surrogatepass") if isinstance(text, str) else text
             slow = has_large_exponents(text)
