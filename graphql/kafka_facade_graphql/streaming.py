@@ -47,7 +47,7 @@ class EventStream(Response):
     def __init__(
         self,
         results: AsyncGenerator[ExecutionResult, None],
-        encode: Callable[[ExecutionResult], Awaitable[bytearray]],
+        encode: Callable[[ExecutionResult], Awaitable[bytes]],
         headers: Mapping[str, str],
     ) -> None:
         """``encode`` returns the JSON of a result, without line breaks."""
@@ -93,7 +93,7 @@ class EventStream(Response):
         await _send_body(send, b"event: complete\ndata: \n\n", more=False)
 
 
-async def _send_event(send: Send, data: bytearray) -> None:
+async def _send_event(send: Send, data: bytes) -> None:
     """Send an event, a long one in parts, with flow control between them."""
     if len(data) <= _PART:
         await _send_body(send, b"event: next\ndata: %b\n\n" % bytes(data))

@@ -295,12 +295,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         # The request keeps its body.
         without_body = Request(request.scope)
 
-        async def encode(found: ExecutionResult) -> bytearray:
+        async def encode(found: ExecutionResult) -> bytes:
             await time_slice()
-            text, encoder = bytearray(), LongEncoder()
-            encoder.encode_into(await self.process_result(without_body, found), text)
-            await encoder.fill_in(text)
-            return text
+            return msgspec.json.encode(await self.process_result(without_body, found))
 
         transport = self._get_stream_transport(protocol)
         return EventStream(result, encode, transport.headers if transport is not None else {})
@@ -316,6 +313,8 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         if result.data is None and all(error.path is None for error in result.errors or ()):
             response.pop("data", None)
         current().withdraw(response)
+        if response.get("data") is not None:
+            response["data"] = await _encoded(response["data"])  # type: ignore[typeddict-item]
         return response
 
     def create_response(
@@ -326,6 +325,14 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         executed = isinstance(response_data, list) or "data" in response_data
         status = 200 if executed or media_type != RESPONSE else 400
         return _json_response(response_data, status, media_type)
+
+
+async def _encoded(data: object) -> msgspec.Raw:
+    """Encode data, whose long keys and values take time slices."""
+    text, encoder = bytearray(), LongEncoder()
+    encoder.encode_into(data, text)
+    await encoder.fill_in(text)
+    return msgspec.Raw(text)
 
 
 def _bounded(read: Read, limit: int) -> Read:

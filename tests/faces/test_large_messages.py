@@ -142,7 +142,7 @@ async def test_a_frame_of_records_with_very_many_headers(
 
 
 async def test_a_batch_of_very_many_entries_is_refused(watched: Watched, topic: Callable[..., Awaitable[str]]) -> None:
-    ids = ",".join([f'{{"id":"{number}"}}' for number in range(350_000)])
+    ids = ",".join([f'{{"id":"{number}"}}' for number in range(150_000)])
     async with httpx.AsyncClient(base_url=watched.gateway.rest, timeout=60) as client:
         cluster = (await client.get("/v3/clusters")).json()["data"][0]["cluster_id"]
         path = f"/v3/clusters/{cluster}/topics/{await topic()}/records:batch"

@@ -122,9 +122,18 @@ class Receiver:
         """Return the reservation of memory for a request. Those on one connection have the same caller."""
         return self.overload.requests.reservation(context.peer())
 
-    async def _receive(self, request: type[Message], context: Any, reservation: Reservation) -> Message | FacadeError:
-        """Return the decoded request, or the error of one that does not arrive or cannot be decoded."""
+    async def _receive(
+        self, request: type[Message], context: Any, reservation: Reservation, *, lasts: bool
+    ) -> Message | FacadeError:
+        """Return the decoded request, or the error of one that does not arrive or cannot be decoded.
+
+        A call that ``lasts`` may take as long as its caller wants to, so that it holds no memory that others wait for.
+        """
         found: Any = await self._read(request, context, self.seconds, reservation)
+        if lasts:
+            reservation.release()
+            if isinstance(found, Message):
+                found.DiscardUnknownFields()
         return MalformedBody("The call has no request.") if found is grpc.aio.EOF else found
 
     async def _read(
@@ -159,13 +168,7 @@ class Receiver:
         async def receive_and_serve(_requests: Any, context: Any) -> Any:
             reservation = self.reservation(context)
             try:
-                message = await self._receive(request, context, reservation)
-                if lasts:
-                    # The call may take as long as its caller wants to.
-                    reservation.release()
-                    if isinstance(message, Message):
-                        message.DiscardUnknownFields()
-                return await serve(message, context)
+                return await serve(await self._receive(request, context, reservation, lasts=lasts), context)
             except grpc.aio.AbortError as error:
                 raise forgetful(error) from None
             finally:

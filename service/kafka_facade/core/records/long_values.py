@@ -13,6 +13,8 @@ from kafka_facade.core.time_slices import time_slice
 # Longer values are encoded in pieces of so many characters or bytes; in base64 each three become four characters.
 _PIECE: Final = 384 * 1024
 _encode = msgspec.json.encode
+# What stands for a long value until it is filled in. Callers cannot guess it.
+_MARKER: Final = secrets.token_hex(16)
 
 
 class LongValue:
@@ -40,10 +42,17 @@ class LongEncoder:
     """Encodes JSON. It leaves out long values at first, and adds them in time slices."""
 
     def __init__(self) -> None:
-        self._values: list[str | bytes] = []
-        # What stands for a long value until it is filled in. Callers cannot guess it.
-        self._marker = secrets.token_hex(16)
-        self._encoder = msgspec.json.Encoder(enc_hook=self._leave_out)
+        values: list[str | bytes] = []
+
+        # No method: an encoder that refers to this object would make a reference cycle.
+        def leave_out(value: Any) -> str:
+            if not isinstance(value, LongValue):
+                raise NotImplementedError
+            values.append(value.value)
+            return _MARKER
+
+        self._values = values
+        self._encoder = msgspec.json.Encoder(enc_hook=leave_out)
 
     def encode_into(self, data: object, text: bytearray, start: int = 0) -> None:
         """Encode data into a text from ``start`` on; -1 is its end."""
@@ -53,8 +62,9 @@ class LongEncoder:
         """Fill in the long values of what was encoded from ``start`` on."""
         if not self._values:
             return
-        first, *others = bytes(text[start:]).split(b'"%b"' % self._marker.encode())
-        values, self._values = self._values, []
+        first, *others = bytes(text[start:]).split(b'"%b"' % _MARKER.encode())
+        values = self._values.copy()
+        self._values.clear()
         del text[start:]
         text += first
         for value, part in zip(values, others, strict=True):
@@ -64,12 +74,6 @@ class LongEncoder:
                 text += _encoded(value[begin : begin + _PIECE])
             text += b'"'
             text += part
-
-    def _leave_out(self, value: Any) -> str:
-        if not isinstance(value, LongValue):
-            raise NotImplementedError
-        self._values.append(value.value)
-        return self._marker
 
 
 def _encoded(piece: str | bytes) -> bytes:
