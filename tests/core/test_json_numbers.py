@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kafka_facade.core.errors import PayloadTooLarge
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
-from kafka_facade.core.records.json_numbers import JsonDecoder, has_large_exponents
+from kafka_facade.core.records.json_numbers import JsonDecoder, has_large_exponents, slow_numbers
 from kafka_facade.peers import wire
 from kafka_facade.rest.bodies import BodyDecoder, Setting, StrictBody
 from kafka_facade.rest.record_decoding import decode_record
@@ -108,3 +108,9 @@ def test_moved_json_takes_little_time() -> None:
     began = time.thread_time()
     wire._decode_json(text)
     assert (time.thread_time() - began) / slowness() < 0.01
+
+
+def test_names_are_no_slow_numbers() -> None:
+    names = b",".join([b'{"a\\"1e300":"topic-5e123456"}'] * 2000)
+    assert slow_numbers(b"[%b]" % names) == 0
+    assert slow_numbers(b"[%b,9e300]" % names) == 1
