@@ -56,6 +56,11 @@ def _three_brokers() -> Iterator[BackgroundStack]:
     yield from _running(3)
 
 
+@pytest.fixture(scope="session")
+def _four_brokers() -> Iterator[BackgroundStack]:
+    yield from _running(4)
+
+
 def _running(brokers: int) -> Iterator[BackgroundStack]:
     background = _start_stack(brokers)
     try:
@@ -81,6 +86,13 @@ async def three_brokers(_three_brokers: BackgroundStack) -> AsyncIterator[Backgr
     """Three brokers in three racks. A test may pause, stop or kill them; they are restarted after the test."""
     yield _three_brokers
     await _three_brokers.heal()
+
+
+@pytest.fixture
+async def four_brokers(_four_brokers: BackgroundStack) -> AsyncIterator[BackgroundStack]:
+    """The same with four, so that one of them can lose its replicas. The fourth is no controller."""
+    yield _four_brokers
+    await _four_brokers.heal()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ its module (`xdist_group`). Such tests stay together. Tests that need an idle ma
 import pytest
 
 _LONGEST_NAME = 120
-_SHARED = ("_three_brokers", "strict_stack")
+_SHARED = ("_three_brokers", "_four_brokers", "strict_stack")
 
 
 def pytest_configure(config: pytest.Config) -> None:

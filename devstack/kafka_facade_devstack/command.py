@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from kafka_facade_devstack import artifacts
 from kafka_facade_devstack.data import write_json
 from kafka_facade_devstack.errors import DevStackError
+from kafka_facade_devstack.kafka_node import SIZES, SIZES_TEXT
 from kafka_facade_devstack.overview import overview
 from kafka_facade_devstack.ports import PortPlan
 from kafka_facade_devstack.stack import Stack
@@ -26,7 +27,7 @@ _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @click.command(short_help="Run real Kafka and the gateway here.")
-@click.option("--brokers", type=int, default=1, show_default=True, help="Kafka nodes: 1, or 3 with a rack each.")
+@click.option("--brokers", type=int, default=1, show_default=True, help="Kafka nodes: 1, or 3 or 4 with a rack each.")
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
@@ -59,8 +60,8 @@ def dev(
     gateway: bool,
 ) -> None:
     """Run a real Kafka, a Schema Registry and the gateway on this machine."""
-    if brokers not in (1, 3):
-        raise click.BadParameter(f"{brokers}: expected 1 or 3", param_hint="--brokers")
+    if brokers not in SIZES:
+        raise click.BadParameter(f"{brokers}: expected {SIZES_TEXT}", param_hint="--brokers")
     settings = _parse(properties)
     try:
         ports = PortPlan() if port_base is None else PortPlan.from_base(port_base)

@@ -1,4 +1,6 @@
-"""One combined KRaft node (broker and controller) of the stack: its settings, its format, its process.
+"""One KRaft node of the stack: its settings, its format, its process.
+
+The first three are brokers and controllers, a fourth one is a broker only.
 
 Listeners: CLIENT is PLAINTEXT, so clients are User:ANONYMOUS and subject to the StandardAuthorizer;
 INTERNAL and CONTROLLER authenticate with SASL, the nodes with PLAIN as User:broker, the only super user, so that no ACL
@@ -18,6 +20,10 @@ from kafka_facade_devstack.process import Child, Watchdog
 
 _FORMAT_SECONDS = 180
 SUPER_USER = "broker"
+SIZES = (1, 3, 4)
+"""The possible numbers of brokers."""
+SIZES_TEXT = "1, 3 or 4"
+_CONTROLLERS = 3
 _SASL = "SASL_PLAINTEXT"
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -58,17 +64,19 @@ class ClusterLayout:
             "org.apache.kafka.common.security.plain.PlainLoginModule required "
             f'username="{SUPER_USER}" password="{self.password}" user_{SUPER_USER}="{self.password}";'
         )
-        voters = ",".join(f"{node + 1}@{HOST}:{self.ports.controller + node}" for node in range(self.brokers))
+        controllers = range(min(_CONTROLLERS, self.brokers))
+        voters = ",".join(f"{node + 1}@{HOST}:{self.ports.controller + node}" for node in controllers)
         clients = f"CLIENT://{HOST}:{self.ports.kafka + index},INTERNAL://{HOST}:{self.ports.internal + index}"
         if self.tls is not None:
             clients += f",SECURE://{HOST}:{self.ports.secure + index}"
+        controller = f",CONTROLLER://{HOST}:{self.ports.controller + index}" if index in controllers else ""
         protocols = {"CLIENT": "PLAINTEXT", "INTERNAL": _SASL, "CONTROLLER": _SASL, "SECURE": "SASL_SSL"}
         return {
-            "process.roles": "broker,controller",
+            "process.roles": "broker,controller" if controller else "broker",
             "node.id": str(index + 1),
             "broker.rack": f"rack-{index + 1}",
             "log.dirs": str(log_dir),
-            "listeners": f"{clients},CONTROLLER://{HOST}:{self.ports.controller + index}",
+            "listeners": clients + controller,
             "advertised.listeners": clients,
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "inter.broker.listener.name": "INTERNAL",
@@ -97,7 +105,7 @@ class ClusterLayout:
             "share.coordinator.state.topic.replication.factor": str(replicas),
             "share.coordinator.state.topic.min.isr": str(in_sync),
             "group.initial.rebalance.delay.ms": "0",
-            # With three brokers, detect a dead one sooner than by default; never fence a single one on a busy machine.
+            # Detect one of several dead brokers sooner than by default; never fence a single one on a busy machine.
             "broker.heartbeat.interval.ms": "500",
             "broker.session.timeout.ms": "4000" if replicas == 3 else "18000",
             "log.cleaner.dedupe.buffer.size": str(8 * 1024 * 1024),

@@ -16,7 +16,7 @@ from kafka_facade_devstack.data import StackFolder
 from kafka_facade_devstack.errors import DevStackError
 from kafka_facade_devstack.gateway import PROGRAM, Gateway
 from kafka_facade_devstack.java import find_java
-from kafka_facade_devstack.kafka_node import ClusterLayout, KafkaNode
+from kafka_facade_devstack.kafka_node import SIZES, SIZES_TEXT, ClusterLayout, KafkaNode
 from kafka_facade_devstack.ports import HOST, PortPlan, check_free
 from kafka_facade_devstack.process import Child, Watchdog
 from kafka_facade_devstack.registry import KAFKA_SETTINGS
@@ -48,8 +48,8 @@ class Stack:
         say: Callable[[str], None] = lambda _: None,
         progress: artifacts.Progress = lambda _: None,
     ) -> None:
-        if brokers not in (1, 3):
-            raise DevStackError(f"{brokers} brokers: expected 1 or 3")
+        if brokers not in SIZES:
+            raise DevStackError(f"{brokers} brokers: expected {SIZES_TEXT}")
         self.brokers = brokers
         self.ports = ports or PortPlan()
         self.gateway: Gateway | None = None

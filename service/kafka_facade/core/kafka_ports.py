@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kafka_facade.core.acls.port import AclPort
+from kafka_facade.core.balancer.port import PlacementPort
 from kafka_facade.core.clusters.identity import ClusterIdentity
 from kafka_facade.core.clusters.port import BrokerPort
 from kafka_facade.core.configs.port import ConfigPort
@@ -33,3 +34,4 @@ class KafkaPorts:
     replica_logs: ReplicaLogsPort
     transactions: TransactionPort
     cordons: CordonPort
+    placement: PlacementPort

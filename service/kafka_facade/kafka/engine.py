@@ -24,6 +24,7 @@ from kafka_facade.kafka.admin.brokers import Brokers
 from kafka_facade.kafka.admin.configs import Configs
 from kafka_facade.kafka.admin.cordons import Cordons
 from kafka_facade.kafka.admin.groups import Groups
+from kafka_facade.kafka.admin.placement import Placements
 from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.admin.replica_logs import ReplicaLogs
 from kafka_facade.kafka.admin.topics import Admin
@@ -102,6 +103,7 @@ class Engine:
         self.brokers = fail_fast(Brokers(admin, self._protocol), authentication)
         self.configs = fail_fast(Configs(admin, self._protocol), authentication)
         self.replica_logs = fail_fast(ReplicaLogs(self._metadata_protocol, self._log_protocol), authentication)
+        self.placement = fail_fast(Placements(self._metadata_protocol, self._log_protocol), authentication)
         delivery = {"message.timeout.ms": _delivery_timeout_ms(options.request_seconds)}
         self.cordons = fail_fast(Cordons(self._log_protocol), authentication)
         opener = ProducerOpener(
@@ -166,6 +168,7 @@ class Engine:
             replica_logs=self.replica_logs,
             transactions=self.transactions,
             cordons=self.cordons,
+            placement=self.placement,
         )
 
     async def create(

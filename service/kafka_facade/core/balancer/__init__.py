@@ -1,1 +1,1 @@
-"""The balancer: which replicas move between brokers."""
+"""The balancer: moves replicas between brokers, to empty some or to even their load."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from kafka_facade.core.errors import FacadeError
+
+Place = tuple[str, int]
+"""A partition: its topic and its number."""
 
 
 @dataclass(slots=True)
@@ -21,3 +27,14 @@ class ReassignmentPort(Protocol):
 
     async def list_reassignments(self, timeout: float) -> list[MovingPartition]:
         """All ongoing reassignments, ordered by topic and partition."""
+
+    async def reassign(
+        self, targets: Mapping[Place, Sequence[int] | None], timeout: float
+    ) -> Mapping[Place, FacadeError]:
+        """Begin to move partitions to brokers, the preferred leader first; None cancels a move.
+
+        Returns the errors of those that failed. Nothing to cancel is no error. A new number of replicas is one.
+        """
+
+    async def elect_preferred(self, places: Sequence[Place], timeout: float) -> Mapping[Place, FacadeError]:
+        """Let the preferred leaders of partitions lead them, if they are in sync; the errors of those that failed."""
