@@ -53,8 +53,10 @@ class PortPlan:
         bases = range(_LOWEST, first_ephemeral - _SPAN, _SPAN)
         # SystemRandom: with the generator that tests seed, processes would try the same plans in the same order.
         for base in random.SystemRandom().sample(bases, len(bases)):
-            if _claims.take(base) and all(is_free(port) for port in range(base, base + _SPAN)):
-                return cls.from_base(base)
+            if _claims.take(base):
+                if all(is_free(port) for port in range(base, base + _SPAN)):
+                    return cls.from_base(base)
+                _claims.give_back(base)
         raise DevStackError(f"no {_SPAN} free ports in a row from {_LOWEST} to {first_ephemeral}")
 
     def of_kafka(self, brokers: int) -> dict[int, str]:
@@ -89,6 +91,13 @@ class _Claims:
             if len(self._recent) > _CLAIMS:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._recent.popleft())
             return True
+
+    def give_back(self, base: int) -> None:
+        """End a claim of a plan that turned out to be in use, so that it does not make the oldest one expire."""
+        with self._lock:
+            if self._file is not None and base in self._recent:
+                self._recent.remove(base)
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, base)
 
 
 _claims = _Claims()

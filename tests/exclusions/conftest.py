@@ -107,8 +107,16 @@ def other_tool(three_brokers: BackgroundStack) -> OtherTool:
 
 
 @pytest.fixture
+async def uncordoned_after(other_tool: OtherTool) -> AsyncIterator[None]:
+    """No broker is cordoned when the test has ended."""
+    yield
+    for broker_id in _BROKERS:
+        await other_tool.cordon(broker_id, None)
+
+
+@pytest.fixture
 async def new_gateway(
-    gateway_factory: Callable[..., Awaitable[Gateway]], three_brokers: BackgroundStack, other_tool: OtherTool
+    uncordoned_after: None, gateway_factory: Callable[..., Awaitable[Gateway]], three_brokers: BackgroundStack
 ) -> AsyncIterator[NewGateway]:
     """`await new_gateway(workers="2")`: one of several gateways with the same state, which only this test has."""
     topic = f"state-{uuid.uuid4().hex[:12]}"
@@ -117,9 +125,8 @@ async def new_gateway(
         return await gateway_factory({"state.topic": topic} | settings, on=three_brokers)
 
     yield start
+    # The gateways stop before brokers are uncordoned: one that leads would cordon them again.
     await three_brokers.heal()
-    for broker_id in _BROKERS:
-        await other_tool.cordon(broker_id, None)
 
 
 def entries(*broker_ids: int, reason: str = REASON) -> list[BrokerReplicaExclusionEntry]:

@@ -68,6 +68,11 @@ class WatchedWrites:
         """Bytes in the write buffer, which the operating system has not accepted yet."""
         return self.transport.get_write_buffer_size()
 
+    def close(self) -> None:
+        """Close once data is written. Transports of asyncio with TLS fail after a second close."""
+        if not self.transport.is_closing():
+            self.transport.close()
+
     def stuck_since(self, now: float) -> float:
         """Return when the write buffer last drained, as observed by calls of this method; ``now`` at the first call.
 
@@ -113,4 +118,4 @@ class JoinedWrites(WatchedWrites):
     def close(self) -> None:
         """Write buffered data, then close."""
         self.flush()
-        self.transport.close()
+        super().close()
