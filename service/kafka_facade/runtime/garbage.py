@@ -21,6 +21,8 @@ _NEVER: Final = 2**31 - 1
 # A full collection is due after this many collections of survivors.
 _DUE: Final = 40
 _LOOK_SECONDS: Final = 0.2
+# The process is idle if it was so in as many looks in a row: the next request may come soon.
+_IDLE_LOOKS: Final = 3
 # A full collection that may take longer is postponed.
 _PAUSE_SECONDS: Final = 0.015
 # It still runs at twice as many blocks of memory as after the last one, plus this many: about 300 MB.
@@ -38,9 +40,10 @@ class Garbage:
     def __init__(self, is_idle: Callable[[], bool]) -> None:
         """Exclude objects that exist now from garbage collection: they are permanent.
 
-        Nothing waits for a collection while ``is_idle`` returns True.
+        ``is_idle`` tells whether no request is in flight.
         """
         self._is_idle = is_idle
+        self._idle_looks = 0
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_YOUNG, _NEVER)
@@ -51,13 +54,14 @@ class Garbage:
         """Run full collections when they are due, for ever."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
+            self._idle_looks = self._idle_looks + 1 if self._is_idle() else 0
             if gc.get_count()[2] >= _DUE and self._may_collect():
                 self.collect()
 
     def _may_collect(self) -> bool:
         blocks = sys.getallocatedblocks()
         short = (blocks - self._permanent) * self._seconds_a_block <= _PAUSE_SECONDS
-        return short or self._is_idle() or blocks > 2 * self._left + _GROWTH
+        return short or self._idle_looks >= _IDLE_LOOKS or blocks > 2 * self._left + _GROWTH
 
     def collect(self) -> None:
         """Run a full collection."""
