@@ -201,14 +201,14 @@ class MemoryBudget:
 class Reservation:
     """The part of the budget that a request holds."""
 
-    __slots__ = ("_budget", "_failure", "_size", "_taking", "caller")
+    __slots__ = ("_budget", "_failed", "_size", "_taking", "caller")
 
     def __init__(self, budget: MemoryBudget, caller: object) -> None:
         self._budget = budget
         self.caller = caller
         self._size = 0
         self._taking = asyncio.Lock()
-        self._failure: TooManyRequests | None = None
+        self._failed = False
 
     def another(self) -> Reservation:
         """Return an empty reservation for another request of the same caller."""
@@ -236,13 +236,14 @@ class Reservation:
             return
         total = self._budget.total
         async with self._taking:
-            if self._failure is not None:
-                raise self._failure
+            if self._failed:
+                # A new error each time: the traceback of a shared one would keep the frames of all tasks.
+                raise TooManyRequests(_MESSAGE)
             size = min(size if self._size else max(size, total // _MOST_GROWING), total)
             try:
                 await self._budget.take(size, self, patient=patient)
-            except TooManyRequests as error:
-                self._failure = error.with_traceback(None)
+            except TooManyRequests:
+                self._failed = True
                 raise
             self._size += size
         try:
