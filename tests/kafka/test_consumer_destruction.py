@@ -16,6 +16,7 @@ from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.consuming import serialized_client
 from kafka_facade.kafka.consuming.consumer import Consumer
+from kafka_facade.kafka.consuming.serialized_client import ClientSetup
 from kafka_facade.kafka.engine import Engine
 from kafka_facade_devstack.background import BackgroundStack
 
@@ -120,9 +121,8 @@ async def test_the_prefetch_share_is_released_after_destruction(stack: Backgroun
     connecting, consuming, closing = (Blocking(f"test-{name}", 1) for name in ("connect", "consume", "close"))
     given_back: list[int] = []
     config: dict[str, Any] = {"bootstrap.servers": stack.bootstrap_servers, "group.id": "g"}
-    consumer = Consumer(
-        config, connecting, consuming, closing, lambda: given_back.append(len(destroyed_in)), grouped=False
-    )
+    setup = ClientSetup(config=config, connecting=connecting, blocking=consuming, closing=closing, grouped=False)
+    consumer = Consumer(setup, lambda: given_back.append(len(destroyed_in)))
     await consumer.open()
     busy = threading.Event()
     closing.begin(busy.wait)

@@ -30,6 +30,7 @@ from kafka_facade.kafka.admin.replica_logs import ReplicaLogs
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication, fail_fast
 from kafka_facade.kafka.consuming.consumer import Consumer
+from kafka_facade.kafka.consuming.serialized_client import ClientSetup
 from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade.kafka.owned import Owned
 from kafka_facade.kafka.producing.producer import Producer
@@ -195,17 +196,15 @@ class Engine:
             share.give_back()
             self._shared.freed.give_back_soon()
 
-        consumer = Consumer(
-            config,
-            self._shared.connecting,
-            self._shared.consuming,
-            self._shared.closing,
-            gone,
+        setup = ClientSetup(
+            config=config,
+            connecting=self._shared.connecting,
+            blocking=self._shared.consuming,
+            closing=self._shared.closing,
             grouped=group is not None,
             on_dropped=self._shared.freed.give_back_soon,
-            coordinators=self._own_groups,
-            share=share,
         )
+        consumer = Consumer(setup, gone, coordinators=self._own_groups, share=share)
         try:
             await consumer.open()
         except BaseException:

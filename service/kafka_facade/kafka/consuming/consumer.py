@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from confluent_kafka import OFFSET_INVALID
 from confluent_kafka import Consumer as ClientConsumer
@@ -26,12 +25,13 @@ from kafka_facade.core.records.model import Record
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.positions import PartitionPosition, TopicPartition
 from kafka_facade.kafka.admin.coordinators import Coordinators
-from kafka_facade.kafka.blocking import Blocking, positive, settled
+from kafka_facade.kafka.blocking import positive, settled
 from kafka_facade.kafka.consuming.eventful_client import ASSIGN_SECONDS
 from kafka_facade.kafka.consuming.holding_back import HoldBack
 from kafka_facade.kafka.consuming.offsets_client import OffsetsClient
 from kafka_facade.kafka.consuming.pausing_client import AssignedPartition
 from kafka_facade.kafka.consuming.prefetch import Share
+from kafka_facade.kafka.consuming.serialized_client import ClientSetup
 from kafka_facade.kafka.errors import facade_error
 
 # Pauses (s) between polls that return nothing, doubled each time.
@@ -50,27 +50,14 @@ class Consumer(OffsetsClient):
 
     def __init__(
         self,
-        config: Mapping[str, Any],
-        connecting: Blocking,
-        blocking: Blocking,
-        closing: Blocking,
+        setup: ClientSetup,
         on_closed: Callable[[], None],
         *,
-        grouped: bool,
-        on_dropped: Callable[[], None] = lambda: None,
         coordinators: Coordinators | None = None,
         share: Share | None = None,
     ) -> None:
-        super().__init__(
-            config,
-            connecting,
-            blocking,
-            closing,
-            grouped=grouped,
-            on_dropped=on_dropped,
-            coordinators=coordinators,
-        )
-        self._holding_back = HoldBack(share, int(config.get("queued.min.messages", 1)))
+        super().__init__(setup, coordinators)
+        self._holding_back = HoldBack(share, int(setup.config.get("queued.min.messages", 1)))
         self._on_closed = on_closed
         # Assigned topics whose read access has not been checked yet.
         self._unchecked: set[str] = set()

@@ -8,16 +8,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaException
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.kafka.blocking import Blocking, settled
+from kafka_facade.kafka.blocking import settled
 from kafka_facade.kafka.consuming.reading_client import GROUP, ReadingClient
-from kafka_facade.kafka.consuming.serialized_client import BUSY_SECONDS
+from kafka_facade.kafka.consuming.serialized_client import BUSY_SECONDS, ClientSetup
 
 # Intervals (s) at which events are served between polls: from the first, increasing while joining, to the second.
 JOIN_SECONDS = 0.02
@@ -38,20 +37,11 @@ ASSIGN_SECONDS = 5.0
 class EventfulClient(ReadingClient):
     """Serves a client's events, so that a member whose caller is idle still joins and does not delay rebalances."""
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        connecting: Blocking,
-        blocking: Blocking,
-        closing: Blocking,
-        *,
-        grouped: bool,
-        on_dropped: Callable[[], None],
-    ) -> None:
-        super().__init__(config, connecting, blocking, closing, grouped=grouped, on_dropped=on_dropped)
-        self._keeps_its_id = config.get("group.protocol") == "consumer"
+    def __init__(self, setup: ClientSetup) -> None:
+        super().__init__(setup)
+        self._keeps_its_id = setup.config.get("group.protocol") == "consumer"
         # Such a member gets incremental assignments and rejects complete ones.
-        strategies = str(config.get("partition.assignment.strategy", ""))
+        strategies = str(setup.config.get("partition.assignment.strategy", ""))
         self._incremental = self._keeps_its_id or "cooperative" in strategies
         self._server: asyncio.Task[None] | None = None
         self._revoked: set[tuple[str, int]] = set()

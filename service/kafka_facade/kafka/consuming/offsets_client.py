@@ -13,9 +13,10 @@ from confluent_kafka import TopicPartition as ClientPartition
 from kafka_facade.core.errors import FacadeError, IllegalConsumerState, PartitionNotFound, TopicNotFound
 from kafka_facade.core.topics.positions import CommittedOffset, TopicPartition
 from kafka_facade.kafka.admin.coordinators import Coordinators
-from kafka_facade.kafka.blocking import Blocking, positive
+from kafka_facade.kafka.blocking import positive
 from kafka_facade.kafka.consuming.eventful_client import JOIN_SECONDS, JOINING_SECONDS, EventfulClient
 from kafka_facade.kafka.consuming.reading_client import GROUP
+from kafka_facade.kafka.consuming.serialized_client import ClientSetup
 from kafka_facade.kafka.errors import facade_error
 
 _P = ParamSpec("_P")
@@ -28,18 +29,8 @@ _FIRST_PART_SECONDS = 1.0
 class OffsetsClient(EventfulClient):
     """Asks the brokers about offsets, in threads."""
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        connecting: Blocking,
-        blocking: Blocking,
-        closing: Blocking,
-        *,
-        grouped: bool,
-        on_dropped: Callable[[], None],
-        coordinators: Coordinators | None,
-    ) -> None:
-        super().__init__(config, connecting, blocking, closing, grouped=grouped, on_dropped=on_dropped)
+    def __init__(self, setup: ClientSetup, coordinators: Coordinators | None) -> None:
+        super().__init__(setup)
         self._coordinators = coordinators
 
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:

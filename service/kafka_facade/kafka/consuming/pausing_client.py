@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
-from kafka_facade.kafka.blocking import Blocking
-from kafka_facade.kafka.consuming.serialized_client import SerializedClient
+from kafka_facade.kafka.consuming.serialized_client import ClientSetup, SerializedClient
 
 # After this long (s) without a poll, a consumer stops prefetching and drops prefetched records.
 _IDLE_SECONDS = 5.0
@@ -40,20 +38,10 @@ class PausingClient(SerializedClient):
     after they are resumed.
     """
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        connecting: Blocking,
-        blocking: Blocking,
-        closing: Blocking,
-        *,
-        grouped: bool,
-        on_dropped: Callable[[], None],
-    ) -> None:
-        super().__init__(config, connecting, blocking, closing)
-        self._grouped = grouped
-        # Called when the client drops prefetched records.
-        self._on_dropped = on_dropped
+    def __init__(self, setup: ClientSetup) -> None:
+        super().__init__(setup)
+        self._grouped = setup.grouped
+        self._on_dropped = setup.on_dropped
         self._polled_at = time.monotonic()
         # Cached, because asking librdkafka for the assignment needs a round trip to its main thread.
         self._assigned: dict[tuple[str, int], AssignedPartition] = {}

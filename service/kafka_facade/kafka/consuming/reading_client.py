@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import starmap
-from typing import Any, cast
+from typing import cast
 
 from confluent_kafka import Consumer as ClientConsumer
 from confluent_kafka import KafkaError as ClientError
@@ -19,10 +19,9 @@ from kafka_facade.core.errors import FacadeError, IllegalConsumerState, TopicNot
 from kafka_facade.core.records.headers import count_bytes
 from kafka_facade.core.records.model import Header, Record
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade.kafka.blocking import Blocking
 from kafka_facade.kafka.consuming.incoming import Headers, Incoming
 from kafka_facade.kafka.consuming.pausing_client import AssignedPartition, PausingClient
-from kafka_facade.kafka.consuming.serialized_client import BUSY_SECONDS
+from kafka_facade.kafka.consuming.serialized_client import BUSY_SECONDS, ClientSetup
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.text import replacing_invalid_text
 
@@ -42,17 +41,8 @@ class ReadingClient(PausingClient):
     Taking messages also serves the client's events, such as rebalances.
     """
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        connecting: Blocking,
-        blocking: Blocking,
-        closing: Blocking,
-        *,
-        grouped: bool,
-        on_dropped: Callable[[], None],
-    ) -> None:
-        super().__init__(config, connecting, blocking, closing, grouped=grouped, on_dropped=on_dropped)
+    def __init__(self, setup: ClientSetup) -> None:
+        super().__init__(setup)
         # Records returned while serving events: at most one each time, and none while paused.
         self._pending: deque[Record] = deque()
         # Messages that follow the pending records.
@@ -65,7 +55,7 @@ class ReadingClient(PausingClient):
         # librdkafka fetches committed offsets once. If the coordinator has just moved or is not available yet, that
         # fails, and the client never starts reading until the partitions are assigned again.
         self._gave_up = False
-        self._auto_commit = bool(config.get("enable.auto.commit"))
+        self._auto_commit = bool(setup.config.get("enable.auto.commit"))
         # Offsets for the automatic commit that could not be stored yet because the client is busy.
         self._to_store: dict[tuple[str, int], int] = {}
         self._topic_missing = False

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from confluent_kafka import Consumer as ClientConsumer
@@ -28,6 +29,23 @@ BUSY_SECONDS: Final = 10.0
 """How long operations without a timeout of their own wait for the client's current call."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSetup:
+    """What a client is created with.
+
+    It is created in a thread of ``connecting``, called in those of ``blocking``, and closed in those of ``closing``,
+    because leaving a group can block on a broker. ``grouped`` is whether it joins and commits. ``on_dropped`` is called
+    when the client drops prefetched records.
+    """
+
+    config: Mapping[str, Any]
+    connecting: Blocking
+    blocking: Blocking
+    closing: Blocking
+    grouped: bool
+    on_dropped: Callable[[], None] = lambda: None
+
+
 class SerializedClient:
     """Owns a client and makes sure that only one call uses it at a time; a second one would block its thread.
 
@@ -38,17 +56,16 @@ class SerializedClient:
     hold one (exceptions keep frames alive): methods are passed unbound, as attributes of the class.
     """
 
-    def __init__(self, config: Mapping[str, Any], connecting: Blocking, blocking: Blocking, closing: Blocking) -> None:
-        """The client is created by :meth:`open`, in a thread of ``connecting``."""
+    def __init__(self, setup: ClientSetup) -> None:
+        """The client is created by :meth:`open`."""
         self._authentication = Authentication()
-        self._config = dict(config) | {"error_cb": self._authentication.on_error}
+        self._config = dict(setup.config) | {"error_cb": self._authentication.on_error}
         # The only reference: removing the client from the list destroys it.
         self._owned: list[ClientConsumer] = []
         self._closed = False
-        self._connecting = connecting
-        self._blocking = blocking
-        # Leaving a group can block on a broker, so it has its own thread pool.
-        self._closing = closing
+        self._connecting = setup.connecting
+        self._blocking = setup.blocking
+        self._closing = setup.closing
         self._free = asyncio.Event()
         self._free.set()
         self._loop = asyncio.get_running_loop()
