@@ -107,7 +107,7 @@ async def gateway(stack: BackgroundStack) -> AsyncIterator[Gateway]:
 async def gateway_factory(stack: BackgroundStack) -> AsyncIterator[GatewayFactory]:
     """`await gateway_factory({"key": "value"}, on=three_brokers)`: a gateway with settings of the test's own.
 
-    With ``answering=False`` it is one that Kafka may refuse: it only listens.
+    With ``answering=False`` it is one that Kafka may reject: it only listens.
     """
     started: list[tuple[BackgroundStack, Gateway]] = []
 
@@ -125,7 +125,7 @@ async def gateway_factory(stack: BackgroundStack) -> AsyncIterator[GatewayFactor
 
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
-    """`await connect(gateway)`: a new connection to its HTTP port. A small buffer shows soon that nobody reads."""
+    """`await connect(gateway)`: a new connection to its HTTP port. A small buffer fills soon without a reader."""
     opened: list[Connection] = []
 
     async def open(gateway: Gateway, receive_buffer: int | None = None) -> Connection:
@@ -177,7 +177,7 @@ def topic(stack: BackgroundStack) -> TopicFactory:
 def _create_topic(bootstrap_servers: str, new: NewTopic) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     admin.create_topics([new], operation_timeout=_ADMIN_SECONDS)[new.topic].result(_ADMIN_SECONDS)
-    # The controller has it; a broker that hasn't heard of it yet would say that there is no such topic.
+    # The controller has it; a broker that has not heard of it yet would say that there is no such topic.
     deadline = time.monotonic() + _ADMIN_SECONDS
     while not _has_leaders(admin, new.topic):
         if time.monotonic() > deadline:
@@ -226,7 +226,7 @@ MemberFactory = Callable[..., Awaitable[Member]]
 async def member(stack: BackgroundStack) -> AsyncIterator[MemberFactory]:
     """`await member(group, topic, read=0, partitions=1, settings={...}, on=...)`: a member with this many partitions.
 
-    With ``read`` it has read that many records and committed what it read. ``partitions`` None doesn't wait.
+    With ``read`` it has read that many records and committed what it read. ``partitions`` None does not wait.
     """
     started: list[Member] = []
 

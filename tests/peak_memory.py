@@ -21,7 +21,7 @@ class PeakMemory:
         return self._peak() - self._before
 
     def now(self) -> int:
-        """The peak (bytes) since creation: if that was just now, the memory in use."""
+        """The peak (bytes) since creation; right after it, the memory in use."""
         return self._peak()
 
     def _peak(self) -> int:

@@ -48,7 +48,7 @@ class WatchedWorker(Worker):
             unfinished = path.with_suffix(f"{path.suffix}.new")
             unfinished.write_text(json.dumps(found))
             unfinished.rename(path)
-            # What this took doesn't count.
+            # What this took does not count.
             asyncio.get_running_loop().call_later(0.05, watch.reset)
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, report)

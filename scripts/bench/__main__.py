@@ -5,8 +5,8 @@ scripts/bench [--seconds 5] [--warm-up 30] [--connections 32] [--size 100] [--on
 
 The limits are a bare Kafka client and an empty handler on the same HTTP server. The CPU time is per record, of all
 threads of the gateway. The figures of one run compare; those
-of two runs, or of two machines, don't: the load, the gateway and Kafka share this machine's cores. HTTP load comes from
-wrk where it is installed, and else from Python, which costs more. Set-up: scripts/setup bench, then
+of two runs, or of two machines, do not: the load, the gateway and Kafka share this machine's cores. HTTP load comes
+from wrk where it is installed, and else from Python, which costs more. Set-up: scripts/setup bench, then
 .venv/bin/python scripts/bench
 """
 

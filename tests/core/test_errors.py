@@ -37,7 +37,7 @@ def test_every_error_has_codes_and_a_message(cls: type[FacadeError]) -> None:
 
 
 # Every error_code that the API reference names, with the HTTP status it gives it; without 50001 (ZooKeeper) and 50101
-# (TLS endpoints only), whose causes don't exist any more.
+# (TLS endpoints only), whose causes do not exist any more.
 DOCUMENTED = {
     400: 400, 40002: 400, 40035: 400, 40101: 401, 40301: 403, 404: 404, 40401: 404, 40402: 404, 40403: 404,
     404102: 404, 40601: 406, 40801: 408, 40902: 409, 40903: 409, 413: 413, 415: 415, 422: 422, 42201: 422,

@@ -133,7 +133,7 @@ class FaceClient(Operations, Protocol):
     """
 
     shows_undecodable: bool
-    """Whether a fetch has the bytes of what isn't of the format; else it fails, as the reference says."""
+    """Whether a fetch has the bytes of what is not of the format; else it fails, as the reference says."""
 
     async def partitions(self, cluster: str, topic: str) -> list[tuple[int, int]]: ...
     async def partition(self, cluster: str, topic: str, partition: int) -> tuple[int, int]: ...
@@ -152,7 +152,7 @@ class FaceClient(Operations, Protocol):
         """Broker and name of each config of all brokers."""
 
     async def not_served_yet(self, cluster: str) -> None:
-        """Call an operation that isn't implemented."""
+        """Call an operation that is not implemented."""
 
     async def produce_batch(
         self, cluster: str, topic: str, entries: list[tuple[str, Produced]]

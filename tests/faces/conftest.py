@@ -131,7 +131,7 @@ class Watched:
     async def quietest(
         self, run: Callable[[], Awaitable[None]], measure: str = "longest_busy", enough: float = MOST_BUSY
     ) -> float:
-        """The least that was measured while this ran: what takes long takes long each time, the machine doesn't.
+        """The least that was measured while this ran: what takes long takes long each time, the machine does not.
 
         It runs once if that was less than ``enough``, and up to five times else.
         """

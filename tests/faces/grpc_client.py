@@ -88,7 +88,7 @@ class GrpcClient(GrpcOperations, FaceClient):
                 return records.RecordData(binary=data.data)
             case "STRING" if isinstance(data.data, str):
                 return records.RecordData(text=data.data)
-        # JSON, data with a schema, or data that isn't of its format.
+        # JSON, data with a schema, or data that is not of its format.
         return records.RecordData(
             json=json.dumps(data.data),
             format=records.Format.Value(f"FORMAT_{data.format}"),

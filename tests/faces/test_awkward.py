@@ -349,7 +349,7 @@ async def test_more_than_one_instance_can_read(face: FaceClient, cluster: str) -
     assert 400 in refused.value.codes
     with pytest.raises(FaceError, match="10000") as refused:
         await face.subscribe(group, "c", [f"{name}-{number}" for number in range(10_001)])
-    # gRPC refuses such a list before it is read.
+    # gRPC rejects such a list before it is read.
     assert {400, 413} & set(refused.value.codes)
     await face.assign(group, "c", [(name, number) for number in range(2_000)])
     await face.delete_consumer(group, "c")

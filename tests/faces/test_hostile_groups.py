@@ -144,7 +144,7 @@ async def test_values_of_configs(face: FaceClient, cluster: str, stack: Backgrou
             async with asyncio.timeout(20):
                 while name not in (found := await face.cluster_configs(cluster)):  # noqa: ASYNC110  nothing tells of it
                     await asyncio.sleep(0.1)
-            # A config that brokers don't know counts as a secret.
+            # A config that brokers do not know counts as a secret.
             assert found[name] is None
             assert (await face.cluster_config(cluster, name))["name"] == name
             assert await face.broker_configs(cluster, broker)

@@ -1,4 +1,4 @@
-"""Texts that can't be sent to Kafka are rejected with their field and have no effect, on each face."""
+"""Texts that cannot be sent to Kafka are rejected with their field and have no effect, on each face."""
 
 from __future__ import annotations
 

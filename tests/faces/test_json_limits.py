@@ -1,4 +1,4 @@
-"""JSON that a response can't contain, and numbers that a format can't represent, on REST and gRPC."""
+"""JSON that a response cannot contain, and numbers that a format cannot represent, on REST and gRPC."""
 
 from __future__ import annotations
 

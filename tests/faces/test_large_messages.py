@@ -1,4 +1,4 @@
-"""gRPC messages with very many small fields block neither the event loop nor the interpreter lock."""
+"""gRPC messages with many small fields block neither the event loop nor the interpreter lock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("event_loop")
 
 # Seconds in which nothing else ran: gRPC's own copies of the message take a third of it.
 MOST_HELD = 0.15
-# Processor time (s) of the loop without another turn. One record with very many headers takes up to 20 ms.
+# Processor time (s) of the loop without another turn. One record with many headers takes up to 20 ms.
 MOST_BUSY = 0.1
 # Compressed messages are decompressed in time slices.
 MOST_BUSY_COMPRESSED = 0.05

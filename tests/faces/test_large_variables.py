@@ -1,4 +1,4 @@
-"""GraphQL variables with very many values do not block the event loop."""
+"""GraphQL variables with many values do not block the event loop."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ async def test_others_do_not_wait_for_calls_that_last(
             record_pb2.ProduceRecordsRequest(topic_name=name, records=[record_pb2.RecordToProduce()]), timeout=10
         )
         await call.read()
-        # Queries with large responses, which nobody reads.
+        # Queries with large responses that are not read.
         websocket = await _open(gateway)
         stack.push_async_callback(websocket.close)
         websocket.transport.pause_reading()

@@ -61,7 +61,7 @@ async def test_they_are_consumed(watched: Watched, filled: str, face: str) -> No
         found.append(await CONSUME[face](watched, filled))
 
     busy = await watched.quietest(run, enough=MOST_BUSY)
-    # GraphQL may refuse to return so many.
+    # GraphQL may reject so many.
     assert face == "graphql" or set(found) == {HEADERS * RECORDS}
     assert busy < MOST_BUSY
 

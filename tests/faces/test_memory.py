@@ -1,4 +1,4 @@
-"""Callers that don't read take limited memory, which is released later."""
+"""Callers that do not read take limited memory, which is released later."""
 
 import asyncio
 import json

@@ -386,7 +386,7 @@ async def test_a_record_that_waits_for_the_registry_is_not_lost(
     ids=["half a pair", "controls", "long", "many", "none", "number", "object", "null"],
 )
 async def test_any_subjects(to_peer: Watched, peer: Peer, stack: BackgroundStack, topic: Topic, subjects: Any) -> None:
-    """Records are returned whatever the names of their subjects."""
+    """Records are returned with any names of subjects."""
     name = await topic()
     value = b"\0" + next(IDS).to_bytes(4, "big") + b"\2"
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})

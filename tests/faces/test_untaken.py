@@ -1,4 +1,4 @@
-"""Fetches whose caller doesn't take the answer: the next fetch of the instance returns the same records.
+"""Fetches whose caller does not take the answer: the next fetch of the instance returns the same records.
 
 There are two workers: any of them may get a call, and hands it to the one that holds the instance.
 """

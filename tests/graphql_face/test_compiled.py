@@ -131,7 +131,7 @@ def _documents(draw: st.DrawFn) -> str:
     root, kind = draw(st.sampled_from([("records", "Record"), ("some", "Record"), ("contents", "Content")]))
     kinds = ("Record", "Header", "Content")
     fragments = " ".join(f"fragment {name}Fields on {name} {{ {draw(_selections(name, False, 2))} }}" for name in kinds)
-    # All of them are used, or the document would be refused.
+    # All of them are used, or the document would be rejected.
     used = (
         "...ContentFields"
         if kind == "Content"

@@ -135,11 +135,11 @@ async def test_keys_and_values_are_decoded(execute: Execute, topic: TopicFactory
 
     known = {"format": "AVRO", "schemaId": schema_id, "subject": subject, "error": None}
     as_json = await fetched()
-    # A record that isn't JSON is returned as bytes, and the next ones follow.
+    # A record that is not JSON is returned as bytes, and the next ones follow.
     assert [record["value"] for record in as_json] == [None, None, None, 2]
     assert [(record["valueInfo"] or {}).get("error") is not None for record in as_json] == [True, True, False, False]
     assert as_json[1]["record"]["value"]["base64"] == "WzE="
-    # Whatever the format is, data that begins with a schema id is decoded.
+    # In each format, data that begins with a schema id is decoded.
     by_schema = [record["record"]["decodedValue"] for record in as_json]
     assert by_schema == [{"data": 12, "info": known}, None, None, None]
     keys = [record["record"]["decodedKey"] for record in as_json]

@@ -55,8 +55,8 @@ def test_variables_count_towards_the_cost() -> None:
     assert _size(page, n=3).cost == 3 + 3 * 2
     assert _size(page, n="many").cost == 3 + 100 * 2
     record = {"value": {"format": "JSON", "data": [1] * 1000}}
-    # Each record has three entries and two objects; the content of a JSON scalar isn't counted. Each result costs three
-    # fields.
+    # Each record has three entries and two objects; the content of a JSON scalar is not counted. Each result costs
+    # three fields.
     expected = 12 + 100 + 100 * (3 + 2 * 10) + 2 + 100 * 3
     assert _size(PRODUCE, input={"topicName": "t", "records": [record] * 100}).cost == expected
 

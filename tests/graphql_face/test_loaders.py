@@ -54,7 +54,7 @@ async def test_the_cost_does_not_grow_with_the_number_of_topics(local: Any, topi
     await asyncio.gather(*(topic("loaded", partitions=2) for _ in range(50)))
     after = [await _counts(local, document) for document in documents]
     assert [set(counts) for counts in after] == [set(counts) for counts in before]
-    # Very many things of a kind are loaded in a few batches, as those who want them get their turns.
+    # Many things of a kind are loaded in a few batches, as those who want them get their turns.
     for counts in (*before, *after):
         assert max(counts.values()) <= _MOST_BATCHES
 

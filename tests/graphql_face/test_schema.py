@@ -21,7 +21,7 @@ SCALARS = (LAST_PRODUCED_TIME,)
 
 
 def walk(root: GraphQLNamedType | None, path: str) -> str | None:
-    """The description of the field at a path, through the nodes of connections; None where it isn't there."""
+    """The description of the field at a path, through the nodes of connections; None where it is not there."""
     at, description = root, None
     for name in path.split("."):
         if isinstance(at, GraphQLObjectType) and name not in at.fields and "nodes" in at.fields:

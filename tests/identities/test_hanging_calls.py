@@ -104,7 +104,7 @@ async def test_each_part_has_a_thread_and_shares_the_others(parts: int) -> None:
         await asyncio.sleep(0.1)
         assert max(running) <= most
         assert sum(running) <= threads + parts
-        # A part that comes later has not been left with one thread, unless very many were there before.
+        # A part that comes later has not been left with one thread, unless many were there before.
         assert running[-1] > 1 or parts > threads
     finally:
         release.set()

@@ -151,7 +151,7 @@ async def test_every_operation(
     with pytest.raises(ConsumerInstanceNotFound):
         await core.run(f"{_PREFIX}delete", DeleteConsumer(*where), caller(ann))
     if forwarded:
-        # All of them were run by the other worker.
+        # The other worker has run all of them.
         assert isinstance(core._instances.peers, Forwarding)
         assert core._instances.peers.calls > len(operations)
 

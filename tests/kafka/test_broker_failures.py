@@ -52,7 +52,7 @@ async def test_a_coordinator_that_refuses_connections_fails_alone(
     committed = {group: {(name, 0): 1} for group, node in of.items() if node != gone}
     free = list(committed)
     assert free
-    # Until the cluster has noticed, this one still coordinates, and refuses.
+    # Until the cluster has noticed, this one still coordinates, and rejects requests.
     await three_brokers.kill_broker(gone - 1)
     all_groups = asyncio.create_task(coordinators.committed(ids, 3))
     times: list[float] = []

@@ -273,7 +273,7 @@ async def test_a_starting_partition_does_not_move_others(engine: Engine, topic: 
     async with asyncio.timeout(20):
         while reader.starts() != {(name, 0): 10}:  # noqa: ASYNC110  nothing tells of a start
             await asyncio.sleep(0.05)
-    # Later commits don't move it.
+    # Later commits do not move it.
     await reader.commit({(name, 0): 0}, 10, {})
     await reader.seek([PartitionPosition(name, 1, 0)], 10)
     found = await read(reader, 10)

@@ -44,7 +44,7 @@ def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _all_destroyed(count: int) -> None:
     async with asyncio.timeout(20):
-        while len(destroyed_in) < count:  # noqa: ASYNC110  a destructor wakes nobody
+        while len(destroyed_in) < count:  # noqa: ASYNC110  a destructor wakes no task
             await asyncio.sleep(0.02)
     assert threading.main_thread() not in [*created_in, *destroyed_in]
     assert len(destroyed_in) == count
@@ -145,7 +145,7 @@ async def test_a_consumer_whose_creation_is_cancelled_is_destroyed_in_a_thread(e
         for _ in range(count)
     ]
     async with asyncio.timeout(20):
-        while not created_in:  # noqa: ASYNC110  a thread wakes nobody
+        while not created_in:  # noqa: ASYNC110  a thread wakes no task
             await asyncio.sleep(0)
     for task in creating:
         task.cancel()

@@ -87,7 +87,7 @@ async def _one_hung(stack: BackgroundStack, engine: Engine, ids: list[str], topi
     began = time.monotonic()
     waiting = [asyncio.create_task(engine.groups.committed_offsets(stuck, _SECONDS)) for _ in range(20)]
     await asyncio.sleep(0.5)
-    # It may take several attempts: whom to ask for a coordinator, and other connections, may be the hung broker's.
+    # It may take several attempts: the hung broker may be the one that is asked for a coordinator.
     assert await engine.groups.committed_offsets(free, _SECONDS) == [there] * len(free)
     # In the end another broker becomes the coordinator.
     late = [entry for answer in await asyncio.gather(*waiting) for entry in answer if entry != there]

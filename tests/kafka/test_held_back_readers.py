@@ -76,5 +76,5 @@ async def test_slow_readers_lose_nothing(engine: Engine, topic: TopicFactory, ho
         await reader.close(10)
     shares = engine._shared.prefetch
     async with asyncio.timeout(10):
-        while shares.uncounted:  # noqa: ASYNC110  a thread wakes nobody
+        while shares.uncounted:  # noqa: ASYNC110  a thread wakes no task
             await asyncio.sleep(0.05)

@@ -51,5 +51,5 @@ async def test_a_new_subscription_leaves_the_loop_to_others_while_it_converts_th
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await consumer.close(10)
-    # The last one may be followed by the subscription at once.
+    # The subscription may follow the last one at once.
     assert taken >= heavy - 1

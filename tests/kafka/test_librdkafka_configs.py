@@ -25,7 +25,7 @@ NAME = "log.cleaner.threads"
 
 @pytest.fixture
 async def configs(stack: BackgroundStack) -> AsyncIterator[Configs]:
-    """A port whose librdkafka can connect, and whose kafka-python can't."""
+    """A port whose librdkafka can connect, and whose kafka-python cannot."""
     blocking, names = Blocking("test", 4), Names()
     plain = {"bootstrap.servers": stack.bootstrap_servers}
     protocol = ProtocolClient(

@@ -53,7 +53,7 @@ async def _stored(engine: LoneEngine, name: str) -> None:
 
 async def _all_in_threads() -> None:
     async with asyncio.timeout(SECONDS):
-        while len(destroyed_in) < len(created_in):  # noqa: ASYNC110  a destructor wakes nobody
+        while len(destroyed_in) < len(created_in):  # noqa: ASYNC110  a destructor wakes no task
             await asyncio.sleep(0.02)
     assert threading.main_thread() not in [*created_in, *destroyed_in]
 
@@ -74,7 +74,7 @@ async def test_producers_of_topics_with_small_limits_are_created_in_threads(
 async def test_replacements_are_created_in_threads(stack: BackgroundStack, topic: TopicFactory) -> None:
     name = await topic()
     engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
-    # Kafka gives no producer id to anybody, which is fatal to a producer.
+    # Kafka gives out no producer ids, which is fatal to a producer.
     rights = (ResourceType.TOPIC, "*", AclOperation.WRITE), (*CLUSTER, AclOperation.IDEMPOTENT_WRITE)
     async with denied(stack, *rights, principal="User:*"), asyncio.timeout(SECONDS):
         await engine.producer.open()

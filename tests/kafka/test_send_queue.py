@@ -1,4 +1,4 @@
-"""Records keep their order and none is lost, in whatever batches they are submitted."""
+"""Records keep their order and none is lost, in batches of any size."""
 
 import asyncio
 import time

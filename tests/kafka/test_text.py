@@ -74,7 +74,7 @@ async def test_a_native_thread_decodes_with_replacement() -> None:
     found: deque[str] = deque()
     _thread.start_new_thread(found.extend, (map(bytes.decode, [INVALID]),))
     async with asyncio.timeout(5):
-        while not found:  # noqa: ASYNC110  a native thread tells nobody
+        while not found:  # noqa: ASYNC110  a native thread wakes no task
             await asyncio.sleep(0.01)
     assert list(found) == [INVALID.decode(errors="replace")]
 

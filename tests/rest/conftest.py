@@ -77,7 +77,7 @@ async def open_stream() -> AsyncIterator[StreamOpener]:
     async def open(url: str, content_type: str = "application/json") -> RecordStream:
         parts = urlsplit(url)
         connection = socket.socket()
-        # Small buffers, so that a test sees soon that the other side doesn't read.
+        # Small buffers, so that a test sees soon that the other side does not read.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         connection.setblocking(False)

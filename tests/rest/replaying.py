@@ -2,8 +2,8 @@
 
 A scenario is a JSON file in ``replay/``: the topics it needs, the requests that prepare it, and its exchanges in order.
 Texts hold placeholders. ``<origin>``, ``<cluster>``, ``<run>`` (the prefix of all names), ``<schema-1>`` and
-``<member>`` stand for values of this very run; ``<a*300>`` and ``<megabyte>`` for long texts; ``<number>``, ``<time>``,
-``<uuid>``, ``<name>`` and ``<text>`` match whatever is of that sort. In the place of a list, ``<contains>`` names
+``<member>`` stand for values of this run; ``<a*300>`` and ``<megabyte>`` for long texts; ``<number>``, ``<time>``,
+``<uuid>``, ``<name>`` and ``<text>`` match any value of that sort. In the place of a list, ``<contains>`` names
 what must be among its items, ``<unordered>`` all its items in any order, and ``<each>`` what each item looks like.
 """
 
@@ -64,7 +64,7 @@ class Run:
         for name, value in self.values.items():
             text = text.replace(f"<{name}>", value)
         text = _LONG.sub(lambda found: "a" * int(found[1]), text.replace("<megabyte>", _MEGABYTE))
-        # What was never bound belongs to an operation that isn't served yet.
+        # What was never bound belongs to an operation that is not served yet.
         return _TOKEN.sub(lambda found: str(self.bound.get(found[1], 1)), text)
 
     def blanked(self, text: str) -> str:

@@ -221,14 +221,14 @@ async def test_subscriptions(client: httpx.AsyncClient, topic: TopicFactory, ins
     assert await one.values(1) == ["second"]
     await one.did("subscription", {"topics": [first, second]})
     assert sorted((await one.get("subscription")).json()["topics"]) == sorted([first, second])
-    # Partitions can't be assigned by hand meanwhile.
+    # Partitions cannot be assigned by hand meanwhile.
     assigned = await one.post("assignments", {"partitions": _places([(first, 0)])})
     assert (error(assigned), assigned.json()["message"]) == ((409, 40903), _EXCLUSIVE)
     assert (await one.delete("subscription")).status_code == 204
     assert (await one.get("subscription")).json() == {"topics": []}
     assert (await one.get("assignments")).json() == {"partitions": []}
     assert error(await one.records()) == (409, 40903)
-    # It may be dropped twice, and be followed by an assignment.
+    # It may be dropped twice, and an assignment may follow.
     assert (await one.delete("subscription")).status_code == 204
     await one.did("assignments", {"partitions": _places([(first, 0)])})
     assert await one.values(1) == ["first"]
@@ -273,7 +273,7 @@ async def test_assignments(client: httpx.AsyncClient, topic: TopicFactory, insta
     assert (await one.delete("subscription")).status_code == 204
     assert (await one.get("assignments")).json() == {"partitions": []}
     await one.did("subscription", {"topics": [name]})
-    # What doesn't exist can be assigned; it is waited for.
+    # What does not exist can be assigned; it is waited for.
     two = await instance()
     await two.did("assignments", {"partitions": _places([(name, 77)])})
     assert (await two.get("assignments")).json() == {"partitions": _places([(name, 77)])}
@@ -336,7 +336,7 @@ async def test_commits(client: httpx.AsyncClient, topic: TopicFactory, instance:
     expected = [{**_offset(name, 0, 1), "metadata": ""}, {**_offset(name, 1, 8), "metadata": ""}]
     assert await one.committed((name, 0), (name, 1)) == expected
     assert (await one.post("offsets", {"offsets": []})).json() == []
-    # Another member of the group, and what nobody has committed or even made.
+    # Another member of the group, and partitions without commits, or that do not exist.
     two = await instance(group)
     assert await two.committed((name, 0), (name, 99), (f"{name}-missing", 0)) == expected[:1]
     none: dict[str, Any] = {"partitions": []}
@@ -425,7 +425,7 @@ async def test_each_format_of_one_topic(
     for format in ("json", "avro", "jsonschema", "protobuf"):
         other = await instance(format=format)
         await other.did("assignments", place)
-        # The key isn't JSON, and nothing of it has a schema: the position stays until the caller moves it.
+        # The key is not JSON, and nothing of it has a schema: the position stays until the caller moves it.
         for _ in range(2):
             response = await other.records("timeout=2000")
             assert error(response) == (408, 40801)
@@ -513,7 +513,7 @@ async def test_metadata_of_commits(topic: TopicFactory, instance: InstanceFactor
     assert (await one.post("offsets", body)).json() == []
     expected = [{**_offset(name, n, 5), "metadata": text} for n, text in enumerate(texts)]
     assert await one.committed((name, 0), (name, 1)) == expected
-    # Kafka keeps 4096 bytes (offset.metadata.max.bytes); other texts can't be sent to it.
+    # Kafka keeps 4096 bytes (offset.metadata.max.bytes); other texts cannot be sent to it.
     for text in ("x" * 5000, "x" * 40_000, "cut\0"):
         body = {"offsets": [{**_offset(name, 0, 5), "metadata": text}]}
         assert error(await one.post("offsets", body)) == (400, 40002)

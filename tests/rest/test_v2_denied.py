@@ -56,7 +56,7 @@ async def test_an_unauthorized_group(client: httpx.AsyncClient, stack: Backgroun
         started = time.monotonic()
         await _post(client, f"{uri}/subscription", {"topics": [name]})
         place = {"topic": name, "partition": 0}
-        # 500, 50003 after 46 s, whatever api.request.timeout.ms says.
+        # 500, 50003 after 46 s, with any api.request.timeout.ms.
         assert error(await _post(client, f"{uri}/offsets", {"offsets": [{**place, "offset": 0}]})) == (403, 40301)
         content = json.dumps({"partitions": [place]})
         headers = {"content-type": V2}

@@ -75,7 +75,7 @@ async def java_tool(stack: BackgroundStack) -> JavaTool:
 
 
 async def _read_by_java(java_tool: JavaTool, topic: str, count: int) -> list[list[str]]:
-    """The records of partition 0: offset, headers, key, value; bytes that aren't printable as ``\\xHH``."""
+    """The records of partition 0: offset, headers, key, value; bytes that are not printable as ``\\xHH``."""
     shown = ("print.offset=true", "print.headers=true", "print.key=true", "key.separator=\t", "null.literal=<null>")
     arguments = ["--topic", topic, "--partition", "0", "--offset", "earliest", "--max-messages", str(count)]
     for formatted in (*shown, f"key.deserializer={_BYTES}", f"value.deserializer={_BYTES}"):
@@ -85,7 +85,7 @@ async def _read_by_java(java_tool: JavaTool, topic: str, count: int) -> list[lis
 
 
 def _java_bytes(payload: bytes | None) -> str:
-    r"""How Java's ``Bytes`` prints a payload; a backslash isn't printable either."""
+    r"""How Java's ``Bytes`` prints a payload; a backslash is not printable either."""
     if payload is None:
         return "<null>"
     return "".join(chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x5C else f"\\x{byte:02X}" for byte in payload)

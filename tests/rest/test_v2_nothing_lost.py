@@ -27,7 +27,7 @@ MILLION = 1_000_000
 
 def fill(stack: BackgroundStack, topic: str, count: int, partitions: int) -> None:
     """The numbers from 0, one after the other to each partition in turn."""
-    # Idempotent: a leader that has just been named may refuse a first batch and take the second.
+    # Idempotent: a leader that has just been named may reject a first batch and take the second.
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "linger.ms": 5, "enable.idempotence": True})
     refused: list[KafkaError] = []
 
@@ -245,7 +245,7 @@ async def test_reads_of_one_instance_at_the_same_time(
     await _produce(client, name, range(5), 1)
     found = [entry for entries in await asyncio.gather(*reading) for entry in entries]
     assert sorted(value for _, _, value in found) == list(range(5))
-    # And whoever waits finds the instance gone with it.
+    # And those who wait find the instance gone with it.
     waiting = asyncio.create_task(client.get(f"{instance.path}/records?timeout=20000", headers={"accept": JSON}))
     await asyncio.sleep(0.3)
     assert await timed(instance.delete()) < 5

@@ -284,7 +284,7 @@ async def test_protobuf_from_official_clients(
     )
     assert read == timestamp
 
-    # A message that isn't the first of its file: its index is not 0.
+    # A message that is not the first of its file: its index is not 0.
     field = FieldDescriptorProto(name="f", number=3, type=FieldDescriptorProto.TYPE_INT32)
     serialize = ProtobufSerializer(FieldDescriptorProto, registry, config)
     other = await topic()

@@ -84,7 +84,7 @@ _NUMBERS = ("broker_id", "partition_id")
 # Their errors are in the documents of the answer, record by record.
 _STREAMS = "api.v3.produce.produce-to-topic"
 _BATCHES = "api.v3.batch-produce.produce-to-topic"
-# Where brokers create topics, a topic that isn't there isn't an error.
+# Where brokers create topics, a topic that is not there is not an error.
 _CREATING = (_STREAMS, _BATCHES)
 
 _OPERATIONS = [row for row in OPERATIONS if row.identifier.startswith("api.v3.")]

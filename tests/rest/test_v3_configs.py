@@ -284,7 +284,7 @@ async def test_configs_of_several_topics_at_once(client: httpx.AsyncClient, clus
     assert (response.status_code, response.content) == (204, b"")
     assert await values() == ["1000", "delete"]
 
-    # What Kafka refuses of one topic isn't held against the others.
+    # What Kafka rejects for one topic does not affect the others.
     data = [
         {"topic_name": first, "configs": [{"name": "retention.ms", "operation": "DELETE"}]},
         {"topic_name": second, "configs": [{"name": "cleanup.policy", "value": "nonsense"}]},

@@ -61,7 +61,7 @@ def parameters(operation: Operation) -> list[str]:
 
 
 def path(operation: Operation, **values: str) -> str:
-    """The operation's path; what isn't given stands for nothing that exists, but for partition 0."""
+    """The operation's path; what is not given stands for nothing that exists, but for partition 0."""
     usual = {name: "0" if name == "partition" else "no-such" for name in parameters(operation)}
     return operation.path.format_map(usual | values)
 

@@ -202,7 +202,7 @@ async def test_responses_respect_the_configured_limit(
     gateway = await gateway_factory({"grpc.max.response.bytes": str(_SMALL)})
     async with grpc.aio.insecure_channel(gateway.grpc) as channel:
         records = record_pb2_grpc.RecordServiceStub(channel)
-        # The results of so many would be lost to the caller: they are refused before any is stored.
+        # The results of so many would be lost to the caller: they are rejected before any is stored.
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await records.ProduceRecords(
                 record_pb2.ProduceRecordsRequest(topic_name=name, records=[RecordToProduce()] * 1000)

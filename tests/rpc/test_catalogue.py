@@ -48,7 +48,7 @@ def test_comments_say_what_is_not_implemented(key: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("key", METHODS_OF_PROTOS, ids="/".join)
 def test_methods_have_no_http_annotations(key: tuple[str, str]) -> None:
-    # REST has kind, metadata and links, snake_case, numbers that aren't texts, and 204 where there is nothing to say.
+    # REST has kind, metadata and links, snake_case, numbers that are not texts, and 204 where there is nothing to say.
     assert not METHODS_OF_PROTOS[key].GetOptions().HasExtension(annotations_pb2.http)
 
 

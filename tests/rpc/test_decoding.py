@@ -39,7 +39,7 @@ def text(value: str) -> RecordData:
 
 
 async def filled(channel: grpc.aio.Channel, topic: TopicFactory) -> str:
-    """A topic with a record that has a schema, two that look like it, and some that don't."""
+    """A topic with a record that has a schema, two that look like it, and some that do not."""
     name = await topic()
     records = [
         RecordToProduce(key=text("ann"), value=RecordData(json="12", format=FORMAT_AVRO, schema=AVRO)),
@@ -62,7 +62,7 @@ async def instance(channel: grpc.aio.Channel, topic: str, format: record_pb2.For
     )
     partition = consumer_instance_pb2.TopicPartition(topic_name=topic, partition_id=0)
     await stub.AssignPartitions(consumer_instance_pb2.AssignPartitionsRequest(**where, partitions=[partition]))
-    # Of a broker that has had no group yet, the coordinator may take long: what it has committed isn't needed here.
+    # Of a broker that has had no group yet, the coordinator may take long: what it has committed is not needed here.
     beginning = consumer_instance_pb2.SeekToBeginningRequest(**where, partitions=[partition])
     await stub.SeekToBeginning(beginning)
     return stub, where
@@ -105,7 +105,7 @@ async def test_keys_and_values_have_separate_formats(
     stub, where = await instance(channel, name, FORMAT_JSON)
     found = await fetched(stub, where, 4, decode_with_registry=True)
     assert [record.value.json for record in found[:1]] == ["12"]
-    # Without an id the bytes are what they are; an id that there isn't is told.
+    # Without an id the bytes are what they are; an id that there is not is told.
     assert (found[1].key, found[1].HasField("key_error")) == (RecordData(binary=b"\xff"), False)
     assert (found[2].key, found[2].HasField("key_error")) == (RecordData(binary=UNKNOWN_ID), True)
 

@@ -45,7 +45,7 @@ def blamed(status: Status) -> list[str]:
 
 
 async def refused(call: Awaitable[Any]) -> list[str]:
-    """The fields that a call is refused for."""
+    """The fields that a call is rejected for."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -57,7 +57,7 @@ async def refused(call: Awaitable[Any]) -> list[str]:
 async def test_errors_of_records_have_their_index(channel: grpc.aio.Channel, topic: TopicFactory) -> None:
     name = await topic()
     stub = record_pb2_grpc.RecordServiceStub(channel)
-    # One that the core refuses stands behind some that it never sees.
+    # One that the core rejects stands behind some that it never sees.
     records = [GOOD, *BAD.values(), GOOD, OF_A_SCHEMA]
     expected = [[f"records[{1 + index}].{field}"] for index, field in enumerate(BAD)]
     answer = await stub.ProduceRecords(record_pb2.ProduceRecordsRequest(topic_name=name, records=records))

@@ -52,7 +52,7 @@ def test_numbers_keep_all_their_digits(number: str) -> None:
     try:
         found = stored(Data(json=f'{{"n": {number}}}'))
     except InvalidRequest:
-        # What no reader could hold as a number is refused rather than changed.
+        # What no reader could hold as a number is rejected rather than changed.
         assert number == "1e400"
     else:
         assert found == f'{{"n":{number}}}'.encode()

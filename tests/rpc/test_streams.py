@@ -177,7 +177,7 @@ async def test_frames_out_of_order_end_the_stream(
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert info_of(caught.value).reason == "INVALID_REQUEST"
     assert ("first frame" in (caught.value.details() or "")) == (case in ("records first", "nothing in it"))
-    # What came before is answered nevertheless.
+    # What came before is still answered.
     assert len(answers) == (1 if case == "setup twice" else 0)
 
 
@@ -315,7 +315,7 @@ async def test_a_record_with_a_time_that_a_timestamp_cannot_represent(
     assert await asyncio.to_thread(producer.flush, 20) == 0
     [record] = await everything(channel, name)
     assert record.value == b"v"
-    # Clients can't show a message with a timestamp outside of years 1 to 9999.
+    # Clients cannot show a message with a timestamp outside of years 1 to 9999.
     assert json_format.MessageToDict(record) == {"topicName": name, "value": "dg=="}
 
 

@@ -45,7 +45,7 @@ fixed = st.builds(
 
 
 def group(number: int, content: bytes) -> bytes:
-    """A group, which proto3 doesn't have: an unknown field."""
+    """A group, which proto3 does not have: an unknown field."""
     return varint(number << 3 | 3) + content + varint(number << 3 | 4)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM ends the gateway within shutdown.timeout.ms, whatever state it is in."""
+"""SIGTERM ends the gateway within shutdown.timeout.ms, in every state."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ GatewayFactory = Callable[..., Awaitable[Gateway]]
 TIMEOUT_MS = 2000
 # What a busy machine may add (s).
 SLACK = 6.0
-# Runs a command as process 1, which default actions of signals don't end.
+# Runs a command as process 1, which default actions of signals do not end.
 NEW_PIDS = ("unshare", "--pid", "--fork", "--kill-child")
 
 

@@ -49,7 +49,7 @@ def _login(stack: BackgroundStack, name: str, password: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 async def wrong(stack: BackgroundStack) -> AsyncIterator[Gateway]:
-    """A gateway with a password that Kafka refuses."""
+    """A gateway with a password that Kafka rejects."""
     started = await stack.start_gateway(_login(stack, "nobody", _WRONG), answering=False)
     yield started
     await stack.stop_gateway(started)
@@ -151,7 +151,7 @@ async def test_a_wrong_password_is_not_logged(wrong: Gateway) -> None:
 
 
 class _RefusingEndpoint(BaseHTTPRequestHandler):
-    """A token endpoint that refuses each client, and repeats what it was sent."""
+    """A token endpoint that rejects each client, and repeats what it was sent."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))

@@ -65,7 +65,7 @@ from kafka_facade.runtime.sources import SettingsError
         "ssl.spire.enabled=true",
         "ssl.truststore.location=/etc/truststore",
         "token.impersonation.validation=true",
-        # Misspelt, in capitals, or with another prefix.
+        # Misspelled, in capitals, or with another prefix.
         "Authentication.method=BASIC",
         "SSL.client.auth=true",
         "SSL.keystore.location=/etc/keystore",

@@ -66,7 +66,7 @@ class Load:
                 try:
                     answer = await client.post(self.url, json={"value": {"type": "JSON", "data": number}})
                 except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError) as error:
-                    # Refusing a connection, or closing an idle one, is how a server stops to accept.
+                    # Rejecting a connection, or closing an idle one, is how a server stops to accept.
                     self.broken.append(repr(error))
                     return
                 if answer.status_code != 200 or answer.json()["error_code"] != 200:
@@ -110,7 +110,7 @@ async def test_sigterm_finishes_requests_and_exits_with_0(
     assert await _exit_code(gateway) == 0
     stored = await asyncio.to_thread(_values, stack, name)
     assert set(load.acknowledged) <= stored
-    # A record that is in Kafka but was never acknowledged would be a request that wasn't finished.
+    # A record that is in Kafka but was never acknowledged would be a request that was not finished.
     assert stored == set(load.acknowledged)
     assert load.refused == 0
 

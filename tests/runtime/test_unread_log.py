@@ -40,7 +40,7 @@ if sys.argv[2] == "exit_now":
 
 
 def _fill(descriptor: int) -> None:
-    """Fill a pipe that nobody reads."""
+    """Fill a pipe that has no reader."""
     os.set_blocking(descriptor, False)
     for size in (4096, 1):
         try:

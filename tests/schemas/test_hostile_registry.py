@@ -318,7 +318,7 @@ async def test_a_slow_response_times_out(peer: Peer, registry: SchemaRegistry, m
     peer.answer = drops
     with pytest.raises(SchemaLookupFailed, match="doesn't respond"):
         await registry.schema(1, 0.5)
-    # Other queued requests don't wait until their timeout if the registry doesn't respond.
+    # Other queued requests do not wait until their timeout if the registry does not respond.
     started = time.monotonic()
     found = await asyncio.gather(*(registry.schema(id, 25) for id in range(2, 60)), return_exceptions=True)
     assert {type(error) for error in found} == {SchemaRegistryUnavailable}

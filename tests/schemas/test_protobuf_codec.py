@@ -102,7 +102,7 @@ def test_the_json_mapping() -> None:
 def test_message_indexes() -> None:
     found = codec(SCHEMA, Source("other/file.proto", OTHER))
     assert found.decode(b"\x02\x02\x08\x05") == {"x": 5}
-    # The entry that the map field makes of itself isn't counted.
+    # The entry that the map field makes of itself is not counted.
     assert found.decode(b"\x04\x00\x00\x08\x05") == {"a": 5}
     assert found.decode(b"\x06\x00\x00\x00\x08\x01") == {"b": True}
     for payload in (b"", b"\x04\x00", b"\x02\x04", b"\x02\x01", b"\x01\x00", b"\x04\x00\x02", b"\xff" * 9, b"\x02\x0a"):
@@ -259,7 +259,7 @@ def test_values_are_stored_unchanged(data: Any) -> None:
 
 
 def _said(found: Any, data: Any) -> bool:
-    """Whether all of the data is found again, beside fields that weren't given."""
+    """Whether all of the data is found again, beside fields that were not given."""
     if isinstance(data, dict):
         return all(name in found and _said(found[name], value) for name, value in data.items())
     if isinstance(data, list):

@@ -28,7 +28,7 @@ from kafka_facade.schemas.registry import SchemaRegistry
 
 MIB = 1024 * 1024
 COPIES = 20
-# What is measured has pages of its own, whatever it is.
+# What is measured has pages of its own.
 _ALLOWANCE = 2 * MIB
 
 Make = Callable[[int], CompiledSchema]

@@ -22,7 +22,7 @@ ADD = "numbers.add"
 
 
 class Number(StateRecord, frozen=True):
-    """A number, and by whom it was changed last."""
+    """A number, and the node that changed it last."""
 
     prefix: ClassVar[str] = "number"
     value: int

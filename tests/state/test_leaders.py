@@ -72,7 +72,7 @@ async def test_a_paused_leader_that_is_asked_in_the_topic(new_state: StateFactor
 
 
 async def test_changes_while_leaders_are_killed(new_state: StateFactory, new_worker: WorkerFactory) -> None:
-    """Each is made once, whoever leads."""
+    """Each is made once, with any leader."""
     workers = [await new_worker(f"w{number}") for number in range(2)]
     state = await new_state()
     done = 0

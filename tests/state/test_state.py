@@ -1,4 +1,4 @@
-"""The state of the gateway in its topic: changes by the leader, reads on any worker, and topics that can't be used."""
+"""The state of the gateway in its topic: changes by the leader, reads on any worker, and topics that cannot be used."""
 
 from __future__ import annotations
 

@@ -254,7 +254,7 @@ async def test_an_incomplete_request_is_not_carried_out(
 async def test_a_half_closed_connection_consumes_no_records(
     gateway: Gateway, topic: TopicFactory, connect: Connect
 ) -> None:
-    """Its closing can't be told from its end, and records must not go to nobody."""
+    """Its closing cannot be told from its end, and records must not be lost."""
     name, group = await topic(), f"g-{uuid.uuid4().hex}"
 
     async def call(method: str, path: str, body: Any = None, *, half: bool = False) -> tuple[int, bytes]:
@@ -294,7 +294,7 @@ async def test_an_upgrade_that_is_not_offered_is_ignored(
         status, body = await connection.answer()
         assert (status, json.loads(body)["offsets"][0]["offset"]) == (200, offset)
     assert (await connection.answer())[0] == 200
-    # A body in a later segment isn't taken for the next request.
+    # A body in a later segment is not taken for the next request.
     await connection.send(whole[: -len(_BODY)])
     await asyncio.sleep(0.1)
     await connection.send(_BODY + _GET)

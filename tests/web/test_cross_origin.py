@@ -253,7 +253,7 @@ async def test_an_unknown_host_name_of_the_gateway(
         for host in (*hosts, "gateway:8082", "a.own.example", "NAMED.example:1", "known.example"):
             assert (await _offset(client, name, _page(host))).status_code == 200, host
             assert (await client.post("/graphql", json=_QUERY, headers=_page(host))).status_code == 200, host
-        # The certificate vouches for it; others aren't browsers.
+        # The certificate vouches for it; others are not browsers.
         for headers in (_page("any.example", "https"), {"host": "any.example"}):
             assert (await _offset(client, name, headers)).status_code == 200
 

@@ -31,7 +31,7 @@ async def test_a_response_that_is_given_up(caplog: pytest.LogCaptureFixture) -> 
     serving = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(20):
-            while not server.started:  # noqa: ASYNC110  uvicorn tells nobody that it has started
+            while not server.started:  # noqa: ASYNC110  uvicorn has no event for its start
                 await asyncio.sleep(0.01)
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")

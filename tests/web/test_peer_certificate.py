@@ -45,7 +45,7 @@ async def test_the_caller_s_certificate(tmp_path: Path, presented: bool) -> None
     serving = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(20):
-            while not server.started:  # noqa: ASYNC110  uvicorn tells nobody that it has started
+            while not server.started:  # noqa: ASYNC110  uvicorn has no event for its start
                 await asyncio.sleep(0.01)
             context = ssl.create_default_context(cafile=str(files.authority_pem))
             if presented:

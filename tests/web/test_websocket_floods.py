@@ -61,7 +61,7 @@ async def test_a_flood_of_frames(watched: Watched, connect: Connect, flood: str)
     await watched.report()
     with suppress(ConnectionError):
         await connection.send(_FLOODS[flood])
-    # Closes the connection where the flood hasn't.
+    # Closes the connection where the flood has not.
     with suppress(ConnectionError):
         await connection.send(frame(FIN | TEXT, b"{"))
         if flood != "empty parts":

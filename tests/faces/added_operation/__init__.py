@@ -1,1 +1,1 @@
-"""Operations that the gateway doesn't have: what has to be written to add some, and nothing else."""
+"""Operations that the gateway does not have: what has to be written to add some, and nothing else."""

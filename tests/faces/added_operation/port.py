@@ -11,4 +11,4 @@ class SizePort(Protocol):
     """Deletion of records."""
 
     async def trim(self, topic: str, partitions: list[PartitionTrim], timeout: float) -> None:
-        """Delete records; InvalidKafkaRequest for an offset that the partition doesn't have."""
+        """Delete records; InvalidKafkaRequest for an offset that the partition does not have."""
