@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Generator
 from datetime import datetime
@@ -15,7 +16,8 @@ from kafka_facade.core.limits import RECORDS_WEIGHT
 from kafka_facade.core.records import json_text
 from kafka_facade.core.records import model as core_records
 from kafka_facade.core.records.decoding import has_schema_id
-from kafka_facade.core.records.decoding_budget import weighs_more
+from kafka_facade.core.records.decoding_budget import BudgetExceeded, weighs_more
+from kafka_facade.core.records.long_values import LONG, LongText, long_text, marked
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context, Info, current_decoding
 from kafka_facade_graphql.fields import field
@@ -44,8 +46,10 @@ class Content:
     def base64(self) -> Base64:
         return Base64(self.data)
 
-    @field(description="The bytes as text; null if they are not UTF-8.")
+    @field(description="The bytes as text; null if they are not UTF-8; an error if they are too large.")
     def text(self) -> str | None:
+        if len(self.data) > LONG:
+            return cast(str, _LaterText(self.data))
         try:
             return self.data.decode()
         except UnicodeDecodeError:
@@ -63,16 +67,35 @@ class Content:
         return len(self.data)
 
 
-class _LaterJson:
-    """An awaitable that decodes JSON; unlike a coroutine, it may be dropped without being awaited."""
+class _Later:
+    """An awaitable that decodes data; unlike a coroutine, it may be dropped without being awaited."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | str) -> None:
         self._data = data
 
-    def __await__(self) -> Generator[Any, None, JSON | None]:
+    def __await__(self) -> Generator[Any, None, object]:
         return self._decode().__await__()
 
-    async def _decode(self) -> JSON | None:
+    async def _decode(self) -> object:
+        raise NotImplementedError
+
+
+class _LaterText(_Later):
+    """A long text, which is weighed first: in JSON it may be six times as long."""
+
+    async def _decode(self) -> LongText | None:
+        try:
+            return await asyncio.to_thread(long_text, self._data)
+        except BudgetExceeded as error:
+            raise DeserializationFailed(f"The text can't be shown: {error}.") from None
+
+
+class _LaterJson(_Later):
+    """JSON of some weight."""
+
+    _data: bytes
+
+    async def _decode(self) -> object:
         await time_slice()
         try:
             return await current_decoding().read_json(self._data, _json)
@@ -240,7 +263,10 @@ class FetchedRecord(plain(core_records.FetchedRecord)):  # type: ignore[misc]
 
 def _data(value: Any) -> JSON | None:
     if isinstance(value, bytes):
-        return JSON(b64encode(value).decode())
+        long = marked(value)
+        return JSON(b64encode(value).decode() if long is value else long)
+    if isinstance(value, str) and len(value) > LONG:
+        return cast(JSON, _LaterText(value))
     return None if value is None else JSON(value)
 
 

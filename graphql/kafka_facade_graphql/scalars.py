@@ -32,7 +32,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from kafka_facade.core.errors import DeserializationFailed, MalformedBody
 from kafka_facade.core.quoting import quote
-from kafka_facade.core.records.long_values import marked
+from kafka_facade.core.records.long_values import LongJson, LongText, LongValue, marked
 from kafka_facade_graphql.errors import Code, extensions_of
 from kafka_facade_graphql.numbers import exact_number
 
@@ -95,9 +95,9 @@ def _parse_base64(value: Any) -> bytes:
         raise GraphQLError("Base64 cannot be decoded.") from None
 
 
-def _serialize_json(value: Any) -> msgspec.Raw:
+def _serialize_json(value: Any) -> object:
     """Encode a value to JSON here, so that a failure affects only its field and not the whole response."""
-    if isinstance(value, msgspec.Raw):
+    if isinstance(value, msgspec.Raw | LongJson | LongText | LongValue):
         return value
     try:
         return msgspec.Raw(_encode(value))

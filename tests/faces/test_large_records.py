@@ -11,13 +11,21 @@ from uuid import uuid4
 
 import grpc
 import httpx
+import psutil
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from google.protobuf.empty_pb2 import Empty
 
 from faces.conftest import MOST_BUSY, Watched
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc, record_pb2, record_pb2_grpc
-from kafka_facade.rpc.gen.v1.record_pb2 import FORMAT_BINARY, FORMAT_JSON, FORMAT_STRING, FORMAT_UNSPECIFIED
+from kafka_facade.rpc.gen.v1.record_pb2 import (
+    FORMAT_AVRO,
+    FORMAT_BINARY,
+    FORMAT_JSON,
+    FORMAT_STRING,
+    FORMAT_UNSPECIFIED,
+)
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
@@ -135,11 +143,100 @@ async def read_by_rest(gateway: Gateway, topic: str, format: str) -> str:
 
 
 async def read_by_graphql(gateway: Gateway, topic: str, representation: str) -> str:
+    """The events of a subscription to the value of the topic's record."""
+    return await subscribed(gateway, topic, f"value {{ {representation} }}")
+
+
+async def subscribed(gateway: Gateway, topic: str, selection: str) -> str:
     """The events of a subscription to the topic's record."""
     asked = f'topicName: "{topic}", from: EARLIEST, follow: false'
-    query = f"subscription {{ records({asked}) {{ value {{ {representation} }} }} }}"
+    query = f"subscription {{ records({asked}) {{ {selection} }} }}"
     async with httpx.AsyncClient(timeout=60, headers={"accept": "text/event-stream"}) as client:
         return (await client.post(gateway.graphql, json={"query": query})).text
+
+
+CONTROLS = b"\x01" * 60_000_000
+# Two copies of the record, and what was read of it; in JSON it is 360 MB.
+MOST_MEMORY = 340_000_000
+DECODED = "decodedValue { info { error } data }"
+
+
+def long_number(value: int) -> bytes:
+    """An Avro long."""
+    value <<= 1
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+async def read_as_avro(gateway: Gateway, topic: str) -> str:
+    """The response to a read of the topic's first record in Avro."""
+    headers = {"content-type": "application/vnd.kafka.v2+json"}
+    async with httpx.AsyncClient(base_url=gateway.rest, timeout=60, headers=headers) as client:
+        settings = {"format": "avro", "auto.offset.reset": "earliest"}
+        instance = (await client.post(f"/consumers/g-{uuid4()}", json=settings)).json()["base_uri"]
+        await client.post(f"{instance}/assignments", json={"partitions": [{"topic": topic, "partition": 0}]})
+        async with asyncio.timeout(60):
+            body = "[]"
+            while body == "[]":
+                body = (
+                    await client.get(f"{instance}/records", headers={"accept": "application/vnd.kafka.avro.v2+json"})
+                ).text
+        await client.delete(instance)
+        return body
+
+
+async def consume_decoded(gateway: Gateway, topic: str) -> str:
+    """The error of the topic's record, and its size."""
+    options = [("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
+        request = record_pb2.ConsumeRequest(
+            topic_name=topic, earliest=Empty(), max_bytes=MOST, decode_with_registry=True
+        )
+        call = record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=60)
+        [record] = [record async for frame in call for record in frame.records]
+        return record.value_error
+
+
+READ_DECODED: dict[str, Callable[[Gateway, str], Awaitable[str]]] = {
+    "rest": read_as_avro,
+    "grpc": consume_decoded,
+    "graphql": lambda gateway, topic: subscribed(gateway, topic, DECODED),
+    "graphql text": lambda gateway, topic: read_by_graphql(gateway, topic, "text"),
+}
+
+
+@pytest.mark.parametrize("face", READ_DECODED)
+async def test_text_that_becomes_too_large_in_json_is_rejected_before_it_is_encoded(
+    stack: BackgroundStack, watched: Watched, topic: TopicFactory, face: str
+) -> None:
+    name = await topic()
+    registry = SchemaRegistryClient({"url": stack.schema_registry})
+    schema_id = await asyncio.to_thread(registry.register_schema, f"{name}-value", Schema('"string"', "AVRO"))
+    head = b"\0" + schema_id.to_bytes(4, "big") + long_number(len(CONTROLS))
+    limits = {"message.max.bytes": MOST, "queue.buffering.max.kbytes": 1_000_000, "compression.type": "gzip"}
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers} | limits)
+    # Kafka limits the size of the compressed record.
+    producer.produce(name, value=CONTROLS if face == "graphql text" else head + CONTROLS)
+    assert await asyncio.to_thread(producer.flush, 60) == 0
+    process = psutil.Process(watched.gateway.child.pid)
+    before = most = process.memory_info().rss
+
+    async def look() -> None:
+        nonlocal most
+        while True:
+            most = max(most, process.memory_info().rss)
+            await asyncio.sleep(0.005)
+
+    async def run() -> None:
+        assert "too large when it is decoded" in await READ_DECODED[face](watched.gateway, name)
+
+    looking = asyncio.create_task(look())
+    assert await watched.quietest(run) < MOST_BUSY
+    looking.cancel()
+    assert most - before < MOST_MEMORY
 
 
 READ = {"rest": read_by_rest, "graphql": read_by_graphql}
@@ -158,6 +255,35 @@ async def test_a_large_record_is_encoded_in_pieces(
 
     async def run() -> None:
         assert shown in await READ[face](watched.gateway, target, form)
+
+    assert await watched.quietest(run) < MOST_BUSY
+
+
+@pytest.mark.parametrize("face", ["rest", "grpc", "graphql"])
+async def test_a_large_decoded_value_is_encoded_in_pieces(
+    stack: BackgroundStack, watched: Watched, topic: TopicFactory, face: str
+) -> None:
+    registry = SchemaRegistryClient({"url": stack.schema_registry})
+    schema_id = await asyncio.to_thread(registry.register_schema, f"{uuid4()}-value", Schema('"string"', "AVRO"))
+    head = b"\0" + schema_id.to_bytes(4, "big") + long_number(len(TEXT))
+    target = await filled(stack, topic, {"value": head + TEXT.encode()})
+
+    async def run() -> None:
+        if face == "grpc":
+            options = [("grpc.max_receive_message_length", -1)]
+            async with grpc.aio.insecure_channel(watched.gateway.grpc, options=options) as channel:
+                request = record_pb2.ConsumeRequest(
+                    topic_name=target, earliest=Empty(), max_bytes=MOST, decode_with_registry=True
+                )
+                call = record_pb2_grpc.RecordServiceStub(channel).Consume(request, timeout=60)
+                [record] = [record async for frame in call for record in frame.records]
+            assert record.decoded_value.json == json.dumps(TEXT)
+            assert record.decoded_value.schema.schema_id == schema_id
+            assert record.decoded_value.format == FORMAT_AVRO
+        elif face == "rest":
+            assert json.dumps(TEXT) in await read_as_avro(watched.gateway, target)
+        else:
+            assert json.dumps(TEXT) in await subscribed(watched.gateway, target, DECODED)
 
     assert await watched.quietest(run) < MOST_BUSY
 

@@ -24,6 +24,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.records import decoding
 from kafka_facade.core.records.decoding import Decoding
+from kafka_facade.core.records.long_values import LongJson
 from kafka_facade.core.records.model import Format, ReadFormats, Record
 from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.schemas import registry_client
@@ -404,7 +405,9 @@ async def test_a_busy_gateway_does_not_make_records_undecodable(
         number >>= 7
     length.append(number)
     large = Record("t", 0, 7, None, [], None, b"\0\0\0\0\1" + bytes(length) + b"x" * size)
-    assert (await reading.strictly(Format.AVRO, large)).value == "x" * size
+    found = (await reading.strictly(Format.AVRO, large)).value
+    assert isinstance(found, LongJson)
+    assert found.text == b'"%b"' % (b"x" * size)
     monkeypatch.setattr(decoding, "_SCHEMA_SECONDS", 0.2)
     release = threading.Event()
     threads = schemas._threads[Format.AVRO]
@@ -417,4 +420,6 @@ async def test_a_busy_gateway_does_not_make_records_undecodable(
     finally:
         release.set()
         await asyncio.gather(*busy)
-    assert (await reading.strictly(Format.AVRO, large)).value == "x" * size
+    found = (await reading.strictly(Format.AVRO, large)).value
+    assert isinstance(found, LongJson)
+    assert found.text == b'"%b"' % (b"x" * size)

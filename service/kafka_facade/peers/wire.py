@@ -14,7 +14,8 @@ from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
 from kafka_facade.core.errors import ERRORS_BY_REASON, FacadeError
 from kafka_facade.core.records.json_numbers import JsonDecoder
-from kafka_facade.core.records.model import DataInfo, FetchedRecord, Record
+from kafka_facade.core.records.long_values import LONG, LongJson
+from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, Record
 from kafka_facade.core.registry import Registry
 from kafka_facade.core.time_slices import time_slice
 
@@ -242,13 +243,15 @@ async def _add(records: list[_Fetched], payloads: deque[bytes], found: list[Fetc
             await time_slice()
             room = _JSON_BYTES
         record = entry.record
-        key, value = _object(entry.key, record.key), _object(entry.value, record.value)
+        key = _object(entry.key, record.key, entry.key_info)
+        value = _object(entry.value, record.value, entry.value_info)
         found.append(FetchedRecord(record, key, value, entry.key_info, entry.value_info))
 
 
 def _to_wire(fetched: FetchedRecord) -> _Fetched:
     record = fetched.record
-    key, value = _data(fetched.key, record.key), _data(fetched.value, record.value)
+    key = _data(fetched.key, record.key, fetched.key_info)
+    value = _data(fetched.value, record.value, fetched.value_info)
     return _Fetched(record, key, value, fetched.key_info, fetched.value_info)
 
 
@@ -282,9 +285,20 @@ def _size(entry: _Fetched) -> int:
     return size + sum(len(header.name) + len(header.value or b"") for header in record.headers)
 
 
-def _data(data: object, payload: bytes | None) -> bytes | None:
-    return None if data is payload else _encode_json(data)
+def _data(data: object, payload: bytes | None, info: DataInfo | None) -> bytes | None:
+    """Return the JSON of a decoded key or value; None if it follows from the payload."""
+    if isinstance(data, LongJson):
+        return data.text
+    return None if data is payload or _is_text(data, info) else _encode_json(data)
 
 
-def _object(data: bytes | None, payload: bytes | None) -> object:
-    return payload if data is None else _decode_json(data)
+def _is_text(data: object, info: DataInfo | None) -> bool:
+    """Return whether decoded data is the payload's text; in JSON it may be several times as long."""
+    return isinstance(data, str) and info is not None and info.format is Format.STRING
+
+
+def _object(data: bytes | None, payload: bytes | None, info: DataInfo | None) -> object:
+    if data is not None:
+        return LongJson(data) if len(data) > LONG else _decode_json(data)
+    is_text = payload is not None and info is not None and info.format is Format.STRING and info.error is None
+    return payload.decode() if payload is not None and is_text else payload

@@ -79,8 +79,8 @@ async def _write(found: Sequence[FetchedRecord]) -> Encoded:
             message.timestamp.CopyFrom(stored)
         if record.headers:
             await write_headers(message.headers, record.headers)
-        large_key = large_data(_KEY, record.key, fetched.key_info)
-        large_value = large_data(_VALUE, record.value, fetched.value_info)
+        large_key = large_data(_KEY, record.key, fetched.key, fetched.key_info)
+        large_value = large_data(_VALUE, record.value, fetched.value, fetched.value_info)
         if record.key is not None and not large_key:
             _write_data(message.key, record.key, fetched.key, fetched.key_info)
         if record.value is not None and not large_value:

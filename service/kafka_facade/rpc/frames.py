@@ -55,9 +55,10 @@ def field(number: int, content: list[bytes]) -> list[bytes]:
     return [_varint(number << 3 | _LENGTH) + _varint(sum(map(len, content))), *content]
 
 
-def data_field(number: int, payload: bytes, kind: str) -> list[bytes]:
+def data_field(number: int, payload: bytes, kind: str, others: record_pb2.RecordData | None = None) -> list[bytes]:
     """Return the parts of an encoded field of the type RecordData, of which ``payload`` is the field ``kind``."""
-    return field(number, field(record_pb2.RecordData.DESCRIPTOR.fields_by_name[kind].number, [payload]))
+    data = field(record_pb2.RecordData.DESCRIPTOR.fields_by_name[kind].number, [payload])
+    return field(number, data if others is None else [*data, others.SerializeToString()])
 
 
 def _varint(value: int) -> bytes:

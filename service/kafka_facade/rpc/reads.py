@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from kafka_facade.core.records.long_values import LongJson
 from kafka_facade.core.records.model import DataInfo, FetchedRecord, Format, ReadFormats
 from kafka_facade.rpc.convert import to_timestamp
 from kafka_facade.rpc.frames import LARGE, Encoded, Frame, data_field, field
@@ -31,9 +32,13 @@ def error_of(info: DataInfo | None) -> str | None:
     return None if info is None else info.error
 
 
-def large_data(number: int, payload: bytes | None, info: DataInfo | None) -> list[bytes]:
-    """Return a large key or value as the encoded field ``number``; nothing if it is small, or is not sent as stored."""
-    if payload is None or info is None or len(payload) <= LARGE:
+def large_data(number: int, payload: bytes | None, data: object, info: DataInfo | None) -> list[bytes]:
+    """Return a large key or value as the encoded field ``number``; nothing if it is small."""
+    if payload is None or info is None:
+        return []
+    if isinstance(data, LongJson) and info.format not in _FIELDS_AS_STORED:
+        return data_field(number, data.text, "json", _decoded_with(info))
+    if len(payload) <= LARGE:
         return []
     kind = "binary" if info.error is not None else _FIELDS_AS_STORED.get(info.format)
     return [] if kind is None else data_field(number, payload, kind)
@@ -50,9 +55,15 @@ def write_data(payload: bytes | None, data: object, info: DataInfo | None) -> re
     if info.format is Format.JSON:
         # Pass the JSON text on unchanged, to keep all digits of its numbers.
         return record_pb2.RecordData(json=payload.decode())
+    shown = _decoded_with(info)
+    shown.json = _encode(data).decode()
+    return shown
+
+
+def _decoded_with(info: DataInfo) -> record_pb2.RecordData:
+    """Return the format and schema of decoded data."""
     schema = record_pb2.SchemaSelector(schema_id=info.schema_id or 0, subject=info.subject)
-    number = record_pb2.Format.Value(f"FORMAT_{info.format.value}")
-    return record_pb2.RecordData(json=_encode(data).decode(), format=number, schema=schema)
+    return record_pb2.RecordData(format=record_pb2.Format.Value(f"FORMAT_{info.format.value}"), schema=schema)
 
 
 async def write_decoded(records: Sequence[FetchedRecord]) -> Encoded:
@@ -61,8 +72,9 @@ async def write_decoded(records: Sequence[FetchedRecord]) -> Encoded:
     for fetched in records:
         record = fetched.record
         key_shown, value_shown = _is_decoded(fetched.key_info), _is_decoded(fetched.value_info)
-        large_key = _large(record.key, fetched.key_info, kind.KEY_FIELD_NUMBER, kind.DECODED_KEY_FIELD_NUMBER)
-        large_value = _large(record.value, fetched.value_info, kind.VALUE_FIELD_NUMBER, kind.DECODED_VALUE_FIELD_NUMBER)
+        key, value = (record.key, fetched.key, fetched.key_info), (record.value, fetched.value, fetched.value_info)
+        large_key = _large(*key, kind.KEY_FIELD_NUMBER, kind.DECODED_KEY_FIELD_NUMBER)
+        large_value = _large(*value, kind.VALUE_FIELD_NUMBER, kind.DECODED_VALUE_FIELD_NUMBER)
         message = frame.add(
             topic_name=record.topic_name,
             partition_id=record.partition_id,
@@ -70,8 +82,8 @@ async def write_decoded(records: Sequence[FetchedRecord]) -> Encoded:
             timestamp=to_timestamp(record.timestamp),
             key=None if key_shown or large_key else record.key,
             value=None if value_shown or large_value else record.value,
-            decoded_key=None if large_key else _shown(record.key, fetched.key, fetched.key_info),
-            decoded_value=None if large_value else _shown(record.value, fetched.value, fetched.value_info),
+            decoded_key=None if large_key else _shown(*key),
+            decoded_value=None if large_value else _shown(*value),
             key_error=error_of(fetched.key_info),
             value_error=error_of(fetched.value_info),
         )
@@ -81,10 +93,10 @@ async def write_decoded(records: Sequence[FetchedRecord]) -> Encoded:
     return await frame.finished()
 
 
-def _large(payload: bytes | None, info: DataInfo | None, as_stored: int, decoded: int) -> list[bytes]:
+def _large(payload: bytes | None, data: object, info: DataInfo | None, as_stored: int, decoded: int) -> list[bytes]:
     """Return a large key or value as one of the encoded fields of these numbers; nothing if it is small."""
     if payload is None or len(payload) <= LARGE or _is_decoded(info):
-        return large_data(decoded, payload, info)
+        return large_data(decoded, payload, data, info)
     return field(as_stored, [payload])
 
 

@@ -14,8 +14,11 @@ from typing import Any, Final
 
 import msgspec
 
-from kafka_facade.core.records.decoding_budget import CONTAINER_WEIGHT, VALUE_WEIGHT, DecodingBudget
+from kafka_facade.core.records.decoding_budget import CONTAINER_WEIGHT, VALUE_WEIGHT, BudgetExceeded, DecodingBudget
 from kafka_facade.schemas.avro_encoding import branch_name
+
+# Two control characters, or so many others, are about the weight of a value.
+_CHARGED_TEXT: Final = 2
 
 
 class AvroReader:
@@ -65,6 +68,16 @@ class AvroReader:
         found = self.data[self.position : end]
         self.position = end
         return found
+
+    def text(self, size: int, encoding: str = "utf-8") -> str:
+        """Read a text of ``size`` bytes."""
+        if size > self.budget.left:
+            raise BudgetExceeded
+        text = self.octets(size).decode(encoding)
+        # Items and fields are charged for so much.
+        if size > _CHARGED_TEXT:
+            self.budget.spend_text(text)
+        return text
 
     def blocks(self) -> int:
         """Read the number of items in the next block of an array or map; 0 at its end."""
@@ -192,15 +205,15 @@ def _shortest(number: float) -> float:
 
 
 def _string(reader: AvroReader) -> str:
-    return reader.octets(reader.long()).decode()
+    return reader.text(reader.long())
 
 
 def _bytes(reader: AvroReader) -> str:
-    return reader.octets(reader.long()).decode("latin-1")
+    return reader.text(reader.long(), "latin-1")
 
 
 def _fixed(size: int) -> Decoder:
-    return lambda reader: reader.octets(size).decode("latin-1")
+    return lambda reader: reader.text(size, "latin-1")
 
 
 def _enum(symbols: list[str]) -> Decoder:

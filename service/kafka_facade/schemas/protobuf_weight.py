@@ -27,7 +27,6 @@ _MAX_DEPTH: Final = 100
 _VARINT, LENGTH = 0, 2
 _GROUPS: Final = (3, 4)
 _FIXED: Final = {1: 8, 5: 4}
-_TEXTS: Final = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 # The content type of ``google.protobuf.Any`` is known only from the payload.
 ANY: Final = "google.protobuf.Any"
 _ANY_FILE: Final = "google/protobuf/any.proto"
@@ -156,10 +155,21 @@ class Weights:
             if field.message_type is not None:
                 if wire == LENGTH:
                     self._walk(field.message_type, payload[start:position], budget, depth + 1)
-            elif field.enum_type is not None:
-                budget.spend((position - start) * (self._enum + 2 * VALUE_WEIGHT))
-            elif wire == LENGTH and field.type not in _TEXTS:
-                budget.spend((position - start) * 2 * VALUE_WEIGHT)
+            else:
+                self._spend_scalars(field, wire, payload[start:position], budget)
+
+    def _spend_scalars(self, field: FieldDescriptor, wire: int, content: memoryview, budget: DecodingBudget) -> None:
+        """Charge a scalar, or several that are packed."""
+        if field.enum_type is not None:
+            budget.spend(len(content) * (self._enum + 2 * VALUE_WEIGHT))
+        elif wire != LENGTH:
+            return
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            budget.spend_text(content)
+        elif field.type == FieldDescriptor.TYPE_BYTES:
+            budget.spend(len(content) * 4 // 3)
+        else:
+            budget.spend(len(content) * 2 * VALUE_WEIGHT)
 
     def _walk_any(self, message: Descriptor, payload: memoryview, budget: DecodingBudget, depth: int) -> None:
         """Scan the content of an Any, which upb parses from a copy."""

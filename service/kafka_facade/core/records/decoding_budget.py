@@ -42,6 +42,9 @@ _LEAST_MEMBER: Final = 5
 _NAME_END: Final = re.compile(rb'(?<!\\)(?:\\\\)*+"[ \t\r\n]*+:')
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 class BudgetExceeded(ValueError):
     """The decoded data is too large."""
 
@@ -67,6 +70,15 @@ class DecodingBudget:
         self.left -= weight
         if self.left < 0:
             raise BudgetExceeded
+
+    def spend_text(self, text: str | memoryview) -> None:
+        """Subtract the length of a text, or of its UTF-8 bytes, in JSON: a control character becomes six.
+
+        Call it in a thread for a long text. Raises BudgetExceeded if less is left.
+        """
+        for start in range(0, len(text), _PART):
+            piece = text[start : start + _PART]
+            self.spend(len(_encode(piece if isinstance(piece, str) else str(piece, errors="replace"))))
 
 
 def json_weight(payload: bytes | bytearray, start: int = 0, end: int | None = None) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from kafka_facade.core.records.json_numbers import JsonDecoder
+from kafka_facade.core.records.long_values import LONG, LongJson, encode_long
 
 MAX_DEPTH: Final = 500
 """Maximum nesting of arrays and objects in responses, well below the limits of decoders and encoders."""
@@ -60,15 +61,19 @@ def decode(payload: bytes) -> object:
     return data
 
 
-def check(data: object) -> None:
-    """Raise Unshowable if a response cannot contain the data."""
+def shown(data: object, longest: int) -> object:
+    """Return the data, or its JSON text as a LongJson if that is long; then the data must not be used any more.
+
+    ``longest`` is the most characters that a text in it may have. Raises Unshowable if a response cannot contain it.
+    """
     try:
-        text = _encode(data)
+        text = encode_long(data) if longest > LONG else _encode(data)
     except UnicodeEncodeError:
         raise Unshowable("a string has half of a surrogate pair") from None
     except RecursionError:
         raise Unshowable(_TOO_DEEP) from None
     _check_depth(data, text)
+    return LongJson(text) if len(text) > LONG else data
 
 
 def _check_depth(data: object, text: bytes) -> None:

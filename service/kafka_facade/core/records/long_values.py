@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from binascii import b2a_base64
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
+from kafka_facade.core.limits import RECORDS_WEIGHT
+from kafka_facade.core.records.decoding_budget import DecodingBudget
 from kafka_facade.core.time_slices import time_slice
 
-# Longer values are encoded in pieces of so many characters or bytes; in base64 each three become four characters.
-_PIECE: Final = 384 * 1024
+LONG: Final = 384 * 1024
+"""Longer values are encoded in pieces of so many characters or bytes; in base64 each three become four characters."""
+# Control characters become six characters each, so pieces of data from records are shorter.
+_PIECE: Final = 64 * 1024
 _encode = msgspec.json.encode
 # What stands for a long value until it is filled in. Callers cannot guess it.
 _MARKER: Final = secrets.token_hex(16)
+_MARKERS: Final = re.compile(b'"%b_([0-9]+)"' % _MARKER.encode())
 
 
 class LongValue:
@@ -26,29 +33,102 @@ class LongValue:
         self.value = value
 
 
+class LongJson:
+    """A long value that is encoded already."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+class LongText(str):
+    """A long text where a LongValue is not accepted; encoders take it for no text."""
+
+    __slots__ = ()
+
+
 def marked(value: object) -> object:
     """Return a value that is to be encoded, as a LongValue if it is long."""
-    return LongValue(value) if isinstance(value, str | bytes) and len(value) > _PIECE else value
+    return LongValue(value) if isinstance(value, str | bytes) and len(value) > LONG else value
 
 
-def whole(value: Any) -> str | bytes:
+def whole(value: Any) -> str | bytes | msgspec.Raw:
     """Return what an encoder encodes at once instead of a long value: ``msgspec.json.encode(data, enc_hook=whole)``."""
     if isinstance(value, LongValue):
         return value.value
+    if isinstance(value, LongJson):
+        return msgspec.Raw(value.text)
+    if isinstance(value, LongText):
+        return str(value)
     raise NotImplementedError
+
+
+def long_text(data: str | bytes) -> LongText | None:
+    """Return a long text; None if bytes are not UTF-8. Call it in a thread.
+
+    Raises BudgetExceeded if it becomes too large in JSON.
+    """
+    try:
+        text = LongText(data.decode() if isinstance(data, bytes) else data)
+    except UnicodeDecodeError:
+        return None
+    DecodingBudget(0, free=RECORDS_WEIGHT).spend_text(text)
+    return text
+
+
+def encode_long(data: object) -> bytes:
+    """Encode data, its long texts in pieces. Call it in a thread. The data must not be used any more."""
+    texts: list[str] = []
+    holder = [data]
+    _take_out(holder, texts)
+    first, *others = _MARKERS.split(_encode(holder[0]))
+    parts = [first]
+    for number, after in zip(others[::2], others[1::2], strict=True):
+        parts += [b'"', *_pieces(texts[int(number)]), b'"', after]
+    # Joining much does not hold the interpreter lock.
+    return b"".join(parts)
+
+
+def _take_out(data: list[Any], texts: list[str]) -> None:
+    """Replace long texts in the data by a marker with their index in ``texts``."""
+
+    def without(text: str) -> str:
+        if len(text) <= LONG:
+            return text
+        texts.append(text)
+        return f"{_MARKER}_{len(texts) - 1}"
+
+    waiting: list[Any] = [data]
+    while waiting:
+        parent = waiting.pop()
+        if isinstance(parent, dict) and any(len(name) > LONG for name in parent):
+            entries = list(parent.items())
+            parent.clear()
+            parent.update((without(name), value) for name, value in entries)
+        for name, value in parent.items() if isinstance(parent, dict) else enumerate(parent):
+            if isinstance(value, str):
+                if len(value) > LONG:
+                    # The keys stay the same, so this may be done during the iteration.
+                    parent[name] = without(value)
+            elif isinstance(value, dict | list):
+                waiting.append(value)
 
 
 class LongEncoder:
     """Encodes JSON. It leaves out long values at first, and adds them in time slices."""
 
     def __init__(self) -> None:
-        values: list[str | bytes] = []
+        values: list[str | bytes | LongJson] = []
 
         # No method: an encoder that refers to this object would make a reference cycle.
         def leave_out(value: Any) -> str:
-            if not isinstance(value, LongValue):
+            if isinstance(value, LongText | LongJson):
+                values.append(value)
+            elif isinstance(value, LongValue):
+                values.append(value.value)
+            else:
                 raise NotImplementedError
-            values.append(value.value)
             return _MARKER
 
         self._values = values
@@ -68,13 +148,22 @@ class LongEncoder:
         del text[start:]
         text += first
         for value, part in zip(values, others, strict=True):
-            text += b'"'
-            for begin in range(0, len(value), _PIECE):
+            quotation_mark = b"" if isinstance(value, LongJson) else b'"'
+            text += quotation_mark
+            for piece in _pieces(value):
                 await time_slice()
-                text += _encoded(value[begin : begin + _PIECE])
-            text += b'"'
+                text += piece
+            text += quotation_mark
             text += part
 
 
-def _encoded(piece: str | bytes) -> bytes:
-    return b2a_base64(piece, newline=False) if isinstance(piece, bytes) else _encode(piece)[1:-1]
+def _pieces(value: str | bytes | LongJson) -> Iterator[bytes | memoryview]:
+    """Encode a value in pieces, without quotation marks."""
+    if isinstance(value, str):
+        for start in range(0, len(value), _PIECE):
+            yield _encode(value[start : start + _PIECE])[1:-1]
+        return
+    view = memoryview(value.text if isinstance(value, LongJson) else value)
+    for start in range(0, len(view), LONG):
+        piece = view[start : start + LONG]
+        yield piece if isinstance(value, LongJson) else b2a_base64(piece, newline=False)

@@ -161,6 +161,8 @@ class Schemas:
     async def decode(self, payload: bytes, timeout: float, format: Format | None = None) -> tuple[object, Format, int]:
         """Decode bytes that start with a schema id; return the JSON value, the schema's format, and the weight.
 
+        A long value is a LongJson.
+
         Raises ValueError if the bytes violate the schema, if the schema is not of ``format``, or if a response cannot
         contain the value; SchemaLookupFailed and its subclasses. For weights see ``DecodingBudget``.
         """
@@ -182,13 +184,15 @@ class Schemas:
         return self._registry is not None and self._registry.knows(id_in(payload))
 
     async def decode_json(self, payload: bytes, timeout: float) -> tuple[object, int]:
-        """Decode JSON without a schema; return the value and its weight. Raises ValueError if it is invalid."""
+        """Decode JSON without a schema; return the value and its weight. Raises ValueError if it is invalid.
+
+        A long value is a LongJson.
+        """
         weight = len(payload) + await structure_weight(payload)
-        work = functools.partial(deserialize, Format.JSON, payload)
         if weight > JSON_ON_LOOP:
-            return await self._in_thread(Format.JSON, work, timeout), weight
+            return await self._in_thread(Format.JSON, functools.partial(_shown_json, payload), timeout), weight
         await time_slice()
-        return work(), weight
+        return deserialize(Format.JSON, payload), weight
 
     async def read_json(self, read: Callable[[_Text], _T], text: _Text, timeout: float, *, slow: bool = False) -> _T:
         """Parse a caller's JSON with ``read``, in a thread if that is ``slow`` or the text is large.
@@ -251,14 +255,17 @@ def check(format: Format | None, selector: SchemaSelector) -> None:
 
 def _decode(codec: SchemaCodec, payload: bytes, budget: DecodingBudget) -> object:
     try:
-        value = codec.decode(payload, budget)
-        json_text.check(value)
+        # Base64 makes a text of bytes longer.
+        return json_text.shown(codec.decode(payload, budget), 2 * len(payload))
     except (ValueError, FacadeError):
         raise
     except Exception as error:
         # The libraries raise anything at bytes, or at a schema, that they did not expect.
         raise ValueError(f"the bytes can't be decoded: {quote(error)}") from None
-    return value
+
+
+def _shown_json(payload: bytes) -> object:
+    return json_text.shown(deserialize(Format.JSON, payload), len(payload))
 
 
 def _encode(data: object, version: SubjectVersion, *, on_loop: bool = False) -> bytes:

@@ -6,6 +6,7 @@ import msgspec
 
 from kafka_facade.core.errors import RecordTooLarge
 from kafka_facade.core.records.headers import count_bytes
+from kafka_facade.core.records.long_values import LongJson
 from kafka_facade.core.records.model import FetchedRecord, Format, Record
 
 _encode_json = msgspec.json.Encoder().encode
@@ -43,7 +44,7 @@ def fetched_size(fetched: FetchedRecord) -> int:
             continue
         size += _INFO_OVERHEAD + len((info.subject or "").encode()) + len((info.error or "").encode(errors="replace"))
         if info.error is None and info.format not in _AS_STORED:
-            size += len(_encode_json(data)) - len(payload)
+            size += len(data.text if isinstance(data, LongJson) else _encode_json(data)) - len(payload)
     return size
 
 
