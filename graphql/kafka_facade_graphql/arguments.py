@@ -29,3 +29,6 @@ BrokerId = Annotated[int, strawberry.argument(description="The broker's id.")]
 
 
 ConfigName = Annotated[str, strawberry.argument(description="The config's name.")]
+
+
+TaskType = Annotated[str, strawberry.argument(description="The type of task: add-broker or remove-broker.")]

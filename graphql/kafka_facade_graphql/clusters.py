@@ -14,6 +14,7 @@ from strawberry.relay import Node
 from kafka_facade.core import paging
 from kafka_facade.core.acls import model as core_acls
 from kafka_facade.core.acls.model import ListAcls
+from kafka_facade.core.broker_tasks import model as core_tasks
 from kafka_facade.core.clusters import model as core_clusters
 from kafka_facade.core.configs import model as core_configs
 from kafka_facade.core.errors import NotFound
@@ -32,7 +33,8 @@ from kafka_facade_graphql.acls import (
     MatchedResourceName,
     MatchedResourceType,
 )
-from kafka_facade_graphql.arguments import After, BrokerId, ConfigName, First, TopicName
+from kafka_facade_graphql.arguments import After, BrokerId, ConfigName, First, TaskType, TopicName
+from kafka_facade_graphql.broker_tasks import BrokerTask, RemoveBrokerTask
 from kafka_facade_graphql.configs import BrokerConfig, ClusterConfig
 from kafka_facade_graphql.connections import page
 from kafka_facade_graphql.context import Info
@@ -160,6 +162,34 @@ class Cluster(core_clusters.Cluster, Node):
         identifier = "api.v3.broker-replica-exclusions.list"
         return await info.context.loaders.exclusions(identifier, self.cluster_id)
 
+    @field(
+        graphql_type=list[BrokerTask] | None,
+        description="The tasks that remove and add brokers, ordered by broker and type.",
+    )
+    async def broker_tasks(self, info: Info) -> Sequence[core_tasks.BrokerTask]:
+        return await info.context.loaders.broker_tasks("api.v3.broker-tasks.list", self.cluster_id)
+
+    @field(graphql_type=list[BrokerTask] | None, description="The tasks of one type, ordered by broker.")
+    async def broker_tasks_by_type(self, info: Info, task_type: TaskType) -> Sequence[core_tasks.BrokerTask]:
+        identifier = "api.v3.broker-tasks.search-by-type"
+        return await info.context.loaders.broker_tasks_by_type(identifier, self.cluster_id, task_type)
+
+    @field(
+        graphql_type=list[RemoveBrokerTask] | None,
+        description="The tasks that remove brokers, in the older form, ordered by broker.",
+    )
+    async def remove_broker_tasks(self, info: Info) -> Sequence[core_tasks.RemoveBrokerTask]:
+        identifier = "api.v3.broker-tasks.remove-broker.list"
+        return await info.context.loaders.remove_broker_tasks(identifier, self.cluster_id)
+
+    @field(graphql_type=RemoveBrokerTask | None, description="The task that removes a broker, in the older form.")
+    async def remove_broker_task(self, info: Info, broker_id: BrokerId) -> core_tasks.RemoveBrokerTask:
+        identifier = "api.v3.broker-tasks.remove-broker.get"
+        for task in await info.context.loaders.remove_broker_tasks(identifier, self.cluster_id):
+            if task.broker_id == broker_id:
+                return task
+        raise NotFound(broker_id=str(broker_id))
+
     @field(graphql_type=ClusterCells | None, description="Its cells.")
     async def cells(self, info: Info) -> core_clusters.ClusterCells:
         return await info.context.loaders.cells(self.cluster_id)
@@ -217,3 +247,14 @@ class Broker(core_clusters.Broker, Node):
         identifier = "api.v3.broker-replica-exclusions.search-by-broker"
         found = await info.context.loaders.exclusions(identifier, self.cluster_id)
         return next((exclusion for exclusion in found if exclusion.broker_id == self.broker_id), None)
+
+    @field(graphql_type=list[BrokerTask] | None, description="The tasks that remove or add it, ordered by type.")
+    async def tasks(self, info: Info) -> Sequence[core_tasks.BrokerTask]:
+        found = await info.context.loaders.broker_tasks("api.v3.brokers.broker-tasks.list", self.cluster_id)
+        return [task for task in found if task.broker_id == self.broker_id]
+
+    @field(graphql_type=BrokerTask | None, description="Its task of a type; null if it has none.")
+    async def task(self, info: Info, task_type: TaskType) -> core_tasks.BrokerTask | None:
+        identifier = "api.v3.brokers.broker-tasks.search-by-type"
+        found = await info.context.loaders.broker_tasks_by_type(identifier, self.cluster_id, task_type)
+        return next((task for task in found if task.broker_id == self.broker_id), None)

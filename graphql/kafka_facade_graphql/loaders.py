@@ -14,6 +14,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kafka_facade.core.acls.model import Acl, ListAcls
+from kafka_facade.core.broker_tasks.model import (
+    BrokerTask,
+    ListAllBrokerTasks,
+    ListAllBrokerTasksByType,
+    ListRemoveBrokerTasks,
+    RemoveBrokerTask,
+)
 from kafka_facade.core.call import Caller
 from kafka_facade.core.clusters.model import Broker, Cluster, ClusterCells, DescribeCluster, ListCells
 from kafka_facade.core.configs.changes import find
@@ -228,6 +235,18 @@ class Loaders:
     async def exclusions(self, identifier: str, cluster_id: str) -> Sequence[BrokerReplicaExclusion]:
         """All exclusions of brokers from new replicas, ordered by broker."""
         return await self._once(identifier, ListBrokerReplicaExclusions(cluster_id))
+
+    async def broker_tasks(self, identifier: str, cluster_id: str) -> Sequence[BrokerTask]:
+        """All tasks, ordered by broker and type."""
+        return await self._once(identifier, ListAllBrokerTasks(cluster_id))
+
+    async def broker_tasks_by_type(self, identifier: str, cluster_id: str, task_type: str) -> Sequence[BrokerTask]:
+        """Those of one type, ordered by broker; InvalidRequest."""
+        return await self._once(identifier, ListAllBrokerTasksByType(cluster_id, task_type))
+
+    async def remove_broker_tasks(self, identifier: str, cluster_id: str) -> Sequence[RemoveBrokerTask]:
+        """The tasks that remove brokers, ordered by broker."""
+        return await self._once(identifier, ListRemoveBrokerTasks(cluster_id))
 
     async def _once(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation once per distinct request, and return its answer."""

@@ -10,20 +10,18 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from balancer.removing import Cluster, NewCluster, NewGateway
+from balancer.waiting import until
+from conftest import GatewayFactory
 from engines import LoneEngine
+from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
+from kafka_facade_devstack.gateway import Gateway
 
 PlacedTopic = Callable[..., Awaitable[str]]
 _SECONDS = 60
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = _SECONDS) -> None:
-    """Wait until a condition is met."""
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110  nothing tells of it
-            await asyncio.sleep(0.1)
 
 
 @pytest.fixture
@@ -43,6 +41,8 @@ async def placed(four_brokers: BackgroundStack) -> AsyncIterator[PlacedTopic]:
     async def create(assignment: list[list[int]], config: dict[str, str] | None = None) -> str:
         name = f"placed-{uuid.uuid4().hex[:12]}"
         new = NewTopic(name, len(assignment), replica_assignment=assignment, config=config or {})
+        # A new client drops the connection to which it has sent a request before it knew the brokers.
+        await asyncio.to_thread(admin.list_topics, timeout=_SECONDS)
         await asyncio.wrap_future(admin.create_topics([new])[name])
         made.append(name)
 
@@ -60,3 +60,46 @@ async def placed(four_brokers: BackgroundStack) -> AsyncIterator[PlacedTopic]:
             *map(asyncio.wrap_future, admin.delete_topics(made).values()),
             return_exceptions=True,
         )
+
+
+@pytest.fixture
+async def new_gateway(gateway_factory: GatewayFactory, four_brokers: BackgroundStack) -> AsyncIterator[NewGateway]:
+    """`await new_gateway(**{"key": "value"})`: one of several gateways with the same state.
+
+    All brokers get replicas again at the end of the test.
+    """
+    topic = f"state-{uuid.uuid4().hex[:12]}"
+    fixed = {"state.topic": topic, "confluent.balancer.enable": "true", "confluent.balancer.disk.max.load": "1"}
+
+    started: list[Gateway] = []
+
+    async def start(**settings: str) -> Gateway:
+        started.append(await gateway_factory(fixed | settings, on=four_brokers))
+        return started[-1]
+
+    yield start
+    for gateway in started:
+        await four_brokers.stop_gateway(gateway)
+    await four_brokers.heal()
+    engine = await LoneEngine.start(KafkaOptions(four_brokers.bootstrap_servers))
+    names = ("cordoned.log.dirs", "leader.replication.throttled.rate", "follower.replication.throttled.rate")
+    changes = [ConfigAlteration(name, operation=AlterOperation.DELETE) for name in names]
+    for broker_id in (1, 2, 3, 4):
+        await engine.configs.alter_broker_configs(broker_id, changes, False, _SECONDS)
+    await engine.close(5)
+    admin = AdminClient({"bootstrap.servers": four_brokers.bootstrap_servers})
+    await asyncio.gather(*map(asyncio.wrap_future, admin.delete_topics([topic]).values()), return_exceptions=True)
+
+
+@pytest.fixture
+async def new_cluster(new_gateway: NewGateway, four_brokers: BackgroundStack) -> AsyncIterator[NewCluster]:
+    """`await new_cluster(**{"key": "value"})`: the cluster behind a gateway of its own."""
+    made: list[Cluster] = []
+
+    async def start(**settings: str) -> Cluster:
+        made.append(Cluster(await new_gateway(**settings), four_brokers))
+        return made[-1]
+
+    yield start
+    for cluster in made:
+        await cluster.http.aclose()

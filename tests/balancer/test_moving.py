@@ -8,7 +8,8 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from balancer.conftest import PlacedTopic, until
+from balancer.conftest import PlacedTopic
+from balancer.waiting import until
 from kafka_facade.core.balancer.planning.goals import Goals
 from kafka_facade.core.balancer.planning.plan import Reason
 from kafka_facade.core.balancer.planning.planner import plan

@@ -37,6 +37,8 @@ from kafka_facade.rpc.names import field_of
 from kafka_facade.rpc.services import SERVICES
 
 _PARAMETER: Final = re.compile(r"{(\w+)}")
+# Fields that REST has in the query of all methods.
+_IN_QUERY: Final = ("should_shutdown",)
 # GraphQL's names of fields that have another one than the core's.
 _OTHER_NAMES: Final = {"data": "acls", "topic": "topicName", "partition": "partitionId"}
 
@@ -105,13 +107,19 @@ class RestOperations:
         }
         media_type = "application/json" if row.path.startswith("/v3/") else "application/vnd.kafka.v2+json"
         headers = {"content-type": media_type, "accept": media_type}
-        if row.method in ("GET", "DELETE"):
-            params = {name: str(value).lower() if value is True else value for name, value in others.items() if value}
+        without_body = row.method in ("GET", "DELETE")
+        params = {
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in others.items()
+            if name in _IN_QUERY or (without_body and value)
+        }
+        if without_body:
             response = await self._http.request(row.method, path, params=params, headers=headers)
         else:
             # v2 has no body if no values are given.
             body = others if others or row.path.startswith("/v3/") else None
-            response = await self._http.request(row.method, path, json=body, headers=headers)
+            body = body and {name: value for name, value in body.items() if name not in params}
+            response = await self._http.request(row.method, path, params=params, json=body, headers=headers)
         found: Any = response.json() if response.content else None
         # A list of results has the status of the first that failed.
         if response.status_code >= 400 and "data" not in found:

@@ -9,6 +9,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from typing import Any, Final, TypeVar
 
 from kafka_facade.core.acls.operations import Acls
+from kafka_facade.core.balancer.leader import Balancer
+from kafka_facade.core.balancer.options import BalancerOptions
+from kafka_facade.core.broker_tasks.operations import BrokerTasks
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.clusters.operations import Clusters
 from kafka_facade.core.configs.broker_configs import BrokerConfigs
@@ -67,6 +70,7 @@ FAMILIES: Final[tuple[type[Any], ...]] = (
     Reassignments,
     ReplicaStatuses,
     Exclusions,
+    BrokerTasks,
 )
 """The classes whose methods implement the operations. Those that need something are made in :class:`Core`."""
 
@@ -77,8 +81,9 @@ IMPLEMENTED: Final = implemented_by(FAMILIES)
 class Core:
     """All operations of the pipeline's catalogue.
 
-    ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness and
-    for its state in ``state_topic``. ``more`` has families besides those here, and ``kinds`` is the link table.
+    ``pipeline`` gives calls their access to Kafka; ``own`` are the ports of the gateway itself, for readiness, for its
+    state in ``state_topic``, and for the balancer. ``more`` has families besides those here, and ``kinds`` is the link
+    table.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class Core:
         more: Iterable[object] = (),
         kinds: Mapping[type[Any], Kind] = KINDS,
         state_topic: str = DEFAULT_TOPIC,
+        balancer: BalancerOptions | None = None,
     ) -> None:
         topics = Topics()
         self._schemas = Schemas(registry)
@@ -103,6 +109,9 @@ class Core:
         self._state = State(own, state_topic)
         self._reserved = ReservedTopic(state_topic)
         ExclusionKeeper(own).register(self._state.handlers)
+        options = balancer or BalancerOptions()
+        self._balancer = Balancer(own, options)
+        self._balancer.register(self._state.handlers)
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
         made: dict[type[Any], object] = {
             Topics: topics,
@@ -110,6 +119,7 @@ class Core:
             Reading: Reading(topics, pipeline.closing),
             Consumers: self._instances,
             Exclusions: Exclusions(self._state),
+            BrokerTasks: BrokerTasks(self._state, enabled=options.enabled),
         }
         families = [made[family] if family in made else family() for family in FAMILIES]
         self.registry = Registry((*families, *more), self.catalogue)
@@ -224,6 +234,7 @@ class Core:
                 await self._expiry
         await self.readiness.close()
         await asyncio.gather(self._state.close(), self._instances.close(timeout))
+        await self._balancer.close()
         self._schemas.close()
         self._threads.close()
 

@@ -7,6 +7,8 @@
     │   │   └── TopicAlreadyExists
     │   ├── InvalidTopicName
     │   ├── UnsupportedVersion
+    │   ├── BalancerOffline
+    │   ├── OnlyReplica
     │   ├── PayloadTooLarge
     │   ├── UnprocessableEntity
     │   │   ├── KeySchemaMissing
@@ -182,6 +184,20 @@ class UnsupportedVersion(InvalidRequest):
 
     codes = ErrorCodes(40035, 40035, 400, "FAILED_PRECONDITION")
     default_message = "The version of this API is not supported in the underlying Kafka cluster."
+
+
+class BalancerOffline(InvalidRequest):
+    """The balancer is switched off, or has not started."""
+
+    codes = ErrorCodes(400, 400, 400, "FAILED_PRECONDITION")
+    default_message = "The balancer is disabled or not started yet."
+
+
+class OnlyReplica(InvalidRequest):
+    """The broker has the only replica of a partition."""
+
+    codes = ErrorCodes(400, 400, 400, "FAILED_PRECONDITION")
+    default_message = "The broker has the only replica of a partition."
 
 
 class PayloadTooLarge(InvalidRequest):

@@ -20,6 +20,8 @@ ACLS: Final = 1_000
 """ACLs that one request creates: librdkafka converts them on the event loop."""
 EXCLUSIONS: Final = 1_000
 """Brokers whose exclusion one request changes: more than a cluster has."""
+REMOVALS: Final = 1_000
+"""Brokers that one request removes: more than a cluster has."""
 REASON: Final = 1_000
 """Characters of the reason of an exclusion: reasons are kept in the memory of each worker."""
 CREATED_PARTITIONS: Final = 10_000

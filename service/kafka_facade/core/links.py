@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from kafka_facade.core.acls.model import Acl
+from kafka_facade.core.broker_tasks.model import BrokerRemoval, BrokerTask, RemoveBrokerTask
 from kafka_facade.core.clusters.model import Broker, Cluster, ClusterCells
 from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
 from kafka_facade.core.exclusions.model import BrokerReplicaExclusion, BrokerReplicaExclusionAlteration
@@ -290,6 +291,30 @@ BROKER_REPLICA_EXCLUSION_ALTERATION = Kind(
     _EXCLUSIONS,
     {"broker": _BROKER},
 )
+BROKER_REMOVAL = Kind(
+    "KafkaBrokerRemoval",
+    BrokerRemoval,
+    _BROKER,
+    "kafka={cluster_id}/broker={broker_id}/",
+    _CLUSTER + "/brokers",
+    {"broker_task": _BROKER + "/tasks/remove-broker", "broker": _BROKER},
+)
+BROKER_TASK = Kind(
+    "KafkaBrokerTask",
+    BrokerTask,
+    _BROKER + "/tasks/{task_type}",
+    "kafka={cluster_id}/broker={broker_id}/task={task_type}",
+    _CLUSTER + "/brokers/-/tasks",
+    {"broker": _BROKER},
+)
+REMOVE_BROKER_TASK = Kind(
+    "KafkaRemoveBrokerTask",
+    RemoveBrokerTask,
+    _CLUSTER + "/remove-broker-tasks/{broker_id}",
+    "kafka={cluster_id}/remove-broker-task={broker_id}",
+    _CLUSTER + "/remove-broker-tasks",
+    {"broker": _BROKER},
+)
 
 KINDS: dict[type[Any], Kind] = {
     kind.type: kind
@@ -310,5 +335,8 @@ KINDS |= {
         CELLS,
         BROKER_REPLICA_EXCLUSION,
         BROKER_REPLICA_EXCLUSION_ALTERATION,
+        BROKER_REMOVAL,
+        BROKER_TASK,
+        REMOVE_BROKER_TASK,
     )
 }

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from string import Formatter
 from typing import Any, Final
 
+from kafka_facade.core.broker_tasks.model import BrokerTask, RemoveBrokerTask
 from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
 from kafka_facade.core.groups.model import ConsumerGroupLagSummary
 from kafka_facade.core.links import Kind
@@ -45,10 +46,18 @@ _LAYOUTS: Final[dict[type[Any], tuple[str, ...]]] = {
 }
 
 # Fields that are left out while they are None.
-_OPTIONAL: Final[dict[type[Any], str]] = {ReplicaStatus: "link_name"}
+_ERROR: Final = ("error_code", "error_message")
+_OPTIONAL: Final[dict[type[Any], tuple[str, ...]]] = {
+    ReplicaStatus: ("link_name",),
+    BrokerTask: ("shutdown_scheduled", *_ERROR),
+    RemoveBrokerTask: _ERROR,
+}
 
 # Times in milliseconds since 1970, which REST writes as text (RFC 3339).
-_TIMES: Final[dict[type[Any], str]] = {LastProducedTime: "last_produced_time"}
+_TIMES: Final[dict[type[Any], tuple[str, ...]]] = {
+    LastProducedTime: ("last_produced_time",),
+    BrokerTask: ("created_at", "updated_at"),
+}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Document = Callable[[Any, str, str], dict[str, Any]]
@@ -91,8 +100,8 @@ def _names(template: str) -> set[str]:
 def _compile(kind: Kind) -> Document:
     members = layout(kind)
     relations = frozenset(kind.relations)
-    optional = _OPTIONAL.get(kind.type)
-    time = _TIMES.get(kind.type)
+    optional = _OPTIONAL.get(kind.type, ())
+    times = _TIMES.get(kind.type, ())
 
     def document(resource: Any, base: str, authority: str) -> dict[str, Any]:
         related = kind.related_paths(resource)
@@ -103,8 +112,8 @@ def _compile(kind: Kind) -> Document:
         for name in members:
             if name not in relations:
                 value = getattr(resource, name)
-                if value is not None or name != optional:
-                    document[name] = _time_text(value) if name == time else value
+                if value is not None or name not in optional:
+                    document[name] = _time_text(value) if name in times else value
             elif name in related:
                 document[name] = {"related": base + related[name]}
         return document

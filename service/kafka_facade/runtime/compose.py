@@ -116,6 +116,7 @@ def core(
         consumer_defaults=settings.consumers,
         batch_max_entries=options.batch_max_entries,
         state_topic=settings.state.topic,
+        balancer=settings.balancer,
         registry=registry,
         peers=peers,
         more=parts.families,

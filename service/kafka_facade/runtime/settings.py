@@ -18,6 +18,7 @@ from kafka_facade.client_settings.java_names import overridden
 from kafka_facade.client_settings.options import ROLES, ClusterOptions, RegistryOptions
 from kafka_facade.client_settings.problem import BadSettings
 from kafka_facade.client_settings.registry import without_credentials
+from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.options import CoreOptions
 from kafka_facade.core.secrets import SecretProperties, secrets_of, shown
@@ -55,6 +56,7 @@ class Settings:
     core: CoreOptions = field(default_factory=CoreOptions)
     consumers: ConsumerDefaults = field(default_factory=ConsumerDefaults)
     state: StateOptions = field(default_factory=StateOptions)
+    balancer: BalancerOptions = field(default_factory=BalancerOptions)
     pool: PoolOptions = field(default_factory=PoolOptions)
     process: ProcessOptions = field(default_factory=ProcessOptions)
 

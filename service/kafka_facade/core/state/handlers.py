@@ -25,6 +25,9 @@ class Leader(Protocol):
         Raises WriterLost if another worker leads, or the outcome is not known; let it propagate.
         """
 
+    def hurry(self, seconds: float) -> None:
+        """Let the background work run again after this time, if that is sooner than usual."""
+
     async def refresh(self) -> None:
         """Wait until the view has all that is written now; a leader that was paused learns what others have done."""
 
@@ -61,3 +64,5 @@ class Handlers:
     changes: dict[str, Change] = field(default_factory=dict)
     background: list[Background] = field(default_factory=list)
     records: list[type[StateRecord]] = field(default_factory=list)
+    needs_topic: bool = False
+    """Whether the topic is created at the start, and not at the first change."""

@@ -83,7 +83,7 @@ class Leadership:
         self._task: asyncio.Task[None] | None = None
         self._kick = asyncio.Event()
         self._local: deque[_Local] = deque()
-        self._background_at = 0.0
+        self._background_due = 0.0
         self.failure: FacadeError | None = None
         """Why this worker cannot lead although it is elected."""
 
@@ -147,6 +147,10 @@ class Leadership:
         """Wait until the view has all that is written now, by any worker."""
         await self._tail.reach(await self._topic.end(_WRITE_SECONDS), _WRITE_SECONDS)
 
+    def hurry(self, seconds: float) -> None:
+        """Let the background work run again after this time, if that is sooner than usual."""
+        self._background_due = min(self._background_due, time.monotonic() + seconds)
+
     def check(self) -> None:
         """Raise StateUnusable if nothing may be written, or the failure of this worker as the leader."""
         self._check_version()
@@ -208,8 +212,8 @@ class Leadership:
         for identifier, request in list(self.view.all(RequestRecord).items()):
             if self.view.get(AnswerRecord, identifier) is None and request.deadline_ms > _now_ms():
                 await self._make(identifier, request)
-        if time.monotonic() - self._background_at >= _BACKGROUND_SECONDS:
-            self._background_at = time.monotonic()
+        if time.monotonic() >= self._background_due:
+            self._background_due = time.monotonic() + _BACKGROUND_SECONDS
             if self._writer is not None:
                 self._writer.serve()
             await self._work_in_background()
@@ -223,7 +227,7 @@ class Leadership:
         self._writer = writer
         await self.refresh()
         await self.write({key_of(LeaderRecord): LeaderRecord(node=_node(), since_ms=_now_ms())})
-        self._background_at = 0.0
+        self._background_due = 0.0
         self._tail.leads = True
         logger.info("this worker leads: it writes the state topic %s", name)
 

@@ -166,7 +166,7 @@ class State:
         said = ""
         while True:
             try:
-                await self._current(time.monotonic() + _CHECK_SECONDS, create=False)
+                await self._current(time.monotonic() + _CHECK_SECONDS, create=self.handlers.needs_topic)
                 said = ""
             except FacadeError as error:
                 if error.message != said:
@@ -176,7 +176,8 @@ class State:
                     logger.log(level, "the state topic %s can't be used: %s", self.topic, said)
             except Exception:
                 logger.exception("looking for the state topic failed unexpectedly")
-            await asyncio.sleep(_LOOK_SECONDS if self._session is None else _LOST_SECONDS)
+            is_idle = self._session is None and not self.handlers.needs_topic
+            await asyncio.sleep(_LOOK_SECONDS if is_idle else _LOST_SECONDS)
 
     @property
     def topic(self) -> str:

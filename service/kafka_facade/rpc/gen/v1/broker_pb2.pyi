@@ -120,7 +120,7 @@ class RemoveBrokerRequest(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     should_shutdown: _builtins.bool
-    """Whether to shut the broker down afterwards; by default true."""
+    """Whether the task waits until the broker is stopped; by default true."""
     def __init__(
         self,
         *,
@@ -150,7 +150,7 @@ class BatchRemoveBrokersRequest(_message.Message):
     cluster_id: _builtins.str
     """The id of the Kafka cluster; empty means the gateway's cluster."""
     should_shutdown: _builtins.bool
-    """Whether to shut the brokers down afterwards; by default true."""
+    """Whether the tasks wait until the brokers are stopped; by default true."""
     @_builtins.property
     def broker_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The ids of the brokers to remove."""

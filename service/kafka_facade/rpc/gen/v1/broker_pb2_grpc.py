@@ -86,8 +86,8 @@ class BrokerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RemoveBroker(self, request, context):
-        """RemoveBroker moves all replicas away from a broker and starts its removal.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """RemoveBroker starts to move all replicas away from a broker. The task (BrokerTaskService) then waits until
+        the broker is stopped. A broker with the only replica of a partition is FAILED_PRECONDITION.
 
         REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
         """
@@ -96,8 +96,7 @@ class BrokerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchRemoveBrokers(self, request, context):
-        """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """BatchRemoveBrokers starts the removal of several brokers, all or none.
 
         REST: POST /v3/clusters/{cluster_id}/brokers:delete
         """

@@ -45,14 +45,13 @@ class BrokerServiceStub:
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}
     """
     RemoveBroker: _grpc.UnaryUnaryMultiCallable[_broker_pb2.RemoveBrokerRequest, _broker_pb2.BrokerRemoval]
-    """RemoveBroker moves all replicas away from a broker and starts its removal.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """RemoveBroker starts to move all replicas away from a broker. The task (BrokerTaskService) then waits until
+    the broker is stopped. A broker with the only replica of a partition is FAILED_PRECONDITION.
 
     REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
     """
     BatchRemoveBrokers: _grpc.UnaryUnaryMultiCallable[_broker_pb2.BatchRemoveBrokersRequest, _broker_pb2.BatchRemoveBrokersResponse]
-    """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """BatchRemoveBrokers starts the removal of several brokers, all or none.
 
     REST: POST /v3/clusters/{cluster_id}/brokers:delete
     """
@@ -80,14 +79,13 @@ class BrokerServiceAsyncStub(BrokerServiceStub):
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}
     """
     RemoveBroker: _aio.UnaryUnaryMultiCallable[_broker_pb2.RemoveBrokerRequest, _broker_pb2.BrokerRemoval]  # type: ignore[assignment]
-    """RemoveBroker moves all replicas away from a broker and starts its removal.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """RemoveBroker starts to move all replicas away from a broker. The task (BrokerTaskService) then waits until
+    the broker is stopped. A broker with the only replica of a partition is FAILED_PRECONDITION.
 
     REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
     """
     BatchRemoveBrokers: _aio.UnaryUnaryMultiCallable[_broker_pb2.BatchRemoveBrokersRequest, _broker_pb2.BatchRemoveBrokersResponse]  # type: ignore[assignment]
-    """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """BatchRemoveBrokers starts the removal of several brokers, all or none.
 
     REST: POST /v3/clusters/{cluster_id}/brokers:delete
     """
@@ -130,8 +128,8 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.RemoveBrokerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.BrokerRemoval, _abc.Awaitable[_broker_pb2.BrokerRemoval]]:
-        """RemoveBroker moves all replicas away from a broker and starts its removal.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """RemoveBroker starts to move all replicas away from a broker. The task (BrokerTaskService) then waits until
+        the broker is stopped. A broker with the only replica of a partition is FAILED_PRECONDITION.
 
         REST: DELETE /v3/clusters/{cluster_id}/brokers/{broker_id}
         """
@@ -142,8 +140,7 @@ class BrokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_pb2.BatchRemoveBrokersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_pb2.BatchRemoveBrokersResponse, _abc.Awaitable[_broker_pb2.BatchRemoveBrokersResponse]]:
-        """BatchRemoveBrokers starts the removal of several brokers, as RemoveBroker does.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """BatchRemoveBrokers starts the removal of several brokers, all or none.
 
         REST: POST /v3/clusters/{cluster_id}/brokers:delete
         """

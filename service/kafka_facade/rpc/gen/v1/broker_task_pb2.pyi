@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,210 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _BrokerTaskStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BrokerTaskStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BrokerTaskStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BROKER_TASK_STATUS_UNSPECIFIED: _BrokerTaskStatus.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    BROKER_TASK_STATUS_IN_PROGRESS: _BrokerTaskStatus.ValueType  # 1
+    """The task goes on."""
+    BROKER_TASK_STATUS_SUCCESS: _BrokerTaskStatus.ValueType  # 2
+    """The task has succeeded."""
+    BROKER_TASK_STATUS_FAILED: _BrokerTaskStatus.ValueType  # 3
+    """The task has failed, or was canceled."""
+
+class BrokerTaskStatus(_BrokerTaskStatus, metaclass=_BrokerTaskStatusEnumTypeWrapper):
+    """BrokerTaskStatus is the status of a task."""
+
+BROKER_TASK_STATUS_UNSPECIFIED: BrokerTaskStatus.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+BROKER_TASK_STATUS_IN_PROGRESS: BrokerTaskStatus.ValueType  # 1
+"""The task goes on."""
+BROKER_TASK_STATUS_SUCCESS: BrokerTaskStatus.ValueType  # 2
+"""The task has succeeded."""
+BROKER_TASK_STATUS_FAILED: BrokerTaskStatus.ValueType  # 3
+"""The task has failed, or was canceled."""
+Global___BrokerTaskStatus: _TypeAlias = BrokerTaskStatus  # noqa: Y015
+
+class _BrokerReplicaExclusionStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BrokerReplicaExclusionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BrokerReplicaExclusionStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BROKER_REPLICA_EXCLUSION_STATUS_UNSPECIFIED: _BrokerReplicaExclusionStatus.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    BROKER_REPLICA_EXCLUSION_STATUS_PENDING: _BrokerReplicaExclusionStatus.ValueType  # 1
+    """The step has not begun."""
+    BROKER_REPLICA_EXCLUSION_STATUS_IN_PROGRESS: _BrokerReplicaExclusionStatus.ValueType  # 2
+    """The step goes on."""
+    BROKER_REPLICA_EXCLUSION_STATUS_EXCLUDED: _BrokerReplicaExclusionStatus.ValueType  # 3
+    """The broker is excluded."""
+    BROKER_REPLICA_EXCLUSION_STATUS_COMPLETED: _BrokerReplicaExclusionStatus.ValueType  # 4
+    """The broker is excluded, and has been stopped."""
+    BROKER_REPLICA_EXCLUSION_STATUS_CANCELED: _BrokerReplicaExclusionStatus.ValueType  # 5
+    """The step was canceled."""
+    BROKER_REPLICA_EXCLUSION_STATUS_ERROR: _BrokerReplicaExclusionStatus.ValueType  # 6
+    """The broker could not be excluded."""
+
+class BrokerReplicaExclusionStatus(_BrokerReplicaExclusionStatus, metaclass=_BrokerReplicaExclusionStatusEnumTypeWrapper):
+    """BrokerReplicaExclusionStatus is the status of excluding a broker from new replicas."""
+
+BROKER_REPLICA_EXCLUSION_STATUS_UNSPECIFIED: BrokerReplicaExclusionStatus.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+BROKER_REPLICA_EXCLUSION_STATUS_PENDING: BrokerReplicaExclusionStatus.ValueType  # 1
+"""The step has not begun."""
+BROKER_REPLICA_EXCLUSION_STATUS_IN_PROGRESS: BrokerReplicaExclusionStatus.ValueType  # 2
+"""The step goes on."""
+BROKER_REPLICA_EXCLUSION_STATUS_EXCLUDED: BrokerReplicaExclusionStatus.ValueType  # 3
+"""The broker is excluded."""
+BROKER_REPLICA_EXCLUSION_STATUS_COMPLETED: BrokerReplicaExclusionStatus.ValueType  # 4
+"""The broker is excluded, and has been stopped."""
+BROKER_REPLICA_EXCLUSION_STATUS_CANCELED: BrokerReplicaExclusionStatus.ValueType  # 5
+"""The step was canceled."""
+BROKER_REPLICA_EXCLUSION_STATUS_ERROR: BrokerReplicaExclusionStatus.ValueType  # 6
+"""The broker could not be excluded."""
+Global___BrokerReplicaExclusionStatus: _TypeAlias = BrokerReplicaExclusionStatus  # noqa: Y015
+
+class _PartitionReassignmentStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PartitionReassignmentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PartitionReassignmentStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PARTITION_REASSIGNMENT_STATUS_UNSPECIFIED: _PartitionReassignmentStatus.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    PARTITION_REASSIGNMENT_STATUS_PENDING: _PartitionReassignmentStatus.ValueType  # 1
+    """The step has not begun."""
+    PARTITION_REASSIGNMENT_STATUS_IN_PROGRESS: _PartitionReassignmentStatus.ValueType  # 2
+    """The step goes on."""
+    PARTITION_REASSIGNMENT_STATUS_COMPLETED: _PartitionReassignmentStatus.ValueType  # 3
+    """All replicas have moved."""
+    PARTITION_REASSIGNMENT_STATUS_CANCELED: _PartitionReassignmentStatus.ValueType  # 4
+    """The step was canceled."""
+    PARTITION_REASSIGNMENT_STATUS_ERROR: _PartitionReassignmentStatus.ValueType  # 5
+    """The replicas could not be moved."""
+
+class PartitionReassignmentStatus(_PartitionReassignmentStatus, metaclass=_PartitionReassignmentStatusEnumTypeWrapper):
+    """PartitionReassignmentStatus is the status of moving replicas."""
+
+PARTITION_REASSIGNMENT_STATUS_UNSPECIFIED: PartitionReassignmentStatus.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+PARTITION_REASSIGNMENT_STATUS_PENDING: PartitionReassignmentStatus.ValueType  # 1
+"""The step has not begun."""
+PARTITION_REASSIGNMENT_STATUS_IN_PROGRESS: PartitionReassignmentStatus.ValueType  # 2
+"""The step goes on."""
+PARTITION_REASSIGNMENT_STATUS_COMPLETED: PartitionReassignmentStatus.ValueType  # 3
+"""All replicas have moved."""
+PARTITION_REASSIGNMENT_STATUS_CANCELED: PartitionReassignmentStatus.ValueType  # 4
+"""The step was canceled."""
+PARTITION_REASSIGNMENT_STATUS_ERROR: PartitionReassignmentStatus.ValueType  # 5
+"""The replicas could not be moved."""
+Global___PartitionReassignmentStatus: _TypeAlias = PartitionReassignmentStatus  # noqa: Y015
+
+class _BrokerShutdownStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BrokerShutdownStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BrokerShutdownStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BROKER_SHUTDOWN_STATUS_UNSPECIFIED: _BrokerShutdownStatus.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    BROKER_SHUTDOWN_STATUS_PENDING: _BrokerShutdownStatus.ValueType  # 1
+    """The step has not begun."""
+    BROKER_SHUTDOWN_STATUS_COMPLETED: _BrokerShutdownStatus.ValueType  # 2
+    """The broker has been stopped."""
+    BROKER_SHUTDOWN_STATUS_CANCELED: _BrokerShutdownStatus.ValueType  # 3
+    """The step was canceled."""
+    BROKER_SHUTDOWN_STATUS_ERROR: _BrokerShutdownStatus.ValueType  # 4
+    """The broker was not stopped in time."""
+
+class BrokerShutdownStatus(_BrokerShutdownStatus, metaclass=_BrokerShutdownStatusEnumTypeWrapper):
+    """BrokerShutdownStatus is the status of waiting until a broker is stopped."""
+
+BROKER_SHUTDOWN_STATUS_UNSPECIFIED: BrokerShutdownStatus.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+BROKER_SHUTDOWN_STATUS_PENDING: BrokerShutdownStatus.ValueType  # 1
+"""The step has not begun."""
+BROKER_SHUTDOWN_STATUS_COMPLETED: BrokerShutdownStatus.ValueType  # 2
+"""The broker has been stopped."""
+BROKER_SHUTDOWN_STATUS_CANCELED: BrokerShutdownStatus.ValueType  # 3
+"""The step was canceled."""
+BROKER_SHUTDOWN_STATUS_ERROR: BrokerShutdownStatus.ValueType  # 4
+"""The broker was not stopped in time."""
+Global___BrokerShutdownStatus: _TypeAlias = BrokerShutdownStatus  # noqa: Y015
+
+class _OlderReassignmentStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OlderReassignmentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OlderReassignmentStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OLDER_REASSIGNMENT_STATUS_UNSPECIFIED: _OlderReassignmentStatus.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    OLDER_REASSIGNMENT_STATUS_PENDING: _OlderReassignmentStatus.ValueType  # 1
+    """The step has not begun."""
+    OLDER_REASSIGNMENT_STATUS_IN_PROGRESS: _OlderReassignmentStatus.ValueType  # 2
+    """The step goes on."""
+    OLDER_REASSIGNMENT_STATUS_COMPLETE: _OlderReassignmentStatus.ValueType  # 3
+    """All replicas have moved."""
+    OLDER_REASSIGNMENT_STATUS_CANCELED: _OlderReassignmentStatus.ValueType  # 4
+    """The step was canceled."""
+    OLDER_REASSIGNMENT_STATUS_FAILED: _OlderReassignmentStatus.ValueType  # 5
+    """The replicas could not be moved."""
+
+class OlderReassignmentStatus(_OlderReassignmentStatus, metaclass=_OlderReassignmentStatusEnumTypeWrapper):
+    """OlderReassignmentStatus is the status of moving replicas, in the older form."""
+
+OLDER_REASSIGNMENT_STATUS_UNSPECIFIED: OlderReassignmentStatus.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+OLDER_REASSIGNMENT_STATUS_PENDING: OlderReassignmentStatus.ValueType  # 1
+"""The step has not begun."""
+OLDER_REASSIGNMENT_STATUS_IN_PROGRESS: OlderReassignmentStatus.ValueType  # 2
+"""The step goes on."""
+OLDER_REASSIGNMENT_STATUS_COMPLETE: OlderReassignmentStatus.ValueType  # 3
+"""All replicas have moved."""
+OLDER_REASSIGNMENT_STATUS_CANCELED: OlderReassignmentStatus.ValueType  # 4
+"""The step was canceled."""
+OLDER_REASSIGNMENT_STATUS_FAILED: OlderReassignmentStatus.ValueType  # 5
+"""The replicas could not be moved."""
+Global___OlderReassignmentStatus: _TypeAlias = OlderReassignmentStatus  # noqa: Y015
+
+class _OlderShutdownStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OlderShutdownStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OlderShutdownStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OLDER_SHUTDOWN_STATUS_UNSPECIFIED: _OlderShutdownStatus.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    OLDER_SHUTDOWN_STATUS_PENDING: _OlderShutdownStatus.ValueType  # 1
+    """The step has not begun."""
+    OLDER_SHUTDOWN_STATUS_COMPLETE: _OlderShutdownStatus.ValueType  # 2
+    """The broker has been stopped."""
+    OLDER_SHUTDOWN_STATUS_CANCELED: _OlderShutdownStatus.ValueType  # 3
+    """The step was canceled."""
+    OLDER_SHUTDOWN_STATUS_FAILED: _OlderShutdownStatus.ValueType  # 4
+    """The broker was not stopped in time."""
+
+class OlderShutdownStatus(_OlderShutdownStatus, metaclass=_OlderShutdownStatusEnumTypeWrapper):
+    """OlderShutdownStatus is the status of waiting until a broker is stopped, in the older form."""
+
+OLDER_SHUTDOWN_STATUS_UNSPECIFIED: OlderShutdownStatus.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+OLDER_SHUTDOWN_STATUS_PENDING: OlderShutdownStatus.ValueType  # 1
+"""The step has not begun."""
+OLDER_SHUTDOWN_STATUS_COMPLETE: OlderShutdownStatus.ValueType  # 2
+"""The broker has been stopped."""
+OLDER_SHUTDOWN_STATUS_CANCELED: OlderShutdownStatus.ValueType  # 3
+"""The step was canceled."""
+OLDER_SHUTDOWN_STATUS_FAILED: OlderShutdownStatus.ValueType  # 4
+"""The broker was not stopped in time."""
+Global___OlderShutdownStatus: _TypeAlias = OlderShutdownStatus  # noqa: Y015
 
 @_typing.final
 class ListAllBrokerTasksRequest(_message.Message):
@@ -353,14 +558,14 @@ class BrokerTask(_message.Message):
     """The id of the broker."""
     task_type: _builtins.str
     """The type of task: add-broker or remove-broker."""
-    task_status: _builtins.str
-    """The status, such as IN_PROGRESS, SUCCESS or FAILED."""
+    task_status: Global___BrokerTaskStatus.ValueType
+    """The status."""
     shutdown_scheduled: _builtins.bool
-    """Whether the broker will be shut down; absent for tasks that add one."""
+    """Whether the task waits until the broker is stopped; absent for tasks that add one."""
     error_code: _builtins.int
     """The error code; absent on success."""
     error_message: _builtins.str
-    """A human-readable error message; absent on success."""
+    """A human-readable error message, or what the task waits for; absent on success."""
     @_builtins.property
     def sub_task_statuses(self) -> Global___SubTaskStatuses:
         """The status of each step."""
@@ -379,7 +584,7 @@ class BrokerTask(_message.Message):
         cluster_id: _builtins.str = ...,
         broker_id: _builtins.int = ...,
         task_type: _builtins.str = ...,
-        task_status: _builtins.str = ...,
+        task_status: Global___BrokerTaskStatus.ValueType = ...,
         shutdown_scheduled: _builtins.bool | None = ...,
         sub_task_statuses: Global___SubTaskStatuses | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
@@ -415,18 +620,18 @@ class SubTaskStatuses(_message.Message):
     BROKER_REPLICA_EXCLUSION_STATUS_FIELD_NUMBER: _builtins.int
     PARTITION_REASSIGNMENT_STATUS_FIELD_NUMBER: _builtins.int
     BROKER_SHUTDOWN_STATUS_FIELD_NUMBER: _builtins.int
-    broker_replica_exclusion_status: _builtins.str
-    """The status of excluding the broker from new replicas."""
-    partition_reassignment_status: _builtins.str
-    """The status of moving partitions."""
-    broker_shutdown_status: _builtins.str
-    """The status of shutting the broker down."""
+    broker_replica_exclusion_status: Global___BrokerReplicaExclusionStatus.ValueType
+    """The status of excluding the broker from new replicas; absent for tasks that add one."""
+    partition_reassignment_status: Global___PartitionReassignmentStatus.ValueType
+    """The status of moving replicas."""
+    broker_shutdown_status: Global___BrokerShutdownStatus.ValueType
+    """The status of waiting until the broker is stopped; absent for tasks that add one."""
     def __init__(
         self,
         *,
-        broker_replica_exclusion_status: _builtins.str | None = ...,
-        partition_reassignment_status: _builtins.str | None = ...,
-        broker_shutdown_status: _builtins.str | None = ...,
+        broker_replica_exclusion_status: Global___BrokerReplicaExclusionStatus.ValueType | None = ...,
+        partition_reassignment_status: Global___PartitionReassignmentStatus.ValueType | None = ...,
+        broker_shutdown_status: Global___BrokerShutdownStatus.ValueType | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_broker_replica_exclusion_status", b"_broker_replica_exclusion_status", "_broker_shutdown_status", b"_broker_shutdown_status", "_partition_reassignment_status", b"_partition_reassignment_status", "broker_replica_exclusion_status", b"broker_replica_exclusion_status", "broker_shutdown_status", b"broker_shutdown_status", "partition_reassignment_status", b"partition_reassignment_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -466,26 +671,26 @@ class RemoveBrokerTask(_message.Message):
     broker_id: _builtins.int
     """The id of the broker."""
     shutdown_scheduled: _builtins.bool
-    """Whether the broker will be shut down."""
-    broker_replica_exclusion_status: _builtins.str
+    """Whether the task waits until the broker is stopped."""
+    broker_replica_exclusion_status: Global___BrokerReplicaExclusionStatus.ValueType
     """The status of excluding the broker from new replicas."""
-    partition_reassignment_status: _builtins.str
-    """The status of moving partitions."""
-    broker_shutdown_status: _builtins.str
-    """The status of shutting the broker down."""
+    partition_reassignment_status: Global___OlderReassignmentStatus.ValueType
+    """The status of moving replicas."""
+    broker_shutdown_status: Global___OlderShutdownStatus.ValueType
+    """The status of waiting until the broker is stopped."""
     error_code: _builtins.int
     """The error code; absent on success."""
     error_message: _builtins.str
-    """A human-readable error message; absent on success."""
+    """A human-readable error message, or what the task waits for; absent on success."""
     def __init__(
         self,
         *,
         cluster_id: _builtins.str = ...,
         broker_id: _builtins.int = ...,
         shutdown_scheduled: _builtins.bool = ...,
-        broker_replica_exclusion_status: _builtins.str = ...,
-        partition_reassignment_status: _builtins.str = ...,
-        broker_shutdown_status: _builtins.str = ...,
+        broker_replica_exclusion_status: Global___BrokerReplicaExclusionStatus.ValueType = ...,
+        partition_reassignment_status: Global___OlderReassignmentStatus.ValueType = ...,
+        broker_shutdown_status: Global___OlderShutdownStatus.ValueType = ...,
         error_code: _builtins.int | None = ...,
         error_message: _builtins.str | None = ...,
     ) -> None: ...

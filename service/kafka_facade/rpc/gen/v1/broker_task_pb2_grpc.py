@@ -72,8 +72,8 @@ class BrokerTaskServiceServicer:
     """
 
     def ListAllBrokerTasks(self, request, context):
-        """ListAllBrokerTasks returns the tasks of all brokers.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListAllBrokerTasks returns the tasks of all brokers, ordered by broker and type. Finished ones are kept for
+        seven days.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
         """
@@ -83,7 +83,6 @@ class BrokerTaskServiceServicer:
 
     def ListAllBrokerTasksByType(self, request, context):
         """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
         """
@@ -93,7 +92,6 @@ class BrokerTaskServiceServicer:
 
     def ListBrokerTasks(self, request, context):
         """ListBrokerTasks returns the tasks of one broker.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
         """
@@ -102,8 +100,7 @@ class BrokerTaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBrokerTask(self, request, context):
-        """GetBrokerTask returns the task of one type of one broker.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetBrokerTask returns the task of one type of one broker, or NOT_FOUND.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
         """
@@ -113,7 +110,6 @@ class BrokerTaskServiceServicer:
 
     def ListRemoveBrokerTasks(self, request, context):
         """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
         """
@@ -122,8 +118,7 @@ class BrokerTaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRemoveBrokerTask(self, request, context):
-        """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetRemoveBrokerTask returns the task that removes one broker, in the older form, or NOT_FOUND.
 
         REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
         """

@@ -34,38 +34,33 @@ class BrokerTaskServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BrokerTaskServiceAsyncStub: ...
     ListAllBrokerTasks: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksRequest, _broker_task_pb2.ListAllBrokerTasksResponse]
-    """ListAllBrokerTasks returns the tasks of all brokers.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListAllBrokerTasks returns the tasks of all brokers, ordered by broker and type. Finished ones are kept for
+    seven days.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
     """
     ListAllBrokerTasksByType: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksByTypeRequest, _broker_task_pb2.ListAllBrokerTasksByTypeResponse]
     """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
     """
     ListBrokerTasks: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListBrokerTasksRequest, _broker_task_pb2.ListBrokerTasksResponse]
     """ListBrokerTasks returns the tasks of one broker.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
     """
     GetBrokerTask: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.GetBrokerTaskRequest, _broker_task_pb2.BrokerTask]
-    """GetBrokerTask returns the task of one type of one broker.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetBrokerTask returns the task of one type of one broker, or NOT_FOUND.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
     """
     ListRemoveBrokerTasks: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListRemoveBrokerTasksRequest, _broker_task_pb2.ListRemoveBrokerTasksResponse]
     """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
     """
     GetRemoveBrokerTask: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.GetRemoveBrokerTaskRequest, _broker_task_pb2.RemoveBrokerTask]
-    """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetRemoveBrokerTask returns the task that removes one broker, in the older form, or NOT_FOUND.
 
     REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
     """
@@ -76,38 +71,33 @@ class BrokerTaskServiceAsyncStub(BrokerTaskServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAllBrokerTasks: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksRequest, _broker_task_pb2.ListAllBrokerTasksResponse]  # type: ignore[assignment]
-    """ListAllBrokerTasks returns the tasks of all brokers.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """ListAllBrokerTasks returns the tasks of all brokers, ordered by broker and type. Finished ones are kept for
+    seven days.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
     """
     ListAllBrokerTasksByType: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListAllBrokerTasksByTypeRequest, _broker_task_pb2.ListAllBrokerTasksByTypeResponse]  # type: ignore[assignment]
     """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
     """
     ListBrokerTasks: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListBrokerTasksRequest, _broker_task_pb2.ListBrokerTasksResponse]  # type: ignore[assignment]
     """ListBrokerTasks returns the tasks of one broker.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
     """
     GetBrokerTask: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.GetBrokerTaskRequest, _broker_task_pb2.BrokerTask]  # type: ignore[assignment]
-    """GetBrokerTask returns the task of one type of one broker.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetBrokerTask returns the task of one type of one broker, or NOT_FOUND.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
     """
     ListRemoveBrokerTasks: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListRemoveBrokerTasksRequest, _broker_task_pb2.ListRemoveBrokerTasksResponse]  # type: ignore[assignment]
     """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
     """
     GetRemoveBrokerTask: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.GetRemoveBrokerTaskRequest, _broker_task_pb2.RemoveBrokerTask]  # type: ignore[assignment]
-    """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetRemoveBrokerTask returns the task that removes one broker, in the older form, or NOT_FOUND.
 
     REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
     """
@@ -121,8 +111,8 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.ListAllBrokerTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListAllBrokerTasksResponse, _abc.Awaitable[_broker_task_pb2.ListAllBrokerTasksResponse]]:
-        """ListAllBrokerTasks returns the tasks of all brokers.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """ListAllBrokerTasks returns the tasks of all brokers, ordered by broker and type. Finished ones are kept for
+        seven days.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks
         """
@@ -134,7 +124,6 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListAllBrokerTasksByTypeResponse, _abc.Awaitable[_broker_task_pb2.ListAllBrokerTasksByTypeResponse]]:
         """ListAllBrokerTasksByType returns the tasks of one type of all brokers.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/-/tasks/{task_type}
         """
@@ -146,7 +135,6 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListBrokerTasksResponse, _abc.Awaitable[_broker_task_pb2.ListBrokerTasksResponse]]:
         """ListBrokerTasks returns the tasks of one broker.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks
         """
@@ -157,8 +145,7 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.GetBrokerTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.BrokerTask, _abc.Awaitable[_broker_task_pb2.BrokerTask]]:
-        """GetBrokerTask returns the task of one type of one broker.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetBrokerTask returns the task of one type of one broker, or NOT_FOUND.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
         """
@@ -170,7 +157,6 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.ListRemoveBrokerTasksResponse, _abc.Awaitable[_broker_task_pb2.ListRemoveBrokerTasksResponse]]:
         """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks
         """
@@ -181,8 +167,7 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _broker_task_pb2.GetRemoveBrokerTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_broker_task_pb2.RemoveBrokerTask, _abc.Awaitable[_broker_task_pb2.RemoveBrokerTask]]:
-        """GetRemoveBrokerTask returns the task that removes one broker, in the older form.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetRemoveBrokerTask returns the task that removes one broker, in the older form, or NOT_FOUND.
 
         REST: GET /v3/clusters/{cluster_id}/remove-broker-tasks/{broker_id}
         """

@@ -1,0 +1,383 @@
+"""Moves replicas on the leader, in small batches: one step at a time, so that the leader can do other work between.
+
+Nothing is begun before it is written. So the next leader knows what goes on, and plans the rest anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from kafka_facade.core.balancer.options import BalancerOptions
+from kafka_facade.core.balancer.planning.goals import Goal
+from kafka_facade.core.balancer.planning.plan import Plan, Reason, Unsolvable
+from kafka_facade.core.balancer.planning.planner import plan
+from kafka_facade.core.balancer.planning.snapshot import Snapshot
+from kafka_facade.core.balancer.port import BalancerKafka, PlacedPartition
+from kafka_facade.core.balancer.queue import Limits, MoveQueue, copied_bytes
+from kafka_facade.core.balancer.records import (
+    NO_PLAN,
+    OTHERS_MOVE,
+    REFUSED,
+    UNDER_REPLICATED,
+    ExecutionRecord,
+    Failure,
+    Kind,
+    MoveRecord,
+    Purpose,
+    now_ms,
+)
+from kafka_facade.core.balancer.snapshots import Look, take_snapshot
+from kafka_facade.core.balancer.throttles import Throttles
+from kafka_facade.core.errors import InvalidKafkaRequest, KafkaTimeout, NotFound
+from kafka_facade.core.quoting import quote
+from kafka_facade.core.reassignments.port import Place
+from kafka_facade.core.state.handlers import Leader
+from kafka_facade.core.state.records import key_of
+from kafka_facade.core.time_slices import in_slices
+from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
+
+logger = logging.getLogger("kafka_facade.core")
+
+STEP_SECONDS: Final = 5.0
+"""How long one request to Kafka of a step may take."""
+_SNAPSHOT_SECONDS: Final = 20.0
+_PLAN_SECONDS: Final = 300.0
+_THREAD_SECONDS: Final = 5.0
+# Metadata may not show yet what has happened: a move that is neither going on nor done for this long did not happen.
+_LOST_MS: Final = 15_000
+# How long (s) moves wait for other reassignments and for partitions that are under-replicated.
+_PATIENCE_SECONDS: Final = 600.0
+_MOST_FAILURES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and the snapshot that it is for."""
+
+    plan: Plan
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step has found: the plan has been carried out, or cannot be for some brokers (or for the whole)."""
+
+    is_done: bool = False
+    failure: Failure | None = None
+    broker_ids: frozenset[int] = frozenset()
+
+
+_GOES_ON: Final = Outcome()
+
+
+class Patience:
+    """How long something has lasted, from the first time that it is asked for until it ends."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def is_over(self) -> bool:
+        """Whether it has lasted for too long."""
+        if self._since is None:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since > _PATIENCE_SECONDS
+
+    def end(self) -> None:
+        """It does not last any more."""
+        self._since = None
+
+
+class Executor:
+    """Carries out one plan at a time. Only the leader calls it; :meth:`close` ends a plan that is being made."""
+
+    def __init__(self, kafka: BalancerKafka, options: BalancerOptions) -> None:
+        self._kafka = kafka
+        self._options = options
+        self._limits = Limits(options.concurrent_moves, options.broker_moves)
+        self._throttles = Throttles(kafka, options.throttle)
+        self._threads = WorkerThreads("planner", 1)
+        self._purpose: Purpose | None = None
+        self._planning: asyncio.Task[Planned] | None = None
+        self._queue: MoveQueue | None = None
+        self._lacking: frozenset[Place] = frozenset()
+        self._blocked = Patience()
+        self._stuck = Patience()
+        self._failures = 0
+
+    async def close(self) -> None:
+        """End the plan that is being made; never raises."""
+        planning = self._planning
+        self._forget_plan()
+        if planning is not None:
+            await asyncio.gather(planning, return_exceptions=True)
+        self._threads.close()
+
+    def forget(self) -> None:
+        """Forget all that is not written: another worker may have led meanwhile."""
+        self._begin(None)
+        self._throttles.forget()
+
+    def _forget_plan(self) -> None:
+        if self._planning is not None:
+            self._planning.cancel()
+        self._planning = None
+        self._queue = None
+
+    def _begin(self, purpose: Purpose | None) -> None:
+        self._forget_plan()
+        self._purpose = purpose
+        self._lacking = frozenset()
+        self._blocked.end()
+        self._stuck.end()
+        self._failures = 0
+
+    async def step(
+        self, leader: Leader, seen: Look, purpose: Purpose, offline_since_ms: dict[int, int], leaving: frozenset[int]
+    ) -> Outcome:
+        """Do what can be done now for a purpose."""
+        record = leader.view.get(ExecutionRecord)
+        if record is not None and record.purpose.kind is not purpose.kind:
+            await self.stop(leader, seen)
+            return _GOES_ON
+        if purpose != self._purpose:
+            self._begin(purpose)
+        if record is None or record.purpose != purpose:
+            record = ExecutionRecord(purpose=purpose, batch=() if record is None else record.batch)
+        record = await self._settle(leader, seen, record)
+        if self._queue is None:
+            planned = await self._planned(seen, purpose, offline_since_ms, leaving)
+            if planned is None:
+                return _GOES_ON
+            if (found := self._assess(planned, purpose, record)) is not None:
+                return found
+        return await self._begin_more(leader, seen, record)
+
+    async def stop(self, leader: Leader, seen: Look) -> bool:
+        """Cancel what goes on and remove throttles; return whether nothing is left of it."""
+        self._begin(None)
+        record = leader.view.get(ExecutionRecord)
+        if record is not None and record.batch:
+            # Written once more, so that a leader that is none any more cancels nothing.
+            await leader.write({key_of(ExecutionRecord): record})
+            await self._cancel(record.batch)
+        is_clear = await self.lift_throttles(leader, seen.alive)
+        if record is not None:
+            await leader.write({key_of(ExecutionRecord): None})
+        return is_clear
+
+    async def _cancel(self, batch: Iterable[MoveRecord]) -> None:
+        """Cancel moves that go on, and restore the order of replicas, which Kafka does not."""
+        reassignments = self._kafka.reassignments
+        found = {(entry.topic, entry.partition) for entry in await reassignments.list_reassignments(STEP_SECONDS)}
+        going = {move.place: move.before for move in batch if move.place in found}
+        if not going:
+            return
+        failed = await reassignments.reassign(dict.fromkeys(going), STEP_SECONDS)
+        for error in failed.values():
+            if not isinstance(error, NotFound):
+                raise error
+        failed = await reassignments.reassign(going, STEP_SECONDS)
+        for (topic, partition), error in failed.items():
+            logger.info("the order of the replicas of %s-%d is not restored: %s", topic, partition, error)
+        logger.info("cancelled the moves of %d partitions", len(going))
+
+    async def lift_throttles(self, leader: Leader, alive: Mapping[int, bool], *, topics: bool = True) -> bool:
+        """Remove the throttles of the brokers that are alive, and those of topics; return whether none is left."""
+        return await self._throttles.lift(leader, alive, STEP_SECONDS, topics=topics)
+
+    async def _settle(self, leader: Leader, seen: Look, record: ExecutionRecord) -> ExecutionRecord:
+        """Take the moves that have ended out of the batch, and let their preferred leaders lead."""
+        going: list[MoveRecord] = []
+        finished: list[MoveRecord] = []
+        for move in record.batch:
+            found = seen.placement.partitions.get(move.place)
+            if found is None:
+                continue
+            if move.place not in seen.moving:
+                if found.replicas == move.replicas:
+                    finished.append(move)
+                    continue
+                if now_ms() - move.began_ms > _LOST_MS:
+                    self._forget_plan()
+                    continue
+            going.append(move)
+        if len(going) == len(record.batch):
+            return record
+        if self._queue is not None:
+            self._queue.finish(finished)
+        await self._elect(seen, finished)
+        self._failures = 0
+        settled = msgspec.structs.replace(
+            record,
+            batch=tuple(going),
+            partitions_moved=record.partitions_moved + len(finished),
+            bytes_moved=record.bytes_moved + copied_bytes(finished),
+        )
+        await leader.write({key_of(ExecutionRecord): settled})
+        return settled
+
+    async def _elect(self, seen: Look, finished: Iterable[MoveRecord]) -> None:
+        partitions = seen.placement.partitions
+        places = [move.place for move in finished if partitions[move.place].leader != move.replicas[0]]
+        if places:
+            failed = await self._kafka.reassignments.elect_preferred(places, STEP_SECONDS)
+            for place, error in failed.items():
+                logger.info("the preferred leader of %s-%d does not lead: %s", *place, error)
+
+    async def _planned(
+        self, seen: Look, purpose: Purpose, offline_since_ms: dict[int, int], leaving: frozenset[int]
+    ) -> Planned | None:
+        """Return the plan once it is made. Raises the errors of the snapshot."""
+        if self._planning is None:
+            evens_load = purpose.kind in (Kind.ADDITION, Kind.UNEVEN_LOAD)
+            making = self.plan(seen, offline_since_ms, leaving, evens_load=evens_load)
+            self._planning = asyncio.create_task(making, name="plan")
+            return None
+        if not self._planning.done():
+            return None
+        planning, self._planning = self._planning, None
+        return planning.result()
+
+    async def plan(
+        self, seen: Look, offline_since_ms: dict[int, int], leaving: frozenset[int], *, evens_load: bool
+    ) -> Planned:
+        """Take a snapshot and make a plan for it."""
+        snapshot = await take_snapshot(
+            self._kafka,
+            seen,
+            leaving=leaving,
+            excluded=(),
+            offline_since_ms=offline_since_ms,
+            timeout=_SNAPSHOT_SECONDS,
+        )
+        goals = self._options.goals(evens_load=evens_load)
+        try:
+            made = await self._threads.run(lambda: plan(snapshot, goals), wait=_THREAD_SECONDS, limit=_PLAN_SECONDS)
+        except (NoFreeThread, TimeoutError):
+            raise KafkaTimeout("No plan could be made in time.") from None
+        return Planned(made, snapshot)
+
+    def _assess(self, planned: Planned, purpose: Purpose, record: ExecutionRecord) -> Outcome | None:
+        """Take a plan over; return why it is not carried out, if so."""
+        own = {move.place for move in record.batch}
+        lasting: list[Unsolvable] = []
+        passing: list[Unsolvable] = []
+        for entry in planned.plan.unsolvable:
+            concerns = entry.goal is Goal.EMPTY_BROKERS and entry.broker_id in purpose.emptied
+            if concerns and (entry.topic, entry.partition) not in own:
+                (passing if entry.reason in (Reason.REASSIGNING, Reason.NO_LEADER) else lasting).append(entry)
+        if lasting:
+            return _no_plan(lasting)
+        goals = self._options.goals(evens_load=False)
+        smallest_first = purpose.kind in (Kind.REMOVAL, Kind.FAILURE)
+        self._queue = MoveQueue(planned.plan, planned.snapshot, goals, smallest_first=smallest_first)
+        if planned.plan.is_empty and not own:
+            self._queue = None
+            if not passing:
+                return Outcome(is_done=True)
+            if self._stuck.is_over():
+                reason = passing[0].reason
+                return Outcome(failure=_others_move() if reason is Reason.REASSIGNING else _text_of(passing))
+        return None
+
+    async def _begin_more(self, leader: Leader, seen: Look, record: ExecutionRecord) -> Outcome:
+        queue = self._queue
+        if queue is None:
+            return _GOES_ON
+        going = list(record.batch)
+        if len(queue) and (reason := await self._reason_to_wait(seen, record)) is not None:
+            return Outcome(failure=reason) if self._blocked.is_over() else _GOES_ON
+        self._blocked.end()
+        new = queue.take(seen.placement.partitions, going, self._limits, record.purpose.emptied)
+        if not new:
+            if not going:
+                # All is done, or the rest does not fit as planned: plan again.
+                self._queue = None
+                if len(queue) and self._stuck.is_over():
+                    message = "The remaining partitions are under-replicated, or there is no room for them."
+                    return Outcome(failure=Failure(NO_PLAN, message))
+            return _GOES_ON
+        self._stuck.end()
+        batch = (*going, *new)
+        total = record.partitions_moved + len(batch) + len(queue)
+        bytes_total = record.bytes_moved + copied_bytes(batch) + queue.bytes
+        written = msgspec.structs.replace(record, batch=batch, partitions_total=total, bytes_total=bytes_total)
+        await leader.write({key_of(ExecutionRecord): written})
+        await self._throttles.apply(leader, batch, seen.placement, STEP_SECONDS)
+        return await self._reassign(leader, written, new)
+
+    async def _reassign(self, leader: Leader, record: ExecutionRecord, new: Sequence[MoveRecord]) -> Outcome:
+        targets = {move.place: move.replicas for move in new}
+        failed = await self._kafka.reassignments.reassign(targets, STEP_SECONDS)
+        if not failed:
+            return _GOES_ON
+        kept = tuple(move for move in record.batch if move.place not in failed)
+        await leader.write({key_of(ExecutionRecord): msgspec.structs.replace(record, batch=kept)})
+        self._queue = None
+        refused = {place: error for place, error in failed.items() if isinstance(error, InvalidKafkaRequest)}
+        for (topic, partition), error in failed.items():
+            logger.warning("the partition %s-%d can't be moved now: %s", topic, partition, error)
+        self._failures += 1
+        if refused and self._failures >= _MOST_FAILURES:
+            (topic, partition), error = next(iter(refused.items()))
+            message = f"Kafka does not move partition {partition} of topic {quote(topic)}: {error.message}"
+            return Outcome(failure=Failure(REFUSED, message))
+        return _GOES_ON
+
+    async def _reason_to_wait(self, seen: Look, record: ExecutionRecord) -> Failure | None:
+        """Return why no new move may begin now, as the failure if that lasts."""
+        own = {move.place for move in record.batch}
+        emptied = frozenset(record.purpose.emptied)
+        others = seen.moving.keys() - own
+
+        def lacks(item: tuple[Place, PlacedPartition]) -> Place | None:
+            place, entry = item
+            return place if set(entry.replicas) - entry.in_sync - emptied else None
+
+        found = await in_slices(lacks, seen.placement.partitions.items())
+        lacking = frozenset(place for place in found if place is not None) - own - others
+        # Metadata lags behind: what is seen once may be over.
+        lasting = lacking & self._lacking
+        self._lacking = lacking
+        if others:
+            return _others_move()
+        if lasting:
+            topic, partition = min(lasting)
+            message = f"Partitions are under-replicated, such as partition {partition} of topic {quote(topic)}."
+            return Failure(UNDER_REPLICATED, message)
+        return None
+
+
+def _others_move() -> Failure:
+    return Failure(OTHERS_MOVE, "Other reassignments go on for too long.")
+
+
+_TEXTS: Final = {
+    Reason.NO_LEADER: "it has no leader",
+    Reason.REASSIGNING: "it is being reassigned",
+    Reason.EXCLUDED_TOPIC: "its topic is excluded from balancing",
+    Reason.TOO_FEW_BROKERS: "there are too few other brokers",
+    Reason.NO_ROOM: "the other brokers have no room",
+}
+
+
+def _text_of(entries: Sequence[Unsolvable]) -> Failure:
+    brokers = sorted({entry.broker_id for entry in entries if entry.broker_id is not None})
+    first = entries[0]
+    message = (
+        f"Error while computing the plan for brokers {brokers}: partition {first.partition} of topic "
+        f"{quote(first.topic or '')} can't be moved, since {_TEXTS[first.reason]}."
+    )
+    return Failure(NO_PLAN, message)
+
+
+def _no_plan(entries: Sequence[Unsolvable]) -> Outcome:
+    brokers = frozenset(entry.broker_id for entry in entries if entry.broker_id is not None)
+    return Outcome(failure=_text_of(entries), broker_ids=brokers)

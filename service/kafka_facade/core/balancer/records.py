@@ -1,0 +1,185 @@
+"""What the balancer keeps in the state topic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import ClassVar, Final
+
+import msgspec
+from msgspec import Struct, field
+
+from kafka_facade.core.balancer.steps import (
+    TABLES,
+    ExclusionStatus,
+    ReassignmentStatus,
+    ShutdownStatus,
+    Steps,
+    TaskEvent,
+    TaskStatus,
+)
+from kafka_facade.core.reassignments.port import Place
+from kafka_facade.core.state.records import StateRecord, key_of
+from kafka_facade.core.state.view import StateView
+
+NO_PLAN: Final = 10006
+OVERRIDDEN: Final = 10013
+UNDER_REPLICATED: Final = 10050
+OTHERS_MOVE: Final = 10051
+REFUSED: Final = 10052
+NOT_STOPPED: Final = 10053
+"""Error codes of tasks; the first two are those of Confluent Server."""
+
+
+class Failure(Struct, frozen=True):
+    """Why a task failed."""
+
+    code: int | None
+    message: str
+
+
+class TaskRecord(StateRecord, frozen=True):
+    """A task that removes or adds a broker. Times are in Unix ms; ``message`` also tells what a task waits for."""
+
+    prefix: ClassVar[str] = "task"
+    broker_id: int
+    task_type: str
+    status: TaskStatus
+    exclusion: ExclusionStatus | None
+    reassignment: ReassignmentStatus
+    shutdown: ShutdownStatus | None
+    should_shutdown: bool
+    created_ms: int
+    updated_ms: int
+    code: int | None = None
+    message: str | None = None
+
+    @property
+    def steps(self) -> Steps:
+        """The status of the task and of its steps."""
+        return Steps(self.status, self.exclusion, self.reassignment, self.shutdown)
+
+    @property
+    def key(self) -> str:
+        """The key of the record."""
+        return key_of(TaskRecord, f"{self.broker_id}/{self.task_type}")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the task is not finished."""
+        return self.status is TaskStatus.IN_PROGRESS
+
+    def after(self, event: TaskEvent, failure: Failure | None = None, message: str | None = None) -> TaskRecord:
+        """Return the task after an event. Raises KeyError if the event is impossible now."""
+        status, exclusion, reassignment, shutdown = TABLES[self.task_type][self.steps, event]
+        return msgspec.structs.replace(
+            self,
+            status=status,
+            exclusion=exclusion,
+            reassignment=reassignment,
+            shutdown=shutdown,
+            updated_ms=now_ms(),
+            code=None if failure is None else failure.code,
+            message=message if failure is None else failure.message,
+        )
+
+
+def new_task(broker_id: int, task_type: str, steps: Steps, *, should_shutdown: bool) -> TaskRecord:
+    """Return a task that begins now."""
+    now = now_ms()
+    return TaskRecord(
+        broker_id=broker_id,
+        task_type=task_type,
+        status=steps.status,
+        exclusion=steps.exclusion,
+        reassignment=steps.reassignment,
+        shutdown=steps.shutdown,
+        should_shutdown=should_shutdown,
+        created_ms=now,
+        updated_ms=now,
+    )
+
+
+def tasks_of(view: StateView) -> list[TaskRecord]:
+    """Return all tasks, ordered by broker and type."""
+    return sorted(view.all(TaskRecord).values(), key=lambda task: (task.broker_id, task.task_type))
+
+
+class Kind(IntEnum):
+    """What replicas are moved for, the most important first."""
+
+    REMOVAL = 1
+    FAILURE = 2
+    ADDITION = 3
+    UNEVEN_LOAD = 4
+
+
+class Purpose(Struct, frozen=True):
+    """What replicas are moved for, and the brokers that lose or get them."""
+
+    kind: Kind
+    broker_ids: tuple[int, ...] = ()
+
+    @property
+    def emptied(self) -> tuple[int, ...]:
+        """The brokers that lose all their replicas."""
+        return self.broker_ids if self.kind in (Kind.REMOVAL, Kind.FAILURE) else ()
+
+
+class MoveRecord(Struct, frozen=True):
+    """A partition that moves; ``began_ms`` is in Unix ms."""
+
+    topic: str
+    partition: int
+    before: tuple[int, ...]
+    replicas: tuple[int, ...]
+    size_bytes: int
+    began_ms: int
+
+    @property
+    def place(self) -> Place:
+        """The partition."""
+        return self.topic, self.partition
+
+    @property
+    def adding(self) -> tuple[int, ...]:
+        """The brokers that get a replica."""
+        return tuple(broker for broker in self.replicas if broker not in self.before)
+
+    @property
+    def removing(self) -> tuple[int, ...]:
+        """The brokers that lose one."""
+        return tuple(broker for broker in self.before if broker not in self.replicas)
+
+
+class ExecutionRecord(StateRecord, frozen=True):
+    """The moves that go on. They are written before they begin, so that the next leader knows them."""
+
+    prefix: ClassVar[str] = "execution"
+    purpose: Purpose
+    batch: tuple[MoveRecord, ...] = ()
+    partitions_total: int = 0
+    partitions_moved: int = 0
+    bytes_total: int = 0
+    bytes_moved: int = 0
+
+
+class ThrottleRecord(StateRecord, frozen=True):
+    """A throttle of a broker (``broker/3``) or a topic (``topic/name``), written before it is set.
+
+    ``before`` are the configs that were there, and ``ours`` what was added.
+    """
+
+    prefix: ClassVar[str] = "throttle"
+    ours: dict[str, str]
+    before: dict[str, str] = field(default_factory=dict)
+
+
+RECORDS: Final[Iterable[type[StateRecord]]] = (TaskRecord, ExecutionRecord, ThrottleRecord)
+"""All types."""
+
+
+def now_ms() -> int:
+    """Return the time in Unix ms."""
+    return round(time.time() * 1000)

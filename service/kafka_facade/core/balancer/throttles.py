@@ -1,0 +1,233 @@
+"""Throttles of replication while partitions move (KIP-73).
+
+Rates are set on brokers, and the replicas that move are named on topics: ``*`` would throttle healthy followers too.
+What an operator has set is kept, and is there again afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from kafka_facade.core.balancer.port import BalancerKafka, Placement
+from kafka_facade.core.balancer.records import MoveRecord, ThrottleRecord
+from kafka_facade.core.configs.model import AlterOperation, Config, ConfigAlteration
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, NotFound
+from kafka_facade.core.state.handlers import Leader
+from kafka_facade.core.state.records import StateRecord, key_of
+
+_RATES: Final = ("leader.replication.throttled.rate", "follower.replication.throttled.rate")
+_LEADER_REPLICAS: Final = "leader.replication.throttled.replicas"
+_FOLLOWER_REPLICAS: Final = "follower.replication.throttled.replicas"
+_REPLICAS: Final = (_LEADER_REPLICAS, _FOLLOWER_REPLICAS)
+_ALL: Final = "*"
+_BROKER: Final = "broker/"
+_TOPIC: Final = "topic/"
+_EFFECT_SECONDS: Final = 0.5
+
+
+class Throttles:
+    """Sets and removes throttles on the leader."""
+
+    def __init__(self, kafka: BalancerKafka, rate: int) -> None:
+        self._kafka = kafka
+        self._rate = rate
+        self._set: set[str] = set()
+        """The records whose throttles this leader has set, as far as it knows."""
+        self._is_new = False
+
+    def forget(self) -> None:
+        """Forget what has been set: another worker may have led meanwhile."""
+        self._set.clear()
+
+    async def apply(self, leader: Leader, moves: Sequence[MoveRecord], placement: Placement, timeout: float) -> None:
+        """Throttle these moves. Throttles of brokers stay until :meth:`lift`, those of other topics are removed."""
+        if self._rate < 0:
+            return
+        deadline = time.monotonic() + timeout
+        brokers = {broker for move in moves for broker in (*move.before, *move.replicas)}
+        await self._throttle_brokers(leader, brokers & placement.racks.keys(), deadline)
+        wanted = _entries(moves)
+        await self._throttle_topics(leader, wanted, deadline)
+        done = [name for name in _names(leader, _TOPIC) if name not in wanted]
+        await self._restore_topics(leader, done, deadline)
+        if self._is_new:
+            self._is_new = False
+            # Brokers learn of it a moment later than Kafka shows it.
+            await asyncio.sleep(_EFFECT_SECONDS)
+
+    async def lift(self, leader: Leader, alive: Mapping[int, bool], timeout: float, *, topics: bool = True) -> bool:
+        """Remove the throttles of the brokers that are alive, and those of topics; return whether none is left."""
+        deadline = time.monotonic() + timeout
+        if topics:
+            await self._restore_topics(leader, _names(leader, _TOPIC), deadline)
+        brokers = [int(name) for name in _names(leader, _BROKER)]
+        await self._restore_brokers(leader, [broker for broker in brokers if alive.get(broker)], deadline)
+        return not leader.view.all(ThrottleRecord)
+
+    async def _throttle_brokers(self, leader: Leader, brokers: Iterable[int], deadline: float) -> None:
+        known = leader.view.all(ThrottleRecord)
+        new = sorted(broker for broker in brokers if f"{_BROKER}{broker}" not in known)
+        records: dict[str, StateRecord] = {}
+        found = await self._kafka.configs.broker_configs(new, _left(deadline)) if new else []
+        for broker, configs in zip(new, found, strict=True):
+            if isinstance(configs, FacadeError):
+                continue
+            own = _explicit(configs)
+            # The rate of an operator wins.
+            ours = {name: str(self._rate) for name in _RATES if name not in own}
+            records[key_of(ThrottleRecord, f"{_BROKER}{broker}")] = ThrottleRecord(ours=ours)
+        await leader.write(records)
+        late = [
+            (broker, record)
+            for broker in brokers
+            if (record := leader.view.get(ThrottleRecord, name := f"{_BROKER}{broker}")) and name not in self._set
+        ]
+        await asyncio.gather(*(self._set_rates(broker, record, _left(deadline)) for broker, record in late))
+
+    async def _set_rates(self, broker: int, record: ThrottleRecord, timeout: float) -> None:
+        changes = [ConfigAlteration(name, value) for name, value in record.ours.items()]
+        if changes:
+            await self._kafka.configs.alter_broker_configs(broker, changes, False, timeout)
+        self._set.add(f"{_BROKER}{broker}")
+        self._is_new = True
+
+    async def _throttle_topics(
+        self, leader: Leader, wanted: Mapping[str, Mapping[str, Sequence[str]]], deadline: float
+    ) -> None:
+        known = leader.view.all(ThrottleRecord)
+        new = [topic for topic in wanted if f"{_TOPIC}{topic}" not in known]
+        before: dict[str, dict[str, str]] = {}
+        found = await self._kafka.configs.topic_configs(new, _left(deadline)) if new else []
+        for topic, configs in zip(new, found, strict=True):
+            if not isinstance(configs, FacadeError):
+                before[topic] = {name: value for name, value in _explicit(configs).items() if name in _REPLICAS}
+        records: dict[str, StateRecord] = {}
+        for topic, replicas in wanted.items():
+            record = known.get(f"{_TOPIC}{topic}")
+            if record is None and topic not in before:
+                # It was deleted; its move fails by itself.
+                continue
+            ours = {name: ",".join(entries) for name, entries in replicas.items()}
+            made = ThrottleRecord(ours=ours, before=before[topic] if record is None else record.before)
+            if made != record:
+                records[key_of(ThrottleRecord, f"{_TOPIC}{topic}")] = made
+                self._set.discard(f"{_TOPIC}{topic}")
+        await leader.write(records)
+        late = {
+            topic: record
+            for topic in wanted
+            if (record := leader.view.get(ThrottleRecord, name := f"{_TOPIC}{topic}")) and name not in self._set
+        }
+        changes = {topic: _changes(record) for topic, record in late.items()}
+        failed = await self._kafka.configs.alter_topic_configs(changes, False, _left(deadline)) if late else {}
+        self._set |= {f"{_TOPIC}{topic}" for topic in late if topic not in failed}
+        self._is_new = self._is_new or bool(late)
+        for error in failed.values():
+            if not isinstance(error, NotFound):
+                raise error
+
+    async def _restore_topics(self, leader: Leader, topics: Collection[str], deadline: float) -> None:
+        if not topics:
+            return
+        names = list(topics)
+        changes: dict[str, list[ConfigAlteration]] = {}
+        found = await self._kafka.configs.topic_configs(names, _left(deadline))
+        done: dict[str, StateRecord | None] = {}
+        for topic, configs in zip(names, found, strict=True):
+            record = leader.view.get(ThrottleRecord, f"{_TOPIC}{topic}")
+            if record is None or (isinstance(configs, FacadeError) and not isinstance(configs, NotFound)):
+                continue
+            if not isinstance(configs, FacadeError):
+                changes[topic] = _restoring(record, _explicit(configs))
+            done[key_of(ThrottleRecord, f"{_TOPIC}{topic}")] = None
+        needed = {topic: entries for topic, entries in changes.items() if entries}
+        failed = await self._kafka.configs.alter_topic_configs(needed, False, _left(deadline)) if needed else {}
+        for topic, error in failed.items():
+            if not isinstance(error, NotFound):
+                done.pop(key_of(ThrottleRecord, f"{_TOPIC}{topic}"), None)
+        await self._forget(leader, done)
+
+    async def _restore_brokers(self, leader: Leader, brokers: Sequence[int], deadline: float) -> None:
+        found = await self._kafka.configs.broker_configs(brokers, _left(deadline)) if brokers else []
+        done: dict[str, StateRecord | None] = {}
+        for broker, configs in zip(brokers, found, strict=True):
+            record = leader.view.get(ThrottleRecord, f"{_BROKER}{broker}")
+            if record is None or isinstance(configs, FacadeError):
+                continue
+            current = _explicit(configs)
+            # A rate that has changed since is an operator's.
+            changes = [
+                ConfigAlteration(name, operation=AlterOperation.DELETE)
+                for name, value in record.ours.items()
+                if current.get(name) == value
+            ]
+            if changes:
+                await self._kafka.configs.alter_broker_configs(broker, changes, False, _left(deadline))
+            done[key_of(ThrottleRecord, f"{_BROKER}{broker}")] = None
+        await self._forget(leader, done)
+
+    async def _forget(self, leader: Leader, done: Mapping[str, StateRecord | None]) -> None:
+        await leader.write(done)
+        prefix = key_of(ThrottleRecord, "")
+        self._set -= {key.removeprefix(f"{prefix}/") for key in done}
+
+
+def _names(leader: Leader, prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in leader.view.all(ThrottleRecord) if name.startswith(prefix)]
+
+
+def _entries(moves: Iterable[MoveRecord]) -> dict[str, dict[str, list[str]]]:
+    """Return the replicas to throttle by topic: those that are copied from, and those that are copied to."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for move in sorted(moves, key=lambda move: move.place):
+        if move.adding:
+            entries = found.setdefault(move.topic, {name: [] for name in _REPLICAS})
+            entries[_LEADER_REPLICAS] += [f"{move.partition}:{broker}" for broker in move.before]
+            entries[_FOLLOWER_REPLICAS] += [f"{move.partition}:{broker}" for broker in move.adding]
+    return found
+
+
+def _explicit(configs: Iterable[Config]) -> dict[str, str]:
+    """Return the values that are not Kafka's defaults."""
+    return {config.name: config.value for config in configs if config.value and not config.is_default}
+
+
+def _split(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _changes(record: ThrottleRecord) -> list[ConfigAlteration]:
+    """Return the changes that add the throttled replicas; where all replicas are throttled already, there is none."""
+    changes = []
+    for name, text in record.ours.items():
+        before = _split(record.before.get(name, ""))
+        if _ALL not in before:
+            entries = dict.fromkeys([*before, *_split(text)])
+            changes.append(ConfigAlteration(name, ",".join(entries)))
+    return changes
+
+
+def _restoring(record: ThrottleRecord, current: Mapping[str, str]) -> list[ConfigAlteration]:
+    """Return the changes that remove the throttled replicas and keep all others."""
+    changes = []
+    for name, text in record.ours.items():
+        there = _split(current.get(name, ""))
+        ours = set(_split(text)) - set(_split(record.before.get(name, "")))
+        kept = [entry for entry in there if entry not in ours]
+        if kept == there:
+            continue
+        if kept:
+            changes.append(ConfigAlteration(name, ",".join(kept)))
+        else:
+            changes.append(ConfigAlteration(name, operation=AlterOperation.DELETE))
+    return changes
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise KafkaTimeout
+    return left

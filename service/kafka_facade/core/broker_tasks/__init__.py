@@ -1,0 +1,1 @@
+"""Tasks that remove and add brokers."""

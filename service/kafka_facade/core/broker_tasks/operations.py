@@ -1,0 +1,202 @@
+"""Removal of brokers, and tasks (reference: "Broker (v3)", "BrokerTask (v3)", "RemoveBrokerTask (v3)")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from kafka_facade.core import limits
+from kafka_facade.core.balancer.records import TaskRecord, tasks_of
+from kafka_facade.core.balancer.removals import REMOVE, Accepted, RemoveBrokersChange, broker_not_found
+from kafka_facade.core.balancer.steps import (
+    REMOVE_BROKER,
+    TASK_TYPES,
+    ExclusionStatus,
+    ReassignmentStatus,
+    ShutdownStatus,
+)
+from kafka_facade.core.broker_tasks.model import (
+    BrokerRemoval,
+    BrokerTask,
+    GetBrokerTask,
+    GetRemoveBrokerTask,
+    ListAllBrokerTasks,
+    ListAllBrokerTasksByType,
+    ListBrokerTasks,
+    ListRemoveBrokerTasks,
+    OlderReassignmentStatus,
+    OlderShutdownStatus,
+    RemoveBroker,
+    RemoveBrokers,
+    RemoveBrokerTask,
+    SubTaskStatuses,
+)
+from kafka_facade.core.call import Call
+from kafka_facade.core.errors import BalancerOffline, InvalidRequest, NotFound, UnsupportedVersion
+from kafka_facade.core.exclusions.cordoning import check_right
+from kafka_facade.core.exclusions.model import ExclusionChange
+from kafka_facade.core.quoting import quote
+from kafka_facade.core.registry import also_answers, implements
+from kafka_facade.core.state.state import State
+
+_OLDER: Final = {"COMPLETED": "COMPLETE", "ERROR": "FAILED"}
+
+
+class BrokerTasks:
+    """Operations on tasks. ``enabled`` is whether the gateway has a balancer, which carries them out."""
+
+    def __init__(self, state: State, *, enabled: bool) -> None:
+        self._state = state
+        self._enabled = enabled
+
+    @implements("api.v3.broker-tasks.list")
+    @also_answers(
+        "api.v3.broker-tasks.search-by-type",
+        "api.v3.brokers.broker-tasks.list",
+        "api.v3.brokers.broker-tasks.search-by-type",
+    )
+    async def list_tasks(self, call: Call, request: ListAllBrokerTasks) -> Sequence[BrokerTask]:
+        """All tasks, ordered by broker and type. Finished ones are kept for seven days."""
+        cluster_id, tasks = await self._tasks(call, request.cluster_id)
+        return [_task(cluster_id, task) for task in tasks]
+
+    @implements("api.v3.broker-tasks.search-by-type")
+    @also_answers("api.v3.brokers.broker-tasks.search-by-type")
+    async def list_tasks_by_type(self, call: Call, request: ListAllBrokerTasksByType) -> Sequence[BrokerTask]:
+        """Those of one type, ordered by broker; InvalidRequest for an unknown type."""
+        found = await self.list_tasks(call, ListAllBrokerTasks(request.cluster_id))
+        _check_type(request.task_type)
+        return [task for task in found if task.task_type == request.task_type]
+
+    @implements("api.v3.brokers.broker-tasks.list")
+    async def list_broker_tasks(self, call: Call, request: ListBrokerTasks) -> Sequence[BrokerTask]:
+        """Those of one broker, ordered by type; NotFound for an unknown broker without tasks."""
+        cluster_id, tasks = await self._tasks(call, request.cluster_id)
+        found = [_task(cluster_id, task) for task in tasks if task.broker_id == request.broker_id]
+        if not found:
+            known = await call.kafka.brokers.registrations(call.remaining)
+            if request.broker_id not in known.alive:
+                raise broker_not_found(request.broker_id, cluster_id)
+        return found
+
+    @implements("api.v3.brokers.broker-tasks.search-by-type")
+    async def get_task(self, call: Call, request: GetBrokerTask) -> BrokerTask:
+        """The task of a type of a broker; NotFound, and InvalidRequest for an unknown type."""
+        by_type = ListAllBrokerTasksByType(request.cluster_id, request.task_type)
+        for task in await self.list_tasks_by_type(call, by_type):
+            if task.broker_id == request.broker_id:
+                return task
+        raise _no_task(request.broker_id, request.task_type)
+
+    @implements("api.v3.broker-tasks.remove-broker.list")
+    @also_answers("api.v3.broker-tasks.remove-broker.get")
+    async def list_remove_tasks(self, call: Call, request: ListRemoveBrokerTasks) -> Sequence[RemoveBrokerTask]:
+        """The tasks that remove brokers, ordered by broker."""
+        cluster_id, tasks = await self._tasks(call, request.cluster_id)
+        return [_older(cluster_id, task) for task in tasks if task.task_type == REMOVE_BROKER]
+
+    @implements("api.v3.broker-tasks.remove-broker.get")
+    async def get_remove_task(self, call: Call, request: GetRemoveBrokerTask) -> RemoveBrokerTask:
+        """The task that removes a broker; NotFound."""
+        for task in await self.list_remove_tasks(call, ListRemoveBrokerTasks(request.cluster_id)):
+            if task.broker_id == request.broker_id:
+                return task
+        raise _no_task(request.broker_id, REMOVE_BROKER)
+
+    @implements("api.v3.brokers.delete")
+    async def remove_broker(self, call: Call, request: RemoveBroker) -> BrokerRemoval:
+        """Begin to remove a broker: exclude it, move its replicas away, and wait until it is stopped."""
+        [removal] = await self._remove(call, request.cluster_id, [request.broker_id], request.should_shutdown)
+        return removal
+
+    @implements("api.v3.brokers.delete-batch")
+    async def remove_brokers(self, call: Call, request: RemoveBrokers) -> Sequence[BrokerRemoval]:
+        """Begin to remove several brokers, all or none."""
+        _check_ids(request.broker_ids)
+        return await self._remove(call, request.cluster_id, request.broker_ids, request.should_shutdown)
+
+    async def _remove(
+        self, call: Call, named_cluster: str | None, broker_ids: Sequence[int], should_shutdown: bool
+    ) -> list[BrokerRemoval]:
+        cluster_id = await call.kafka.cluster.check(named_cluster, call)
+        known = await call.kafka.brokers.registrations(call.remaining)
+        for broker_id in broker_ids:
+            if broker_id not in known.alive:
+                raise broker_not_found(broker_id, cluster_id)
+        if not self._enabled:
+            raise BalancerOffline
+        if not known.is_complete:
+            raise UnsupportedVersion
+        # The leader acts with the rights of the gateway, so those of the caller are checked here: to exclude brokers,
+        # and to move replicas. An empty request tells the latter.
+        live = next(broker_id for broker_id, alive in known.alive.items() if alive)
+        await check_right(call.kafka, live, ExclusionChange.SET, call.remaining)
+        await call.kafka.reassignments.reassign({}, call.remaining)
+        change = RemoveBrokersChange(cluster_id, list(broker_ids), should_shutdown)
+        await self._state.change(REMOVE, change, Accepted, call.remaining)
+        return [BrokerRemoval(cluster_id, broker_id) for broker_id in broker_ids]
+
+    async def _tasks(self, call: Call, named_cluster: str | None) -> tuple[str, list[TaskRecord]]:
+        cluster_id = await call.kafka.cluster.check(named_cluster, call)
+        # Who may not see reassignments may not see why there are any.
+        await call.kafka.reassignments.list_reassignments(call.remaining)
+        return cluster_id, tasks_of(await self._state.view(call.remaining))
+
+
+def _check_ids(broker_ids: Sequence[int]) -> None:
+    limits.check_length(broker_ids, limits.REMOVALS, "broker_ids")
+    if not broker_ids:
+        raise InvalidRequest("broker_ids is empty.", field="broker_ids")
+    seen: set[int] = set()
+    for place, broker_id in enumerate(broker_ids):
+        if broker_id < 0:
+            raise InvalidRequest(f"The given broker id {broker_id} is invalid", field=f"broker_ids[{place}]")
+        if broker_id in seen:
+            raise InvalidRequest(f"Broker {broker_id} is given twice.", field=f"broker_ids[{place}]")
+        seen.add(broker_id)
+
+
+def _check_type(task_type: str) -> None:
+    if task_type not in TASK_TYPES:
+        raise InvalidRequest(
+            f"Unknown task type {quote(task_type)}; expected {' or '.join(TASK_TYPES)}.", field="task_type"
+        )
+
+
+def _no_task(broker_id: int, task_type: str) -> NotFound:
+    return NotFound(f"Broker {broker_id} has no task {task_type}.", broker_id=str(broker_id), task_type=task_type)
+
+
+def _task(cluster_id: str, task: TaskRecord) -> BrokerTask:
+    return BrokerTask(
+        cluster_id,
+        task.broker_id,
+        task.task_type,
+        task.status,
+        task.should_shutdown if task.task_type == REMOVE_BROKER else None,
+        SubTaskStatuses(task.exclusion, task.reassignment, task.shutdown),
+        task.created_ms,
+        task.updated_ms,
+        task.code,
+        task.message,
+    )
+
+
+def _older(cluster_id: str, task: TaskRecord) -> RemoveBrokerTask:
+    exclusion = task.exclusion or ExclusionStatus.PENDING
+    shutdown = task.shutdown or ShutdownStatus.PENDING
+    return RemoveBrokerTask(
+        cluster_id,
+        task.broker_id,
+        task.should_shutdown,
+        exclusion,
+        OlderReassignmentStatus(_older_name(task.reassignment)),
+        OlderShutdownStatus(_older_name(shutdown)),
+        task.code,
+        task.message,
+    )
+
+
+def _older_name(status: ReassignmentStatus | ShutdownStatus) -> str:
+    name: str = status.value
+    return _OLDER.get(name, name)
