@@ -14,9 +14,10 @@ _SECONDS = 30
 
 
 class Http2Connection:
-    """A connection with streams whose messages need not be complete."""
+    """A connection with streams whose messages need not be complete; unless it ``reads``, it lets no more be sent."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, reads: bool = True) -> None:
+        self._reads = reads
         host, _, port = address.rpartition(":")
         self._address = (host, int(port))
         self._http = H2Connection(H2Configuration(client_side=True))
@@ -38,7 +39,7 @@ class Http2Connection:
     async def _read(self) -> None:
         while data := await self._reader.read(65_536):
             for event in self._http.receive_data(data):
-                if isinstance(event, DataReceived):
+                if isinstance(event, DataReceived) and self._reads:
                     self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 elif isinstance(event, ResponseReceived | TrailersReceived):
                     self._ended.setdefault(event.stream_id, {}).update(

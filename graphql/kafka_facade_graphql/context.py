@@ -127,7 +127,8 @@ class Context:
         """Fetch records for a field of the response. They count as consumed once the caller has received it."""
         await current().taken((request.group, request.instance))
         try:
-            return await current().fetch(self.core, identifier, request, CALLER, key)
+            async with self.memory.request.given_back():
+                return await current().fetch(self.core, identifier, request, CALLER, key)
         finally:
             self.forget()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from graphql import (
     ArgumentNode,
     ASTValidationRule,
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     Node,
@@ -73,6 +75,27 @@ class Document(Struct):
         if name is None:
             return operations[0] if len(operations) == 1 else None
         return next((entry for entry in operations if _name(entry) == name), None)
+
+    def has_field(self, names: Collection[str]) -> bool:
+        """Return whether the document, or one of its fragments, selects a field with one of these names."""
+        finder = _FieldFinder(names)
+        visit(self.node, finder)
+        return finder.found
+
+
+class _FieldFinder(Visitor):
+    """Stops at a field with one of the names."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        super().__init__()
+        self._names = names
+        self.found = False
+
+    def enter_field(self, node: FieldNode, *_: Any) -> VisitorAction:
+        if node.name.value in self._names:
+            self.found = True
+            return BREAK
+        return None
 
 
 class Variables(Struct):

@@ -19,9 +19,10 @@ from strawberry.types.execution import ExecutionContext, PreExecutionError
 from strawberry.types.field import StrawberryField
 from strawberry.types.graphql import OperationType
 
-from kafka_facade.core.catalogue import CATALOGUE, Catalogue
+from kafka_facade.core.catalogue import CATALOGUE, INSTANCE_READS, Catalogue
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, PayloadTooLarge
+from kafka_facade.core.memory_budget import use_reservation
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql import (
@@ -49,8 +50,10 @@ from kafka_facade_graphql.scalars import SCALARS
 _BYTES_A_FIELD: Final = 1024
 # Memory for the data of variables, in relation to its weight: it is decoded, converted and encoded.
 _COPIES: Final = 4
-# Maximum weight of the variables of a subscription (see ``data_weight``).
-_SUBSCRIPTION_WEIGHT: Final = 256 * 1024
+# Maximum weight of the variables of operations that may last as long as a caller wants (see ``data_weight``).
+_LASTING_WEIGHT: Final = 256 * 1024
+# The mutations that may.
+_LASTING: Final = frozenset(CATALOGUE[name].graphql_field for name in INSTANCE_READS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class _FreshContext(SchemaExtension):
     def on_operation(self) -> Iterator[None]:
         given = self.execution_context.context
         own = self.execution_context.context = Context(given.core, given.max_objects, given.memory.another())
+        use_reservation(own.memory.request)
         try:
             yield None
         finally:
@@ -203,9 +207,11 @@ class Schema(strawberry.Schema):
             weight, cost = found.weight, found.cost
         if operation.operation is OperationTypeNode.SUBSCRIPTION:
             # It keeps them for as long as it lasts.
-            if weight > _SUBSCRIPTION_WEIGHT:
+            if weight > _LASTING_WEIGHT:
                 raise PayloadTooLarge("The variables of a subscription have too much data.")
         else:
+            if weight > _LASTING_WEIGHT and document.has_field(_LASTING):
+                raise PayloadTooLarge("The variables of an operation that fetches records have too much data.")
             await context.context.memory.request.resize(_BYTES_A_FIELD * cost + _COPIES * weight)
         return []
 

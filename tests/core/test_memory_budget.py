@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_facade.core.errors import TooManyRequests
+from kafka_facade.core import memory_budget
+from kafka_facade.core.errors import NotFound, TooManyRequests
 from kafka_facade.core.memory_budget import SMALL, MemoryBudget, Reservation
 
 UNIT = SMALL * 2
@@ -329,3 +331,94 @@ def test_all_requests_are_admitted_and_all_memory_comes_back(requests: list[tupl
         await _fill(budget)
 
     asyncio.run(run())
+
+
+@pytest.fixture
+def quickly_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are slow after a moment."""
+    monkeypatch.setattr(memory_budget, "_SLOW_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("quickly_slow")
+async def test_requests_that_wait_for_kafka_leave_room_for_others() -> None:
+    budget = MemoryBudget(TOTAL)
+    slow = await _hold(budget, "a", 5)
+    huge = await _hold(budget, "b", 10)
+    await _hold(budget, "c", 5)
+    with slow.waiting(), huge.waiting():
+        async with asyncio.timeout(1):
+            other = await _hold(budget, "d", 5)
+            (await _hold(budget, "e", 10)).release()
+        other.release()
+    # They count again.
+    for units in (1, 10):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await _hold(budget, "f", units)
+    slow.release()
+    huge.release()
+    await _hold(budget, "f", 5)
+
+
+@pytest.mark.usefixtures("quickly_slow")
+async def test_slow_requests_are_bounded() -> None:
+    budget = MemoryBudget(TOTAL)
+    with ExitStack() as stack:
+        for number in range(4):
+            held = await asyncio.wait_for(_hold(budget, number, 5), 1)
+            stack.callback(held.release)
+            stack.enter_context(held.waiting())
+            await asyncio.sleep(0.03)
+        last, other = await _hold(budget, "last", 5), await _hold(budget, "other", 5)
+        with last.waiting():
+            await asyncio.sleep(0.05)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await _hold(budget, "further", 5)
+            # It counts apart once there is room.
+            stack.close()
+            await asyncio.sleep(0.05)
+            (await asyncio.wait_for(_hold(budget, "further", 5), 1)).release()
+        other.release()
+
+
+@pytest.mark.usefixtures("quickly_slow")
+async def test_slow_requests_of_one_caller_are_bounded() -> None:
+    budget = MemoryBudget(TOTAL)
+    with ExitStack() as stack:
+        for _ in range(3):
+            held = await asyncio.wait_for(_hold(budget, "greedy", 5), 1)
+            stack.enter_context(held.waiting())
+            await asyncio.sleep(0.05)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await _hold(budget, "greedy", 1)
+        await asyncio.wait_for(_hold(budget, "other", 5), 1)
+
+
+@pytest.mark.usefixtures("quickly_slow")
+async def test_a_slow_request_may_end_while_it_counts_apart() -> None:
+    budget = MemoryBudget(TOTAL)
+    for _ in range(10):
+        held = await asyncio.wait_for(_hold(budget, "a", 5), 1)
+        with held.waiting(), held.waiting():
+            await asyncio.sleep(0.03)
+            held.release()
+    (await _fill(budget)).release()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_request_that_gives_its_bytes_back_gets_them_again(fails: bool) -> None:
+    budget = MemoryBudget(TOTAL)
+    held = await _hold(budget, "a", 5)
+    with suppress(NotFound):
+        async with held.given_back():
+            (await _fill(budget)).release()
+            if fails:
+                raise NotFound
+    await _hold(budget, "b", 5)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await _hold(budget, "c", 1)
+    held.release()
+    await asyncio.wait_for(_hold(budget, "c", 1), 1)

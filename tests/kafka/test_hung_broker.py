@@ -8,11 +8,16 @@ from collections import defaultdict
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from msgspec.structs import replace
+
 from conftest import TopicFactory
 from engines import LoneEngine
-from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.errors import FacadeError, KafkaTimeout
 from kafka_facade.core.groups.port import GroupDescription
-from kafka_facade.core.records.port import ConsumerPort
+from kafka_facade.core.records.model import Delivery
+from kafka_facade.core.records.port import ConsumerPort, SerializedRecord
 from kafka_facade.core.topics.positions import PartitionPosition
 from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
@@ -97,3 +102,18 @@ async def test_metadata_is_read_from_other_brokers(three_brokers: BackgroundStac
             assert not isinstance(found, FacadeError), found
     for engine in engines:
         await engine.close(5)
+
+
+async def test_records_that_time_out_together_share_an_error(three_brokers: BackgroundStack) -> None:
+    """One for each would block the event loop for a third of a second."""
+    name = f"failing-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": three_brokers.bootstrap_servers})
+    await asyncio.wrap_future(admin.create_topics([NewTopic(name, 1, replica_assignment=[[3]])])[name])
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers, request_seconds=5))
+    record = SerializedRecord(None, b"x", 0, [], None)
+    assert isinstance((await (await engine.producer.submit(name, [record])))[0], Delivery)
+    await three_brokers.pause_broker(2)
+    outcomes = await (await engine.producer.submit(name, [replace(record) for _ in range(20_000)]))
+    assert all(isinstance(outcome, KafkaTimeout) for outcome in outcomes)
+    assert len(set(map(id, outcomes))) < 200
+    await engine.close(5)

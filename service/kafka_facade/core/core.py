@@ -27,6 +27,7 @@ from kafka_facade.core.instances.port import PeerPort
 from kafka_facade.core.instances.settings import ConsumerDefaults
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.links import KINDS, Kind
+from kafka_facade.core.memory_budget import current_reservation
 from kafka_facade.core.pipeline import Admission, Pipeline
 from kafka_facade.core.readiness import Readiness
 from kafka_facade.core.reassignments.operations import Reassignments
@@ -149,7 +150,12 @@ class Core:
 
     async def perform(self, call: Call, request: Request[Answer]) -> Answer:
         """Run an operation whose call is admitted. Raises its errors, and KafkaTimeout at the call's deadline."""
-        answer: Answer = await self.pipeline.within(call, self._begin(call, request))
+        answer: Answer
+        if (reservation := current_reservation()) is None:
+            answer = await self.pipeline.within(call, self._begin(call, request))
+        else:
+            with reservation.waiting():
+                answer = await self.pipeline.within(call, self._begin(call, request))
         return answer
 
     def stream(self, call: Call, request: Request[Answer]) -> Answer:

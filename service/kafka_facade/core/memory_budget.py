@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Final
 
-from kafka_facade.core.errors import TooManyRequests
+from kafka_facade.core.errors import FacadeError, TooManyRequests
 
 SMALL: Final = 64 * 1024
 """What takes no more memory (bytes) needs none of the budget."""
@@ -19,6 +20,10 @@ _WAIT_SECONDS: Final = 30.0
 _MOST_WAITING: Final = 1000
 # Maximum number of requests in progress that grow.
 _MOST_GROWING: Final = 8
+# A request that waits for Kafka, or for its caller, for longer than this counts apart from the budget.
+_SLOW_SECONDS: Final = 1.0
+# What may count apart from it, as a multiple of the budget.
+_MOST_SLOW: Final = 2
 
 
 class _Waiter:
@@ -41,6 +46,10 @@ class MemoryBudget:
     progress may grow: the oldest one at once, so that there is always one that comes to its end, others once there is
     memory for it. A request for more than half of the budget waits until no other such request is in progress, since so
     much may never be free.
+
+    Requests that wait for something else than memory for long (see :meth:`Reservation.waiting`) count apart, so that a
+    broker that hangs, or callers that do not read, keep no others waiting. Twice the budget may count apart, half of it
+    for one caller.
     """
 
     def __init__(self, total: int) -> None:
@@ -51,6 +60,9 @@ class MemoryBudget:
         self._callers: dict[object, int] = {}
         # Those admitted with more than half of the budget, which are not counted in it.
         self._huge: set[Reservation] = set()
+        # Those that wait for something else than memory: their bytes, and whether they were huge.
+        self._slow: dict[Reservation, tuple[int, bool]] = {}
+        self._slow_bytes = 0
         self._waiting: OrderedDict[object, deque[_Waiter]] = OrderedDict()
         self._growing: list[_Waiter] = []
         self._count = 0
@@ -66,6 +78,7 @@ class MemoryBudget:
         Raises TooManyRequests after 30 s, if too many requests wait, in a shortage of memory, and at shutdown. A
         ``patient`` request is never rejected, because that would lose what it has read.
         """
+        self.count_again(reservation)
         waiter = _Waiter(size, reservation, patient=patient)
         if reservation in self._held:
             self._growing.append(waiter)
@@ -89,8 +102,32 @@ class MemoryBudget:
 
     def give_back(self, size: int, reservation: Reservation) -> None:
         """Return bytes, and admit requests that fit now. A negative size takes bytes without waiting."""
+        self.count_again(reservation)
         self._hold(-size, reservation)
         self._admit()
+
+    def count_apart(self, reservation: Reservation) -> bool:
+        """Take what a slow request holds out of the budget. Return False if too much counts apart already."""
+        size, total, caller = self._held.get(reservation, 0), _MOST_SLOW * self.total, reservation.caller
+        of_caller = sum(held for other, (held, _) in self._slow.items() if other.caller == caller)
+        if self._slow_bytes + size > total or (of_caller and of_caller + size > total // 2):
+            return False
+        if size:
+            huge = reservation in self._huge
+            self._hold(-size, reservation)
+            self._slow[reservation] = size, huge
+            self._slow_bytes += size
+            self._admit()
+        return True
+
+    def count_again(self, reservation: Reservation) -> None:
+        """Count what the request holds in the budget again, at once."""
+        size, huge = self._slow.pop(reservation, (0, False))
+        if size:
+            self._slow_bytes -= size
+            if huge:
+                self._huge.add(reservation)
+            self._hold(size, reservation)
 
     def close(self) -> None:
         """Reject the requests that wait, and those that would have to."""
@@ -201,7 +238,7 @@ class MemoryBudget:
 class Reservation:
     """The part of the budget that a request holds."""
 
-    __slots__ = ("_budget", "_failed", "_size", "_taking", "caller")
+    __slots__ = ("_budget", "_failed", "_size", "_taking", "_timer", "_waits", "caller")
 
     def __init__(self, budget: MemoryBudget, caller: object) -> None:
         self._budget = budget
@@ -209,6 +246,8 @@ class Reservation:
         self._size = 0
         self._taking = asyncio.Lock()
         self._failed = False
+        self._waits = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def another(self) -> Reservation:
         """Return an empty reservation for another request of the same caller."""
@@ -252,8 +291,64 @@ class Reservation:
             self._size -= size
             self._budget.give_back(size, self)
 
+    @asynccontextmanager
+    async def given_back(self) -> AsyncIterator[None]:
+        """Hold nothing in this block, which may last as long as a caller wants; then wait for the same bytes again."""
+        size = self._size
+        self.release()
+        try:
+            yield
+        except FacadeError:
+            await self._take_again(size)
+            raise
+        await self._take_again(size)
+
+    async def _take_again(self, size: int) -> None:
+        if size:
+            await self._budget.take(size, self, patient=True)
+            self._size = size
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Wait for something else than memory in this block. If that takes long, what is held counts apart."""
+        if not self._size:
+            yield
+            return
+        self._waits += 1
+        if self._timer is None:
+            self._look_later()
+        try:
+            yield
+        finally:
+            self._waits -= 1
+            if not self._waits and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+                self._budget.count_again(self)
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._count_apart)
+
+    def _count_apart(self) -> None:
+        if not self._budget.count_apart(self):
+            self._look_later()
+
     def release(self) -> None:
         """Give all back."""
         if self._size:
             size, self._size = self._size, 0
             self._budget.give_back(size, self)
+
+
+_current: ContextVar[Reservation | None] = ContextVar("memory of the request", default=None)
+
+
+def use_reservation(reservation: Reservation) -> None:
+    """Set the reservation of the request that this task, and those that it starts, run operations for."""
+    _current.set(reservation)
+
+
+def current_reservation() -> Reservation | None:
+    """Return the reservation of the current request, if it has one that holds something."""
+    found = _current.get()
+    return found if found is not None and found._size else None

@@ -17,6 +17,7 @@ from kafka_facade.core.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from kafka_facade.core.memory_budget import use_reservation
 from kafka_facade.rest import (  # noqa: F401  the handlers register themselves
     v2_consumers,
     v2_metadata,
@@ -100,6 +101,7 @@ class RestApp:
                     # Admit the call before reading the body, so that the body of a rejected call is not needed.
                     with self._core.admitted(operation.identifier, CALLER) as call:
                         exchange = self._exchange(call, match, connection, contract, media_type)
+                        use_reservation(exchange.reservation)
                         try:
                             response = await self._handlers[operation.identifier](exchange)
                         finally:

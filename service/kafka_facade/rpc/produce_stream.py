@@ -17,6 +17,7 @@ from kafka_facade.core.call import Call
 from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError
+from kafka_facade.core.memory_budget import use_reservation
 from kafka_facade.core.records.headers import drop_headers
 from kafka_facade.core.records.model import RecordToProduce, StreamRecords
 from kafka_facade.core.records.pump import RecordPump
@@ -65,6 +66,7 @@ class _Stream:
         self._options = options
         self._pump: RecordPump[_Frame] = RecordPump(core, call, options.stream_window_bytes)
         self._reservation = core.pipeline.overload.requests.reservation(context.peer())
+        use_reservation(self._reservation)
 
     async def run(self) -> None:
         """Serve the stream. Raises the error that ended it, if any."""
@@ -131,7 +133,8 @@ class _Stream:
     ) -> None:
         room = Room(self._options.max_response_bytes, len(frame.records), STREAM_RESULT_BYTES)
         cost = size + _RECORD_BYTES * (1 + len(frame.records))
-        await self._pump.room(cost)
+        with self._reservation.waiting():
+            await self._pump.room(cost)
         partition_id = setup.partition_id if setup.HasField("partition_id") else None
         records = await read_records(frame.records, partition_id, size)
         request = StreamRecords(setup.cluster_id or None, setup.topic_name, records)

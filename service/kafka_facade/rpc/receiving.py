@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from kafka_facade.core.deadlines import Deadlines
 from kafka_facade.core.errors import FacadeError, MalformedBody, RequestTimeout, TooManyRequests
-from kafka_facade.core.memory_budget import Reservation
+from kafka_facade.core.memory_budget import Reservation, use_reservation
 from kafka_facade.core.overload import MESSAGE, Overload
 from kafka_facade.rpc.inflating import inflated, inflated_size, is_gzip
 from kafka_facade.rpc.wire import decode_large
@@ -167,6 +167,7 @@ class Receiver:
     ) -> Any:
         async def receive_and_serve(_requests: Any, context: Any) -> Any:
             reservation = self.reservation(context)
+            use_reservation(reservation)
             try:
                 return await serve(await self._receive(request, context, reservation, lasts=lasts), context)
             except grpc.aio.AbortError as error:

@@ -37,7 +37,8 @@ class ProcessOptions:
     responses of GraphQL that it is building.
 
     Further ones wait until earlier ones are done, and are rejected (429, ``RESOURCE_EXHAUSTED``) after 30 s. Those of
-    one connection get at most half of it. A request that needs more than all of it runs alone.
+    one connection get at most half of it. A request that needs more than all of it runs alone. Requests that wait for
+    Kafka or their caller for more than a second count apart, up to twice as much.
     """
 
     workers: int = shared.WORKERS.field()

@@ -85,6 +85,8 @@ class SendQueue:
         self._eager_until = 0.0
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
+        # The last cause for which a record failed, and its error; while reports are taken.
+        self._last_failure: tuple[tuple[int, str, str], FacadeError] | None = None
         # Nothing more is taken.
         self._closed = False
 
@@ -363,13 +365,20 @@ class SendQueue:
             return self.authentication.failure
         if (verdict := refusals.verdict(record, error, topic)) is not None:
             return verdict
-        failure = facade_error(error, topic_name=topic)
+        failure = self._shared_failure(error, topic)
         if isinstance(failure, (TopicNotFound, PartitionNotFound)):
             self._on_missing(topic)
             if isinstance(failure, PartitionNotFound) and record.partition is None:
                 # The topic was recreated with fewer partitions after the partitioner chose one.
                 return RetriableKafkaError("The partitions of the topic have changed.", topic_name=topic)
         return failure
+
+    def _shared_failure(self, error: ClientError, topic: str) -> FacadeError:
+        """Return the error of a record. Records that fail together share one, which saves most of the time."""
+        cause = error.code(), error.str(), topic
+        if self._last_failure is None or self._last_failure[0] != cause:
+            self._last_failure = cause, facade_error(error, topic_name=topic)
+        return self._last_failure[1]
 
     def _wake(self) -> None:
         if self._undecided <= _FEW:
@@ -385,6 +394,7 @@ class SendQueue:
             for client in clients:
                 client.serve(renew=not self._closed)
         finally:
+            self._last_failure = None
             self._fast = self._undecided > 0 or any(client.busy for client in clients)
             self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
 
