@@ -6,7 +6,10 @@ from typing import Any
 import grpc
 
 from conftest import GatewayFactory, TopicFactory
+from kafka_facade.rpc.dispatch import Context, write_message
+from kafka_facade.rpc.errors import CallerGoneError
 from kafka_facade.rpc.gen.v1 import record_pb2
+from kafka_facade.rpc.options import RpcOptions
 
 _SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)]
 # Each fails with a long message: their results are more than a connection holds.
@@ -33,3 +36,32 @@ async def test_a_response_to_a_caller_that_has_left(gateway_factory: GatewayFact
         await check(b"")
     await asyncio.sleep(0.5)
     assert "Traceback" not in gateway.child.log.read_text()
+
+
+async def test_a_message_to_a_caller_that_has_left() -> None:
+    began = asyncio.Event()
+    written: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    async def serve(_: object, context: Context) -> None:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            [error] = await asyncio.gather(write_message(context, b"answer", RpcOptions()), return_exceptions=True)
+            written.set_result(error)
+
+    server = grpc.aio.server()
+    handlers: dict[str, Any] = {"method": grpc.stream_stream_rpc_method_handler(serve)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("service", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream("/service/method")
+            call = method()
+            await began.wait()
+            call.cancel()
+            async with asyncio.timeout(10):
+                assert isinstance(await written, CallerGoneError)
+    finally:
+        await server.stop(None)

@@ -20,7 +20,7 @@ from kafka_facade.core.paging import Page, paginate
 from kafka_facade.core.registry import Implementation
 from kafka_facade.core.time_slices import in_slices
 from kafka_facade.rpc.convert import reader, writer
-from kafka_facade.rpc.errors import CallerGoneError, reporting
+from kafka_facade.rpc.errors import reporting, writing
 from kafka_facade.rpc.frames import Encoded, size_of
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.receiving import require_message
@@ -163,14 +163,12 @@ class Written:
             margin = 0.0 if seconds is None else min(_ARRIVAL_SECONDS, seconds / 10)
 
             async def write(answer: Encoded) -> None:
-                try:
-                    if size_of(answer) > _AT_ONCE_BYTES:
+                if size_of(answer) > _AT_ONCE_BYTES:
+                    with writing():
                         await _to_the_end(context.send_initial_metadata(()))
-                        await write_message(context, answer, options)
-                    else:
-                        await _to_the_end(write_message(context, answer, options))
-                except grpc.aio.BaseError:
-                    raise CallerGoneError from None
+                    await write_message(context, answer, options)
+                else:
+                    await _to_the_end(write_message(context, answer, options))
                 left = context.time_remaining()
                 if size_of(answer) and left is not None and left < margin:
                     raise KafkaTimeout
@@ -195,10 +193,14 @@ async def _to_the_end(sending: Coroutine[Any, Any, None]) -> None:
 
 
 async def write_message(context: Context, message: Encoded, options: RpcOptions) -> None:
-    """Write a message to a stream. Raises Unavailable if the client reads nothing for ``write_seconds``."""
+    """Write a message to a stream.
+
+    Raises Unavailable if the client reads nothing for ``write_seconds``, and CallerGoneError.
+    """
     try:
         async with asyncio.timeout(options.write_seconds):
-            await context.write(message)
+            with writing():
+                await context.write(message)
     except TimeoutError:
         limit = f"{options.write_seconds:g} s (response.write.timeout.ms)"
         raise Unavailable(f"The client read nothing for {limit}.") from None

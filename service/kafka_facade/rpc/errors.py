@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NoReturn
 
 import grpc
@@ -71,6 +71,15 @@ def _cut(text: str, limit: int) -> str:
 
 class CallerGoneError(CallerGone):
     """A response could not be written: the caller has cancelled, or its deadline has passed."""
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Raise CallerGoneError if what is written in the block cannot be written."""
+    try:
+        yield
+    except grpc.aio.BaseError:
+        raise CallerGoneError from None
 
 
 async def abort(
