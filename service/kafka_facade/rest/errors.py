@@ -20,6 +20,7 @@ from kafka_facade.core.errors import (
     PartitionNotFound,
     ServerError,
     TopicNotFound,
+    without_traceback,
 )
 
 logger = logging.getLogger("kafka_facade.rest")
@@ -52,7 +53,7 @@ class ErrorBody(msgspec.Struct, gc=False):
 def as_facade_error(error: Exception) -> FacadeError:
     """Return the error to show to the caller. An unexpected exception is logged and shown as an internal error."""
     if isinstance(error, FacadeError):
-        return error
+        return without_traceback(error)
     if isinstance(error, RecursionError):
         return MalformedBody("JSON is nested too deeply.")
     logger.error("unexpected error", exc_info=error)

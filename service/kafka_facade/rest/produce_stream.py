@@ -54,7 +54,8 @@ class RecordStream:
     async def run(self, documents: list[Document]) -> None:
         """Serve until the body ends or is invalid, the caller disconnects, or the server closes; answer what was read.
 
-        ``documents`` were read before. Raises only errors that are the response to the whole request.
+        ``documents`` were read before, and are removed from the list. Raises only errors that are the response to the
+        whole request.
         """
         loop = asyncio.get_running_loop()
         rest = self._exchange.renewed_call().remaining + _GRACE_SECONDS
@@ -100,11 +101,7 @@ class RecordStream:
             healthy = await self._enqueue(documents)
             more = not self._complete
             while healthy and more and self._splitter.error is None and not self._pump.stopping:
-                data, more = await self._receive()
-                # Many streams may receive at the same time.
-                await time_slice()
-                documents = self._splitter.feed(data)
-                self._watch_record(begun=bool(documents))
+                documents, more = await self._next_documents()
                 healthy = await self._enqueue(documents)
             if healthy and not more:
                 healthy = await self._enqueue(self._splitter.finish())
@@ -125,22 +122,36 @@ class RecordStream:
         finally:
             self._pump.end(failure)
 
+    async def _next_documents(self) -> tuple[list[Document], bool]:
+        data, more = await self._receive()
+        # Many streams may receive at the same time.
+        await time_slice()
+        documents = self._splitter.feed(data)
+        self._watch_record(begun=bool(documents))
+        return documents, more
+
     async def _enqueue(self, documents: list[Document]) -> bool:
-        """Produce records; return False after a document that is not JSON, whose error is the last answer."""
-        exchange = self._exchange
+        """Produce records; return False after a document that is not JSON, whose error is the last answer.
+
+        Clears the list, because callers keep it while the stream pauses.
+        """
         for start in range(0, len(documents), MAX_BATCH):
-            part = documents[start : start + MAX_BATCH]
-            await self._pump.room(len(part))
-            # A long body that has already arrived must not block the event loop.
-            await time_slice()
-            call = self._pump.begin()
-            decoded = await decode_records(part, call.remaining, exchange.core)
-            # The cluster of the path is not checked (see named_cluster).
-            request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
-            await self._pump.send(None, len(part), call, request)
-            if decoded.broken:
+            if not await self._enqueue_batch(documents[start : start + MAX_BATCH]):
                 return False
+        documents.clear()
         return True
+
+    async def _enqueue_batch(self, documents: list[Document]) -> bool:
+        exchange = self._exchange
+        await self._pump.room(len(documents))
+        # A long body that has already arrived must not block the event loop.
+        await time_slice()
+        call = self._pump.begin()
+        decoded = await decode_records(documents, call.remaining, exchange.core)
+        # The cluster of the path is not checked (see named_cluster).
+        request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
+        await self._pump.send(None, len(documents), call, request)
+        return not decoded.broken
 
     async def _write(self) -> None:
         failure: FacadeError | None
@@ -166,16 +177,20 @@ class RecordStream:
             await self._send(b"", more=False)
 
     async def _write_answers(self) -> None:
+        while await self._pump.unanswered():
+            await self._write_available()
+
+    async def _write_available(self) -> None:
+        """Write the answers of the oldest batch, and of those that are available with it."""
         pump = self._pump
-        while (batch := await pump.first()) is not None:
-            answers = await answers_of(batch)
-            await time_slice()
-            body = encode_answers(answers, self._cluster_id)
+        answers = await answers_of(pump.oldest)
+        await time_slice()
+        body = encode_answers(answers, self._cluster_id)
+        pump.release()
+        while len(body) < _MAX_WRITE and pump.decided:
+            body += encode_answers(await answers_of(pump.oldest), self._cluster_id)
             pump.release()
-            while len(body) < _MAX_WRITE and (following := pump.following()) is not None:
-                body += encode_answers(await answers_of(following), self._cluster_id)
-                pump.release()
-            await self._send(body)
+        await self._send(body)
 
     async def _send(self, body: bytes, *, more: bool = True) -> None:
         if self._gone:

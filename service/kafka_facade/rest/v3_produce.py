@@ -25,11 +25,8 @@ async def produce_records(exchange: Exchange) -> Response | None:
     """Answer each record of the body with a document, in order, while the body is still arriving."""
     cluster_id = named_cluster(exchange.parameters)
     exchange.connection.stream_body()
-    data, more = await exchange.read()
     splitter = JsonSplitter(exchange.options.max_body_bytes)
-    if len(data) > _SMALL:
-        await time_slice()
-    documents = splitter.feed(data)
+    documents, more = await _first_documents(exchange, splitter)
     if more:
         await RecordStream(exchange, splitter).run(documents)
         return None
@@ -40,6 +37,13 @@ async def produce_records(exchange: Exchange) -> Response | None:
     if not documents and splitter.error is None:
         return empty_response(exchange)
     return await _produce_at_once(exchange, cluster_id, documents, splitter.error)
+
+
+async def _first_documents(exchange: Exchange, splitter: JsonSplitter) -> tuple[list[Document], bool]:
+    data, more = await exchange.read()
+    if len(data) > _SMALL:
+        await time_slice()
+    return splitter.feed(data), more
 
 
 def empty_response(exchange: Exchange) -> Response:

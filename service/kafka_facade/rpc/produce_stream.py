@@ -20,17 +20,19 @@ from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError
 from kafka_facade.core.memory_budget import use_reservation
 from kafka_facade.core.records.headers import drop_headers
 from kafka_facade.core.records.model import RecordToProduce, StreamRecords
-from kafka_facade.core.records.pump import RecordPump
+from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import CALLER, Context, write_message
 from kafka_facade.rpc.errors import logger, reporting
 from kafka_facade.rpc.gen.v1 import record_pb2
 from kafka_facade.rpc.options import RpcOptions
-from kafka_facade.rpc.receiving import decoded, forgetful, received_bytes, require_message
+from kafka_facade.rpc.receiving import decoded, forget_frames, received_bytes, require_message
 from kafka_facade.rpc.records import STREAM_RESULT_BYTES, read_records, stream_results
 
 # Approximate memory overhead of a record, in bytes.
 _RECORD_BYTES = 512
+# A stream keeps the names of its setup. No topic has a longer one.
+_MAX_NAME = 249
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ def produce_stream(
                 with core.admitted(operation.identifier, CALLER) as call:
                     await _Stream(core, call, context, options).run()
         except grpc.aio.AbortError as error:
-            raise forgetful(error) from None
+            forget_frames(error)
 
     return serve
 
@@ -67,26 +69,30 @@ class _Stream:
         self._pump: RecordPump[_Frame] = RecordPump(core, call, options.stream_window_bytes)
         self._reservation = core.pipeline.overload.requests.reservation(context.peer())
         use_reservation(self._reservation)
+        self._setup: record_pb2.ProduceStreamSetup | None = None
 
     async def run(self) -> None:
         """Serve the stream. Raises the error that ended it, if any."""
         async with self._pump.reading(self._read()):
-            while (batch := await self._pump.first()) is not None:
-                response = record_pb2.ProduceStreamResponse(correlation_id=batch.tag.correlation_id)
-                await stream_results(response, await batch.outcomes(), batch.tag.room)
-                await write_message(self._context, response, self._options)
-                await drop_headers(batch.tag.records)
+            while await self._pump.unanswered():
+                await self._answer(self._pump.oldest)
                 self._pump.release()
             if self._pump.failure is not None:
                 raise self._pump.failure
 
+    async def _answer(self, batch: Batch[_Frame]) -> None:
+        response = record_pb2.ProduceStreamResponse(correlation_id=batch.tag.correlation_id)
+        await stream_results(response, await batch.outcomes(), batch.tag.room)
+        await write_message(self._context, response, self._options)
+        await drop_headers(batch.tag.records)
+
     async def _read(self) -> None:
         failure: FacadeError | None = None
         try:
-            await self._read_frames()
+            while await self._read_frame():
+                pass
         except FacadeError as error:
-            # Its frames refer to the error, and to what was received.
-            failure = error.with_traceback(None)
+            failure = error
         except asyncio.CancelledError:
             failure = self._pump.stopped_by
             raise
@@ -97,22 +103,24 @@ class _Stream:
             self._reservation.release()
             self._pump.end(failure)
 
-    async def _read_frames(self) -> None:
-        setup: record_pb2.ProduceStreamSetup | None = None
-        while (message := await self._next_frame()) is not grpc.aio.EOF:
-            match message.WhichOneof("frame"):
-                case "records" if setup is not None:
-                    await self._take(setup, message.records, received_bytes())
-                case "setup" if setup is None:
-                    setup = message.setup
-                    if not setup.topic_name:
-                        raise InvalidRequest("topic_name is required.", field="setup.topic_name")
-                case "setup":
-                    raise InvalidRequest("The stream has been set up already.", field="setup")
-                case None if setup is not None:
-                    raise InvalidRequest("A frame must have records.", field="records")
-                case _:
-                    raise InvalidRequest("The first frame of the stream must be its setup.", field="setup")
+    async def _read_frame(self) -> bool:
+        """Read and send a frame; return False at the end. While it waits, no variable refers to an earlier frame."""
+        message = await self._next_frame()
+        if message is grpc.aio.EOF:
+            return False
+        match message.WhichOneof("frame"):
+            case "records" if self._setup is not None:
+                await self._take(self._setup, message.records, received_bytes())
+            case "setup" if self._setup is None:
+                self._setup = _read_setup(message.setup)
+                self._reservation.release()
+            case "setup":
+                raise InvalidRequest("The stream has been set up already.", field="setup")
+            case None if self._setup is not None:
+                raise InvalidRequest("A frame must have records.", field="records")
+            case _:
+                raise InvalidRequest("The first frame of the stream must be its setup.", field="setup")
+        return True
 
     async def _next_frame(self) -> Any:
         if self._pump.stopping:
@@ -141,3 +149,16 @@ class _Stream:
         await self._pump.send(_Frame(frame.correlation_id, room, records), cost, self._pump.begin(), request)
         # From here on the window bounds it.
         self._reservation.release()
+
+
+def _read_setup(setup: record_pb2.ProduceStreamSetup) -> record_pb2.ProduceStreamSetup:
+    """Return a copy: a part of a message keeps the memory of the whole message. Raises InvalidRequest."""
+    if not setup.topic_name:
+        raise InvalidRequest("topic_name is required.", field="setup.topic_name")
+    for name in ("topic_name", "cluster_id"):
+        if len(getattr(setup, name)) > _MAX_NAME:
+            raise InvalidRequest(f"{name} is longer than {_MAX_NAME} characters.", field=f"setup.{name}")
+    copy = record_pb2.ProduceStreamSetup(cluster_id=setup.cluster_id, topic_name=setup.topic_name)
+    if setup.HasField("partition_id"):
+        copy.partition_id = setup.partition_id
+    return copy

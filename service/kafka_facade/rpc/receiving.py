@@ -77,10 +77,13 @@ def _at_once(request: type[Message], data: bytes) -> Message:
     return request.FromString(data)
 
 
-def forgetful(error: grpc.aio.AbortError) -> grpc.aio.AbortError:
-    """Return the error without its frames: gRPC keeps it with the call, which they refer to, and to the request."""
+def forget_frames(error: grpc.aio.AbortError) -> None:
+    """Drop the error's frames: gRPC keeps it with the call, which they refer to, and to the request.
+
+    A handler must not raise it again, which would add the handler's own frame; gRPC does so when the handler returns.
+    """
     error.__context__ = None
-    return error.with_traceback(None)
+    error.__traceback__ = None
 
 
 def require_message(message: Message | FacadeError) -> None:
@@ -171,7 +174,7 @@ class Receiver:
             try:
                 return await serve(await self._receive(request, context, reservation, lasts=lasts), context)
             except grpc.aio.AbortError as error:
-                raise forgetful(error) from None
+                forget_frames(error)
             finally:
                 reservation.release()
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from kafka_facade.core import overload
 from kafka_facade.core.call import Call
-from kafka_facade.core.errors import FacadeError, KafkaTimeout, TooManyRequests, Unavailable
+from kafka_facade.core.errors import FacadeError, KafkaTimeout, TooManyRequests, Unavailable, without_traceback
 from kafka_facade.core.pipeline import Pipeline
 from kafka_facade.core.records.model import (
     Delivery,
@@ -98,7 +98,7 @@ async def send(core: _Core, tag: _Tag, cost: int, call: Call, request: StreamRec
     try:
         pending = await core.perform(call, request)
     except FacadeError as error:
-        pending = error
+        pending = without_traceback(error)
     return Batch(tag, cost, request.records, pending, call, core.pipeline)
 
 
@@ -138,8 +138,12 @@ class RecordPump(Generic[_Tag]):
         finally:
             closing.cancel()
             self._reader.cancel()
-            await asyncio.gather(self._reader, closing, return_exceptions=True)
-            self._arrivals.end(self)
+            try:
+                await asyncio.gather(self._reader, closing, return_exceptions=True)
+            finally:
+                # Its exception refers to this pump and to all records: a cycle that needs garbage collection.
+                self._reader = None
+                self._arrivals.end(self)
 
     async def _stop_at_closing(self, stop: Callable[[], None]) -> None:
         await self._core.pipeline.closing.wait()
@@ -190,22 +194,31 @@ class RecordPump(Generic[_Tag]):
 
     def end(self, failure: FacadeError | None = None) -> None:
         """End the stream; no batches follow."""
-        self.failure = failure
+        self.failure = None if failure is None else without_traceback(failure)
         self._ended = True
         self._changed.set()
 
-    async def first(self) -> Batch[_Tag] | None:
-        """Wait for the oldest unanswered batch; None at the end. It occupies the window until :meth:`release`."""
+    async def unanswered(self) -> bool:
+        """Wait until a batch is unanswered; return False at the end.
+
+        While a caller waits here, none of its variables may refer to an answered batch: a stream may pause for hours.
+        """
         while not self._batches:
             if self._ended:
-                return None
+                return False
             self._changed.clear()
             await self._changed.wait()
-        return self._batches[0]
+        return True
 
-    def following(self) -> Batch[_Tag] | None:
-        """Return the oldest unanswered batch if its outcomes are available."""
-        return self._batches[0] if self._batches and self._batches[0].decided else None
+    @property
+    def decided(self) -> bool:
+        """Whether a batch is unanswered, and the outcomes of the oldest are available."""
+        return bool(self._batches) and self._batches[0].decided
+
+    @property
+    def oldest(self) -> Batch[_Tag]:
+        """The oldest unanswered batch. It occupies the window until :meth:`release`."""
+        return self._batches[0]
 
     def release(self) -> None:
         """Remove the oldest batch after it was answered, and free its part of the window."""

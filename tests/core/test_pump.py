@@ -1,0 +1,86 @@
+"""The pump of a produce stream."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kafka_facade.core.call import Call, Caller
+from kafka_facade.core.catalogue import CATALOGUE
+from kafka_facade.core.errors import TopicNotFound
+from kafka_facade.core.pipeline import AccessLists, Pipeline
+from kafka_facade.core.records.model import StreamRecords
+from kafka_facade.core.records.pump import RecordPump
+
+
+class _Records(list[Any]):
+    """Records to which a weak reference is possible."""
+
+
+class _Core:
+    """What the pump needs: a pipeline, and an operation that fails."""
+
+    def __init__(self) -> None:
+        self.pipeline = Pipeline(AccessLists(), 10.0)
+
+    async def perform(self, call: Call, request: Any) -> Any:
+        raise TopicNotFound
+
+
+class _Stream:
+    """A stream with one answered batch, whose reader waits for more."""
+
+    def __init__(self) -> None:
+        core = _Core()
+        call = core.pipeline.renewed(Call(CATALOGUE["api.v3.produce.produce-to-topic"], Caller("rest"), 0.0))
+        self.pump: RecordPump[None] = RecordPump(core, call, 100)
+        self.records: list[weakref.ref[_Records]] = []
+
+    async def read(self) -> None:
+        await self._send()
+        await self.pump.receive(asyncio.Event().wait(), begun=None)
+
+    async def _send(self) -> None:
+        records = _Records()
+        self.records.append(weakref.ref(records))
+        await self.pump.room(1)
+        await self.pump.send(None, 1, self.pump.begin(), StreamRecords(None, "topic", records))
+
+    async def answer(self) -> None:
+        assert await self.pump.unanswered()
+        assert await self.pump.oldest.outcomes() == []
+        self.pump.release()
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collections")
+async def test_an_answered_batch_is_freed_while_the_stream_pauses() -> None:
+    stream = _Stream()
+    async with stream.pump.reading(stream.read()):
+        await stream.answer()
+        [records] = stream.records
+        assert records() is None
+
+
+@pytest.mark.usefixtures("no_collections")
+async def test_a_stream_that_ends_is_freed() -> None:
+    async def run() -> weakref.ref[_Stream]:
+        stream = _Stream()
+        async with stream.pump.reading(stream.read()):
+            await stream.answer()
+            await asyncio.sleep(0)
+        return weakref.ref(stream)
+
+    running = asyncio.create_task(run())
+    ended = await running
+    assert ended() is None
