@@ -62,9 +62,11 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from kafka_facade.core.quoting import quote, shorten, showable
+
+_Error = TypeVar("_Error", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,7 +512,8 @@ class Unavailable(ServerError):
     default_message = "Service Unavailable"
 
 
-def without_traceback(error: FacadeError) -> FacadeError:
+def without_traceback(error: _Error) -> _Error:
     """Drop the traceback of an error that is kept: its frames refer to it, a cycle that needs garbage collection."""
-    error.__context__ = None
+    error.__context__ = error.__cause__ = None
+    error.__suppress_context__ = True
     return error.with_traceback(None)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from kafka_facade.core.errors import FacadeError
+from kafka_facade.core.errors import FacadeError, without_traceback
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import SchemaCodec
-from kafka_facade.core.worker_threads import WorkerThreads
+from kafka_facade.core.worker_threads import SHORT, WorkerThreads
 from kafka_facade.schemas.avro import AvroCodec
 from kafka_facade.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.schemas.json_schema_checkers import Checkers
@@ -49,7 +49,10 @@ _COMPILERS: Final[Mapping[Format, _Compile]] = {
 
 
 class Compiler:
-    """Compiles a few schemas of each format at a time, so that a slow one does not delay other formats."""
+    """Compiles a few schemas of each format at a time, so that a slow one does not delay other formats.
+
+    Long schemas do not delay short ones, and have less time while others wait.
+    """
 
     def __init__(self) -> None:
         self._checkers = Checkers()
@@ -72,18 +75,30 @@ class Compiler:
         """Return the codec of a schema. A reference comes before the schemas that refer to it.
 
         ``known`` returns the codec if another call has compiled it meanwhile. Raises ValueError if the schema is
-        invalid or too expensive to compile, NoFreeThread after ``wait`` seconds, and TimeoutError if the machine is too
-        busy.
+        invalid or too expensive to compile, Unavailable if it takes long while others wait, NoFreeThread after ``wait``
+        seconds, and TimeoutError if the machine is too busy.
         """
+        size = len(text) + sum(len(source.text) for source in references)
         return await self._threads[format].run(
-            lambda: self._codec(format, text, references), wait=wait, limit=_COMPILE_SECONDS, known=known
+            lambda: self._codec(format, text, references),
+            wait=wait,
+            limit=_COMPILE_SECONDS,
+            known=known,
+            long=size > SHORT,
         )
 
     def _codec(self, format: Format, text: str, references: Sequence[Source]) -> CompiledSchema:
+        failure: Exception
         try:
             return _COMPILERS[format](text, references, self._checkers)
-        except (ValueError, OSError, FacadeError):
-            raise
+        except (ValueError, OSError, FacadeError) as error:
+            # Its frames have the decoded schema, which is to be freed here and not by the event loop.
+            failure = without_traceback(error)
         except Exception as error:
             # The libraries raise arbitrary exceptions for malformed schemas.
-            raise ValueError(f"the schema can't be compiled: {quote(error)}") from None
+            failure = ValueError(f"the schema can't be compiled: {quote(error)}")
+        try:
+            raise failure
+        finally:
+            # Break the reference cycle: the error's traceback refers to this frame.
+            del failure

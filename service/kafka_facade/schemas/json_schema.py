@@ -25,7 +25,7 @@ from kafka_facade.core.records.decoding_budget import (
 from kafka_facade.core.records.json_numbers import JsonDecoder
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import TakesLong
-from kafka_facade.schemas.json_schema_checkers import CheckEnded, Checkers, NotASchema
+from kafka_facade.schemas.json_schema_checkers import CheckEnded, Checkers, Crowded, NotASchema
 from kafka_facade.schemas.json_schema_cost import MAX_PATTERN, cost
 from kafka_facade.schemas.json_schema_job import Check, compile_check
 from kafka_facade.schemas.json_schema_size import Work, work_per_value
@@ -150,6 +150,8 @@ class JsonSchemaCodec:
             raise ValueError(str(error)) from None
         except CheckEnded:
             raise ValueError(ended) from None
+        except Crowded:
+            raise Unavailable("Checking with the schema takes long, and others wait; retry.") from None
         except OSError:
             raise Unavailable("No process for checking JSON schemas can be started.") from None
 

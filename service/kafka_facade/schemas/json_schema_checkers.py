@@ -19,7 +19,8 @@ from typing import Final
 
 import jsonschema_rs
 
-from kafka_facade.schemas.json_schema_job import ANSWER, NO_SCHEMA, REQUEST, VALID
+from kafka_facade.core.worker_threads import others_wait
+from kafka_facade.schemas.json_schema_job import ANSWER, CROWDED_SECONDS, NO_SCHEMA, REQUEST, SECONDS, VALID
 from kafka_facade.schemas.limited_process import limited_process
 
 _PACKAGES: Final = Path(jsonschema_rs.__file__).parent.parent
@@ -36,6 +37,10 @@ _END_SECONDS: Final = 5.0
 
 class CheckEnded(Exception):
     """The process ended without an answer because the check exceeded its time or memory."""
+
+
+class Crowded(Exception):
+    """The check takes long while others wait."""
 
 
 class _Died(Exception):
@@ -66,23 +71,32 @@ class Checkers:
         """Check a JSON text against a schema, or the schema itself if there is no value.
 
         ``schema`` is a JSON array of the schema and an object of the referenced schemas by name; ``key`` identifies it.
-        Raises NotASchema, ValueError for an invalid value, CheckEnded, and OSError if no process can be started.
-        Blocks.
+        Raises NotASchema, ValueError for an invalid value, CheckEnded, Crowded, and OSError if no process can be
+        started. Blocks.
         """
+        crowded = others_wait()
+        try:
+            self._check(key, schema, value, CROWDED_SECONDS if crowded else SECONDS)
+        except CheckEnded:
+            if crowded:
+                raise Crowded from None
+            raise
+
+    def _check(self, key: bytes, schema: bytes, value: bytes, seconds: float) -> None:
         with self._lock:
             used = self._idle.pop() if self._idle else None
         if used is not None:
             # A used process may have died from the memory of earlier checks; retry in a new one.
             with contextlib.suppress(_Died):
-                return self._on(used, key, schema, value)
+                return self._on(used, key, schema, value, seconds)
         try:
-            return self._on(_Checker(), key, schema, value)
+            return self._on(_Checker(), key, schema, value, seconds)
         except _Died as error:
             raise CheckEnded from error
 
-    def _on(self, checker: _Checker, key: bytes, schema: bytes, value: bytes) -> None:
+    def _on(self, checker: _Checker, key: bytes, schema: bytes, value: bytes, seconds: float) -> None:
         try:
-            outcome, message = checker.ask(key, schema, value)
+            outcome, message = checker.ask(key, schema, value, seconds)
         except BaseException:
             checker.close()
             raise
@@ -122,13 +136,13 @@ class _Checker:
     def close(self) -> None:
         self._opened.close()
 
-    def ask(self, key: bytes, schema: bytes, value: bytes) -> tuple[int, str]:
+    def ask(self, key: bytes, schema: bytes, value: bytes, seconds: float) -> tuple[int, str]:
         """Return the outcome and its message. Raises CheckEnded and _Died."""
         slot, is_new = self._slot(key)
         sent = schema if is_new else b""
         until = time.monotonic() + _SECONDS
         try:
-            for content in (REQUEST.pack(slot, len(sent), len(value)), sent, value):
+            for content in (REQUEST.pack(slot, len(sent), len(value), seconds), sent, value):
                 self._peer.settimeout(max(0.001, until - time.monotonic()))
                 self._peer.sendall(content)
             outcome, size = ANSWER.unpack(self._receive(ANSWER.size, until))

@@ -1,9 +1,9 @@
 """Checks values against JSON schemas, in this process and as the job of a limited child.
 
 Imports nothing of this package. The job answers requests from its standard input, one after the other, until end of
-file. A request is a head (``REQUEST``: slot of the schema, size of the schema, size of the value), the schema if it is
-not yet in its slot, and the value if there is one to check. An answer is a head (``ANSWER``: outcome, size of the
-message) and the message. A request that exceeds its CPU time ends the process.
+file. A request is a head (``REQUEST``: slot of the schema, size of the schema, size of the value, CPU time in seconds),
+the schema if it is not yet in its slot, and the value if there is one to check. An answer is a head (``ANSWER``:
+outcome, size of the message) and the message. A request that exceeds its CPU time ends the process.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from urllib.parse import urljoin
 
 import jsonschema_rs
 
-REQUEST: Final = struct.Struct(">BII")
+REQUEST: Final = struct.Struct(">BIId")
 ANSWER: Final = struct.Struct(">BI")
 VALID, NO_SCHEMA, INVALID = range(3)
 SECONDS: Final = 2.0
 """Maximum CPU time (s) for a schema or a value."""
+CROWDED_SECONDS: Final = 0.5
+"""The same while other schemas or values wait."""
 
 # Base URI of schemas without $id (jsonschema-rs's convention).
 _NOWHERE: Final = "json-schema:///"
@@ -90,10 +92,10 @@ def main(arguments: list[str]) -> int:
     checks: dict[int, Check] = {}
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as peer, peer.makefile("rb") as requests:
         while head := requests.read(REQUEST.size):
-            slot, schema_size, value_size = REQUEST.unpack(head)
+            slot, schema_size, value_size, seconds = REQUEST.unpack(head)
             schema, value = requests.read(schema_size), requests.read(value_size)
             # The unhandled SIGPROF ends the process.
-            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, seconds)
             outcome, message = _answer(checks, slot, schema, value)
             signal.setitimer(signal.ITIMER_PROF, 0)
             content = message.encode(errors="replace")

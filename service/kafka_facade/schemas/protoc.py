@@ -10,6 +10,7 @@ import binascii
 import os
 import re
 import selectors
+import signal
 import subprocess
 import time
 from base64 import b64decode
@@ -26,12 +27,16 @@ from google.protobuf.message import DecodeError
 
 from kafka_facade.core.errors import Unavailable
 from kafka_facade.core.temporary import PROTOC, NoTemporaryDirectory, locked_directory, temporary_directory
+from kafka_facade.core.worker_threads import others_wait
 from kafka_facade.schemas.json_schema import NamedText
 from kafka_facade.schemas.limited_process import limited_process
 
-# Maximum CPU time of protoc, and maximum time to wait for it on a busy machine (s).
+# Maximum CPU time of protoc (s), and while other schemas wait; and maximum time to wait for it on a busy machine.
 _CPU_SECONDS: Final = 5
+_CROWDED_SECONDS: Final = 1
 _SECONDS: Final = 60.0
+# The statuses of a process that has exceeded its CPU time.
+_ENDED: Final = (-signal.SIGXCPU, -signal.SIGKILL)
 _MAX_MESSAGE: Final = 500
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
@@ -53,7 +58,7 @@ def compile_files(text: str, references: Sequence[NamedText]) -> list[FileDescri
     """Return the files of a schema, each after those that it imports; the last is the schema itself.
 
     Blocks. Raises ValueError for an invalid schema, or if compiling takes more than 5 seconds of CPU time, and
-    Unavailable without a temporary directory.
+    Unavailable without a temporary directory, or if it takes more than a second while other schemas wait.
     """
     name = "default.proto"
     while any(source.name == name for source in references):
@@ -140,11 +145,12 @@ def _write(folder: Path, texts: Mapping[str, str], ready: Mapping[str, FileDescr
 
 
 def _run(folder: Path, arguments: Sequence[str]) -> None:
+    cpu_seconds = _CROWDED_SECONDS if others_wait() else _CPU_SECONDS
     with limited_process(
         "protoc_job.py",
         arguments,
         packages=_TOOLS.parent,
-        cpu_seconds=_CPU_SECONDS,
+        cpu_seconds=cpu_seconds,
         output_bytes=_MAX_OUTPUT_BYTES,
         folder=folder,
         readable=(_TOOLS / "_proto", _GOOGLE_TYPE),
@@ -153,6 +159,8 @@ def _run(folder: Path, arguments: Sequence[str]) -> None:
         errors = _errors(process)
     if errors is None:
         raise ValueError("compiling the schema takes too long")
+    if process.returncode in _ENDED and cpu_seconds < _CPU_SECONDS:
+        raise Unavailable("compiling the schema takes long, and other schemas wait; retry")
     if process.returncode != 0:
         lines = errors.decode(errors="replace").replace("schemas/", "").splitlines()
         shown = [line for line in lines if ".proto:" in line and "warning:" not in line]

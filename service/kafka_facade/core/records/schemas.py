@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
@@ -33,7 +34,7 @@ from kafka_facade.core.records.model import Format, RecordData, SchemaSelector, 
 from kafka_facade.core.records.port import SchemaCodec, SchemaRegistryPort, SubjectVersion, TakesLong
 from kafka_facade.core.records.serialization import NotAtOnce, deserialize, is_long, serialize, serialize_long
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
+from kafka_facade.core.worker_threads import SHORT, NoFreeThread, WorkerThreads
 
 _T = TypeVar("_T")
 _Text = TypeVar("_Text", bound=bytes | bytearray | memoryview)
@@ -93,10 +94,17 @@ class Schemas:
 
         Raises InvalidRequest for an invalid selection, InvalidSchema, and SchemaLookupFailed.
         """
+        timeout = max(0.0, timeout - _MARGIN_SECONDS)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._resolve(topic, which, data, timeout)
+        except TimeoutError:
+            raise Unavailable("Finding or compiling the schema takes too long; retry.") from None
+
+    async def _resolve(self, topic: str, which: str, data: RecordData, timeout: float) -> SubjectVersion:
         selector = data.schema or _LATEST
         check(data.format, selector)
         registry = self._open()
-        timeout = max(0.0, timeout - _MARGIN_SECONDS)
         if selector.schema is not None and data.format is not None:
             codec = await registry.parse(data.format, selector.schema, timeout)
             return await registry.register(
@@ -136,6 +144,7 @@ class Schemas:
             return await serialize_long(data, which), None
         with contextlib.suppress(NotAtOnce):
             return serialize(data, which), None
+        until = asyncio.get_running_loop().time() + timeout - _MARGIN_SECONDS
         wanted = (which, data.format, data.schema)
         if wanted in failed:
             raise failed[wanted]
@@ -154,7 +163,12 @@ class Schemas:
                 with contextlib.suppress(TakesLong):
                     return _encode(value, version, on_loop=True), version
             work = functools.partial(_encode, value, version)
-            return await self._in_thread(version.codec.format, work, timeout), version
+            long = data_weight(value, SHORT) > SHORT
+            try:
+                async with asyncio.timeout_at(until):
+                    return await self._in_thread(version.codec.format, work, timeout, long=long), version
+            except TimeoutError:
+                raise _busy() from None
         except InvalidRequest as error:
             raise _blaming(error, f"{which}.data") from None
 
@@ -173,7 +187,7 @@ class Schemas:
         budget = codec.budget(len(data))
         work = functools.partial(_decode, codec, data, budget)
         if len(data) > codec.most_on_loop:
-            value = await self._in_thread(codec.format, work, timeout)
+            value = await self._in_thread(codec.format, work, timeout, long=len(data) > SHORT)
         else:
             await time_slice()
             value = work()
@@ -220,12 +234,12 @@ class Schemas:
             self._subjects[key] = named if named in subjects else next(iter(subjects), None)
         return self._subjects.get(key)
 
-    async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float) -> _T:
+    async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float, *, long: bool = False) -> _T:
         """Run work in a thread. Raises Unavailable if no thread was free in time, or the work took too long."""
         try:
-            return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS)
+            return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS, long=long)
         except (NoFreeThread, TimeoutError):
-            raise Unavailable("Schema worker threads are all busy; retry.") from None
+            raise _busy() from None
 
     def _open(self) -> SchemaRegistryPort:
         if self._registry is None:
@@ -330,6 +344,10 @@ def _subject(selector: SchemaSelector, topic: str, which: str, codec: SchemaCode
 def _blaming(error: InvalidRequest, place: str) -> InvalidRequest:
     """Return the error with its field path prefixed by ``place``."""
     return error.at(place) if error.field is None else error.within(place)
+
+
+def _busy() -> Unavailable:
+    return Unavailable("Schema worker threads are all busy; retry.")
 
 
 def _excluded(message: str) -> InvalidRequest:
