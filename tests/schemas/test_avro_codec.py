@@ -326,6 +326,39 @@ def test_schemas_have_a_maximum_size(schema: Any) -> None:
         assert time.thread_time() - started < 1
 
 
+@pytest.mark.parametrize("member", ["default", "doc", "aliases"])
+def test_members_that_are_not_compiled_have_a_maximum_size(member: str) -> None:
+    field = {"name": "f", "type": {"type": "array", "items": "null"}, member: [[]] * 300_000}
+    with pytest.raises(ValueError, match="more than 50000 values"):
+        AvroCodec(json.dumps({"type": "record", "name": "R", "fields": [field]}))
+
+
+def test_the_symbols_of_an_enum_are_an_array() -> None:
+    started = time.thread_time()
+    for symbols in ("A" * 1_000_000, "AB", {"A": 1}, None):
+        with pytest.raises(ValueError, match="the symbols of an enum must be an array"):
+            AvroCodec(json.dumps({"type": "enum", "name": "E", "symbols": symbols}))
+    with pytest.raises(ValueError, match="the symbols of an enum must be an array"):
+        AvroCodec('{"type":"enum","name":"E"}')
+    assert time.thread_time() - started < 0.05
+
+
+@pytest.mark.parametrize(
+    ("schema", "error"),
+    [
+        ({"type": "record", "name": "R", "fields": ["x"]}, "Record field must be an object: x"),
+        ({"type": {"type": {"a": 1}}}, "a member has a value of another type"),
+        ({"type": "array"}, "not a valid Avro schema: 'items' is missing or unknown"),
+        ({"type": "record", "name": "R", "fields": 1}, "a member has a value of another type"),
+        ({"type": ["int", {"type": ["x"]}], "name": {}}, "a member has a value of another type"),
+    ],
+)
+def test_errors_of_schemas_are_not_in_terms_of_python(schema: Any, error: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        AvroCodec(json.dumps(schema))
+    assert error in str(caught.value)
+
+
 def test_schemas_with_references_have_a_maximum_size() -> None:
     texts = [
         json.dumps({"type": "enum", "name": f"E{n}", "symbols": [f"s{m}" for m in range(1000)]}) for n in range(25)

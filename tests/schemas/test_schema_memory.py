@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from google.protobuf import descriptor_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
+from kafka_facade.core.errors import InvalidSchema
 from kafka_facade.core.records.model import Format
 from kafka_facade.schemas.avro import AvroCodec
 from kafka_facade.schemas.compiler import CompiledSchema
@@ -118,6 +120,13 @@ SHAPES: dict[str, Make] = {
             "fields": [{"name": f"a{n}", "type": {"type": "fixed", "name": f"F{n}", "size": 1}} for n in range(500)],
         }
     ),
+    "defaults": _avro(
+        lambda number: {
+            "type": "record",
+            "name": f"R{number}",
+            "fields": [{"name": "a", "type": {"type": "array", "items": "null"}, "default": [[]] * 15_000}],
+        }
+    ),
     "imports": _protobuf(_small, {}),
     "messages": _protobuf(_messages, {f"f{n}": {} for n in range(500)}),
 }
@@ -169,6 +178,30 @@ def test_the_estimated_memory_covers_the_actual_memory(shape: str) -> None:
 def test_many_schemas_with_patterns_stay_within_the_cache_limit() -> None:
     grown, _ = _measured("registry")
     assert grown < 64 * MIB
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        '{"type":"record","name":"R%d","fields":[{"name":"a","type":"null","default":[%s]}]}',
+        '{"type":"record","name":"R%d","fields":[1],"doc":[%s]}',
+        '{"type":"record","name":"R%d","fields":[%s]}',
+    ],
+)
+async def test_the_content_of_a_rejected_schema_is_freed_at_once(schema: str) -> None:
+    """Not by a collection of cycles, nor once the failure is no longer cached."""
+    registry = SchemaRegistry("http://127.0.0.1:9", {})
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for number in range(3):
+            with suppress(InvalidSchema):
+                await registry.parse(Format.AVRO, schema % (number, ",".join(["[]"] * 15_000)), 60)
+        assert len(gc.get_objects()) - before < 5_000
+    finally:
+        gc.enable()
+        await registry.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,6 +29,11 @@ _CHARACTER_MEMORY: Final = 8
 # Members by which fastavro recognizes a schema that it has parsed itself, and members that it does not compile.
 _PARSED_MARKS: Final = ("__fastavro_parsed", "__named_schemas")
 _NOT_COMPILED: Final = ("default", "doc", "aliases")
+# Limit of the values in these members, and the estimated memory (bytes) of each.
+_MAX_VALUES: Final = 50_000
+_VALUE_MEMORY: Final = 100
+
+_NOT_AN_OBJECT: Final = re.compile(r"must be a dict, not \w+")
 
 _NAMED: Final = ("record", "error", "enum", "fixed")
 _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
@@ -52,10 +58,17 @@ class AvroCodec:
             self._encode = compile_encoder(schema, named)
             self._decode = compile_decoder(schema, named)
         except (SchemaParseException, UnknownType) as error:
-            raise ValueError(quote(error)) from None
-        # fastavro and the compilers raise these for malformed schemas.
-        except (TypeError, KeyError, AttributeError, ArithmeticError, msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(quote(_NOT_AN_OBJECT.sub("must be an object", str(error)))) from None
+        except msgspec.DecodeError as error:
             raise ValueError(f"not a valid Avro schema: {quote(error)}") from None
+        except RecursionError:
+            raise ValueError("the schema is nested too deeply") from None
+        # fastavro and the compilers raise these for malformed schemas.
+        except KeyError as error:
+            raise ValueError(f"not a valid Avro schema: {quote(error)} is missing or unknown") from None
+        except (TypeError, AttributeError, ArithmeticError):
+            # Their texts are in terms of Python.
+            raise ValueError("not a valid Avro schema: a member has a value of another type") from None
         length = len(text) + sum(map(len, references))
         self.memory = memory + _CHARACTER_MEMORY * length
         self.record_name: str | None = None
@@ -69,7 +82,9 @@ class AvroCodec:
             self._encode(data, out)
         except AvroMismatch as error:
             raise InvalidRequest(f"Bad Request: {quote(error)}") from None
-        except (RecursionError, UnicodeEncodeError) as error:
+        except RecursionError:
+            raise InvalidRequest("Bad Request: the data is nested too deeply") from None
+        except UnicodeEncodeError as error:
             raise InvalidRequest(f"Bad Request: the data can't be encoded: {quote(error)}") from None
         return bytes(out)
 
@@ -94,6 +109,7 @@ def _check_size(schemas: Sequence[Any]) -> int:
     """
     parts = named = longest = 0
     waiting = list(schemas)
+    others: list[Any] = []
     while waiting:
         part = waiting.pop()
         parts += 1
@@ -103,7 +119,10 @@ def _check_size(schemas: Sequence[Any]) -> int:
             named += part.get("type") in _NAMED
             for member in ("name", "namespace"):
                 longest = max(longest, len(str(part.get(member, ""))))
-            waiting += [value for member, value in part.items() if member not in _NOT_COMPILED]
+            if part.get("type") == "enum" and not isinstance(part.get("symbols"), list):
+                raise ValueError("the symbols of an enum must be an array")
+            for member, value in part.items():
+                (others if member in _NOT_COMPILED else waiting).append(value)
         elif isinstance(part, list):
             waiting += part
     if longest > _MAX_NAME:
@@ -111,7 +130,23 @@ def _check_size(schemas: Sequence[Any]) -> int:
     # Each full name repeats its namespace.
     if parts > _MAX_PARTS or parts * longest > _MAX_NAMES:
         raise ValueError("the schema has too many types, fields and symbols, or their names are too long")
-    return _PART_MEMORY * parts + 2 * longest * named
+    values = _count(others)
+    if values > _MAX_VALUES:
+        raise ValueError(f"the defaults, documentation and aliases have more than {_MAX_VALUES} values")
+    return _PART_MEMORY * parts + 2 * longest * named + _VALUE_MEMORY * values
+
+
+def _count(values: list[Any]) -> int:
+    """Return the number of values with those in them; stops above the limit."""
+    count = 0
+    waiting: list[Any] = [values]
+    while waiting and count <= _MAX_VALUES:
+        value = waiting.pop()
+        count += len(value)
+        if count <= _MAX_VALUES:
+            members = value.values() if isinstance(value, dict) else value
+            waiting += [member for member in members if isinstance(member, dict | list)]
+    return count
 
 
 def _read(text: str) -> Any:

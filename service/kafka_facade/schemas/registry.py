@@ -256,6 +256,7 @@ class SchemaRegistry:
                 deadline - time.monotonic(),
             )
         except ValueError as error:
+            # What the compiler has raised has no traceback, so it keeps nothing.
             raise _Unreadable(str(error)) from None
         if codec.memory > _MAX_MEMORY:
             raise _Unreadable(f"the schema takes more than {_MAX_MEMORY} bytes of memory")
@@ -299,7 +300,7 @@ class SchemaRegistry:
             return entry.value
         if (failure := self._failed.get(key)) is not None:
             # Raise a new exception each time: tracebacks accumulate in a reused one.
-            raise type(failure)(failure.message, **failure.metadata)
+            raise _again(failure)
         try:
             entry = await load(time.monotonic() + timeout)
         except _Unreadable as error:
@@ -330,8 +331,13 @@ class SchemaRegistry:
         return entry
 
     def _remembered(self, key: _Key, failure: FacadeError) -> FacadeError:
-        self._failed[key] = failure
+        # Not the error that is raised: its traceback would keep the frames, and what they have read.
+        self._failed[key] = _again(failure)
         return failure
+
+
+def _again(failure: FacadeError) -> FacadeError:
+    return type(failure)(failure.message, **failure.metadata)
 
 
 def _text_key(format: Format, text: str) -> _Key:
