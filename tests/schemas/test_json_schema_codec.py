@@ -556,3 +556,29 @@ def test_parts_are_counted_once_however_references_spell_them() -> None:
     started = time.process_time()
     work_per_value(schema, {})
     assert time.process_time() - started < 0.5
+
+
+COSTLY: dict[str, tuple[Any, Any]] = {
+    "one long name": ({"format": "idn-hostname"}, "\u00fc." * 5_000_000),
+    "many names": ({"items": {"format": "idn-hostname"}}, ["xn--mnchen-3ya.\u0645"] * 300_000),
+    "many addresses": ({"items": {"format": "idn-email"}}, ["a@\u0645.\u0645"] * 245_000),
+    "JSON in a text": ({"contentMediaType": "application/json"}, '[{"a":1}' + ',{"a":1}' * 750_000 + "]"),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_costly_formats_are_not_checked_in_this_process(name: str) -> None:
+    """A check holds the interpreter lock until it is done."""
+    schema, data = COSTLY[name]
+    found = codec(json.dumps(schema))
+    started = time.thread_time()
+    with suppress(InvalidRequest):
+        found.encode(data)
+    assert time.thread_time() - started < 0.15
+
+
+@pytest.mark.parametrize("format", ["idn-hostname", "idn-email", "date-time", "iri", "email"])
+def test_formats_are_checked(format: str) -> None:
+    found = codec(json.dumps({"items": {"format": format}}))
+    with pytest.raises(InvalidRequest, match=format):
+        found.encode(["\\(", "\u0645 \u0645", "."])
