@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.decoding_budget import JSON_ON_LOOP, weighs_more
 
 # A double represents all decimal numbers with this many digits, except for large exponents.
@@ -45,6 +46,55 @@ def decode_exactly(text: str | bytes) -> object:
     """Decode JSON; a number that a float would round becomes a msgspec.Raw. Raises msgspec's errors."""
     data = text.encode() if isinstance(text, str) else text
     return _exact(data) if _may_round(data) else _plain(data)
+
+
+def why_not(text: str | bytes, error: Exception) -> tuple[str, str | None]:
+    """Return why :func:`decode_exactly` raised an error, and the path of a number that is out of range."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply", None
+    if isinstance(error, msgspec.ValidationError) and (found := _out_of_range(text)) is not None:
+        path, number = found
+        return f"the number {quote(number)} is out of range", quote(path)
+    return quote(error), None
+
+
+class _OutOfRange:
+    """A number that no float can hold."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_COMPLEX: Final = (dict, list, _OutOfRange)
+
+
+def _float_or_text(text: str) -> float | _OutOfRange:
+    number = float(text)
+    return number if isfinite(number) else _OutOfRange(text)
+
+
+_leniently = msgspec.json.Decoder(float_hook=_float_or_text).decode
+
+
+def _out_of_range(text: str | bytes) -> tuple[str, str] | None:
+    """Return the path and text of a number that is out of range."""
+    try:
+        waiting: list[tuple[str, Any]] = [("", _leniently(text))]
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, _OutOfRange):
+            return path, value.text
+        # Most values are plain and need no path.
+        if isinstance(value, dict):
+            members = [(f".{name}", member) for name, member in value.items() if isinstance(member, _COMPLEX)]
+        elif isinstance(value, list):
+            members = [(f"[{index}]", item) for index, item in enumerate(value) if isinstance(item, _COMPLEX)]
+        else:
+            continue
+        waiting += [((path + step).removeprefix("."), member) for step, member in members]
+    return None
 
 
 def decodes_slowly(data: bytes) -> bool:

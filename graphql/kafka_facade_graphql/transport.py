@@ -45,7 +45,7 @@ from kafka_facade_graphql.context import Context, Memory, use_decoding
 from kafka_facade_graphql.errors import Code, extensions_of, refusal, translate
 from kafka_facade_graphql.handing_over import current, handing_over
 from kafka_facade_graphql.negotiation import EVENTS, JSON, RESPONSE, choose, json_type
-from kafka_facade_graphql.numbers import decode_exactly, decodes_slowly
+from kafka_facade_graphql.numbers import decode_exactly, decodes_slowly, why_not
 from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.schema import Graph, Schema, create_schema
 from kafka_facade_graphql.streaming import EventStream, WebSocketAdapter, WebSocketHandler
@@ -56,6 +56,14 @@ _THREAD_SECONDS = 5.0
 _NEEDS_STREAM = "A subscription is served over a websocket (graphql-transport-ws) or as text/event-stream."
 _NEEDS_JSON = "The answer can be application/json, application/graphql-response+json or text/event-stream."
 _METHODS = "GET, HEAD, POST, OPTIONS"
+
+
+class _NotReadable(json.JSONDecodeError):
+    """A text is no JSON, or has a number that is out of range, at ``path``."""
+
+    def __init__(self, why: str, path: str | None) -> None:
+        super().__init__(why, "", 0)
+        self.path = path
 
 
 class _Parsed(bytes):
@@ -210,23 +218,33 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         body = await request.get_body()
         if isinstance(request, _RequestAdapter) and decodes_slowly(body):
             parsed = _Parsed()
-            parsed.data = await self._core.read_json(super().parse_json, body, _THREAD_SECONDS, slow=True)
+            parsed.data = await self._core.read_json(self._read_json, body, _THREAD_SECONDS, slow=True)
             request.parsed = parsed
 
     def parse_json(self, data: str | bytes) -> Any:
         """Parse the JSON object in a body or parameter."""
-        found = data.data if isinstance(data, _Parsed) else super().parse_json(data)
+        found = data.data if isinstance(data, _Parsed) else self._read_json(data)
         if not isinstance(found, dict | list | None):
             raise HTTPException(400, "The request must be a JSON object.")
         return {} if found is None else found
 
+    def _read_json(self, data: str | bytes) -> object:
+        try:
+            return self.decode_json(data)
+        except _NotReadable as error:
+            message = f"Unable to parse request body as JSON: {error.msg}."
+            # As in other errors, the path of a variable begins with its name.
+            details = {} if error.path is None else {"field": error.path.removeprefix("variables.")}
+            raise MalformedBody(message, **details) from None
+
     def decode_json(self, data: str | bytes) -> object:
         """Decode JSON. Raises json.JSONDecodeError if it is invalid."""
+        # Ignore a byte order mark (RFC 8259, 8.1).
+        text = data.removeprefix(BOM_UTF8) if isinstance(data, bytes) else data
         try:
-            # Ignore a byte order mark (RFC 8259, 8.1).
-            return decode_exactly(data.removeprefix(BOM_UTF8) if isinstance(data, bytes) else data)
+            return decode_exactly(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise json.JSONDecodeError(str(error), "", 0) from error
+            raise _NotReadable(*why_not(text, error)) from error
 
     def encode_json(self, data: object) -> str:
         """Encode data as JSON."""

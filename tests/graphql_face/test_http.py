@@ -83,6 +83,21 @@ async def test_a_malformed_body_is_400(client: httpx.AsyncClient, body: bytes) -
     assert error["extensions"] == {"code": "BAD_REQUEST", "errorCode": 400, "retriable": False}
 
 
+@pytest.mark.parametrize("size", [0, 3_000_000])
+async def test_a_number_that_is_out_of_range_is_named(client: httpx.AsyncClient, size: int) -> None:
+    body = b'{"query":"{server{name}}","variables":{"input":{"text":"%b","records":[{},{"data":[1,-1e400]}]}}}'
+    headers = {"content-type": "application/json"}
+    response = await client.post("/graphql", content=body % (b"x" * size), headers=headers)
+    assert response.status_code == 400
+    [error] = response.json()["errors"]
+    assert "-1e400 is out of range" in error["message"]
+    assert error["extensions"]["field"] == "input.records[1].data[1]"
+    response = await client.post("/graphql", content=b"[" * 100_000, headers=headers)
+    assert "nested too deeply" in response.json()["errors"][0]["message"]
+    response = await client.post("/graphql", content=b'{"query": nul}', headers=headers)
+    assert "invalid character" in response.json()["errors"][0]["message"]
+
+
 LONG = "long" * 1000
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import gzip
+import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -277,6 +278,27 @@ async def test_credentials_are_redacted_in_errors(peer: Peer, registry: SchemaRe
         assert peer.credentials[-1] is not None
         assert peer.credentials[-1].partition(" ")[2] not in caught.value.message
         assert USER_INFO.partition(":")[2] not in caught.value.message
+
+
+QUOTING: list[Callable[[str], dict[str, Any]]] = [
+    lambda secret: {"schema": '"int"', "schemaType": secret},
+    lambda secret: {"schema": json.dumps({"type": secret})},
+    lambda secret: {"schema": json.dumps({"type": "record", "name": "R", "fields": [secret]})},
+    lambda secret: {"schema": f'syntax = "proto3"; message A {{ {secret} x = 1; }}', "schemaType": "PROTOBUF"},
+    lambda secret: {"schema": '"int"', "references": [{"name": "a", "subject": f"../{secret}", "version": 1}]},
+    lambda secret: {"schema": json.dumps({"type": secret}), "schemaType": "JSON"},
+]
+
+
+@pytest.mark.parametrize("quoting", QUOTING)
+async def test_credentials_are_redacted_in_errors_of_schemas(
+    peer: Peer, registry: SchemaRegistry, quoting: Callable[[str], dict[str, Any]]
+) -> None:
+    secret = USER_INFO.partition(":")[2]
+    peer.answer = send(quoting(secret))
+    with pytest.raises(InvalidSchema) as caught:
+        await registry.schema(1, 30)
+    assert secret not in caught.value.message
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

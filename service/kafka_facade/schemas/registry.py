@@ -23,7 +23,7 @@ from kafka_facade.core.errors import (
     SchemaRegistryUnavailable,
     Unavailable,
 )
-from kafka_facade.core.quoting import quote
+from kafka_facade.core.quoting import MESSAGE_LENGTH, quote
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import SchemaCodec, SubjectVersion
 from kafka_facade.core.secrets import redact, secrets_of
@@ -61,7 +61,7 @@ _Key = tuple[object, ...]
 
 
 class _Unreadable(Exception):
-    """The schema cannot be compiled."""
+    """The schema cannot be compiled. The text may quote the registry, which may quote the request's credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,8 @@ class SchemaRegistry:
         try:
             entry = await load(time.monotonic() + timeout)
         except _Unreadable as error:
-            raise self._remembered(key, InvalidSchema(f"Invalid schema: {what()}: {error}")) from None
+            why = quote(redact(str(error)[:_MOST_SAID], self._secrets), MESSAGE_LENGTH)
+            raise self._remembered(key, InvalidSchema(f"Invalid schema: {what()}: {why}")) from None
         except (Queued, NoFreeThread):
             # The registry and the schema are fine, there are only too many requests.
             raise Unavailable(f"{what()}: the schema lookup queue is full; retry") from None
@@ -318,7 +319,8 @@ class SchemaRegistry:
         except SchemaRegistryError as error:
             raise _refusal(what(), error, self._secrets) from None
         except BadAnswer as error:
-            message = f"{what()}: the Schema Registry returned an invalid response: {error}"
+            why = redact(str(error)[:_MOST_SAID], self._secrets)
+            message = f"{what()}: the Schema Registry returned an invalid response: {why}"
             raise self._remembered(key, SchemaRegistryUnavailable(message)) from None
         except Exception as error:
             logger.warning("the Schema Registry can't be reached: %s: %s", type(error).__name__, error)
