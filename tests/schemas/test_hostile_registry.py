@@ -26,7 +26,7 @@ from kafka_facade.core.errors import (
 from kafka_facade.core.records import decoding
 from kafka_facade.core.records.decoding import Decoding
 from kafka_facade.core.records.long_values import LongJson
-from kafka_facade.core.records.model import Format, ReadFormats, Record
+from kafka_facade.core.records.model import Format, ReadFormats, Record, RecordData, SchemaSelector
 from kafka_facade.core.records.schemas import Schemas
 from kafka_facade.schemas import registry_client
 from kafka_facade.schemas.registry import SchemaRegistry
@@ -445,3 +445,12 @@ async def test_a_busy_gateway_does_not_make_records_undecodable(
     found = (await reading.strictly(Format.AVRO, large)).value
     assert isinstance(found, LongJson)
     assert found.text == b'"%b"' % (b"x" * size)
+
+
+async def test_a_slow_schema_fails_before_the_deadline_of_the_call(registry: SchemaRegistry) -> None:
+    """After the deadline, the call would fail with an error of Kafka."""
+    ranges = ",".join(str(2 * n + 1) for n in range(60_000))
+    schema = SchemaSelector(schema=f'syntax = "proto3"; message A {{ reserved {ranges}; }}')
+    async with asyncio.timeout(2):
+        with pytest.raises(Unavailable, match="schema"):
+            await Schemas(registry).serialize("t", "value", RecordData(Format.PROTOBUF, {}, schema), 1, {})
