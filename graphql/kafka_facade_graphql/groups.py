@@ -144,14 +144,14 @@ class GroupMember(core_groups.GroupMember, Node):
     )
     async def all_assignments(self, info: Info) -> list[core_groups.ConsumerAssignment]:
         info.context.loaders.admit("api.v3.consumer-assignments.list")
-        return self.assignments
+        return await self.assignments()
 
     @field(graphql_type="ConsumerAssignment | None", description="One of the partitions that it reads.")
     async def assignment(
         self, info: Info, topic_name: TopicName, partition_id: PartitionId
     ) -> core_groups.ConsumerAssignment:
         info.context.loaders.admit("api.v3.consumer-assignments.get")
-        for assignment in self.assignments:
+        for assignment in await self.assignments():
             if (assignment.topic_name, assignment.partition_id) == (topic_name, partition_id):
                 return assignment
         raise NotFound(topic_name=topic_name, partition_id=str(partition_id))

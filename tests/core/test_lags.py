@@ -19,7 +19,9 @@ _OFFSETS = st.dictionaries(_PLACES, st.integers(0, 2**62))
 
 
 def _group(held: set[tuple[str, int]]) -> ConsumerGroup:
-    assignments = [ConsumerAssignment("c", "g", "m", topic, partition) for topic, partition in sorted(held)]
+    async def assignments() -> list[ConsumerAssignment]:
+        return [ConsumerAssignment("c", "g", "m", topic, partition) for topic, partition in sorted(held)]
+
     member = GroupMember("c", "g", "m", "i", "client", assignments)
     state, kind = ConsumerGroupState.STABLE, ConsumerGroupType.CLASSIC
     return ConsumerGroup("c", "g", False, "range", state, kind, False, 1, [member])

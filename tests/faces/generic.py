@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, Protocol, get_args, get_origin, get_type_hints
 from urllib.parse import quote
@@ -393,7 +393,8 @@ def _selection(kind: GraphQLObjectType, core: Any) -> str:
     hints = get_type_hints(core)
     for name, hint in hints.items():
         field = kind.fields.get(to_camel_case(name))
-        if field is None or field.args:
+        # What is decoded when it is needed is no value.
+        if field is None or field.args or get_origin(hint) is Callable:
             continue
         of = get_named_type(field.type)
         if is_leaf_type(of):

@@ -15,8 +15,8 @@ async def lags_of(
     readers = {}
     for member in group.consumers:
         await time_slice()
-        for assignment in member.assignments:
-            readers[assignment.topic_name, assignment.partition_id] = member
+        for entry in await member.assignments():
+            readers[entry.topic_name, entry.partition_id] = member
 
     def lag_in(place: tuple[str, int]) -> ConsumerLag:
         reader, offset, end = readers.get(place), committed[place], ends[place]

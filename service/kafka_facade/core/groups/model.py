@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from kafka_facade.core.request import Many, Request
+from kafka_facade.core.topics.positions import TopicPartition
+
+Assigned = Callable[[], Awaitable[list[TopicPartition]]]
+"""Returns the partitions that a member reads, unordered."""
 
 
 class ConsumerGroupState(str, Enum):
@@ -45,7 +49,8 @@ class ConsumerAssignment:
 class GroupMember:
     """A consumer of a group, which may run anywhere; ``instance_id`` (KIP-345) is None unless it is a static member.
 
-    ``assignments`` are ordered by topic and partition.
+    ``assignments`` returns the partitions that it reads, ordered by topic and partition. They are decoded then, since
+    there may be many.
     """
 
     cluster_id: str
@@ -53,7 +58,7 @@ class GroupMember:
     consumer_id: str
     instance_id: str | None
     client_id: str
-    assignments: list[ConsumerAssignment]
+    assignments: Callable[[], Awaitable[list[ConsumerAssignment]]]
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import (
@@ -15,6 +16,7 @@ from kafka_facade.core.errors import (
 )
 from kafka_facade.core.groups.lags import lags_of, summary_of
 from kafka_facade.core.groups.model import (
+    Assigned,
     ConsumerAssignment,
     ConsumerGroup,
     ConsumerGroupLagSummary,
@@ -36,7 +38,7 @@ from kafka_facade.core.groups.model import (
 from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.registry import also_answers, implements
-from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.time_slices import in_slices, sorted_in_slices, time_slice
 from kafka_facade.core.topics.positions import TopicPartition
 
 
@@ -87,7 +89,8 @@ class ConsumerGroups:
     async def list_assignments(self, call: Call, request: ListConsumerAssignments) -> Sequence[ConsumerAssignment]:
         """The partitions that a member reads, ordered by topic and partition; ConsumerGroupNotFound, NotFound."""
         message = f"Consumer {quote(request.consumer_id)} does not exist."
-        return (await self._consumer(call, request, NotFound(message, consumer_id=request.consumer_id))).assignments
+        member = await self._consumer(call, request, NotFound(message, consumer_id=request.consumer_id))
+        return await member.assignments()
 
     @implements("api.v3.consumer-assignments.get")
     async def get_assignment(self, call: Call, request: GetConsumerAssignment) -> ConsumerAssignment:
@@ -175,13 +178,9 @@ async def _group(cluster_id: str, found: GroupDescription) -> ConsumerGroup:
     members = []
     for member in sorted(found.members, key=lambda member: member.consumer_id):
         await time_slice()
-        assignments = [
-            ConsumerAssignment(cluster_id, group_id, member.consumer_id, entry.topic, entry.partition)
-            for entry in sorted(member.partitions, key=lambda entry: (entry.topic, entry.partition))
-        ]
-        members.append(
-            GroupMember(cluster_id, group_id, member.consumer_id, member.instance_id, member.client_id, assignments)
-        )
+        ids = cluster_id, group_id, member.consumer_id
+        assignments = partial(_assignments, ids, member.assigned)
+        members.append(GroupMember(*ids, member.instance_id, member.client_id, assignments))
     return ConsumerGroup(
         cluster_id,
         group_id,
@@ -193,6 +192,11 @@ async def _group(cluster_id: str, found: GroupDescription) -> ConsumerGroup:
         found.coordinator_id,
         members,
     )
+
+
+async def _assignments(ids: tuple[str, str, str], assigned: Assigned) -> list[ConsumerAssignment]:
+    found = await sorted_in_slices(await assigned(), lambda entry: (entry.topic, entry.partition))
+    return await in_slices(lambda entry: ConsumerAssignment(*ids, entry.topic, entry.partition), found)
 
 
 async def _lags(

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.groups.model import ConsumerGroupState, ConsumerGroupType
+from kafka_facade.core.groups.model import Assigned, ConsumerGroupState, ConsumerGroupType
 from kafka_facade.core.topics.positions import TopicPartition
 
 
 @dataclass(slots=True)
 class MemberDescription:
-    """A member of a group and its assigned partitions."""
+    """A member of a group."""
 
     consumer_id: str
     instance_id: str | None
     client_id: str
-    partitions: list[TopicPartition]
+    assigned: Assigned
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from confluent_kafka import ConsumerGroupState as ClientState
@@ -108,14 +109,14 @@ def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
         coordinator.id if coordinator is not None and coordinator.id >= 0 else None,
         [
             MemberDescription(
-                member.member_id, member.group_instance_id, member.client_id, _partitions(member.assignment)
+                member.member_id, member.group_instance_id, member.client_id, partial(_assigned, member.assignment)
             )
             for member in answer.members
         ],
     )
 
 
-def _partitions(assignment: Any) -> list[TopicPartition]:
+async def _assigned(assignment: Any) -> list[TopicPartition]:
     entries = assignment.topic_partitions if assignment is not None else None
     return [TopicPartition(entry.topic, entry.partition) for entry in entries or ()]
 
