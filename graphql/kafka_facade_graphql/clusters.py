@@ -14,6 +14,7 @@ from strawberry.relay import Node
 from kafka_facade.core import paging
 from kafka_facade.core.acls import model as core_acls
 from kafka_facade.core.acls.model import ListAcls
+from kafka_facade.core.balancer import model as core_balancer
 from kafka_facade.core.broker_tasks import model as core_tasks
 from kafka_facade.core.clusters import model as core_clusters
 from kafka_facade.core.configs import model as core_configs
@@ -34,6 +35,7 @@ from kafka_facade_graphql.acls import (
     MatchedResourceType,
 )
 from kafka_facade_graphql.arguments import After, BrokerId, ConfigName, First, TaskType, TopicName
+from kafka_facade_graphql.balancer import BalancerStatus
 from kafka_facade_graphql.broker_tasks import BrokerTask, RemoveBrokerTask
 from kafka_facade_graphql.configs import BrokerConfig, ClusterConfig
 from kafka_facade_graphql.connections import page
@@ -189,6 +191,10 @@ class Cluster(core_clusters.Cluster, Node):
             if task.broker_id == broker_id:
                 return task
         raise NotFound(broker_id=str(broker_id))
+
+    @field(graphql_type=BalancerStatus | None, description="Whether its balancer runs.")
+    async def balancer(self, info: Info) -> core_balancer.BalancerStatus:
+        return await info.context.loaders.balancer(self.cluster_id)
 
     @field(graphql_type=ClusterCells | None, description="Its cells.")
     async def cells(self, info: Info) -> core_clusters.ClusterCells:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kafka_facade.core.acls.model import Acl, ListAcls
+from kafka_facade.core.balancer.model import AnyUnevenLoad, BalancerStatus, GetAnyUnevenLoad, GetBalancerStatus
 from kafka_facade.core.broker_tasks.model import (
     BrokerTask,
     ListAllBrokerTasks,
@@ -247,6 +248,14 @@ class Loaders:
     async def remove_broker_tasks(self, identifier: str, cluster_id: str) -> Sequence[RemoveBrokerTask]:
         """The tasks that remove brokers, ordered by broker."""
         return await self._once(identifier, ListRemoveBrokerTasks(cluster_id))
+
+    async def balancer(self, cluster_id: str) -> BalancerStatus:
+        """Whether the balancer runs."""
+        return await self._once("api.v3.balancer.get", GetBalancerStatus(cluster_id))
+
+    async def any_uneven_load(self, cluster_id: str) -> AnyUnevenLoad:
+        """Whether the load is even; BalancerOffline."""
+        return await self._once("api.v3.balancer.any-uneven-load.get", GetAnyUnevenLoad(cluster_id))
 
     async def _once(self, identifier: str, request: Request[Answer]) -> Answer:
         """Run an operation once per distinct request, and return its answer."""

@@ -13,6 +13,8 @@ import httpx
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
 from balancer.waiting import until
+from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
+from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
@@ -164,3 +166,21 @@ async def fill(stack: BackgroundStack, topic: str, partitions: int, kilobytes: i
             assert producer.flush(60) == 0
 
     await asyncio.to_thread(write)
+
+
+async def hold(kafka: KafkaPorts, rate: str | None) -> None:
+    """Let all brokers send replicas that move at a rate, as an operator would, or remove that rate."""
+    operation = AlterOperation.DELETE if rate is None else AlterOperation.SET
+    change = ConfigAlteration("leader.replication.throttled.rate", rate, operation)
+    for broker_id in (1, 2, 3, 4):
+        await kafka.configs.alter_broker_configs(broker_id, [change], False, _SECONDS)
+
+
+async def until_moving(kafka: KafkaPorts, topic: str, partitions: int) -> None:
+    """Wait until this many partitions of a topic move."""
+
+    async def moves() -> bool:
+        going = await kafka.reassignments.list_reassignments(_SECONDS)
+        return sum(entry.topic == topic for entry in going) == partitions
+
+    await until(moves)

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.admin import AclOperation
 
 from balancer.conftest import PlacedTopic
-from balancer.removing import NewCluster, NewGateway, Writer, fill
+from balancer.removing import NewCluster, NewGateway, Writer, fill, hold, until_moving
 from balancer.waiting import until
 from denial import CLUSTER, allowed
 from faces.conftest import FACES
@@ -26,7 +26,7 @@ from kafka_facade.core.broker_tasks.model import (
     RemoveBroker,
     RemoveBrokers,
 )
-from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
+from kafka_facade.core.configs.model import ConfigAlteration
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade_devstack.background import BackgroundStack
 
@@ -250,17 +250,17 @@ async def test_the_leader_is_killed_while_replicas_move(
     await fill(four_brokers, topic, 3, _KILOBYTES)
     replicas = ConfigAlteration("leader.replication.throttled.replicas", "3:1")
     await kafka.configs.alter_topic_configs({topic: [replicas]}, False, _SECONDS)
-    await _hold(kafka, "1")
+    await hold(kafka, "1")
     leader = await new_cluster(**_SLOW)
     own = await leader.throttles(topic)
     assert len(own) == 5
     await leader.until_leading()
     other = await new_cluster(**_SLOW)
     await other.remove(4)
-    await _until_moving(kafka, topic, 3)
+    await until_moving(kafka, topic, 3)
     assert (await other.throttles(topic)).items() > {name: own[name] for name in own if topic not in name}.items()
     leader.gateway.child.send(signal.SIGKILL)
-    await _hold(kafka, None)
+    await hold(kafka, None)
     await other.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING", seconds=240)
     assert all(4 not in brokers for brokers in (await other.replicas(topic)).values())
     assert await other.throttles(topic) == {f"{topic} leader.replication.throttled.replicas": "3:1"}
@@ -272,18 +272,18 @@ async def test_a_removal_is_cancelled_by_deleting_the_exclusion(
     """Nothing moves any more, and what an operator has throttled stays so."""
     topic = await placed([[4, 1], [4, 2], [4, 3]])
     await fill(four_brokers, topic, 3, _KILOBYTES)
-    await _hold(kafka, "1")
+    await hold(kafka, "1")
     cluster = await new_cluster()
     before, own = await cluster.replicas(topic), await cluster.throttles(topic)
     assert len(own) == 4
     await cluster.remove(4)
-    await _until_moving(kafka, topic, 3)
+    await until_moving(kafka, topic, 3)
     body = {"data": [{"broker_id": 4, "reason": "It stays."}]}
     answer = await cluster.http.post("/broker-replica-exclusions:delete", json=body)
     assert answer.status_code == 200, answer.text
     await cluster.until_steps(4, "FAILED", "CANCELED", "CANCELED", "CANCELED")
     assert await cluster.throttles(topic) == own
-    await _hold(kafka, None)
+    await hold(kafka, None)
 
     async def is_as_before() -> bool:
         return await cluster.replicas(topic) == before
@@ -303,19 +303,3 @@ async def test_a_dead_broker_is_removed(
     await cluster.remove(4)
     await cluster.until_steps(4, "SUCCESS", "COMPLETED", "COMPLETED", "COMPLETED")
     assert all(4 not in brokers for brokers in (await cluster.replicas(topic)).values())
-
-
-async def _hold(kafka: KafkaPorts, rate: str | None) -> None:
-    """Let all brokers send replicas that move at a rate, as an operator would, or remove that rate."""
-    operation = AlterOperation.DELETE if rate is None else AlterOperation.SET
-    change = ConfigAlteration("leader.replication.throttled.rate", rate, operation)
-    for broker_id in (1, 2, 3, 4):
-        await kafka.configs.alter_broker_configs(broker_id, [change], False, _SECONDS)
-
-
-async def _until_moving(kafka: KafkaPorts, topic: str, partitions: int) -> None:
-    async def moves() -> bool:
-        going = await kafka.reassignments.list_reassignments(_SECONDS)
-        return sum(entry.topic == topic for entry in going) == partitions
-
-    await until(moves)

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from kafka_facade.core.acls.operations import Acls
 from kafka_facade.core.balancer.leader import Balancer
+from kafka_facade.core.balancer.operations import BalancerStatuses
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.broker_tasks.operations import BrokerTasks
 from kafka_facade.core.call import Call, Caller
@@ -72,6 +73,7 @@ FAMILIES: Final[tuple[type[Any], ...]] = (
     ReplicaStatuses,
     Exclusions,
     BrokerTasks,
+    BalancerStatuses,
 )
 """The classes whose methods implement the operations. Those that need something are made in :class:`Core`."""
 
@@ -121,6 +123,7 @@ class Core:
             Consumers: self._instances,
             Exclusions: Exclusions(self._state),
             BrokerTasks: BrokerTasks(self._state, enabled=options.enabled),
+            BalancerStatuses: BalancerStatuses(self._state, enabled=options.enabled),
         }
         families = [made[family] if family in made else family() for family in FAMILIES]
         self.registry = Registry((*families, *more), self.catalogue)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from kafka_facade.core.acls.model import Acl
+from kafka_facade.core.balancer.model import AnyUnevenLoad, BalancerStatus
 from kafka_facade.core.broker_tasks.model import BrokerRemoval, BrokerTask, RemoveBrokerTask
 from kafka_facade.core.clusters.model import Broker, Cluster, ClusterCells
 from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
@@ -111,6 +112,7 @@ _BROKER = _CLUSTER + "/brokers/{broker_id}"
 _GROUP = _CLUSTER + "/consumer-groups/{consumer_group_id}"
 _CONSUMER = _GROUP + "/consumers/{consumer_id}"
 _LAG = _GROUP + "/lags/{topic_name}/partitions/{partition_id}"
+_BALANCER = _CLUSTER + "/balancer"
 _EXCLUSIONS = _CLUSTER + "/broker-replica-exclusions"
 
 CLUSTER = Kind(
@@ -315,6 +317,22 @@ REMOVE_BROKER_TASK = Kind(
     _CLUSTER + "/remove-broker-tasks",
     {"broker": _BROKER},
 )
+BALANCER_STATUS = Kind(
+    "KafkaBalancerStatus",
+    BalancerStatus,
+    _BALANCER,
+    "kafka={cluster_id}/balancer",
+    _BALANCER,
+    {"any_uneven_load": _BALANCER + "/any-uneven-load", "broker_tasks": _CLUSTER + "/brokers/-/tasks"},
+)
+ANY_UNEVEN_LOAD = Kind(
+    "KafkaAnyUnevenLoad",
+    AnyUnevenLoad,
+    _BALANCER + "/any-uneven-load",
+    "kafka={cluster_id}/any-uneven-load",
+    _BALANCER + "/any-uneven-load",
+    {"broker_tasks": _CLUSTER + "/brokers/-/tasks"},
+)
 
 KINDS: dict[type[Any], Kind] = {
     kind.type: kind
@@ -338,5 +356,7 @@ KINDS |= {
         BROKER_REMOVAL,
         BROKER_TASK,
         REMOVE_BROKER_TASK,
+        BALANCER_STATUS,
+        ANY_UNEVEN_LOAD,
     )
 }

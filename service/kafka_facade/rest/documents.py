@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from string import Formatter
 from typing import Any, Final
 
+from kafka_facade.core.balancer.model import AnyUnevenLoad, BalancerStatus
 from kafka_facade.core.broker_tasks.model import BrokerTask, RemoveBrokerTask
 from kafka_facade.core.configs.model import BrokerConfig, ClusterConfig, TopicConfig
 from kafka_facade.core.groups.model import ConsumerGroupLagSummary
@@ -51,12 +52,15 @@ _OPTIONAL: Final[dict[type[Any], tuple[str, ...]]] = {
     ReplicaStatus: ("link_name",),
     BrokerTask: ("shutdown_scheduled", *_ERROR),
     RemoveBrokerTask: _ERROR,
+    BalancerStatus: _ERROR,
+    AnyUnevenLoad: _ERROR,
 }
 
 # Times in milliseconds since 1970, which REST writes as text (RFC 3339).
 _TIMES: Final[dict[type[Any], tuple[str, ...]]] = {
     LastProducedTime: ("last_produced_time",),
     BrokerTask: ("created_at", "updated_at"),
+    AnyUnevenLoad: ("status_updated_at", "previous_status_updated_at"),
 }
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

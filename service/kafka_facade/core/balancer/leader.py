@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Outcome
+from kafka_facade.core.balancer.monitor import Monitor, additions
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.port import BalancerKafka
 from kafka_facade.core.balancer.records import (
     NOT_STOPPED,
+    OVERRIDDEN,
+    OVERRIDDEN_TEXT,
     RECORDS,
     REFUSED,
     ExecutionRecord,
@@ -20,16 +23,20 @@ from kafka_facade.core.balancer.records import (
     Purpose,
     TaskRecord,
     ThrottleRecord,
+    current,
     now_ms,
     tasks_of,
+    term_of,
 )
 from kafka_facade.core.balancer.removals import REMOVE, Removals
 from kafka_facade.core.balancer.snapshots import Look, look
+from kafka_facade.core.balancer.states import UnevenLoadState
 from kafka_facade.core.balancer.steps import MOVED_AWAY, MOVING_AWAY, REMOVAL, REMOVE_BROKER, TaskEvent
 from kafka_facade.core.exclusions.keeper import ExclusionRecord, wanted
 from kafka_facade.core.exclusions.model import ExclusionChange
 from kafka_facade.core.state.handlers import Handlers, Leader
-from kafka_facade.core.state.records import LeaderRecord, StateRecord, key_of
+from kafka_facade.core.state.records import StateRecord, key_of
+from kafka_facade.core.state.view import StateView
 
 logger = logging.getLogger("kafka_facade.core")
 
@@ -48,6 +55,8 @@ class Balancer:
         self._kafka = kafka
         self._options = options
         self._executor = Executor(kafka, options)
+        self._monitor = Monitor(kafka, options, self._executor)
+        self._given_up: Purpose | None = None
         self._removals = Removals(kafka, enabled=options.enabled)
         self._term = 0
         self._empty: frozenset[int] = frozenset()
@@ -62,6 +71,7 @@ class Balancer:
 
     async def close(self) -> None:
         """End what goes on in this process; never raises. The next leader continues."""
+        await self._monitor.close()
         await self._executor.close()
 
     async def work(self, leader: Leader) -> None:
@@ -69,7 +79,13 @@ class Balancer:
         self._note_term(leader)
         view = leader.view
         running = [task for task in tasks_of(view) if task.is_running]
-        if not running and view.get(ExecutionRecord) is None and not view.all(ThrottleRecord):
+        if self._options.enabled:
+            leaving = frozenset(task.broker_id for task in running if task.task_type == REMOVE_BROKER)
+            is_busy = view.get(ExecutionRecord) is not None or any(task.steps != MOVED_AWAY for task in running)
+            await self._monitor.work(leader, leaving, is_busy=is_busy)
+            running = [task for task in tasks_of(view) if task.is_running]
+        is_idle = not running and not self._has_load_to_move(view)
+        if is_idle and view.get(ExecutionRecord) is None and not view.all(ThrottleRecord):
             await self._forget_old(leader)
             return
         # A leader that was paused must not repeat what others have done.
@@ -78,23 +94,31 @@ class Balancer:
             await self._write(leader, [task.after(TaskEvent.CANCELED, _SWITCHED_OFF) for task in running])
             running = []
         execution = view.get(ExecutionRecord)
-        if execution is None and all(task.steps == MOVED_AWAY for task in running):
+        is_waiting = all(task.steps == MOVED_AWAY for task in running) and not self._has_load_to_move(view)
+        if execution is None and is_waiting:
             await self._wait(leader, running)
             return
         began = time.monotonic()
         seen = await look(self._kafka, STEP_SECONDS)
         seconds = time.monotonic() - began
         running = await self._advance(leader, running, seen)
-        await self._move(leader, running, seen)
-        leader.hurry(max(_LEAST_PAUSE_SECONDS, _PAUSE_FACTOR * seconds))
+        moves = await self._move(leader, running, seen)
+        if moves or any(task.steps != MOVED_AWAY for task in running):
+            leader.hurry(max(_LEAST_PAUSE_SECONDS, _PAUSE_FACTOR * seconds))
 
     def _note_term(self, leader: Leader) -> None:
-        record = leader.view.get(LeaderRecord)
-        term = 0 if record is None else record.since_ms
+        term = term_of(leader.view)
         if term != self._term:
             self._term = term
             self._empty = frozenset()
+            self._given_up = None
             self._executor.forget()
+            self._monitor.forget()
+
+    def _has_load_to_move(self, view: StateView) -> bool:
+        """Whether replicas are to move for no task: since the load is uneven, or brokers have failed."""
+        record = current(view) if self._options.enabled else None
+        return record is not None and (bool(record.failed) or record.load.status is UnevenLoadState.BALANCING)
 
     async def _wait(self, leader: Leader, running: Iterable[TaskRecord]) -> None:
         """Look only at brokers: tasks wait until theirs are stopped, or throttles until they are back."""
@@ -104,38 +128,77 @@ class Balancer:
         await self._write(leader, [task for task in after if task is not None])
         await self._executor.lift_throttles(leader, alive)
 
-    async def _move(self, leader: Leader, running: Iterable[TaskRecord], seen: Look) -> None:
-        moving = [task for task in running if task.steps == MOVING_AWAY]
-        if not moving:
+    async def _move(self, leader: Leader, running: Iterable[TaskRecord], seen: Look) -> bool:
+        """Move replicas for the most important purpose, and return whether there is one; others are overridden."""
+        tasks = list(running)
+        record = current(leader.view) if self._options.enabled else None
+        moving = [task for task in tasks if task.steps == MOVING_AWAY]
+        adding = additions(tasks)
+        failed = () if record is None else [broker_id for broker_id in record.failed if _is_lost(seen, broker_id)]
+        is_uneven = record is not None and record.load.status is UnevenLoadState.BALANCING
+        purpose: Purpose | None = None
+        if moving:
+            purpose = Purpose(Kind.REMOVAL, tuple(sorted(task.broker_id for task in moving)))
+        elif failed and self._given_up != Purpose(Kind.FAILURE, tuple(failed)):
+            purpose = Purpose(Kind.FAILURE, tuple(failed))
+        elif adding:
+            purpose = Purpose(Kind.ADDITION, tuple(task.broker_id for task in adding))
+        elif is_uneven:
+            purpose = Purpose(Kind.UNEVEN_LOAD)
+        if adding and purpose is not None and purpose.kind < Kind.ADDITION:
+            await self._write(leader, [task.after(TaskEvent.CANCELED, _OVERRIDDEN) for task in adding])
+        if is_uneven and purpose is not None and purpose.kind < Kind.UNEVEN_LOAD:
+            await self._monitor.set_load(leader, UnevenLoadState.ABORTED, _OVERRIDDEN)
+        if purpose is None:
             await self._executor.stop(leader, seen)
-            return
-        purpose = Purpose(Kind.REMOVAL, tuple(sorted(task.broker_id for task in moving)))
-        leaving = frozenset(task.broker_id for task in running if task.task_type == REMOVE_BROKER)
-        outcome = await self._executor.step(leader, seen, purpose, {}, leaving)
-        await self._fail(leader, moving, outcome)
+            return False
+        leaving = frozenset(task.broker_id for task in tasks if task.task_type == REMOVE_BROKER)
+        since = {} if record is None else record.offline_since_ms
+        outcome = await self._executor.step(leader, seen, purpose, since, leaving)
+        await self._end(leader, purpose, outcome, moving or adding, seen)
+        return True
 
-    async def _fail(self, leader: Leader, tasks: Iterable[TaskRecord], outcome: Outcome) -> None:
-        if outcome.failure is None:
+    async def _end(
+        self, leader: Leader, purpose: Purpose, outcome: Outcome, tasks: Iterable[TaskRecord], seen: Look
+    ) -> None:
+        """Write what has come of a purpose, if it has ended."""
+        failure = outcome.failure
+        if not outcome.is_done and failure is None:
             return
-        failed = [task for task in tasks if not outcome.broker_ids or task.broker_id in outcome.broker_ids]
-        await self._write(leader, [task.after(TaskEvent.FAILED, outcome.failure) for task in failed])
+        if purpose.kind is not Kind.REMOVAL:
+            await self._executor.stop(leader, seen)
+        if purpose.kind is Kind.UNEVEN_LOAD:
+            status = UnevenLoadState.BALANCED if failure is None else UnevenLoadState.BALANCING_FAILED
+            await self._monitor.set_load(leader, status, failure)
+        elif purpose.kind is Kind.FAILURE:
+            if failure is not None:
+                logger.warning("the replicas of brokers that are down can't be replaced: %s", failure.message)
+            self._given_up = purpose
+        elif failure is not None:
+            failed = [task for task in tasks if not outcome.broker_ids or task.broker_id in outcome.broker_ids]
+            await self._write(leader, [task.after(TaskEvent.FAILED, failure) for task in failed])
+        elif purpose.kind is Kind.ADDITION:
+            await self._write(leader, [task.after(TaskEvent.DONE) for task in tasks])
 
     async def _advance(self, leader: Leader, running: Iterable[TaskRecord], seen: Look) -> list[TaskRecord]:
         """Take the next steps of removals; return the tasks that are running still."""
         named = seen.named
-        before, self._empty = self._empty, frozenset(task.broker_id for task in running if task.broker_id not in named)
+        removed = (task.broker_id for task in running if task.task_type == REMOVE_BROKER)
+        before, self._empty = self._empty, frozenset(broker_id for broker_id in removed if broker_id not in named)
         found: list[TaskRecord] = []
         changed: list[TaskRecord] = []
         records: dict[str, StateRecord | None] = {}
         for task in running:
             alive = seen.alive.get(task.broker_id, False)
-            if task.steps == REMOVAL:
+            if task.task_type != REMOVE_BROKER:
+                after: TaskRecord | None = None
+            elif task.steps == REMOVAL:
                 if not _is_excluded(leader, task):
                     reason = f"Broker {task.broker_id} is to be removed."
                     records[key_of(ExclusionRecord, task.broker_id)] = ExclusionRecord(
                         change=ExclusionChange.SET, reason=reason
                     )
-                after: TaskRecord | None = task.after(TaskEvent.TAKEN)
+                after = task.after(TaskEvent.TAKEN)
             elif task.steps == MOVED_AWAY:
                 after = self._after_waiting(leader, task, alive=alive)
             else:
@@ -151,7 +214,8 @@ class Balancer:
 
     async def _release(self, leader: Leader, tasks: Iterable[TaskRecord], seen: Look) -> None:
         """Remove throttles of brokers without replicas, before they are reported as done and may be stopped."""
-        if any(task.steps == MOVING_AWAY for task in tasks):
+        record = leader.view.get(ExecutionRecord)
+        if any(task.steps == MOVING_AWAY for task in tasks) or record is None or record.purpose.kind != Kind.REMOVAL:
             done = {task.broker_id for task in tasks if task.steps != MOVING_AWAY and task.broker_id in self._empty}
             alive = {broker_id: is_alive for broker_id, is_alive in seen.alive.items() if broker_id in done}
             await self._executor.lift_throttles(leader, alive, topics=False)
@@ -191,7 +255,12 @@ class Balancer:
 
 
 _CANCELED: Final = Failure(None, "The exclusion of the broker from new replicas was deleted.")
+_OVERRIDDEN: Final = Failure(OVERRIDDEN, OVERRIDDEN_TEXT)
 _SWITCHED_OFF: Final = Failure(None, "The balancer was switched off.")
+
+
+def _is_lost(seen: Look, broker_id: int) -> bool:
+    return not seen.alive.get(broker_id) and broker_id in seen.named
 
 
 def _is_excluded(leader: Leader, task: TaskRecord) -> bool:

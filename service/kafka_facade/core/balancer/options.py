@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from kafka_facade.core.balancer.planning.goals import Goals
 from kafka_facade.settings.declaration import setting
-from kafka_facade.settings.parsers import boolean, integer, words
+from kafka_facade.settings.parsers import boolean, integer, one_of, seconds, words
+
+EMPTY_BROKER = "EMPTY_BROKER"
+ANY_UNEVEN_LOAD = "ANY_UNEVEN_LOAD"
 
 
 def _part(lowest: float) -> Callable[[str], float]:
@@ -40,8 +43,13 @@ class BalancerOptions:
     """Balancer."""
 
     enabled: bool = setting("confluent.balancer.enable", "false", boolean)
-    """Whether the gateways of a cluster elect one of them to move replicas away from brokers that are to be removed.
-    All of them must have the same settings of the balancer."""
+    """Whether the gateways of a cluster elect one of them to move replicas: away from brokers that are to be removed or
+    have been down for long, and to new brokers. All of them must have the same settings of the balancer."""
+
+    trigger: str = setting(
+        "confluent.balancer.heal.uneven.load.trigger", EMPTY_BROKER, one_of(EMPTY_BROKER, ANY_UNEVEN_LOAD)
+    )
+    """When replicas are moved to even the load: ``EMPTY_BROKER`` (a broker without replicas) or ``ANY_UNEVEN_LOAD``."""
 
     throttle: int = setting("confluent.balancer.throttle.bytes.per.second", "10485760", _rate)
     """Maximum rate at which a broker sends, and at which it receives, replicas that move; -1 means no limit."""
@@ -58,19 +66,29 @@ class BalancerOptions:
     excluded_prefixes: Sequence[str] = setting("confluent.balancer.exclude.topic.prefixes", "", words)
     """The same by the beginnings of their names."""
 
+    failure_threshold_ms: int = setting("confluent.balancer.heal.broker.failure.threshold.ms", "3600000", integer(-1))
+    """How long a broker is down before its replicas are created on others; -1 means that it is waited for."""
+
+    spread: float = setting("balancer.spread", "0.10", _part(0.0))
+    """How much two brokers may differ in replicas, bytes and leaders, as a part of the mean."""
+
     concurrent_moves: int = setting("balancer.concurrent.moves", "10", integer(1, 1000))
     """Maximum number of partitions that move at once."""
 
     broker_moves: int = setting("balancer.concurrent.moves.per.broker", "5", integer(1, 1000))
     """Maximum number of partitions that move at once to or from one broker."""
 
+    interval: float = setting("balancer.interval.ms", "60000", seconds(1000))
+    """Interval between looks at the load of brokers."""
+
     def goals(self, *, evens_load: bool) -> Goals:
         """Return the goals of a plan."""
         return Goals(
-            max_disk_load=self.max_disk_load,
-            max_replicas=self.max_replicas,
-            failure_threshold_ms=-1,
-            excluded_topics=frozenset(self.excluded_topics),
-            excluded_topic_prefixes=tuple(self.excluded_prefixes),
-            evens_load=evens_load,
+            self.spread,
+            self.max_disk_load,
+            self.max_replicas,
+            self.failure_threshold_ms,
+            frozenset(self.excluded_topics),
+            tuple(self.excluded_prefixes),
+            evens_load,
         )

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 import msgspec
 from msgspec import Struct, field
 
+from kafka_facade.core.balancer.states import BalancerState, UnevenLoadState
 from kafka_facade.core.balancer.steps import (
     TABLES,
     ExclusionStatus,
@@ -20,7 +21,7 @@ from kafka_facade.core.balancer.steps import (
     TaskStatus,
 )
 from kafka_facade.core.reassignments.port import Place
-from kafka_facade.core.state.records import StateRecord, key_of
+from kafka_facade.core.state.records import LeaderRecord, StateRecord, key_of
 from kafka_facade.core.state.view import StateView
 
 NO_PLAN: Final = 10006
@@ -30,6 +31,9 @@ OTHERS_MOVE: Final = 10051
 REFUSED: Final = 10052
 NOT_STOPPED: Final = 10053
 """Error codes of tasks; the first two are those of Confluent Server."""
+
+
+OVERRIDDEN_TEXT: Final = "The balancer operation was overridden by a higher priority operation."
 
 
 class Failure(Struct, frozen=True):
@@ -176,7 +180,52 @@ class ThrottleRecord(StateRecord, frozen=True):
     before: dict[str, str] = field(default_factory=dict)
 
 
-RECORDS: Final[Iterable[type[StateRecord]]] = (TaskRecord, ExecutionRecord, ThrottleRecord)
+class Load(Struct, frozen=True):
+    """Whether the load is even, and was before. Times are in Unix ms."""
+
+    status: UnevenLoadState
+    previous: UnevenLoadState
+    updated_ms: int
+    previous_updated_ms: int
+    code: int | None = None
+    message: str | None = None
+
+    def after(self, status: UnevenLoadState, failure: Failure | None = None) -> Load:
+        """Return the load with another status."""
+        code, message = (None, None) if failure is None else (failure.code, failure.message)
+        if (status, code, message) == (self.status, self.code, self.message):
+            return self
+        return Load(status, self.status, now_ms(), self.updated_ms, code, message)
+
+
+class BalancerRecord(StateRecord, frozen=True):
+    """What the leader knows of the cluster. ``term`` is the time at which it began to lead.
+
+    ``offline_since_ms`` is since when brokers are down, by id, and ``failed`` are those that are not waited for.
+    """
+
+    prefix: ClassVar[str] = "balancer"
+    term: int
+    status: BalancerState
+    load: Load
+    message: str | None = None
+    offline_since_ms: dict[int, int] = field(default_factory=dict)
+    failed: tuple[int, ...] = ()
+
+
+def term_of(view: StateView) -> int:
+    """Return since when the current leader leads, in Unix ms."""
+    record = view.get(LeaderRecord)
+    return 0 if record is None else record.since_ms
+
+
+def current(view: StateView) -> BalancerRecord | None:
+    """Return what the current leader has written; None if it has not yet."""
+    record = view.get(BalancerRecord)
+    return record if record is not None and record.term == term_of(view) else None
+
+
+RECORDS: Final[Iterable[type[StateRecord]]] = (TaskRecord, ExecutionRecord, ThrottleRecord, BalancerRecord)
 """All types."""
 
 

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekafka_facade/v1/balancer.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n\x18GetBalancerStatusRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"3\n\x17GetAnyUnevenLoadRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"\xa2\x01\n\x0e\x42\x61lancerStatus\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\xdc\x02\n\rAnyUnevenLoad\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\"\n\x0fprevious_status\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12;\n\x11status_updated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x44\n\x1aprevious_status_updated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12 \n\rerror_message\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x02\x88\x01\x01\x42\x12\n\x10_previous_statusB\r\n\x0b_error_codeB\x10\n\x0e_error_message2\xd0\x01\n\x0f\x42\x61lancerService\x12_\n\x11GetBalancerStatus\x12).kafka_facade.v1.GetBalancerStatusRequest\x1a\x1f.kafka_facade.v1.BalancerStatus\x12\\\n\x10GetAnyUnevenLoad\x12(.kafka_facade.v1.GetAnyUnevenLoadRequest\x1a\x1e.kafka_facade.v1.AnyUnevenLoadB@\n\x0ekafkafacade.v1B\rBalancerProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ekafka_facade/v1/balancer.proto\x12\x0fkafka_facade.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n\x18GetBalancerStatusRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"3\n\x17GetAnyUnevenLoadRequest\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\"\xc2\x01\n\x0e\x42\x61lancerStatus\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x06status\x18\x02 \x01(\x0e\x32\x1e.kafka_facade.v1.BalancerStateB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message\"\x87\x03\n\rAnyUnevenLoad\x12\x18\n\ncluster_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x06status\x18\x02 \x01(\x0e\x32 .kafka_facade.v1.UnevenLoadStateB\x04\xe2\x41\x01\x03\x12?\n\x0fprevious_status\x18\x03 \x01(\x0e\x32 .kafka_facade.v1.UnevenLoadStateB\x04\xe2\x41\x01\x03\x12;\n\x11status_updated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x44\n\x1aprevious_status_updated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\nerror_code\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12 \n\rerror_message\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x42\r\n\x0b_error_codeB\x10\n\x0e_error_message*\x9f\x01\n\rBalancerState\x12\x1e\n\x1a\x42\x41LANCER_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42\x41LANCER_STATE_DISABLED\x10\x01\x12\x1b\n\x17\x42\x41LANCER_STATE_STARTING\x10\x02\x12\x1a\n\x16\x42\x41LANCER_STATE_ENABLED\x10\x03\x12\x18\n\x14\x42\x41LANCER_STATE_ERROR\x10\x04*\x9b\x02\n\x0fUnevenLoadState\x12!\n\x1dUNEVEN_LOAD_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aUNEVEN_LOAD_STATE_STARTING\x10\x01\x12\x1e\n\x1aUNEVEN_LOAD_STATE_BALANCED\x10\x02\x12\x1f\n\x1bUNEVEN_LOAD_STATE_BALANCING\x10\x03\x12&\n\"UNEVEN_LOAD_STATE_BALANCING_FAILED\x10\x04\x12\x1d\n\x19UNEVEN_LOAD_STATE_ABORTED\x10\x05\x12\x1e\n\x1aUNEVEN_LOAD_STATE_DISABLED\x10\x06\x12\x1d\n\x19UNEVEN_LOAD_STATE_UNKNOWN\x10\x07\x32\xd0\x01\n\x0f\x42\x61lancerService\x12_\n\x11GetBalancerStatus\x12).kafka_facade.v1.GetBalancerStatusRequest\x1a\x1f.kafka_facade.v1.BalancerStatus\x12\\\n\x10GetAnyUnevenLoad\x12(.kafka_facade.v1.GetAnyUnevenLoadRequest\x1a\x1e.kafka_facade.v1.AnyUnevenLoadB@\n\x0ekafkafacade.v1B\rBalancerProtoP\x01Z\x1dkafka_facade/v1;kafkafacadev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,14 +60,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANYUNEVENLOAD'].fields_by_name['error_code']._serialized_options = b'\342A\001\003'
   _globals['_ANYUNEVENLOAD'].fields_by_name['error_message']._loaded_options = None
   _globals['_ANYUNEVENLOAD'].fields_by_name['error_message']._serialized_options = b'\342A\001\003'
+  _globals['_BALANCERSTATE']._serialized_start=816
+  _globals['_BALANCERSTATE']._serialized_end=975
+  _globals['_UNEVENLOADSTATE']._serialized_start=978
+  _globals['_UNEVENLOADSTATE']._serialized_end=1261
   _globals['_GETBALANCERSTATUSREQUEST']._serialized_start=117
   _globals['_GETBALANCERSTATUSREQUEST']._serialized_end=169
   _globals['_GETANYUNEVENLOADREQUEST']._serialized_start=171
   _globals['_GETANYUNEVENLOADREQUEST']._serialized_end=222
   _globals['_BALANCERSTATUS']._serialized_start=225
-  _globals['_BALANCERSTATUS']._serialized_end=387
-  _globals['_ANYUNEVENLOAD']._serialized_start=390
-  _globals['_ANYUNEVENLOAD']._serialized_end=738
-  _globals['_BALANCERSERVICE']._serialized_start=741
-  _globals['_BALANCERSERVICE']._serialized_end=949
+  _globals['_BALANCERSTATUS']._serialized_end=419
+  _globals['_ANYUNEVENLOAD']._serialized_start=422
+  _globals['_ANYUNEVENLOAD']._serialized_end=813
+  _globals['_BALANCERSERVICE']._serialized_start=1264
+  _globals['_BALANCERSERVICE']._serialized_end=1472
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,6 +17,82 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _BalancerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BalancerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BalancerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BALANCER_STATE_UNSPECIFIED: _BalancerState.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    BALANCER_STATE_DISABLED: _BalancerState.ValueType  # 1
+    """The balancer is switched off."""
+    BALANCER_STATE_STARTING: _BalancerState.ValueType  # 2
+    """No gateway leads, or it has not looked at the cluster yet."""
+    BALANCER_STATE_ENABLED: _BalancerState.ValueType  # 3
+    """The balancer runs."""
+    BALANCER_STATE_ERROR: _BalancerState.ValueType  # 4
+    """The leading gateway cannot look at the cluster."""
+
+class BalancerState(_BalancerState, metaclass=_BalancerStateEnumTypeWrapper):
+    """BalancerState is whether the balancer runs."""
+
+BALANCER_STATE_UNSPECIFIED: BalancerState.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+BALANCER_STATE_DISABLED: BalancerState.ValueType  # 1
+"""The balancer is switched off."""
+BALANCER_STATE_STARTING: BalancerState.ValueType  # 2
+"""No gateway leads, or it has not looked at the cluster yet."""
+BALANCER_STATE_ENABLED: BalancerState.ValueType  # 3
+"""The balancer runs."""
+BALANCER_STATE_ERROR: BalancerState.ValueType  # 4
+"""The leading gateway cannot look at the cluster."""
+Global___BalancerState: _TypeAlias = BalancerState  # noqa: Y015
+
+class _UnevenLoadState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnevenLoadStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnevenLoadState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNEVEN_LOAD_STATE_UNSPECIFIED: _UnevenLoadState.ValueType  # 0
+    """The value is absent, or unknown to this version."""
+    UNEVEN_LOAD_STATE_STARTING: _UnevenLoadState.ValueType  # 1
+    """The leading gateway has not looked yet."""
+    UNEVEN_LOAD_STATE_BALANCED: _UnevenLoadState.ValueType  # 2
+    """The load is even."""
+    UNEVEN_LOAD_STATE_BALANCING: _UnevenLoadState.ValueType  # 3
+    """Replicas move."""
+    UNEVEN_LOAD_STATE_BALANCING_FAILED: _UnevenLoadState.ValueType  # 4
+    """The load could not be evened."""
+    UNEVEN_LOAD_STATE_ABORTED: _UnevenLoadState.ValueType  # 5
+    """A more important task was in the way."""
+    UNEVEN_LOAD_STATE_DISABLED: _UnevenLoadState.ValueType  # 6
+    """Load is evened only when a broker is empty."""
+    UNEVEN_LOAD_STATE_UNKNOWN: _UnevenLoadState.ValueType  # 7
+    """There was no status before."""
+
+class UnevenLoadState(_UnevenLoadState, metaclass=_UnevenLoadStateEnumTypeWrapper):
+    """UnevenLoadState is whether the load is even."""
+
+UNEVEN_LOAD_STATE_UNSPECIFIED: UnevenLoadState.ValueType  # 0
+"""The value is absent, or unknown to this version."""
+UNEVEN_LOAD_STATE_STARTING: UnevenLoadState.ValueType  # 1
+"""The leading gateway has not looked yet."""
+UNEVEN_LOAD_STATE_BALANCED: UnevenLoadState.ValueType  # 2
+"""The load is even."""
+UNEVEN_LOAD_STATE_BALANCING: UnevenLoadState.ValueType  # 3
+"""Replicas move."""
+UNEVEN_LOAD_STATE_BALANCING_FAILED: UnevenLoadState.ValueType  # 4
+"""The load could not be evened."""
+UNEVEN_LOAD_STATE_ABORTED: UnevenLoadState.ValueType  # 5
+"""A more important task was in the way."""
+UNEVEN_LOAD_STATE_DISABLED: UnevenLoadState.ValueType  # 6
+"""Load is evened only when a broker is empty."""
+UNEVEN_LOAD_STATE_UNKNOWN: UnevenLoadState.ValueType  # 7
+"""There was no status before."""
+Global___UnevenLoadState: _TypeAlias = UnevenLoadState  # noqa: Y015
 
 @_typing.final
 class GetBalancerStatusRequest(_message.Message):
@@ -73,8 +150,8 @@ class BalancerStatus(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The id of the Kafka cluster."""
-    status: _builtins.str
-    """The status: ENABLED, DISABLED, STARTING or ERROR."""
+    status: Global___BalancerState.ValueType
+    """The status."""
     error_code: _builtins.int
     """The error code; absent on success."""
     error_message: _builtins.str
@@ -83,7 +160,7 @@ class BalancerStatus(_message.Message):
         self,
         *,
         cluster_id: _builtins.str = ...,
-        status: _builtins.str = ...,
+        status: Global___BalancerState.ValueType = ...,
         error_code: _builtins.int | None = ...,
         error_message: _builtins.str | None = ...,
     ) -> None: ...
@@ -117,10 +194,10 @@ class AnyUnevenLoad(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The id of the Kafka cluster."""
-    status: _builtins.str
-    """The status, such as BALANCED or BALANCING."""
-    previous_status: _builtins.str
-    """The previous status; absent if there was none."""
+    status: Global___UnevenLoadState.ValueType
+    """The status."""
+    previous_status: Global___UnevenLoadState.ValueType
+    """The previous status."""
     error_code: _builtins.int
     """The error code; absent on success."""
     error_message: _builtins.str
@@ -137,28 +214,24 @@ class AnyUnevenLoad(_message.Message):
         self,
         *,
         cluster_id: _builtins.str = ...,
-        status: _builtins.str = ...,
-        previous_status: _builtins.str | None = ...,
+        status: Global___UnevenLoadState.ValueType = ...,
+        previous_status: Global___UnevenLoadState.ValueType = ...,
         status_updated_at: _timestamp_pb2.Timestamp | None = ...,
         previous_status_updated_at: _timestamp_pb2.Timestamp | None = ...,
         error_code: _builtins.int | None = ...,
         error_message: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_code", b"_error_code", "_error_message", b"_error_message", "_previous_status", b"_previous_status", "error_code", b"error_code", "error_message", b"error_message", "previous_status", b"previous_status", "previous_status_updated_at", b"previous_status_updated_at", "status_updated_at", b"status_updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_code", b"_error_code", "_error_message", b"_error_message", "error_code", b"error_code", "error_message", b"error_message", "previous_status_updated_at", b"previous_status_updated_at", "status_updated_at", b"status_updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_code", b"_error_code", "_error_message", b"_error_message", "_previous_status", b"_previous_status", "cluster_id", b"cluster_id", "error_code", b"error_code", "error_message", b"error_message", "previous_status", b"previous_status", "previous_status_updated_at", b"previous_status_updated_at", "status", b"status", "status_updated_at", b"status_updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_code", b"_error_code", "_error_message", b"_error_message", "cluster_id", b"cluster_id", "error_code", b"error_code", "error_message", b"error_message", "previous_status", b"previous_status", "previous_status_updated_at", b"previous_status_updated_at", "status", b"status", "status_updated_at", b"status_updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_code: _TypeAlias = _typing.Literal["error_code"]  # noqa: Y015
     _WhichOneofArgType__error_code: _TypeAlias = _typing.Literal["_error_code", b"_error_code"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
-    _WhichOneofReturnType__previous_status: _TypeAlias = _typing.Literal["previous_status"]  # noqa: Y015
-    _WhichOneofArgType__previous_status: _TypeAlias = _typing.Literal["_previous_status", b"_previous_status"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_code) -> _WhichOneofReturnType__error_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__previous_status) -> _WhichOneofReturnType__previous_status | None: ...
 
 Global___AnyUnevenLoad: _TypeAlias = AnyUnevenLoad  # noqa: Y015

@@ -53,7 +53,6 @@ class BalancerServiceServicer:
 
     def GetBalancerStatus(self, request, context):
         """GetBalancerStatus returns whether the balancer runs.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer
         """
@@ -62,8 +61,8 @@ class BalancerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAnyUnevenLoad(self, request, context):
-        """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetAnyUnevenLoad returns whether the load is even. While the balancer is disabled or has not started, it is
+        FAILED_PRECONDITION.
 
         REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
         """

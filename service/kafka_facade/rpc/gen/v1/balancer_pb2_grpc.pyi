@@ -35,13 +35,12 @@ class BalancerServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BalancerServiceAsyncStub: ...
     GetBalancerStatus: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]
     """GetBalancerStatus returns whether the balancer runs.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer
     """
     GetAnyUnevenLoad: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]
-    """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetAnyUnevenLoad returns whether the load is even. While the balancer is disabled or has not started, it is
+    FAILED_PRECONDITION.
 
     REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
     """
@@ -53,13 +52,12 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBalancerStatus: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetBalancerStatusRequest, _balancer_pb2.BalancerStatus]  # type: ignore[assignment]
     """GetBalancerStatus returns whether the balancer runs.
-    Not implemented yet: returns UNIMPLEMENTED.
 
     REST: GET /v3/clusters/{cluster_id}/balancer
     """
     GetAnyUnevenLoad: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetAnyUnevenLoadRequest, _balancer_pb2.AnyUnevenLoad]  # type: ignore[assignment]
-    """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-    Not implemented yet: returns UNIMPLEMENTED.
+    """GetAnyUnevenLoad returns whether the load is even. While the balancer is disabled or has not started, it is
+    FAILED_PRECONDITION.
 
     REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
     """
@@ -74,7 +72,6 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.BalancerStatus, _abc.Awaitable[_balancer_pb2.BalancerStatus]]:
         """GetBalancerStatus returns whether the balancer runs.
-        Not implemented yet: returns UNIMPLEMENTED.
 
         REST: GET /v3/clusters/{cluster_id}/balancer
         """
@@ -85,8 +82,8 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balancer_pb2.GetAnyUnevenLoadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_pb2.AnyUnevenLoad, _abc.Awaitable[_balancer_pb2.AnyUnevenLoad]]:
-        """GetAnyUnevenLoad returns whether the balancer is correcting an uneven load.
-        Not implemented yet: returns UNIMPLEMENTED.
+        """GetAnyUnevenLoad returns whether the load is even. While the balancer is disabled or has not started, it is
+        FAILED_PRECONDITION.
 
         REST: GET /v3/clusters/{cluster_id}/balancer/any-uneven-load
         """
