@@ -1,8 +1,11 @@
 """Clients are destroyed only in threads, also if closing is cancelled."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -53,6 +56,30 @@ async def _all_destroyed(count: int) -> None:
 async def _filled(engine: Engine, name: str) -> None:
     wire = [SerializedRecord(None, b"x" * 1000, None, [], None)] * 1000
     await (await engine.producer.submit(name, wire))
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collections")
+async def test_a_closed_consumer_is_not_left_to_the_collector(engine: Engine, topic: TopicFactory) -> None:
+    partition = TopicPartition(await topic(), 0)
+
+    async def use() -> weakref.ref[object]:
+        consumer = await engine.create(group="g", auto_offset_reset="earliest", auto_commit=False, overrides={})
+        await consumer.offsets_at([partition], 0, 5)
+        await consumer.close(5)
+        return weakref.ref(consumer)
+
+    closed = await asyncio.create_task(use())
+    await _all_destroyed(1)
+    await asyncio.sleep(0.1)
+    assert closed() is None
 
 
 async def test_many_consumers_cancelled_at_once(engine: Engine, topic: TopicFactory) -> None:

@@ -8,6 +8,7 @@ import pytest
 from conftest import Connect
 from faces.conftest import Watched, watched_gateway
 from kafka_facade_devstack.background import BackgroundStack
+from websocket_frames import HEAD
 
 pytestmark = pytest.mark.xdist_group("closed_connections")
 
@@ -36,4 +37,15 @@ async def test_closed_connections_are_not_left_to_the_collector(
         connection.abort()
     await asyncio.sleep(1)
     # It was several objects for each.
+    assert (await watched.report())["collected"] < _CONNECTIONS
+
+
+async def test_closed_websockets_are_not_left_to_the_collector(watched: Watched, connect: Connect) -> None:
+    await watched.report()
+    for _ in range(_CONNECTIONS):
+        connection = await connect(watched.gateway)
+        await connection.send(HEAD + b"\r\n\r\n")
+        assert (await connection.head())[0] == 101
+        connection.abort()
+    await asyncio.sleep(1)
     assert (await watched.report())["collected"] < _CONNECTIONS

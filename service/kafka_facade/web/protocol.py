@@ -107,6 +107,8 @@ class HttpProtocol(AnsweringProtocol):
         if not protocol.handshake_initiated:
             # uvicorn would hang if its library cannot parse the handshake, for example because of too many fields.
             self._say(_BAD_REQUEST)
+        # The connection does not tell this protocol when it is lost.
+        self._forget()
 
     def on_message_begin(self) -> None:
         """Handle the start of a request head."""

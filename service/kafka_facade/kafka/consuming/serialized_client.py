@@ -132,9 +132,9 @@ class SerializedClient:
         self._free.clear()
         begun = self._blocking.begin(_called, self._owned, method, *args, **named)
 
-        def done() -> None:
+        def done(ended: Future[_T]) -> None:
             try:
-                if on_success is not None and not begun.cancelled() and begun.exception() is None:
+                if on_success is not None and not ended.cancelled() and ended.exception() is None:
                     on_success()
             finally:
                 self._free.set()
@@ -183,7 +183,7 @@ class SerializedClient:
         owned, self._owned = self._owned, []
         destroyed = asyncio.Event()
 
-        def done() -> None:
+        def done(_: object) -> None:
             destroyed.set()
             if then is not None:
                 then()
@@ -213,13 +213,16 @@ def _called(owned: list[ClientConsumer], method: Any, *args: Any, **named: Any) 
     return method(owned[0], *args, **named)
 
 
-def _when_done(begun: Future[Any], then: Callable[[], None]) -> None:
-    """Schedule ``then`` on the running event loop once a thread is done."""
+def _when_done(begun: Future[_T], then: Callable[[Future[_T]], None]) -> None:
+    """Schedule ``then`` with the future on the running event loop once a thread is done.
+
+    The future keeps its callbacks, so ``then`` must not refer to it: that cycle would need garbage collection.
+    """
     loop = asyncio.get_running_loop()
 
-    def tell(_: object) -> None:
+    def tell(ended: Future[_T]) -> None:
         # The loop may already be closed during shutdown.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(then)
+            loop.call_soon_threadsafe(then, ended)
 
     begun.add_done_callback(tell)
