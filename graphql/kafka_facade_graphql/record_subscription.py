@@ -94,4 +94,8 @@ class Subscription:
             async with aclosing(core.stream(call, request)) as batches:
                 async for batch in batches:
                     info.context.start_event()
-                    yield batch
+                    event = list(batch)
+                    del batch
+                    yield event
+                    # The libraries keep the list until the next one is there, which may take hours.
+                    event.clear()

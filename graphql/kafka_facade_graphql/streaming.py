@@ -89,6 +89,8 @@ class EventStream(Response):
                 if result is None:
                     break
                 await _send_event(send, await self._encode(result))
+                _forget(result.data)
+                del result, following
         # Browsers ignore an event without data.
         await _send_body(send, b"event: complete\ndata: \n\n", more=False)
 
@@ -107,6 +109,12 @@ async def _send_event(send: Send, data: bytes) -> None:
 
 async def _send_body(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _forget(data: object) -> None:
+    """Drop the data of a result that was sent: the libraries keep it until the next one, which may take hours."""
+    if isinstance(data, dict):
+        data.clear()
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -209,3 +217,5 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 await current().give_back()
             current().withdraw(message["payload"])
         await super().send_message(message)
+        if message["type"] == "next":
+            _forget(message["payload"].get("data"))

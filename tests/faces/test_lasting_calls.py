@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from confluent_kafka import Producer
+from google.protobuf.empty_pb2 import Empty
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
 
@@ -17,6 +19,7 @@ from faces.conftest import Watched
 from http2_connection import Http2Connection, message
 from http_connection import Connection
 from kafka_facade.rpc.gen.v1 import record_pb2, record_pb2_grpc
+from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 from peak_memory import MEBIBYTE, PeakMemory
 
@@ -30,8 +33,9 @@ JUNK = ["\N{SNOWMAN}" + "x" * 3_000_000, *([[]] * 20_000)]
 CALLS = 15
 # Too large for Kafka, which is answered as well.
 LARGE = "x" * 20_000_000
+IDLE = 20
 # What freed memory of this size leaves in the process; a stream that keeps its record takes 40 MB at least.
-FRAGMENTS = 300 * MEBIBYTE
+FRAGMENTS = 400 * MEBIBYTE
 V2 = {"content-type": "application/vnd.kafka.json.v2+json"}
 
 
@@ -218,3 +222,72 @@ async def test_produce_streams_whose_caller_vanishes_leave_no_cycles(watched: Wa
     await asyncio.sleep(1)
     # It was 45 objects for each, with all records. gRPC itself leaves up to six.
     assert (await watched.report())["collected"] < 500
+
+
+@pytest.fixture
+async def large_record(stack: BackgroundStack, topic: TopicFactory) -> str:
+    """A topic with one record of 20 MB."""
+    name = await topic(config={"max.message.bytes": "30000000"})
+    settings = {"bootstrap.servers": stack.bootstrap_servers, "message.max.bytes": 30_000_000}
+    producer = Producer(settings | {"compression.type": "zstd"})
+    producer.produce(name, LARGE)
+    assert await asyncio.to_thread(producer.flush, 60) == 0
+    return name
+
+
+@pytest.mark.parametrize("format", [record_pb2.FORMAT_UNSPECIFIED, record_pb2.FORMAT_STRING])
+async def test_idle_consumers_keep_no_records(
+    gateway_factory: GatewayFactory, large_record: str, format: record_pb2.Format.ValueType
+) -> None:
+    gateway = await gateway_factory()
+    request = record_pb2.ConsumeRequest(
+        topic_name=large_record, earliest=Empty(), follow=True, max_bytes=100_000_000, value_format=format
+    )
+    before = await _resident(gateway)
+    options = [("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(gateway.grpc, options=options) as channel:
+        calls = [record_pb2_grpc.RecordServiceStub(channel).Consume(request) for _ in range(IDLE)]
+        for call in calls:
+            assert await call.read() is not grpc.aio.EOF
+        # The gateway polls on.
+        await asyncio.sleep(2)
+        assert await _resident(gateway) - before < FRAGMENTS
+        for call in calls:
+            call.cancel()
+
+
+SUBSCRIPTION = "subscription ($topic: String!) { records(topicName: $topic, from: EARLIEST) { value { text } } }"
+
+
+async def test_idle_websockets_keep_no_events(gateway_factory: GatewayFactory, large_record: str) -> None:
+    gateway = await gateway_factory()
+    payload = {"query": SUBSCRIPTION, "variables": {"topic": large_record}}
+    before = await _resident(gateway)
+    async with AsyncExitStack() as stack:
+        for _ in range(IDLE):
+            websocket = await _open(gateway)
+            stack.push_async_callback(websocket.close)
+            await websocket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            assert LARGE in str(await websocket.recv())
+        await asyncio.sleep(2)
+        assert await _resident(gateway) - before < FRAGMENTS
+
+
+async def test_idle_event_streams_keep_no_events(
+    gateway_factory: GatewayFactory, large_record: str, connect: Connect
+) -> None:
+    gateway = await gateway_factory()
+    body = json.dumps({"query": SUBSCRIPTION, "variables": {"topic": large_record}}).encode()
+    head = (
+        "POST /graphql HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\naccept: text/event-stream\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    before = await _resident(gateway)
+    for _ in range(IDLE):
+        connection = await connect(gateway)
+        await connection.send(head.encode() + body)
+        # In chunks, of which the last one ends the event.
+        await connection.exactly(len(LARGE))
+        await connection.until(b"\r\n\n\n\r\n")
+    await asyncio.sleep(2)
+    assert await _resident(gateway) - before < FRAGMENTS

@@ -228,6 +228,8 @@ class Core:
         async with contextlib.aclosing(method(call, request)) as found:
             async for entry in found:
                 yield entry
+                # The next one may take hours to arrive.
+                del entry
 
     async def start(self) -> None:
         """Start the background tasks: expiry of consumer instances, readiness checks, and the state."""

@@ -45,17 +45,23 @@ def consume(
                 request = _read_request(message)
                 request.max_records = min(max_records, _MAX_RECORDS)
                 request.max_bytes = min(max_bytes, request.max_bytes)
+
+                async def write(records: Sequence[Record]) -> None:
+                    if formats is None:
+                        if len(records) == 1:
+                            require_taken(records[0], record_size(records[0]), largest)
+                        await time_slice()
+                        await write_message(context, await write_records(records), options)
+                        return
+                    async for some in _decoded(core, formats, records, max_records, max_bytes, largest):
+                        await time_slice()
+                        await write_message(context, await write_decoded(some), options)
+
                 async with aclosing(core.stream(call, request)) as batches:
                     async for records in batches:
-                        if formats is None:
-                            if len(records) == 1:
-                                require_taken(records[0], record_size(records[0]), largest)
-                            await time_slice()
-                            await write_message(context, await write_records(records), options)
-                            continue
-                        async for some in _decoded(core, formats, records, max_records, max_bytes, largest):
-                            await time_slice()
-                            await write_message(context, await write_decoded(some), options)
+                        await write(records)
+                        # The next ones may take hours to arrive.
+                        del records
 
     return serve
 
