@@ -14,6 +14,7 @@ from kafka_facade_devstack.registry import errors
 TOPIC = "_schemas"
 _READ_SECONDS = 10.0
 _WRITE_SECONDS = 10.0
+_REPLICAS = 3
 
 Key = Mapping[str, Any]
 Value = Mapping[str, Any] | None
@@ -39,16 +40,21 @@ class SchemaLog:
         """Makes the topic unless it is there, waiting for Kafka; whether it was made. Raises KafkaException."""
         admin = AdminClient({**self._settings, "log_level": 0})
         end = time.monotonic() + deadline_seconds
+        wanted = min(_REPLICAS, len(str(self._settings["bootstrap.servers"]).split(",")))
         while True:
             try:
                 metadata = admin.list_topics(timeout=2)
-                break
             except KafkaException:
                 if time.monotonic() > end:
                     raise
+                continue
+            # The first broker that starts does not know the others yet.
+            if TOPIC in metadata.topics or len(metadata.brokers) >= wanted or time.monotonic() > end:
+                break
+            time.sleep(0.1)
         if TOPIC in metadata.topics:
             return False
-        replicas = min(3, len(metadata.brokers))
+        replicas = min(_REPLICAS, len(metadata.brokers))
         topic = NewTopic(TOPIC, 1, replicas, config={"cleanup.policy": "compact"})
         try:
             admin.create_topics([topic], request_timeout=_WRITE_SECONDS)[TOPIC].result(_WRITE_SECONDS)
