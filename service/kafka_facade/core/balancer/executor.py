@@ -292,7 +292,9 @@ class Executor:
         if queue is None:
             return _GOES_ON
         going = list(record.batch)
-        if len(queue) and (reason := await self._reason_to_wait(seen, record)) is not None:
+        # Moves to a broker that has died do not end, either.
+        is_at_work = bool(going) or len(queue) > 0
+        if is_at_work and (reason := await self._reason_to_wait(seen, record)) is not None:
             return Outcome(failure=reason) if self._blocked.is_over() else _GOES_ON
         self._blocked.end()
         new = queue.take(seen.placement.partitions, going, self._limits, record.purpose.emptied)

@@ -43,6 +43,8 @@ logger = logging.getLogger("kafka_facade.core")
 _LEAST_PAUSE_SECONDS: Final = 0.3
 # The part of the time that looks at a large cluster may take is one of this and 1.
 _PAUSE_FACTOR: Final = 4
+# How long not to try again to replace replicas that could not be replaced.
+_RETRY_SECONDS: Final = 600.0
 _EXCLUSION_MS: Final = 300_000
 _STOP_MS: Final = 24 * 3_600_000
 _KEPT_MS: Final = 7 * 24 * 3_600_000
@@ -57,6 +59,7 @@ class Balancer:
         self._executor = Executor(kafka, options)
         self._monitor = Monitor(kafka, options, self._executor)
         self._given_up: Purpose | None = None
+        self._given_up_until = 0.0
         self._removals = Removals(kafka, enabled=options.enabled)
         self._term = 0
         self._empty: frozenset[int] = frozenset()
@@ -139,8 +142,8 @@ class Balancer:
         purpose: Purpose | None = None
         if moving:
             purpose = Purpose(Kind.REMOVAL, tuple(sorted(task.broker_id for task in moving)))
-        elif failed and self._given_up != Purpose(Kind.FAILURE, tuple(failed)):
-            purpose = Purpose(Kind.FAILURE, tuple(failed))
+        elif failed and not self._has_given_up(failure := Purpose(Kind.FAILURE, tuple(failed))):
+            purpose = failure
         elif adding:
             purpose = Purpose(Kind.ADDITION, tuple(task.broker_id for task in adding))
         elif is_uneven:
@@ -158,6 +161,9 @@ class Balancer:
         await self._end(leader, purpose, outcome, moving or adding, seen)
         return True
 
+    def _has_given_up(self, purpose: Purpose) -> bool:
+        return purpose == self._given_up and time.monotonic() < self._given_up_until
+
     async def _end(
         self, leader: Leader, purpose: Purpose, outcome: Outcome, tasks: Iterable[TaskRecord], seen: Look
     ) -> None:
@@ -174,6 +180,7 @@ class Balancer:
             if failure is not None:
                 logger.warning("the replicas of brokers that are down can't be replaced: %s", failure.message)
             self._given_up = purpose
+            self._given_up_until = time.monotonic() + _RETRY_SECONDS
         elif failure is not None:
             failed = [task for task in tasks if not outcome.broker_ids or task.broker_id in outcome.broker_ids]
             await self._write(leader, [task.after(TaskEvent.FAILED, failure) for task in failed])
