@@ -23,6 +23,7 @@ from strawberry.types.execution import ExecutionResult
 from kafka_facade.core.errors import TooManyRequests
 from kafka_facade.core.limits import FRAME_WEIGHT
 from kafka_facade.core.records.decoding_budget import weighs_more
+from kafka_facade.core.records.long_values import encode_in_pieces
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade_graphql.context import Context
 from kafka_facade_graphql.errors import extensions_of
@@ -153,10 +154,11 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message. Raises WebSocketDisconnected once the connection has ended, from whichever side."""
+        text = await encode_in_pieces(message)
         try:
-            await super().send_json(message)
-        except RuntimeError as error:
-            # Starlette's error once it has sent a close.
+            await self.ws.send_text(text.decode())
+        except (RuntimeError, WebSocketDisconnect) as error:
+            # A RuntimeError is Starlette's once it has sent a close.
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:

@@ -33,7 +33,7 @@ from kafka_facade.core.errors import (
     UnsupportedMediaType,
 )
 from kafka_facade.core.instances.interruption import unless
-from kafka_facade.core.records.long_values import LongEncoder, whole
+from kafka_facade.core.records.long_values import encode_in_pieces, whole
 from kafka_facade.core.time_slices import time_slice
 from kafka_facade.web.body import Read, from_asgi, to_asgi
 from kafka_facade.web.charsets import from_latin_1
@@ -332,7 +332,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             response.pop("data", None)
         current().withdraw(response)
         if response.get("data") is not None:
-            response["data"] = await _encoded(response["data"])  # type: ignore[typeddict-item]
+            response["data"] = msgspec.Raw(await encode_in_pieces(response["data"]))  # type: ignore[typeddict-item]
         return response
 
     def create_response(
@@ -343,14 +343,6 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         executed = isinstance(response_data, list) or "data" in response_data
         status = 200 if executed or media_type != RESPONSE else 400
         return _json_response(response_data, status, media_type)
-
-
-async def _encoded(data: object) -> msgspec.Raw:
-    """Encode data, whose long keys and values take time slices."""
-    text, encoder = bytearray(), LongEncoder()
-    encoder.encode_into(data, text)
-    await encoder.fill_in(text)
-    return msgspec.Raw(text)
 
 
 def _bounded(read: Read, limit: int) -> Read:

@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from google.protobuf.empty_pb2 import Empty
+from websockets.asyncio.client import connect
 
 from faces.conftest import MOST_BUSY, Watched
 from kafka_facade.rpc.gen.v1 import consumer_instance_pb2, consumer_instance_pb2_grpc, record_pb2, record_pb2_grpc
@@ -239,13 +240,35 @@ async def test_text_that_becomes_too_large_in_json_is_rejected_before_it_is_enco
     assert most - before < MOST_MEMORY
 
 
-READ = {"rest": read_by_rest, "graphql": read_by_graphql}
+async def read_by_websocket(gateway: Gateway, topic: str, representation: str) -> str:
+    """The first event of a subscription over graphql-transport-ws, and the last message of the operation."""
+    asked = f'topicName: "{topic}", from: EARLIEST, follow: false'
+    query = f"subscription {{ records({asked}) {{ value {{ {representation} }} }} }}"
+    url = gateway.graphql.replace("http", "ws")
+    async with connect(url, subprotocols=["graphql-transport-ws"], max_size=None) as connection:  # type: ignore[list-item]
+        await connection.send('{"type":"connection_init"}')
+        await connection.recv()
+        await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))
+        event, end = str(await connection.recv()), str(await connection.recv())
+        assert json.loads(end) == {"id": "1", "type": "complete"}
+        return event
+
+
+READ = {"websocket": read_by_websocket, "rest": read_by_rest, "graphql": read_by_graphql}
 TEXT = '"' + "v" * (40 * MEBIBYTE) + '"'
 
 
 @pytest.mark.parametrize(
     ("face", "form"),
-    [("rest", "binary"), ("rest", "json"), ("graphql", "base64"), ("graphql", "text"), ("graphql", "json")],
+    [
+        ("rest", "binary"),
+        ("rest", "json"),
+        ("graphql", "base64"),
+        ("graphql", "text"),
+        ("graphql", "json"),
+        ("websocket", "base64"),
+        ("websocket", "text"),
+    ],
 )
 async def test_a_large_record_is_encoded_in_pieces(
     stack: BackgroundStack, watched: Watched, topic: TopicFactory, face: str, form: str
@@ -303,3 +326,34 @@ async def test_a_large_record_does_not_block_the_event_loop(
             assert len(await consumed(channel, target, format)) == 1
 
     assert await watched.quietest(run) < MOST_BUSY
+
+
+async def test_an_operation_that_ends_within_its_message_leaves_others_alone(
+    stack: BackgroundStack, watched: Watched, topic: TopicFactory
+) -> None:
+    """A message of several fragments is finished before the next one begins."""
+    large = await filled(stack, topic, {"value": TEXT.encode()})
+    small = await filled(stack, topic, {"value": b"small"})
+    url = watched.gateway.graphql.replace("http", "ws")
+    async with connect(url, subprotocols=["graphql-transport-ws"], max_size=None, max_queue=1) as connection:  # type: ignore[list-item]
+        await connection.send('{"type":"connection_init"}')
+        await connection.recv()
+
+        async def subscribe(number: int, target: str) -> None:
+            asked = f'topicName: "{target}", from: EARLIEST, follow: false'
+            payload = {"query": f"subscription {{ records({asked}) {{ value {{ text }} }} }}"}
+            await connection.send(json.dumps({"id": str(number), "type": "subscribe", "payload": payload}))
+
+        await subscribe(0, large)
+        # Its first fragments are here, and the rest is not sent before it is read.
+        first = connection.recv_streaming()
+        got = len(await anext(first))
+        await subscribe(1, small)
+        await connection.send('{"id":"0","type":"complete"}')
+        async for piece in first:
+            got += len(piece)
+        assert got > len(TEXT)
+        async with asyncio.timeout(60):
+            event = json.loads(await connection.recv())
+        assert event["id"] == "1"
+        assert event["payload"]["data"]["records"] == [{"value": {"text": "small"}}]

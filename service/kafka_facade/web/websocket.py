@@ -10,14 +10,18 @@ from typing import Any, Final
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
+from websockets.protocol import State
 from websockets.streams import StreamReader
 
 from kafka_facade.core.arrivals import Arrivals
 from kafka_facade.core.overload import MESSAGE
+from kafka_facade.core.time_slices import time_slice
 
 # Bytes to parse at once (a frame can be as short as six bytes), and parse time (s) per iteration of the loop.
 _PIECE: Final = 1024
 _TURN_SECONDS: Final = 0.002
+# Longer texts (characters) are sent as several fragments (RFC 6455, 5.4).
+_FRAGMENT: Final = 256 * 1024
 # Where the parser waits between frames.
 _BETWEEN_FRAMES: Final = StreamReader.at_eof.__name__
 
@@ -36,6 +40,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._unparsed: deque[memoryview] = deque()
         self._scheduled = False
+        self._sending = asyncio.Lock()
+        self._long: set[asyncio.Task[bool]] = set()
 
     def data_received(self, data: bytes) -> None:
         """Buffer and parse received bytes; the handshake is passed in whole."""
@@ -148,7 +154,33 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if message["type"] == "websocket.close":
                 return
             raise ClientDisconnected
-        await super().send(message)
+        if message["type"] != "websocket.send":
+            await super().send(message)
+            return
+        text = message.get("text")
+        if text is None or len(text) <= _FRAGMENT:
+            async with self._sending:
+                await super().send(message)
+            return
+        # Finish the message even if the sender is cancelled: no other can be sent before its end.
+        sending = asyncio.create_task(self._send_fragments(text), name="fragments of a message")
+        self._long.add(sending)
+        sending.add_done_callback(self._long.discard)
+        if not await asyncio.shield(sending):
+            raise ClientDisconnected
+
+    async def _send_fragments(self, text: str) -> bool:
+        """Send a long text in time slices and with flow control; return whether the connection still exists."""
+        async with self._sending:
+            for start in range(0, len(text), _FRAGMENT):
+                await time_slice()
+                await self.writable.wait()
+                if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
+                    return False
+                piece, is_last = text[start : start + _FRAGMENT].encode(), start + _FRAGMENT >= len(text)
+                (self.conn.send_continuation if start else self.conn.send_text)(piece, is_last)
+                self.transport.write(b"".join(self.conn.data_to_send()))
+        return True
 
     def resume_writing(self) -> None:
         """Continue parsing when the peer reads again."""

@@ -157,6 +157,14 @@ class LongEncoder:
             text += part
 
 
+async def encode_in_pieces(data: object) -> bytearray:
+    """Encode data, whose long keys and values take time slices."""
+    text, encoder = bytearray(), LongEncoder()
+    encoder.encode_into(data, text)
+    await encoder.fill_in(text)
+    return text
+
+
 def _pieces(value: str | bytes | LongJson) -> Iterator[bytes | memoryview]:
     """Encode a value in pieces, without quotation marks."""
     if isinstance(value, str):
