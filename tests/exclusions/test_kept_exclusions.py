@@ -139,12 +139,6 @@ async def test_a_broker_that_is_cordoned_by_its_properties_file(
         file.write_text(f"{before}cordoned.log.dirs=*\n")
         await three_brokers.start_broker(1)
         await until(lambda: _lists(client, 2))
-
-        async def is_refused() -> bool:
-            return (await client.change("delete", 2)).status_code == 400
-
-        # A broker that has just started may be busy: the exclusion is then removed later.
-        await until(is_refused)
         answer = await client.change("delete", 2)
         assert answer.status_code == 400, answer.text
         [entry] = answer.json()["data"]

@@ -41,7 +41,8 @@ async def cordon(kafka: ExclusionKafka, broker_id: int, change: ExclusionChange,
     until = min(deadline, time.monotonic() + _VISIBLE_SECONDS)
     found = None
     while (left := until - time.monotonic()) > 0:
-        found = (await kafka.cordons.cordons([broker_id], left)).get(broker_id)
+        # The last look may have too little time for an answer.
+        found = (await kafka.cordons.cordons([broker_id], left)).get(broker_id, found)
         if found is not None and (found.is_reported if change is ExclusionChange.SET else not found.holds):
             return True
         await asyncio.sleep(_LOOK_SECONDS)
