@@ -7,12 +7,12 @@ import signal
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AclOperation
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from balancer.conftest import PlacedTopic
 from balancer.removing import NewCluster, NewGateway, Writer, fill, hold, until_moving
 from balancer.waiting import until
-from denial import CLUSTER, allowed
+from denial import CLUSTER, allowed, denied
 from faces.conftest import FACES
 from faces.generic import FaceError
 from kafka_facade.core import errors
@@ -203,6 +203,44 @@ async def test_a_caller_without_the_right_to_move_replicas(
         answer = await cluster.http.delete("/brokers/4")
         assert (answer.status_code, answer.json()["error_code"]) == (403, 40301)
         assert (await cluster.get("/brokers/-/tasks"))["data"] == []
+
+
+async def test_replicas_that_the_gateway_may_not_see(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic
+) -> None:
+    """Kafka leaves their topic out of its metadata; the broker must not be stopped."""
+    topic = await placed([[4, 1]])
+    cluster = await new_cluster()
+    await cluster.get("/brokers/-/tasks")
+    async with denied(four_brokers, (ResourceType.TOPIC, topic, AclOperation.DESCRIBE)):
+        await cluster.remove(4)
+        await cluster.until_steps(4, "FAILED", "EXCLUDED", "ERROR", "CANCELED")
+        task = await cluster.task(4)
+    assert task["error_code"] == 10052
+    assert task["error_message"] == (
+        f"Broker 4 still has a replica of partition 0 of topic {topic}, which the gateway may not describe."
+    )
+
+
+async def test_topics_that_the_gateway_may_not_throttle(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic
+) -> None:
+    topic = await placed([[4, 1]])
+    cluster = await new_cluster(**_SLOW)
+    await cluster.get("/brokers/-/tasks")
+    async with denied(four_brokers, (ResourceType.TOPIC, topic, AclOperation.ALTER_CONFIGS)):
+        await cluster.remove(4)
+        await cluster.until_steps(4, "FAILED", "EXCLUDED", "ERROR", "CANCELED")
+        assert (await cluster.task(4))["error_code"] == 10052
+
+
+async def test_waiting_for_the_broker_can_be_ended(new_cluster: NewCluster, placed: PlacedTopic) -> None:
+    await placed([[4, 1]])
+    cluster = await new_cluster()
+    await cluster.remove(4)
+    await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING")
+    await cluster.remove(4, should_shutdown=False)
+    await cluster.until_steps(4, "SUCCESS", "EXCLUDED", "COMPLETED", "CANCELED")
 
 
 async def test_too_few_brokers(new_cluster: NewCluster, placed: PlacedTopic) -> None:

@@ -155,7 +155,7 @@ class Executor:
             planned = await self._planned(seen, purpose, offline_since_ms, leaving)
             if planned is None:
                 return _GOES_ON
-            if (found := self._assess(planned, purpose, record)) is not None:
+            if (found := self._assess(seen, planned, purpose, record)) is not None:
                 return found
         return await self._begin_more(leader, seen, record)
 
@@ -264,7 +264,7 @@ class Executor:
             raise KafkaTimeout("No plan could be made in time.") from None
         return Planned(made, snapshot)
 
-    def _assess(self, planned: Planned, purpose: Purpose, record: ExecutionRecord) -> Outcome | None:
+    def _assess(self, seen: Look, planned: Planned, purpose: Purpose, record: ExecutionRecord) -> Outcome | None:
         """Take a plan over; return why it is not carried out, if so."""
         own = {move.place for move in record.batch}
         lasting: list[Unsolvable] = []
@@ -273,8 +273,10 @@ class Executor:
             concerns = entry.goal is Goal.EMPTY_BROKERS and entry.broker_id in purpose.emptied
             if concerns and (entry.topic, entry.partition) not in own:
                 (passing if entry.reason in (Reason.REASSIGNING, Reason.NO_LEADER) else lasting).append(entry)
-        if lasting:
+        if lasting and not self._may_change(seen, planned.snapshot, purpose):
             return _no_plan(lasting)
+        # Otherwise the rest waits for the brokers that are away.
+        passing += lasting
         goals = self._options.goals(evens_load=False)
         smallest_first = purpose.kind in (Kind.REMOVAL, Kind.FAILURE)
         self._queue = MoveQueue(planned.plan, planned.snapshot, goals, smallest_first=smallest_first)
@@ -286,6 +288,14 @@ class Executor:
                 reason = passing[0].reason
                 return Outcome(failure=_others_move() if reason is Reason.REASSIGNING else _text_of(passing))
         return None
+
+    def _may_change(self, seen: Look, snapshot: Snapshot, purpose: Purpose) -> bool:
+        """Return whether a broker that is away, or did not answer, may soon make room; not for too long."""
+        is_away = bool(seen.offline - set(purpose.emptied)) or any(
+            broker.offline_ms is None and broker.total_bytes is None and broker.is_excluded and not broker.is_leaving
+            for broker in snapshot.brokers
+        )
+        return is_away and not self._stuck.is_over()
 
     async def _begin_more(self, leader: Leader, seen: Look, record: ExecutionRecord) -> Outcome:
         queue = self._queue

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Outcome
+from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Outcome, Patience
 from kafka_facade.core.balancer.monitor import Monitor, additions
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.port import BalancerKafka
@@ -32,8 +32,10 @@ from kafka_facade.core.balancer.removals import REMOVE, Removals
 from kafka_facade.core.balancer.snapshots import Look, look
 from kafka_facade.core.balancer.states import UnevenLoadState
 from kafka_facade.core.balancer.steps import MOVED_AWAY, MOVING_AWAY, REMOVAL, REMOVE_BROKER, TaskEvent
+from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.exclusions.keeper import ExclusionRecord, wanted
 from kafka_facade.core.exclusions.model import ExclusionChange
+from kafka_facade.core.quoting import quote
 from kafka_facade.core.state.handlers import Handlers, Leader
 from kafka_facade.core.state.records import StateRecord, key_of
 from kafka_facade.core.state.view import StateView
@@ -45,6 +47,10 @@ _LEAST_PAUSE_SECONDS: Final = 0.3
 _PAUSE_FACTOR: Final = 4
 # How long not to try again to replace replicas that could not be replaced.
 _RETRY_SECONDS: Final = 600.0
+# How long a broker may have replicas that no metadata shows: those that have moved are deleted in a moment.
+_LEFT_SECONDS: Final = 60.0
+# How many steps in a row may fail with an error that is not retriable.
+_MOST_FAILED_STEPS: Final = 5
 _EXCLUSION_MS: Final = 300_000
 _STOP_MS: Final = 24 * 3_600_000
 _KEPT_MS: Final = 7 * 24 * 3_600_000
@@ -64,6 +70,9 @@ class Balancer:
         self._term = 0
         self._empty: frozenset[int] = frozenset()
         """The brokers that had no replicas at the last look."""
+        self._left_since: dict[int, float] = {}
+        self._failed_steps = 0
+        self._failing = Patience()
 
     def register(self, handlers: Handlers) -> None:
         """Serve the change, and work in the background."""
@@ -114,6 +123,7 @@ class Balancer:
         if term != self._term:
             self._term = term
             self._empty = frozenset()
+            self._left_since.clear()
             self._given_up = None
             self._executor.forget()
             self._monitor.forget()
@@ -157,9 +167,25 @@ class Balancer:
             return False
         leaving = frozenset(task.broker_id for task in tasks if task.task_type == REMOVE_BROKER)
         since = {} if record is None else record.offline_since_ms
-        outcome = await self._executor.step(leader, seen, purpose, since, leaving)
+        try:
+            outcome = await self._executor.step(leader, seen, purpose, since, leaving)
+        except FacadeError as error:
+            outcome = self._after_error(error)
+        else:
+            self._failed_steps = 0
+            self._failing.end()
         await self._end(leader, purpose, outcome, moving or adding, seen)
         return True
+
+    def _after_error(self, error: FacadeError) -> Outcome:
+        """Raise an error that may pass; return the outcome once it has lasted."""
+        self._failed_steps += 1
+        lasts = self._failing.is_over()
+        if not lasts and (error.codes.retriable or self._failed_steps < _MOST_FAILED_STEPS):
+            raise error
+        self._failed_steps = 0
+        self._failing.end()
+        return Outcome(failure=Failure(REFUSED, error.message))
 
     def _has_given_up(self, purpose: Purpose) -> bool:
         return purpose == self._given_up and time.monotonic() < self._given_up_until
@@ -172,7 +198,11 @@ class Balancer:
         if not outcome.is_done and failure is None:
             return
         if purpose.kind is not Kind.REMOVAL:
-            await self._executor.stop(leader, seen)
+            try:
+                await self._executor.stop(leader, seen)
+            except FacadeError as error:
+                # It is tried again at the next step.
+                logger.warning("moves or throttles can't be ended now: %s", error)
         if purpose.kind is Kind.UNEVEN_LOAD:
             status = UnevenLoadState.BALANCED if failure is None else UnevenLoadState.BALANCING_FAILED
             await self._monitor.set_load(leader, status, failure)
@@ -211,13 +241,37 @@ class Balancer:
             else:
                 # Metadata lags behind: a broker is empty when it was so at the last look, too.
                 is_empty = task.broker_id in self._empty & before
-                after = _after_look(leader, task, alive=alive, is_empty=is_empty)
+                left = await self._left_on_disk(task, seen) if is_empty and alive else None
+                after = _after_look(leader, task, alive=alive, is_empty=is_empty and left is None)
+                if after is None and left is not None and self._is_left_for_long(task):
+                    after = task.after(TaskEvent.FAILED, left)
             if after is not None:
                 changed.append(after)
             found.append(after or task)
         await self._release(leader, found, seen)
         await self._write(leader, changed, records)
         return [task for task in found if task.is_running]
+
+    async def _left_on_disk(self, task: TaskRecord, seen: Look) -> Failure | None:
+        """Ask a live broker whether it has no replicas; return what it has, as the failure if that lasts.
+
+        Metadata leaves out topics that the gateway may not describe.
+        """
+        broker_id = task.broker_id
+        known = (await self._kafka.placement.disks([broker_id], STEP_SECONDS)).get(broker_id)
+        if known is None:
+            return Failure(REFUSED, f"Broker {broker_id} does not tell which replicas it has.")
+        if not known.sizes:
+            self._left_since.pop(broker_id, None)
+            return None
+        topic, partition = min(known.sizes)
+        reason = "" if (topic, partition) in seen.placement.partitions else ", which the gateway may not describe"
+        message = f"Broker {broker_id} still has a replica of partition {partition} of topic {quote(topic)}{reason}."
+        return Failure(REFUSED, message)
+
+    def _is_left_for_long(self, task: TaskRecord) -> bool:
+        now = time.monotonic()
+        return now - self._left_since.setdefault(task.broker_id, now) > _LEFT_SECONDS
 
     async def _release(self, leader: Leader, tasks: Iterable[TaskRecord], seen: Look) -> None:
         """Remove throttles of brokers without replicas, before they are reported as done and may be stopped."""
@@ -234,6 +288,9 @@ class Balancer:
             return task.after(TaskEvent.STOPPED)
         if not _is_excluded(leader, task):
             return task.after(TaskEvent.CANCELED, _CANCELED)
+        if not task.should_shutdown:
+            # Asked for meanwhile.
+            return task.after(TaskEvent.DONE)
         if now_ms() - task.updated_ms > _STOP_MS:
             message = f"Broker {task.broker_id} was not stopped in time."
             return task.after(TaskEvent.NOT_STOPPED, Failure(NOT_STOPPED, message))

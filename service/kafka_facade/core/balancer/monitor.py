@@ -96,13 +96,20 @@ class Monitor:
             for broker_id, at in since.items()
             if 0 <= threshold <= now_ms() - at and broker_id in seen.named and broker_id not in leaving
         )
-        self._failures = 0
-        await self._write(leader, status=BalancerState.ENABLED, offline_since_ms=since, failed=tuple(failed))
+        changes: dict[str, object] = {"offline_since_ms": since, "failed": tuple(failed)}
+        if known is not None and self._failures >= _LOOKS:
+            # The plans fail: only one that is made ends that.
+            changes |= {"status": known.status, "message": known.message}
+        else:
+            changes["status"] = BalancerState.ENABLED
+        await self._write(leader, **changes)
         if is_busy or failed:
-            self._uneven = 0
+            self._uneven = self._failures = 0
         elif self._options.trigger == ANY_UNEVEN_LOAD or _empty(leader, seen):
             making = self._executor.plan(seen, since, leaving, evens_load=True)
             self._planning = asyncio.create_task(making, name="plan of the load")
+        else:
+            self._failures = 0
 
     async def _finish(self, leader: Leader, *, is_busy: bool) -> None:
         planning = self._planning
@@ -110,6 +117,9 @@ class Monitor:
             return
         self._planning = None
         planned = planning.result()
+        if self._failures:
+            self._failures = 0
+            await self._write(leader, status=BalancerState.ENABLED)
         if is_busy:
             return
         new = _new_brokers(planned)

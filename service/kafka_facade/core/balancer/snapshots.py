@@ -28,6 +28,8 @@ class Look:
     """Whether ``alive`` has brokers that are down."""
     placement: Placement
     moving: Mapping[Place, MovingPartition]
+    named: frozenset[int]
+    """All brokers that have a replica."""
 
     @property
     def offline(self) -> frozenset[int]:
@@ -36,11 +38,6 @@ class Look:
         if not self.is_complete:
             down |= self.named - self.alive.keys()
         return frozenset(down)
-
-    @property
-    def named(self) -> set[int]:
-        """All brokers that have a replica."""
-        return {broker for entry in self.placement.partitions.values() for broker in entry.replicas}
 
 
 async def look(kafka: BalancerKafka, timeout: float) -> Look:
@@ -51,7 +48,11 @@ async def look(kafka: BalancerKafka, timeout: float) -> Look:
         kafka.reassignments.list_reassignments(timeout),
     )
     by_place = {(entry.topic, entry.partition): entry for entry in moving}
-    return Look(registrations.alive, registrations.is_complete, placement, by_place)
+    named: set[int] = set()
+    for entry in placement.partitions.values():
+        await time_slice()
+        named.update(entry.replicas)
+    return Look(registrations.alive, registrations.is_complete, placement, by_place, frozenset(named))
 
 
 async def take_snapshot(

@@ -94,6 +94,9 @@ MOVING_AWAY: Final = Steps(_RUNS, ExclusionStatus.EXCLUDED, ReassignmentStatus.I
 MOVED_AWAY: Final = MOVING_AWAY._replace(reassignment=ReassignmentStatus.COMPLETED)
 """The steps of a removal that waits until the broker is stopped."""
 
+_EMPTIED: Final = Steps(
+    TaskStatus.SUCCESS, ExclusionStatus.EXCLUDED, ReassignmentStatus.COMPLETED, ShutdownStatus.CANCELED
+)
 _GONE: Final = Steps(
     TaskStatus.SUCCESS, ExclusionStatus.COMPLETED, ReassignmentStatus.COMPLETED, ShutdownStatus.COMPLETED
 )
@@ -111,10 +114,9 @@ REMOVALS: Final[Table] = {
     (_EXCLUDING, TaskEvent.CANCELED): _canceled(ExclusionStatus.CANCELED),
     (MOVING_AWAY, TaskEvent.FAILED): _canceled(ExclusionStatus.EXCLUDED, ReassignmentStatus.ERROR),
     (MOVING_AWAY, TaskEvent.MOVED): MOVED_AWAY,
-    (MOVING_AWAY, TaskEvent.DONE): Steps(
-        TaskStatus.SUCCESS, ExclusionStatus.EXCLUDED, ReassignmentStatus.COMPLETED, ShutdownStatus.CANCELED
-    ),
+    (MOVING_AWAY, TaskEvent.DONE): _EMPTIED,
     (MOVING_AWAY, TaskEvent.CANCELED): _canceled(ExclusionStatus.CANCELED),
+    (MOVED_AWAY, TaskEvent.DONE): _EMPTIED,
     (MOVED_AWAY, TaskEvent.STOPPED): _GONE,
     (MOVED_AWAY, TaskEvent.NOT_STOPPED): _GONE._replace(
         status=_FAILED, exclusion=ExclusionStatus.EXCLUDED, shutdown=ShutdownStatus.ERROR

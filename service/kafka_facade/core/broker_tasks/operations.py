@@ -32,7 +32,7 @@ from kafka_facade.core.broker_tasks.model import (
     SubTaskStatuses,
 )
 from kafka_facade.core.call import Call
-from kafka_facade.core.errors import BalancerOffline, InvalidRequest, NotFound, UnsupportedVersion
+from kafka_facade.core.errors import BalancerOffline, InvalidRequest, NotFound, RetriableKafkaError, UnsupportedVersion
 from kafka_facade.core.exclusions.cordoning import check_right
 from kafka_facade.core.exclusions.model import ExclusionChange
 from kafka_facade.core.quoting import quote
@@ -129,7 +129,9 @@ class BrokerTasks:
             raise UnsupportedVersion
         # The leader acts with the rights of the gateway, so those of the caller are checked here: to exclude brokers,
         # and to move replicas. An empty request tells the latter.
-        live = next(broker_id for broker_id, alive in known.alive.items() if alive)
+        live = next((broker_id for broker_id, alive in known.alive.items() if alive), None)
+        if live is None:
+            raise RetriableKafkaError("No broker is alive.")
         await check_right(call.kafka, live, ExclusionChange.SET, call.remaining)
         await call.kafka.reassignments.reassign({}, call.remaining)
         change = RemoveBrokersChange(cluster_id, list(broker_ids), should_shutdown)
