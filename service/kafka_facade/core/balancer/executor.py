@@ -35,7 +35,7 @@ from kafka_facade.core.balancer.records import (
 )
 from kafka_facade.core.balancer.snapshots import Look, take_snapshot
 from kafka_facade.core.balancer.throttles import Throttles
-from kafka_facade.core.errors import InvalidKafkaRequest, KafkaTimeout, NotFound
+from kafka_facade.core.errors import InvalidKafkaRequest, KafkaTimeout
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.reassignments.port import Place
 from kafka_facade.core.state.handlers import Leader
@@ -175,18 +175,26 @@ class Executor:
     async def _cancel(self, batch: Iterable[MoveRecord]) -> None:
         """Cancel moves that go on, and restore the order of replicas, which Kafka does not."""
         reassignments = self._kafka.reassignments
-        found = {(entry.topic, entry.partition) for entry in await reassignments.list_reassignments(STEP_SECONDS)}
-        going = {move.place: move.before for move in batch if move.place in found}
-        if not going:
+        found = {
+            (entry.topic, entry.partition): entry for entry in await reassignments.list_reassignments(STEP_SECONDS)
+        }
+        # An operator may have given a partition another move since.
+        going = {
+            move.place: move.before
+            for move in batch
+            if (entry := found.get(move.place)) and set(entry.adding_replicas) == set(move.adding)
+        }
+        failed = await reassignments.reassign(dict.fromkeys(going), STEP_SECONDS) if going else {}
+        for (topic, partition), error in failed.items():
+            logger.info("the move of %s-%d is not cancelled: %s", topic, partition, error)
+        # A move that has ended meanwhile is not cancelled: its order before would be a move back.
+        cancelled = {place: before for place, before in going.items() if place not in failed}
+        if not cancelled:
             return
-        failed = await reassignments.reassign(dict.fromkeys(going), STEP_SECONDS)
-        for error in failed.values():
-            if not isinstance(error, NotFound):
-                raise error
-        failed = await reassignments.reassign(going, STEP_SECONDS)
+        failed = await reassignments.reassign(cancelled, STEP_SECONDS)
         for (topic, partition), error in failed.items():
             logger.info("the order of the replicas of %s-%d is not restored: %s", topic, partition, error)
-        logger.info("cancelled the moves of %d partitions", len(going))
+        logger.info("cancelled the moves of %d partitions", len(cancelled))
 
     async def lift_throttles(self, leader: Leader, alive: Mapping[int, bool], *, topics: bool = True) -> bool:
         """Remove the throttles of the brokers that are alive, and those of topics; return whether none is left."""

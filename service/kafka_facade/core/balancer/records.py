@@ -172,12 +172,11 @@ class ExecutionRecord(StateRecord, frozen=True):
 class ThrottleRecord(StateRecord, frozen=True):
     """A throttle of a broker (``broker/3``) or a topic (``topic/name``), written before it is set.
 
-    ``before`` are the configs that were there, and ``ours`` what was added.
+    ``ours`` is what was added to the configs that were there.
     """
 
     prefix: ClassVar[str] = "throttle"
     ours: dict[str, str]
-    before: dict[str, str] = field(default_factory=dict)
 
 
 class Load(Struct, frozen=True):

@@ -35,7 +35,7 @@ class Throttles:
         self._kafka = kafka
         self._rate = rate
         self._set: set[str] = set()
-        """The records whose throttles this leader has set, as far as it knows."""
+        """The records of brokers whose throttles this leader has set, as far as it knows."""
         self._is_new = False
 
     def forget(self) -> None:
@@ -68,66 +68,57 @@ class Throttles:
         return not leader.view.all(ThrottleRecord)
 
     async def _throttle_brokers(self, leader: Leader, brokers: Iterable[int], deadline: float) -> None:
-        known = leader.view.all(ThrottleRecord)
-        new = sorted(broker for broker in brokers if f"{_BROKER}{broker}" not in known)
-        records: dict[str, StateRecord] = {}
-        found = await self._kafka.configs.broker_configs(new, _left(deadline)) if new else []
-        for broker, configs in zip(new, found, strict=True):
+        late = sorted(broker for broker in brokers if f"{_BROKER}{broker}" not in self._set)
+        found = await self._kafka.configs.broker_configs(late, _left(deadline)) if late else []
+        records: dict[str, ThrottleRecord] = {}
+        changes: dict[int, list[ConfigAlteration]] = {}
+        for broker, configs in zip(late, found, strict=True):
             if isinstance(configs, FacadeError):
                 continue
-            own = _explicit(configs)
+            there = _explicit(configs)
+            record = leader.view.get(ThrottleRecord, f"{_BROKER}{broker}")
+            old = {} if record is None else record.ours
             # The rate of an operator wins.
-            ours = {name: str(self._rate) for name in _RATES if name not in own}
-            records[key_of(ThrottleRecord, f"{_BROKER}{broker}")] = ThrottleRecord(ours=ours)
-        await leader.write(records)
-        late = [
-            (broker, record)
-            for broker in brokers
-            if (record := leader.view.get(ThrottleRecord, name := f"{_BROKER}{broker}")) and name not in self._set
-        ]
-        await asyncio.gather(*(self._set_rates(broker, record, _left(deadline)) for broker, record in late))
+            ours = {name: old.get(name, str(self._rate)) for name in _RATES if there.get(name) in (None, old.get(name))}
+            records[f"{_BROKER}{broker}"] = ThrottleRecord(ours=ours)
+            changes[broker] = [ConfigAlteration(name, value) for name, value in ours.items() if name not in there]
+        await _write(leader, records)
+        await asyncio.gather(*(self._set_rates(broker, needed, _left(deadline)) for broker, needed in changes.items()))
 
-    async def _set_rates(self, broker: int, record: ThrottleRecord, timeout: float) -> None:
-        changes = [ConfigAlteration(name, value) for name, value in record.ours.items()]
+    async def _set_rates(self, broker: int, changes: Sequence[ConfigAlteration], timeout: float) -> None:
         if changes:
             await self._kafka.configs.alter_broker_configs(broker, changes, False, timeout)
+            self._is_new = True
         self._set.add(f"{_BROKER}{broker}")
-        self._is_new = True
 
     async def _throttle_topics(
         self, leader: Leader, wanted: Mapping[str, Mapping[str, Sequence[str]]], deadline: float
     ) -> None:
-        known = leader.view.all(ThrottleRecord)
-        new = [topic for topic in wanted if f"{_TOPIC}{topic}" not in known]
-        before: dict[str, dict[str, str]] = {}
-        found = await self._kafka.configs.topic_configs(new, _left(deadline)) if new else []
-        for topic, configs in zip(new, found, strict=True):
-            if not isinstance(configs, FacadeError):
-                before[topic] = {name: value for name, value in _explicit(configs).items() if name in _REPLICAS}
-        records: dict[str, StateRecord] = {}
-        for topic, replicas in wanted.items():
-            record = known.get(f"{_TOPIC}{topic}")
-            if record is None and topic not in before:
+        topics = list(wanted)
+        found = await self._kafka.configs.topic_configs(topics, _left(deadline)) if topics else []
+        during: dict[str, ThrottleRecord] = {}
+        after: dict[str, ThrottleRecord] = {}
+        changes: dict[str, list[ConfigAlteration]] = {}
+        for topic, configs in zip(topics, found, strict=True):
+            if isinstance(configs, FacadeError):
                 # It was deleted; its move fails by itself.
                 continue
-            ours = {name: ",".join(entries) for name, entries in replicas.items()}
-            made = ThrottleRecord(ours=ours, before=before[topic] if record is None else record.before)
-            if made != record:
-                records[key_of(ThrottleRecord, f"{_TOPIC}{topic}")] = made
-                self._set.discard(f"{_TOPIC}{topic}")
-        await leader.write(records)
-        late = {
-            topic: record
-            for topic in wanted
-            if (record := leader.view.get(ThrottleRecord, name := f"{_TOPIC}{topic}")) and name not in self._set
-        }
-        changes = {topic: _changes(record) for topic, record in late.items()}
-        failed = await self._kafka.configs.alter_topic_configs(changes, False, _left(deadline)) if late else {}
-        self._set |= {f"{_TOPIC}{topic}" for topic in late if topic not in failed}
-        self._is_new = self._is_new or bool(late)
+            name = f"{_TOPIC}{topic}"
+            record = leader.view.get(ThrottleRecord, name)
+            old = {} if record is None else record.ours
+            ours, needed = _replacing(old, wanted[topic], _explicit(configs))
+            # The config may have the old entries or the new ones until it is known to be altered.
+            during[name] = ThrottleRecord(ours={key: _union(old.get(key, ""), text) for key, text in ours.items()})
+            after[name] = ThrottleRecord(ours=ours)
+            if needed:
+                changes[topic] = needed
+        await _write(leader, during)
+        failed = await self._kafka.configs.alter_topic_configs(changes, False, _left(deadline)) if changes else {}
+        self._is_new = self._is_new or bool(changes)
         for error in failed.values():
             if not isinstance(error, NotFound):
                 raise error
+        await _write(leader, after)
 
     async def _restore_topics(self, leader: Leader, topics: Collection[str], deadline: float) -> None:
         if not topics:
@@ -175,6 +166,12 @@ class Throttles:
         self._set -= {key.removeprefix(f"{prefix}/") for key in done}
 
 
+async def _write(leader: Leader, records: Mapping[str, ThrottleRecord]) -> None:
+    """Write the records that differ from those that are there."""
+    changed = {name: record for name, record in records.items() if leader.view.get(ThrottleRecord, name) != record}
+    await leader.write({key_of(ThrottleRecord, name): record for name, record in changed.items()})
+
+
 def _names(leader: Leader, prefix: str) -> list[str]:
     return [name.removeprefix(prefix) for name in leader.view.all(ThrottleRecord) if name.startswith(prefix)]
 
@@ -199,15 +196,28 @@ def _split(text: str) -> list[str]:
     return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
-def _changes(record: ThrottleRecord) -> list[ConfigAlteration]:
-    """Return the changes that add the throttled replicas; where all replicas are throttled already, there is none."""
+def _union(*texts: str) -> str:
+    return ",".join(dict.fromkeys(entry for text in texts for entry in _split(text)))
+
+
+def _replacing(
+    old: Mapping[str, str], wanted: Mapping[str, Sequence[str]], current: Mapping[str, str]
+) -> tuple[dict[str, str], list[ConfigAlteration]]:
+    """Return the throttled replicas to add to those of an operator, and the changes that replace the old ones by them.
+
+    Where an operator has throttled all replicas, there is none to add.
+    """
+    ours: dict[str, str] = {}
     changes = []
-    for name, text in record.ours.items():
-        before = _split(record.before.get(name, ""))
-        if _ALL not in before:
-            entries = dict.fromkeys([*before, *_split(text)])
-            changes.append(ConfigAlteration(name, ",".join(entries)))
-    return changes
+    for name, entries in wanted.items():
+        there = _split(current.get(name, ""))
+        own = set(_split(old.get(name, "")))
+        others = dict.fromkeys(entry for entry in there if entry not in own)
+        added = [] if _ALL in others else [entry for entry in entries if entry not in others]
+        ours[name] = ",".join(added)
+        if {*others, *added} != set(there):
+            changes.append(ConfigAlteration(name, ",".join([*others, *added])))
+    return ours, changes
 
 
 def _restoring(record: ThrottleRecord, current: Mapping[str, str]) -> list[ConfigAlteration]:
@@ -215,7 +225,7 @@ def _restoring(record: ThrottleRecord, current: Mapping[str, str]) -> list[Confi
     changes = []
     for name, text in record.ours.items():
         there = _split(current.get(name, ""))
-        ours = set(_split(text)) - set(_split(record.before.get(name, "")))
+        ours = set(_split(text))
         kept = [entry for entry in there if entry not in ours]
         if kept == there:
             continue

@@ -33,7 +33,7 @@ class ReassignmentPort(Protocol):
     ) -> Mapping[Place, FacadeError]:
         """Begin to move partitions to brokers, the preferred leader first; None cancels a move.
 
-        Returns the errors of those that failed. Nothing to cancel is no error. A new number of replicas is one.
+        Returns the errors of those that failed. Nothing to cancel is one, and so is a new number of replicas.
         """
 
     async def elect_preferred(self, places: Sequence[Place], timeout: float) -> Mapping[Place, FacadeError]:

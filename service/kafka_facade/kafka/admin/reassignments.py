@@ -14,7 +14,6 @@ from kafka_facade.kafka.protocol.client import ProtocolClient
 
 # org.apache.kafka.common.protocol.Errors
 _ELECTION_NOT_NEEDED: Final = 84
-_NO_REASSIGNMENT: Final = 85
 # org.apache.kafka.common.ElectionType
 _PREFERRED: Final = 0
 # The first version with which a request cannot change the number of replicas by mistake (KIP-860).
@@ -76,7 +75,7 @@ class Reassignments:
             for topic in answer.responses
             for partition in topic.partitions
         )
-        return _failures(results, _NO_REASSIGNMENT)
+        return _failures(results)
 
     async def elect_preferred(self, places: Sequence[Place], timeout: float) -> dict[Place, FacadeError]:
         """See :meth:`ReassignmentPort.elect_preferred`."""
@@ -107,5 +106,5 @@ def _by_topic(places: Iterable[Place]) -> dict[str, list[int]]:
     return found
 
 
-def _failures(results: Iterable[tuple[Place, int, str | None]], harmless: int) -> dict[Place, FacadeError]:
+def _failures(results: Iterable[tuple[Place, int, str | None]], harmless: int = 0) -> dict[Place, FacadeError]:
     return {place: from_code(code, message) for place, code, message in results if code and code != harmless}

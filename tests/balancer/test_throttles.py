@@ -1,0 +1,273 @@
+"""Throttles and cancelled moves, when an operator, a new leader or Kafka gets in between."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
+from kafka.admin import KafkaAdminClient
+from kafka.structs import TopicPartition
+from msgspec import Struct
+
+from balancer.conftest import PlacedTopic
+from balancer.removing import fill, hold
+from balancer.waiting import until
+from denial import allowed
+from engines import LoneEngine
+from kafka_facade.core.balancer.executor import Executor
+from kafka_facade.core.balancer.options import BalancerOptions
+from kafka_facade.core.balancer.records import RECORDS, ExecutionRecord, Kind, MoveRecord, Purpose, now_ms
+from kafka_facade.core.balancer.snapshots import Look, look
+from kafka_facade.core.balancer.throttles import Throttles
+from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
+from kafka_facade.core.errors import KafkaAuthorizationFailed
+from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.core.reassignments.port import MovingPartition
+from kafka_facade.core.state.handlers import ChangeRequest, Done, Leader
+from kafka_facade.core.state.records import key_of
+from kafka_facade.core.state.state import State
+from kafka_facade.kafka.options import KafkaOptions
+from kafka_facade_devstack.background import BackgroundStack
+
+Lead = Callable[[Callable[[Leader], Awaitable[object]]], Awaitable[None]]
+
+_SECONDS = 60
+_KILOBYTES = 4000
+_OURS = 1_000_000
+_ALIVE = dict.fromkeys((1, 2, 3, 4), True)
+_LEADER_RATE, _FOLLOWER_RATE = (f"{role}.replication.throttled.rate" for role in ("leader", "follower"))
+_LEADER_REPLICAS, _FOLLOWER_REPLICAS = (f"{role}.replication.throttled.replicas" for role in ("leader", "follower"))
+
+
+class _Empty(Struct):
+    pass
+
+
+@pytest.fixture
+async def lead(stack: BackgroundStack, four_brokers: BackgroundStack, kafka: KafkaPorts) -> AsyncIterator[Lead]:
+    """`await lead(work)`: let the leader of a state do work. No rates are left at the end.
+
+    The state is in another cluster, so that no broker of the test has to move it.
+    """
+    name = f"state-{uuid.uuid4().hex[:12]}"
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
+    state = State(engine.ports(), name)
+    given: list[Callable[[Leader], Awaitable[object]]] = []
+
+    async def run(leader: Leader, _: ChangeRequest) -> Done:
+        await given[-1](leader)
+        return Done(_Empty())
+
+    state.handlers.records += RECORDS
+    state.handlers.changes["work"] = run
+    await state.start()
+
+    async def do(work: Callable[[Leader], Awaitable[object]]) -> None:
+        given.append(work)
+        await state.change("work", _Empty(), _Empty, _SECONDS)
+
+    yield do
+    await state.close()
+    await engine.close(5)
+    await four_brokers.heal()
+    changes = [ConfigAlteration(rate, operation=AlterOperation.DELETE) for rate in (_LEADER_RATE, _FOLLOWER_RATE)]
+    for broker in _ALIVE:
+        await kafka.configs.alter_broker_configs(broker, changes, False, _SECONDS)
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    await asyncio.gather(*map(asyncio.wrap_future, admin.delete_topics([name]).values()), return_exceptions=True)
+
+
+def _move(topic: str, partition: int, before: tuple[int, ...], replicas: tuple[int, ...]) -> MoveRecord:
+    return MoveRecord(topic, partition, before, replicas, 0, now_ms())
+
+
+def _throttling(throttles: Throttles, kafka: KafkaPorts, *moves: MoveRecord) -> Callable[[Leader], Awaitable[object]]:
+    async def throttle(leader: Leader) -> None:
+        placement = await kafka.placement.placement(_SECONDS)
+        await throttles.apply(leader, moves, placement, _SECONDS)
+
+    return throttle
+
+
+def _lifting(kafka: KafkaPorts) -> Callable[[Leader], Awaitable[object]]:
+    async def lift(leader: Leader) -> None:
+        async def is_lifted() -> bool:
+            return await Throttles(kafka, _OURS).lift(leader, _ALIVE, _SECONDS)
+
+        await until(is_lifted)
+
+    return lift
+
+
+async def _rates(kafka: KafkaPorts) -> dict[tuple[int, str], str]:
+    found = await kafka.configs.broker_configs(list(_ALIVE), _SECONDS)
+    return {
+        (broker, config.name): config.value
+        for broker, configs in zip(_ALIVE, found, strict=True)
+        if isinstance(configs, list)
+        for config in configs
+        if config.name in (_LEADER_RATE, _FOLLOWER_RATE) and not config.is_default and config.value
+    }
+
+
+async def _replicas(kafka: KafkaPorts, topic: str) -> dict[str, set[str]]:
+    """The throttled replicas of a topic."""
+    [configs] = await kafka.configs.topic_configs([topic], _SECONDS)
+    assert isinstance(configs, list)
+    values = {config.name: config.value for config in configs if not config.is_default and config.value}
+    return {name: set(values[name].split(",")) for name in (_LEADER_REPLICAS, _FOLLOWER_REPLICAS) if name in values}
+
+
+async def test_rates_that_an_operator_sets_meanwhile_stay(lead: Lead, kafka: KafkaPorts, placed: PlacedTopic) -> None:
+    topic = await placed([[1, 2]])
+    move = _move(topic, 0, (1, 2), (3, 2))
+    await lead(_throttling(Throttles(kafka, _OURS), kafka, move))
+    ours = {(broker, rate): str(_OURS) for broker in (1, 2, 3) for rate in (_LEADER_RATE, _FOLLOWER_RATE)}
+    assert await _rates(kafka) == ours
+    await kafka.configs.alter_broker_configs(1, [ConfigAlteration(_LEADER_RATE, "5000000")], False, _SECONDS)
+    await lead(_throttling(Throttles(kafka, _OURS), kafka, move))
+    theirs = {(1, _LEADER_RATE): "5000000"}
+    assert await _rates(kafka) == ours | theirs
+    await lead(_lifting(kafka))
+    assert await _rates(kafka) == theirs
+
+
+async def test_replicas_that_an_operator_throttles_meanwhile_stay(
+    lead: Lead, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    topic = await placed([[1, 2]] * 3, {_LEADER_REPLICAS: "2:1,2:2"})
+    throttles = Throttles(kafka, _OURS)
+    await lead(_throttling(throttles, kafka, _move(topic, 0, (1, 2), (3, 2))))
+    assert await _replicas(kafka, topic) == {
+        _LEADER_REPLICAS: {"2:1", "2:2", "0:1", "0:2"},
+        _FOLLOWER_REPLICAS: {"0:3"},
+    }
+    # One that the second batch needs, too.
+    changes = [ConfigAlteration(_LEADER_REPLICAS, "2:2,2:4,1:1,0:1,0:2"), ConfigAlteration(_FOLLOWER_REPLICAS, "*")]
+    await kafka.configs.alter_topic_configs({topic: changes}, False, _SECONDS)
+    await lead(_throttling(throttles, kafka, _move(topic, 1, (1, 2), (3, 2))))
+    theirs = {_LEADER_REPLICAS: {"2:2", "2:4", "1:1"}, _FOLLOWER_REPLICAS: {"*"}}
+    assert await _replicas(kafka, topic) == theirs | {_LEADER_REPLICAS: {"2:2", "2:4", "1:1", "1:2"}}
+    await lead(_lifting(kafka))
+    assert await _replicas(kafka, topic) == theirs
+
+
+async def test_no_throttled_replica_stays_if_a_config_could_not_be_altered(
+    lead: Lead, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    topic = await placed([[1, 2]] * 2)
+    throttles = Throttles(kafka, _OURS)
+    await lead(_throttling(throttles, kafka, _move(topic, 0, (1, 2), (3, 2))))
+    rights = [(ResourceType.TOPIC, topic, right) for right in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)]
+    async with allowed(four_brokers, *rights, principal="User:ANONYMOUS"):
+        with pytest.raises(KafkaAuthorizationFailed):
+            await lead(_throttling(throttles, kafka, _move(topic, 1, (1, 2), (3, 2))))
+    assert await _replicas(kafka, topic) == {_LEADER_REPLICAS: {"0:1", "0:2"}, _FOLLOWER_REPLICAS: {"0:3"}}
+    await lead(_lifting(kafka))
+    assert await _replicas(kafka, topic) == {}
+
+
+class _Overtaken:
+    """Reassignments that go on when they are listed, and have ended when the list is there."""
+
+    def __init__(self, kafka: KafkaPorts) -> None:
+        self._kafka = kafka
+
+    async def list_reassignments(self, timeout: float) -> list[MovingPartition]:
+        found = await self._kafka.reassignments.list_reassignments(timeout)
+        await hold(self._kafka, None)
+
+        async def has_ended() -> bool:
+            return not await self._kafka.reassignments.list_reassignments(timeout)
+
+        await until(has_ended)
+        # A move back would not end soon.
+        await hold(self._kafka, "1")
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kafka.reassignments, name)
+
+
+def _stopping(kafka: KafkaPorts, seen: Look, *batch: MoveRecord) -> Callable[[Leader], Awaitable[object]]:
+    """Stop moves that another leader has begun."""
+
+    async def stop(leader: Leader) -> None:
+        record = ExecutionRecord(purpose=Purpose(Kind.REMOVAL, (4,)), batch=batch)
+        await leader.write({key_of(ExecutionRecord): record})
+        executor = Executor(kafka, BalancerOptions())
+        try:
+            await executor.stop(leader, seen)
+        finally:
+            await executor.close()
+        assert leader.view.get(ExecutionRecord) is None
+
+    return stop
+
+
+async def _placed(kafka: KafkaPorts, topic: str, partition: int) -> tuple[int, ...]:
+    return (await kafka.placement.placement(_SECONDS)).partitions[topic, partition].replicas
+
+
+async def test_a_move_that_ends_before_it_is_cancelled_is_not_undone(
+    lead: Lead, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    topic = await placed([[4, 1]], {_LEADER_REPLICAS: "*"})
+    await fill(four_brokers, topic, 1, _KILOBYTES)
+    await hold(kafka, "1")
+    move = _move(topic, 0, (4, 1), (2, 1))
+    assert await kafka.reassignments.reassign({move.place: move.replicas}, _SECONDS) == {}
+    overtaken: Any = _Overtaken(kafka)
+    seen = await look(kafka, _SECONDS)
+    assert move.place in seen.moving
+    await lead(_stopping(dataclasses.replace(kafka, reassignments=overtaken), seen, move))
+    assert await kafka.reassignments.list_reassignments(_SECONDS) == []
+
+    async def has_moved() -> bool:
+        return await _placed(kafka, topic, 0) == move.replicas
+
+    await until(has_moved)
+
+
+async def test_a_move_that_kafka_does_not_cancel_is_left(
+    lead: Lead, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
+) -> None:
+    """Its only replica from before is down, so that only a new one can lead."""
+    topic = await placed([[4], [1]], {_FOLLOWER_REPLICAS: "0:2,1:3"})
+    await fill(four_brokers, topic, 2, _KILOBYTES)
+    for broker in (2, 3):
+        await kafka.configs.alter_broker_configs(broker, [ConfigAlteration(_FOLLOWER_RATE, "1")], False, _SECONDS)
+    moves = [_move(topic, 0, (4,), (1, 2)), _move(topic, 1, (1,), (3,))]
+    # The first gets more replicas than before, which the gateway never does.
+    targets = {TopicPartition(topic, move.partition): list(move.replicas) for move in moves}
+
+    def begin() -> None:
+        mover = KafkaAdminClient(bootstrap_servers=four_brokers.bootstrap_servers.split(","))
+        assert set(mover.alter_partition_reassignments(targets).values()) == {None}
+        mover.close()
+
+    await asyncio.to_thread(begin)
+
+    async def is_copied() -> bool:
+        return 1 in (await kafka.placement.placement(_SECONDS)).partitions[topic, 0].in_sync
+
+    await until(is_copied)
+    await four_brokers.kill_broker(3)
+
+    async def leads() -> bool:
+        return (await kafka.placement.placement(_SECONDS)).partitions[topic, 0].leader == 1
+
+    await until(leads)
+    await lead(_stopping(kafka, await look(kafka, _SECONDS), *moves))
+    going = await kafka.reassignments.list_reassignments(_SECONDS)
+    assert [(entry.topic, entry.partition) for entry in going] == [(topic, 0)]
+
+    async def is_back() -> bool:
+        return await _placed(kafka, topic, 1) == (1,)
+
+    await until(is_back)
