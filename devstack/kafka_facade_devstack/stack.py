@@ -152,6 +152,8 @@ class Stack:
         """A gateway on this stack, not yet started; the caller stops it, and before the stack."""
         endpoints = {"bootstrap.servers": self.bootstrap_servers, "schema.registry.url": self.schema_registry}
         log = self.logs / f"gateway-{rest_port}.log"
+        # An earlier gateway may have had the same port.
+        log.unlink(missing_ok=True)
         return Gateway(rest_port, grpc_port, {**endpoints, **settings}, log, self.watchdog, program=program)
 
     def _as_super_user(self, settings: Mapping[str, str]) -> Gateway:

@@ -149,7 +149,9 @@ async def test_requests_that_never_end_do_not_exhaust_memory(
     assert answer.status_code == 200
     assert "cut off" in gateway.child.log.read_text()
     assert peak.growth() < LIMIT + SLACK
-    assert psutil.Process(gateway.child.pid).memory_info().rss < LIMIT
+    found = psutil.Process(gateway.child.pid).memory_info()
+    # Pages of files do not count.
+    assert found.rss - found.shared < LIMIT
 
 
 def _chunk(data: bytes) -> bytes:
