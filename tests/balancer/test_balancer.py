@@ -113,7 +113,11 @@ async def test_uneven_load_is_evened(new_cluster: NewCluster, kafka: KafkaPorts,
         seen.append(load["status"])
         return (load["status"], load["previous_status"]) == ("BALANCED", "BALANCING")
 
-    await until(is_balanced, 120)
+    try:
+        await until(is_balanced, 240)
+    except TimeoutError:
+        answer = await cluster.http.get("/balancer/any-uneven-load")
+        raise AssertionError(f"{answer.text} after {seen[:40]}") from None
     found = await cluster.replicas(topic)
     assert {broker for brokers in found.values() for broker in brokers} == {1, 2, 3, 4}
     assert await cluster.throttles(topic) == {}
