@@ -27,6 +27,7 @@ from kafka_facade.kafka.admin.reassignments import Reassignments
 from kafka_facade.kafka.protocol import client as client_module
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade_devstack.background import BackgroundStack
+from preferred_leaders import spread_leaders
 from protocol_clients import MakeProtocol, ProtocolThreads
 
 _SECONDS = 20
@@ -41,6 +42,7 @@ def _list_groups(admin: Any) -> Any:
 async def test_a_coordinator_that_refuses_connections_fails_alone(
     three_brokers: BackgroundStack, topic: TopicFactory, make: MakeProtocol
 ) -> None:
+    await spread_leaders(three_brokers)
     name = await topic(on=three_brokers, replicas=3)
     ids = [uuid.uuid4().hex for _ in range(30)]
     await commit(three_brokers.bootstrap_servers, ids, name, 1)

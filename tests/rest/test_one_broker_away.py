@@ -11,6 +11,7 @@ import pytest
 
 from group_commits import commit
 from kafka_facade_devstack.background import BackgroundStack
+from preferred_leaders import spread_leaders
 
 _SOON = 2.0
 # Short, so that the first answers come before the cluster has noticed that the broker hangs.
@@ -24,6 +25,7 @@ _PARTITIONS = 6
 async def test_requests_to_other_brokers_are_not_delayed(
     gateway_factory: Any, three_brokers: BackgroundStack, topic: Any, away: str
 ) -> None:
+    await spread_leaders(three_brokers)
     gateway = await gateway_factory(_SETTINGS, on=three_brokers)
     name = await topic(on=three_brokers, partitions=_PARTITIONS, replicas=3)
     groups = [f"g-{uuid.uuid4().hex}" for _ in range(_GROUPS)]
