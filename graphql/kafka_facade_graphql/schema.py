@@ -52,7 +52,7 @@ _BYTES_A_FIELD: Final = 1024
 _COPIES: Final = 4
 # Maximum weight of the variables of operations that may last as long as a caller wants (see ``data_weight``).
 _LASTING_WEIGHT: Final = 256 * 1024
-# The mutations that may.
+# The mutations that may last so long.
 _LASTING: Final = frozenset(CATALOGUE[name].graphql_field for name in INSTANCE_READS)
 
 

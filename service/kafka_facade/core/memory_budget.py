@@ -63,6 +63,7 @@ class MemoryBudget:
         # Those that wait for something else than memory: their bytes, and whether they were huge.
         self._slow: dict[Reservation, tuple[int, bool]] = {}
         self._slow_bytes = 0
+        self._slow_callers: dict[object, int] = {}
         self._waiting: OrderedDict[object, deque[_Waiter]] = OrderedDict()
         self._growing: list[_Waiter] = []
         self._count = 0
@@ -109,7 +110,7 @@ class MemoryBudget:
     def count_apart(self, reservation: Reservation) -> bool:
         """Take what a slow request holds out of the budget. Return False if too much counts apart already."""
         size, total, caller = self._held.get(reservation, 0), _MOST_SLOW * self.total, reservation.caller
-        of_caller = sum(held for other, (held, _) in self._slow.items() if other.caller == caller)
+        of_caller = self._slow_callers.get(caller, 0)
         if self._slow_bytes + size > total or (of_caller and of_caller + size > total // 2):
             return False
         if size:
@@ -117,6 +118,7 @@ class MemoryBudget:
             self._hold(-size, reservation)
             self._slow[reservation] = size, huge
             self._slow_bytes += size
+            self._slow_callers[caller] = of_caller + size
             self._admit()
         return True
 
@@ -125,6 +127,9 @@ class MemoryBudget:
         size, huge = self._slow.pop(reservation, (0, False))
         if size:
             self._slow_bytes -= size
+            left = self._slow_callers.pop(reservation.caller) - size
+            if left:
+                self._slow_callers[reservation.caller] = left
             if huge:
                 self._huge.add(reservation)
             self._hold(size, reservation)

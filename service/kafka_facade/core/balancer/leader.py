@@ -241,9 +241,13 @@ class Balancer:
             else:
                 # Metadata lags behind: a broker is empty when it was so at the last look, too.
                 is_empty = task.broker_id in self._empty & before
+                if not is_empty:
+                    self._left_since.pop(task.broker_id, None)
                 left = await self._left_on_disk(task, seen) if is_empty and alive else None
                 after = _after_look(leader, task, alive=alive, is_empty=is_empty and left is None)
                 if after is None and left is not None and self._is_left_for_long(task):
+                    # Another removal waits anew.
+                    del self._left_since[task.broker_id]
                     after = task.after(TaskEvent.FAILED, left)
             if after is not None:
                 changed.append(after)

@@ -8,9 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from kafka_facade.core.clusters.port import BrokerPort
-from kafka_facade.core.configs.port import ConfigPort
-from kafka_facade.core.exclusions.port import CordonPort
+from kafka_facade.core.exclusions.port import ExclusionKafka
 from kafka_facade.core.reassignments.port import Place, ReassignmentPort
 
 
@@ -52,20 +50,8 @@ class PlacementPort(Protocol):
         """The disks of brokers; one that does not answer in time is left out. Raises KafkaAuthorizationFailed."""
 
 
-class BalancerKafka(Protocol):
-    """What the balancer uses of the gateway's own Kafka clients."""
-
-    @property
-    def brokers(self) -> BrokerPort:
-        """Tells which brokers there are."""
-
-    @property
-    def configs(self) -> ConfigPort:
-        """Throttles replication."""
-
-    @property
-    def cordons(self) -> CordonPort:
-        """Tells which brokers get no new replicas."""
+class BalancerKafka(ExclusionKafka, Protocol):
+    """What the balancer uses of the gateway's own Kafka clients; configs throttle replication too."""
 
     @property
     def placement(self) -> PlacementPort:
