@@ -9,19 +9,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from msgspec import Struct
 
 from balancer.removing import Cluster, NewCluster, NewGateway
 from balancer.waiting import until
 from conftest import GatewayFactory
 from engines import LoneEngine
+from kafka_facade.core.balancer.records import RECORDS
 from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
 from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.core.state.handlers import ChangeRequest, Done, Leader
+from kafka_facade.core.state.state import State
 from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
 PlacedTopic = Callable[..., Awaitable[str]]
+Lead = Callable[[Callable[[Leader], Awaitable[object]]], Awaitable[None]]
 _SECONDS = 60
+_RATES = tuple(f"{role}.replication.throttled.rate" for role in ("leader", "follower"))
 
 
 @pytest.fixture
@@ -82,7 +88,7 @@ async def new_gateway(gateway_factory: GatewayFactory, four_brokers: BackgroundS
         await four_brokers.stop_gateway(gateway)
     await four_brokers.heal()
     engine = await LoneEngine.start(KafkaOptions(four_brokers.bootstrap_servers))
-    names = ("cordoned.log.dirs", "leader.replication.throttled.rate", "follower.replication.throttled.rate")
+    names = ("cordoned.log.dirs", *_RATES)
     changes = [ConfigAlteration(name, operation=AlterOperation.DELETE) for name in names]
     for broker_id in (1, 2, 3, 4):
         await engine.configs.alter_broker_configs(broker_id, changes, False, _SECONDS)
@@ -103,3 +109,41 @@ async def new_cluster(new_gateway: NewGateway, four_brokers: BackgroundStack) ->
     yield start
     for cluster in made:
         await cluster.http.aclose()
+
+
+class _Empty(Struct):
+    pass
+
+
+@pytest.fixture
+async def lead(stack: BackgroundStack, four_brokers: BackgroundStack, kafka: KafkaPorts) -> AsyncIterator[Lead]:
+    """`await lead(work)`: let the leader of a state do work. No rates are left at the end.
+
+    The state is in another cluster, so that no broker of the test has to move it.
+    """
+    name = f"state-{uuid.uuid4().hex[:12]}"
+    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
+    state = State(engine.ports(), name)
+    given: list[Callable[[Leader], Awaitable[object]]] = []
+
+    async def run(leader: Leader, _: ChangeRequest) -> Done:
+        await given[-1](leader)
+        return Done(_Empty())
+
+    state.handlers.records += RECORDS
+    state.handlers.changes["work"] = run
+    await state.start()
+
+    async def do(work: Callable[[Leader], Awaitable[object]]) -> None:
+        given.append(work)
+        await state.change("work", _Empty(), _Empty, _SECONDS)
+
+    yield do
+    await state.close()
+    await engine.close(5)
+    await four_brokers.heal()
+    changes = [ConfigAlteration(rate, operation=AlterOperation.DELETE) for rate in _RATES]
+    for broker in (1, 2, 3, 4):
+        await kafka.configs.alter_broker_configs(broker, changes, False, _SECONDS)
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    await asyncio.gather(*map(asyncio.wrap_future, admin.delete_topics([name]).values()), return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from kafka_facade.core.balancer.planning.goals import Goal, Goals
 from kafka_facade.core.balancer.planning.plan import Move, Plan
 from kafka_facade.core.balancer.planning.snapshot import Broker, Snapshot
-from kafka_facade.core.balancer.port import PlacedPartition
+from kafka_facade.core.balancer.port import PlacedPartition, Placement
 from kafka_facade.core.balancer.queue import Limits, MoveQueue
 from kafka_facade.core.balancer.records import Failure, MoveRecord, new_task
+from kafka_facade.core.balancer.snapshots import Look
 from kafka_facade.core.balancer.steps import (
     ADD_BROKER,
     ADDITION,
@@ -25,6 +27,7 @@ from kafka_facade.core.balancer.steps import (
     TaskEvent,
     TaskStatus,
 )
+from kafka_facade.core.reassignments.port import Place
 
 _FIRST = {REMOVE_BROKER: REMOVAL, ADD_BROKER: ADDITION}
 
@@ -68,6 +71,12 @@ def test_a_removal_succeeds_step_by_step() -> None:
         done.after(TaskEvent.FAILED, Failure(10006, "late"))
 
 
+def _seen(partitions: dict[Place, PlacedPartition], down: Collection[int] = ()) -> Look:
+    """A look at brokers 1 to 6."""
+    alive = {number: number not in down for number in range(1, 7)}
+    return Look(alive, is_complete=True, placement=Placement({}, partitions), moving={}, named=frozenset())
+
+
 @st.composite
 def _moves(draw: st.DrawFn) -> list[Move]:
     brokers = st.lists(st.integers(1, 6), min_size=2, max_size=4, unique=True)
@@ -85,10 +94,12 @@ def test_moves_begin_within_all_limits_and_all_begin_at_last(
 ) -> None:
     snapshot = Snapshot(tuple(Broker(number, None, room, room) for number in range(1, 7)), ())
     queue = MoveQueue(Plan(tuple(moves)), snapshot, Goals(max_disk_load=1.0), smallest_first=smallest_first)
-    at = {
-        (move.topic, move.partition): PlacedPartition(move.replicas_before, frozenset(move.replicas_before), 1)
-        for move in moves
-    }
+    at = _seen(
+        {
+            (move.topic, move.partition): PlacedPartition(move.replicas_before, frozenset(move.replicas_before), 1)
+            for move in moves
+        }
+    )
     begun: list[MoveRecord] = []
     used = Counter[int]()
     while batch := queue.take(at, (), Limits(most, most_each), ()):
@@ -102,7 +113,6 @@ def test_moves_begin_within_all_limits_and_all_begin_at_last(
             used.subtract(dict.fromkeys(move.removing, move.size_bytes))
         queue.finish(batch)
         begun += batch
-    assert not queue.is_stale
     assert len(begun) + len(queue) == len(moves)
     if all(move.size_bytes == 0 for move in moves):
         assert not len(queue)
@@ -111,12 +121,20 @@ def test_moves_begin_within_all_limits_and_all_begin_at_last(
 def test_partitions_that_are_under_replicated_or_changed_do_not_begin() -> None:
     moves = [Move("t", number, (1, 2), (3, 2), 1, Goal.EMPTY_BROKERS) for number in range(4)]
     queue = MoveQueue(Plan(tuple(moves)), Snapshot((), ()), Goals(), smallest_first=False)
-    at = {
+    partitions = {
         ("t", 0): PlacedPartition((1, 2), frozenset({1}), 1),
         ("t", 1): PlacedPartition((1, 2), frozenset({2}), 2),
         ("t", 2): PlacedPartition((2, 1), frozenset({1, 2}), 1),
     }
     # Broker 1 loses its replicas, so it need not be in sync.
+    at = _seen(partitions)
     assert [move.partition for move in queue.take(at, (), Limits(9, 9), (1,))] == [1]
-    assert queue.is_stale
+    assert len(queue) == 1
+
+
+def test_moves_to_a_broker_that_is_down_do_not_begin() -> None:
+    moves = [Move("t", number, (1, 2), (3 + number, 2), 1, Goal.EMPTY_BROKERS) for number in range(2)]
+    queue = MoveQueue(Plan(tuple(moves)), Snapshot((), ()), Goals(), smallest_first=False)
+    at = _seen({("t", number): PlacedPartition((1, 2), frozenset({1, 2}), 1) for number in range(2)}, down=(3,))
+    assert [move.partition for move in queue.take(at, (), Limits(9, 9), (1,))] == [1]
     assert len(queue) == 1

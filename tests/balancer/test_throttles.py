@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
+from confluent_kafka.admin import AclOperation, ResourceType
 from kafka.admin import KafkaAdminClient
 from kafka.structs import TopicPartition
-from msgspec import Struct
 
-from balancer.conftest import PlacedTopic
+from balancer.conftest import Lead, PlacedTopic
 from balancer.removing import fill, hold
 from balancer.waiting import until
 from denial import allowed
-from engines import LoneEngine
 from kafka_facade.core.balancer.executor import Executor
 from kafka_facade.core.balancer.options import BalancerOptions
-from kafka_facade.core.balancer.records import RECORDS, ExecutionRecord, Kind, MoveRecord, Purpose, now_ms
+from kafka_facade.core.balancer.plans import PlanMaker
+from kafka_facade.core.balancer.records import ExecutionRecord, Kind, MoveRecord, Purpose, now_ms
 from kafka_facade.core.balancer.snapshots import Look, look
 from kafka_facade.core.balancer.throttles import Throttles
-from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
+from kafka_facade.core.configs.model import ConfigAlteration
 from kafka_facade.core.errors import KafkaAuthorizationFailed
 from kafka_facade.core.kafka_ports import KafkaPorts
 from kafka_facade.core.reassignments.port import MovingPartition
-from kafka_facade.core.state.handlers import ChangeRequest, Done, Leader
+from kafka_facade.core.state.handlers import Leader
 from kafka_facade.core.state.records import key_of
-from kafka_facade.core.state.state import State
-from kafka_facade.kafka.options import KafkaOptions
 from kafka_facade_devstack.background import BackgroundStack
-
-Lead = Callable[[Callable[[Leader], Awaitable[object]]], Awaitable[None]]
 
 _SECONDS = 60
 _KILOBYTES = 4000
@@ -42,44 +36,6 @@ _OURS = 1_000_000
 _ALIVE = dict.fromkeys((1, 2, 3, 4), True)
 _LEADER_RATE, _FOLLOWER_RATE = (f"{role}.replication.throttled.rate" for role in ("leader", "follower"))
 _LEADER_REPLICAS, _FOLLOWER_REPLICAS = (f"{role}.replication.throttled.replicas" for role in ("leader", "follower"))
-
-
-class _Empty(Struct):
-    pass
-
-
-@pytest.fixture
-async def lead(stack: BackgroundStack, four_brokers: BackgroundStack, kafka: KafkaPorts) -> AsyncIterator[Lead]:
-    """`await lead(work)`: let the leader of a state do work. No rates are left at the end.
-
-    The state is in another cluster, so that no broker of the test has to move it.
-    """
-    name = f"state-{uuid.uuid4().hex[:12]}"
-    engine = await LoneEngine.start(KafkaOptions(stack.bootstrap_servers))
-    state = State(engine.ports(), name)
-    given: list[Callable[[Leader], Awaitable[object]]] = []
-
-    async def run(leader: Leader, _: ChangeRequest) -> Done:
-        await given[-1](leader)
-        return Done(_Empty())
-
-    state.handlers.records += RECORDS
-    state.handlers.changes["work"] = run
-    await state.start()
-
-    async def do(work: Callable[[Leader], Awaitable[object]]) -> None:
-        given.append(work)
-        await state.change("work", _Empty(), _Empty, _SECONDS)
-
-    yield do
-    await state.close()
-    await engine.close(5)
-    await four_brokers.heal()
-    changes = [ConfigAlteration(rate, operation=AlterOperation.DELETE) for rate in (_LEADER_RATE, _FOLLOWER_RATE)]
-    for broker in _ALIVE:
-        await kafka.configs.alter_broker_configs(broker, changes, False, _SECONDS)
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    await asyncio.gather(*map(asyncio.wrap_future, admin.delete_topics([name]).values()), return_exceptions=True)
 
 
 def _move(topic: str, partition: int, before: tuple[int, ...], replicas: tuple[int, ...]) -> MoveRecord:
@@ -200,11 +156,13 @@ def _stopping(kafka: KafkaPorts, seen: Look, *batch: MoveRecord) -> Callable[[Le
     async def stop(leader: Leader) -> None:
         record = ExecutionRecord(purpose=Purpose(Kind.REMOVAL, (4,)), batch=batch)
         await leader.write({key_of(ExecutionRecord): record})
-        executor = Executor(kafka, BalancerOptions())
+        plans = PlanMaker(kafka, BalancerOptions())
+        executor = Executor(kafka, BalancerOptions(), plans)
         try:
             await executor.stop(leader, seen)
         finally:
             await executor.close()
+            plans.close()
         assert leader.view.get(ExecutionRecord) is None
 
     return stop

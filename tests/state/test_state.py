@@ -12,6 +12,7 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from denial import allowed
 from kafka_facade.core.errors import InvalidRequest, KafkaAuthorizationFailed, KafkaTimeout, StateUnusable
+from kafka_facade.core.state.handlers import Leader
 from kafka_facade.core.state.state import State
 from kafka_facade_devstack.background import BackgroundStack
 from state.conftest import Raw, StateFactory
@@ -54,6 +55,27 @@ async def test_an_error_of_the_leader_reaches_the_caller(new_state: StateFactory
         with pytest.raises(InvalidRequest, match="Numbers only grow"):
             await add(state, "n", -1)
         assert await value(state, "n") == 1
+
+
+async def test_a_fault_in_background_work_stops_nothing_else(
+    new_state: StateFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = await new_state()
+    worked = asyncio.Event()
+
+    async def broken(_: Leader) -> None:
+        raise ZeroDivisionError
+
+    async def works(_: Leader) -> None:
+        worked.set()
+
+    state.handlers.background += [broken, works]
+    assert await add(state, "n") == 1
+    async with asyncio.timeout(30):
+        await worked.wait()
+    assert await add(state, "n") == 2
+    assert "background work on the state failed unexpectedly" in caplog.text
+    assert "leading failed" not in caplog.text
 
 
 async def test_another_worker_leads_soon_after_the_leader_has_closed(new_state: StateFactory) -> None:

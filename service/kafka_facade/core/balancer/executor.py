@@ -14,55 +14,44 @@ from typing import Final
 
 import msgspec
 
+from kafka_facade.core.balancer.cancelling import cancel
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.planning.goals import Goal
-from kafka_facade.core.balancer.planning.plan import Plan, Reason, Unsolvable
-from kafka_facade.core.balancer.planning.planner import plan
+from kafka_facade.core.balancer.planning.plan import Reason, Unsolvable
 from kafka_facade.core.balancer.planning.snapshot import Snapshot
+from kafka_facade.core.balancer.plans import PlanMaker, Planned, failure_of, others_move
 from kafka_facade.core.balancer.port import BalancerKafka, PlacedPartition
 from kafka_facade.core.balancer.queue import Limits, MoveQueue, copied_bytes
 from kafka_facade.core.balancer.records import (
     NO_PLAN,
-    OTHERS_MOVE,
     REFUSED,
+    STALLED,
     UNDER_REPLICATED,
     ExecutionRecord,
     Failure,
     Kind,
     MoveRecord,
     Purpose,
-    now_ms,
 )
-from kafka_facade.core.balancer.snapshots import Look, take_snapshot
+from kafka_facade.core.balancer.snapshots import Look
+from kafka_facade.core.balancer.stalls import Patience, Progress
 from kafka_facade.core.balancer.throttles import Throttles
-from kafka_facade.core.errors import InvalidKafkaRequest, KafkaTimeout
+from kafka_facade.core.errors import InvalidKafkaRequest
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.reassignments.port import Place
 from kafka_facade.core.state.handlers import Leader
 from kafka_facade.core.state.records import key_of
 from kafka_facade.core.time_slices import in_slices
-from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads
 
 logger = logging.getLogger("kafka_facade.core")
 
 STEP_SECONDS: Final = 5.0
 """How long one request to Kafka of a step may take."""
-_SNAPSHOT_SECONDS: Final = 20.0
-_PLAN_SECONDS: Final = 300.0
-_THREAD_SECONDS: Final = 5.0
 # Metadata may not show yet what has happened: a move that is neither going on nor done for this long did not happen.
-_LOST_MS: Final = 15_000
-# How long (s) moves wait for other reassignments and for partitions that are under-replicated.
-_PATIENCE_SECONDS: Final = 600.0
+_LOST_SECONDS: Final = 15.0
+# How long to wait with the next plan if nothing of the last one could begin.
+_PLAN_PAUSE_SECONDS: Final = 5.0
 _MOST_FAILURES: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, and the snapshot that it is for."""
-
-    plan: Plan
-    snapshot: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,38 +66,25 @@ class Outcome:
 _GOES_ON: Final = Outcome()
 
 
-class Patience:
-    """How long something has lasted, from the first time that it is asked for until it ends."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    def is_over(self) -> bool:
-        """Whether it has lasted for too long."""
-        if self._since is None:
-            self._since = time.monotonic()
-        return time.monotonic() - self._since > _PATIENCE_SECONDS
-
-    def end(self) -> None:
-        """It does not last any more."""
-        self._since = None
-
-
 class Executor:
     """Carries out one plan at a time. Only the leader calls it; :meth:`close` ends a plan that is being made."""
 
-    def __init__(self, kafka: BalancerKafka, options: BalancerOptions) -> None:
+    def __init__(self, kafka: BalancerKafka, options: BalancerOptions, plans: PlanMaker) -> None:
         self._kafka = kafka
         self._options = options
+        self._plans = plans
         self._limits = Limits(options.concurrent_moves, options.broker_moves)
         self._throttles = Throttles(kafka, options.throttle)
-        self._threads = WorkerThreads("planner", 1)
         self._purpose: Purpose | None = None
         self._planning: asyncio.Task[Planned] | None = None
+        self._plan_due = 0.0
         self._queue: MoveQueue | None = None
         self._lacking: frozenset[Place] = frozenset()
-        self._blocked = Patience()
-        self._stuck = Patience()
+        self._blocked = Patience(options.stall_timeout)
+        self._stuck = Patience(options.stall_timeout)
+        self._progress = Progress(kafka, options.stall_timeout)
+        self._gone_since: dict[Place, float] = {}
+        """Since when moves are neither going on nor done."""
         self._failures = 0
 
     async def close(self) -> None:
@@ -117,7 +93,6 @@ class Executor:
         self._forget_plan()
         if planning is not None:
             await asyncio.gather(planning, return_exceptions=True)
-        self._threads.close()
 
     def forget(self) -> None:
         """Forget all that is not written: another worker may have led meanwhile."""
@@ -133,9 +108,12 @@ class Executor:
     def _begin(self, purpose: Purpose | None) -> None:
         self._forget_plan()
         self._purpose = purpose
+        self._plan_due = 0.0
         self._lacking = frozenset()
         self._blocked.end()
         self._stuck.end()
+        self._progress.forget()
+        self._gone_since.clear()
         self._failures = 0
 
     async def step(
@@ -151,8 +129,13 @@ class Executor:
         if record is None or record.purpose != purpose:
             record = ExecutionRecord(purpose=purpose, batch=() if record is None else record.batch)
         record = await self._settle(leader, seen, record)
+        if needless := [move for move in record.batch if _is_needless(move, purpose, seen, leaving)]:
+            await self._drop(leader, record, needless)
+            return _GOES_ON
+        if stalled := await self._progress.stalled(seen, record.batch, STEP_SECONDS):
+            return await self._give_up(leader, seen, record, stalled)
         if self._queue is None:
-            planned = await self._planned(seen, purpose, offline_since_ms, leaving)
+            planned = self._planned(seen, purpose, offline_since_ms, leaving)
             if planned is None:
                 return _GOES_ON
             if (found := self._assess(seen, planned, purpose, record)) is not None:
@@ -166,44 +149,45 @@ class Executor:
         if record is not None and record.batch:
             # Written once more, so that a leader that is none any more cancels nothing.
             await leader.write({key_of(ExecutionRecord): record})
-            await self._cancel(record.batch)
+            await cancel(self._kafka.reassignments, record.batch, STEP_SECONDS)
         is_clear = await self.lift_throttles(leader, seen.alive)
         if record is not None:
             await leader.write({key_of(ExecutionRecord): None})
         return is_clear
 
-    async def _cancel(self, batch: Iterable[MoveRecord]) -> None:
-        """Cancel moves that go on, and restore the order of replicas, which Kafka does not."""
-        reassignments = self._kafka.reassignments
-        found = {
-            (entry.topic, entry.partition): entry for entry in await reassignments.list_reassignments(STEP_SECONDS)
-        }
-        # An operator may have given a partition another move since.
-        going = {
-            move.place: move.before
-            for move in batch
-            if (entry := found.get(move.place)) and set(entry.adding_replicas) == set(move.adding)
-        }
-        failed = await reassignments.reassign(dict.fromkeys(going), STEP_SECONDS) if going else {}
-        for (topic, partition), error in failed.items():
-            logger.info("the move of %s-%d is not cancelled: %s", topic, partition, error)
-        # A move that has ended meanwhile is not cancelled: its order before would be a move back.
-        cancelled = {place: before for place, before in going.items() if place not in failed}
-        if not cancelled:
-            return
-        failed = await reassignments.reassign(cancelled, STEP_SECONDS)
-        for (topic, partition), error in failed.items():
-            logger.info("the order of the replicas of %s-%d is not restored: %s", topic, partition, error)
-        logger.info("cancelled the moves of %d partitions", len(cancelled))
-
     async def lift_throttles(self, leader: Leader, alive: Mapping[int, bool], *, topics: bool = True) -> bool:
         """Remove the throttles of the brokers that are alive, and those of topics; return whether none is left."""
         return await self._throttles.lift(leader, alive, STEP_SECONDS, topics=topics)
+
+    async def _drop(self, leader: Leader, record: ExecutionRecord, moves: Sequence[MoveRecord]) -> None:
+        """Cancel some of the moves, and plan anew."""
+        self._forget_plan()
+        await leader.write({key_of(ExecutionRecord): record})
+        await cancel(self._kafka.reassignments, moves, STEP_SECONDS)
+        kept = tuple(move for move in record.batch if move not in moves)
+        await leader.write({key_of(ExecutionRecord): msgspec.structs.replace(record, batch=kept)})
+
+    async def _give_up(
+        self, leader: Leader, seen: Look, record: ExecutionRecord, stalled: Sequence[MoveRecord]
+    ) -> Outcome:
+        """Plan anew for moves to brokers that are down; others will not end, either, if they are made again."""
+        down = [move for move in stalled if any(not seen.alive.get(broker) for broker in move.adding)]
+        if down:
+            logger.warning("the moves of %d partitions to brokers that are down are given up", len(down))
+            await self._drop(leader, record, down)
+            return _GOES_ON
+        topic, partition = stalled[0].place
+        message = (
+            f"The move of partition {partition} of topic {quote(topic)} makes no progress: the partition is written "
+            "faster than the throttle of replication, or brokers that have its records do not answer."
+        )
+        return Outcome(failure=Failure(STALLED, message))
 
     async def _settle(self, leader: Leader, seen: Look, record: ExecutionRecord) -> ExecutionRecord:
         """Take the moves that have ended out of the batch, and let their preferred leaders lead."""
         going: list[MoveRecord] = []
         finished: list[MoveRecord] = []
+        before, self._gone_since = self._gone_since, {}
         for move in record.batch:
             found = seen.placement.partitions.get(move.place)
             if found is None:
@@ -212,9 +196,11 @@ class Executor:
                 if found.replicas == move.replicas:
                     finished.append(move)
                     continue
-                if now_ms() - move.began_ms > _LOST_MS:
+                since = before.get(move.place, time.monotonic())
+                if time.monotonic() - since > _LOST_SECONDS:
                     self._forget_plan()
                     continue
+                self._gone_since[move.place] = since
             going.append(move)
         if len(going) == len(record.batch):
             return record
@@ -239,38 +225,19 @@ class Executor:
             for place, error in failed.items():
                 logger.info("the preferred leader of %s-%d does not lead: %s", *place, error)
 
-    async def _planned(
+    def _planned(
         self, seen: Look, purpose: Purpose, offline_since_ms: dict[int, int], leaving: frozenset[int]
     ) -> Planned | None:
         """Return the plan once it is made. Raises the errors of the snapshot."""
         if self._planning is None:
-            evens_load = purpose.kind in (Kind.ADDITION, Kind.UNEVEN_LOAD)
-            making = self.plan(seen, offline_since_ms, leaving, evens_load=evens_load)
-            self._planning = asyncio.create_task(making, name="plan")
+            if time.monotonic() >= self._plan_due:
+                evens_load = purpose.kind in (Kind.ADDITION, Kind.UNEVEN_LOAD)
+                self._planning = self._plans.start(seen, offline_since_ms, leaving, evens_load=evens_load)
             return None
         if not self._planning.done():
             return None
         planning, self._planning = self._planning, None
         return planning.result()
-
-    async def plan(
-        self, seen: Look, offline_since_ms: dict[int, int], leaving: frozenset[int], *, evens_load: bool
-    ) -> Planned:
-        """Take a snapshot and make a plan for it."""
-        snapshot = await take_snapshot(
-            self._kafka,
-            seen,
-            leaving=leaving,
-            excluded=(),
-            offline_since_ms=offline_since_ms,
-            timeout=_SNAPSHOT_SECONDS,
-        )
-        goals = self._options.goals(evens_load=evens_load)
-        try:
-            made = await self._threads.run(lambda: plan(snapshot, goals), wait=_THREAD_SECONDS, limit=_PLAN_SECONDS)
-        except (NoFreeThread, TimeoutError):
-            raise KafkaTimeout("No plan could be made in time.") from None
-        return Planned(made, snapshot)
 
     def _assess(self, seen: Look, planned: Planned, purpose: Purpose, record: ExecutionRecord) -> Outcome | None:
         """Take a plan over; return why it is not carried out, if so."""
@@ -292,9 +259,9 @@ class Executor:
             self._queue = None
             if not passing:
                 return Outcome(is_done=True)
+            self._plan_due = time.monotonic() + _PLAN_PAUSE_SECONDS
             if self._stuck.is_over():
-                reason = passing[0].reason
-                return Outcome(failure=_others_move() if reason is Reason.REASSIGNING else _text_of(passing))
+                return Outcome(failure=failure_of(passing))
         return None
 
     def _may_change(self, seen: Look, snapshot: Snapshot, purpose: Purpose) -> bool:
@@ -315,11 +282,13 @@ class Executor:
         if is_at_work and (reason := await self._reason_to_wait(seen, record)) is not None:
             return Outcome(failure=reason) if self._blocked.is_over() else _GOES_ON
         self._blocked.end()
-        new = queue.take(seen.placement.partitions, going, self._limits, record.purpose.emptied)
+        new = queue.take(seen, going, self._limits, record.purpose.emptied)
         if not new:
             if not going:
                 # All is done, or the rest does not fit as planned: plan again.
                 self._queue = None
+                if len(queue):
+                    self._plan_due = time.monotonic() + _PLAN_PAUSE_SECONDS
                 if len(queue) and self._stuck.is_over():
                     message = "The remaining partitions are under-replicated, or there is no room for them."
                     return Outcome(failure=Failure(NO_PLAN, message))
@@ -367,7 +336,7 @@ class Executor:
         lasting = lacking & self._lacking
         self._lacking = lacking
         if others:
-            return _others_move()
+            return others_move()
         if lasting:
             topic, partition = min(lasting)
             message = f"Partitions are under-replicated, such as partition {partition} of topic {quote(topic)}."
@@ -375,29 +344,12 @@ class Executor:
         return None
 
 
-def _others_move() -> Failure:
-    return Failure(OTHERS_MOVE, "Other reassignments go on for too long.")
-
-
-_TEXTS: Final = {
-    Reason.NO_LEADER: "it has no leader",
-    Reason.REASSIGNING: "it is being reassigned",
-    Reason.EXCLUDED_TOPIC: "its topic is excluded from balancing",
-    Reason.TOO_FEW_BROKERS: "there are too few other brokers",
-    Reason.NO_ROOM: "the other brokers have no room",
-}
-
-
-def _text_of(entries: Sequence[Unsolvable]) -> Failure:
-    brokers = sorted({entry.broker_id for entry in entries if entry.broker_id is not None})
-    first = entries[0]
-    message = (
-        f"Error while computing the plan for brokers {brokers}: partition {first.partition} of topic "
-        f"{quote(first.topic or '')} can't be moved, since {_TEXTS[first.reason]}."
-    )
-    return Failure(NO_PLAN, message)
+def _is_needless(move: MoveRecord, purpose: Purpose, seen: Look, leaving: frozenset[int]) -> bool:
+    """Return whether all brokers that would lose replicas may keep them: a removal was cancelled, or they are back."""
+    brokers = move.removing if purpose.emptied else ()
+    return bool(brokers) and all(seen.alive.get(broker) and broker not in leaving for broker in brokers)
 
 
 def _no_plan(entries: Sequence[Unsolvable]) -> Outcome:
     brokers = frozenset(entry.broker_id for entry in entries if entry.broker_id is not None)
-    return Outcome(failure=_text_of(entries), broker_ids=brokers)
+    return Outcome(failure=failure_of(entries), broker_ids=brokers)

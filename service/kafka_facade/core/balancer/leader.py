@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Outcome, Patience
+from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Outcome
 from kafka_facade.core.balancer.monitor import Monitor, additions
 from kafka_facade.core.balancer.options import BalancerOptions
+from kafka_facade.core.balancer.plans import PlanMaker
 from kafka_facade.core.balancer.port import BalancerKafka
 from kafka_facade.core.balancer.records import (
     NOT_STOPPED,
@@ -30,6 +31,7 @@ from kafka_facade.core.balancer.records import (
 )
 from kafka_facade.core.balancer.removals import REMOVE, Removals
 from kafka_facade.core.balancer.snapshots import Look, look
+from kafka_facade.core.balancer.stalls import Patience
 from kafka_facade.core.balancer.states import UnevenLoadState
 from kafka_facade.core.balancer.steps import MOVED_AWAY, MOVING_AWAY, REMOVAL, REMOVE_BROKER, TaskEvent
 from kafka_facade.core.errors import FacadeError
@@ -52,7 +54,6 @@ _LEFT_SECONDS: Final = 60.0
 # How many steps in a row may fail with an error that is not retriable.
 _MOST_FAILED_STEPS: Final = 5
 _EXCLUSION_MS: Final = 300_000
-_STOP_MS: Final = 24 * 3_600_000
 _KEPT_MS: Final = 7 * 24 * 3_600_000
 
 
@@ -62,8 +63,9 @@ class Balancer:
     def __init__(self, kafka: BalancerKafka, options: BalancerOptions) -> None:
         self._kafka = kafka
         self._options = options
-        self._executor = Executor(kafka, options)
-        self._monitor = Monitor(kafka, options, self._executor)
+        self._plans = PlanMaker(kafka, options)
+        self._executor = Executor(kafka, options, self._plans)
+        self._monitor = Monitor(kafka, options, self._plans)
         self._given_up: Purpose | None = None
         self._given_up_until = 0.0
         self._removals = Removals(kafka, enabled=options.enabled)
@@ -71,8 +73,9 @@ class Balancer:
         self._empty: frozenset[int] = frozenset()
         """The brokers that had no replicas at the last look."""
         self._left_since: dict[int, float] = {}
+        self._purpose: Purpose | None = None
         self._failed_steps = 0
-        self._failing = Patience()
+        self._failing = Patience(options.stall_timeout)
 
     def register(self, handlers: Handlers) -> None:
         """Serve the change, and work in the background."""
@@ -85,10 +88,12 @@ class Balancer:
         """End what goes on in this process; never raises. The next leader continues."""
         await self._monitor.close()
         await self._executor.close()
+        self._plans.close()
 
     async def work(self, leader: Leader) -> None:
         """Take one step."""
         self._note_term(leader)
+        await self._forget_old(leader)
         view = leader.view
         running = [task for task in tasks_of(view) if task.is_running]
         if self._options.enabled:
@@ -98,7 +103,6 @@ class Balancer:
             running = [task for task in tasks_of(view) if task.is_running]
         is_idle = not running and not self._has_load_to_move(view)
         if is_idle and view.get(ExecutionRecord) is None and not view.all(ThrottleRecord):
-            await self._forget_old(leader)
             return
         # A leader that was paused must not repeat what others have done.
         await leader.refresh()
@@ -165,6 +169,9 @@ class Balancer:
         if purpose is None:
             await self._executor.stop(leader, seen)
             return False
+        if purpose != self._purpose:
+            self._purpose = purpose
+            self._end_failures()
         leaving = frozenset(task.broker_id for task in tasks if task.task_type == REMOVE_BROKER)
         since = {} if record is None else record.offline_since_ms
         try:
@@ -172,8 +179,7 @@ class Balancer:
         except FacadeError as error:
             outcome = self._after_error(error)
         else:
-            self._failed_steps = 0
-            self._failing.end()
+            self._end_failures()
         await self._end(leader, purpose, outcome, moving or adding, seen)
         return True
 
@@ -183,9 +189,12 @@ class Balancer:
         lasts = self._failing.is_over()
         if not lasts and (error.codes.retriable or self._failed_steps < _MOST_FAILED_STEPS):
             raise error
+        self._end_failures()
+        return Outcome(failure=Failure(REFUSED, error.message))
+
+    def _end_failures(self) -> None:
         self._failed_steps = 0
         self._failing.end()
-        return Outcome(failure=Failure(REFUSED, error.message))
 
     def _has_given_up(self, purpose: Purpose) -> bool:
         return purpose == self._given_up and time.monotonic() < self._given_up_until
@@ -295,7 +304,7 @@ class Balancer:
         if not task.should_shutdown:
             # Asked for meanwhile.
             return task.after(TaskEvent.DONE)
-        if now_ms() - task.updated_ms > _STOP_MS:
+        if now_ms() - task.updated_ms > self._options.shutdown_timeout * 1000:
             message = f"Broker {task.broker_id} was not stopped in time."
             return task.after(TaskEvent.NOT_STOPPED, Failure(NOT_STOPPED, message))
         return None

@@ -10,9 +10,10 @@ from typing import Final
 
 import msgspec
 
-from kafka_facade.core.balancer.executor import STEP_SECONDS, Executor, Planned
+from kafka_facade.core.balancer.executor import STEP_SECONDS
 from kafka_facade.core.balancer.options import ANY_UNEVEN_LOAD, BalancerOptions
 from kafka_facade.core.balancer.planning.snapshot import Snapshot
+from kafka_facade.core.balancer.plans import PlanMaker, Planned
 from kafka_facade.core.balancer.port import BalancerKafka
 from kafka_facade.core.balancer.records import (
     NO_PLAN,
@@ -44,10 +45,10 @@ _LOOKS: Final = 3
 class Monitor:
     """Writes the status of the balancer, begins tasks for empty brokers, and finds uneven load and failed brokers."""
 
-    def __init__(self, kafka: BalancerKafka, options: BalancerOptions, executor: Executor) -> None:
+    def __init__(self, kafka: BalancerKafka, options: BalancerOptions, plans: PlanMaker) -> None:
         self._kafka = kafka
         self._options = options
-        self._executor = executor
+        self._plans = plans
         self._planning: asyncio.Task[Planned] | None = None
         self._due = 0.0
         self._uneven = 0
@@ -106,8 +107,7 @@ class Monitor:
         if is_busy or failed:
             self._uneven = self._failures = 0
         elif self._options.trigger == ANY_UNEVEN_LOAD or _empty(leader, seen):
-            making = self._executor.plan(seen, since, leaving, evens_load=True)
-            self._planning = asyncio.create_task(making, name="plan of the load")
+            self._planning = self._plans.start(seen, since, leaving, evens_load=True)
         else:
             self._failures = 0
 

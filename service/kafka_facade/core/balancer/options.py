@@ -81,6 +81,13 @@ class BalancerOptions:
     interval: float = setting("balancer.interval.ms", "60000", seconds(1000))
     """Interval between looks at the load of brokers."""
 
+    stall_timeout: float = setting("balancer.stall.timeout.ms", "600000", seconds(1000))
+    """How long moves make no progress, or wait for other reassignments or partitions that are under-replicated, before
+    a task fails. Moves to a broker that is down for as long are cancelled, and planned anew."""
+
+    shutdown_timeout: float = setting("balancer.shutdown.timeout.ms", "86400000", seconds(1000))
+    """How long a removal waits until its broker is stopped."""
+
     def goals(self, *, evens_load: bool) -> Goals:
         """Return the goals of a plan."""
         return Goals(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from kafka_facade.core.balancer.planning.goals import Goals
-from kafka_facade.core.balancer.planning.plan import Move, Order, Plan
+from kafka_facade.core.balancer.planning.plan import Plan
 from kafka_facade.core.balancer.planning.snapshot import Snapshot
-from kafka_facade.core.balancer.port import PlacedPartition
 from kafka_facade.core.balancer.records import MoveRecord, now_ms
+from kafka_facade.core.balancer.snapshots import Look
 from kafka_facade.core.reassignments.port import Place
 
 
@@ -22,24 +22,41 @@ class Limits:
     moves_per_broker: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A move or a new order that has not begun."""
+
+    before: tuple[int, ...]
+    replicas: tuple[int, ...]
+    adding: tuple[int, ...]
+    brokers: tuple[int, ...]
+    """Those that get or lose a replica."""
+    size_bytes: int
+
+
 class MoveQueue:
     """The moves of a plan in their order, then the new orders of replicas."""
 
     def __init__(self, plan: Plan, snapshot: Snapshot, goals: Goals, *, smallest_first: bool) -> None:
-        moves: list[Move | Order] = list(plan.moves)
+        moves = list(plan.moves)
         if smallest_first:
             # Most partitions are safe soon.
-            moves.sort(key=lambda move: move.size_bytes if isinstance(move, Move) else 0)
-        self._waiting: dict[Place, Move | Order] = {
-            (move.topic, move.partition): move for move in (*moves, *plan.orders)
+            moves.sort(key=lambda move: move.size_bytes)
+        self._waiting: dict[Place, _Waiting] = {
+            (move.topic, move.partition): _Waiting(
+                move.replicas_before, move.replicas, move.adding, (*move.adding, *move.removing), move.size_bytes
+            )
+            for move in moves
+        }
+        self._waiting |= {
+            (order.topic, order.partition): _Waiting(order.replicas_before, order.replicas, (), (), 0)
+            for order in plan.orders
         }
         self._room = {
             broker.broker_id: int(goals.max_disk_load * broker.total_bytes) - (broker.total_bytes - broker.usable_bytes)
             for broker in snapshot.brokers
             if broker.total_bytes is not None and broker.usable_bytes is not None
         }
-        self.is_stale = False
-        """Whether the cluster is not as planned any more."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -47,7 +64,7 @@ class MoveQueue:
     @property
     def bytes(self) -> int:
         """How many bytes the waiting moves copy."""
-        return sum(_copied(move) for move in self._waiting.values())
+        return sum(move.size_bytes * len(move.adding) for move in self._waiting.values())
 
     def finish(self, moves: Iterable[MoveRecord]) -> None:
         """Free the room of the replicas that were removed."""
@@ -57,48 +74,40 @@ class MoveQueue:
                     self._room[broker] += move.size_bytes
 
     def take(
-        self,
-        partitions: Mapping[Place, PlacedPartition],
-        going: Collection[MoveRecord],
-        limits: Limits,
-        away_from: Collection[int],
+        self, seen: Look, going: Collection[MoveRecord], limits: Limits, away_from: Collection[int]
     ) -> list[MoveRecord]:
         """Take the moves that may begin besides those that are going on.
 
-        A partition that is under-replicated waits, unless only brokers in ``away_from`` lack its records. Partitions
-        that are not as planned are dropped.
+        A partition that is under-replicated waits, unless only brokers in ``away_from`` lack its records, and so does a
+        move to a broker that is down. Partitions that are not as planned are dropped.
         """
         busy = Counter(broker for move in going for broker in (*move.adding, *move.removing))
+        partitions = seen.placement.partitions
         taken: list[MoveRecord] = []
         for place, move in list(self._waiting.items()):
             if len(going) + len(taken) >= limits.moves:
                 break
             found = partitions.get(place)
-            if found is None or found.replicas != move.replicas_before:
+            if found is None or found.replicas != move.before:
                 del self._waiting[place]
-                self.is_stale = True
                 continue
-            size = move.size_bytes if isinstance(move, Move) else 0
-            record = MoveRecord(*place, move.replicas_before, move.replicas, size, now_ms())
-            brokers = (*record.adding, *record.removing)
-            lacking = set(found.replicas) - found.in_sync - set(away_from)
-            if lacking or found.leader is None or any(busy[broker] >= limits.moves_per_broker for broker in brokers):
+            if any(busy[broker] >= limits.moves_per_broker for broker in move.brokers):
                 continue
-            if any(self._room.get(broker, size) < size for broker in record.adding):
+            if found.leader is None or set(found.replicas) - found.in_sync - set(away_from):
                 continue
-            for broker in record.adding:
+            if any(not seen.alive.get(broker) for broker in move.adding):
+                continue
+            if any(self._room.get(broker, move.size_bytes) < move.size_bytes for broker in move.adding):
+                continue
+            for broker in move.adding:
                 if broker in self._room:
-                    self._room[broker] -= size
-            busy.update(brokers)
+                    self._room[broker] -= move.size_bytes
+            busy.update(move.brokers)
             del self._waiting[place]
-            taken.append(record)
+            taken.append(MoveRecord(*place, move.before, move.replicas, move.size_bytes, now_ms()))
         return taken
 
 
 def copied_bytes(moves: Iterable[MoveRecord]) -> int:
     """Return how many bytes moves copy."""
     return sum(move.size_bytes * len(move.adding) for move in moves)
-
-
-def _copied(move: Move | Order) -> int:
-    return move.size_bytes * len(move.adding) if isinstance(move, Move) else 0

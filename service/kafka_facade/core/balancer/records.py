@@ -30,6 +30,7 @@ UNDER_REPLICATED: Final = 10050
 OTHERS_MOVE: Final = 10051
 REFUSED: Final = 10052
 NOT_STOPPED: Final = 10053
+STALLED: Final = 10054
 """Error codes of tasks; the first two are those of Confluent Server."""
 
 

@@ -277,6 +277,11 @@ class Leadership:
                 await work(self)
             except FacadeError as error:
                 logger.warning("background work on the state failed, and is tried again: %s", error)
+            except WriterLost:
+                raise
+            except Exception:
+                # It must not keep this worker from making changes.
+                logger.exception("background work on the state failed unexpectedly")
         await self._forget_old()
 
     async def _forget_old(self) -> None:
