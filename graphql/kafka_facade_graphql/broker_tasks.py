@@ -12,7 +12,7 @@ from kafka_facade.core.clusters import model as core_clusters
 from kafka_facade_graphql.context import Info
 from kafka_facade_graphql.fields import field, link
 from kafka_facade_graphql.resource import plain, resource
-from kafka_facade_graphql.scalars import from_millis
+from kafka_facade_graphql.scalars import BigInt, from_millis
 
 BrokerTaskStatus = strawberry.enum(core_steps.TaskStatus, name="BrokerTaskStatus", description="The status of a task.")
 BrokerReplicaExclusionStatus = strawberry.enum(
@@ -81,6 +81,31 @@ class BrokerTask(core_tasks.BrokerTask):
     @field(graphql_type=link("clusters.Broker"), description="The broker; null if it is not alive.")
     async def broker(self, info: Info) -> core_clusters.Broker | None:
         return await info.context.loaders.broker(self.cluster_id, self.broker_id)
+
+
+@resource(
+    description="A task, and how many of the replicas that its broker loses or gets have moved.",
+    fields={
+        "partitions_total": "The number of partitions whose replicas move from or to the broker; 0 until it is known.",
+        "partitions_moved": "How many of these partitions have moved.",
+    },
+)
+class BrokerTaskProgress(core_tasks.BrokerTaskProgress):
+    """The progress of a task."""
+
+    bytes_total: BigInt = strawberry.field(
+        description="The size in bytes of the replicas that move; 0 until it is known."
+    )
+    bytes_moved: BigInt = strawberry.field(
+        description="The size in bytes of the replicas that have moved. A replica counts once it has moved entirely."
+    )
+    bytes_per_second: BigInt | None = strawberry.field(
+        description="The mean rate since the first move; null unless replicas move, and until one has moved."
+    )
+
+    @field(name="task", graphql_type=BrokerTask, description="The task.")
+    def watched(self) -> core_tasks.BrokerTask:
+        return self.task
 
 
 @resource(

@@ -1,4 +1,4 @@
-"""The subscription root: the records of a topic."""
+"""The subscription to the records of a topic."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Start(Enum):
     TIMESTAMP = strawberry.enum_value("timestamp", description="At the first record at or after the given timestamp.")
 
 
-@strawberry.type(description="Subscriptions.")
-class Subscription:
-    """The subscription root."""
+@strawberry.type
+class RecordSubscription:
+    """The field of the subscription root."""
 
     @subscription(
         graphql_type=AsyncGenerator[list[Record], None],

@@ -43,8 +43,8 @@ from kafka_facade_graphql.options import GraphQLOptions
 from kafka_facade_graphql.placeholders import placeholders
 from kafka_facade_graphql.query import Query
 from kafka_facade_graphql.record_mutations import ProduceMutations
-from kafka_facade_graphql.record_subscription import Subscription
 from kafka_facade_graphql.scalars import SCALARS
+from kafka_facade_graphql.subscriptions import Subscription
 
 # Memory for each unit of an operation's cost. Long lists take more once their length is known.
 _BYTES_A_FIELD: Final = 1024

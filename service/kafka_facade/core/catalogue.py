@@ -59,7 +59,8 @@ def _read() -> tuple[Operation, ...]:
     return tuple(Operation(**row) for row in csv.DictReader(text.splitlines(), delimiter="\t"))
 
 
-# Operations that the REST Proxy API does not have; they have no REST route.
+# What the REST Proxy API does not have, and so has no REST route. A stream that follows a resource has the identifier
+# of the operation that reads it.
 EXTENSIONS: tuple[Operation, ...] = (
     Operation("api.facade.records.consume", "facade", "", "", "RecordService", "Consume", "subscription", "records"),
     Operation(
@@ -71,6 +72,16 @@ EXTENSIONS: tuple[Operation, ...] = (
         "ProduceStream",
         "mutation",
         "produceRecords",
+    ),
+    Operation(
+        "api.v3.brokers.broker-tasks.search-by-type",
+        "facade",
+        "",
+        "",
+        "BrokerTaskService",
+        "WatchBrokerTask",
+        "subscription",
+        "brokerTask",
     ),
 )
 

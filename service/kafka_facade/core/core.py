@@ -122,7 +122,7 @@ class Core:
             Reading: Reading(topics, pipeline.closing),
             Consumers: self._instances,
             Exclusions: Exclusions(self._state),
-            BrokerTasks: BrokerTasks(self._state, enabled=options.enabled),
+            BrokerTasks: BrokerTasks(self._state, pipeline.closing, enabled=options.enabled),
             BalancerStatuses: BalancerStatuses(self._state, enabled=options.enabled),
         }
         families = [made[family] if family in made else family() for family in FAMILIES]

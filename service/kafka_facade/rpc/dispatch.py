@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
@@ -79,6 +80,29 @@ def regular(core: Core, operation: Operation, types: Types, options: RpcOptions)
         return encode(await core.perform(call, read(message)))
 
     return _unary(core, operation, run)
+
+
+def following(
+    core: Core, operation: Operation, types: Types, options: RpcOptions
+) -> Callable[[Any, Context], Awaitable[None]]:
+    """Return the handler of a method that streams answers, each of which replaces the one before.
+
+    The request of the core has the name of the method. The next answer is made when the client has taken the last one.
+    """
+    name = types.request.DESCRIPTOR.name.removesuffix("Request")
+    read = reader(core.registry.named(operation.identifier, name).request, types.request)
+    encode = writer(types.response)
+
+    async def serve(message: Any, context: Context) -> None:
+        async with reporting(context, message):
+            # gRPC enforces the caller's deadline for the whole stream; the call's deadline bounds only the start.
+            with core.admitted(operation.identifier, caller_of(context)) as call:
+                require_message(message)
+                async with aclosing(core.stream(call, read(message))) as answers:
+                    async for answer in answers:
+                        await write_message(context, encode(answer), options)
+
+    return serve
 
 
 def _listing(

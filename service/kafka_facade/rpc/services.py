@@ -10,11 +10,10 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from kafka_facade.core.core import Core
-from kafka_facade.rpc.consume import consume
-from kafka_facade.rpc.dispatch import Custom, Types, Written, operation_of, regular, unimplemented
+from kafka_facade.rpc.dispatch import Custom, Types, Written, following, operation_of, regular, unimplemented
 from kafka_facade.rpc.frames import encode
 from kafka_facade.rpc.gen.files import FILES
-from kafka_facade.rpc.methods import METHODS
+from kafka_facade.rpc.methods import METHODS, STREAMS
 from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.produce_stream import produce_stream
 from kafka_facade.rpc.receiving import Receiver
@@ -44,7 +43,9 @@ def _handler(
         serve_stream = produce_stream(core, operation, options)
         return grpc.stream_stream_rpc_method_handler(serve_stream, None, encode)
     if method.server_streaming:
-        return receiver.stream(types.request, consume(core, operation, options), encode)
+        streaming = STREAMS.get(f"{service}/{method.name}")
+        serve_answers = streaming(core, operation, options) if streaming else following(core, operation, types, options)
+        return receiver.stream(types.request, serve_answers, encode)
     binding = METHODS.get(f"{service}/{method.name}")
     if isinstance(binding, Written):
         return receiver.stream(types.request, binding.serve(core, options), encode)

@@ -21,7 +21,8 @@ from kafka_facade.core.balancer.planning.plan import Reason, Unsolvable
 from kafka_facade.core.balancer.planning.snapshot import Snapshot
 from kafka_facade.core.balancer.plans import PlanMaker, Planned, failure_of, others_move
 from kafka_facade.core.balancer.port import BalancerKafka, PlacedPartition
-from kafka_facade.core.balancer.queue import Limits, MoveQueue, copied_bytes
+from kafka_facade.core.balancer.progress import after_moves, execution_for, kept_progress, with_totals
+from kafka_facade.core.balancer.queue import Limits, MoveQueue
 from kafka_facade.core.balancer.records import (
     NO_PLAN,
     REFUSED,
@@ -127,7 +128,7 @@ class Executor:
         if purpose != self._purpose:
             self._begin(purpose)
         if record is None or record.purpose != purpose:
-            record = ExecutionRecord(purpose=purpose, batch=() if record is None else record.batch)
+            record = execution_for(purpose, record)
         record = await self._settle(leader, seen, record)
         if needless := [move for move in record.batch if _is_needless(move, purpose, seen, leaving)]:
             await self._drop(leader, record, needless)
@@ -152,7 +153,7 @@ class Executor:
             await cancel(self._kafka.reassignments, record.batch, STEP_SECONDS)
         is_clear = await self.lift_throttles(leader, seen.alive)
         if record is not None:
-            await leader.write({key_of(ExecutionRecord): None})
+            await leader.write({**kept_progress(leader.view), key_of(ExecutionRecord): None})
         return is_clear
 
     async def lift_throttles(self, leader: Leader, alive: Mapping[int, bool], *, topics: bool = True) -> bool:
@@ -208,12 +209,7 @@ class Executor:
             self._queue.finish(finished)
         await self._elect(seen, finished)
         self._failures = 0
-        settled = msgspec.structs.replace(
-            record,
-            batch=tuple(going),
-            partitions_moved=record.partitions_moved + len(finished),
-            bytes_moved=record.bytes_moved + copied_bytes(finished),
-        )
+        settled = msgspec.structs.replace(record, batch=tuple(going), progress=after_moves(record, finished))
         await leader.write({key_of(ExecutionRecord): settled})
         return settled
 
@@ -295,9 +291,7 @@ class Executor:
             return _GOES_ON
         self._stuck.end()
         batch = (*going, *new)
-        total = record.partitions_moved + len(batch) + len(queue)
-        bytes_total = record.bytes_moved + copied_bytes(batch) + queue.bytes
-        written = msgspec.structs.replace(record, batch=batch, partitions_total=total, bytes_total=bytes_total)
+        written = msgspec.structs.replace(record, batch=batch, progress=with_totals(record, batch, queue.waiting))
         await leader.write({key_of(ExecutionRecord): written})
         await self._throttles.apply(leader, batch, seen.placement, STEP_SECONDS)
         return await self._reassign(leader, written, new)

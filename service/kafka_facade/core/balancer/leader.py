@@ -12,6 +12,7 @@ from kafka_facade.core.balancer.monitor import Monitor, additions
 from kafka_facade.core.balancer.options import BalancerOptions
 from kafka_facade.core.balancer.plans import PlanMaker
 from kafka_facade.core.balancer.port import BalancerKafka
+from kafka_facade.core.balancer.progress import with_progress
 from kafka_facade.core.balancer.records import (
     NOT_STOPPED,
     OVERRIDDEN,
@@ -95,12 +96,12 @@ class Balancer:
         self._note_term(leader)
         await self._forget_old(leader)
         view = leader.view
-        running = [task for task in tasks_of(view) if task.is_running]
+        running = _running(view)
         if self._options.enabled:
             leaving = frozenset(task.broker_id for task in running if task.task_type == REMOVE_BROKER)
             is_busy = view.get(ExecutionRecord) is not None or any(task.steps != MOVED_AWAY for task in running)
             await self._monitor.work(leader, leaving, is_busy=is_busy)
-            running = [task for task in tasks_of(view) if task.is_running]
+            running = _running(view)
         is_idle = not running and not self._has_load_to_move(view)
         if is_idle and view.get(ExecutionRecord) is None and not view.all(ThrottleRecord):
             return
@@ -334,6 +335,11 @@ class Balancer:
 _CANCELED: Final = Failure(None, "The exclusion of the broker from new replicas was deleted.")
 _OVERRIDDEN: Final = Failure(OVERRIDDEN, OVERRIDDEN_TEXT)
 _SWITCHED_OFF: Final = Failure(None, "The balancer was switched off.")
+
+
+def _running(view: StateView) -> list[TaskRecord]:
+    """Return the tasks that run, with their progress so that it is kept when they end."""
+    return [with_progress(view, task) for task in tasks_of(view) if task.is_running]
 
 
 def _is_lost(seen: Look, broker_id: int) -> bool:

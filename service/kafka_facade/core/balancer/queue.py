@@ -23,7 +23,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class Waiting:
     """A move or a new order that has not begun."""
 
     before: tuple[int, ...]
@@ -32,6 +32,11 @@ class _Waiting:
     brokers: tuple[int, ...]
     """Those that get or lose a replica."""
     size_bytes: int
+
+    @property
+    def removing(self) -> tuple[int, ...]:
+        """Those that lose one."""
+        return self.brokers[len(self.adding) :]
 
 
 class MoveQueue:
@@ -42,14 +47,14 @@ class MoveQueue:
         if smallest_first:
             # Most partitions are safe soon.
             moves.sort(key=lambda move: move.size_bytes)
-        self._waiting: dict[Place, _Waiting] = {
-            (move.topic, move.partition): _Waiting(
+        self._waiting: dict[Place, Waiting] = {
+            (move.topic, move.partition): Waiting(
                 move.replicas_before, move.replicas, move.adding, (*move.adding, *move.removing), move.size_bytes
             )
             for move in moves
         }
         self._waiting |= {
-            (order.topic, order.partition): _Waiting(order.replicas_before, order.replicas, (), (), 0)
+            (order.topic, order.partition): Waiting(order.replicas_before, order.replicas, (), (), 0)
             for order in plan.orders
         }
         self._room = {
@@ -62,9 +67,9 @@ class MoveQueue:
         return len(self._waiting)
 
     @property
-    def bytes(self) -> int:
-        """How many bytes the waiting moves copy."""
-        return sum(move.size_bytes * len(move.adding) for move in self._waiting.values())
+    def waiting(self) -> Iterable[Waiting]:
+        """The moves that have not begun."""
+        return self._waiting.values()
 
     def finish(self, moves: Iterable[MoveRecord]) -> None:
         """Free the room of the replicas that were removed."""
@@ -106,8 +111,3 @@ class MoveQueue:
             del self._waiting[place]
             taken.append(MoveRecord(*place, move.before, move.replicas, move.size_bytes, now_ms()))
         return taken
-
-
-def copied_bytes(moves: Iterable[MoveRecord]) -> int:
-    """Return how many bytes moves copy."""
-    return sum(move.size_bytes * len(move.adding) for move in moves)

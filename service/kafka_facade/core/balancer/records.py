@@ -44,8 +44,21 @@ class Failure(Struct, frozen=True):
     message: str
 
 
+class TaskProgress(Struct, frozen=True):
+    """How many replicas a broker loses or gets in all, and how many have moved. ``began_ms`` is in Unix ms."""
+
+    began_ms: int
+    partitions_total: int = 0
+    partitions_moved: int = 0
+    bytes_total: int = 0
+    bytes_moved: int = 0
+
+
 class TaskRecord(StateRecord, frozen=True):
-    """A task that removes or adds a broker. Times are in Unix ms; ``message`` also tells what a task waits for."""
+    """A task that removes or adds a broker. Times are in Unix ms; ``message`` also tells what a task waits for.
+
+    ``progress`` is that of its moves; while they go on it is in the :class:`ExecutionRecord`.
+    """
 
     prefix: ClassVar[str] = "task"
     broker_id: int
@@ -59,6 +72,7 @@ class TaskRecord(StateRecord, frozen=True):
     updated_ms: int
     code: int | None = None
     message: str | None = None
+    progress: TaskProgress | None = None
 
     @property
     def steps(self) -> Steps:
@@ -159,15 +173,15 @@ class MoveRecord(Struct, frozen=True):
 
 
 class ExecutionRecord(StateRecord, frozen=True):
-    """The moves that go on. They are written before they begin, so that the next leader knows them."""
+    """The moves that go on. They are written before they begin, so that the next leader knows them.
+
+    ``progress`` is that of the brokers with a task, by id.
+    """
 
     prefix: ClassVar[str] = "execution"
     purpose: Purpose
     batch: tuple[MoveRecord, ...] = ()
-    partitions_total: int = 0
-    partitions_moved: int = 0
-    bytes_total: int = 0
-    bytes_moved: int = 0
+    progress: dict[int, TaskProgress] = field(default_factory=dict)
 
 
 class ThrottleRecord(StateRecord, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -34,6 +34,22 @@ class BrokerTask:
     updated_at: int
     error_code: int | None = None
     error_message: str | None = None
+
+
+@dataclass(slots=True)
+class BrokerTaskProgress:
+    """A task, and how far its moves are: the replicas that the broker loses or gets. The totals are 0 before the plan.
+
+    ``bytes_per_second`` is the mean since the moves began; None unless they go on and one has ended. ``bytes_moved``
+    counts replicas that have moved entirely.
+    """
+
+    task: BrokerTask
+    partitions_total: int = 0
+    partitions_moved: int = 0
+    bytes_total: int = 0
+    bytes_moved: int = 0
+    bytes_per_second: int | None = None
 
 
 class OlderReassignmentStatus(str, Enum):
@@ -96,6 +112,13 @@ class ListBrokerTasks(Request[Sequence[BrokerTask]]):
 
 @dataclass(slots=True)
 class GetBrokerTask(Request[BrokerTask]):
+    cluster_id: str | None
+    broker_id: int
+    task_type: str
+
+
+@dataclass(slots=True)
+class WatchBrokerTask(Request[AsyncGenerator[BrokerTaskProgress, None]]):
     cluster_id: str | None
     broker_id: int
     task_type: str

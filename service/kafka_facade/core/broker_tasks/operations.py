@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from kafka_facade.core import limits
-from kafka_facade.core.balancer.records import TaskRecord, tasks_of
+from kafka_facade.core.balancer.progress import with_progress
+from kafka_facade.core.balancer.records import TaskProgress, TaskRecord, now_ms, tasks_of
 from kafka_facade.core.balancer.removals import REMOVE, Accepted, RemoveBrokersChange, broker_not_found
 from kafka_facade.core.balancer.steps import (
     REMOVE_BROKER,
@@ -18,6 +22,7 @@ from kafka_facade.core.balancer.steps import (
 from kafka_facade.core.broker_tasks.model import (
     BrokerRemoval,
     BrokerTask,
+    BrokerTaskProgress,
     GetBrokerTask,
     GetRemoveBrokerTask,
     ListAllBrokerTasks,
@@ -30,23 +35,44 @@ from kafka_facade.core.broker_tasks.model import (
     RemoveBrokers,
     RemoveBrokerTask,
     SubTaskStatuses,
+    WatchBrokerTask,
 )
 from kafka_facade.core.call import Call
-from kafka_facade.core.errors import BalancerOffline, InvalidRequest, NotFound, RetriableKafkaError, UnsupportedVersion
+from kafka_facade.core.errors import (
+    BalancerOffline,
+    FacadeError,
+    InvalidRequest,
+    NotFound,
+    RetriableKafkaError,
+    Unavailable,
+    UnsupportedVersion,
+)
 from kafka_facade.core.exclusions.cordoning import check_right
 from kafka_facade.core.exclusions.model import ExclusionChange
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.registry import also_answers, implements
 from kafka_facade.core.state.state import State
+from kafka_facade.core.state.view import StateView
+
+logger = logging.getLogger("kafka_facade.core")
+
+# The least time (s) between two states of a stream; also how often it looks whether the server shuts down.
+_PAUSE_SECONDS: Final = 1.0
+# How long (s) a stream waits for a topic that was lost, before it tries again.
+_READ_SECONDS: Final = 5.0
 
 _OLDER: Final = {"COMPLETED": "COMPLETE", "ERROR": "FAILED"}
 
 
 class BrokerTasks:
-    """Operations on tasks. ``enabled`` is whether the gateway has a balancer, which carries them out."""
+    """Operations on tasks. ``enabled`` is whether the gateway has a balancer, which carries them out.
 
-    def __init__(self, state: State, *, enabled: bool) -> None:
+    Streams end when ``closing`` is set.
+    """
+
+    def __init__(self, state: State, closing: asyncio.Event, *, enabled: bool) -> None:
         self._state = state
+        self._closing = closing
         self._enabled = enabled
 
     @implements("api.v3.broker-tasks.list")
@@ -115,6 +141,46 @@ class BrokerTasks:
         _check_ids(request.broker_ids)
         return await self._remove(call, request.cluster_id, request.broker_ids, request.should_shutdown)
 
+    @also_answers("api.v3.brokers.broker-tasks.search-by-type")
+    async def watch_task(self, call: Call, request: WatchBrokerTask) -> AsyncGenerator[BrokerTaskProgress, None]:
+        """Yield a task as it is now, and as it is after changes, at most each second, until it has ended.
+
+        A caller that is slow gets only the latest. The call's deadline and the caller's rights count at the start.
+        Raises NotFound, also if the task is deleted later, InvalidRequest for an unknown type, and Unavailable at
+        shutdown.
+        """
+        known = await self.get_task(call, GetBrokerTask(request.cluster_id, request.broker_id, request.task_type))
+        view = await self._state.view(call.remaining)
+        last: TaskRecord | None = None
+        due = 0.0
+        while not self._closing.is_set():
+            found = view.get(TaskRecord, f"{request.broker_id}/{request.task_type}")
+            if found is None:
+                raise _no_task(request.broker_id, request.task_type)
+            task = with_progress(view, found)
+            wait = _PAUSE_SECONDS
+            if task != last:
+                wait = due - time.monotonic()
+                if wait <= 0 or not task.is_running:
+                    last, due = task, time.monotonic() + _PAUSE_SECONDS
+                    yield _progress(known.cluster_id, task)
+                    if not task.is_running:
+                        return
+                    continue
+            view = await self._following(view, wait)
+        raise Unavailable("The server is shutting down.")
+
+    async def _following(self, view: StateView, seconds: float) -> StateView:
+        """Return the next view, or the same one while Kafka does not answer."""
+        try:
+            return await self._state.following(view, seconds, _READ_SECONDS)
+        except FacadeError as error:
+            if not error.codes.retriable:
+                raise
+            logger.debug("the state can't be read now: %s", error)
+            await asyncio.sleep(_PAUSE_SECONDS)
+            return view
+
     async def _remove(
         self, call: Call, named_cluster: str | None, broker_ids: Sequence[int], should_shutdown: bool
     ) -> list[BrokerRemoval]:
@@ -181,6 +247,21 @@ def _task(cluster_id: str, task: TaskRecord) -> BrokerTask:
         task.updated_ms,
         task.code,
         task.message,
+    )
+
+
+def _progress(cluster_id: str, task: TaskRecord) -> BrokerTaskProgress:
+    found = task.progress or TaskProgress(task.created_ms)
+    rate: int | None = None
+    if task.is_running and task.reassignment is ReassignmentStatus.IN_PROGRESS and found.bytes_moved:
+        rate = found.bytes_moved * 1000 // max(1000, now_ms() - found.began_ms)
+    return BrokerTaskProgress(
+        _task(cluster_id, task),
+        found.partitions_total,
+        found.partitions_moved,
+        found.bytes_total,
+        found.bytes_moved,
+        rate,
     )
 
 

@@ -39,6 +39,8 @@ _LOOK_SECONDS: Final = 30.0
 _LOST_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.1
+# The leader writes each 10 s. If nothing has been read for longer (s), the topic may be another one now.
+_SILENT_SECONDS: Final = 15.0
 
 
 class _Session:
@@ -73,6 +75,7 @@ class State:
         self._changing = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         self._closed = False
+        self._looked_at = 0.0
 
     async def start(self) -> None:
         """Begin to look for the topic."""
@@ -94,6 +97,22 @@ class State:
         """
         session = await self._fresh(time.monotonic() + timeout, create=False)
         return StateView(()) if session is None else session.tail.view
+
+    async def following(self, view: StateView, seconds: float, timeout: float) -> StateView:
+        """Wait until a view may have changed, for at most ``seconds``; return it, or the one in its place.
+
+        It costs Kafka nothing: a view is at most half a second behind the topic. ``timeout`` bounds reading the topic
+        again if it was lost. Raises the errors of :meth:`view`.
+        """
+        session = self._session
+        if session is None or session.tail.view is not view or session.tail.is_lost:
+            return await self.view(timeout)
+        await session.tail.advance(seconds)
+        now = time.monotonic()
+        if now - max(session.tail.read_at, self._looked_at) > _SILENT_SECONDS:
+            self._looked_at = now
+            return await self.view(timeout)
+        return view
 
     async def change(self, kind: str, body: Struct, answer: type[_Answer], timeout: float) -> _Answer:
         """Let the leader make a change, and return its answer.

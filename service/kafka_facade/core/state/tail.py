@@ -51,6 +51,8 @@ class Tail:
         """Whether the topic has been deleted, or the reader is closed."""
         self.on_records: Callable[[], None] = lambda: None
         """Called when records have been applied."""
+        self.read_at = time.monotonic()
+        """When records were read last, in seconds of :func:`time.monotonic`."""
         self._consumer: ConsumerPort | None = None
         self._task: asyncio.Task[None] | None = None
         self._advanced = asyncio.Event()
@@ -101,6 +103,12 @@ class Tail:
         finally:
             self._waiting -= 1
 
+    async def advance(self, timeout: float) -> None:
+        """Wait until the view may have changed, or for ``timeout`` seconds. The reader does not poll more often."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._advanced.wait()
+
     async def _run(self, consumer: ConsumerPort) -> None:
         pause = _FIRST_SECONDS
         while True:
@@ -120,6 +128,7 @@ class Tail:
                 self.tell()
                 pause = _FIRST_SECONDS
             if records:
+                self.read_at = time.monotonic()
                 self.on_records()
             elif self._waiting:
                 await asyncio.sleep(pause)

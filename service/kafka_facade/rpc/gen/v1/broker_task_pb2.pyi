@@ -449,6 +449,36 @@ class GetBrokerTaskRequest(_message.Message):
 Global___GetBrokerTaskRequest: _TypeAlias = GetBrokerTaskRequest  # noqa: Y015
 
 @_typing.final
+class WatchBrokerTaskRequest(_message.Message):
+    """WatchBrokerTaskRequest is the request of WatchBrokerTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    BROKER_ID_FIELD_NUMBER: _builtins.int
+    TASK_TYPE_FIELD_NUMBER: _builtins.int
+    cluster_id: _builtins.str
+    """The id of the Kafka cluster; empty means the gateway's cluster."""
+    broker_id: _builtins.int
+    """The id of the broker."""
+    task_type: _builtins.str
+    """The type of task: add-broker or remove-broker."""
+    def __init__(
+        self,
+        *,
+        cluster_id: _builtins.str = ...,
+        broker_id: _builtins.int = ...,
+        task_type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["broker_id", b"broker_id", "cluster_id", b"cluster_id", "task_type", b"task_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchBrokerTaskRequest: _TypeAlias = WatchBrokerTaskRequest  # noqa: Y015
+
+@_typing.final
 class ListRemoveBrokerTasksRequest(_message.Message):
     """ListRemoveBrokerTasksRequest is the request of ListRemoveBrokerTasks."""
 
@@ -610,6 +640,54 @@ class BrokerTask(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__shutdown_scheduled) -> _WhichOneofReturnType__shutdown_scheduled | None: ...
 
 Global___BrokerTask: _TypeAlias = BrokerTask  # noqa: Y015
+
+@_typing.final
+class BrokerTaskProgress(_message.Message):
+    """BrokerTaskProgress is a task, and how many of the replicas that its broker loses or gets have moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    PARTITIONS_TOTAL_FIELD_NUMBER: _builtins.int
+    PARTITIONS_MOVED_FIELD_NUMBER: _builtins.int
+    BYTES_TOTAL_FIELD_NUMBER: _builtins.int
+    BYTES_MOVED_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    partitions_total: _builtins.int
+    """The number of partitions whose replicas move from or to the broker; 0 until it is known. It may change while the
+    task goes on.
+    """
+    partitions_moved: _builtins.int
+    """How many of these partitions have moved."""
+    bytes_total: _builtins.int
+    """The size in bytes of the replicas that move; 0 until it is known."""
+    bytes_moved: _builtins.int
+    """The size in bytes of the replicas that have moved. A replica counts once it has moved entirely."""
+    bytes_per_second: _builtins.int
+    """The mean rate since the first move; absent unless replicas move, and until one has moved."""
+    @_builtins.property
+    def task(self) -> Global___BrokerTask:
+        """The task."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___BrokerTask | None = ...,
+        partitions_total: _builtins.int = ...,
+        partitions_moved: _builtins.int = ...,
+        bytes_total: _builtins.int = ...,
+        bytes_moved: _builtins.int = ...,
+        bytes_per_second: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes_per_second", b"_bytes_per_second", "bytes_per_second", b"bytes_per_second", "task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes_per_second", b"_bytes_per_second", "bytes_moved", b"bytes_moved", "bytes_per_second", b"bytes_per_second", "bytes_total", b"bytes_total", "partitions_moved", b"partitions_moved", "partitions_total", b"partitions_total", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bytes_per_second: _TypeAlias = _typing.Literal["bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__bytes_per_second: _TypeAlias = _typing.Literal["_bytes_per_second", b"_bytes_per_second"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes_per_second) -> _WhichOneofReturnType__bytes_per_second | None: ...
+
+Global___BrokerTaskProgress: _TypeAlias = BrokerTaskProgress  # noqa: Y015
 
 @_typing.final
 class SubTaskStatuses(_message.Message):

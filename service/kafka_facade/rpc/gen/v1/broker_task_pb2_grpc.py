@@ -55,6 +55,11 @@ class BrokerTaskServiceStub:
                 request_serializer=kafka__facade_dot_v1_dot_broker__task__pb2.GetBrokerTaskRequest.SerializeToString,
                 response_deserializer=kafka__facade_dot_v1_dot_broker__task__pb2.BrokerTask.FromString,
                 _registered_method=True)
+        self.WatchBrokerTask = channel.unary_stream(
+                '/kafka_facade.v1.BrokerTaskService/WatchBrokerTask',
+                request_serializer=kafka__facade_dot_v1_dot_broker__task__pb2.WatchBrokerTaskRequest.SerializeToString,
+                response_deserializer=kafka__facade_dot_v1_dot_broker__task__pb2.BrokerTaskProgress.FromString,
+                _registered_method=True)
         self.ListRemoveBrokerTasks = channel.unary_unary(
                 '/kafka_facade.v1.BrokerTaskService/ListRemoveBrokerTasks',
                 request_serializer=kafka__facade_dot_v1_dot_broker__task__pb2.ListRemoveBrokerTasksRequest.SerializeToString,
@@ -108,6 +113,15 @@ class BrokerTaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchBrokerTask(self, request, context):
+        """WatchBrokerTask streams the task of one type of one broker as it is now, and again when it or its progress has
+        changed, at most once per second. A client that reads slowly gets only the latest state. The stream ends with the
+        final state of the task. NOT_FOUND if there is no such task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRemoveBrokerTasks(self, request, context):
         """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
 
@@ -148,6 +162,11 @@ def add_BrokerTaskServiceServicer_to_server(servicer, server):
                     servicer.GetBrokerTask,
                     request_deserializer=kafka__facade_dot_v1_dot_broker__task__pb2.GetBrokerTaskRequest.FromString,
                     response_serializer=kafka__facade_dot_v1_dot_broker__task__pb2.BrokerTask.SerializeToString,
+            ),
+            'WatchBrokerTask': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBrokerTask,
+                    request_deserializer=kafka__facade_dot_v1_dot_broker__task__pb2.WatchBrokerTaskRequest.FromString,
+                    response_serializer=kafka__facade_dot_v1_dot_broker__task__pb2.BrokerTaskProgress.SerializeToString,
             ),
             'ListRemoveBrokerTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRemoveBrokerTasks,
@@ -269,6 +288,33 @@ class BrokerTaskService:
             '/kafka_facade.v1.BrokerTaskService/GetBrokerTask',
             kafka__facade_dot_v1_dot_broker__task__pb2.GetBrokerTaskRequest.SerializeToString,
             kafka__facade_dot_v1_dot_broker__task__pb2.BrokerTask.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBrokerTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kafka_facade.v1.BrokerTaskService/WatchBrokerTask',
+            kafka__facade_dot_v1_dot_broker__task__pb2.WatchBrokerTaskRequest.SerializeToString,
+            kafka__facade_dot_v1_dot_broker__task__pb2.BrokerTaskProgress.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,11 @@ class BrokerTaskServiceStub:
 
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
     """
+    WatchBrokerTask: _grpc.UnaryStreamMultiCallable[_broker_task_pb2.WatchBrokerTaskRequest, _broker_task_pb2.BrokerTaskProgress]
+    """WatchBrokerTask streams the task of one type of one broker as it is now, and again when it or its progress has
+    changed, at most once per second. A client that reads slowly gets only the latest state. The stream ends with the
+    final state of the task. NOT_FOUND if there is no such task.
+    """
     ListRemoveBrokerTasks: _grpc.UnaryUnaryMultiCallable[_broker_task_pb2.ListRemoveBrokerTasksRequest, _broker_task_pb2.ListRemoveBrokerTasksResponse]
     """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
 
@@ -90,6 +95,11 @@ class BrokerTaskServiceAsyncStub(BrokerTaskServiceStub):
     """GetBrokerTask returns the task of one type of one broker, or NOT_FOUND.
 
     REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
+    """
+    WatchBrokerTask: _aio.UnaryStreamMultiCallable[_broker_task_pb2.WatchBrokerTaskRequest, _broker_task_pb2.BrokerTaskProgress]  # type: ignore[assignment]
+    """WatchBrokerTask streams the task of one type of one broker as it is now, and again when it or its progress has
+    changed, at most once per second. A client that reads slowly gets only the latest state. The stream ends with the
+    final state of the task. NOT_FOUND if there is no such task.
     """
     ListRemoveBrokerTasks: _aio.UnaryUnaryMultiCallable[_broker_task_pb2.ListRemoveBrokerTasksRequest, _broker_task_pb2.ListRemoveBrokerTasksResponse]  # type: ignore[assignment]
     """ListRemoveBrokerTasks returns the tasks that remove brokers, in the older form.
@@ -148,6 +158,17 @@ class BrokerTaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetBrokerTask returns the task of one type of one broker, or NOT_FOUND.
 
         REST: GET /v3/clusters/{cluster_id}/brokers/{broker_id}/tasks/{task_type}
+        """
+
+    @_abc_1.abstractmethod
+    def WatchBrokerTask(
+        self,
+        request: _broker_task_pb2.WatchBrokerTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_broker_task_pb2.BrokerTaskProgress], _abc.AsyncIterator[_broker_task_pb2.BrokerTaskProgress]]:
+        """WatchBrokerTask streams the task of one type of one broker as it is now, and again when it or its progress has
+        changed, at most once per second. A client that reads slowly gets only the latest state. The stream ends with the
+        final state of the task. NOT_FOUND if there is no such task.
         """
 
     @_abc_1.abstractmethod
