@@ -13,8 +13,10 @@ import httpx
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
 from balancer.waiting import until
+from kafka_facade.core.balancer.snapshots import look
 from kafka_facade.core.configs.model import AlterOperation, ConfigAlteration
 from kafka_facade.core.kafka_ports import KafkaPorts
+from kafka_facade.core.reassignments.port import Place
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
@@ -153,6 +155,34 @@ class Writer:
                     at[message.partition() or 0] = (message.offset() or 0) + 1
         consumer.close()
         return missing
+
+
+class Watch:
+    """Looks for partitions that are under-replicated although they do not move; twice, since metadata lags behind."""
+
+    def __init__(self, kafka: KafkaPorts) -> None:
+        self._kafka = kafka
+        self.looks = 0
+        self.under_replicated: set[Place] = set()
+
+    async def __aenter__(self) -> Watch:
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        before: set[Place] = set()
+        while True:
+            seen = await look(self._kafka, _SECONDS)
+            partitions = seen.placement.partitions
+            lacking = {place for place, entry in partitions.items() if set(entry.replicas) - entry.in_sync}
+            self.under_replicated |= (lacking - seen.moving.keys()) & before
+            before = lacking - seen.moving.keys()
+            self.looks += 1
+            await asyncio.sleep(0.2)
 
 
 async def fill(stack: BackgroundStack, topic: str, partitions: int, kilobytes: int) -> None:

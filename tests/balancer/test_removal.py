@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from balancer.conftest import PlacedTopic
-from balancer.removing import NewCluster, NewGateway, Writer, fill, hold, until_moving
+from balancer.removing import NewCluster, NewGateway, Watch, Writer, fill, hold, until_moving
 from balancer.waiting import until
 from denial import CLUSTER, allowed, denied
 from faces.conftest import FACES
@@ -260,8 +260,9 @@ async def test_too_few_brokers(new_cluster: NewCluster, placed: PlacedTopic) -> 
 
 
 async def test_no_record_is_lost_under_load(
-    new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic
+    new_cluster: NewCluster, four_brokers: BackgroundStack, kafka: KafkaPorts, placed: PlacedTopic
 ) -> None:
+    """No partition is under-replicated meanwhile, but those that move."""
     topic = await placed([[4, 1, 2], [1, 4, 3], [2, 3, 4], [4, 3, 2]], {"min.insync.replicas": "2"})
     cluster = await new_cluster()
     async with Writer(four_brokers, topic) as writer:
@@ -271,8 +272,11 @@ async def test_no_record_is_lost_under_load(
 
         await until(has_begun)
         before = len(writer.acknowledged)
-        await cluster.remove(4)
-        await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING")
+        async with Watch(kafka) as watch:
+            await cluster.remove(4)
+            await cluster.until_steps(4, "IN_PROGRESS", "EXCLUDED", "COMPLETED", "PENDING")
+        assert watch.looks > 3
+        assert watch.under_replicated == set()
         await four_brokers.stop_broker(3)
         await cluster.until_steps(4, "SUCCESS", "COMPLETED", "COMPLETED", "COMPLETED")
     assert len(writer.acknowledged) > before
