@@ -151,6 +151,15 @@ def test_invalid_schemas(text: str) -> None:
         AvroCodec(text)
 
 
+@pytest.mark.parametrize("member", ["name", "namespace"])
+def test_a_name_that_is_a_nested_object(member: str) -> None:
+    """It is neither printed nor compiled, which would take time with the square of its size."""
+    name = f'{{"{member}":' * 900 + "[" + "1," * 20_000 + "1]" + "}" * 900
+    members = {"name": '"R"', "fields": "[]", "type": '"record"'} | {member: name}
+    with pytest.raises(ValueError, match=f"^the {member} of a type or field must be a string$"):
+        AvroCodec("{" + ",".join(f'"{key}":{value}' for key, value in members.items()) + "}")
+
+
 @pytest.mark.parametrize(
     ("schema", "payload"),
     [
@@ -350,7 +359,7 @@ def test_the_symbols_of_an_enum_are_an_array() -> None:
         ({"type": {"type": {"a": 1}}}, "a member has a value of another type"),
         ({"type": "array"}, "not a valid Avro schema: 'items' is missing or unknown"),
         ({"type": "record", "name": "R", "fields": 1}, "a member has a value of another type"),
-        ({"type": ["int", {"type": ["x"]}], "name": {}}, "a member has a value of another type"),
+        ({"type": ["int", {"type": ["x"]}], "name": {}}, "the name of a type or field must be a string"),
     ],
 )
 def test_errors_of_schemas_are_not_in_terms_of_python(schema: Any, error: str) -> None:

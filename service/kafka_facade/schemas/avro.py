@@ -117,8 +117,7 @@ def _check_size(schemas: Sequence[Any]) -> int:
             for mark in _PARSED_MARKS:
                 part.pop(mark, None)
             named += part.get("type") in _NAMED
-            for member in ("name", "namespace"):
-                longest = max(longest, len(str(part.get(member, ""))))
+            longest = max(longest, _longest_name(part))
             if part.get("type") == "enum" and not isinstance(part.get("symbols"), list):
                 raise ValueError("the symbols of an enum must be an array")
             for member, value in part.items():
@@ -134,6 +133,15 @@ def _check_size(schemas: Sequence[Any]) -> int:
     if values > _MAX_VALUES:
         raise ValueError(f"the defaults, documentation and aliases have more than {_MAX_VALUES} values")
     return _PART_MEMORY * parts + 2 * longest * named + _VALUE_MEMORY * values
+
+
+def _longest_name(part: dict[str, Any]) -> int:
+    """Return the length of the longest name of a type or field. Raises ValueError for names that are no strings."""
+    names = [(member, part[member]) for member in ("name", "namespace") if part.get(member) is not None]
+    for member, name in names:
+        if not isinstance(name, str) and "type" in part:
+            raise ValueError(f"the {member} of a type or field must be a string")
+    return max((len(name) for _, name in names if isinstance(name, str)), default=0)
 
 
 def _count(values: list[Any]) -> int:
