@@ -9,9 +9,10 @@ from contextlib import suppress
 
 import pytest
 
-from kafka_facade.core.worker_threads import NoFreeThread, WorkerThreads, others_wait
+from kafka_facade.core.worker_threads import SHORT, NoFreeThread, WorkerThreads, others_wait
 
 _SECONDS = 60
+_LONG = SHORT + 1
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def test_long_work_never_takes_the_last_thread(threads: WorkerThreads) -> 
     order: list[str] = []
 
     async def run(name: str, *, long: bool) -> None:
-        await threads.run(release.wait if long else bool, wait=_SECONDS, limit=_SECONDS, long=long)
+        await threads.run(release.wait if long else bool, wait=_SECONDS, limit=_SECONDS, size=_LONG if long else 1)
         order.append(name)
 
     long = [asyncio.create_task(run("long", long=True)) for _ in range(4)]
@@ -44,14 +45,14 @@ async def test_short_work_goes_first(threads: WorkerThreads) -> None:
     release = threading.Event()
     order: list[str] = []
     busy = [
-        asyncio.create_task(threads.run(release.wait, wait=_SECONDS, limit=_SECONDS, long=long))
+        asyncio.create_task(threads.run(release.wait, wait=_SECONDS, limit=_SECONDS, size=_LONG if long else 1))
         for long in (True, False)
     ]
     await asyncio.sleep(0)
     work = (("long 1", True), ("long 2", True), ("short 1", False), ("short 2", False))
     tasks = [
         asyncio.create_task(
-            threads.run(functools.partial(order.append, name), wait=_SECONDS, limit=_SECONDS, long=long)
+            threads.run(functools.partial(order.append, name), wait=_SECONDS, limit=_SECONDS, size=_LONG if long else 1)
         )
         for name, long in work
     ]
@@ -63,14 +64,35 @@ async def test_short_work_goes_first(threads: WorkerThreads) -> None:
     assert order.index("short 1") == 0
 
 
+@pytest.mark.parametrize("base", [0, SHORT])
+async def test_much_work_does_not_delay_smaller_work(threads: WorkerThreads, base: int) -> None:
+    """The smallest and the oldest take turns, so that smaller work does not delay larger work for ever, either."""
+    release = threading.Event()
+    order: list[int] = []
+    busy = [asyncio.create_task(threads.run(release.wait, wait=_SECONDS, limit=_SECONDS, size=base + 1))]
+    if base == 0:
+        busy.append(asyncio.create_task(threads.run(release.wait, wait=_SECONDS, limit=_SECONDS, size=_LONG)))
+    await asyncio.sleep(0)
+    tasks = []
+    for size in (*[50] * 10, *[1] * 10):
+        work = threads.run(functools.partial(order.append, size), wait=_SECONDS, limit=_SECONDS, size=base + size)
+        tasks.append(asyncio.create_task(work))
+        await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(*busy, *tasks)
+    assert sorted(order) == [1] * 10 + [50] * 10
+    assert order.index(1) <= 3
+    assert sum(size == 50 for size in order[:8]) >= 3
+
+
 @pytest.mark.parametrize("long", [False, True])
 async def test_work_that_is_no_longer_wanted_takes_no_thread(threads: WorkerThreads, long: bool) -> None:
     release = threading.Event()
     busy = [asyncio.create_task(threads.run(release.wait, wait=_SECONDS, limit=_SECONDS)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(NoFreeThread):
-        await threads.run(bool, wait=0.01, limit=_SECONDS, long=long)
-    waiting = asyncio.create_task(threads.run(bool, wait=_SECONDS, limit=_SECONDS, long=long))
+        await threads.run(bool, wait=0.01, limit=_SECONDS, size=_LONG if long else 1)
+    waiting = asyncio.create_task(threads.run(bool, wait=_SECONDS, limit=_SECONDS, size=_LONG if long else 1))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -80,7 +102,7 @@ async def test_work_that_is_no_longer_wanted_takes_no_thread(threads: WorkerThre
     # Both threads are free again.
     both = threading.Barrier(2, timeout=_SECONDS)
     await asyncio.gather(
-        threads.run(both.wait, wait=_SECONDS, limit=_SECONDS, long=long),
+        threads.run(both.wait, wait=_SECONDS, limit=_SECONDS, size=_LONG if long else 1),
         threads.run(both.wait, wait=_SECONDS, limit=_SECONDS),
     )
 
@@ -95,8 +117,8 @@ async def test_work_knows_that_others_wait(threads: WorkerThreads) -> None:
         release.wait()
         return others_wait()
 
-    first = asyncio.create_task(threads.run(work, wait=_SECONDS, limit=_SECONDS, long=True))
-    second = asyncio.create_task(threads.run(others_wait, wait=_SECONDS, limit=_SECONDS, long=True))
+    first = asyncio.create_task(threads.run(work, wait=_SECONDS, limit=_SECONDS, size=_LONG))
+    second = asyncio.create_task(threads.run(others_wait, wait=_SECONDS, limit=_SECONDS, size=_LONG))
     await asyncio.to_thread(started.wait)
     release.set()
     assert await first

@@ -10,7 +10,7 @@ from kafka_facade.core.errors import FacadeError, without_traceback
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.records.model import Format
 from kafka_facade.core.records.port import SchemaCodec
-from kafka_facade.core.worker_threads import SHORT, WorkerThreads
+from kafka_facade.core.worker_threads import WorkerThreads
 from kafka_facade.schemas.avro import AvroCodec
 from kafka_facade.schemas.json_schema import JsonSchemaCodec
 from kafka_facade.schemas.json_schema_checkers import Checkers
@@ -84,7 +84,7 @@ class Compiler:
             wait=wait,
             limit=_COMPILE_SECONDS,
             known=known,
-            long=size > SHORT,
+            size=size,
         )
 
     def _codec(self, format: Format, text: str, references: Sequence[Source]) -> CompiledSchema:

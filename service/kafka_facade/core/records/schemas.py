@@ -163,10 +163,10 @@ class Schemas:
                 with contextlib.suppress(TakesLong):
                     return _encode(value, version, on_loop=True), version
             work = functools.partial(_encode, value, version)
-            long = data_weight(value, SHORT) > SHORT
+            size = data_weight(value, SHORT)
             try:
                 async with asyncio.timeout_at(until):
-                    return await self._in_thread(version.codec.format, work, timeout, long=long), version
+                    return await self._in_thread(version.codec.format, work, timeout, size=size), version
             except TimeoutError:
                 raise _busy() from None
         except InvalidRequest as error:
@@ -187,7 +187,7 @@ class Schemas:
         budget = codec.budget(len(data))
         work = functools.partial(_decode, codec, data, budget)
         if len(data) > codec.most_on_loop:
-            value = await self._in_thread(codec.format, work, timeout, long=len(data) > SHORT)
+            value = await self._in_thread(codec.format, work, timeout, size=len(data))
         else:
             await time_slice()
             value = work()
@@ -234,10 +234,10 @@ class Schemas:
             self._subjects[key] = named if named in subjects else next(iter(subjects), None)
         return self._subjects.get(key)
 
-    async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float, *, long: bool = False) -> _T:
+    async def _in_thread(self, format: Format, work: Callable[[], _T], wait: float, *, size: int = 0) -> _T:
         """Run work in a thread. Raises Unavailable if no thread was free in time, or the work took too long."""
         try:
-            return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS, long=long)
+            return await self._threads[format].run(work, wait=wait, limit=_WORK_SECONDS, size=size)
         except (NoFreeThread, TimeoutError):
             raise _busy() from None
 
