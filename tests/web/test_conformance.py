@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import socket
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -42,6 +44,15 @@ async def _stored(gateway: Gateway, connect: Connect, topic: str) -> int:
     assert status == 200, body
     offset: int = json.loads(body)["offsets"][0]["offset"]
     return offset
+
+
+def _answer_after_end(gateway: Gateway, request: bytes) -> bytes:
+    """The answer to a request that the caller sends in one segment with the end of its side."""
+    where = urlsplit(gateway.rest)
+    with socket.create_connection((where.hostname, where.port), timeout=30) as connection:
+        connection.send(request, socket.MSG_MORE)
+        connection.shutdown(socket.SHUT_WR)
+        return connection.makefile("rb").read()
 
 
 @pytest.mark.parametrize(
@@ -278,6 +289,20 @@ async def test_a_half_closed_connection_consumes_no_records(
     await _stored(gateway, connect, name)
     status, body = await call("GET", "/instances/i/records?timeout=10000")
     assert [record["offset"] for record in json.loads(body)] == [0]
+    # Now records are there at once, and the end arrives together with the request.
+    for _ in range(20):
+        await _stored(gateway, connect, name)
+    await asyncio.sleep(0.5)
+    path = f"/consumers/{group}/instances/i/records?max_bytes=2"
+    request = f"GET {path} HTTP/1.1\r\nHost: h\r\nAccept: {_V2_JSON}\r\n\r\n".encode()
+    found: list[int] = []
+    while len(found) < 20:
+        for _ in range(3):
+            answer = await asyncio.to_thread(_answer_after_end, gateway, request)
+            assert answer.startswith(b"HTTP/1.1 400 "), answer
+        status, body = await call("GET", "/instances/i/records?max_bytes=2")
+        found += [record["offset"] for record in json.loads(body)]
+    assert found == list(range(1, 21))
     await call("DELETE", "/instances/i")
 
 

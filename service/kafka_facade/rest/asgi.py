@@ -9,7 +9,7 @@ from urllib.parse import quote
 from kafka_facade.core.errors import InvalidRequest
 from kafka_facade.rest.connection import Headers
 from kafka_facade.web.body import Message, Receive, from_asgi
-from kafka_facade.web.scope import CROSS_ORIGIN, cut_off, peer_certificate, stream_body, until_taken
+from kafka_facade.web.scope import CROSS_ORIGIN, cut_off, has_left, peer_certificate, stream_body, until_taken
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -97,6 +97,10 @@ class AsgiConnection:
     async def taken(self) -> None:
         """Wait until what was written has been handed to the network. Raises ConnectionError if that fails."""
         await until_taken(self._scope)
+
+    def has_left(self) -> bool:
+        """Whether the caller has closed its side of the connection."""
+        return has_left(self._scope)
 
     async def gone(self) -> None:
         """Wait until the caller disconnects."""

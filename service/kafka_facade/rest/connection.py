@@ -81,5 +81,8 @@ class Connection(Protocol):
     async def taken(self) -> None:
         """Wait until what was written has been handed to the network. Raises ConnectionError if that fails."""
 
+    def has_left(self) -> bool:
+        """Whether the caller has closed its side of the connection, also if :meth:`gone` does not know it yet."""
+
     async def gone(self) -> None:
         """Wait until the caller disconnects; call this only after the body was read."""

@@ -9,6 +9,7 @@ from kafka_facade.core.time_slices import time_slice
 from kafka_facade.rest.connection import Connection, Headers
 from kafka_facade.rest.encoding import MIN_COMPRESSED_BYTES, accepts_gzip, compress
 from kafka_facade.rest.exchange import Exchange, Response
+from kafka_facade.web.body import ClientDisconnected
 
 _VARY: Final = (b"vary", b"Accept-Encoding")
 _VARYING: Final = ("GET", "HEAD", "POST")
@@ -27,12 +28,15 @@ async def send_response(response: Response, connection: Connection, media_type: 
 
 
 async def hand_over(exchange: Exchange, response: Response) -> None:
-    """Send a response except for its end, and wait until the network has taken it. Raises ConnectionError.
+    """Send a response except for its end, and wait until the network has taken it.
 
+    Raises ConnectionError, and ClientDisconnected, before anything is sent, if the caller has closed its side.
     The caller may have the whole response then, but the connection serves no other request until :func:`end` is called.
     """
     connection = exchange.connection
     headers, body = await _encoded(response, connection, exchange.media_type, exchange.options.compression)
+    if connection.has_left():
+        raise ClientDisconnected
     await connection.start(response.status, headers)
     await _send_body(connection, body, more=True)
     await connection.taken()

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from kafka_facade.web.cycle import Cycle
+from kafka_facade.web.departures import has_left, is_reset
 from kafka_facade.web.reading import Reading
 from kafka_facade.web.refusal import Refusal, refusal
 from kafka_facade.web.timers import NO_MEMORY, Place, TimedProtocol
@@ -74,7 +75,7 @@ class AnsweringProtocol(TimedProtocol):
                 # By default the transport resumes the writer while its buffer is not yet empty.
                 joined.set_write_buffer_limits(high=0)
                 await self.flow.drain()
-            taken = not joined.is_closing()
+            taken = not (joined.is_closing() or is_reset(joined))
         finally:
             if not taken:
                 joined.abort()
@@ -82,6 +83,9 @@ class AnsweringProtocol(TimedProtocol):
         if not taken:
             raise ConnectionResetError
         joined.set_write_buffer_limits()
+
+    def _has_left(self) -> bool:
+        return self._half_closed or self.transport.is_closing() or has_left(self.transport)
 
     async def _until_lost(self) -> None:
         if self._current is not None:

@@ -21,6 +21,9 @@ TAKEN: Final = "kafka_facade.taken"
 LOST: Final = "kafka_facade.lost"
 """A coroutine function for :func:`until_lost`."""
 
+LEFT: Final = "kafka_facade.left"
+"""A function for :func:`has_left`."""
+
 PEER_CERTIFICATE: Final = "kafka_facade.peer_certificate"
 """A function for :func:`peer_certificate`."""
 
@@ -60,6 +63,12 @@ async def until_lost(scope: Mapping[str, Any]) -> None:
         await asyncio.get_running_loop().create_future()
     else:
         await wait()
+
+
+def has_left(scope: Mapping[str, Any]) -> bool:
+    """Return whether the caller has closed its side of the connection, also if the event loop does not know it yet."""
+    look: Callable[[], bool] | None = scope.get(LEFT)
+    return look is not None and look()
 
 
 def peer_certificate(scope: Mapping[str, Any]) -> bytes | None:
