@@ -66,6 +66,64 @@ async def test_small_requests_do_not_wait() -> None:
     await budget.reservation("b").resize(SMALL)
 
 
+LARGE_TOTAL = 128 * UNIT
+"""Of this budget a request for two units is small, and eight more are a reserve for small ones."""
+
+
+async def _fill_large(budget: MemoryBudget) -> list[Reservation]:
+    return [await _hold(budget, object(), 64) for _ in range(2)]
+
+
+async def test_large_requests_keep_no_small_ones_waiting() -> None:
+    budget = MemoryBudget(LARGE_TOTAL)
+    await _fill_large(budget)
+    large = [asyncio.create_task(_hold(budget, "large", 20)) for _ in range(10)]
+    await _settle()
+    for _ in range(3):
+        small = [asyncio.create_task(_hold(budget, number, 2)) for number in range(5)]
+        await _settle()
+        assert [task.done() for task in small] == [True] * 4 + [False]
+        # The next one gets the memory of the first.
+        (await small[0]).release()
+        await _settle()
+        assert small[4].done()
+        for task in small[1:]:
+            (await task).release()
+    assert not any(task.done() for task in large)
+    for task in large:
+        task.cancel()
+
+
+async def test_a_caller_gets_half_of_the_reserve_and_its_large_requests_are_overtaken() -> None:
+    budget = MemoryBudget(LARGE_TOTAL)
+    first = await _fill_large(budget)
+    tasks = [asyncio.create_task(_hold(budget, "a", units)) for units in (40, 2, 2, 2)]
+    await _settle()
+    assert [task.done() for task in tasks] == [False, True, True, False]
+    tasks[3].cancel()
+    other = await asyncio.wait_for(_hold(budget, "b", 2), 1)
+    for held in (*first, other):
+        held.release()
+    for task in tasks[:3]:
+        (await task).release()
+    # All of it is free again, and the reserve too.
+    await asyncio.wait_for(_fill_large(budget), 1)
+    assert all([await asyncio.wait_for(_hold(budget, number, 2), 1) for number in range(4)])
+
+
+async def test_a_cancelled_small_request_takes_nothing() -> None:
+    budget = MemoryBudget(LARGE_TOTAL)
+    await _fill_large(budget)
+    held = [await _hold(budget, number, 2) for number in range(4)]
+    waiting = asyncio.create_task(_hold(budget, "a", 2))
+    await _settle()
+    held[0].release()
+    waiting.cancel()
+    await _settle()
+    assert waiting.cancelled()
+    await asyncio.wait_for(_hold(budget, "b", 2), 1)
+
+
 async def test_requests_for_more_than_half_run_one_at_a_time_beside_others() -> None:
     budget = MemoryBudget(TOTAL)
     small = await _hold(budget, "a", 1)

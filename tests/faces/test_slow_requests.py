@@ -27,8 +27,11 @@ BUDGET = {"memory.requests.max.bytes": str(16 * 1024 * 1024)}
 V2 = {"content-type": "application/vnd.kafka.json.v2+json"}
 RECORDS = [{"value": "x" * 90}] * 6000
 SLOW = 6
+# More than may count apart from the budget.
+MANY = 20
 # Others wait for a second, or two, and not for 30.
 SECONDS = 15
+SOON = 5
 
 
 @pytest.fixture
@@ -41,13 +44,21 @@ async def slow() -> AsyncIterator[Callable[[Awaitable[object]], None]]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _others_are_served(gateway: Gateway, topic: str) -> None:
+async def _others_are_served(gateway: Gateway, topic: str, seconds: float = SECONDS) -> None:
     began = time.monotonic()
     async with httpx.AsyncClient(timeout=60) as other:
         body = {"records": [{"value": "x" * 100_000}]}
         answer = await other.post(f"{gateway.rest}/topics/{topic}", headers=V2, content=json.dumps(body))
     assert answer.status_code == 200, answer.text
-    assert time.monotonic() - began < SECONDS
+    assert time.monotonic() - began < seconds
+
+
+async def _topic(stack: BackgroundStack, leader: int) -> str:
+    """A topic with one partition, of which this broker has the only replica."""
+    name = f"slow-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    await asyncio.wrap_future(admin.create_topics([NewTopic(name, 1, replica_assignment=[[leader]])])[name])
+    return name
 
 
 async def test_producers_to_a_broker_that_hangs(
@@ -55,10 +66,7 @@ async def test_producers_to_a_broker_that_hangs(
     three_brokers: BackgroundStack,
     slow: Callable[[Awaitable[object]], None],
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": three_brokers.bootstrap_servers})
-    stuck, healthy = (f"slow-{uuid.uuid4().hex[:12]}" for _ in range(2))
-    topics = [NewTopic(stuck, 1, replica_assignment=[[3]]), NewTopic(healthy, 1, replica_assignment=[[1]])]
-    await asyncio.gather(*map(asyncio.wrap_future, admin.create_topics(topics).values()))
+    stuck, healthy = await _topic(three_brokers, 3), await _topic(three_brokers, 1)
     gateway = await gateway_factory(BUDGET, on=three_brokers)
     for topic in (stuck, healthy):
         await _others_are_served(gateway, topic)
@@ -69,6 +77,25 @@ async def test_producers_to_a_broker_that_hangs(
             slow(client.post(f"{gateway.rest}/topics/{stuck}", headers=V2, content=body))
         await asyncio.sleep(1)
         await _others_are_served(gateway, healthy)
+
+
+async def test_small_requests_beside_many_large_ones_to_a_broker_that_hangs(
+    gateway_factory: GatewayFactory,
+    three_brokers: BackgroundStack,
+    slow: Callable[[Awaitable[object]], None],
+) -> None:
+    stuck, healthy = await _topic(three_brokers, 3), await _topic(three_brokers, 1)
+    gateway = await gateway_factory(BUDGET, on=three_brokers)
+    for topic in (stuck, healthy):
+        await _others_are_served(gateway, topic)
+    async with httpx.AsyncClient(timeout=120) as client:
+        await three_brokers.pause_broker(2)
+        body = json.dumps({"records": RECORDS})
+        for _ in range(MANY):
+            slow(client.post(f"{gateway.rest}/topics/{stuck}", headers=V2, content=body))
+        for _ in range(8):
+            await asyncio.sleep(1)
+            await _others_are_served(gateway, healthy, SOON)
 
 
 async def test_callers_of_fetches_that_wait(

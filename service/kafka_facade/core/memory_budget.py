@@ -24,17 +24,23 @@ _MOST_GROWING: Final = 8
 _SLOW_SECONDS: Final = 1.0
 # What may count apart from it, as a multiple of the budget.
 _MOST_SLOW: Final = 2
+# A request for at most this part of the budget (2 MiB of 128) is small; a reserve of so much more is for small ones.
+_SMALL_PART: Final = 64
+_RESERVE_PART: Final = 16
 
 
 class _Waiter:
     """A reservation that waits for bytes."""
 
-    __slots__ = ("admitted", "patient", "reservation", "size")
+    __slots__ = ("admitted", "patient", "reservation", "size", "small", "turn")
 
-    def __init__(self, size: int, reservation: Reservation, *, patient: bool) -> None:
+    def __init__(self, size: int, reservation: Reservation, *, patient: bool, small: bool) -> None:
         self.size = size
         self.reservation = reservation
         self.patient = patient
+        self.small = small
+        # Small requests of a caller do not wait behind its large ones.
+        self.turn: tuple[object, bool] = reservation.caller, small
         self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -47,6 +53,9 @@ class MemoryBudget:
     memory for it. A request for more than half of the budget waits until no other such request is in progress, since so
     much may never be free.
 
+    Small requests that would have to wait take memory from a reserve besides the budget. So large requests, for as long
+    as they take, do not keep them waiting. One caller gets at most half of the reserve.
+
     Requests that wait for something else than memory for long (see :meth:`Reservation.waiting`) count apart, so that a
     broker that hangs, or callers that do not read, keep no others waiting. Twice the budget may count apart, half of it
     for one caller.
@@ -55,16 +64,19 @@ class MemoryBudget:
     def __init__(self, total: int) -> None:
         self.total = total
         self._free = total
+        self._reserve = self._free_reserve = total // _RESERVE_PART
         # The reservations that hold bytes, the oldest first, and the bytes of each caller.
         self._held: dict[Reservation, int] = {}
         self._callers: dict[object, int] = {}
         # Those admitted with more than half of the budget, which are not counted in it.
         self._huge: set[Reservation] = set()
+        # Those that were admitted from the reserve, and count in it alone.
+        self._reserved: set[Reservation] = set()
         # Those that wait for something else than memory: their bytes, and whether they were huge.
         self._slow: dict[Reservation, tuple[int, bool]] = {}
         self._slow_bytes = 0
         self._slow_callers: dict[object, int] = {}
-        self._waiting: OrderedDict[object, deque[_Waiter]] = OrderedDict()
+        self._waiting: OrderedDict[tuple[object, bool], deque[_Waiter]] = OrderedDict()
         self._growing: list[_Waiter] = []
         self._count = 0
         self._closed = False
@@ -80,7 +92,7 @@ class MemoryBudget:
         ``patient`` request is never rejected, because that would lose what it has read.
         """
         self.count_again(reservation)
-        waiter = _Waiter(size, reservation, patient=patient)
+        waiter = _Waiter(size, reservation, patient=patient, small=size <= self.total // _SMALL_PART)
         if reservation in self._held:
             self._growing.append(waiter)
         else:
@@ -147,7 +159,9 @@ class MemoryBudget:
                 self._reject(waiter)
 
     def _hold(self, size: int, reservation: Reservation) -> None:
-        if reservation not in self._huge:
+        if reservation in self._reserved:
+            self._free_reserve -= size
+        elif reservation not in self._huge:
             self._free -= size
         held = self._held.get(reservation, 0) + size
         of_caller = self._callers.pop(reservation.caller, 0) + size
@@ -158,15 +172,15 @@ class MemoryBudget:
         else:
             self._held.pop(reservation, None)
             self._huge.discard(reservation)
+            self._reserved.discard(reservation)
 
     def _add(self, waiter: _Waiter) -> None:
-        caller = waiter.reservation.caller
         if self._count >= _MOST_WAITING and not waiter.patient:
             longest = max(self._waiting.values(), key=len)
-            if longest[-1].patient or len(longest) <= len(self._waiting.get(caller, ())) + 1:
+            if longest[-1].patient or len(longest) <= len(self._waiting.get(waiter.turn, ())) + 1:
                 raise TooManyRequests(_MESSAGE)
             self._reject(longest[-1])
-        self._waiting.setdefault(caller, deque()).append(waiter)
+        self._waiting.setdefault(waiter.turn, deque()).append(waiter)
         self._count += 1
 
     def _reject(self, waiter: _Waiter) -> None:
@@ -178,52 +192,68 @@ class MemoryBudget:
         """Remove a request from those that wait, if it does."""
         if waiter in self._growing:
             self._growing.remove(waiter)
-        caller = waiter.reservation.caller
-        queue = self._waiting.get(caller, deque())
+        queue = self._waiting.get(waiter.turn, deque())
         if waiter not in queue:
             return
         queue.remove(waiter)
         self._count -= 1
         if not queue:
-            del self._waiting[caller]
+            del self._waiting[waiter.turn]
 
     def _admit(self) -> None:
-        """Admit what waits: growing requests, then the first one of each caller in turn, until one does not fit."""
+        """Admit what waits: growing requests, then the others, and small ones that are left from the reserve."""
         self._let_grow()
+        self._admit_in_turn()
+        if self._count and self._free_reserve > 0:
+            self._admit_from_reserve()
+
+    def _admit_from_reserve(self) -> None:
+        waiting = [waiter for (_, small), queue in self._waiting.items() if small for waiter in queue]
+        for waiter in waiting:
+            held = self._callers.get(waiter.reservation.caller, 0)
+            if waiter.admitted.done():
+                # It was cancelled.
+                self._remove(waiter)
+            elif waiter.size <= self._free_reserve and held + waiter.size <= self._reserve // 2:
+                self._reserved.add(waiter.reservation)
+                self._admit_first(waiter)
+
+    def _admit_in_turn(self) -> None:
+        """Admit the first request of each caller in turn, until one does not fit."""
         passed_over = 0
         while not self._growing and passed_over < len(self._waiting):
-            caller, queue = next(iter(self._waiting.items()))
+            turn, queue = next(iter(self._waiting.items()))
             waiter = queue[0]
             if waiter.admitted.done():
                 # It was cancelled.
                 self._remove(waiter)
                 continue
-            held = self._callers.get(caller, 0)
+            held = self._callers.get(waiter.reservation.caller, 0)
             if held and held + waiter.size > self.total // 2:
-                self._waiting.move_to_end(caller)
+                self._waiting.move_to_end(turn)
                 passed_over += 1
             elif self._is_huge(waiter):
                 if self._huge:
-                    self._waiting.move_to_end(caller)
+                    self._waiting.move_to_end(turn)
                     passed_over += 1
                     continue
                 self._huge.add(waiter.reservation)
-                self._admit_first(caller, waiter)
+                self._admit_first(waiter)
                 passed_over = 0
             elif waiter.size > self._free:
                 # Smaller requests must not overtake it for ever.
                 return
             else:
-                self._admit_first(caller, waiter)
+                self._admit_first(waiter)
                 passed_over = 0
 
     def _is_huge(self, waiter: _Waiter) -> bool:
         return waiter.size > self.total // 2
 
-    def _admit_first(self, caller: object, waiter: _Waiter) -> None:
+    def _admit_first(self, waiter: _Waiter) -> None:
         self._grant(waiter)
-        if caller in self._waiting:
-            self._waiting.move_to_end(caller)
+        if waiter.turn in self._waiting:
+            self._waiting.move_to_end(waiter.turn)
 
     def _let_grow(self) -> None:
         while self._growing:
