@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from kafka_facade.core.balancer.steps import TASK_TYPES
 from kafka_facade.core.catalogue import CATALOGUE, GRPC_PACKAGE, Operation
 from kafka_facade.core.core import IMPLEMENTED
 
@@ -116,6 +117,40 @@ def operations(format: OutputFormat) -> None:
             widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
             for row in cells:
                 click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@main.command(short_help="List the tasks of brokers, or follow one.")
+@click.option(
+    "--gateway",
+    metavar="HOST:PORT",
+    default="localhost:50051",
+    show_default=True,
+    envvar="KAFKA_FACADE_GATEWAY",
+    show_envvar=True,
+    help="Where a gateway serves gRPC.",
+)
+@click.option(
+    "--cluster", metavar="ID", default="", help="The id of the Kafka cluster; default: the gateway's cluster."
+)
+@click.option("--type", "task_type", type=click.Choice(TASK_TYPES), help="Only tasks of this type.")
+@click.option("--follow", metavar="BROKER", type=click.IntRange(0), help="Show the task of this broker until it ends.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow an object a line.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1), default=10.0, show_default=True, help="How long (s) to wait for the list."
+)
+def tasks(gateway: str, cluster: str, task_type: str | None, follow: int | None, as_json: bool, timeout: float) -> None:
+    """List the tasks that remove and add brokers, or follow one with a progress bar.
+
+    The exit code is 1 if the task that was followed has failed, if there is none, or if no gateway can be reached.
+    """
+    from kafka_facade.terminal.gateway import TaskGateway
+    from kafka_facade.terminal.tasks import follow_task, list_tasks
+
+    with TaskGateway(gateway, cluster, timeout) as found:
+        if follow is None:
+            list_tasks(found, task_type, as_json=as_json)
+        elif not follow_task(found, follow, task_type, as_json=as_json):
+            raise SystemExit(1)
 
 
 @main.command(short_help="Print the settings as a Markdown table.")

@@ -1,0 +1,1 @@
+"""Commands for people that call a running gateway."""
