@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import strawberry
@@ -142,7 +143,7 @@ class GroupMember(core_groups.GroupMember, Node):
         graphql_type="list[ConsumerAssignment] | None",
         description="Its assigned partitions, ordered by topic and partition.",
     )
-    async def all_assignments(self, info: Info) -> list[core_groups.ConsumerAssignment]:
+    async def all_assignments(self, info: Info) -> Sequence[core_groups.ConsumerAssignment]:
         info.context.loaders.admit("api.v3.consumer-assignments.list")
         return await self.assignments()
 
@@ -151,10 +152,10 @@ class GroupMember(core_groups.GroupMember, Node):
         self, info: Info, topic_name: TopicName, partition_id: PartitionId
     ) -> core_groups.ConsumerAssignment:
         info.context.loaders.admit("api.v3.consumer-assignments.get")
-        for assignment in await self.assignments():
-            if (assignment.topic_name, assignment.partition_id) == (topic_name, partition_id):
-                return assignment
-        raise NotFound(topic_name=topic_name, partition_id=str(partition_id))
+        found = (await self.assignments()).find(topic_name, partition_id)
+        if found is None:
+            raise NotFound(topic_name=topic_name, partition_id=str(partition_id))
+        return found
 
 
 @resource(

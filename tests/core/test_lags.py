@@ -1,13 +1,15 @@
 """Lags from committed and end offsets."""
 
 import asyncio
+import struct
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kafka_facade.core.groups.assigned import AssignedPartitions
 from kafka_facade.core.groups.lags import lags_of, summary_of
 from kafka_facade.core.groups.model import (
-    ConsumerAssignment,
+    ConsumerAssignments,
     ConsumerGroup,
     ConsumerGroupState,
     ConsumerGroupType,
@@ -19,8 +21,10 @@ _OFFSETS = st.dictionaries(_PLACES, st.integers(0, 2**62))
 
 
 def _group(held: set[tuple[str, int]]) -> ConsumerGroup:
-    async def assignments() -> list[ConsumerAssignment]:
-        return [ConsumerAssignment("c", "g", "m", topic, partition) for topic, partition in sorted(held)]
+    partitions = AssignedPartitions((topic.encode(), struct.pack(">i", partition)) for topic, partition in held)
+
+    async def assignments() -> ConsumerAssignments:
+        return ConsumerAssignments(("c", "g", "m"), partitions)
 
     member = GroupMember("c", "g", "m", "i", "client", assignments)
     state, kind = ConsumerGroupState.STABLE, ConsumerGroupType.CLASSIC

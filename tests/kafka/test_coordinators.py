@@ -26,11 +26,11 @@ from kafka_facade_devstack.background import BackgroundStack
 _SECONDS = 20
 
 
-async def _by_id(group: GroupDescription | FacadeError) -> Any:
+def _by_id(group: GroupDescription | FacadeError) -> Any:
     if isinstance(group, FacadeError):
         return type(group)
     members = [
-        (member.consumer_id, member.instance_id, member.client_id, sorted(await member.assigned(), key=repr))
+        (member.consumer_id, member.instance_id, member.client_id, list(member.assigned.decode()))
         for member in sorted(group.members, key=lambda member: member.consumer_id)
     ]
     return replace(group, members=[]), members
@@ -49,7 +49,7 @@ async def test_both_clients_return_the_same_groups(
     other = Groups(ClientGroups(client, blocking), ClientLogOffsets(client, blocking))
     wanted = [group, "nobody", committed_only, group, "", "\0", "é"]
     ours, theirs = [await groups.describe_groups(wanted, _SECONDS) for groups in (engine.groups, other)]
-    assert [await _by_id(group) for group in ours] == [await _by_id(group) for group in theirs]
+    assert [_by_id(group) for group in ours] == [_by_id(group) for group in theirs]
     assert [entry.state for entry in ours if isinstance(entry, GroupDescription)] == [
         *(ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.STABLE)
     ]

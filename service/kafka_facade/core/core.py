@@ -115,12 +115,14 @@ class Core:
         options = balancer or BalancerOptions()
         self._balancer = Balancer(own, options)
         self._balancer.register(self._state.handlers)
+        self._groups = ConsumerGroups()
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
         made: dict[type[Any], object] = {
             Topics: topics,
             Produce: Produce(batch_max_entries, self._schemas),
             Reading: Reading(topics, pipeline.closing),
             Consumers: self._instances,
+            ConsumerGroups: self._groups,
             Exclusions: Exclusions(self._state),
             BrokerTasks: BrokerTasks(self._state, pipeline.closing, enabled=options.enabled),
             BalancerStatuses: BalancerStatuses(self._state, enabled=options.enabled),
@@ -246,6 +248,7 @@ class Core:
         await self.readiness.close()
         await asyncio.gather(self._state.close(), self._instances.close(timeout))
         await self._balancer.close()
+        self._groups.close()
         self._schemas.close()
         self._threads.close()
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import overload
 
+from kafka_facade.core.groups.assigned import AssignedPartitions
 from kafka_facade.core.request import Many, Request
-from kafka_facade.core.topics.positions import TopicPartition
-
-Assigned = Callable[[], Awaitable[list[TopicPartition]]]
-"""Returns the partitions that a member reads, unordered."""
 
 
 class ConsumerGroupState(str, Enum):
@@ -45,12 +43,49 @@ class ConsumerAssignment:
     partition_id: int
 
 
+class ConsumerAssignments(Sequence[ConsumerAssignment]):
+    """The partitions that a member reads, ordered by topic and partition. Entries are made when they are needed."""
+
+    __slots__ = ("_ids", "partitions")
+
+    def __init__(self, ids: tuple[str, str, str], partitions: AssignedPartitions) -> None:
+        self._ids = ids
+        self.partitions = partitions
+
+    def __len__(self) -> int:
+        return len(self.partitions)
+
+    @overload
+    def __getitem__(self, place: int) -> ConsumerAssignment: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[ConsumerAssignment]: ...
+
+    def __getitem__(self, place: int | slice) -> ConsumerAssignment | list[ConsumerAssignment]:
+        """Return an entry, or some."""
+        places = range(len(self.partitions))[place]
+        return self._make(places) if isinstance(places, int) else [self._make(one) for one in places]
+
+    def __iter__(self) -> Iterator[ConsumerAssignment]:
+        for entry in self.partitions:
+            yield ConsumerAssignment(*self._ids, entry.topic, entry.partition)
+
+    def find(self, topic: str, partition: int) -> ConsumerAssignment | None:
+        """Return the entry of a partition; None if the member does not read it."""
+        place = self.partitions.place_of(topic, partition)
+        return None if place is None else self._make(place)
+
+    def _make(self, place: int) -> ConsumerAssignment:
+        entry = self.partitions[place]
+        return ConsumerAssignment(*self._ids, entry.topic, entry.partition)
+
+
 @dataclass(slots=True)
 class GroupMember:
     """A consumer of a group, which may run anywhere; ``instance_id`` (KIP-345) is None unless it is a static member.
 
-    ``assignments`` returns the partitions that it reads, ordered by topic and partition. They are decoded then, since
-    there may be many.
+    ``assignments`` returns the partitions that it reads, ordered by topic and partition. The first call decodes them,
+    since there may be many. Raises Unavailable if too many calls decode large ones.
     """
 
     cluster_id: str
@@ -58,7 +93,7 @@ class GroupMember:
     consumer_id: str
     instance_id: str | None
     client_id: str
-    assignments: Callable[[], Awaitable[list[ConsumerAssignment]]]
+    assignments: Callable[[], Awaitable[ConsumerAssignments]]
 
 
 @dataclass(slots=True)

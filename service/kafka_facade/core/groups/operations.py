@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import (
@@ -14,10 +13,11 @@ from kafka_facade.core.errors import (
     PartitionNotFound,
     TopicNotFound,
 )
+from kafka_facade.core.groups.assignments import AssignmentDecoder
 from kafka_facade.core.groups.lags import lags_of, summary_of
 from kafka_facade.core.groups.model import (
-    Assigned,
     ConsumerAssignment,
+    ConsumerAssignments,
     ConsumerGroup,
     ConsumerGroupLagSummary,
     ConsumerLag,
@@ -38,12 +38,19 @@ from kafka_facade.core.groups.model import (
 from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.quoting import quote
 from kafka_facade.core.registry import also_answers, implements
-from kafka_facade.core.time_slices import in_slices, sorted_in_slices, time_slice
+from kafka_facade.core.time_slices import time_slice
 from kafka_facade.core.topics.positions import TopicPartition
 
 
 class ConsumerGroups:
     """Operations on consumer groups."""
+
+    def __init__(self) -> None:
+        self._decoder = AssignmentDecoder()
+
+    def close(self) -> None:
+        """Let the threads that decode assignments end."""
+        self._decoder.close()
 
     @implements("api.v3.consumer-groups.list")
     async def list_groups(self, call: Call, request: ListConsumerGroups) -> list[ConsumerGroup]:
@@ -53,7 +60,7 @@ class ConsumerGroups:
         groups = []
         for found in await call.kafka.groups.describe_groups(group_ids, call.remaining):
             if isinstance(found, GroupDescription):
-                groups.append(await _group(cluster_id, found))
+                groups.append(await self._described(cluster_id, found))
             # Skip groups that were deleted since the listing.
             elif not isinstance(found, (ConsumerGroupNotFound, KafkaAuthorizationFailed)):
                 raise found
@@ -72,7 +79,7 @@ class ConsumerGroups:
         """Many groups in one go; a group that cannot be described is replaced by its error."""
         own = await call.kafka.cluster.check(request.cluster_id, call)
         found = await call.kafka.groups.describe_groups(request.keys, call.remaining)
-        return [await _group(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
+        return [await self._described(own, entry) if isinstance(entry, GroupDescription) else entry for entry in found]
 
     @implements("api.v3.consumers.list")
     async def list_consumers(self, call: Call, request: ListConsumers) -> Sequence[GroupMember]:
@@ -89,17 +96,18 @@ class ConsumerGroups:
     async def list_assignments(self, call: Call, request: ListConsumerAssignments) -> Sequence[ConsumerAssignment]:
         """The partitions that a member reads, ordered by topic and partition; ConsumerGroupNotFound, NotFound."""
         message = f"Consumer {quote(request.consumer_id)} does not exist."
-        member = await self._consumer(call, request, NotFound(message, consumer_id=request.consumer_id))
-        return await member.assignments()
+        return await self._assignments(call, request, NotFound(message, consumer_id=request.consumer_id))
 
     @implements("api.v3.consumer-assignments.get")
     async def get_assignment(self, call: Call, request: GetConsumerAssignment) -> ConsumerAssignment:
         """One partition that a member reads; ConsumerGroupNotFound, NotFound."""
-        where = ListConsumerAssignments(request.cluster_id, request.consumer_group_id, request.consumer_id)
-        for assignment in await self.list_assignments(call, where):
-            if (assignment.topic_name, assignment.partition_id) == (request.topic_name, request.partition_id):
-                return assignment
-        raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
+        where = MemberRef(request.cluster_id, request.consumer_group_id, request.consumer_id)
+        message = f"Consumer {quote(request.consumer_id)} does not exist."
+        assigned = await self._assignments(call, where, NotFound(message, consumer_id=request.consumer_id))
+        found = assigned.find(request.topic_name, request.partition_id)
+        if found is None:
+            raise NotFound(topic_name=request.topic_name, partition_id=str(request.partition_id))
+        return found
 
     @implements("api.v3.consumer-lags.list")
     async def list_lags(self, call: Call, request: ListConsumerLags) -> Sequence[ConsumerLag]:
@@ -161,6 +169,9 @@ class ConsumerGroups:
             message = f"Consumer Group {quote(group_id)} {otherwise}"
             raise ConsumerGroupNotFound(message, consumer_group_id=group_id) from error
 
+    async def _assignments(self, call: Call, request: MemberRef, otherwise: NotFound) -> ConsumerAssignments:
+        return await (await self._consumer(call, request, otherwise)).assignments()
+
     async def _consumer(self, call: Call, request: MemberRef, otherwise: NotFound) -> GroupMember:
         where = ListConsumers(request.cluster_id, request.consumer_group_id)
         for member in await self.list_consumers(call, where):
@@ -168,35 +179,29 @@ class ConsumerGroups:
                 return member
         raise otherwise
 
+    async def _described(self, cluster_id: str, found: GroupDescription) -> ConsumerGroup:
+        group_id = found.consumer_group_id
+        members = []
+        for member in sorted(found.members, key=lambda member: member.consumer_id):
+            await time_slice()
+            ids = cluster_id, group_id, member.consumer_id
+            assignments = self._decoder.of(ids, member.assigned)
+            members.append(GroupMember(*ids, member.instance_id, member.client_id, assignments))
+        return ConsumerGroup(
+            cluster_id,
+            group_id,
+            found.is_simple,
+            found.partition_assignor,
+            found.state,
+            found.type,
+            found.is_mixed,
+            found.coordinator_id,
+            members,
+        )
+
 
 def _no_offsets(group_id: str) -> NotFound:
     return NotFound("Consumer group offsets could not be found.", consumer_group_id=group_id)
-
-
-async def _group(cluster_id: str, found: GroupDescription) -> ConsumerGroup:
-    group_id = found.consumer_group_id
-    members = []
-    for member in sorted(found.members, key=lambda member: member.consumer_id):
-        await time_slice()
-        ids = cluster_id, group_id, member.consumer_id
-        assignments = partial(_assignments, ids, member.assigned)
-        members.append(GroupMember(*ids, member.instance_id, member.client_id, assignments))
-    return ConsumerGroup(
-        cluster_id,
-        group_id,
-        found.is_simple,
-        found.partition_assignor,
-        found.state,
-        found.type,
-        found.is_mixed,
-        found.coordinator_id,
-        members,
-    )
-
-
-async def _assignments(ids: tuple[str, str, str], assigned: Assigned) -> list[ConsumerAssignment]:
-    found = await sorted_in_slices(await assigned(), lambda entry: (entry.topic, entry.partition))
-    return await in_slices(lambda entry: ConsumerAssignment(*ids, entry.topic, entry.partition), found)
 
 
 async def _lags(

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from kafka_facade.core.errors import FacadeError
-from kafka_facade.core.groups.model import Assigned, ConsumerGroupState, ConsumerGroupType
+from kafka_facade.core.groups.assigned import AssignedPartitions
+from kafka_facade.core.groups.model import ConsumerGroupState, ConsumerGroupType
 from kafka_facade.core.topics.positions import TopicPartition
+
+
+@dataclass(slots=True)
+class Assigned:
+    """The partitions that a member reads, encoded in about ``size`` bytes. ``decode`` blocks if they are many."""
+
+    size: int
+    decode: Callable[[], AssignedPartitions]
 
 
 @dataclass(slots=True)

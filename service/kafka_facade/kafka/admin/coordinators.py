@@ -7,11 +7,9 @@ process (``rd_kafka_enq_once_del_source_return``, librdkafka 2.16).
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError as ClientError
@@ -20,6 +18,7 @@ from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError, Unsuppo
 from kafka_facade.core.groups.model import ConsumerGroupState, ConsumerGroupType
 from kafka_facade.core.groups.port import GroupDescription, MemberDescription
 from kafka_facade.core.topics.positions import CommittedOffset, TopicPartition
+from kafka_facade.kafka.admin.assignments import assigned_topics, encoded
 from kafka_facade.kafka.errors import from_code
 from kafka_facade.kafka.protocol.client import ProtocolClient
 from kafka_facade.kafka.protocol.rounds import ask_brokers
@@ -35,9 +34,6 @@ _NOT_NEWER = frozenset({ClientError.GROUP_ID_NOT_FOUND, ClientError.UNSUPPORTED_
 # The protocol type of consumer groups; it is empty for groups that only have commits.
 _CONSUMER = "consumer"
 _UPGRADED = 1
-# A longer assignment, or more partitions, takes more than a few milliseconds to decode.
-_AT_ONCE_BYTES = 8 * 1024
-_AT_ONCE_PARTITIONS = 2_000
 
 
 class Coordinators:
@@ -196,7 +192,7 @@ def _newer(group: Any, node: int) -> GroupDescription:
             member.member_id,
             member.instance_id,
             member.client_id,
-            partial(_newer_assigned, member.assignment.topic_partitions),
+            assigned_topics(member.assignment.topic_partitions),
         )
         for member in group.members
     ]
@@ -214,40 +210,12 @@ def _classic(group: Any, node: int) -> GroupDescription | FacadeError:
         return ConsumerGroupNotFound(consumer_group_id=group.group_id)
     members = [
         MemberDescription(
-            member.member_id, member.group_instance_id, member.client_id, partial(_assigned, member.member_assignment)
+            member.member_id, member.group_instance_id, member.client_id, encoded(member.member_assignment)
         )
         for member in group.members
     ]
     kind = ConsumerGroupType.CLASSIC
     return GroupDescription(group.group_id, simple, group.protocol_data, state, kind, False, node, members)
-
-
-async def _newer_assigned(topics: Sequence[Any]) -> list[TopicPartition]:
-    def read() -> list[TopicPartition]:
-        return [TopicPartition(entry.topic_name, partition) for entry in topics for partition in entry.partitions]
-
-    count = sum(len(entry.partitions) for entry in topics)
-    return read() if count <= _AT_ONCE_PARTITIONS else await asyncio.to_thread(read)
-
-
-async def _assigned(data: bytes) -> list[TopicPartition]:
-    """Decode a member's assignment, a large one in a thread."""
-    return _decoded(data) if len(data) <= _AT_ONCE_BYTES else await asyncio.to_thread(_decoded, data)
-
-
-def _decoded(data: bytes) -> list[TopicPartition]:
-    """Decode a member's assignment; return an empty list if it is not in Kafka's consumer format."""
-    from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
-
-    if not data:
-        return []
-    try:
-        topics = ConsumerProtocolAssignment.decode(bytes(data)).assigned_partitions
-    except (struct.error, ValueError):
-        return []
-    # Clients write the data, which may be invalid, such as a topic without a name.
-    named = [entry for entry in topics or () if entry.topic]
-    return [TopicPartition(entry.topic, partition) for entry in named for partition in entry.partitions or ()]
 
 
 def _offsets(group: Any) -> Offsets:

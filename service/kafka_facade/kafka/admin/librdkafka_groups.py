@@ -5,9 +5,9 @@ For KIP-848 groups it reports neither their specific states nor whether a group 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 from confluent_kafka import ConsumerGroupState as ClientState
@@ -16,10 +16,10 @@ from confluent_kafka.admin import AdminClient
 
 from kafka_facade.core.errors import ConsumerGroupNotFound, FacadeError
 from kafka_facade.core.groups import model as core_groups
+from kafka_facade.core.groups.assigned import AssignedPartitions
 from kafka_facade.core.groups.model import ConsumerGroupState
-from kafka_facade.core.groups.port import GroupDescription, MemberDescription
+from kafka_facade.core.groups.port import Assigned, GroupDescription, MemberDescription
 from kafka_facade.core.time_slices import time_slice
-from kafka_facade.core.topics.positions import TopicPartition
 from kafka_facade.kafka.admin.coordinators import Offsets
 from kafka_facade.kafka.blocking import Blocking, positive, settled, settled_all
 from kafka_facade.kafka.errors import from_exception
@@ -39,6 +39,8 @@ _TYPES: dict[ConsumerGroupType, core_groups.ConsumerGroupType] = {
 # If the timeout expires before the coordinator is found, a late response aborts the process (see coordinators), so use
 # a timeout (s) far longer than any caller's.
 _OPERATION_SECONDS = 3600.0
+# The encoded size of a partition of a topic of its own, about.
+_BYTES_AN_ENTRY = 16
 
 
 class ClientGroups:
@@ -109,16 +111,20 @@ def _described(group_id: str, answer: Any) -> GroupDescription | FacadeError:
         coordinator.id if coordinator is not None and coordinator.id >= 0 else None,
         [
             MemberDescription(
-                member.member_id, member.group_instance_id, member.client_id, partial(_assigned, member.assignment)
+                member.member_id, member.group_instance_id, member.client_id, _assigned(member.assignment)
             )
             for member in answer.members
         ],
     )
 
 
-async def _assigned(assignment: Any) -> list[TopicPartition]:
-    entries = assignment.topic_partitions if assignment is not None else None
-    return [TopicPartition(entry.topic, entry.partition) for entry in entries or ()]
+def _assigned(assignment: Any) -> Assigned:
+    entries = (assignment.topic_partitions if assignment is not None else None) or ()
+
+    def decode() -> AssignedPartitions:
+        return AssignedPartitions((entry.topic.encode(), struct.pack(">i", entry.partition)) for entry in entries)
+
+    return Assigned(_BYTES_AN_ENTRY * len(entries), decode)
 
 
 def _offsets(answer: Any) -> Offsets:
