@@ -159,7 +159,16 @@ def test_other_spellings_of_secrets() -> None:
     jaas = 'x.PlainLoginModule required username="ann" password="canary\\"3";'
     found = secrets_of({"basic.auth.user.info": "ann:can@ry\n2", "sasl.jaas.config": jaas})
     encoded = b64encode(b"ann:can@ry\n2").decode()
-    for text in ("can@ry\n2", r"can@ry\n2", "can%40ry%0A2", encoded, 'canary"3', "canary%223"):
+    for text in (
+        "can@ry\n2",
+        r"can@ry\n2",
+        "can%40ry%0A2",
+        encoded,
+        'canary"3',
+        "canary%223",
+        r"canary\"3",
+        "canary&quot;3",
+    ):
         assert redact(f"it is {text}!", found) == f"it is {HIDDEN}!"
 
 

@@ -121,7 +121,7 @@ async def test_callers_are_answered_or_refused_at_once(gateway_factory: GatewayF
     os.kill(gateway.child.pid, signal.SIGTERM)
     stopping.set()
     await asyncio.wait_for(asyncio.gather(*callers), 20)
-    # No connection is queued that nobody accepts.
+    # No connection waits in the queue of a port that no worker accepts from.
     assert late == []
     assert outcomes["200"] > 20
     assert longest < TIMEOUT_MS / 2000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -111,12 +113,14 @@ def secrets_of(properties: Mapping[str, str]) -> set[str]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """The secret unchanged, URL-encoded, as in a ``repr``, and in the Base64 of a text that contains it.
+    """The secret unchanged, URL-encoded, as in a ``repr``, JSON and HTML, and in the Base64 of a text that contains it.
 
     OAuth clients encode the id and the secret for URLs before they join them (RFC 6749, section 2.3.1).
     """
     encoded = {secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")}
-    found = encoded | {repr(secret)[1:-1]}
+    # Error pages escape what they quote.
+    escaped = {repr(secret)[1:-1], json.dumps(secret)[1:-1], html.escape(secret), html.escape(secret, quote=False)}
+    found = encoded | escaped
     for text in encoded:
         data = text.encode(errors="replace")
         found |= _url_spellings(b64encode(data).decode())

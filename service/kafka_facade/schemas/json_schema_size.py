@@ -11,6 +11,8 @@ from urllib.parse import unquote
 _LIMIT: Final = 5_000
 # Maximum visits of subschemas: each is visited once for each reference to a schema that contains it.
 _MOST_WALKED: Final = 4 * _LIMIT
+# Digits of an index that an array may have.
+_MOST_DIGITS: Final = 10
 # Keywords that change the base URI of references, or whose target depends on the evaluation.
 _UNCLEAR: Final = ("$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor", "$id", "id")
 # Keywords whose subschemas apply to the same value, and those whose subschemas apply to all its members or items.
@@ -157,7 +159,7 @@ class _Walk:
             part = part.replace("~1", "/").replace("~0", "~")
             if isinstance(node, dict) and part in node:
                 node = node[part]
-            elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+            elif isinstance(node, list) and part.isdecimal() and len(part) < _MOST_DIGITS and int(part) < len(node):
                 node = node[int(part)]
             else:
                 # The validator reports references without a target.
