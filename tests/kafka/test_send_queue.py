@@ -15,7 +15,7 @@ from conftest import TopicFactory
 from denial import CLUSTER, denied
 from engines import LoneEngine
 from kafka_facade.core.errors import FacadeError, InvalidKafkaRequest, Unavailable
-from kafka_facade.core.records.model import Delivery, Header
+from kafka_facade.core.records.model import Delivery, Header, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.engine import Engine
 from kafka_facade.kafka.options import KafkaOptions
@@ -42,6 +42,21 @@ async def test_records_keep_the_order_of_their_submission(engine: Engine, topic:
     name = await topic()
     await engine.producer.partition_count(name, 10)
     pending = [await engine.producer.submit(name, records(1 + number % 20)) for number in range(300)]
+    async with asyncio.timeout(30):
+        found = [offset for batch in pending for offset in offsets(await batch)]
+    assert found == list(range(sum(1 + number % 20 for number in range(300))))
+
+
+async def test_a_stream_keeps_its_order_whether_or_not_it_names_the_partition(
+    engine: Engine, topic: TopicFactory
+) -> None:
+    name, order = await topic(), RecordOrder()
+    await engine.producer.partition_count(name, 10)
+    pending = []
+    for number in range(300):
+        partition, key = (0, None) if number % 3 else (None, b"key" if number % 2 else None)
+        batch = [SerializedRecord(key, b"x", partition, [], None) for _ in range(1 + number % 20)]
+        pending.append(await engine.producer.submit(name, batch, order))
     async with asyncio.timeout(30):
         found = [offset for batch in pending for offset in offsets(await batch)]
     assert found == list(range(sum(1 + number % 20 for number in range(300))))
@@ -198,4 +213,71 @@ async def test_a_topic_that_hangs_leaves_others_room(three_brokers: BackgroundSt
     await three_brokers.resume_broker(0)
     async with asyncio.timeout(30):
         assert len(offsets(await waiting)) == 10_000
+    assert await engine.producer.close(5) == 0
+
+
+async def _spread(stack: BackgroundStack, engine: Engine, topic: TopicFactory, broker: int) -> tuple[str, int, int]:
+    """A topic with three partitions; one that this broker leads, and one that another broker leads."""
+    name = await topic(on=stack, partitions=3)
+    await engine.producer.partition_count(name, 10)
+    [found] = await engine.admin.describe_topics([name], 10)
+    assert not isinstance(found, FacadeError)
+    leaders = [entry.leader_id for entry in found.partitions]
+    return name, leaders.index(broker), next(place for place, leader in enumerate(leaders) if leader != broker)
+
+
+async def _delivered(engine: Engine, topic: str, record: SerializedRecord) -> Delivery:
+    async with asyncio.timeout(5):
+        [outcome] = await (await engine.producer.submit(topic, [record]))
+    assert isinstance(outcome, Delivery), outcome
+    return outcome
+
+
+async def test_a_partition_that_hangs_leaves_others_of_its_topic_room(
+    three_brokers: BackgroundStack, topic: TopicFactory
+) -> None:
+    properties = {"queue.buffering.max.messages": "2000"}
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers, producer=properties))
+    name, stuck, other = await _spread(three_brokers, engine, topic, 1)
+    await three_brokers.pause_broker(0)
+    # More than may be in the client and wait in front of it.
+    waiting = [
+        asyncio.create_task(engine.producer.submit(name, [SerializedRecord(None, b"x", stuck, [], None)] * 1000))
+        for _ in range(10)
+    ]
+    await asyncio.sleep(0.5)
+    for number in range(5):
+        delivery = await _delivered(engine, name, SerializedRecord(None, b"x", other, [], None))
+        assert (delivery.partition, delivery.offset) == (other, number)
+    await three_brokers.resume_broker(0)
+    async with asyncio.timeout(30):
+        found = [offset for batch in waiting for offset in offsets(await (await batch))]
+    assert found == list(range(10_000))
+    assert await engine.producer.close(5) == 0
+
+
+async def test_records_without_partitions_pass_those_of_a_partition_that_hangs(
+    three_brokers: BackgroundStack, topic: TopicFactory
+) -> None:
+    properties = {"queue.buffering.max.messages": "2000"}
+    engine = await LoneEngine.start(KafkaOptions(three_brokers.bootstrap_servers, producer=properties))
+    name, stuck, other = await _spread(three_brokers, engine, topic, 1)
+    keys: dict[int, bytes] = {}
+    for number in range(30):
+        key = b"key %d" % number
+        keys[(await _delivered(engine, name, SerializedRecord(key, b"x", None, [], None))).partition] = key
+    await three_brokers.pause_broker(0)
+    waiting = [
+        asyncio.create_task(engine.producer.submit(name, [SerializedRecord(keys[stuck], b"x", None, [], None)] * 1000))
+        for _ in range(10)
+    ]
+    await asyncio.sleep(1)
+    for _ in range(5):
+        keyed = await _delivered(engine, name, SerializedRecord(keys[other], b"x", None, [], None))
+        assert keyed.partition == other
+        assert (await _delivered(engine, name, SerializedRecord(None, b"x", None, [], None))).partition != stuck
+    await three_brokers.resume_broker(0)
+    async with asyncio.timeout(30):
+        found = [offset for batch in waiting for offset in offsets(await (await batch))]
+    assert found == list(range(found[0], found[0] + 10_000))
     assert await engine.producer.close(5) == 0

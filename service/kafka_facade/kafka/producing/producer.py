@@ -22,6 +22,7 @@ from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive
 from kafka_facade.kafka.errors import facade_error
+from kafka_facade.kafka.producing.lanes import NO_LEADERS
 from kafka_facade.kafka.producing.producer_client import ProducerOpener
 from kafka_facade.kafka.producing.send_queue import SendQueue
 from kafka_facade.kafka.producing.topic_limits import TopicLimits
@@ -53,20 +54,21 @@ class Producer:
         self._limits = limits
         self._admin = admin
         self._blocking = blocking
-        self._partitions: dict[str, tuple[int, float]] = {}
+        # The leader of each partition of a topic, and when they were read.
+        self._partitions: dict[str, tuple[Sequence[int], float]] = {}
 
     def cached_partition_count(self, topic: str) -> int | None:
         """The cached number of partitions, or None if it is unknown or stale."""
         known = self._partitions.get(topic)
         if known is None or time.monotonic() - known[1] > _METADATA_SECONDS:
             return None
-        return known[0]
+        return len(known[0])
 
     async def partition_count(self, topic: str, timeout: float, *, refresh: bool = False) -> int:
         """The number of partitions. Creates a missing topic if brokers auto-create topics, else TopicNotFound."""
         known = self._partitions.get(topic)
         if known is not None and time.monotonic() - known[1] < (_REFRESH_SECONDS if refresh else _METADATA_SECONDS):
-            return known[0]
+            return len(known[0])
         deadline = time.monotonic() + timeout
         queue = self._queue or await self.open()
         while True:
@@ -76,13 +78,14 @@ class Producer:
             described = found.topics[topic]
             if described.error is None and described.partitions:
                 count = len(described.partitions)
-                if known is None or known[0] != count:
+                leaders = [described.partitions[index].leader for index in sorted(described.partitions)]
+                if known is None or len(known[0]) != count:
                     await self._until_ready(
                         topic, [entry.id for entry in described.partitions.values() if entry.leader >= 0]
                     )
                 await self._limits.learn(topic, min(positive(deadline - time.monotonic()), _LIMITS_SECONDS))
                 self._forget_stale()
-                self._partitions[topic] = (count, time.monotonic())
+                self._partitions[topic] = (leaders, time.monotonic())
                 return count
             self._partitions.pop(topic, None)
             error = LeaderNotAvailable() if described.error is None else facade_error(described.error, topic_name=topic)
@@ -93,7 +96,8 @@ class Producer:
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
         """Hand records to the producer (see ``ProducerPort.submit``)."""
         queue = self._queue or await self.open()
-        return await queue.submit(topic, records, order)
+        leaders, _ = self._partitions.get(topic, (NO_LEADERS, 0.0))
+        return await queue.submit(topic, records, order, leaders)
 
     async def open(self) -> SendQueue:
         """Create the client if there is none yet. Raises TooManyRequests if the process has too many."""

@@ -28,6 +28,7 @@ _BATCH_SIZE = 1_000_000
 _MESSAGE_MAX_BYTES = 1_000_000
 # Minimum interval (s) between replacements, because the next client may hit the same fatal error.
 _RENEWAL_SECONDS = 1.0
+_HASHING = frozenset({"murmur2", "murmur2_random"})
 _NOW = 0
 _CUT_NAME = "The name of a header cannot hold the character U+0000."  # To the client it would end there.
 _NO_EPOCH = "A record of 1970-01-01T00:00:00Z can't be produced: to the Kafka client that is no timestamp."
@@ -56,9 +57,9 @@ class ProducerClient:
             int(config.get("batch.size", _BATCH_SIZE)), int(config.get("message.max.bytes", _MESSAGE_MAX_BYTES))
         )
         """The maximum size (bytes) of a request."""
-        # Half of its queue, so that a topic that hangs leaves room for others.
-        self.records_of_a_topic: int = max(int(config["queue.buffering.max.messages"]) // 2, 1)
-        """How many records of one topic it gets at a time."""
+        self._most_records = int(config["queue.buffering.max.messages"])
+        self.hashes: bool = str(config.get("partitioner")) in _HASHING
+        """Whether the partition of a key follows from its murmur2 hash."""
         self.queued = QueuedBytes(int(config["queue.buffering.max.kbytes"]) * 1024)
         self.current = _new_client(self._config)
         self._loop = loop
@@ -69,6 +70,10 @@ class ProducerClient:
         self._replacing: asyncio.Task[None] | None = None
         self._broken: list[ClientProducer] = []
         self._destructions: set[asyncio.Future[None]] = set()
+
+    def room(self, own: int) -> int:
+        """Return how many more records it takes of a lane that has ``own`` in it; see ``QueuedBytes.room``."""
+        return max((self._most_records - len(self.current) - own) // 2, 0 if own else 1)
 
     @property
     def busy(self) -> bool:

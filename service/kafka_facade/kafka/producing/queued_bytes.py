@@ -31,9 +31,16 @@ class QueuedBytes:
         self.size = 0
 
     @property
-    def most_of_a_topic(self) -> int:
-        """Half of the limit, so that a topic that hangs leaves room for others."""
+    def most_waiting(self) -> int:
+        """How much of one lane may wait in front of the client."""
         return self.most // 2
+
+    def room(self, own: int) -> int:
+        """Return how much more a lane with ``own`` bytes may add: as long as it has less than what is left free.
+
+        So one lane that hangs gets half of the queue, two get a third each, and there is always something left.
+        """
+        return (self.most - self.size - own) // 2
 
 
 UNQUEUED: Final = QueuedBytes(0)

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError as ClientError
 from kafka_facade.core.errors import FacadeError
 from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.clients import Clients
-from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES, Refused
+from kafka_facade.kafka.producing.refusals import Refused
 from kafka_facade.kafka.producing.submissions import NONE_REFUSED, Batch, Series
 from kafka_facade.kafka.producing.topic_limits import UNKNOWN, Limits, TopicLimits, objection
 
@@ -56,7 +56,7 @@ class RefusedBatches:
         batch.start()
         for place in range(first, len(batch.records)):
             record = batch.records[place]
-            partition = PARTITIONER_DECIDES if record.partition is None else record.partition
+            partition = batch.partition if record.partition is None else record.partition
             self.add(batch, Refused(place, partition, limits.forbid(record) or _INNOCENT))
 
     def take(self, batch: Batch) -> None:

@@ -1,9 +1,9 @@
 """The queue in front of the producer client, and the handling of its delivery reports.
 
 The client sends records immediately (``linger.ms=0``), so a single record never waits. For a busy topic that alone
-would cause many small requests, which cost brokers and this process several times as much. Therefore records of a topic
-that has others in flight wait here until those are acknowledged, or for a short maximum time, and are then sent
-together (Nagle's algorithm, RFC 896, applied to batches).
+would cause many small requests, which cost brokers and this process several times as much. Therefore records of a lane
+(``lanes.py``) that has others in flight wait here until those are acknowledged, or for a short maximum time, and are
+then sent together (Nagle's algorithm, RFC 896, applied to batches).
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.clients import Clients
+from kafka_facade.kafka.producing.lanes import NO_LEADERS, Lanes
 from kafka_facade.kafka.producing.producer_client import ProducerClient, ProducerOpener, extras
 from kafka_facade.kafka.producing.queued_bytes import MANY_HEADERS, measure
-from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES, Refused
+from kafka_facade.kafka.producing.refusals import Refused
 from kafka_facade.kafka.producing.refused_batches import RefusedBatches
 from kafka_facade.kafka.producing.submissions import Batch, Lane, Series
 from kafka_facade.kafka.producing.topic_limits import UNKNOWN, TopicLimits
 
-# Maximum time (s), and number of records, that a topic's records wait for those in flight.
+# Maximum time (s), and number of records, that a lane's records wait for those in flight.
 _LONGEST_WAIT_SECONDS = 0.002
 _MOST_WAITING = 1_000
-# Records of a topic handed to the client per iteration of the event loop.
+# Records of a lane handed to the client per iteration of the event loop.
 _MOST_A_TURN = 2_000
 # Pause (s) after a record that took long, so that the loop runs what has become ready before it takes the next.
 _PAUSE_SECONDS = 0.001
@@ -79,10 +80,12 @@ class SendQueue:
         self._clients = Clients(client, opener, self._loop, self._report, self._conclude)
         self._limits = limits
         self._refused = RefusedBatches(self._loop, self._clients, limits, self._conclude, self._failure)
-        self._lanes: dict[str, Lane] = {}
+        self._lanes = Lanes(hashes=client.hashes)
         # Number of records in batches that are not complete yet.
         self._undecided = 0
         self._eager_until = 0.0
+        # The time of the reports that are taken.
+        self._now = 0.0
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
         # The last cause for which a record failed, and its error; while reports are taken.
@@ -96,19 +99,29 @@ class SendQueue:
         return found
 
     async def submit(
-        self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
+        self,
+        topic: str,
+        records: Sequence[SerializedRecord],
+        order: RecordOrder | None = None,
+        leaders: Sequence[int] = NO_LEADERS,
     ) -> asyncio.Future[list[Delivery | FacadeError]]:
-        """Queue records in order, waiting while their topic's queue is full (see ``ProducerPort.submit``)."""
+        """Queue records in order, waiting while their lane is full (see ``ProducerPort.submit``).
+
+        ``leaders`` are the brokers that lead the topic's partitions, as far as known.
+        """
         if not records:
             nothing: asyncio.Future[list[Delivery | FacadeError]] = self._loop.create_future()
             nothing.set_result([])
             return nothing
-        if topic not in self._lanes and not self._closed:
-            await self._clients.prepare(self._limits.known(topic).largest)
         size = await measure(records)
         series = None if order is None else Series.of(order)
+        prepared = False
         while True:
-            if (lane := self._lanes.get(topic)) is not None and self._is_full(lane):
+            lane, partition = self._lanes.choose(topic, records, series, leaders)
+            if lane.is_idle and not prepared and not self._closed:
+                await self._clients.prepare(self._limits.known(topic).largest)
+                prepared = True
+            elif self._is_full(lane):
                 if lane.room is None:
                     lane.room = asyncio.Event()
                 await lane.room.wait()
@@ -121,9 +134,9 @@ class SendQueue:
         if self._closed:
             raise Unavailable("The server is shutting down.")
         self.authentication.check()
-        if lane is None:
-            lane = self._lanes[topic] = Lane(topic)
-        batch = Batch(records, size, lane, series, self._loop.create_future())
+        if lane.is_idle:
+            self._lanes.add(lane)
+        batch = Batch(records, size, lane, series, self._loop.create_future(), partition)
         count = len(records)
         lane.waiting.append(batch)
         lane.waiting_records += count
@@ -141,8 +154,8 @@ class SendQueue:
         self._closed = True
         # After a fatal error the client is not replaced any more, so there is nothing to wait for.
         await self._until(lambda: not self._undecided or self._clients.first.doomed, timeout)
-        left = sum(lane.undecided for lane in self._lanes.values())
-        for lane in list(self._lanes.values()):
+        left = sum(lane.undecided for lane in self._lanes)
+        for lane in self._lanes:
             while lane.waiting:
                 self._give_up(lane.waiting.popleft(), Unavailable("The server is shutting down."))
             self._hand_over(lane)
@@ -170,11 +183,11 @@ class SendQueue:
             await asyncio.sleep(_FULL_QUEUE_SECONDS)
 
     def _is_full(self, lane: Lane) -> bool:
-        most = self._clients.first.queued.most_of_a_topic
+        most = self._clients.first.queued.most_waiting
         return lane.waiting_records >= _MOST_WAITING or lane.waiting_bytes >= most
 
     def _hand_over(self, lane: Lane) -> None:
-        """Hand queued records of a topic to the client, up to the limits per iteration and the space in its queue."""
+        """Hand queued records of a lane to the client, up to the limits per iteration and the space in its queue."""
         ends = time.perf_counter() + SLICE_SECONDS
         if lane.timer is not None:
             lane.timer.cancel()
@@ -185,7 +198,9 @@ class SendQueue:
             lane.client = self._clients.place_for(lane.limits.largest)
         waiting = lane.waiting
         client = self._clients.at(lane.client) or self._clients.first
-        share = client.records_of_a_topic - (lane.undecided - lane.waiting_records - lane.refused_records)
+        if not lane.handed_over:
+            lane.moved_at = self._now = time.monotonic()
+        share = client.room(lane.handed_over)
         left = min(share, _MOST_A_TURN)
         full = False
         while waiting and left > 0 and not full and time.perf_counter() < ends:
@@ -202,7 +217,11 @@ class SendQueue:
                 left -= batch.handed_over - begun
             if batch.handed_over == len(batch.records):
                 waiting.popleft()
-        if waiting:
+        if not waiting:
+            lane.blocked_at = None
+        else:
+            if lane.blocked_at is None:
+                lane.blocked_at = time.monotonic()
             # With some left, the time was over.
             pause = 0.0 if (share > _MOST_A_TURN or left > 0) and not full else _FULL_QUEUE_SECONDS
             if time.perf_counter() > ends + SLICE_SECONDS:
@@ -211,26 +230,23 @@ class SendQueue:
         if lane.room is not None and not self._is_full(lane):
             lane.room.set()
             lane.room = None
-        self._drop_if_idle(lane)
+        self._lanes.drop_if_idle(lane)
         self._wake()
-
-    def _drop_if_idle(self, lane: Lane) -> None:
-        if not lane.in_flight and not lane.waiting and self._lanes.get(lane.topic) is lane:
-            del self._lanes[lane.topic]
 
     def _produce(self, lane: Lane, batch: Batch, most: int) -> bool:
         """Hand over up to ``most`` further records of a batch, but none after many headers.
 
-        Return False if the client's queue is full, or the topic's part of it.
+        Return False if the client's queue is full, or the lane's part of it.
         """
         client = self._clients.at(lane.client) or self._clients.first
         produce, topic, records, report = client.current.produce, lane.topic, batch.records, self._report
+        unnamed = batch.partition
         # A record in a request of its own cannot make others fail.
         limits = lane.limits if lane.client < refusals.ALONE else UNKNOWN
         needs_key, forbidden = limits.needs_key, False
         queued = client.queued
         free = queued.most - queued.size
-        room = min(free, queued.most_of_a_topic - lane.queued_bytes)
+        room = min(free, queued.room(lane.queued_bytes))
         handed_bytes = failed_bytes = headers = 0
         first = index = batch.handed_over
         count = min(first + most, len(records))
@@ -244,10 +260,10 @@ class SendQueue:
             while index < count and headers <= MANY_HEADERS:
                 record = records[index]
                 size = record.size
-                # The first record of a topic may take more than half of the queue, and one alone more than all.
+                # The first record of a lane may take more than half of the queue, and one alone more than all.
                 if handed_bytes + size > room and (handed_bytes or lane.queued_bytes or (size > free and queued.size)):
                     return False
-                partition = PARTITIONER_DECIDES if record.partition is None else record.partition
+                partition = unnamed if record.partition is None else record.partition
                 try:
                     # Fast path: keyword arguments double the cost of the call, and few records need them.
                     if record.timestamp is None and not record.headers and not (needs_key and record.key is None):
@@ -295,19 +311,21 @@ class SendQueue:
         self._settle(batch)
 
     def _report(self, batch: Batch, index: int, error: ClientError | None, message: Message) -> None:
-        size = batch.records[index].size
+        size, lane = batch.records[index].size, batch.lane
         batch.queued.size -= size
-        batch.lane.queued_bytes -= size
+        lane.queued_bytes -= size
         if error is None:
+            lane.moved_at = self._now
             kind, timestamp = message.timestamp()
             batch.outcomes[index] = Delivery(message.partition() or 0, message.offset(), timestamp if kind else None)
-            batch.lane.undecided -= 1
+            lane.undecided -= 1
             left = batch.left = batch.left - 1
             # Most records leave others of their batch in flight, and cost no further call.
             if left > len(batch.refused):
                 return
             if not left:
                 self.authentication.answered()
+                self._lanes.acknowledged(lane)
             self._settle(batch)
         elif batch.client < refusals.ALONE and error.code() in refusals.COLLECTIVE:
             self._refused.add(batch, Refused(index, message.partition() or 0, error.code()))
@@ -329,7 +347,7 @@ class SendQueue:
                 if lane.waiting:
                     self._hand_over(lane)
                 else:
-                    self._drop_if_idle(lane)
+                    self._lanes.drop_if_idle(lane)
 
     def _decide(self, batch: Batch, index: int, outcome: Delivery | FacadeError) -> None:
         batch.outcomes[index] = outcome
@@ -390,6 +408,7 @@ class SendQueue:
 
     def _serve(self) -> None:
         clients = self._clients.all()
+        self._now = time.monotonic()
         try:
             for client in clients:
                 client.serve(renew=not self._closed)

@@ -1,4 +1,4 @@
-"""Data structures of the send queue: batches (submissions), series (streams) and lanes (topics)."""
+"""Data structures of the send queue: batches (submissions), series (streams) and lanes (partitions)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kafka_facade.core.errors import FacadeError
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.kafka.producing.queued_bytes import UNQUEUED
-from kafka_facade.kafka.producing.refusals import Refused
+from kafka_facade.kafka.producing.refusals import PARTITIONER_DECIDES, Refused
 from kafka_facade.kafka.producing.topic_limits import UNKNOWN
 
 NONE_REFUSED: Final[list[Refused]] = []
@@ -70,7 +70,8 @@ class Batch:
 
     ``refused`` are rejected records to resend once the others are complete. ``client`` is the index in
     ``refusals.CLIENTS`` of the client that has the records; it is above 0 after resending has begun. ``queued`` counts
-    the bytes in that client, ``waiting_bytes`` are those of records that have not been handed over.
+    the bytes in that client, ``waiting_bytes`` are those of records that have not been handed over. ``partition`` is
+    that of records that name none.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class Batch:
         "left",
         "number",
         "outcomes",
+        "partition",
         "queued",
         "records",
         "refused",
@@ -98,8 +100,10 @@ class Batch:
         lane: Lane,
         series: Series | None,
         future: asyncio.Future[list[Delivery | FacadeError]],
+        partition: int = PARTITIONER_DECIDES,
     ) -> None:
         self.records = records
+        self.partition = partition
         self.waiting_bytes = size
         self.queued = UNQUEUED
         self.lane = lane
@@ -141,18 +145,24 @@ class Batch:
 
 
 class Lane:
-    """The batches of one topic, ``in_flight`` or waiting.
+    """The batches for one partition of a topic, or for any of them (None), ``in_flight`` or waiting.
 
     ``client`` is the index in ``refusals.CLIENTS`` of the client that the records go to, the same for all in flight.
     ``undecided`` counts all incomplete records, ``waiting_records`` those not handed to the client yet, and
     ``refused_records`` those that were rejected and wait to be resent. ``waiting_bytes`` and ``queued_bytes`` are the
-    sizes of those that wait and of those in a client.
+    sizes of those that wait and of those in a client. ``moved_at`` is when the last of those was acknowledged, or the
+    first one handed over, and ``blocked_at`` since when some wait for room in the client. ``leader`` is the broker that
+    leads the partition, if it is known.
     """
 
     __slots__ = (
+        "blocked_at",
         "client",
         "in_flight",
+        "leader",
         "limits",
+        "moved_at",
+        "partition",
         "queued_bytes",
         "refused_records",
         "room",
@@ -164,8 +174,10 @@ class Lane:
         "waiting_records",
     )
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, partition: int | None = None, leader: int | None = None) -> None:
         self.topic = topic
+        self.partition = partition
+        self.leader = leader
         self.client = 0
         self.limits = UNKNOWN
         self.in_flight = 0
@@ -175,6 +187,18 @@ class Lane:
         self.queued_bytes = 0
         self.refused_records = 0
         self.undecided = 0
+        self.moved_at = 0.0
+        self.blocked_at: float | None = None
         self.timer: asyncio.TimerHandle | None = None
         # Set when there is room again; None while no call waits for it.
         self.room: asyncio.Event | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no records."""
+        return not self.in_flight and not self.waiting
+
+    @property
+    def handed_over(self) -> int:
+        """The number of records in the client."""
+        return self.undecided - self.waiting_records - self.refused_records
