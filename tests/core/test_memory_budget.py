@@ -441,6 +441,23 @@ async def test_slow_requests_are_bounded() -> None:
 
 
 @pytest.mark.usefixtures("quickly_slow")
+async def test_a_request_knows_that_it_would_keep_others_waiting() -> None:
+    budget = MemoryBudget(TOTAL)
+    with ExitStack() as stack:
+        for number in range(4):
+            held = await asyncio.wait_for(_hold(budget, number, 5), 1)
+            assert not held.would_keep_others_waiting
+            stack.callback(held.release)
+            stack.enter_context(held.waiting())
+            await asyncio.sleep(0.03)
+            assert not held.would_keep_others_waiting
+        last = await _hold(budget, "last", 5)
+        assert last.would_keep_others_waiting
+        assert not budget.reservation("none").would_keep_others_waiting
+    assert not last.would_keep_others_waiting
+
+
+@pytest.mark.usefixtures("quickly_slow")
 async def test_slow_requests_of_one_caller_are_bounded() -> None:
     budget = MemoryBudget(TOTAL)
     with ExitStack() as stack:

@@ -98,6 +98,34 @@ async def test_small_requests_beside_many_large_ones_to_a_broker_that_hangs(
             await _others_are_served(gateway, healthy, SOON)
 
 
+async def test_large_requests_beside_many_to_a_broker_that_hangs(
+    gateway_factory: GatewayFactory,
+    three_brokers: BackgroundStack,
+    slow: Callable[[Awaitable[object]], None],
+) -> None:
+    stuck, healthy = await _topic(three_brokers, 3), await _topic(three_brokers, 1)
+    gateway = await gateway_factory(BUDGET, on=three_brokers)
+    for topic in (stuck, healthy):
+        await _others_are_served(gateway, topic)
+    body = json.dumps({"records": RECORDS})
+    async with httpx.AsyncClient(timeout=120) as client:
+        await three_brokers.pause_broker(2)
+        answers: list[httpx.Response] = []
+
+        async def produce() -> None:
+            answers.append(await client.post(f"{gateway.rest}/topics/{stuck}", headers=V2, content=body))
+
+        for _ in range(MANY):
+            slow(produce())
+        await asyncio.sleep(2)
+        began = time.monotonic()
+        async with httpx.AsyncClient(timeout=60) as other:
+            assert (await other.post(f"{gateway.rest}/topics/{healthy}", headers=V2, content=body)).status_code == 200
+        assert time.monotonic() - began < SECONDS
+        # Those that do not fit are told to come back.
+        assert {answer.status_code for answer in answers} == {503}
+
+
 async def test_callers_of_fetches_that_wait(
     gateway_factory: GatewayFactory, topic: TopicFactory, slow: Callable[[Awaitable[object]], None]
 ) -> None:

@@ -119,18 +119,22 @@ class MemoryBudget:
         self._hold(-size, reservation)
         self._admit()
 
+    def may_count_apart(self, reservation: Reservation) -> bool:
+        """Return whether the request counts apart, or would if it was slow."""
+        size, total = self._held.get(reservation, 0), _MOST_SLOW * self.total
+        of_caller = self._slow_callers.get(reservation.caller, 0)
+        return self._slow_bytes + size <= total and (not of_caller or not size or of_caller + size <= total // 2)
+
     def count_apart(self, reservation: Reservation) -> bool:
         """Take what a slow request holds out of the budget. Return False if too much counts apart already."""
-        size, total, caller = self._held.get(reservation, 0), _MOST_SLOW * self.total, reservation.caller
-        of_caller = self._slow_callers.get(caller, 0)
-        if self._slow_bytes + size > total or (of_caller and of_caller + size > total // 2):
+        if not self.may_count_apart(reservation):
             return False
-        if size:
-            huge = reservation in self._huge
+        if size := self._held.get(reservation, 0):
+            caller, huge = reservation.caller, reservation in self._huge
             self._hold(-size, reservation)
             self._slow[reservation] = size, huge
             self._slow_bytes += size
-            self._slow_callers[caller] = of_caller + size
+            self._slow_callers[caller] = self._slow_callers.get(caller, 0) + size
             self._admit()
         return True
 
@@ -367,6 +371,11 @@ class Reservation:
     def _count_apart(self) -> None:
         if not self._budget.count_apart(self):
             self._look_later()
+
+    @property
+    def would_keep_others_waiting(self) -> bool:
+        """Whether what it holds could not count apart from the budget if the request had to wait for long."""
+        return self._size > 0 and not self._budget.may_count_apart(self)
 
     def release(self) -> None:
         """Give all back."""

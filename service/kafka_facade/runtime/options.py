@@ -38,7 +38,8 @@ class ProcessOptions:
 
     Further ones wait until earlier ones are done, and are rejected (429, ``RESOURCE_EXHAUSTED``) after 30 s. Those of
     one connection get at most half of it. A request that needs more than all of it runs alone. Requests that wait for
-    Kafka or their caller for more than a second count apart, up to twice as much. Besides it, a sixteenth is reserved
+    Kafka or their caller for more than a second count apart, up to twice as much; after that, produce requests for a
+    partition whose broker hangs are rejected at once (503, ``UNAVAILABLE``). Besides it, a sixteenth is reserved
     for small requests (up to 1/64 each) that would have to wait.
     """
 

@@ -47,6 +47,8 @@ class ProducerPort(Protocol):
         A record that Kafka rejects because of another one is resent. If that would change the order within the
         submission, or among submissions with the same ``order``, it fails with a retriable error instead.
         The future returns one delivery or error per record, in order, when all are acknowledged or have failed.
+        Raises Unavailable at shutdown, or if Kafka acknowledges no records of the partition while too many large
+        requests wait for that.
         """
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from confluent_kafka import KafkaError as ClientError
@@ -24,6 +25,7 @@ from kafka_facade.core.errors import (
     TopicNotFound,
     Unavailable,
 )
+from kafka_facade.core.memory_budget import current_reservation
 from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.time_slices import SLICE_SECONDS
@@ -55,8 +57,11 @@ _EAGER_SECONDS = 0.001
 # Poll interval (s) without records in flight, for the client's log lines and errors.
 _IDLE_POLL_SECONDS = 1.0
 _FULL_QUEUE_SECONDS = 0.002
+# How often (s) calls that wait for room look whether they should go on waiting.
+_CHECK_SECONDS = 0.5
 # How long (s) to wait for the reports of purged records.
 _PURGE_SECONDS = 1.0
+_HANGS = "Kafka does not acknowledge records of this partition, and too many requests wait for that. Try again later."
 
 
 class SendQueue:
@@ -115,22 +120,7 @@ class SendQueue:
             return nothing
         size = await measure(records)
         series = None if order is None else Series.of(order)
-        prepared = False
-        while True:
-            lane, partition = self._lanes.choose(topic, records, series, leaders)
-            if lane.is_idle and not prepared and not self._closed:
-                await self._clients.prepare(self._limits.known(topic).largest)
-                prepared = True
-            elif self._is_full(lane):
-                if lane.room is None:
-                    lane.room = asyncio.Event()
-                await lane.room.wait()
-            elif series is not None and series.held:
-                if series.room is None:
-                    series.room = asyncio.Event()
-                await series.room.wait()
-            else:
-                break
+        lane, partition = await self._lane_with_room(topic, records, series, leaders)
         if self._closed:
             raise Unavailable("The server is shutting down.")
         self.authentication.check()
@@ -148,6 +138,31 @@ class SendQueue:
         elif lane.timer is None:
             lane.timer = self._loop.call_later(_LONGEST_WAIT_SECONDS, self._hand_over, lane)
         return batch.future
+
+    async def _lane_with_room(
+        self, topic: str, records: Sequence[SerializedRecord], series: Series | None, leaders: Sequence[int]
+    ) -> tuple[Lane, int]:
+        """Wait until the lane for records has room; see ``Lanes.choose``."""
+        prepared = False
+        while True:
+            lane, partition = self._lanes.choose(topic, records, series, leaders)
+            if _would_keep_others_waiting() and self._lanes.hangs(lane):
+                raise Unavailable(_HANGS)
+            if lane.is_idle and not prepared and not self._closed:
+                await self._clients.prepare(self._limits.known(topic).largest)
+                prepared = True
+            elif self._is_full(lane):
+                if lane.room is None:
+                    lane.room = asyncio.Event()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CHECK_SECONDS):
+                        await lane.room.wait()
+            elif series is not None and series.held:
+                if series.room is None:
+                    series.room = asyncio.Event()
+                await series.room.wait()
+            else:
+                return lane, partition
 
     async def close(self, timeout: float) -> int:
         """Reject new records and wait for those in flight; return how many were dropped after ``timeout`` (s)."""
@@ -421,3 +436,9 @@ class SendQueue:
         if self._undecided <= _FEW and time.monotonic() < self._eager_until:
             return self._loop.call_soon(self._serve)
         return self._loop.call_later(_POLL_SECONDS, self._serve)
+
+
+def _would_keep_others_waiting() -> bool:
+    """Whether the current request, if it waited here, would keep others from the memory for large requests."""
+    reservation = current_reservation()
+    return reservation is not None and reservation.would_keep_others_waiting
