@@ -97,10 +97,13 @@ class BrokerTaskProgress(core_tasks.BrokerTaskProgress):
         description="The size in bytes of the replicas that move; 0 until it is known."
     )
     bytes_moved: BigInt = strawberry.field(
-        description="The size in bytes of the replicas that have moved. A replica counts once it has moved entirely."
+        description=(
+            "How many of these bytes have been copied. Those of replicas that are moving are as of the last few "
+            "seconds."
+        )
     )
     bytes_per_second: BigInt | None = strawberry.field(
-        description="The mean rate since the first move; null unless replicas move, and until one has moved."
+        description="The mean rate since the first move; null unless replicas move, and until something was copied."
     )
 
     @field(name="task", graphql_type=BrokerTask, description="The task.")

@@ -20,7 +20,7 @@ from kafka_facade.rpc.gen.v1 import broker_task_pb2, broker_task_pb2_grpc
 from kafka_facade_devstack.background import BackgroundStack
 from kafka_facade_devstack.gateway import Gateway
 
-_SECONDS = 120
+_SECONDS = 240
 _SLOW = {"confluent.balancer.throttle.bytes.per.second": "1000000"}
 _KILOBYTES = 4000
 _NAMES = pytest.mark.parametrize("name", WATCHES)
@@ -63,6 +63,22 @@ async def test_a_removal_from_its_start_to_its_end(
     # One that comes later gets the same end.
     for watch in WATCHES.values():
         assert await _all(watch, cluster.gateway) == [*ends]
+
+
+async def test_what_has_been_copied_of_a_large_partition(
+    new_cluster: NewCluster, four_brokers: BackgroundStack, placed: PlacedTopic, kafka: KafkaPorts
+) -> None:
+    topic = await placed([[4, 1]])
+    await fill(four_brokers, topic, 1, 12_000)
+    cluster = await new_cluster(**_SLOW)
+    await cluster.remove(4, should_shutdown=False)
+    for found in await asyncio.gather(*(_all(watch, cluster.gateway) for watch in WATCHES.values())):
+        moved = [seen.bytes_moved for seen in found]
+        assert moved == sorted(moved)
+        # Besides the other partitions of the broker, which have few bytes.
+        copied = {size for size in moved if 2_000_000 < size < 12_000_000}
+        assert len(copied) > 1
+        assert found[-1].bytes_moved == found[-1].bytes_total > 12_000_000
 
 
 async def test_a_task_that_waits_for_the_broker_to_be_stopped(

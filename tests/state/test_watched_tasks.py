@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from kafka_facade.core.balancer.port import PlacementPort
 from kafka_facade.core.balancer.records import RECORDS, new_task
 from kafka_facade.core.balancer.steps import MOVING_AWAY, REMOVE_BROKER
 from kafka_facade.core.broker_tasks.model import BrokerTaskProgress, WatchBrokerTask
@@ -41,11 +42,11 @@ def _value(moved: int, **others: Any) -> dict[str, Any]:
 class Watching:
     """Streams of the task. No leader works on it."""
 
-    def __init__(self, pipeline: Pipeline, state: State, servers: str) -> None:
+    def __init__(self, pipeline: Pipeline, state: State, placement: PlacementPort, servers: str) -> None:
         self.pipeline = pipeline
         self._topic = state.topic
         self._producer = Producer({"bootstrap.servers": servers})
-        self._tasks = BrokerTasks(state, pipeline.closing, enabled=False)
+        self._tasks = BrokerTasks(state, pipeline.closing, placement, enabled=False)
 
     async def write(self, value: dict[str, Any] | None) -> None:
         """Write the record of the task, besides what the leader writes."""
@@ -72,7 +73,7 @@ async def watching(stack: BackgroundStack, topic: str) -> AsyncIterator[Watching
         state = State(own.ports, topic)
         state.handlers.records += RECORDS
         await state.start()
-        yield Watching(pipeline, state, stack.bootstrap_servers)
+        yield Watching(pipeline, state, own.ports.placement, stack.bootstrap_servers)
         await state.close()
         own.release()
 

@@ -117,6 +117,7 @@ class Core:
         self._balancer.register(self._state.handlers)
         self._groups = ConsumerGroups()
         self._instances = Consumers(consumer_defaults, pipeline.closing, self.decoding, peers)
+        self._broker_tasks = BrokerTasks(self._state, pipeline.closing, own.placement, enabled=options.enabled)
         made: dict[type[Any], object] = {
             Topics: topics,
             Produce: Produce(batch_max_entries, self._schemas),
@@ -124,7 +125,7 @@ class Core:
             Consumers: self._instances,
             ConsumerGroups: self._groups,
             Exclusions: Exclusions(self._state),
-            BrokerTasks: BrokerTasks(self._state, pipeline.closing, enabled=options.enabled),
+            BrokerTasks: self._broker_tasks,
             BalancerStatuses: BalancerStatuses(self._state, enabled=options.enabled),
         }
         families = [made[family] if family in made else family() for family in FAMILIES]
@@ -247,7 +248,7 @@ class Core:
                 await self._expiry
         await self.readiness.close()
         await asyncio.gather(self._state.close(), self._instances.close(timeout))
-        await self._balancer.close()
+        await asyncio.gather(self._balancer.close(), self._broker_tasks.close())
         self._groups.close()
         self._schemas.close()
         self._threads.close()

@@ -9,6 +9,8 @@ Document = Mapping[str, Any]
 
 _COLUMNS: Final = ("BROKER", "TYPE", "STATUS", "EXCLUSION", "REPLICAS", "SHUTDOWN", "UPDATED", "MESSAGE")
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+# Small partitions move first: how long the others take is not known before.
+_KNOWN_SHARE: Final = 0.01
 _MINUTE: Final = 60
 MOVING: Final = "moving replicas"
 """The phase that has numbers."""
@@ -69,7 +71,9 @@ def numbers(progress: Document) -> list[str]:
         return []
     found = [f"{progress['partitions_moved']}/{progress['partitions_total']} partitions"]
     if rate := progress.get("bytes_per_second"):
-        found += [f"{duration((total - progress['bytes_moved']) / rate)} left", f"{size(rate)}/s"]
+        if share(progress) >= _KNOWN_SHARE:
+            found.append(f"{duration((total - progress['bytes_moved']) / rate)} left")
+        found.append(f"{size(rate)}/s")
     return [*found, f"{size(progress['bytes_moved'])} of {size(total)}"]
 
 

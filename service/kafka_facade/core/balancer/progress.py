@@ -69,10 +69,14 @@ def with_totals(
 def with_progress(view: StateView, task: TaskRecord) -> TaskRecord:
     """Return a task with its progress as it is now; one that has ended keeps that of its end."""
     record = view.get(ExecutionRecord)
-    if not task.is_running or record is None or record.purpose.kind is not _KINDS[task.task_type]:
+    if record is None or not is_for(record, task):
         return task
-    found = record.progress.get(task.broker_id)
-    return task if found is None else structs.replace(task, progress=found)
+    return structs.replace(task, progress=record.progress[task.broker_id])
+
+
+def is_for(record: ExecutionRecord, task: TaskRecord) -> bool:
+    """Return whether an execution has the progress of a task."""
+    return task.is_running and record.purpose.kind is _KINDS[task.task_type] and task.broker_id in record.progress
 
 
 def kept_progress(view: StateView) -> dict[str, TaskRecord]:

@@ -40,8 +40,8 @@ class BrokerTask:
 class BrokerTaskProgress:
     """A task, and how far its moves are: the replicas that the broker loses or gets. The totals are 0 before the plan.
 
-    ``bytes_per_second`` is the mean since the moves began; None unless they go on and one has ended. ``bytes_moved``
-    counts replicas that have moved entirely.
+    ``bytes_moved`` includes what has been copied of replicas that move. ``bytes_per_second`` is the mean since the
+    moves began; None unless they go on, and until something has been copied.
     """
 
     task: BrokerTask

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from kafka_facade.core import limits
+from kafka_facade.core.balancer.port import PlacementPort
 from kafka_facade.core.balancer.progress import with_progress
 from kafka_facade.core.balancer.records import TaskProgress, TaskRecord, now_ms, tasks_of
 from kafka_facade.core.balancer.removals import REMOVE, Accepted, RemoveBrokersChange, broker_not_found
@@ -19,6 +20,7 @@ from kafka_facade.core.balancer.steps import (
     ReassignmentStatus,
     ShutdownStatus,
 )
+from kafka_facade.core.broker_tasks.copying import Copying
 from kafka_facade.core.broker_tasks.model import (
     BrokerRemoval,
     BrokerTask,
@@ -67,13 +69,18 @@ _OLDER: Final = {"COMPLETED": "COMPLETE", "ERROR": "FAILED"}
 class BrokerTasks:
     """Operations on tasks. ``enabled`` is whether the gateway has a balancer, which carries them out.
 
-    Streams end when ``closing`` is set.
+    Streams end when ``closing`` is set. ``placement`` is the gateway's own port.
     """
 
-    def __init__(self, state: State, closing: asyncio.Event, *, enabled: bool) -> None:
+    def __init__(self, state: State, closing: asyncio.Event, placement: PlacementPort, *, enabled: bool) -> None:
         self._state = state
         self._closing = closing
+        self._copying = Copying(placement)
         self._enabled = enabled
+
+    async def close(self) -> None:
+        """End background work; never raises."""
+        await self._copying.close()
 
     @implements("api.v3.broker-tasks.list")
     @also_answers(
@@ -157,7 +164,7 @@ class BrokerTasks:
             found = view.get(TaskRecord, f"{request.broker_id}/{request.task_type}")
             if found is None:
                 raise _no_task(request.broker_id, request.task_type)
-            task = with_progress(view, found)
+            task = self._copying.with_copied(view, with_progress(view, found))
             wait = _PAUSE_SECONDS
             if task != last:
                 wait = due - time.monotonic()

@@ -662,9 +662,9 @@ class BrokerTaskProgress(_message.Message):
     bytes_total: _builtins.int
     """The size in bytes of the replicas that move; 0 until it is known."""
     bytes_moved: _builtins.int
-    """The size in bytes of the replicas that have moved. A replica counts once it has moved entirely."""
+    """How many of these bytes have been copied. Those of replicas that are moving are as of the last few seconds."""
     bytes_per_second: _builtins.int
-    """The mean rate since the first move; absent unless replicas move, and until one has moved."""
+    """The mean rate since the first move; absent unless replicas move, and until something has been copied."""
     @_builtins.property
     def task(self) -> Global___BrokerTask:
         """The task."""
