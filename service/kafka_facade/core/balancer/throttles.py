@@ -61,10 +61,14 @@ class Throttles:
     async def lift(self, leader: Leader, alive: Mapping[int, bool], timeout: float, *, topics: bool = True) -> bool:
         """Remove the throttles of the brokers that are alive, and those of topics; return whether none is left."""
         deadline = time.monotonic() + timeout
-        if topics:
-            await self._restore_topics(leader, _names(leader, _TOPIC), deadline)
-        brokers = [int(name) for name in _names(leader, _BROKER)]
-        await self._restore_brokers(leader, [broker for broker in brokers if alive.get(broker)], deadline)
+        names = _names(leader, _TOPIC) if topics else []
+        brokers = [broker for broker in map(int, _names(leader, _BROKER)) if alive.get(broker)]
+        if names or brokers:
+            # Written once more, so that a leader that is none any more lifts nothing.
+            name, record = next(iter(leader.view.all(ThrottleRecord).items()))
+            await leader.write({key_of(ThrottleRecord, name): record})
+        await self._restore_topics(leader, names, deadline)
+        await self._restore_brokers(leader, brokers, deadline)
         return not leader.view.all(ThrottleRecord)
 
     async def _throttle_brokers(self, leader: Leader, brokers: Iterable[int], deadline: float) -> None:
