@@ -55,3 +55,16 @@ def test_bytes_are_base64_and_text_is_kept() -> None:
 def test_an_array_has_all_documents_whatever_their_sizes(sizes: list[int]) -> None:
     found = asyncio.run(encoding.encode_array(sizes, lambda size: {"text": "x" * size}, b'{"data":', b"}"))
     assert json.loads(found) == {"data": [{"text": "x" * size} for size in sizes]}
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 400])
+def test_parts_of_a_long_array_are_the_array(count: int) -> None:
+    sizes = [1, 40_000, 100, 40_000] * count
+    parts: list[bytearray] = []
+
+    async def take(part: bytearray) -> None:
+        parts.append(part)
+
+    last = asyncio.run(encoding.encode_array(sizes, lambda size: {"text": "x" * size}, b'{"data":', b"}", take))
+    assert json.loads(b"".join([*parts, last])) == {"data": [{"text": "x" * size} for size in sizes]}
+    assert max(map(len, [*parts, last])) < 2_000_000

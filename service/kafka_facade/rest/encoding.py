@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -20,39 +21,51 @@ _Item = TypeVar("_Item")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP_LEVEL = 6
+# The largest window, with the header of gzip.
+_GZIP_WINDOW: Final = zlib.MAX_WBITS | 16
 # Yield to the event loop after encoding this many bytes of an array; takes a few tenths of a millisecond.
 _PIECE: Final = 32 * 1024
 # Number of small items to encode in one call.
 _TOGETHER: Final = 8
+_OPEN: Final = ord("[")
 _COMMA: Final = ord(",")
+# Bytes of a long array to hand on at once.
+_PART: Final = 1024 * 1024
 MIN_COMPRESSED_BYTES: Final = 32
 """Minimum size of a body to compress."""
 
 
 async def encode_array(
-    found: Sequence[_Item], document: Callable[[_Item], object], before: bytes = b"", after: bytes = b""
+    found: Sequence[_Item],
+    document: Callable[[_Item], object],
+    before: bytes = b"",
+    after: bytes = b"",
+    take: Callable[[bytearray], Awaitable[None]] | None = None,
 ) -> bytearray:
     """Encode documents as a JSON array between ``before`` and ``after``, yielding to the event loop between pieces.
 
-    They may have values of the type LongValue.
+    They may have values of the type LongValue. A long array is handed to ``take`` in parts, except for the last part,
+    which is returned.
     """
     array, encoder = bytearray(before), LongEncoder()
     position, count, pause = 0, 1, 0
     while position < len(found):
+        if take is not None and len(array) >= _PART:
+            await take(array)
+            array, pause = bytearray(), 0
         if len(array) >= pause:
             await time_slice()
             pause = len(array) + _PIECE
         start = len(array)
         encoder.encode_into([document(item) for item in found[position : position + count]], array, -1)
         await encoder.fill_in(array, start)
-        # Each piece is encoded as an array: turn its "[" into a comma, and drop its "]".
-        array[start] = _COMMA
+        # Each piece is encoded as an array: turn its "[" into a comma, except for the first, and drop its "]".
+        array[start] = _COMMA if position else _OPEN
         array.pop()
         position += count
         # Encode large items one by one.
         count = _TOGETHER if len(array) - start < _PIECE else 1
-    array[len(before) : len(before) + 1] = b"["
-    array += b"]" + after
+    array += (b"]" if position else b"[]") + after
     return array
 
 
@@ -77,6 +90,16 @@ def timestamp_milliseconds(moment: datetime) -> int:
 def compress(body: bytes | bytearray) -> bytes:
     """Compress a body with gzip."""
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
+
+
+def compressor() -> Callable[[bytes | bytearray, bool], bytes]:
+    """Return a function that compresses the parts of a body with gzip; its flag tells whether a part is the last."""
+    state = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+
+    def compress_part(part: bytes | bytearray, last: bool) -> bytes:
+        return state.compress(part) + state.flush() if last else state.compress(part)
+
+    return compress_part
 
 
 def accepts_gzip(accept_encoding: bytes | None) -> bool:

@@ -19,7 +19,7 @@ from kafka_facade.rest.documents import Documents
 from kafka_facade.rest.exchange import NO_CONTENT, Exchange, Response
 from kafka_facade.rest.handlers import HANDLERS, Handler
 from kafka_facade.rest.request_bodies import RequestBody
-from kafka_facade.rest.v3_responses import list_response, resource_response
+from kafka_facade.rest.v3_responses import long_list_response, resource_response
 
 _Field = Callable[[Exchange], Any]
 _PARAMETER: Final = re.compile(r"{(\w+)}")
@@ -70,8 +70,8 @@ def regular(rows: Sequence[Operation], implementation: Implementation, documents
     if get_origin(implementation.answer) in (list, Sequence):
         kind = documents.kind(get_args(implementation.answer)[0])
 
-        async def answer_list(exchange: Exchange) -> Response:
-            return await list_response(exchange, kind, await run(exchange))
+        async def answer_list(exchange: Exchange) -> Response | None:
+            return await long_list_response(exchange, kind, await run(exchange))
 
         return answer_list
 

@@ -24,7 +24,7 @@ from kafka_facade.rest.encoding import encode_array
 from kafka_facade.rest.exchange import Exchange, Response
 from kafka_facade.rest.handlers import route
 from kafka_facade.rest.request_bodies import RequestBody, body_type, converter
-from kafka_facade.rest.v3_responses import list_response
+from kafka_facade.rest.v3_responses import long_list_response
 
 _Choice = TypeVar("_Choice", bound=Enum)
 
@@ -46,10 +46,10 @@ _acls = BodyDecoder(V3Acls)
 
 
 @route("api.v3.acls.list")
-async def list_acls(exchange: Exchange) -> Response:
+async def list_acls(exchange: Exchange) -> Response | None:
     """The ACLs that match the query."""
     request = ListAcls(exchange.parameters["cluster_id"], **_filter(exchange))
-    return await list_response(exchange, ACL, await exchange.run(request), f"?{ACL.query_of(request)}")
+    return await long_list_response(exchange, ACL, await exchange.run(request), f"?{ACL.query_of(request)}")
 
 
 @route("api.v3.acls.create")

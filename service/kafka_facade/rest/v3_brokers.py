@@ -44,7 +44,7 @@ async def remove_brokers(exchange: Exchange) -> Response:
     """Begin to remove several brokers: 202."""
     values = _removed.read(await exchange.body())
     request = RemoveBrokers(exchange.parameters["cluster_id"], **values, should_shutdown=_should_shutdown(exchange))
-    response = await list_response(exchange, BROKER_REMOVAL, await exchange.run(request))
+    response = await list_response(exchange, BROKER_REMOVAL, await exchange.run(request), exchange.url)
     response.status = 202
     return response
 

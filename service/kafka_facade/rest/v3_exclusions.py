@@ -42,6 +42,6 @@ async def _alter(exchange: Exchange, kind: type[Any], body: RequestBody, verb: s
     request = kind(cluster_id=exchange.parameters["cluster_id"], **body.read(await exchange.body()))
     altered: Sequence[BrokerReplicaExclusionAlteration] = await exchange.run(request)
     failed = next((entry.error_code for entry in altered if entry.error_code is not None), None)
-    response = await list_response(exchange, ALTERATION, altered, url=exchange.url.removesuffix(verb))
+    response = await list_response(exchange, ALTERATION, altered, exchange.url.removesuffix(verb))
     response.status = status if failed is None else int(str(failed)[:_STATUS_DIGITS])
     return response

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kafka_facade.core.links import Kind
 from kafka_facade.rest.encoding import encode, encode_array
 from kafka_facade.rest.exchange import Exchange, Response
+from kafka_facade.rest.sending import PartedResponse
 
 
 def resource_response(exchange: Exchange, resource: object) -> Response:
@@ -21,11 +22,26 @@ def created_response(exchange: Exchange, resource: object, *, created: bool) -> 
     return Response(201 if created else 200, encode(document), [(b"location", location.encode())])
 
 
-async def list_response(
-    exchange: Exchange, kind: Kind, resources: Sequence[object], query: str = "", *, url: str | None = None
-) -> Response:
-    """A list of resources, whose self link is ``url``, or the requested URL with a query."""
-    link = exchange.url + query if url is None else url
-    head = encode({"kind": f"{kind.name}List", "metadata": {"self": link, "next": None}})
-    before = head[:-1] + b',"data":'
-    return Response(body=await encode_array(resources, exchange.document_maker(), before, b"}"))
+async def list_response(exchange: Exchange, kind: Kind, resources: Sequence[object], url: str) -> Response:
+    """A list of resources, whose self link is ``url``."""
+    return Response(body=await encode_array(resources, exchange.document_maker(), _list_head(kind, url), b"}"))
+
+
+async def long_list_response(
+    exchange: Exchange, kind: Kind, resources: Sequence[object], query: str = ""
+) -> Response | None:
+    """A list of resources, whose self link is the requested URL with a query.
+
+    If it is long, it is sent while it is encoded, so that it takes little memory.
+    """
+    parts = PartedResponse(exchange)
+    head = _list_head(kind, exchange.url + query)
+    last = await encode_array(resources, exchange.document_maker(), head, b"}", parts.write)
+    if not exchange.connection.started:
+        return Response(body=last)
+    await parts.finish(last)
+    return None
+
+
+def _list_head(kind: Kind, link: str) -> bytes:
+    return encode({"kind": f"{kind.name}List", "metadata": {"self": link, "next": None}})[:-1] + b',"data":'
