@@ -40,14 +40,10 @@ async def load_consumer(
 ) -> core_groups.GroupMember:
     """A member of a group; NotFound."""
     info.context.loaders.admit(identifier)
-    for member in group.consumers:
-        if member.consumer_id == consumer_id:
-            return member
-    raise NotFound(consumer_id=consumer_id)
-
-
-def _find_lag(lags: Any, topic: str, partition_id: int) -> core_groups.ConsumerLag | None:
-    return next((lag for lag in lags if (lag.topic_name, lag.partition_id) == (topic, partition_id)), None)
+    found = core_groups.member_of(group, consumer_id)
+    if found is None:
+        raise NotFound(consumer_id=consumer_id)
+    return found
 
 
 async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) -> core_groups.GroupMember | None:
@@ -55,7 +51,7 @@ async def _reader(info: Info, cluster_id: str, group_id: str, consumer_id: str) 
     if not consumer_id:
         return None
     group = await info.context.loaders.group("api.v3.consumers.get", cluster_id, group_id)
-    return next((member for member in group.consumers if member.consumer_id == consumer_id), None)
+    return core_groups.member_of(group, consumer_id)
 
 
 @resource(
@@ -111,8 +107,7 @@ class ConsumerGroup(core_groups.ConsumerGroup, Node):
 
     @field(graphql_type="ConsumerLag | None", description="Its lag in a partition.")
     async def lag(self, info: Info, topic_name: TopicName, partition_id: PartitionId) -> core_groups.ConsumerLag:
-        lags = await info.context.loaders.lags("api.v3.consumer-lags.get", self)
-        found = _find_lag(lags, topic_name, partition_id)
+        found = await info.context.loaders.lag("api.v3.consumer-lags.get", self, topic_name, partition_id)
         if found is None:
             raise NotFound(topic_name=topic_name, partition_id=str(partition_id))
         return found
@@ -177,7 +172,7 @@ class ConsumerAssignment(core_groups.ConsumerAssignment):
     async def lag(self, info: Info) -> core_groups.ConsumerLag | None:
         loaders = info.context.loaders
         group = await loaders.group("api.v3.consumer-lags.get", self.cluster_id, self.consumer_group_id)
-        return _find_lag(await loaders.lags("api.v3.consumer-lags.get", group), self.topic_name, self.partition_id)
+        return await loaders.lag("api.v3.consumer-lags.get", group, self.topic_name, self.partition_id)
 
 
 @resource(

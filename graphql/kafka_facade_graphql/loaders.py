@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from kafka_facade.core.acls.model import Acl, ListAcls
@@ -39,10 +40,11 @@ from kafka_facade.core.core import Core
 from kafka_facade.core.errors import ClusterNotFound, FacadeError, NotFound, PartitionNotFound
 from kafka_facade.core.exclusions.model import BrokerReplicaExclusion, ListBrokerReplicaExclusions
 from kafka_facade.core.groups.model import ConsumerGroup, ConsumerLag, DescribeGroups, ListConsumerGroups, ReadLags
+from kafka_facade.core.ordered import find_in_order
 from kafka_facade.core.reassignments.model import ListReassignments, PartitionReassignment
 from kafka_facade.core.replica_status.model import ListAllReplicaStatuses, ReadReplicaStatuses, ReplicaStatus
 from kafka_facade.core.request import Answer, Many, Request
-from kafka_facade.core.time_slices import time_slice
+from kafka_facade.core.time_slices import in_slices, time_slice
 from kafka_facade.core.topics.model import (
     DescribeTopics,
     LastProducedTime,
@@ -76,6 +78,9 @@ class Loaders:
         self._loaders: dict[type[Any], _Loader] = {}
         self._admitted: dict[str, FacadeError | None] = {}
         self._primed: set[tuple[str, str | None]] = set()
+        # The lags of each group by partition.
+        self._lag_places: dict[tuple[str, str], dict[tuple[str, int], ConsumerLag]] = {}
+        self._indexing = asyncio.Lock()
 
     def admit(self, identifier: str) -> None:
         """Admit a field's operation, once per identifier. Raises OperationBlocked.
@@ -144,10 +149,11 @@ class Loaders:
 
     async def partition(self, identifier: str, cluster_id: str | None, topic: str, partition_id: int) -> Partition:
         """A partition; TopicNotFound, PartitionNotFound."""
-        for partition in (await self.described(identifier, cluster_id, topic)).partitions:
-            if partition.partition_id == partition_id:
-                return partition
-        raise PartitionNotFound(topic_name=topic, partition_id=str(partition_id))
+        partitions = (await self.described(identifier, cluster_id, topic)).partitions
+        found = find_in_order(partitions, partition_id, attrgetter("partition_id"))
+        if found is None:
+            raise PartitionNotFound(topic_name=topic, partition_id=str(partition_id))
+        return found
 
     async def configs(self, identifier: str, cluster_id: str | None, topic: str) -> Sequence[TopicConfig]:
         """The configs of a topic; TopicNotFound."""
@@ -225,6 +231,17 @@ class Loaders:
         """The lags of a group, largest first; empty if it has committed nothing."""
         return await self._many(identifier, ReadLags, group.cluster_id, group)
 
+    async def lag(self, identifier: str, group: ConsumerGroup, topic: str, partition_id: int) -> ConsumerLag | None:
+        """The lag of a group in a partition; None without a commit."""
+        lags = await self.lags(identifier, group)
+        key = (group.cluster_id, group.consumer_group_id)
+        async with self._indexing:
+            places = self._lag_places.get(key)
+            if places is None:
+                pairs = await in_slices(lambda lag: ((lag.topic_name, lag.partition_id), lag), lags)
+                places = self._lag_places[key] = dict(pairs)
+        return places.get((topic, partition_id))
+
     async def acls(self, request: ListAcls) -> list[Acl]:
         """The ACLs that match."""
         return await self._once("api.v3.acls.list", request)
@@ -232,6 +249,12 @@ class Loaders:
     async def reassignments(self, identifier: str, cluster_id: str) -> list[PartitionReassignment]:
         """All reassignments of a cluster, ordered by topic and partition, from one request."""
         return await self._once(identifier, ListReassignments(cluster_id))
+
+    async def reassignment(self, identifier: str, partition: Partition) -> PartitionReassignment | None:
+        """The reassignment of a partition; None if it has none."""
+        everything = await self.reassignments(identifier, partition.cluster_id)
+        place = (partition.topic_name, partition.partition_id)
+        return find_in_order(everything, place, lambda entry: (entry.topic_name, entry.partition_id))
 
     async def exclusions(self, identifier: str, cluster_id: str) -> Sequence[BrokerReplicaExclusion]:
         """All exclusions of brokers from new replicas, ordered by broker."""

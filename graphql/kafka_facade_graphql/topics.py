@@ -93,7 +93,9 @@ class Topic(core_topics.Topic, Node):
     async def partition_reassignments(self, info: Info) -> list[core_reassignments.PartitionReassignment]:
         identifier = "api.v3.partition-reassignments.search-by-topic"
         everything = await info.context.loaders.reassignments(identifier, self.cluster_id)
-        return [entry for entry in everything if entry.topic_name == self.topic_name]
+        name = attrgetter("topic_name")
+        first, last = (bisect(everything, self.topic_name, key=name) for bisect in (bisect_left, bisect_right))
+        return everything[first:last]
 
     @field(
         graphql_type=list[ReplicaStatus] | None,
@@ -149,9 +151,7 @@ class Partition(core_topics.Partition, Node):
         description="Its reassignment to other brokers; null if there is none.",
     )
     async def reassignment(self, info: Info) -> core_reassignments.PartitionReassignment | None:
-        everything = await info.context.loaders.reassignments("api.v3.partition-reassignments.get", self.cluster_id)
-        place = (self.topic_name, self.partition_id)
-        return next((entry for entry in everything if (entry.topic_name, entry.partition_id) == place), None)
+        return await info.context.loaders.reassignment("api.v3.partition-reassignments.get", self)
 
     @field(graphql_type=list[ReplicaStatus] | None, description="The status of its replicas, ordered by broker.")
     async def replica_statuses(self, info: Info) -> list[core_replica_status.ReplicaStatus]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import overload
 
 from kafka_facade.core.groups.assigned import AssignedPartitions
+from kafka_facade.core.ordered import find_in_order
 from kafka_facade.core.request import Many, Request
 
 
@@ -112,6 +114,11 @@ class ConsumerGroup:
     is_mixed_consumer_group: bool
     coordinator_id: int | None
     consumers: list[GroupMember]
+
+
+def member_of(group: ConsumerGroup, consumer_id: str) -> GroupMember | None:
+    """Return the member of a group with an id; None if there is none."""
+    return find_in_order(group.consumers, consumer_id, attrgetter("consumer_id"))
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ from kafka_facade.core.groups.model import (
     ListConsumers,
     MemberRef,
     ReadLags,
+    member_of,
 )
 from kafka_facade.core.groups.port import GroupDescription
 from kafka_facade.core.quoting import quote
@@ -173,11 +174,11 @@ class ConsumerGroups:
         return await (await self._consumer(call, request, otherwise)).assignments()
 
     async def _consumer(self, call: Call, request: MemberRef, otherwise: NotFound) -> GroupMember:
-        where = ListConsumers(request.cluster_id, request.consumer_group_id)
-        for member in await self.list_consumers(call, where):
-            if member.consumer_id == request.consumer_id:
-                return member
-        raise otherwise
+        group = await self._group(call, request.cluster_id, request.consumer_group_id, "does not exist.")
+        found = member_of(group, request.consumer_id)
+        if found is None:
+            raise otherwise
+        return found
 
     async def _described(self, cluster_id: str, found: GroupDescription) -> ConsumerGroup:
         group_id = found.consumer_group_id
