@@ -117,3 +117,33 @@ async def test_records_that_time_out_together_share_an_error(three_brokers: Back
     assert all(isinstance(outcome, KafkaTimeout) for outcome in outcomes)
     assert len(set(map(id, outcomes))) < 200
     await engine.close(5)
+
+
+async def test_the_first_records_of_topics_that_other_brokers_lead(three_brokers: BackgroundStack) -> None:
+    """Whichever broker a producer asks first for metadata."""
+    servers, hung = three_brokers.bootstrap_servers, 2
+    admin = AdminClient({"bootstrap.servers": servers})
+    # Partition 0 is led by another broker; of half of the topics, the one that hangs leads the other partition.
+    assignments = [[[1]], [[3]], [[1], [hung]], [[3], [hung]]]
+    names = {f"first-{uuid.uuid4().hex[:12]}": replicas for replicas in (*assignments, *assignments)}
+    used = f"used-{uuid.uuid4().hex[:12]}"
+    topics = [NewTopic(name, len(replicas), replica_assignment=replicas) for name, replicas in names.items()]
+    topics.append(NewTopic(used, 3, replica_assignment=[[1], [2], [3]]))
+    await asyncio.gather(*map(asyncio.wrap_future, admin.create_topics(topics).values()))
+    engines = [await LoneEngine.start(KafkaOptions(servers)) for _ in range(4)]
+
+    async def produce(engine: LoneEngine, topic: str, partition: int = 0) -> None:
+        await engine.producer.partition_count(topic, _SECONDS)
+        record = SerializedRecord(None, b"x", partition, [], None)
+        [outcome] = await (await engine.producer.submit(topic, [record]))
+        assert isinstance(outcome, Delivery), outcome
+
+    # Each producer is connected to all brokers.
+    for engine in engines:
+        await asyncio.gather(*(produce(engine, used, partition) for partition in range(3)))
+    await three_brokers.pause_broker(hung - 1)
+    async with asyncio.timeout(_SOON):
+        await asyncio.gather(*(produce(engine, name) for engine in engines for name in names))
+    await three_brokers.resume_broker(hung - 1)
+    for engine in engines:
+        await engine.close(5)

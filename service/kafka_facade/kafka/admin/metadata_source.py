@@ -27,13 +27,34 @@ _ANSWER_SECONDS: Final = 0.5
 _SILENCE_SECONDS: Final = 10.0
 
 
+class Fallback:
+    """Decides when another client is asked instead of a client of librdkafka that does not answer."""
+
+    def __init__(self) -> None:
+        self._silent_until = float("-inf")
+
+    async def ask(
+        self, timeout: float, quick: Callable[[float], Awaitable[_T]], steady: Callable[[float], Awaitable[_T]]
+    ) -> _T:
+        """Return what ``quick`` answers, which uses librdkafka, or else ``steady``; each is called with a timeout."""
+        began = time.monotonic()
+        if began >= self._silent_until:
+            try:
+                async with asyncio.timeout(min(timeout, _ANSWER_SECONDS)):
+                    return await quick(_ANSWER_SECONDS)
+            except (TimeoutError, KafkaTimeout):
+                logger.warning("librdkafka doesn't answer: other brokers are asked for metadata")
+                self._silent_until = time.monotonic() + _SILENCE_SECONDS
+        return await steady(timeout - (time.monotonic() - began))
+
+
 class MetadataSource:
     """The interface of :class:`Metadata`, over both clients."""
 
     def __init__(self, quick: ClientMetadata, steady: Metadata) -> None:
         self._quick = quick
         self._steady = steady
-        self._silent_until = float("-inf")
+        self._fallback = Fallback()
 
     async def describe_cluster(self, timeout: float) -> tuple[Cluster, list[Broker]]:
         """The cluster and its live brokers, ordered by id.
@@ -44,7 +65,7 @@ class MetadataSource:
 
     async def list_topics(self, timeout: float) -> list[TopicDescription]:
         """All topics with their partitions, ordered by name."""
-        return await self._either(timeout, self._quick.list_topics, self._steady.list_topics)
+        return await self._fallback.ask(timeout, self._quick.list_topics, self._steady.list_topics)
 
     async def describe_topics(
         self, names: Sequence[str], timeout: float, *, authorized_operations: bool = False
@@ -60,17 +81,4 @@ class MetadataSource:
         def steady(left: float) -> Awaitable[list[TopicDescription | FacadeError]]:
             return self._steady.describe_topics(names, left, authorized_operations=authorized_operations)
 
-        return await self._either(timeout, quick, steady)
-
-    async def _either(
-        self, timeout: float, quick: Callable[[float], Awaitable[_T]], steady: Callable[[float], Awaitable[_T]]
-    ) -> _T:
-        began = time.monotonic()
-        if began >= self._silent_until:
-            try:
-                async with asyncio.timeout(min(timeout, _ANSWER_SECONDS)):
-                    return await quick(_ANSWER_SECONDS)
-            except (TimeoutError, KafkaTimeout):
-                logger.warning("librdkafka doesn't answer: other brokers are asked for metadata")
-                self._silent_until = time.monotonic() + _SILENCE_SECONDS
-        return await steady(timeout - (time.monotonic() - began))
+        return await self._fallback.ask(timeout, quick, steady)

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from kafka_facade.core.errors import (
     FacadeError,
+    KafkaTimeout,
     LeaderNotAvailable,
+    RetriableKafkaError,
     TopicAlreadyExists,
     TopicNotFound,
     Unavailable,
@@ -18,6 +21,7 @@ from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.topics.port import TopicSpec
 from kafka_facade.core.topics.positions import TopicPartition
+from kafka_facade.kafka.admin.metadata_source import Fallback
 from kafka_facade.kafka.admin.topics import Admin
 from kafka_facade.kafka.authentication import Authentication
 from kafka_facade.kafka.blocking import Blocking, positive
@@ -32,6 +36,7 @@ _METADATA_SECONDS = 30.0
 _REFRESH_SECONDS = 0.1
 _CREATION_SECONDS = 0.05
 _READY_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
 # How long (s) to wait for a topic's limits. Without them, more rejected records have to be resent.
 _LIMITS_SECONDS = 1.0
 
@@ -54,6 +59,7 @@ class Producer:
         self._limits = limits
         self._admin = admin
         self._blocking = blocking
+        self._fallback = Fallback()
         # The leader of each partition of a topic, and when they were read.
         self._partitions: dict[str, tuple[Sequence[int], float]] = {}
 
@@ -73,23 +79,39 @@ class Producer:
         queue = self._queue or await self.open()
         while True:
             left = positive(deadline - time.monotonic())
-            with queue.authentication.waiting():
-                found = await self._blocking.run(left, queue.read_metadata, topic, left)
-            described = found.topics[topic]
-            if described.error is None and described.partitions:
-                count = len(described.partitions)
-                leaders = [described.partitions[index].leader for index in sorted(described.partitions)]
-                if known is None or len(known[0]) != count:
-                    await self._until_ready(
-                        topic, [entry.id for entry in described.partitions.values() if entry.leader >= 0]
-                    )
+            leaders = await self._fallback.ask(
+                left, partial(self._read_leaders, queue, topic), partial(self._describe_leaders, topic)
+            )
+            if not isinstance(leaders, FacadeError):
+                if known is None or len(known[0]) != len(leaders):
+                    await self._until_ready(topic, [place for place, leader in enumerate(leaders) if leader >= 0])
                 await self._limits.learn(topic, min(positive(deadline - time.monotonic()), _LIMITS_SECONDS))
                 self._forget_stale()
                 self._partitions[topic] = (leaders, time.monotonic())
-                return count
+                return len(leaders)
             self._partitions.pop(topic, None)
-            error = LeaderNotAvailable() if described.error is None else facade_error(described.error, topic_name=topic)
-            await self._while_created(topic, error, deadline)
+            await self._while_created(topic, leaders, deadline)
+
+    async def _read_leaders(self, queue: SendQueue, topic: str, timeout: float) -> Sequence[int] | FacadeError:
+        """Return the leader of each partition, -1 for none, as the client that records go to sees them."""
+        try:
+            with queue.authentication.waiting():
+                found = await self._blocking.run(timeout, queue.read_metadata, topic, timeout)
+        except RetriableKafkaError:
+            # It has no connection yet, or the broker that it asks hangs.
+            raise KafkaTimeout from None
+        described = found.topics[topic]
+        if described.error is not None:
+            return facade_error(described.error, topic_name=topic)
+        return [described.partitions[place].leader for place in sorted(described.partitions)] or LeaderNotAvailable()
+
+    async def _describe_leaders(self, topic: str, timeout: float) -> Sequence[int] | FacadeError:
+        """Return the same as other brokers see them."""
+        [found] = await self._admin.describe_topics([topic], timeout)
+        if isinstance(found, FacadeError):
+            return found
+        leaders = [-1 if entry.leader_id is None else entry.leader_id for entry in found.partitions]
+        return leaders or LeaderNotAvailable()
 
     async def submit(
         self, topic: str, records: Sequence[SerializedRecord], order: RecordOrder | None = None
@@ -141,8 +163,14 @@ class Producer:
         until = time.monotonic() + _READY_SECONDS
         wanted = [TopicPartition(topic, partition) for partition in partitions]
         while (left := until - time.monotonic()) > 0:
-            answers = await self._admin.offsets(wanted, left)
-            if not any(isinstance(answer, FacadeError) for answer in answers):
+            answers = await self._admin.offsets(wanted, min(left, _LOOK_SECONDS))
+            # A broker that hangs is not worth waiting for.
+            wanted = [
+                place
+                for place, answer in zip(wanted, answers, strict=True)
+                if isinstance(answer, FacadeError) and not isinstance(answer, KafkaTimeout)
+            ]
+            if not wanted:
                 return
             await asyncio.sleep(_CREATION_SECONDS)
 
