@@ -32,8 +32,9 @@ WORKERS = Setting("workers", "1", integer(1, 256))
 """Number of worker processes that share the ports. Each of them serves calls for all consumer instances."""
 
 REQUEST_TIMEOUT = Setting("api.request.timeout.ms", "30000", seconds(100))
-"""Default deadline of a call; a produced record has been delivered or has finally failed by then. A gRPC deadline can
-only shorten it. It does not apply to streams or to reads of consumer instances (``consumer.request.timeout.ms``)."""
+"""Default deadline of a call. By then a produced record has been delivered or has failed; if it timed out, its outcome
+is unknown, since a broker that has received it may still store it. A gRPC deadline can only shorten it. It does not
+apply to streams or to reads of consumer instances (``consumer.request.timeout.ms``)."""
 
 INSTANCE_TIMEOUT = Setting("consumer.instance.timeout.ms", "300000", integer(1000))
 """Idle timeout of a consumer instance."""
