@@ -497,3 +497,34 @@ async def test_a_request_that_gives_its_bytes_back_gets_them_again(fails: bool) 
             await _hold(budget, "c", 1)
     held.release()
     await asyncio.wait_for(_hold(budget, "c", 1), 1)
+
+
+@pytest.mark.usefixtures("quickly_slow")
+async def test_a_slow_request_that_grows_counts_apart_again() -> None:
+    budget = MemoryBudget(TOTAL)
+    held = await _hold(budget, "a", 3)
+    with held.waiting():
+        await asyncio.sleep(0.05)
+        await held.resize(5 * UNIT)
+        await asyncio.sleep(0.05)
+        (await _fill(budget)).release()
+    held.release()
+    (await _fill(budget)).release()
+
+
+async def test_memory_is_held_at_once_only_if_none_waits() -> None:
+    budget = MemoryBudget(TOTAL)
+    streams = [budget.reservation(number) for number in range(4)]
+    assert streams[0].hold_at_once(5 * UNIT)
+    assert not budget.reservation(0).hold_at_once(UNIT)
+    assert streams[1].hold_at_once(4 * UNIT)
+    waiting = asyncio.create_task(streams[2].hold(2 * UNIT))
+    await _settle()
+    assert not waiting.done()
+    assert not streams[3].hold_at_once(UNIT)
+    streams[0].shrink(4 * UNIT)
+    await waiting
+    assert not streams[3].hold_at_once(UNIT)
+    for stream in streams:
+        stream.shrink(0)
+    (await _fill(budget)).release()

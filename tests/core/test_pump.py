@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 
 from kafka_facade.core.call import Call, Caller
 from kafka_facade.core.catalogue import CATALOGUE
-from kafka_facade.core.errors import TopicNotFound
+from kafka_facade.core.errors import TooManyRequests, TopicNotFound
 from kafka_facade.core.pipeline import AccessLists, Pipeline
-from kafka_facade.core.records.model import StreamRecords
+from kafka_facade.core.records.model import RecordToProduce, StreamRecords
 from kafka_facade.core.records.pump import RecordPump
 
 
@@ -33,10 +34,10 @@ class _Core:
 class _Stream:
     """A stream with one answered batch, whose reader waits for more."""
 
-    def __init__(self) -> None:
-        core = _Core()
+    def __init__(self, core: _Core | None = None) -> None:
+        core = core or _Core()
         call = core.pipeline.renewed(Call(CATALOGUE["api.v3.produce.produce-to-topic"], Caller("rest"), 0.0))
-        self.pump: RecordPump[None] = RecordPump(core, call, 100)
+        self.pump: RecordPump[None] = RecordPump(core, call, "caller", 1_000_000)
         self.records: list[weakref.ref[_Records]] = []
 
     async def read(self) -> None:
@@ -46,8 +47,8 @@ class _Stream:
     async def _send(self) -> None:
         records = _Records()
         self.records.append(weakref.ref(records))
-        await self.pump.room(1)
-        await self.pump.send(None, 1, self.pump.begin(), StreamRecords(None, "topic", records))
+        await self.pump.room(1, 1)
+        await self.pump.send(None, self.pump.begin(), StreamRecords(None, "topic", records))
 
     async def answer(self) -> None:
         assert await self.pump.unanswered()
@@ -84,3 +85,45 @@ async def test_a_stream_that_ends_is_freed() -> None:
     running = asyncio.create_task(run())
     ended = await running
     assert ended() is None
+
+
+async def test_a_stream_that_waits_for_room_is_cut_off_if_memory_is_short() -> None:
+    core = _Core()
+    stream = _Stream(core)
+
+    async def read() -> None:
+        await stream.pump.room(1, 1)
+        await stream.pump.send(None, stream.pump.begin(), StreamRecords(None, "topic", [RecordToProduce()]))
+        await stream.pump.room(2_000_000, 1)
+
+    reading = read()
+    async with stream.pump.reading(reading):
+        await stream.pump.unanswered()
+        await asyncio.sleep(0.05)
+        assert core.pipeline.overload.arrivals.cut_off(0) == 1
+        await asyncio.sleep(0.05)
+        assert stream.pump.cut_off
+        assert inspect.getcoroutinestate(reading) == inspect.CORO_CLOSED
+        # What was sent is still answered.
+        assert len(await stream.pump.oldest.outcomes()) == 1
+
+
+async def test_a_stream_with_unread_answers_is_cut_off_if_memory_is_short() -> None:
+    core = _Core()
+    stream = _Stream(core)
+
+    async def read() -> None:
+        await stream.pump.room(1, 100)
+        await stream.pump.send(None, stream.pump.begin(), StreamRecords(None, "topic", [RecordToProduce()] * 100))
+        await stream.pump.receive(asyncio.Event().wait(), begun=False)
+
+    async def write() -> None:
+        async with stream.pump.reading(read()), asyncio.timeout(5):
+            await stream.pump.unanswered()
+            asyncio.get_running_loop().call_later(0.05, core.pipeline.overload.streams.cut_off_unread, 0)
+            # The caller takes no answers.
+            await asyncio.Event().wait()
+
+    with pytest.raises(TooManyRequests):
+        await write()
+    assert stream.pump.held == 0

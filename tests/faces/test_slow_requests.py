@@ -164,7 +164,7 @@ async def test_callers_of_fetches_that_wait(
 
 async def test_callers_of_streams_that_read_no_answers(gateway_factory: GatewayFactory, topic: TopicFactory) -> None:
     """The second message of each waits until the first one is answered."""
-    gateway = await gateway_factory(BUDGET | {"grpc.stream.window.bytes": "65536"})
+    gateway = await gateway_factory(BUDGET | {"streaming.max.in.flight.bytes": "65536"})
     name = await topic()
     setup = record_pb2.ProduceStreamRequest(setup=record_pb2.ProduceStreamSetup(topic_name=name))
     records = [record_pb2.RecordToProduce(value=record_pb2.RecordData(binary=b"x"))] * 9_000

@@ -113,6 +113,19 @@ class MemoryBudget:
                 raise TooManyRequests(_MESSAGE) from None
             raise
 
+    def take_at_once(self, size: int, reservation: Reservation) -> bool:
+        """Take bytes for an empty reservation, unless it would have to wait."""
+        half, held = self.total // 2, self._callers.get(reservation.caller, 0)
+        if self.is_waited_for or size > min(self._free, half) or (held and held + size > half):
+            return False
+        self._hold(size, reservation)
+        return True
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether requests wait for bytes."""
+        return bool(self._growing or self._waiting)
+
     def give_back(self, size: int, reservation: Reservation) -> None:
         """Return bytes, and admit requests that fit now. A negative size takes bytes without waiting."""
         self.count_again(reservation)
@@ -302,6 +315,29 @@ class Reservation:
             await self._budget.take(size, self)
             self._size = size
 
+    def hold_at_once(self, size: int) -> bool:
+        """Hold so many bytes, even if they are few, unless an empty reservation would have to wait for them."""
+        if not self._budget.take_at_once(size, self):
+            return False
+        self._size = size
+        return True
+
+    async def hold(self, size: int) -> None:
+        """Hold so many bytes, even if they are few, once there are. Never rejected."""
+        size = min(size, self._budget.total)
+        await self._budget.take(size, self, patient=True)
+        self._size = size
+
+    def shrink(self, size: int) -> None:
+        """Give back what is held beyond so many bytes."""
+        if self._size > size:
+            held, self._size = self._size, size
+            self._budget.give_back(held - size, self)
+
+    def count_apart(self) -> bool:
+        """Take what is held out of the budget until it shrinks. Return False if too much counts apart already."""
+        return self._budget.count_apart(self)
+
     @asynccontextmanager
     async def more(self, size: int, *, patient: bool = False) -> AsyncIterator[None]:
         """Hold so many bytes more during the block, once there are; see MemoryBudget.take.
@@ -369,8 +405,9 @@ class Reservation:
         self._timer = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._count_apart)
 
     def _count_apart(self) -> None:
-        if not self._budget.count_apart(self):
-            self._look_later()
+        self._budget.count_apart(self)
+        # It may count again while it still waits.
+        self._look_later()
 
     @property
     def would_keep_others_waiting(self) -> bool:

@@ -9,6 +9,7 @@ from kafka_facade.core.arrivals import Arrivals
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import TooManyRequests
 from kafka_facade.core.memory_budget import MemoryBudget
+from kafka_facade.core.stream_memory import StreamMemory
 
 REQUESTS_BYTES: Final = 128 * 1024 * 1024
 MESSAGE: Final = "The gateway is short of memory. Try again later."
@@ -34,8 +35,8 @@ _ENOUGH: Final = 0.95
 class Overload:
     """A stage that rejects calls while the process uses more than ``limit`` bytes of memory; 0 is no limit.
 
-    ``budget`` (bytes) is the memory for large requests, and as much is for large responses that are being built, and
-    for large events of subscriptions.
+    ``budget`` (bytes) is the memory for large requests, and as much is for large responses that are being built,
+    for large events of subscriptions, and for produce streams.
     """
 
     def __init__(self, limit: int = 0, budget: int = REQUESTS_BYTES) -> None:
@@ -44,6 +45,7 @@ class Overload:
         self.responses = MemoryBudget(budget)
         # A budget of their own, because events may take long: they wait for schemas.
         self.events = MemoryBudget(budget)
+        self.streams = StreamMemory(budget, self.requests)
         self.exceeded = False
         self.arrivals = Arrivals()
         # When the shortage began, or requests were last cut off that certainly hold something.
@@ -80,4 +82,4 @@ class Overload:
             self._since, self._measurements = now, 0
         elif now - self._since > patience and self._measurements >= _RELIEF_MEASUREMENTS:
             count = self.arrivals.cut_off(patience, may_pause=True)
-        return count
+        return count + self.streams.cut_off_unread(patience)

@@ -77,9 +77,9 @@ class AsgiConnection:
         """Declare that the body is read as a stream."""
         stream_body(self._scope)
 
-    def cut_off(self) -> None:
+    def cut_off(self, *, at_once: bool = False) -> None:
         """Reject the rest of a streamed body, because memory is short, and end the connection."""
-        cut_off(self._scope)
+        cut_off(self._scope, at_once=at_once)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Begin the response."""

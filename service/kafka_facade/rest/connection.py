@@ -59,10 +59,11 @@ class Connection(Protocol):
     def stream_body(self) -> None:
         """Declare that the body is read as a stream, which may pause and has its own time limits."""
 
-    def cut_off(self) -> None:
+    def cut_off(self, *, at_once: bool = False) -> None:
         """Reject the rest of a streamed body, because memory is short, and end the connection.
 
-        A response that has begun stays incomplete; without one the caller gets status 429.
+        ``at_once``: drop what the caller has not read. A response that has begun stays incomplete; without one the
+        caller gets status 429.
         """
 
     @property

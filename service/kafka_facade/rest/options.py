@@ -34,6 +34,8 @@ class RestOptions:
     stream_max_in_flight: int = setting("streaming.max.in.flight.records", "10000", integer(1, 1_000_000))
     """Maximum unanswered records of one streamed produce request; above that the gateway stops reading its body."""
 
+    stream_max_in_flight_bytes: int = shared.STREAM_BYTES.field()
+
     record_seconds: float = shared.REQUEST_BODY_TIMEOUT.field()
 
     host_name: str = shared.HOST_NAME.field()

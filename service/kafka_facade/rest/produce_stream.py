@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import Final
 
-from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, Unavailable
+from kafka_facade.core.errors import FacadeError, InvalidPayload, MalformedBody, TooManyRequests, Unavailable
 from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.core.time_slices import time_slice
@@ -47,7 +47,14 @@ class RecordStream:
         self._splitter = splitter
         self._cluster_id = named_cluster(exchange.parameters)
         self._complete = complete
-        self._pump: RecordPump[None] = RecordPump(exchange.core, exchange.call, exchange.options.stream_max_in_flight)
+        options = exchange.options
+        self._pump: RecordPump[None] = RecordPump(
+            exchange.core,
+            exchange.call,
+            exchange.reservation.caller,
+            options.stream_max_in_flight_bytes,
+            options.stream_max_in_flight,
+        )
         self._gone = False
         self._record_deadline: float | None = None
 
@@ -70,6 +77,12 @@ class RecordStream:
                 try:
                     async with self._pump.reading(self._read(documents), stop):
                         await self._write()
+                except TooManyRequests:
+                    if not self._pump.aborted:
+                        raise
+                    self._exchange.connection.cut_off(at_once=True)
+                    if not self._exchange.connection.started:
+                        raise
                 finally:
                     timer.cancel()
         except TimeoutError:
@@ -143,14 +156,14 @@ class RecordStream:
 
     async def _enqueue_batch(self, documents: list[Document]) -> bool:
         exchange = self._exchange
-        await self._pump.room(len(documents))
+        await self._pump.room(sum(map(len, documents)), len(documents))
         # A long body that has already arrived must not block the event loop.
         await time_slice()
         call = self._pump.begin()
         decoded = await decode_records(documents, call.remaining, exchange.core)
         # The cluster of the path is not checked (see named_cluster).
         request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
-        await self._pump.send(None, len(documents), call, request)
+        await self._pump.send(None, call, request)
         return not decoded.broken
 
     async def _write(self) -> None:
@@ -186,11 +199,12 @@ class RecordStream:
         answers = await answers_of(pump.oldest)
         await time_slice()
         body = encode_answers(answers, self._cluster_id)
-        pump.release()
-        while len(body) < _MAX_WRITE and pump.decided:
-            body += encode_answers(await answers_of(pump.oldest), self._cluster_id)
-            pump.release()
+        count = 1
+        while len(body) < _MAX_WRITE and (batch := pump.decided_behind(count)) is not None:
+            body += encode_answers(await answers_of(batch), self._cluster_id)
+            count += 1
         await self._send(body)
+        pump.release(count)
 
     async def _send(self, body: bytes, *, more: bool = True) -> None:
         if self._gone:

@@ -63,7 +63,7 @@ async def _produce_at_once(
         decoded = await decode_records(documents, call.remaining, exchange.core)
         # The cluster of the path is not checked (see named_cluster).
         request = StreamRecords(None, exchange.parameters["topic_name"], decoded.records)
-        batch = await send(exchange.core, None, 0, call, request)
+        batch = await send(exchange.core, None, call, request)
         answers = await answers_of(batch)
         failure = None if decoded.broken else failure
     if failure is not None:

@@ -31,9 +31,7 @@ class RpcOptions:
     """Maximum size of a gRPC response, or of a message in a stream. gRPC clients accept 4 MiB by default. A larger
     record fails the call unless the call's ``max_bytes`` allows its size; then it is sent in a message of its own."""
 
-    stream_window_bytes: int = setting("grpc.stream.window.bytes", "16777216", integer(65_536))
-    """Maximum unanswered bytes of one ProduceStream; above that the gateway stops reading its messages. A larger
-    message is read only while no other bytes are unanswered."""
+    stream_max_in_flight_bytes: int = shared.STREAM_BYTES.field()
 
     write_seconds: float = shared.RESPONSE_WRITE_TIMEOUT.field()
 

@@ -7,7 +7,7 @@ the two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,7 @@ from kafka_facade.core.catalogue import Operation
 from kafka_facade.core.core import Core
 from kafka_facade.core.errors import FacadeError, InvalidRequest, ServerError
 from kafka_facade.core.memory_budget import use_reservation
-from kafka_facade.core.records.headers import drop_headers
-from kafka_facade.core.records.model import RecordToProduce, StreamRecords
+from kafka_facade.core.records.model import StreamRecords
 from kafka_facade.core.records.pump import Batch, RecordPump
 from kafka_facade.rpc.answers import Room
 from kafka_facade.rpc.dispatch import CALLER, Context, write_message
@@ -29,8 +28,6 @@ from kafka_facade.rpc.options import RpcOptions
 from kafka_facade.rpc.receiving import decoded, forget_frames, received_bytes, require_message
 from kafka_facade.rpc.records import STREAM_RESULT_BYTES, read_records, stream_results
 
-# Approximate memory overhead of a record, in bytes.
-_RECORD_BYTES = 512
 # A stream keeps the names of its setup. No topic has a longer one.
 _MAX_NAME = 249
 
@@ -41,7 +38,6 @@ class _Frame:
 
     correlation_id: int
     room: Room
-    records: Sequence[RecordToProduce | FacadeError]
 
 
 def produce_stream(
@@ -66,7 +62,7 @@ class _Stream:
     def __init__(self, core: Core, call: Call, context: Context, options: RpcOptions) -> None:
         self._context = context
         self._options = options
-        self._pump: RecordPump[_Frame] = RecordPump(core, call, options.stream_window_bytes)
+        self._pump: RecordPump[_Frame] = RecordPump(core, call, context.peer(), options.stream_max_in_flight_bytes)
         self._reservation = core.pipeline.overload.requests.reservation(context.peer())
         use_reservation(self._reservation)
         self._setup: record_pb2.ProduceStreamSetup | None = None
@@ -84,7 +80,6 @@ class _Stream:
         response = record_pb2.ProduceStreamResponse(correlation_id=batch.tag.correlation_id)
         await stream_results(response, await batch.outcomes(), batch.tag.room)
         await write_message(self._context, response, self._options)
-        await drop_headers(batch.tag.records)
 
     async def _read(self) -> None:
         failure: FacadeError | None = None
@@ -131,6 +126,7 @@ class _Stream:
         data = await self._context.read()
         if data is grpc.aio.EOF:
             return data
+        self._pump.arrived()
         limit = self._options.max_request_bytes
         message = await decoded(record_pb2.ProduceStreamRequest, data, limit, self._reservation)
         require_message(message)
@@ -140,14 +136,13 @@ class _Stream:
         self, setup: record_pb2.ProduceStreamSetup, frame: record_pb2.ProduceStreamRecords, size: int
     ) -> None:
         room = Room(self._options.max_response_bytes, len(frame.records), STREAM_RESULT_BYTES)
-        cost = size + _RECORD_BYTES * (1 + len(frame.records))
         with self._reservation.waiting():
-            await self._pump.room(cost)
+            await self._pump.room(size, len(frame.records))
         partition_id = setup.partition_id if setup.HasField("partition_id") else None
         records = await read_records(frame.records, partition_id, size)
-        request = StreamRecords(setup.cluster_id or None, setup.topic_name, records)
-        await self._pump.send(_Frame(frame.correlation_id, room, records), cost, self._pump.begin(), request)
-        # From here on the window bounds it.
+        request = StreamRecords(setup.cluster_id or None, setup.topic_name, records, reported=False)
+        await self._pump.send(_Frame(frame.correlation_id, room), self._pump.begin(), request)
+        # From here on the window bounds it, and the budget of streams.
         self._reservation.release()
 
 

@@ -29,12 +29,13 @@ class ProcessOptions:
 
     A worker that uses more than its share rejects new calls (429, ``RESOURCE_EXHAUSTED``) and cuts off requests that
     have been arriving for more than a second, until it uses less. Streams of gRPC requests, which may be pausing, are
-    cut off last, and streamed REST requests only within a record.
+    cut off last, and streamed REST requests only within a record. Produce streams with answers that their callers have
+    not read for a second are cut off too.
     """
 
     requests_memory: int = setting("memory.requests.max.bytes", str(REQUESTS_BYTES), size(1))
     """Memory of each worker for the large requests that it is processing, by an estimate; and as much again for large
-    responses of GraphQL that it is building.
+    responses of GraphQL that it is building, and for the unanswered records of produce streams.
 
     Further ones wait until earlier ones are done, and are rejected (429, ``RESOURCE_EXHAUSTED``) after 30 s. Those of
     one connection get at most half of it. A request that needs more than all of it runs alone. Requests that wait for

@@ -151,7 +151,6 @@ _LIMITING: Final = {
         "grpc.listeners",
         "grpc.max.request.bytes",
         "grpc.max.response.bytes",
-        "grpc.stream.window.bytes",
         "host.name",
         "idle.timeout.ms",
         "kafka.clients.idle.ms",
@@ -161,6 +160,7 @@ _LIMITING: Final = {
         "response.write.timeout.ms",
         "shutdown.timeout.ms",
         "streaming.connection.max.duration.ms",
+        "streaming.max.in.flight.bytes",
         "streaming.max.in.flight.records",
     )
 }

@@ -14,6 +14,11 @@ REQUEST_BODY_TIMEOUT = Setting("request.body.timeout.ms", "60000", seconds(100))
 to each record, and ``streaming.connection.max.duration.ms`` to the whole stream. A websocket message must arrive within
 this time after its first byte, and the request of a gRPC call that is no stream of requests after its metadata."""
 
+STREAM_BYTES = Setting("streaming.max.in.flight.bytes", "16777216", integer(65_536))
+"""Maximum unanswered bytes of one streamed produce request or ProduceStream; above that the gateway stops reading it. A
+record that Kafka has acknowledged counts as 512 bytes until the caller has read its answer. A larger record or message
+is taken only while no other is unanswered."""
+
 RESPONSE_WRITE_TIMEOUT = Setting("response.write.timeout.ms", "60000", seconds(100))
 """Maximum time that a client may stop reading a response. After that the gateway closes the HTTP or websocket
 connection, or ends the gRPC call."""

@@ -101,12 +101,16 @@ class AnsweringProtocol(TimedProtocol):
             if self._current is self.cycle:
                 self.arrivals.end(self)
 
-    def _cut_off_stream(self) -> None:
+    def _cut_off_stream(self, at_once: bool) -> None:
         """Reject the rest of a streamed body, because memory is short, and end the connection."""
         cycle = self._current
         if cycle is None or cycle.response_complete or self.transport.is_closing():
             return
-        if self._place is Place.BODY and self.cycle is cycle:
+        if at_once and cycle.response_started:
+            joined: Any = self.transport
+            joined.abort()
+            self._lose()
+        elif self._place is Place.BODY and self.cycle is cycle:
             self._refuse(NO_MEMORY)
         elif cycle.response_started:
             cycle.disconnected = True

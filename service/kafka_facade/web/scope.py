@@ -35,11 +35,14 @@ def stream_body(scope: Mapping[str, Any]) -> None:
         declare()
 
 
-def cut_off(scope: Mapping[str, Any]) -> None:
-    """Reject the rest of a streamed body, because memory is short, and end the connection."""
-    end: Callable[[], None] | None = scope.get(CUT_OFF)
+def cut_off(scope: Mapping[str, Any], *, at_once: bool = False) -> None:
+    """Reject the rest of a streamed body, because memory is short, and end the connection.
+
+    ``at_once``: drop what the caller has not read of a response that has begun.
+    """
+    end: Callable[[bool], None] | None = scope.get(CUT_OFF)
     if end is not None:
-        end()
+        end(at_once)
 
 
 async def until_taken(scope: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -210,6 +210,13 @@ class PendingRecords(Protocol):
     def decided(self) -> bool:
         """Whether all of them are acknowledged or have failed."""
 
+    @property
+    def invalid(self) -> int:
+        """The number of records that were not sent."""
+
+    def call_when_decided(self, callback: Callable[[], object]) -> None:
+        """Call back once all of them are acknowledged or have failed."""
+
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """Wait until all records are acknowledged or have failed; return the outcome of each, in order."""
 
@@ -218,7 +225,12 @@ class PendingRecords(Protocol):
 
 
 class StreamRecords(RecordBatch, Request[PendingRecords]):
-    """Some records of a stream; answered as soon as they are handed to the producer."""
+    """Some records of a stream; answered as soon as they are handed to the producer.
+
+    Unless they are ``reported``, only their outcomes are available.
+    """
+
+    reported: bool = True
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 from msgspec import Struct
@@ -68,7 +68,7 @@ class Produce:
 
         TopicNotFound and ClusterNotFound fail the whole request.
         """
-        return await (await self._enqueue(call, request)).reports()
+        return await (await self._enqueue(call, request, reported=True)).reports()
 
     @implements("api.facade.records.produce-stream")
     @also_answers("api.v3.produce.produce-to-topic")
@@ -77,7 +77,7 @@ class Produce:
 
         Records of one topic that are handed over one after the other keep that order in their partition.
         """
-        return await self._enqueue(call, request)
+        return await self._enqueue(call, request, reported=request.reported)
 
     @implements("api.v3.batch-produce.produce-to-topic")
     async def produce_batch(self, call: Call, request: BatchProduceRecords) -> BatchReport:
@@ -130,7 +130,7 @@ class Produce:
     )
     async def deliver(self, call: Call, request: DeliverRecords) -> list[Delivery | FacadeError]:
         """Like :meth:`produce`, but return only the position of each record, or its error."""
-        return await (await self._enqueue(call, request)).outcomes()
+        return await (await self._enqueue(call, request, reported=False)).outcomes()
 
     @implements(
         "api.v2.produce-to-topic.avro",
@@ -170,7 +170,7 @@ class Produce:
         outcomes = await self.deliver(call, DeliverRecords(None, topic, records, all_or_nothing=True))
         return outcomes, SchemaIds(key_id, value_id)
 
-    async def _enqueue(self, call: Call, request: RecordBatch) -> PendingReports:
+    async def _enqueue(self, call: Call, request: RecordBatch, *, reported: bool) -> PendingReports:
         unread = {} if set(map(type, request.records)) <= {RecordToProduce} else await _unread(request)
         cluster_id = await call.kafka.cluster.check(request.cluster_id, call)
         topic = request.topic_name
@@ -179,7 +179,7 @@ class Produce:
         except (InvalidTopicName, KafkaAuthorizationFailed) as refusal:
             # Fail each record, as if the producer had raised the error.
             refusals: dict[int, FacadeError] = dict.fromkeys(range(len(request.records)), refusal)
-            return PendingReports(cluster_id, topic, request.records, [], refusals | unread)
+            return PendingReports(cluster_id, topic, len(request.records), refusals | unread)
         wire: list[SerializedRecord] = []
         errors = unread
         used: dict[int, UsedSchemas] = {}
@@ -220,8 +220,11 @@ class Produce:
                     if request.all_or_nothing:
                         raise placed from None
                     errors[index] = placed
+        # What the answers need of the records, whose data is freed earlier.
+        data = await _data_of(request.records, wire, errors, used) if reported else []
+        sizes = None if call.usage is None else [len(stored.key or b"") + len(stored.value or b"") for stored in wire]
         deliveries = await _submit(call.kafka.producer, topic, wire, request.order) if wire else None
-        return PendingReports(cluster_id, topic, request.records, wire, errors, deliveries, used, call.usage)
+        return PendingReports(cluster_id, topic, len(request.records), errors, data, deliveries, sizes, call.usage)
 
     async def _partition_count(self, call: Call, topic: str) -> int:
         if not is_legal_topic_name(topic):
@@ -245,19 +248,24 @@ UsedSchemas = tuple[SubjectVersion | None, SubjectVersion | None]
 _NO_SCHEMAS: UsedSchemas = (None, None)
 
 
-class PendingReports(Struct):
-    """In-flight records: ``wire`` has those of ``records`` that are not in ``errors``, in order.
+StoredData = tuple[DataReport | None, DataReport | None]
+"""The reports on a record's key and value."""
 
-    ``used`` has the schemas of records with schemas; ``usage`` is that of the call.
+
+class PendingReports(Struct):
+    """``count`` in-flight records, which only the producer holds: those not in ``errors``, in order.
+
+    ``data`` are the reports on what they store, if these are needed. ``usage`` is that of the call; it needs ``sizes``,
+    the bytes of their keys and values.
     """
 
     cluster_id: str
     topic: str
-    records: Sequence[RecordToProduce | FacadeError]
-    wire: list[SerializedRecord]
+    count: int
     errors: dict[int, FacadeError]
+    data: list[StoredData] = []
     deliveries: asyncio.Future[list[Delivery | FacadeError]] | None = None
-    used: dict[int, UsedSchemas] = {}
+    sizes: list[int] | None = None
     usage: Usage | None = None
 
     @property
@@ -265,20 +273,31 @@ class PendingReports(Struct):
         """Whether all of them are acknowledged or have failed."""
         return self.deliveries is None or self.deliveries.done()
 
+    @property
+    def invalid(self) -> int:
+        """The number of records that were not sent."""
+        return len(self.errors)
+
+    def call_when_decided(self, callback: Callable[[], object]) -> None:
+        """Call back once all of them are acknowledged or have failed."""
+        if self.deliveries is None:
+            callback()
+        else:
+            self.deliveries.add_done_callback(lambda _: callback())
+
     async def outcomes(self) -> list[Delivery | FacadeError]:
         """Wait until all records are acknowledged or have failed; return the outcome of each, in order."""
         decided = await self.deliveries if self.deliveries is not None else []
-        for stored in self.wire:
-            # The caller drops those of its records, in time slices.
-            stored.headers = ()
-        if self.usage is not None:
-            pairs = zip(self.wire, decided, strict=True)
-            self.usage.add((stored.key, stored.value) for stored, outcome in pairs if isinstance(outcome, Delivery))
+        if self.usage is not None and self.sizes is not None:
+            for size, outcome in zip(self.sizes, decided, strict=True):
+                if isinstance(outcome, Delivery):
+                    self.usage.records += 1
+                    self.usage.size += size
         if not self.errors and set(map(type, decided)) <= {Delivery}:
             return decided
         if self.errors:
             rest = iter(decided)
-            decided = [self.errors[i] if i in self.errors else next(rest) for i in range(len(self.records))]
+            decided = [self.errors[i] if i in self.errors else next(rest) for i in range(self.count)]
         for index, outcome in enumerate(decided):
             if index and not index % _RECORDS_A_SLICE:
                 await time_slice()
@@ -289,29 +308,47 @@ class PendingReports(Struct):
     async def reports(self) -> list[RecordReport | FacadeError]:
         """The same, with a report on the stored key and value of each record."""
         outcomes = await self.outcomes()
-        wire = iter(self.wire)
+        stored = iter(self.data)
         reports: list[RecordReport | FacadeError] = []
-        errors, used, cluster_id, topic = self.errors, self.used, self.cluster_id, self.topic
+        errors, cluster_id, topic = self.errors, self.cluster_id, self.topic
         for start in range(0, len(outcomes), _RECORDS_A_SLICE):
             if start:
                 await time_slice()
-            end = start + _RECORDS_A_SLICE
-            piece = zip(self.records[start:end], outcomes[start:end], strict=True)
-            for index, (record, outcome) in enumerate(piece, start):
-                if isinstance(record, FacadeError) or (errors and index in errors):
+            for index, outcome in enumerate(outcomes[start : start + _RECORDS_A_SLICE], start):
+                if errors and index in errors:
                     reports.append(errors[index])
                     continue
-                stored = next(wire)
+                key, value = next(stored)
                 if isinstance(outcome, FacadeError):
                     reports.append(outcome)
                     continue
-                key_schema, value_schema = used.get(index, _NO_SCHEMAS) if used else _NO_SCHEMAS
-                key = None if record.key is None else _report_data(record.key, stored.key, key_schema)
-                value = None if record.value is None else _report_data(record.value, stored.value, value_schema)
                 reports.append(
                     RecordReport(cluster_id, topic, outcome.partition, outcome.offset, outcome.timestamp, key, value)
                 )
         return reports
+
+
+async def _data_of(
+    records: Sequence[RecordToProduce | FacadeError],
+    wire: Sequence[SerializedRecord],
+    errors: Mapping[int, FacadeError],
+    used: Mapping[int, UsedSchemas],
+) -> list[StoredData]:
+    """Return the reports on what records store; ``wire`` has those that are not in ``errors``."""
+    found: list[StoredData] = []
+    rest = iter(wire)
+    for start in range(0, len(records), _RECORDS_A_SLICE):
+        if start:
+            await time_slice()
+        for index, record in enumerate(records[start : start + _RECORDS_A_SLICE], start):
+            if isinstance(record, FacadeError) or (errors and index in errors):
+                continue
+            stored = next(rest)
+            key_schema, value_schema = used.get(index, _NO_SCHEMAS) if used else _NO_SCHEMAS
+            key = None if record.key is None else _report_data(record.key, stored.key, key_schema)
+            value = None if record.value is None else _report_data(record.value, stored.value, value_schema)
+            found.append((key, value))
+    return found
 
 
 async def _unread(request: RecordBatch) -> dict[int, FacadeError]:

@@ -1,23 +1,29 @@
 """A produce stream: batches are sent to Kafka in order, and their outcomes are returned in that order.
 
 One task reads and sends batches, another awaits and writes their outcomes. A bounded window between the two provides
-back-pressure: the gateway stops reading from a caller that does not read its answers.
+back-pressure: the gateway stops reading from a caller that does not read its answers. Records are freed once Kafka has
+acknowledged them; what remains for an answer is small. All streams together have a budget (``core/stream_memory.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from kafka_facade.core import overload
 from kafka_facade.core.call import Call
 from kafka_facade.core.errors import FacadeError, KafkaTimeout, TooManyRequests, Unavailable, without_traceback
+from kafka_facade.core.memory_budget import SMALL, Reservation
 from kafka_facade.core.pipeline import Pipeline
+from kafka_facade.core.records.headers import FEW_HEADERS, free_headers
 from kafka_facade.core.records.model import (
     Delivery,
+    Header,
     PendingRecords,
     RecordOrder,
     RecordReport,
@@ -30,6 +36,10 @@ _Tag = TypeVar("_Tag")
 _Outcome = TypeVar("_Outcome", Delivery, RecordReport)
 _Message = TypeVar("_Message")
 
+# Approximate memory (bytes) of a record besides its data, and then of its answer; a batch takes as much in addition.
+_RECORD_BYTES: Final = 512
+_ERROR_BYTES: Final = 1024
+
 
 class _Core(Protocol):
     """What the pump needs of :class:`kafka_facade.core.core.Core`."""
@@ -40,25 +50,58 @@ class _Core(Protocol):
 
 
 class Batch(Generic[_Tag]):
-    """Records that were sent together; ``tag`` is the face's own data for the answer."""
+    """Records that were sent together, of which only what the answers need is kept.
 
-    __slots__ = ("_call", "_pending", "_pipeline", "_records", "cost", "tag")
+    ``tag`` is the face's own data for the answer. ``cost`` is what the batch takes in bytes, ``sent_at`` and
+    ``decided_at`` are values of ``time.monotonic()``.
+    """
+
+    __slots__ = (
+        "_call",
+        "_invalid",
+        "_pending",
+        "_pipeline",
+        "cost",
+        "count",
+        "decided_at",
+        "reservation",
+        "sent_at",
+        "tag",
+    )
 
     def __init__(
         self,
         tag: _Tag,
-        cost: int,
         records: Sequence[RecordToProduce | FacadeError],
         pending: PendingRecords | FacadeError,
         call: Call,
         pipeline: Pipeline,
     ) -> None:
         self.tag = tag
-        self.cost = cost
-        self._records = records
+        self.count = len(records)
+        self.cost = 0
+        self.reservation: Reservation | None = None
+        self.sent_at = time.monotonic()
+        self.decided_at: float | None = None
+        self._invalid: dict[int, FacadeError] = {}
+        if set(map(type, records)) != {RecordToProduce}:
+            self._invalid = {place: found for place, found in enumerate(records) if isinstance(found, FacadeError)}
         self._pending = pending
         self._call = call
         self._pipeline = pipeline
+
+    @property
+    def answer_cost(self) -> int:
+        """What the answers take in bytes."""
+        failed = self.count if isinstance(self._pending, FacadeError) else self._pending.invalid
+        return _RECORD_BYTES * (1 + self.count) + _ERROR_BYTES * min(failed, len(self._invalid))
+
+    def call_when_decided(self, callback: Callable[[], object]) -> None:
+        """Call back once the outcomes are available."""
+        if isinstance(self._pending, FacadeError):
+            callback()
+        else:
+            self._pending.call_when_decided(callback)
 
     @property
     def decided(self) -> bool:
@@ -89,34 +132,51 @@ class Batch(Generic[_Tag]):
             return self._failed(error)
 
     def _failed(self, error: FacadeError) -> list[Any]:
-        return [record if isinstance(record, FacadeError) else error for record in self._records]
+        return [self._invalid.get(place, error) for place in range(self.count)]
 
 
-async def send(core: _Core, tag: _Tag, cost: int, call: Call, request: StreamRecords) -> Batch[_Tag]:
+async def send(core: _Core, tag: _Tag, call: Call, request: StreamRecords) -> Batch[_Tag]:
     """Hand records to the producer by the call's deadline; errors become the outcomes of the records."""
     pending: PendingRecords | FacadeError
     try:
         pending = await core.perform(call, request)
     except FacadeError as error:
         pending = without_traceback(error)
-    return Batch(tag, cost, request.records, pending, call, core.pipeline)
+    return Batch(tag, request.records, pending, call, core.pipeline)
 
 
 class RecordPump(Generic[_Tag]):
-    """The batches of one stream. ``limit`` bounds the total cost of unanswered batches; one batch is always allowed."""
+    """The batches of one stream of a connection, the ``caller``.
 
-    def __init__(self, core: _Core, call: Call, limit: int) -> None:
+    ``most_bytes`` and ``most_records`` bound the unanswered batches; one batch is always allowed. Records count until
+    they are acknowledged, and their answers until they are written.
+    """
+
+    def __init__(
+        self, core: _Core, call: Call, caller: object, most_bytes: int, most_records: int | None = None
+    ) -> None:
         self._core = core
         self._arrivals = core.pipeline.overload.arrivals
+        self._memory = core.pipeline.overload.streams
         self._call = call
-        self._limit = limit
+        self._caller = caller
+        self._most_bytes = most_bytes
+        self._most_records = most_records
         self._order = RecordOrder()
         self._batches: deque[Batch[_Tag]] = deque()
-        self._used = 0
+        self.held = 0
+        """What unanswered batches take, in bytes."""
+        self._records = 0
+        # The part of the next batch, which is being decoded or sent: its cost, and its memory.
+        self._next: tuple[int, Reservation | None] = 0, None
+        # Tasks that free many headers.
+        self._freeing: set[asyncio.Task[None]] = set()
         self._ended = False
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._receiving = False
+        self._waits = False
+        self._limit: asyncio.Timeout | None = None
         self.stopping = False
         """Whether reading has stopped; records read before are still produced and answered."""
         self.stopped_by: FacadeError = Unavailable("The server is shutting down.")
@@ -125,25 +185,46 @@ class RecordPump(Generic[_Tag]):
         """The error that ended the stream; None if the caller ended it."""
         self.cut_off = False
         """Whether the stream was cut off because memory is short."""
+        self.aborted = False
+        """Whether its answers were dropped too, because the caller does not read them."""
 
     @asynccontextmanager
     async def reading(
         self, read: Coroutine[Any, Any, None], at_closing: Callable[[], None] | None = None
     ) -> AsyncIterator[None]:
-        """Run the reading task during the block. At shutdown call ``at_closing`` (by default :meth:`stop`)."""
+        """Run the reading task during the block. At shutdown call ``at_closing`` (by default :meth:`stop`).
+
+        Cancels the block and raises TooManyRequests if the stream is ``aborted``.
+        """
+        try:
+            async with asyncio.timeout(None) as self._limit, self._running(read, at_closing or self.stop):
+                yield
+        except TimeoutError:
+            if not self.aborted:
+                raise
+            raise TooManyRequests(overload.MESSAGE) from None
+        finally:
+            self._limit = None
+
+    @asynccontextmanager
+    async def _running(self, read: Coroutine[Any, Any, None], at_closing: Callable[[], None]) -> AsyncIterator[None]:
+        self._memory.begin(self)
         self._reader = asyncio.create_task(read, name="stream reader")
-        closing = asyncio.create_task(self._stop_at_closing(at_closing or self.stop), name="stream at closing")
+        closing = asyncio.create_task(self._stop_at_closing(at_closing), name="stream at closing")
         try:
             yield
         finally:
             closing.cancel()
             self._reader.cancel()
             try:
-                await asyncio.gather(self._reader, closing, return_exceptions=True)
+                await asyncio.gather(self._reader, closing, *self._freeing, return_exceptions=True)
             finally:
                 # Its exception refers to this pump and to all records: a cycle that needs garbage collection.
                 self._reader = None
                 self._arrivals.end(self)
+                self._memory.end(self)
+                self._give_back_next()
+                self.release(len(self._batches))
 
     async def _stop_at_closing(self, stop: Callable[[], None]) -> None:
         await self._core.pipeline.closing.wait()
@@ -168,28 +249,108 @@ class RecordPump(Generic[_Tag]):
         finally:
             self._receiving = False
 
+    def arrived(self) -> None:
+        """Record that the gateway holds a message from now on, if that was unknown."""
+        self._arrivals.begin(self, self._cut_off)
+
     def _cut_off(self) -> None:
-        """Stop reading, because memory is short."""
+        """Stop reading, because memory is short. Records that wait for room are not sent."""
         self.cut_off = True
         self.stopped_by = TooManyRequests(overload.MESSAGE)
         self.stop()
+        if self._waits and self._reader is not None:
+            self._reader.cancel()
 
-    async def room(self, cost: int) -> None:
-        """Wait until the window has space for a batch of this cost; call this before decoding it."""
-        while self._used and self._used + cost > self._limit:
-            self._changed.clear()
-            await self._changed.wait()
-        self._used += cost
+    def cut_off_unread(self) -> None:
+        """End the stream with an error, and drop its answers, because memory is short."""
+        self._cut_off()
+        if self._limit is not None and not self.aborted:
+            self.aborted = True
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    def unread_since(self) -> float | None:
+        """Return since when the oldest answer waits for the caller."""
+        return self._batches[0].decided_at if self._batches else None
+
+    def in_flight_before(self, moment: float) -> Iterator[Reservation]:
+        """The reservations of records that Kafka has not acknowledged since before this moment."""
+        for batch in self._batches:
+            if batch.sent_at > moment:
+                return
+            if batch.reservation is not None and batch.decided_at is None:
+                yield batch.reservation
+
+    async def room(self, size: int, count: int) -> None:
+        """Wait until the window has space for records of ``size`` bytes together; call this before decoding them."""
+        cost = size + _RECORD_BYTES * (1 + count)
+        reservation = None
+        # What takes no more needs none of the budget.
+        if self.held + cost > SMALL:
+            reservation = self._memory.budget.reservation(self._caller)
+        if self._is_full(cost, count) or (reservation is not None and not reservation.hold_at_once(cost)):
+            await self._wait_for_room(cost, count, reservation)
+        self._next = cost, reservation
+        self.held += cost
+        self._records += count
+
+    async def _wait_for_room(self, cost: int, count: int, reservation: Reservation | None) -> None:
+        self._arrivals.begin(self, self._cut_off)
+        self._waits = True
+        try:
+            with self._memory.waiting(self):
+                while self._is_full(cost, count):
+                    self._changed.clear()
+                    await self._changed.wait()
+                if reservation is not None:
+                    await reservation.hold(cost)
+        finally:
+            self._waits = False
+
+    def _is_full(self, cost: int, count: int) -> bool:
+        return self.held > 0 and (
+            self.held + cost > self._most_bytes
+            or (self._most_records is not None and self._records + count > self._most_records)
+        )
+
+    def _give_back_next(self) -> None:
+        cost, reservation = self._next
+        self._next = 0, None
+        self.held -= cost
+        if reservation is not None:
+            reservation.shrink(0)
 
     def begin(self) -> Call:
         """Return the call for the next batch, with a new deadline."""
         return self._core.pipeline.renewed(self._call)
 
-    async def send(self, tag: _Tag, cost: int, call: Call, request: StreamRecords) -> None:
+    async def send(self, tag: _Tag, call: Call, request: StreamRecords) -> None:
         """Hand the records of a batch to the producer, after those of earlier batches."""
         self._arrivals.end(self)
         request.order = self._order
-        self._batches.append(await send(self._core, tag, cost, call, request))
+        batch = await send(self._core, tag, call, request)
+        (batch.cost, batch.reservation), self._next = self._next, (0, None)
+        self._batches.append(batch)
+        headers = [
+            record.headers for record in request.records if isinstance(record, RecordToProduce) and record.headers
+        ]
+        batch.call_when_decided(partial(self._decided, batch, headers))
+        self._changed.set()
+
+    def _decided(self, batch: Batch[_Tag], headers: list[Sequence[Header]]) -> None:
+        """Count only the answers of a batch, since its records are no longer needed."""
+        if headers and sum(map(len, headers)) > FEW_HEADERS:
+            freeing = asyncio.get_running_loop().create_task(free_headers(headers), name="freeing headers")
+            self._freeing.add(freeing)
+            freeing.add_done_callback(self._freeing.discard)
+        if not batch.cost:
+            # It has been answered already, or the stream has ended.
+            return
+        batch.decided_at = time.monotonic()
+        cost = batch.answer_cost
+        self.held -= batch.cost - cost
+        batch.cost = cost
+        if batch.reservation is not None:
+            batch.reservation.shrink(cost)
         self._changed.set()
 
     def end(self, failure: FacadeError | None = None) -> None:
@@ -211,16 +372,23 @@ class RecordPump(Generic[_Tag]):
         return True
 
     @property
-    def decided(self) -> bool:
-        """Whether a batch is unanswered, and the outcomes of the oldest are available."""
-        return bool(self._batches) and self._batches[0].decided
-
-    @property
     def oldest(self) -> Batch[_Tag]:
         """The oldest unanswered batch. It occupies the window until :meth:`release`."""
         return self._batches[0]
 
-    def release(self) -> None:
-        """Remove the oldest batch after it was answered, and free its part of the window."""
-        self._used -= self._batches.popleft().cost
+    def decided_behind(self, count: int) -> Batch[_Tag] | None:
+        """The next batch after so many unanswered ones, if its outcomes are available."""
+        if len(self._batches) > count and self._batches[count].decided:
+            return self._batches[count]
+        return None
+
+    def release(self, count: int = 1) -> None:
+        """Remove the oldest batches after they were answered, and free their part of the window."""
+        for _ in range(count):
+            batch = self._batches.popleft()
+            self.held -= batch.cost
+            self._records -= batch.count
+            batch.cost = 0
+            if batch.reservation is not None:
+                batch.reservation.shrink(0)
         self._changed.set()
