@@ -242,6 +242,9 @@ class RecordPump(Generic[_Tag]):
         ``begun``: whether the gateway holds a part of the next record; None if that is unknown.
         """
         self._receiving = True
+        if begun is None:
+            # The message before, which may have had no records, has been processed.
+            self._arrivals.end(self)
         if begun is not False:
             self._arrivals.begin(self, self._cut_off, may_pause=begun is None)
         try:
