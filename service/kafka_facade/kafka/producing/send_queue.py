@@ -20,9 +20,6 @@ from confluent_kafka.admin import ClusterMetadata
 
 from kafka_facade.core.errors import (
     FacadeError,
-    PartitionNotFound,
-    RetriableKafkaError,
-    TopicNotFound,
     Unavailable,
 )
 from kafka_facade.core.memory_budget import current_reservation
@@ -30,9 +27,9 @@ from kafka_facade.core.records.model import Delivery, RecordOrder
 from kafka_facade.core.records.port import SerializedRecord
 from kafka_facade.core.time_slices import SLICE_SECONDS
 from kafka_facade.kafka.authentication import Authentication
-from kafka_facade.kafka.errors import facade_error, from_exception
 from kafka_facade.kafka.producing import refusals
 from kafka_facade.kafka.producing.clients import Clients
+from kafka_facade.kafka.producing.failures import Failures
 from kafka_facade.kafka.producing.lanes import NO_LEADERS, Lanes
 from kafka_facade.kafka.producing.producer_client import ProducerClient, ProducerOpener, extras
 from kafka_facade.kafka.producing.queued_bytes import MANY_HEADERS, measure
@@ -75,16 +72,18 @@ class SendQueue:
         on_missing: Callable[[str], None],
         limits: TopicLimits,
     ) -> None:
-        """The errors of ``client`` go to ``authentication``; ``opener`` opens others when they are needed."""
-        # Called with a topic that Kafka does not have, or that has fewer partitions than expected.
-        self._on_missing = on_missing
+        """The errors of ``client`` go to ``authentication``; ``opener`` opens others when they are needed.
+
+        ``on_missing`` is called with a topic that Kafka does not have, or that has fewer partitions than expected.
+        """
         self._loop = asyncio.get_running_loop()
         self.authentication = authentication
         self.authentication.begin_polling(lambda: client.serve(renew=False))
         self.authentication.on_refusal = self._drop_unsent
         self._clients = Clients(client, opener, self._loop, self._report, self._conclude)
         self._limits = limits
-        self._refused = RefusedBatches(self._loop, self._clients, limits, self._conclude, self._failure)
+        self._failures = Failures(self._clients, authentication, on_missing)
+        self._refused = RefusedBatches(self._loop, self._clients, limits, self._conclude, self._failures.of)
         self._lanes = Lanes(hashes=client.hashes)
         # Number of records in batches that are not complete yet.
         self._undecided = 0
@@ -93,8 +92,6 @@ class SendQueue:
         self._now = 0.0
         self._timer: asyncio.Handle = self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
         self._fast = False
-        # The last cause for which a record failed, and its error; while reports are taken.
-        self._last_failure: tuple[tuple[int, str, str], FacadeError] | None = None
         # Nothing more is taken.
         self._closed = False
 
@@ -297,10 +294,7 @@ class SendQueue:
                 except Exception as error:
                     if client.is_doomed_by(error):
                         return False
-                    failure = from_exception(error)
-                    if isinstance(failure, (TopicNotFound, PartitionNotFound)):
-                        self._on_missing(topic)
-                    self._decide(batch, index, failure)
+                    self._decide(batch, index, self._failures.of_call(topic, error))
                     failed_bytes += size
                 index += 1
             return True
@@ -346,7 +340,7 @@ class SendQueue:
             self._refused.add(batch, Refused(index, message.partition() or 0, error.code()))
             self._settle(batch)
         else:
-            self._decide(batch, index, self._failure(batch, index, error))
+            self._decide(batch, index, self._failures.of(batch, index, error))
         self._go_on(batch)
 
     def _conclude(self, batch: Batch, index: int, outcome: FacadeError) -> None:
@@ -390,29 +384,6 @@ class SendQueue:
         if not batch.future.done():
             batch.future.set_result(batch.outcomes)
 
-    def _failure(self, batch: Batch, index: int, error: ClientError) -> FacadeError:
-        client = self._clients.at(batch.client)
-        record, topic = batch.records[index], batch.topic
-        error = error if client is None else client.cause(error)
-        if error.code() == ClientError._PURGE_QUEUE and self.authentication.refused:
-            return self.authentication.failure
-        if (verdict := refusals.verdict(record, error, topic)) is not None:
-            return verdict
-        failure = self._shared_failure(error, topic)
-        if isinstance(failure, (TopicNotFound, PartitionNotFound)):
-            self._on_missing(topic)
-            if isinstance(failure, PartitionNotFound) and record.partition is None:
-                # The topic was recreated with fewer partitions after the partitioner chose one.
-                return RetriableKafkaError("The partitions of the topic have changed.", topic_name=topic)
-        return failure
-
-    def _shared_failure(self, error: ClientError, topic: str) -> FacadeError:
-        """Return the error of a record. Records that fail together share one, which saves most of the time."""
-        cause = error.code(), error.str(), topic
-        if self._last_failure is None or self._last_failure[0] != cause:
-            self._last_failure = cause, facade_error(error, topic_name=topic)
-        return self._last_failure[1]
-
     def _wake(self) -> None:
         if self._undecided <= _FEW:
             self._eager_until = time.monotonic() + _EAGER_SECONDS
@@ -428,7 +399,7 @@ class SendQueue:
             for client in clients:
                 client.serve(renew=not self._closed)
         finally:
-            self._last_failure = None
+            self._failures.forget()
             self._fast = self._undecided > 0 or any(client.busy for client in clients)
             self._timer = self._next_look() if self._fast else self._loop.call_later(_IDLE_POLL_SECONDS, self._serve)
 
