@@ -93,6 +93,9 @@ class ConsumerPort(Protocol):
         ``on_moved`` is called for each partition once its seek is done. If one fails, earlier ones stay moved.
         """
 
+    async def put_back(self, positions: Sequence[PartitionPosition]) -> None:
+        """Go back to these offsets of partitions that were read, and prefetch nothing until the next :meth:`poll`."""
+
     async def offsets_at(self, partitions: Sequence[TopicPartition], timestamp: int, timeout: float) -> list[int]:
         """For each partition the first offset at or after the timestamp (ms); -1 if there is none."""
 

@@ -265,6 +265,29 @@ class Consumer(OffsetsClient):
         while targets:
             await self._move(next(iter(targets)), targets, patient_until, deadline, on_moved)
 
+    async def put_back(self, positions: Sequence[PartitionPosition]) -> None:
+        """Go back to these offsets of partitions that were read, and prefetch nothing until the next :meth:`poll`."""
+        self._holding_back.cancel()
+        await self._until_free()
+        targets = {
+            (entry.topic, entry.partition): entry.offset
+            for entry in positions
+            if (entry.topic, entry.partition) in self._assigned
+        }
+        fetched = self._fetched()
+
+        def pause_and_seek(client: ClientConsumer) -> None:
+            # A seek alone would fetch them at once.
+            if fetched:
+                client.pause(fetched)
+            for place, offset in targets.items():
+                client.seek(ClientPartition(*place, offset))
+
+        self._note_pause(fetched)
+        self._held_back = True
+        on_success = partial(self._moved, dict(targets), targets, _do_nothing)
+        await settled(self._begin_and_drop(on_success, pause_and_seek), ASSIGN_SECONDS)
+
     async def _move(
         self,
         place: tuple[str, int],
@@ -342,6 +365,10 @@ class Consumer(OffsetsClient):
             await self._stop_serving()
         finally:
             await self._destroy(timeout, self._on_closed)
+
+
+def _do_nothing(topic: str, partition: int, offset: int) -> None:
+    pass
 
 
 def _seek(target: ClientPartition, client: ClientConsumer) -> None:
